@@ -1,0 +1,72 @@
+//! How many calls to dial now.
+//!
+//! A library of its own: it knows agents, calls and campaigns only as numbers ([`AgentRef`], [`CallRef`],
+//! [`CampaignRef`]), reads no clock, draws no random number, and does no I/O, so that any dialer or simulator
+//! can embed it.
+//!
+//! ```text
+//!   what happened                      what is true now                     what to do now
+//!   PacingEvent ──observe──▶  Pacer  ◀──decide── PacingView        ──▶     Decision
+//!   (dialled, answered,      (learns)  (agents, calls in flight,           (dials, calls to cancel,
+//!    talk ended, …)                     lines, CPS, ledger counts)           what limited it, and why)
+//! ```
+//!
+//! # Use
+//! 1. Make a [`Floor`] and tell it each campaign's [`CampaignPacing`] (mode, limits of its own).
+//! 2. Hand it every [`PacingEvent`] as it happens, of all campaigns that share agents.
+//! 3. On every tick (one second is usual, and at once after an agent becomes idle) build a [`PacingView`]
+//!    per running campaign and ask [`Pacer::decide`]. Dial [`Decision::dial`] calls at most. When several
+//!    campaigns are asked in one tick, each view must already contain what was dialled for those before it.
+//! 4. Keep exact counts of live and abandoned answers and put them into each view as [`WindowCount`]s: that is
+//!    the budget a predictive campaign spends.
+//!
+//! # What always holds
+//! Whatever the events and views contain (wrong order, unknown ids, duplicates, nonsense numbers):
+//! * no panic, and memory bounded by the limits in [`limits`];
+//! * `dial` is within free lines, CPS allowance, hopper, and lines per agent, and 0 when no agent is working
+//!   (agentless campaigns excepted);
+//! * without a ledger window, or with one whose budget is spent, predictive dials like progressive: one call per
+//!   idle agent;
+//! * equal histories give equal decisions.
+
+mod decision;
+mod event;
+mod floor;
+mod simple;
+mod view;
+
+pub mod limits;
+
+pub use decision::{Decision, Explain, LimitedBy};
+pub use event::{Outcome, PacingEvent};
+pub use floor::{CampaignPacing, CancelPolicy, Floor, Mode};
+pub use view::{AgentState, AgentView, CallView, CapStyle, DialLimits, Hold, PacingView, WindowCount};
+
+use sansio::Instant;
+use serde::{Deserialize, Serialize};
+
+/// An agent, by the caller's own number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AgentRef(pub u32);
+
+/// A customer call (one dialling), by the caller's own number; never used twice within a day.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallRef(pub u64);
+
+/// A campaign, by the caller's own number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CampaignRef(pub u32);
+
+/// Decides how many calls to dial.
+///
+/// `now` never goes back within one process; an earlier `now` is treated as the latest one seen.
+pub trait Pacer {
+    /// Learns from one happening. Events of unknown agents, calls or campaigns are taken for what they still say.
+    fn observe(&mut self, now: Instant, event: &PacingEvent);
+
+    /// How many calls to dial now for `view.campaign`, and which ringing ones to give up.
+    fn decide(&mut self, now: Instant, view: &PacingView<'_>) -> Decision;
+}

@@ -282,7 +282,11 @@ impl<W> Deadlines<W> {
             if level == 0 {
                 while index != NONE {
                     let node = &mut self.nodes[index as usize];
-                    self.due.push((node.at_ms, node.sequence, TimerKey { index, generation: node.generation }));
+                    self.due.push((
+                        node.at_ms,
+                        node.sequence,
+                        TimerKey { index, generation: node.generation },
+                    ));
                     node.slot = NONE;
                     index = node.next;
                 }
@@ -311,7 +315,10 @@ mod tests {
         let mut deadlines = Deadlines::new();
         deadlines.arm(Instant::from_millis(32_000), "64*T1");
         assert_eq!(deadlines.pop_due(Instant::from_millis(31_999)), None);
-        assert_eq!(deadlines.pop_due(Instant::from_millis(32_000)), Some((Instant::from_millis(32_000), "64*T1")));
+        assert_eq!(
+            deadlines.pop_due(Instant::from_millis(32_000)),
+            Some((Instant::from_millis(32_000), "64*T1"))
+        );
         assert!(deadlines.is_empty());
         assert_eq!(deadlines.next(), None);
     }

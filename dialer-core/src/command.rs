@@ -1,0 +1,243 @@
+//! Wishes from above.
+
+use crate::config::{AgentConfig, CampaignConfig, ListConfig, SessionKind, TrunkConfig};
+use crate::id::{AgentId, CallId, CampaignId, ListId, TaskId, TrunkId};
+use crate::view::{AgentState, CallState};
+use core::time::Duration;
+use sansio::WallTime;
+use std::fmt;
+
+/// A wish. Each is answered by exactly one [`Reply`] or [`CommandError`], after what it changed is durable.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Makes a trunk.
+    CreateTrunk(TrunkConfig),
+    /// Replaces a trunk's settings.
+    UpdateTrunk {
+        /// Which.
+        trunk: TrunkId,
+        /// New settings.
+        config: TrunkConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a trunk that carries no calls.
+    DeleteTrunk(TrunkId),
+    /// Makes an agent.
+    CreateAgent(AgentConfig),
+    /// Replaces an agent's settings.
+    UpdateAgent {
+        /// Which.
+        agent: AgentId,
+        /// New settings.
+        config: AgentConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes an agent who is logged out.
+    DeleteAgent(AgentId),
+    /// Logs an agent in.
+    AgentLogin {
+        /// Who.
+        agent: AgentId,
+        /// How the voice path is kept.
+        session: SessionKind,
+    },
+    /// Logs an agent out (after the call under way, if any).
+    AgentLogout(AgentId),
+    /// Makes an agent ready: ends a break or after-call work.
+    AgentReady(AgentId),
+    /// Sends an agent on a break (after the call under way, if any).
+    AgentPause {
+        /// Who.
+        agent: AgentId,
+        /// Why.
+        code: String,
+    },
+    /// Makes a list.
+    CreateList(ListConfig),
+    /// Replaces a list's settings.
+    UpdateList {
+        /// Which.
+        list: ListId,
+        /// New settings.
+        config: ListConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a list and its leads; refused while a running campaign uses it.
+    DeleteList(ListId),
+    /// Leads were written to a list by the edge; hoppers may fill.
+    LeadsImported {
+        /// Which list.
+        list: ListId,
+        /// How many are new or changed.
+        accepted: u64,
+    },
+    /// Makes a campaign (stopped).
+    CreateCampaign(CampaignConfig),
+    /// Replaces a campaign's settings, running or not.
+    UpdateCampaign {
+        /// Which.
+        campaign: CampaignId,
+        /// New settings.
+        config: Box<CampaignConfig>,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a campaign that is stopped and has no live calls.
+    DeleteCampaign(CampaignId),
+    /// Starts a stopped campaign.
+    StartCampaign(CampaignId),
+    /// Stops dialling; live calls go on.
+    PauseCampaign(CampaignId),
+    /// Dials again after a pause.
+    ResumeCampaign(CampaignId),
+    /// Ends dialling; ringing calls are cancelled, talking ones go on.
+    StopCampaign(CampaignId),
+    /// Calls a number for an agent, agent leg first.
+    Originate(OriginateRequest),
+    /// Ends a call.
+    Hangup(CallId),
+    /// Says how a call went; ends the agent's after-call work.
+    SetDisposition {
+        /// Which call.
+        call: CallId,
+        /// The code.
+        code: String,
+        /// Free text.
+        notes: Option<String>,
+        /// Call the customer again then.
+        callback_at: Option<WallTime>,
+    },
+    /// Dials a preview task.
+    TaskDial(TaskId),
+    /// Gives a preview task back.
+    TaskSkip(TaskId),
+    /// No new work; live calls may finish within the deadline, then they are hung up.
+    Drain {
+        /// How long live calls may go on.
+        deadline: Duration,
+    },
+    /// Takes new work again.
+    Undrain,
+    /// Hangs up everything now (second signal).
+    StopNow,
+}
+
+/// A click-to-call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OriginateRequest {
+    /// The agent who will talk; rung (or joined through the nailed-up session) first.
+    pub agent: AgentId,
+    /// Number to dial, E.164.
+    pub to: String,
+    /// Caller ID shown.
+    pub caller_id: Option<String>,
+    /// Over this trunk; `None`: any that can.
+    pub trunk: Option<TrunkId>,
+    /// Counted for this campaign (records, caller ID, timers).
+    pub campaign: Option<CampaignId>,
+    /// The customer's phone rings at most this long, milliseconds.
+    pub ring_timeout_ms: Option<u32>,
+    /// Record it.
+    pub record: bool,
+    /// The client's own mark, told in every event.
+    pub client_state: Option<String>,
+}
+
+/// What a granted wish gives.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    /// Done; nothing to tell.
+    Done,
+    /// A trunk was made or changed; its version.
+    Trunk(TrunkId, u32),
+    /// An agent was made or changed; its version.
+    Agent(AgentId, u32),
+    /// A list was made or changed; its version.
+    List(ListId, u32),
+    /// A campaign was made or changed; its version.
+    Campaign(CampaignId, u32),
+    /// A call was accepted.
+    Call(CallId),
+}
+
+/// Why a wish is refused.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CommandError {
+    /// There is no such thing.
+    NotFound {
+        /// What sort: `campaign`, `agent`, …
+        what: &'static str,
+    },
+    /// A field has a bad value.
+    Invalid {
+        /// JSON pointer, `/timers/ring_max_ms`.
+        pointer: String,
+        /// What is wrong and what is expected.
+        expected: String,
+    },
+    /// Another thing has this name.
+    Conflict {
+        /// JSON pointer of the field.
+        pointer: String,
+        /// What is in the way.
+        detail: String,
+    },
+    /// Not possible for a call in this state.
+    InvalidCallState {
+        /// Its state.
+        state: CallState,
+        /// What is missing.
+        detail: String,
+    },
+    /// Not possible for an agent in this state.
+    InvalidAgentState {
+        /// Its state.
+        state: AgentState,
+        /// What is missing.
+        detail: String,
+    },
+    /// Not possible in the thing's present state.
+    InvalidState {
+        /// What is missing.
+        detail: String,
+    },
+    /// The version asked for is not the current one.
+    VersionMismatch {
+        /// The current one.
+        current: u32,
+    },
+    /// The node drains.
+    Draining,
+    /// A limit is reached.
+    Limit {
+        /// Which.
+        what: &'static str,
+    },
+    /// Records cannot be written now.
+    StoreUnavailable,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::NotFound { what } => write!(f, "no such {what}"),
+            CommandError::Invalid { pointer, expected } => write!(f, "{pointer}: {expected}"),
+            CommandError::Conflict { pointer, detail } => write!(f, "{pointer}: {detail}"),
+            CommandError::InvalidCallState { state, detail } => {
+                write!(f, "not possible while the call is {}: {detail}", state.as_str())
+            }
+            CommandError::InvalidAgentState { state, detail } => {
+                write!(f, "not possible while the agent is {}: {detail}", state.as_str())
+            }
+            CommandError::InvalidState { detail } => f.write_str(detail),
+            CommandError::VersionMismatch { current } => write!(f, "the current version is {current}"),
+            CommandError::Draining => f.write_str("this node is draining and takes no new work"),
+            CommandError::Limit { what } => write!(f, "limit reached: {what}"),
+            CommandError::StoreUnavailable => f.write_str("records cannot be written now"),
+        }
+    }
+}
+impl std::error::Error for CommandError {}

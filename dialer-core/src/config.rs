@@ -1,0 +1,348 @@
+//! What people configure: trunks, agents, lists, campaigns. Plain data with defaults and checks.
+
+use crate::id::{ListId, TrunkId};
+use crate::outcome::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// A carrier path.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TrunkConfig {
+    /// Unique name.
+    pub name: String,
+    /// Where requests go, `address:port` (IPv4 or IPv6 in brackets).
+    pub address: String,
+    /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
+    /// `address`, any port.
+    pub sources: Vec<String>,
+    /// Digest user name, when the trunk asks for credentials.
+    pub username: Option<String>,
+    /// Digest password.
+    pub password: Option<String>,
+    /// Register with the trunk (needs credentials).
+    pub register: bool,
+    /// Registration lifetime asked for, seconds.
+    pub register_expires_s: u32,
+    /// Calls at once, both directions.
+    pub channels_max: u32,
+    /// New calls per second; fractions allowed.
+    pub cps_max: f64,
+    /// Time between OPTIONS pings, milliseconds; 0 sends none and takes the trunk as up.
+    pub options_interval_ms: u32,
+    /// Caller ID for calls that name none.
+    pub caller_id: Option<String>,
+    /// False: takes and carries nothing new.
+    pub enabled: bool,
+}
+
+impl Default for TrunkConfig {
+    fn default() -> Self {
+        TrunkConfig {
+            name: String::new(),
+            address: String::new(),
+            sources: Vec::new(),
+            username: None,
+            password: None,
+            register: false,
+            register_expires_s: 300,
+            channels_max: 100,
+            cps_max: 30.0,
+            options_interval_ms: 30_000,
+            caller_id: None,
+            enabled: true,
+        }
+    }
+}
+
+/// How the INVITE to an agent's phone asks to be answered by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoAnswer {
+    /// `Call-Info` and `Alert-Info` together, which most phones obey.
+    #[default]
+    Default,
+    /// `Call-Info: <sip:host>;answer-after=0`.
+    CallInfo,
+    /// `Alert-Info: <http://host>;info=alert-autoanswer;delay=0`.
+    AlertInfo,
+    /// Yealink's `Alert-Info: info=alert-autoanswer`.
+    Yealink,
+    /// Polycom's `Alert-Info: Auto Answer`.
+    Polycom,
+    /// RFC 5373 `Answer-Mode: Auto`.
+    Rfc5373,
+    /// `P-Auto-Answer: normal`.
+    PAutoAnswer,
+    /// The agent picks up by hand.
+    None,
+}
+
+/// An agent.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// Shown name.
+    pub name: String,
+    /// SIP user of the phone; unique.
+    pub username: String,
+    /// SIP password of the phone.
+    pub password: String,
+    /// Groups this agent belongs to.
+    pub groups: Vec<String>,
+    /// Asking the phone to answer by itself.
+    pub auto_answer: AutoAnswer,
+    /// Wrap-up of this agent instead of the campaign's, milliseconds.
+    pub wrap_up_ms: Option<u32>,
+}
+
+/// A list of leads.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ListConfig {
+    /// Shown name.
+    pub name: String,
+    /// Region (ISO 3166-1 alpha-2) for numbers without a country code.
+    pub default_region: Option<String>,
+}
+
+/// How a campaign dials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DialMode {
+    /// The agent sees the lead first and dials by hand (or by a timer).
+    Preview,
+    /// One line per ready agent.
+    #[default]
+    Progressive,
+    /// A fixed number of lines per ready agent.
+    Ratio,
+    /// As many lines as the forecast bears under the abandonment target.
+    Predictive,
+}
+
+/// Limits on lines.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// Most calls of this campaign at once (ringing and talking).
+    pub lines_max: u32,
+    /// New calls per second of this campaign.
+    pub cps_max: f64,
+    /// Dials in flight per agent that is ready or about to be.
+    pub max_lines_per_agent: f64,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Concurrency { lines_max: 100, cps_max: 10.0, max_lines_per_agent: 4.0 }
+    }
+}
+
+/// Over which time the abandonment rate is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbandonWindow {
+    /// The last 24 hours.
+    #[default]
+    #[serde(rename = "24h")]
+    Hours24,
+    /// The last 30 days.
+    #[serde(rename = "30d")]
+    Days30,
+}
+
+impl AbandonWindow {
+    /// Its length in milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        match self {
+            AbandonWindow::Hours24 => 24 * 3_600_000,
+            AbandonWindow::Days30 => 30 * 24 * 3_600_000,
+        }
+    }
+}
+
+/// The abandonment budget.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PacingConfig {
+    /// The rate aimed at, 0..=1.
+    pub abandon_target: f64,
+    /// The rate never to be passed, 0..=1.
+    pub abandon_cap: f64,
+    /// Window of both.
+    pub window: AbandonWindow,
+}
+
+impl Default for PacingConfig {
+    fn default() -> Self {
+        PacingConfig { abandon_target: 0.025, abandon_cap: 0.03, window: AbandonWindow::Hours24 }
+    }
+}
+
+/// Timers of a campaign, all milliseconds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CampaignTimers {
+    /// An unanswered call rings at least this long (law: 15 s or four rings).
+    pub ring_min_ms: u32,
+    /// … and at most this long.
+    pub ring_max_ms: u32,
+    /// An agent's phone rings at most this long.
+    pub agent_ring_ms: u32,
+    /// After-call work; the agent may end it sooner.
+    pub wrap_up_ms: u32,
+    /// A live answer without an agent for this long is abandoned.
+    pub bridge_deadline_ms: u32,
+    /// Preview: dial by itself after this long; 0 waits for the agent.
+    pub preview_auto_dial_ms: u32,
+    /// Longest call.
+    pub call_max_ms: u32,
+}
+
+impl Default for CampaignTimers {
+    fn default() -> Self {
+        CampaignTimers {
+            ring_min_ms: 15_000,
+            ring_max_ms: 28_000,
+            agent_ring_ms: 8_000,
+            wrap_up_ms: 20_000,
+            bridge_deadline_ms: 2_000,
+            preview_auto_dial_ms: 0,
+            call_max_ms: 4 * 3_600_000,
+        }
+    }
+}
+
+/// What answering-machine detection is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AmdMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Connect the agent at once and listen beside; a machine ends the call.
+    Async,
+    /// Listen first; connect when it is not a machine.
+    BeforeBridge,
+}
+
+/// When and how often an outcome is tried again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RetryRule {
+    /// For this outcome …
+    pub outcome: Outcome,
+    /// … try again after this many milliseconds …
+    pub after_ms: u64,
+    /// … at most this often (0: never).
+    pub max: u32,
+}
+
+/// Hours of the day in which a campaign may dial.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CallingHours {
+    /// First minute of the day, 0..=1439.
+    pub from_minute: u16,
+    /// First minute no longer allowed, 1..=1440.
+    pub to_minute: u16,
+    /// Days, bit 0 is Monday … bit 6 is Sunday.
+    pub days: u8,
+    /// Offset from UTC of the callee's clock, minutes.
+    pub utc_offset_minutes: i16,
+}
+
+/// A campaign.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CampaignConfig {
+    /// Shown name.
+    pub name: String,
+    /// How it dials.
+    pub mode: DialMode,
+    /// Lines per ready agent in ratio mode.
+    pub ratio: f64,
+    /// Agents of this group; `None`: all agents.
+    pub agent_group: Option<String>,
+    /// Whose leads.
+    pub lists: Vec<ListId>,
+    /// Over these trunks, in order of preference; empty: any enabled trunk.
+    pub trunks: Vec<TrunkId>,
+    /// Caller ID shown.
+    pub caller_id: Option<String>,
+    /// Limits on lines.
+    pub concurrency: Concurrency,
+    /// Abandonment budget.
+    pub pacing: PacingConfig,
+    /// Timers.
+    pub timers: CampaignTimers,
+    /// Name of the prompt played when no agent is free in time (safe-harbour message).
+    pub safe_harbour_prompt: Option<String>,
+    /// Answering-machine detection.
+    pub amd: AmdMode,
+    /// Listen to early media and give up on busy, congestion and SIT tones at once.
+    pub early_media: bool,
+    /// Retry rules; an outcome without one uses the built-in table.
+    pub retry: Vec<RetryRule>,
+    /// Most attempts per lead in all.
+    pub attempts_max: u32,
+    /// When it may dial; `None`: always.
+    pub calling_hours: Option<CallingHours>,
+    /// Record bridged calls.
+    pub record: bool,
+    /// Dispositions an agent may set; empty: any word.
+    pub dispositions: Vec<String>,
+}
+
+impl Default for CampaignConfig {
+    fn default() -> Self {
+        CampaignConfig {
+            name: String::new(),
+            mode: DialMode::default(),
+            ratio: 1.5,
+            agent_group: None,
+            lists: Vec::new(),
+            trunks: Vec::new(),
+            caller_id: None,
+            concurrency: Concurrency::default(),
+            pacing: PacingConfig::default(),
+            timers: CampaignTimers::default(),
+            safe_harbour_prompt: Some("safe_harbour".into()),
+            amd: AmdMode::Off,
+            early_media: true,
+            retry: Vec::new(),
+            attempts_max: 6,
+            calling_hours: None,
+            record: true,
+            dispositions: Vec::new(),
+        }
+    }
+}
+
+/// Life of a campaign.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignState {
+    /// Made or ended; dials nothing.
+    #[default]
+    Stopped,
+    /// Dials.
+    Running,
+    /// Dials nothing new; live calls go on.
+    Paused,
+}
+
+impl CampaignState {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CampaignState::Stopped => "stopped",
+            CampaignState::Running => "running",
+            CampaignState::Paused => "paused",
+        }
+    }
+}
+
+/// How an agent's voice path is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// One call to the phone stays up for the whole session; customers are joined to it at once.
+    #[default]
+    NailedUp,
+    /// The phone is rung for each call.
+    OnDemand,
+}

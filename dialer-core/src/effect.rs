@@ -1,0 +1,143 @@
+//! Orders to below.
+
+use crate::command::{CommandError, Reply};
+use crate::config::AutoAnswer;
+use crate::event::EventEnvelope;
+use crate::id::{AgentId, CallId, CampaignId, ListId, RecordingId, TrunkId};
+use crate::outcome::EndCause;
+use crate::record::{AgentRow, ContactRow, Record, TrunkRow};
+use crate::view::ViewChange;
+
+/// One effect of the dialer. Those marked *gated* are held back by the engine until every [`Effect::Journal`]
+/// before them is durable, in order; the others are carried out at once.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Write these down, in one transaction.
+    Journal(Vec<Record>),
+    /// *Gated.* Tell the world. (The engine journals the envelope itself before it is published.)
+    Event(Box<EventEnvelope>),
+    /// *Gated.* Answer the command of this tag. Exactly once per command.
+    Reply {
+        /// The asker's mark.
+        tag: u64,
+        /// The answer.
+        result: Result<Reply, CommandError>,
+    },
+    /// A snapshot for readers.
+    View(ViewChange),
+    /// Read leads that may be dialled: [`crate::Input::LeadsLoaded`] answers.
+    LoadLeads {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// From these lists.
+        lists: Vec<ListId>,
+        /// At most so many.
+        limit: u32,
+        /// Dialable at this time.
+        due_at: sansio::WallTime,
+    },
+    /// Do something with a call.
+    Call(CallOrder),
+    /// Call the agent's phone and keep that leg up. Answered by `SessionUp` or `SessionDown`.
+    OpenSession {
+        /// Whose.
+        agent: AgentId,
+        /// Asking the phone to answer.
+        auto_answer: AutoAnswer,
+        /// Rings at most so long.
+        ring_timeout_ms: u32,
+    },
+    /// End the nailed-up session. Answered by `SessionDown`.
+    CloseSession {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// A trunk is to be served with these settings (sent at start for each stored one).
+    ApplyTrunk(Box<TrunkRow>),
+    /// A trunk is no more.
+    RemoveTrunk(TrunkId),
+    /// An agent's phone may register with these credentials.
+    ApplyAgent(Box<AgentRow>),
+    /// … and no more.
+    RemoveAgent(AgentId),
+    /// A phone known from the last run.
+    RestoreContact(ContactRow),
+}
+
+/// What to do with a call. A call lives in the engine from its first order to `CallFact::Ended`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CallOrder {
+    /// *Gated.* Dial the customer.
+    DialCustomer {
+        /// The call (made by this order unless an agent was rung first).
+        call: CallId,
+        /// For this campaign (keeps calls and agents of one campaign on one shard).
+        campaign: Option<CampaignId>,
+        /// Over this trunk.
+        trunk: TrunkId,
+        /// Number.
+        to: String,
+        /// Caller ID.
+        caller_id: Option<String>,
+        /// Rings at most so long, then `Ended` with `NoAnswer`.
+        ring_timeout_ms: u32,
+        /// Listen to early media.
+        early_media: bool,
+        /// Listen for machines after the answer.
+        amd: bool,
+        /// Longest time after the answer, milliseconds.
+        call_max_ms: u32,
+    },
+    /// Ring the agent's phone for this call. *Gated* when it makes the call (click-to-call).
+    RingAgent {
+        /// The call.
+        call: CallId,
+        /// Whose phone.
+        agent: AgentId,
+        /// Asking it to answer.
+        auto_answer: AutoAnswer,
+        /// Rings at most so long, then `AgentFailed` with `NoAnswer`.
+        ring_timeout_ms: u32,
+        /// Shown to the agent: the customer's number (already masked if it has to be) or name.
+        display: String,
+    },
+    /// Use the agent's nailed-up session for this call. `AgentAnswered` or `AgentFailed` follows.
+    UseSession {
+        /// The call.
+        call: CallId,
+        /// Whose session.
+        agent: AgentId,
+    },
+    /// Stop ringing the agent or take it out of this call (its session stays up); nothing is told but `LegEnded`.
+    ReleaseAgent {
+        /// The call.
+        call: CallId,
+        /// Who.
+        agent: AgentId,
+    },
+    /// Join customer and agent. `Bridged` follows.
+    Bridge {
+        /// The call.
+        call: CallId,
+        /// Beep towards the agent.
+        tone: bool,
+        /// Record from now on.
+        record: Option<RecordingId>,
+    },
+    /// Play a prompt to the customer; `MessagePlayed` follows (at once if the prompt is unknown).
+    Play {
+        /// The call.
+        call: CallId,
+        /// Its name.
+        prompt: String,
+    },
+    /// End the call. `Ended` follows, also if it was ending anyway; nothing if it is over.
+    Hangup {
+        /// The call.
+        call: CallId,
+        /// Told as the cause.
+        cause: EndCause,
+        /// Told as who ended it.
+        by: crate::outcome::Party,
+    },
+}

@@ -1,0 +1,186 @@
+//! Facts told to those above: the event stream.
+
+use crate::config::{CampaignState, DialMode};
+use crate::id::{AgentId, CallId, CampaignId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId};
+use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
+use crate::record::{CallRecord, LeadState};
+use crate::view::{AgentState, PacingReport};
+use sansio::WallTime;
+use serde::{Deserialize, Serialize};
+
+/// An event with its place in the stream. Numbers inside are whole; whoever shows them masks them by scope.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EventEnvelope {
+    /// Its name.
+    pub id: EventId,
+    /// Place in the node's stream, strictly +1 per event.
+    pub cursor: u64,
+    /// Place in its call's stream, strictly +1 per call from 1; `None` without a call.
+    pub seq: Option<u32>,
+    /// When it happened.
+    pub occurred_at: WallTime,
+    /// About this call …
+    pub call: Option<CallId>,
+    /// … of this campaign …
+    pub campaign: Option<CampaignId>,
+    /// … to this lead …
+    pub lead: Option<LeadId>,
+    /// … with this agent.
+    pub agent: Option<AgentId>,
+    /// The client's own mark of the call.
+    pub client_state: Option<String>,
+    /// Told after the call's `call.ended` (allowed for a few types).
+    pub post_call: bool,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened. [`Event::type_name`] gives the name on the wire.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "fields are those of API.md; each variant says what it tells")]
+pub enum Event {
+    /// A call was accepted.
+    CallCreated { to: String, mode: Option<DialMode> },
+    /// Its customer leg is being dialled.
+    CallDialing { to: String, caller_id: Option<String>, trunk: TrunkId, attempt: u32 },
+    /// The customer's phone rings.
+    CallRinging { pdd_ms: u64, early_media: bool },
+    /// Early media was recognised.
+    CallEarlyMedia { class: EarlyMediaClass, confidence: f32 },
+    /// The customer answered.
+    CallAnswered { pdd_ms: Option<u64>, ring_ms: u64, attempt: u32 },
+    /// Human or machine.
+    CallClassified { result: AmdVerdict, decided_after_answer_ms: u64, confidence: f32 },
+    /// No agent is free; the customer waits.
+    CallQueued,
+    /// Offered to an agent (screen pop).
+    CallAgentOffered { agent: AgentId, agent_name: String },
+    /// An agent did not take the offer.
+    CallAgentMissed { agent: AgentId, cause: EndCause },
+    /// Customer and agent hear each other.
+    CallBridged { agent: AgentId, answer_to_bridge_ms: Option<u64> },
+    /// The safe-harbour message is being played.
+    CallSafeHarbour { prompt: String },
+    /// A digit was pressed.
+    CallDtmf { party: Party, digit: char, duration_ms: u32 },
+    /// A side put the call on hold.
+    CallHeld { party: Party },
+    /// … and came back.
+    CallResumed { party: Party },
+    /// The call is over. Exactly once per call; everything it held is free.
+    CallEnded { record: Box<CallRecord> },
+    /// One side of a call ended. Exactly once per leg.
+    LegEnded { party: Party, cause: EndCause, sip_code: Option<u16>, q850: Option<u16> },
+    /// A recording began.
+    RecordingStarted { recording: RecordingId },
+    /// A recording is complete.
+    RecordingReady { recording: RecordingId, duration_ms: u64, bytes: u64 },
+    /// A recording was lost.
+    RecordingFailed { recording: RecordingId, reason: String },
+    /// An agent said how it went.
+    DispositionSet { code: String, notes: Option<String>, callback_at: Option<WallTime> },
+    /// A lead moved on.
+    LeadUpdated { state: LeadState, outcome: Option<Outcome>, attempts: u32, next_at: Option<WallTime> },
+    /// A lead has no attempts left.
+    LeadExhausted { attempts: u32 },
+    /// A campaign changed state.
+    CampaignState { from: CampaignState, to: CampaignState },
+    /// A campaign was made, changed or deleted.
+    CampaignChanged { change: Change },
+    /// Every lead is done, exhausted or waiting for nothing.
+    CampaignCompleted,
+    /// A sampled pacing decision.
+    CampaignPacing { report: Box<PacingReport> },
+    /// The abandonment rate reached its cap.
+    CampaignAbandonCapReached { live: u64, abandoned: u64 },
+    /// An agent logged in.
+    AgentLoggedIn,
+    /// An agent logged out.
+    AgentLoggedOut { reason: String },
+    /// An agent's state changed.
+    AgentState { from: AgentState, to: AgentState, reason: String, expires_at: Option<WallTime> },
+    /// A preview task was given to an agent.
+    TaskOffered { task: TaskId, to: String, expires_at: Option<WallTime> },
+    /// … and is over.
+    TaskEnded { task: TaskId, how: String },
+    /// A trunk answers again.
+    TrunkUp { trunk: TrunkId },
+    /// A trunk does not answer.
+    TrunkDown { trunk: TrunkId, reason: String },
+    /// A list got new leads.
+    ListImported { list: ListId, accepted: u64 },
+    /// The node takes no new work.
+    NodeDraining,
+    /// The node has no live calls left.
+    NodeDrained,
+    /// The node is up (again).
+    NodeStarted { calls_cut_off: u64 },
+}
+
+/// How a configured thing changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Made.
+    Created,
+    /// Changed.
+    Updated,
+    /// Deleted.
+    Deleted,
+}
+
+impl Event {
+    /// The dotted name on the wire, as in the event catalogue.
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Event::CallCreated { .. } => "call.created",
+            Event::CallDialing { .. } => "call.dialing",
+            Event::CallRinging { .. } => "call.ringing",
+            Event::CallEarlyMedia { .. } => "call.early_media",
+            Event::CallAnswered { .. } => "call.answered",
+            Event::CallClassified { .. } => "call.classified",
+            Event::CallQueued => "call.queued",
+            Event::CallAgentOffered { .. } => "call.agent_offered",
+            Event::CallAgentMissed { .. } => "agent.missed_offer",
+            Event::CallBridged { .. } => "call.bridged",
+            Event::CallSafeHarbour { .. } => "call.safe_harbour",
+            Event::CallDtmf { .. } => "call.dtmf",
+            Event::CallHeld { .. } => "call.held",
+            Event::CallResumed { .. } => "call.resumed",
+            Event::CallEnded { .. } => "call.ended",
+            Event::LegEnded { .. } => "leg.ended",
+            Event::RecordingStarted { .. } => "recording.started",
+            Event::RecordingReady { .. } => "recording.ready",
+            Event::RecordingFailed { .. } => "recording.failed",
+            Event::DispositionSet { .. } => "disposition.set",
+            Event::LeadUpdated { .. } => "lead.updated",
+            Event::LeadExhausted { .. } => "lead.exhausted",
+            Event::CampaignState { to, .. } => match to {
+                CampaignState::Running => "campaign.started",
+                CampaignState::Paused => "campaign.paused",
+                CampaignState::Stopped => "campaign.stopped",
+            },
+            Event::CampaignChanged { change } => match change {
+                Change::Created => "campaign.created",
+                Change::Updated => "campaign.updated",
+                Change::Deleted => "campaign.deleted",
+            },
+            Event::CampaignCompleted => "campaign.completed",
+            Event::CampaignPacing { .. } => "campaign.pacing",
+            Event::CampaignAbandonCapReached { .. } => "campaign.abandon_cap_reached",
+            Event::AgentLoggedIn => "agent.logged_in",
+            Event::AgentLoggedOut { .. } => "agent.logged_out",
+            Event::AgentState { .. } => "agent.state",
+            Event::TaskOffered { .. } => "task.offered",
+            Event::TaskEnded { .. } => "task.ended",
+            Event::TrunkUp { .. } => "trunk.up",
+            Event::TrunkDown { .. } => "trunk.down",
+            Event::ListImported { .. } => "list.imported",
+            Event::NodeDraining => "node.draining",
+            Event::NodeDrained => "node.drained",
+            Event::NodeStarted { .. } => "node.started",
+        }
+    }
+}

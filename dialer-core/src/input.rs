@@ -1,0 +1,271 @@
+//! Facts from below.
+
+use crate::command::Command;
+use crate::id::{AgentId, CallId, CampaignId, RecordingId, TrunkId};
+use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Party};
+use crate::record::{CallRecord, ContactRow, Lead, Snapshot};
+use sansio::time::ClockBase;
+
+/// One input of the dialer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// A wish; answered by [`crate::Effect::Reply`] with the same tag.
+    Command {
+        /// The asker's mark.
+        tag: u64,
+        /// The wish.
+        command: Command,
+    },
+    /// What civil time it is. The first input, and again when the system's clock is set.
+    Clock(ClockBase),
+    /// The state of the last run. The second input.
+    Restore(Box<Snapshot>),
+    /// Leads asked for by [`crate::Effect::LoadLeads`].
+    LeadsLoaded {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// The leads, best first; never more than asked for. Leads that are already in a hopper or in a call may
+        /// be among them and are passed over.
+        leads: Vec<Lead>,
+        /// False: the lists hold nothing more that may be dialled now.
+        more: bool,
+        /// When the next waiting lead becomes due, if none is now.
+        next_due: Option<sansio::WallTime>,
+    },
+    /// About a call.
+    Call(CallFact),
+    /// About an agent's phone.
+    Agent(AgentFact),
+    /// About a trunk.
+    Trunk(TrunkFact),
+    /// Whether records can be written.
+    StoreHealth {
+        /// False: stop dialling.
+        healthy: bool,
+    },
+}
+
+/// What happened to a call. The engine tells [`CallFact::Ended`] exactly once per call it was ordered to make,
+/// and nothing after it but recordings.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CallFact {
+    /// The INVITE of the customer leg left.
+    Dialled {
+        /// Which call.
+        call: CallId,
+    },
+    /// The customer's phone rings (or the network makes progress). At most once.
+    Ringing {
+        /// Which call.
+        call: CallId,
+        /// With sound before the answer.
+        early_media: bool,
+    },
+    /// Early media was recognised.
+    EarlyMedia {
+        /// Which call.
+        call: CallId,
+        /// As what.
+        class: EarlyMediaClass,
+        /// 0..=1.
+        confidence: f32,
+    },
+    /// The customer answered.
+    Answered {
+        /// Which call.
+        call: CallId,
+    },
+    /// Human or machine.
+    Amd {
+        /// Which call.
+        call: CallId,
+        /// Verdict.
+        verdict: AmdVerdict,
+        /// 0..=1.
+        confidence: f32,
+        /// After the answer, milliseconds.
+        after_answer_ms: u64,
+    },
+    /// The agent's phone rings for this call.
+    AgentRinging {
+        /// Which call.
+        call: CallId,
+        /// Who.
+        agent: AgentId,
+    },
+    /// The agent's own leg of this call is up.
+    AgentAnswered {
+        /// Which call.
+        call: CallId,
+        /// Who.
+        agent: AgentId,
+    },
+    /// The agent's own leg of this call failed before it was up; the customer leg (if any) goes on.
+    AgentFailed {
+        /// Which call.
+        call: CallId,
+        /// Who.
+        agent: AgentId,
+        /// Why.
+        cause: EndCause,
+        /// Final code, if any.
+        sip_code: Option<u16>,
+    },
+    /// Customer and agent hear each other.
+    Bridged {
+        /// Which call.
+        call: CallId,
+    },
+    /// A digit.
+    Dtmf {
+        /// Which call.
+        call: CallId,
+        /// Who pressed it.
+        party: Party,
+        /// 0–9, *, #, A–D.
+        digit: char,
+        /// How long.
+        duration_ms: u32,
+    },
+    /// Put on hold.
+    Held {
+        /// Which call.
+        call: CallId,
+        /// By whom.
+        party: Party,
+    },
+    /// Back from hold.
+    Resumed {
+        /// Which call.
+        call: CallId,
+        /// By whom.
+        party: Party,
+    },
+    /// The ordered message was played to its end.
+    MessagePlayed {
+        /// Which call.
+        call: CallId,
+    },
+    /// The recording began.
+    RecordingStarted {
+        /// Which call.
+        call: CallId,
+        /// Its name.
+        recording: RecordingId,
+    },
+    /// The recording is complete on disk.
+    RecordingReady {
+        /// Which call.
+        call: CallId,
+        /// Its name.
+        recording: RecordingId,
+        /// File name below the recordings folder.
+        file: String,
+        /// Length.
+        duration_ms: u64,
+        /// Size.
+        bytes: u64,
+    },
+    /// The recording was lost.
+    RecordingFailed {
+        /// Which call.
+        call: CallId,
+        /// Its name.
+        recording: RecordingId,
+        /// Why.
+        reason: String,
+    },
+    /// One leg ended (told before [`CallFact::Ended`], once per leg).
+    LegEnded {
+        /// Which call.
+        call: CallId,
+        /// Whose leg.
+        party: Party,
+        /// Why.
+        cause: EndCause,
+        /// Final code, if any.
+        sip_code: Option<u16>,
+        /// Q.850 cause, if any.
+        q850: Option<u16>,
+    },
+    /// The call is over: all its legs and streams are gone.
+    Ended {
+        /// Which call.
+        call: CallId,
+        /// Who ended it.
+        by: Party,
+        /// Why.
+        cause: EndCause,
+        /// Final code of the customer leg.
+        sip_code: Option<u16>,
+        /// Q.850 cause of the customer leg.
+        q850: Option<u16>,
+    },
+    /// A transit call began on these trunks (capacity is counted).
+    TransitStarted {
+        /// Which call.
+        call: CallId,
+        /// From.
+        from: TrunkId,
+        /// To.
+        to: TrunkId,
+    },
+    /// A transit call is over; its whole story.
+    TransitEnded {
+        /// From.
+        from: TrunkId,
+        /// The record.
+        record: Box<CallRecord>,
+    },
+}
+
+/// What happened to an agent's phone.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AgentFact {
+    /// The phone registered (or refreshed).
+    Registered(ContactRow),
+    /// The phone unregistered or lapsed.
+    Unregistered {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// The nailed-up session ordered by [`crate::Effect::OpenSession`] is up.
+    SessionUp {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// It ended, or could not be made. Exactly once per `OpenSession`.
+    SessionDown {
+        /// Whose.
+        agent: AgentId,
+        /// Why.
+        cause: EndCause,
+        /// Who ended it.
+        by: Party,
+    },
+}
+
+/// What happened to a trunk.
+#[derive(Clone, PartialEq, Debug)]
+pub enum TrunkFact {
+    /// It answers, or does not.
+    Health {
+        /// Which.
+        trunk: TrunkId,
+        /// Answers.
+        up: bool,
+        /// Why not.
+        reason: Option<String>,
+        /// Round trip of the ping, milliseconds.
+        rtt_ms: Option<f64>,
+    },
+    /// Our registration with it.
+    Registration {
+        /// Which.
+        trunk: TrunkId,
+        /// Registered.
+        registered: bool,
+        /// Why not.
+        reason: Option<String>,
+    },
+}

@@ -1,0 +1,456 @@
+//! What is written down: the journal's records, call records, and the state after a restart.
+
+use crate::config::{
+    AgentConfig, CampaignConfig, CampaignState, DialMode, ListConfig, SessionKind, TrunkConfig,
+};
+use crate::event::EventEnvelope;
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, LeadId, ListId, RecordingId, TrunkId};
+use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use sansio::WallTime;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One change that must survive a crash. Records of one [`crate::Effect::Journal`] are written in one
+/// transaction: all or none.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A trunk was made or changed.
+    TrunkPut(TrunkRow),
+    /// A trunk was deleted.
+    TrunkDeleted {
+        /// Which.
+        trunk: TrunkId,
+    },
+    /// An agent was made or changed.
+    AgentPut(AgentRow),
+    /// An agent was deleted.
+    AgentDeleted {
+        /// Which.
+        agent: AgentId,
+    },
+    /// An agent logged in or out, went on or came back from a break.
+    AgentStatusChanged(AgentStatusRow),
+    /// An agent's phone registered.
+    ContactPut(ContactRow),
+    /// An agent's phone went away.
+    ContactDeleted {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// A list was made or changed.
+    ListPut(ListRow),
+    /// A list and its leads were deleted.
+    ListDeleted {
+        /// Which.
+        list: ListId,
+    },
+    /// A campaign was made, changed, or changed state.
+    CampaignPut(CampaignRow),
+    /// A campaign was deleted (its records stay).
+    CampaignDeleted {
+        /// Which.
+        campaign: CampaignId,
+    },
+    /// About to dial: durable before the INVITE leaves.
+    AttemptStarted(AttemptRow),
+    /// A call is over; closes its attempt if it had one. Exactly one per call.
+    CallEnded(Box<CallRecord>),
+    /// A lead's progress changed.
+    LeadChanged(LeadProgress),
+    /// A live answer, and whether it was abandoned. Append-only.
+    Ledger(LedgerEntry),
+    /// An agent said how the call went.
+    DispositionSet {
+        /// Which call.
+        call: CallId,
+        /// The code.
+        code: String,
+        /// Free text.
+        notes: Option<String>,
+        /// Wanted callback.
+        callback_at: Option<WallTime>,
+        /// When it was said.
+        at: WallTime,
+    },
+    /// A call's after-call work ended.
+    WrapUpEnded {
+        /// Which call.
+        call: CallId,
+        /// How long it took.
+        wrap_up_ms: u64,
+    },
+    /// A recording is complete.
+    RecordingReady(RecordingRow),
+    /// What a campaign's pacer has learned (opaque bytes of its own format).
+    PacerSketch {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// The sketch.
+        sketch: Vec<u8>,
+    },
+    /// An event of the stream.
+    Event(Box<EventEnvelope>),
+}
+
+/// A trunk as stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TrunkRow {
+    /// Its name.
+    pub id: TrunkId,
+    /// Its settings.
+    pub config: TrunkConfig,
+    /// Counts changes, from 1 (ETag).
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// An agent as stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AgentRow {
+    /// Its name.
+    pub id: AgentId,
+    /// Its settings.
+    pub config: AgentConfig,
+    /// Counts changes, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// Whether an agent is at work.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AgentStatusRow {
+    /// Which agent.
+    pub agent: AgentId,
+    /// Logged in, and how; `None`: logged out.
+    pub session: Option<SessionKind>,
+    /// On a break, with this code.
+    pub paused: Option<String>,
+    /// Since when.
+    pub at: WallTime,
+}
+
+/// Where an agent's phone is reached.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ContactRow {
+    /// Whose phone.
+    pub agent: AgentId,
+    /// The registered contact address, as the phone gave it.
+    pub uri: String,
+    /// The network address the registration came from, `address:port`.
+    pub source: String,
+    /// Which of our listeners it came to.
+    pub listener: u8,
+    /// When it lapses.
+    pub expires_at: WallTime,
+}
+
+/// A list as stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ListRow {
+    /// Its name.
+    pub id: ListId,
+    /// Its settings.
+    pub config: ListConfig,
+    /// Counts changes, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// A campaign as stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CampaignRow {
+    /// Its name.
+    pub id: CampaignId,
+    /// Its settings.
+    pub config: CampaignConfig,
+    /// Its state.
+    pub state: CampaignState,
+    /// Counts changes, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// A phone number of a lead.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Phone {
+    /// E.164, with the plus.
+    pub number: String,
+    /// What the import said.
+    pub raw: String,
+    /// `mobile`, `work`, …
+    pub kind: Option<String>,
+}
+
+/// Where a lead stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadState {
+    /// Never dialled.
+    #[default]
+    New,
+    /// Waits for its next try.
+    RetryWait,
+    /// Being dialled or talking.
+    Dialing,
+    /// Reached; no further attempt.
+    Done,
+    /// No attempts left.
+    Exhausted,
+    /// On a do-not-call list.
+    Dnc,
+}
+
+impl LeadState {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LeadState::New => "new",
+            LeadState::RetryWait => "retry_wait",
+            LeadState::Dialing => "dialing",
+            LeadState::Done => "done",
+            LeadState::Exhausted => "exhausted",
+            LeadState::Dnc => "dnc",
+        }
+    }
+}
+
+/// A lead: someone to call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Lead {
+    /// Its name.
+    pub id: LeadId,
+    /// Its list.
+    pub list: ListId,
+    /// The owner's own name of it; unique in the list.
+    pub external_id: Option<String>,
+    /// Numbers in dial order, at least one.
+    pub phones: Vec<Phone>,
+    /// Higher is dialled sooner.
+    pub priority: i32,
+    /// IANA zone, if known.
+    pub time_zone: Option<String>,
+    /// The owner's fields.
+    pub fields: BTreeMap<String, String>,
+    /// Not dialled after this.
+    pub expires_at: Option<WallTime>,
+    /// How far it has come.
+    pub progress: LeadProgress,
+}
+
+/// The part of a lead that dialling changes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LeadProgress {
+    /// Which lead.
+    pub lead: LeadId,
+    /// State.
+    pub state: LeadState,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Attempts per outcome so far.
+    pub outcomes: BTreeMap<Outcome, u32>,
+    /// Outcome of the last attempt.
+    pub last_outcome: Option<Outcome>,
+    /// When the last attempt began.
+    pub last_attempt_at: Option<WallTime>,
+    /// Not dialled before this.
+    pub next_at: Option<WallTime>,
+    /// Index into `phones` of the number to dial next.
+    pub next_phone: u32,
+    /// Only with an agent guaranteed (no pacing ahead) until then: the lock after an abandoned call.
+    pub agent_guaranteed_until: Option<WallTime>,
+}
+
+impl LeadProgress {
+    /// The progress of a lead that was never dialled.
+    #[must_use]
+    pub fn fresh(lead: LeadId) -> Self {
+        LeadProgress {
+            lead,
+            state: LeadState::New,
+            attempts: 0,
+            outcomes: BTreeMap::new(),
+            last_outcome: None,
+            last_attempt_at: None,
+            next_at: None,
+            next_phone: 0,
+            agent_guaranteed_until: None,
+        }
+    }
+}
+
+/// One dialling of a lead, or of a number by the API.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AttemptRow {
+    /// Its name.
+    pub id: AttemptId,
+    /// The call made for it.
+    pub call: CallId,
+    /// The campaign, if any.
+    pub campaign: Option<CampaignId>,
+    /// The lead, if any.
+    pub lead: Option<LeadId>,
+    /// The agent reserved beforehand (click-to-call, preview), if any.
+    pub agent: Option<AgentId>,
+    /// Which attempt of the lead, from 1.
+    pub number_of_attempt: u32,
+    /// Number dialled.
+    pub to: String,
+    /// Caller ID shown.
+    pub caller_id: Option<String>,
+    /// Over which trunk.
+    pub trunk: TrunkId,
+    /// Mode of the campaign; `None` for an API call.
+    pub mode: Option<DialMode>,
+    /// When.
+    pub at: WallTime,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+}
+
+/// A call's whole story (CDR). Every call has exactly one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The call.
+    pub call: CallId,
+    /// Its attempt; `None` for transit calls.
+    pub attempt: Option<AttemptId>,
+    /// The campaign, if any.
+    pub campaign: Option<CampaignId>,
+    /// The lead, if any.
+    pub lead: Option<LeadId>,
+    /// The last agent who was joined or reserved.
+    pub agent: Option<AgentId>,
+    /// The trunk of the customer leg.
+    pub trunk: Option<TrunkId>,
+    /// What sort of call.
+    pub kind: CallKindTag,
+    /// Mode of the campaign.
+    pub mode: Option<DialMode>,
+    /// Number dialled.
+    pub to: String,
+    /// Caller ID shown.
+    pub caller_id: Option<String>,
+    /// Which attempt of the lead, from 1; 0 without a lead.
+    pub number_of_attempt: u32,
+    /// When it was made.
+    pub started_at: WallTime,
+    /// First ringing or progress.
+    pub ringing_at: Option<WallTime>,
+    /// Customer's answer.
+    pub answered_at: Option<WallTime>,
+    /// Customer and agent joined.
+    pub bridged_at: Option<WallTime>,
+    /// End.
+    pub ended_at: WallTime,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From what that was concluded.
+    pub evidence: Evidence,
+    /// Why it ended.
+    pub cause: EndCause,
+    /// Who ended it.
+    pub ended_by: Party,
+    /// Final SIP code of the customer leg.
+    pub sip_code: Option<u16>,
+    /// Q.850 cause, if told.
+    pub q850: Option<u16>,
+    /// INVITE to first ringing, milliseconds.
+    pub pdd_ms: Option<u64>,
+    /// First ringing to answer or end.
+    pub ring_ms: Option<u64>,
+    /// Answer to bridge.
+    pub answer_to_bridge_ms: Option<u64>,
+    /// Bridge to end.
+    pub talk_ms: u64,
+    /// What detection said.
+    pub amd: Option<AmdVerdict>,
+    /// What early media was.
+    pub early_media: Option<EarlyMediaClass>,
+    /// A live answer without an agent in time.
+    pub abandoned: bool,
+    /// The safe-harbour message was played to it.
+    pub safe_harbour_played: bool,
+    /// Digits the customer pressed.
+    pub digits: String,
+    /// Its recording.
+    pub recording: Option<RecordingId>,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+}
+
+/// What sort of call a record tells of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallKindTag {
+    /// Dialled by a campaign.
+    Campaign,
+    /// Dialled by the API, agent leg first.
+    ClickToCall,
+    /// Passed from one trunk to another.
+    Transit,
+}
+
+/// One live answer in the abandonment ledger.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Whose.
+    pub campaign: CampaignId,
+    /// The call.
+    pub call: CallId,
+    /// When the fate was known.
+    pub at: WallTime,
+    /// True: nobody was there in time.
+    pub abandoned: bool,
+}
+
+/// A complete recording.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RecordingRow {
+    /// Its name.
+    pub id: RecordingId,
+    /// The call it is of.
+    pub call: CallId,
+    /// The campaign, if any.
+    pub campaign: Option<CampaignId>,
+    /// The agent, if any.
+    pub agent: Option<AgentId>,
+    /// File name below the recordings folder.
+    pub file: String,
+    /// Length, milliseconds.
+    pub duration_ms: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// When it was complete.
+    pub at: WallTime,
+}
+
+/// Everything that was durable when the node went down: the fold of all records.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Snapshot {
+    /// Trunks.
+    pub trunks: Vec<TrunkRow>,
+    /// Agents.
+    pub agents: Vec<AgentRow>,
+    /// Who was at work.
+    pub agent_status: Vec<AgentStatusRow>,
+    /// Registered phones.
+    pub contacts: Vec<ContactRow>,
+    /// Lists.
+    pub lists: Vec<ListRow>,
+    /// Campaigns.
+    pub campaigns: Vec<CampaignRow>,
+    /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.
+    pub open_attempts: Vec<(AttemptRow, Option<LeadProgress>)>,
+    /// Ledger entries of the last 30 days.
+    pub ledger: Vec<LedgerEntry>,
+    /// What pacers had learned.
+    pub pacer_sketches: Vec<(CampaignId, Vec<u8>)>,
+    /// Last cursor of the event stream.
+    pub last_cursor: u64,
+}

@@ -1,0 +1,410 @@
+//! Read snapshots for those who look: small copies, sent when they change.
+
+use crate::config::{CampaignState, DialMode, SessionKind};
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, LeadId, TaskId, TrunkId};
+use crate::outcome::Party;
+use crate::record::{AgentRow, CallKindTag, CampaignRow, ListRow, TrunkRow};
+use sansio::WallTime;
+use serde::{Deserialize, Serialize};
+
+/// A snapshot that replaces the one before it, or tells that its thing is gone.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ViewChange {
+    /// A trunk.
+    Trunk(Box<TrunkView>),
+    /// A trunk was deleted.
+    TrunkGone(TrunkId),
+    /// An agent.
+    Agent(Box<AgentView>),
+    /// An agent was deleted.
+    AgentGone(AgentId),
+    /// A list.
+    List(Box<ListRow>),
+    /// A list was deleted.
+    ListGone(crate::id::ListId),
+    /// A campaign.
+    Campaign(Box<CampaignView>),
+    /// A campaign was deleted.
+    CampaignGone(CampaignId),
+    /// A live call.
+    Call(Box<CallView>),
+    /// A call ended (its record is in the store).
+    CallGone(CallId),
+    /// The node.
+    Node(NodeView),
+}
+
+/// A trunk now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrunkView {
+    /// What is stored.
+    pub row: TrunkRow,
+    /// Answers (or is not asked).
+    pub up: bool,
+    /// Why it is down.
+    pub down_reason: Option<String>,
+    /// Registered; `None` when it does not register.
+    pub registered: Option<bool>,
+    /// Last OPTIONS round trip, milliseconds.
+    pub options_rtt_ms: Option<f64>,
+    /// Calls on it.
+    pub calls_active: u32,
+}
+
+/// What an agent is doing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Not at work.
+    LoggedOut,
+    /// At work, but the phone (or its nailed-up session) is not up yet or any more.
+    Unreachable,
+    /// Free.
+    Ready,
+    /// Chosen for a call; the phone is not ringing yet.
+    Reserved,
+    /// The phone rings, or the agent looks at a preview task's dialling.
+    Ringing,
+    /// Looks at a preview task.
+    Preview,
+    /// In a call.
+    Talking,
+    /// In a call that is on hold.
+    Hold,
+    /// After-call work.
+    WrapUp,
+    /// On a break.
+    Paused,
+}
+
+impl AgentState {
+    /// All of them.
+    pub const ALL: [AgentState; 10] = [
+        AgentState::LoggedOut,
+        AgentState::Unreachable,
+        AgentState::Ready,
+        AgentState::Reserved,
+        AgentState::Ringing,
+        AgentState::Preview,
+        AgentState::Talking,
+        AgentState::Hold,
+        AgentState::WrapUp,
+        AgentState::Paused,
+    ];
+
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AgentState::LoggedOut => "logged_out",
+            AgentState::Unreachable => "unreachable",
+            AgentState::Ready => "ready",
+            AgentState::Reserved => "reserved",
+            AgentState::Ringing => "ringing",
+            AgentState::Preview => "preview",
+            AgentState::Talking => "talking",
+            AgentState::Hold => "hold",
+            AgentState::WrapUp => "wrap_up",
+            AgentState::Paused => "paused",
+        }
+    }
+}
+
+/// An agent now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AgentView {
+    /// What is stored.
+    pub row: AgentRow,
+    /// What the agent does.
+    pub state: AgentState,
+    /// Since when.
+    pub since: WallTime,
+    /// When the state ends by itself (wrap-up).
+    pub expires_at: Option<WallTime>,
+    /// Logged in, and how.
+    pub session: Option<SessionKind>,
+    /// Break code.
+    pub pause_code: Option<String>,
+    /// The phone is registered.
+    pub registered: bool,
+    /// In this call.
+    pub call: Option<CallId>,
+    /// Looks at this preview task.
+    pub task: Option<TaskView>,
+    /// Milliseconds spent in each state since login, in the order of [`AgentState::ALL`].
+    pub state_ms: [u64; 10],
+    /// Calls taken since login.
+    pub calls_taken: u32,
+}
+
+/// A lead given to an agent to look at.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TaskView {
+    /// Its name.
+    pub id: TaskId,
+    /// Whose campaign.
+    pub campaign: CampaignId,
+    /// The lead.
+    pub lead: LeadId,
+    /// Its number.
+    pub to: String,
+    /// When it dials by itself.
+    pub expires_at: Option<WallTime>,
+}
+
+/// What limited the last decision of a campaign.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// Nothing: all that the forecast asked for was dialled.
+    Nothing,
+    /// No agent is logged in, ready or about to be.
+    Agents,
+    /// Lines of campaign or trunk.
+    Lines,
+    /// Calls per second of campaign or trunk.
+    Cps,
+    /// The forecast: another dial would be too likely to be abandoned.
+    Risk,
+    /// The abandonment budget is spent.
+    AbandonCap,
+    /// Lines per agent.
+    MaxLinesPerAgent,
+    /// No lead is ready to be dialled.
+    Hopper,
+    /// Outside calling hours.
+    Window,
+    /// The campaign is paused or stopped.
+    Paused,
+    /// No trunk is up.
+    Trunk,
+    /// The node drains.
+    Draining,
+    /// The store does not take records.
+    Store,
+}
+
+impl LimitedBy {
+    /// All of them.
+    pub const ALL: [LimitedBy; 13] = [
+        LimitedBy::Nothing,
+        LimitedBy::Agents,
+        LimitedBy::Lines,
+        LimitedBy::Cps,
+        LimitedBy::Risk,
+        LimitedBy::AbandonCap,
+        LimitedBy::MaxLinesPerAgent,
+        LimitedBy::Hopper,
+        LimitedBy::Window,
+        LimitedBy::Paused,
+        LimitedBy::Trunk,
+        LimitedBy::Draining,
+        LimitedBy::Store,
+    ];
+
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LimitedBy::Nothing => "nothing",
+            LimitedBy::Agents => "agents",
+            LimitedBy::Lines => "lines",
+            LimitedBy::Cps => "cps",
+            LimitedBy::Risk => "risk",
+            LimitedBy::AbandonCap => "abandon_cap",
+            LimitedBy::MaxLinesPerAgent => "max_lines_per_agent",
+            LimitedBy::Hopper => "hopper",
+            LimitedBy::Window => "window",
+            LimitedBy::Paused => "paused",
+            LimitedBy::Trunk => "trunk",
+            LimitedBy::Draining => "draining",
+            LimitedBy::Store => "store",
+        }
+    }
+}
+
+/// A campaign's last pacing decision and where its budget stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PacingReport {
+    /// When.
+    pub at: WallTime,
+    /// Agents of the campaign by state.
+    pub agents_ready: u32,
+    /// Reserved or ringing.
+    pub agents_ringing: u32,
+    /// Talking or holding.
+    pub agents_talking: u32,
+    /// After-call work.
+    pub agents_wrap_up: u32,
+    /// On a break.
+    pub agents_paused: u32,
+    /// Dials in flight after the decision.
+    pub dialing: u32,
+    /// Dials made by it.
+    pub dialled_now: u32,
+    /// Dials in flight it wanted.
+    pub target: u32,
+    /// In flight per agent who is ready or about to be.
+    pub lines_per_agent: f64,
+    /// Believed probability that a dial is answered.
+    pub answer_probability: f64,
+    /// Abandonment ledger in the campaign's window.
+    pub live: u64,
+    /// Of these without an agent in time.
+    pub abandoned: u64,
+    /// abandoned ÷ live, 0 without live answers.
+    pub abandonment_rate: f64,
+    /// Abandonments the budget still bears.
+    pub budget_remaining: f64,
+    /// Forecast live answers within the horizon.
+    pub forecast_answers: f64,
+    /// Forecast free agents within the horizon.
+    pub forecast_free_agents: f64,
+    /// What limited it.
+    pub limited_by: LimitedBy,
+}
+
+/// Counts of a campaign since it was made.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct CampaignCounts {
+    /// Attempts made.
+    pub attempts: u64,
+    /// Answered (by anyone or anything).
+    pub answers: u64,
+    /// Joined to an agent.
+    pub connected: u64,
+    /// Abandoned.
+    pub abandoned: u64,
+    /// Machines.
+    pub machines: u64,
+    /// Calls ended, by outcome (order of `Outcome::ALL`).
+    pub outcomes: [u64; 21],
+    /// Sum of talk time, milliseconds.
+    pub talk_ms: u64,
+}
+
+/// A campaign now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CampaignView {
+    /// What is stored.
+    pub row: CampaignRow,
+    /// Leads in the hopper.
+    pub hopper: u32,
+    /// Calls ringing.
+    pub dialing: u32,
+    /// Answered calls waiting for an agent.
+    pub waiting: u32,
+    /// Calls with an agent.
+    pub talking: u32,
+    /// Counts since the node started (attempts, outcomes …).
+    pub counts: CampaignCounts,
+    /// The last decision.
+    pub pacing: Option<PacingReport>,
+    /// Leads that could be loaded into the hopper, as far as last seen: false when the lists ran dry.
+    pub leads_available: bool,
+}
+
+/// Where a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Accepted, waiting for its journal entry or its agent.
+    Queued,
+    /// The agent's phone rings first (click-to-call).
+    CallingAgent,
+    /// The customer leg is dialled.
+    Dialing,
+    /// The customer's phone rings.
+    Ringing,
+    /// Answered, waiting for an agent.
+    Waiting,
+    /// An agent is being rung.
+    Offering,
+    /// Joined.
+    Bridged,
+    /// The safe-harbour message plays.
+    Message,
+    /// Ending.
+    Ending,
+}
+
+impl CallState {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CallState::Queued => "queued",
+            CallState::CallingAgent => "calling_agent",
+            CallState::Dialing => "dialing",
+            CallState::Ringing => "ringing",
+            CallState::Waiting => "waiting",
+            CallState::Offering => "offering",
+            CallState::Bridged => "bridged",
+            CallState::Message => "message",
+            CallState::Ending => "ending",
+        }
+    }
+}
+
+/// A live call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallView {
+    /// Its name.
+    pub id: CallId,
+    /// Its attempt.
+    pub attempt: Option<AttemptId>,
+    /// What sort.
+    pub kind: CallKindTag,
+    /// Where it is.
+    pub state: CallState,
+    /// The campaign.
+    pub campaign: Option<CampaignId>,
+    /// The lead.
+    pub lead: Option<LeadId>,
+    /// The agent.
+    pub agent: Option<AgentId>,
+    /// The trunk.
+    pub trunk: Option<TrunkId>,
+    /// Number dialled.
+    pub to: String,
+    /// Caller ID.
+    pub caller_id: Option<String>,
+    /// When it was made.
+    pub started_at: WallTime,
+    /// When it was answered.
+    pub answered_at: Option<WallTime>,
+    /// When it was joined.
+    pub bridged_at: Option<WallTime>,
+    /// Who holds it.
+    pub held_by: Option<Party>,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+}
+
+/// The node now.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct NodeView {
+    /// Takes no new work.
+    pub draining: bool,
+    /// Draining and no call left.
+    pub drained: bool,
+    /// Live calls.
+    pub calls: u32,
+    /// Records are being written.
+    pub store_healthy: bool,
+}
+
+/// What mode a view's campaign dials in, for labels.
+impl CampaignView {
+    /// Its mode.
+    #[must_use]
+    pub fn mode(&self) -> DialMode {
+        self.row.config.mode
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> CampaignState {
+        self.row.state
+    }
+}

@@ -17,8 +17,8 @@
 //! 3. On every tick (one second is usual, and at once after an agent becomes idle) build a [`PacingView`]
 //!    per running campaign and ask [`Pacer::decide`]. Dial [`Decision::dial`] calls at most. When several
 //!    campaigns are asked in one tick, each view must already contain what was dialled for those before it.
-//! 4. Keep exact counts of live and abandoned answers and put them into each view as [`WindowCount`]s: that is
-//!    the budget a predictive campaign spends.
+//! 4. Keep a [`ledger::Ledger`] of live and abandoned answers, rebuilt exactly from the call records, and put its
+//!    counts into each view as [`WindowCount`]s: that is the budget a predictive campaign spends.
 //!
 //! # What always holds
 //! Whatever the events and views contain (wrong order, unknown ids, duplicates, nonsense numbers):
@@ -35,6 +35,8 @@ mod floor;
 mod simple;
 mod view;
 
+pub mod erlang;
+pub mod ledger;
 pub mod limits;
 
 pub use decision::{Decision, Explain, LimitedBy};

@@ -1,1 +1,36 @@
-//! See the crate description.
+//! Media: the RTP of one shard, without a socket.
+//!
+//! [`Plane`] owns all streams. A stream is one far end: a pair of UDP ports, an address to latch on to, one
+//! outgoing line of SSRC, sequence numbers and timestamps that stays unbroken whoever speaks into it. Two streams
+//! are bridged by [`Plane::connect`]; a stream can be played to, recorded and listened to.
+//!
+//! ```text
+//!             commands: open set_remote connect play tone start_recording listen close
+//!                                  │
+//!   packets in ── handle_packet ─► Plane ─► Output: OpenPorts Forward Send Record … and Event
+//!   time ──────── handle_timeout ─►
+//! ```
+
+pub mod amd;
+pub mod codec;
+mod config;
+mod counters;
+pub mod dsp;
+mod latch;
+mod output;
+mod plane;
+mod player;
+mod ports;
+pub mod rtp;
+mod sender;
+mod stream;
+
+pub use amd::AmdConfig;
+pub use config::{Codec, Config, Ears, PacketKind, PlayRequest, Recording, Remote, Tone};
+pub use counters::{Counters, StreamStats};
+pub use output::{AmdCause, AmdVerdict, EarlyMediaClass, Event, FailedReason, Output, RecordOp};
+pub use plane::{MediaError, Plane};
+pub use stream::Stream;
+
+/// Names a stream; stale once it is closed.
+pub type StreamKey = sansio::Key<Stream>;

@@ -1,0 +1,179 @@
+//! What the plane is told: its limits, and the commands' plain data.
+
+use crate::StreamKey;
+use crate::amd::AmdConfig;
+use core::ops::RangeInclusive;
+use sansio::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// The limits and addresses of one plane.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// UDP ports for media. RTP takes the even ones, RTCP the odd one above (RFC 3550 §11).
+    /// An odd first port and an even last one are left unused. Each plane (shard) needs a range of its own.
+    pub ports: RangeInclusive<u16>,
+    /// The address the edge binds media sockets to.
+    pub local_address: IpAddr,
+    /// Streams open at once; more are refused with [`crate::MediaError::StreamsExhausted`].
+    pub streams_max: usize,
+    /// Recordings running at once; more are refused with [`crate::MediaError::RecordingsExhausted`].
+    pub recordings_max: usize,
+    /// A stream that should receive and gets nothing for this long makes [`crate::Event::MediaTimeout`],
+    /// again after each such time. Zero turns it off.
+    pub media_timeout: Duration,
+    /// A closed port is not used again for this long, so that late packets of the old call find nobody.
+    pub port_quarantine: Duration,
+    /// How long the latched source must be silent before another address may take its place.
+    pub relatch_after: Duration,
+    /// The same, when the newcomer goes on with the SSRC and sequence of the old source (a NAT that gave the
+    /// peer another port): a stranger who cannot see the stream cannot know them.
+    pub relatch_after_same_ssrc: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            ports: 20_000..=29_999,
+            local_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            streams_max: 10_000,
+            recordings_max: 5_000,
+            media_timeout: Duration::from_secs(60),
+            port_quarantine: Duration::from_secs(5),
+            relatch_after: Duration::from_secs(3),
+            relatch_after_same_ssrc: Duration::from_millis(200),
+        }
+    }
+}
+
+/// The audio codecs the plane can read and write (RFC 3551 §4.5.14), both at 8,000 Hz, one byte per sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, static payload type 0.
+    Pcmu,
+    /// G.711 A-law, static payload type 8.
+    Pcma,
+}
+
+impl Codec {
+    /// The static payload type of RFC 3551 table 4.
+    #[must_use]
+    pub const fn payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+}
+
+/// Which of a stream's two ports a packet came in on or leaves from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PacketKind {
+    /// The even port.
+    Rtp,
+    /// The odd port.
+    Rtcp,
+}
+
+/// What offer and answer settled about the far end of a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remote {
+    /// Where its SDP says it wants RTP. Used until a first valid packet shows the real address.
+    pub rtp: SocketAddr,
+    /// Where it wants RTCP; `None` means the RTP port plus one (RFC 3550 §11).
+    pub rtcp: Option<SocketAddr>,
+    /// The codec agreed.
+    pub codec: Codec,
+    /// The payload type it wants for that codec.
+    pub payload_type: u8,
+    /// The payload type it wants for telephone-event; `None` when it takes none.
+    pub dtmf_payload_type: Option<u8>,
+    /// The telephone-event payload type our own SDP named, if other than that: the far end may send with it
+    /// (RFC 3264 §6.1 lets answer and offer number differently).
+    pub dtmf_payload_type_local: Option<u8>,
+    /// It sends to us (its direction is sendrecv or sendonly).
+    pub sends: bool,
+    /// It wants to hear us (sendrecv or recvonly); false while it holds us.
+    pub receives: bool,
+}
+
+impl Remote {
+    /// A two-way remote with the codec's static payload type and no telephone-event.
+    #[must_use]
+    pub const fn new(rtp: SocketAddr, codec: Codec) -> Self {
+        Remote {
+            rtp,
+            rtcp: None,
+            codec,
+            payload_type: codec.payload_type(),
+            dtmf_payload_type: None,
+            dtmf_payload_type_local: None,
+            sends: true,
+            receives: true,
+        }
+    }
+
+    /// The same with telephone-event under `payload_type`.
+    #[must_use]
+    pub const fn with_dtmf(mut self, payload_type: u8) -> Self {
+        self.dtmf_payload_type = Some(payload_type);
+        self
+    }
+
+    /// Where RTCP goes before any came.
+    #[must_use]
+    pub fn rtcp_address(&self) -> SocketAddr {
+        self.rtcp.unwrap_or_else(|| SocketAddr::new(self.rtp.ip(), self.rtp.port().saturating_add(1)))
+    }
+}
+
+/// Something to play to a stream instead of what its peer says.
+#[derive(Clone, Debug)]
+pub struct PlayRequest {
+    /// Comes back in [`crate::Event::PlayDone`].
+    pub tag: u64,
+    /// Linear PCM at 8,000 Hz, one channel.
+    pub samples: Arc<[i16]>,
+    /// Start again at the end, until stopped, replaced, connected or closed.
+    pub repeat: bool,
+}
+
+/// A short beep, mixed over whatever the stream hears.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Tone {
+    /// Hertz, 1..=3,999.
+    pub frequency_hz: u16,
+    /// Milliseconds, 1..=10,000 (longer ones are cut).
+    pub duration_ms: u16,
+    /// Level in dBm0, -60..=0 (clamped). 0 dBm0 is 3.14 dB under full scale in G.711.
+    pub level_dbm0: i8,
+}
+
+impl Default for Tone {
+    fn default() -> Self {
+        Tone { frequency_hz: 1000, duration_ms: 150, level_dbm0: -18 }
+    }
+}
+
+/// A stereo recording of what two streams say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recording {
+    /// Chosen by the caller, unique among running recordings.
+    pub id: u64,
+    /// Recorded into the left channel: the customer. When this stream closes the recording ends.
+    pub left: StreamKey,
+    /// Recorded into the right channel: the agent, once there is one. What the plane itself plays to the left
+    /// stream goes into the right channel too, since that is what the customer hears.
+    pub right: Option<StreamKey>,
+}
+
+/// What to listen for on a stream.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Ears {
+    /// Report RFC 4733 digits.
+    pub dtmf: bool,
+    /// Ready answering-machine detection; it starts at [`crate::Plane::amd_start`].
+    pub amd: Option<AmdConfig>,
+    /// Classify what is heard before the answer (ends at [`crate::Plane::amd_start`] or with other ears).
+    pub early_media: bool,
+}

@@ -1,0 +1,88 @@
+//! Plain numbers the edge may show.
+
+use sansio::Instant;
+use std::net::SocketAddr;
+
+/// Counts of one plane since it was made, and a few gauges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// RTP and RTCP packets given to [`crate::Plane::handle_packet`].
+    pub packets_in: u64,
+    /// Bytes of those (UDP payload).
+    pub bytes_in: u64,
+    /// Packets forwarded or made.
+    pub packets_out: u64,
+    /// Bytes of those.
+    pub bytes_out: u64,
+    /// RTP packets forwarded from one stream to another.
+    pub forwarded_rtp: u64,
+    /// RTCP packets forwarded.
+    pub forwarded_rtcp: u64,
+    /// Frames made by players and tones.
+    pub frames_played: u64,
+    /// Packets whose audio was changed from A-law to µ-law or back.
+    pub transcoded: u64,
+    /// Dropped: the stream does not exist (any more).
+    pub dropped_no_stream: u64,
+    /// Dropped: not RTP or RTCP of version 2, or lengths that lie.
+    pub dropped_malformed: u64,
+    /// Dropped: no SDP of the far end yet.
+    pub dropped_no_remote: u64,
+    /// Dropped: from an address that is not the stream's.
+    pub dropped_foreign_source: u64,
+    /// Dropped: a payload type that was not agreed.
+    pub dropped_payload_type: u64,
+    /// Dropped: the far end said it would not send, or the other side does not want to hear.
+    pub dropped_on_hold: u64,
+    /// Not forwarded: the stream has no peer, or its peer cannot be sent to yet.
+    pub dropped_unbridged: u64,
+    /// Not forwarded: the peer hears a prompt instead.
+    pub dropped_while_playing: u64,
+    /// Dropped: older than the moment its source was switched in.
+    pub dropped_late: u64,
+    /// First latchings.
+    pub latched: u64,
+    /// Latchings that replaced an earlier address.
+    pub relatched: u64,
+    /// Times a stream's outgoing source changed (peer, player, new SSRC) and continuity was kept by rewriting.
+    pub source_changes: u64,
+    /// Digits reported.
+    pub dtmf_digits: u64,
+    /// Media timeouts reported.
+    pub media_timeouts: u64,
+    /// Playout frames given up because the tick came too late.
+    pub playout_frames_skipped: u64,
+    /// Packets too late for the recording they belonged to.
+    pub recording_late_packets: u64,
+    /// Recordings started.
+    pub recordings_started: u64,
+    /// Gauge: recordings running.
+    pub recordings_active: u64,
+    /// Gauge: streams open.
+    pub streams_open: u64,
+    /// Gauge: port pairs in use.
+    pub port_pairs_in_use: u64,
+    /// Gauge: port pairs in all.
+    pub port_pairs_total: u64,
+    /// Streams refused because no port pair was free.
+    pub ports_exhausted: u64,
+}
+
+/// What is known about one stream's incoming RTP (RFC 3550 §6.4.1, A.3, A.8).
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct StreamStats {
+    /// Valid RTP packets received.
+    pub received: u64,
+    /// Expected minus received, over all sources; negative when packets were duplicated.
+    pub lost: i64,
+    /// Interarrival jitter, milliseconds.
+    pub jitter_ms: f32,
+    /// RTP packets sent to the far end.
+    pub sent: u64,
+    /// When the last valid packet came.
+    pub last_packet_at: Option<Instant>,
+    /// The far end's real RTP address.
+    pub latched: Option<SocketAddr>,
+    /// The incoming SSRC.
+    pub ssrc: Option<u32>,
+}

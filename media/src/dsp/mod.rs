@@ -1,0 +1,3 @@
+//! Signal processing: oscillators and Goertzel filters.
+
+pub mod oscillator;

@@ -1,0 +1,207 @@
+//! What the plane wants done (to below) and what it has noticed (to above).
+
+use crate::{PacketKind, StreamKey};
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+/// An order to the edge, or an event for the room above.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Bind both UDP ports for the stream. On failure call [`crate::Plane::ports_failed`].
+    OpenPorts {
+        /// The stream that will own them.
+        stream: StreamKey,
+        /// Even.
+        rtp_port: u16,
+        /// The one above.
+        rtcp_port: u16,
+    },
+    /// Close both. Comes exactly once per stream whose ports did not fail.
+    ClosePorts {
+        /// The stream that owned them; its key is stale already.
+        stream: StreamKey,
+        /// Even.
+        rtp_port: u16,
+        /// The one above.
+        rtcp_port: u16,
+    },
+    /// Send the packet just handled, as edited in place, whole.
+    Forward {
+        /// From this stream's socket …
+        to: StreamKey,
+        /// … of this kind …
+        kind: PacketKind,
+        /// … to this address (the stream's far end).
+        destination: SocketAddr,
+    },
+    /// Send a packet of our own.
+    Send {
+        /// From this stream's socket …
+        from: StreamKey,
+        /// … of this kind …
+        kind: PacketKind,
+        /// … to this address.
+        destination: SocketAddr,
+        /// The packet.
+        packet: Bytes,
+    },
+    /// The far end's real address is known; the edge may `connect` the socket to it.
+    Latched {
+        /// The stream.
+        stream: StreamKey,
+        /// Which socket.
+        kind: PacketKind,
+        /// The far end.
+        destination: SocketAddr,
+    },
+    /// Another address must be heard again: a connected socket has to be disconnected.
+    Unlatched {
+        /// The stream.
+        stream: StreamKey,
+        /// Which socket.
+        kind: PacketKind,
+    },
+    /// Something for a recording's file.
+    Record(RecordOp),
+    /// A fact for the room above.
+    Event(Event),
+}
+
+/// Orders for the writer of recordings. For one id: one `Open`, any number of `Append`, one `Finish`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RecordOp {
+    /// Start a file: stereo, 8,000 Hz, 16 bits.
+    Open {
+        /// The recording.
+        id: u64,
+    },
+    /// Add sound, about a second at a time.
+    Append {
+        /// The recording.
+        id: u64,
+        /// Interleaved left, right, little-endian signed 16 bits: four bytes per frame.
+        samples: Bytes,
+    },
+    /// Nothing more comes.
+    Finish {
+        /// The recording.
+        id: u64,
+        /// Frames (pairs of samples) in all; seconds × 8,000.
+        frames: u64,
+    },
+}
+
+/// A fact about a stream. `owner` is what [`crate::Plane::open`] was given.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A digit was pressed and let go (RFC 4733); once per press.
+    Dtmf {
+        /// The stream it came in on.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long it was held, milliseconds.
+        duration_ms: u32,
+    },
+    /// Human or machine; once per [`crate::Plane::amd_start`], unless the stream closes first.
+    AmdVerdict {
+        /// The stream listened to.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// What it is.
+        verdict: AmdVerdict,
+        /// Why.
+        cause: AmdCause,
+        /// 0..=1, a score and not a calibrated probability.
+        confidence: f32,
+        /// Milliseconds from `amd_start` to this verdict.
+        after_answer_ms: u32,
+    },
+    /// What is heard before the answer; each time the class changes.
+    EarlyMedia {
+        /// The stream listened to.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// What it is.
+        class: EarlyMediaClass,
+        /// 0..=1, a score and not a calibrated probability.
+        confidence: f32,
+    },
+    /// A play that does not repeat is over; exactly once for each.
+    PlayDone {
+        /// The stream it was played to.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// From the [`crate::PlayRequest`].
+        tag: u64,
+        /// Heard to its end; false when stopped, replaced, connected over or closed before.
+        completed: bool,
+    },
+    /// Nothing was received for [`crate::Config::media_timeout`] though the far end should send.
+    MediaTimeout {
+        /// The silent stream.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+    },
+    /// The stream cannot work; close it.
+    Failed {
+        /// The stream.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// Why.
+        reason: FailedReason,
+    },
+}
+
+/// Why a stream failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailedReason {
+    /// The edge could not bind its ports.
+    PortsUnavailable,
+}
+
+/// Who answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AmdVerdict {
+    /// A person.
+    Human,
+    /// A recording.
+    Machine,
+    /// Not to be told; treat as a person.
+    Unsure,
+}
+
+/// Which rule gave the verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AmdCause {
+    /// A short greeting and then silence: a person waits for us.
+    ShortGreeting,
+    /// Speech went on longer than a person's greeting.
+    LongGreeting,
+    /// Nobody said anything.
+    InitialSilence,
+    /// The time for listening ran out.
+    TimeLimit,
+}
+
+/// What early media holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EarlyMediaClass {
+    /// Ringing tone.
+    Ringback,
+    /// Subscriber busy tone.
+    Busy,
+    /// Congestion, reorder.
+    Congestion,
+    /// Special information tones: the number cannot be reached.
+    Sit,
+    /// Speech or music: an announcement or a coloured ringback; which is not told here.
+    Voice,
+}

@@ -1,0 +1,371 @@
+//! The plane: all streams of one shard.
+
+mod packet;
+mod voice;
+
+use crate::ports::PortPool;
+use crate::{
+    Config, Counters, Ears, Event, FailedReason, Output, PacketKind, Recording, Remote, Stream, StreamKey,
+    StreamStats,
+};
+use bytes::BytesMut;
+use sansio::{Duration, Instant, Outbox, Rng, Slab};
+use std::fmt;
+
+/// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+/// Slices: each stream is looked at once a second.
+const SWEEP_SLICES: u32 = 10;
+
+/// Why the plane refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaError {
+    /// Limit: every port pair is in use or in quarantine.
+    NoPorts,
+    /// Limit: [`Config::streams_max`].
+    StreamsExhausted,
+    /// Limit: [`Config::recordings_max`].
+    RecordingsExhausted,
+    /// Misuse: that stream is not open (any more).
+    UnknownStream,
+    /// Misuse: the recording's id is running already, or one of its streams is being recorded.
+    AlreadyRecording,
+    /// Misuse: no recording of that id is running.
+    UnknownRecording,
+}
+
+impl fmt::Display for MediaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MediaError::NoPorts => "no media port pair is free",
+            MediaError::StreamsExhausted => "too many media streams",
+            MediaError::RecordingsExhausted => "too many recordings",
+            MediaError::UnknownStream => "the media stream is not open",
+            MediaError::AlreadyRecording => "the stream is being recorded already",
+            MediaError::UnknownRecording => "no such recording is running",
+        })
+    }
+}
+
+impl std::error::Error for MediaError {}
+
+/// All streams of one shard, and what they say, hear and record. See the crate's documentation.
+#[derive(Debug)]
+pub struct Plane {
+    config: Config,
+    rng: Rng,
+    ports: PortPool,
+    streams: Slab<Stream>,
+    counters: Counters,
+    /// Streams that need the playout tick, in the order in which they began to.
+    ticking: Vec<StreamKey>,
+    next_tick: Option<Instant>,
+    next_sweep: Option<Instant>,
+    sweep_slice: u32,
+    /// Memory for the frames of one tick.
+    arena: BytesMut,
+}
+
+impl Plane {
+    /// An empty plane. `rng` picks ports, SSRCs and first sequence numbers; seed it from entropy in production.
+    #[must_use]
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let ports = PortPool::new(&config.ports, config.port_quarantine, &mut rng);
+        let streams = Slab::with_limit(config.streams_max);
+        Plane {
+            config,
+            rng,
+            ports,
+            streams,
+            counters: Counters::default(),
+            ticking: Vec::new(),
+            next_tick: None,
+            next_sweep: None,
+            sweep_slice: 0,
+            arena: BytesMut::new(),
+        }
+    }
+
+    /// Opens a stream on a free port pair and asks for its sockets ([`Output::OpenPorts`]).
+    ///
+    /// * `owner` comes back in every event of the stream
+    ///
+    /// # Errors
+    /// [`MediaError::NoPorts`], [`MediaError::StreamsExhausted`]: nothing was changed.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        owner: u64,
+        out: &mut Outbox<Output>,
+    ) -> Result<StreamKey, MediaError> {
+        if self.streams.len() >= self.config.streams_max {
+            return Err(MediaError::StreamsExhausted);
+        }
+        let Some(rtp_port) = self.ports.take(now) else {
+            self.counters.ports_exhausted += 1;
+            return Err(MediaError::NoPorts);
+        };
+        let stream = Stream::new(owner, rtp_port, now, &mut self.rng);
+        let Ok(key) = self.streams.insert(stream) else {
+            self.ports.give_back(now, rtp_port);
+            return Err(MediaError::StreamsExhausted);
+        };
+        if self.next_sweep.is_none() {
+            self.next_sweep = Some(now + SWEEP_EVERY);
+        }
+        out.push(Output::OpenPorts { stream: key, rtp_port, rtcp_port: rtp_port + 1 });
+        Ok(key)
+    }
+
+    /// The stream's RTP port, for the SDP; RTCP is the next one.
+    #[must_use]
+    pub fn local_port(&self, stream: StreamKey) -> Option<u16> {
+        self.streams.get(stream).map(|stream| stream.rtp_port)
+    }
+
+    /// The edge could not bind the stream's ports: reports [`Event::Failed`] once. The stream stays (silent)
+    /// until it is closed; no [`Output::ClosePorts`] will follow.
+    pub fn ports_failed(&mut self, _now: Instant, stream: StreamKey, out: &mut Outbox<Output>) {
+        if let Some(state) = self.streams.get_mut(stream)
+            && !state.ports_failed
+        {
+            state.ports_failed = true;
+            let reason = FailedReason::PortsUnavailable;
+            out.push(Output::Event(Event::Failed { stream, owner: state.owner, reason }));
+        }
+    }
+
+    /// Sets what offer and answer settled; again at each re-INVITE. Another address than before forgets where
+    /// the far end was latched.
+    pub fn set_remote(&mut self, now: Instant, stream: StreamKey, remote: Remote, out: &mut Outbox<Output>) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        let before = state.remote.replace(remote);
+        if before.is_some_and(|before| before.rtp != remote.rtp) {
+            unlatch(stream, state, PacketKind::Rtp, out);
+            unlatch(stream, state, PacketKind::Rtcp, out);
+        } else if before.is_some_and(|before| before.rtcp_address() != remote.rtcp_address()) {
+            unlatch(stream, state, PacketKind::Rtcp, out);
+        }
+        if before.is_none_or(|before| before.sends != remote.sends || before.receives != remote.receives) {
+            state.silent_since = now;
+            state.sender.forget_source();
+        }
+    }
+
+    /// Bridges two streams, both ways. A former peer of either is left alone; a prompt playing to either ends at
+    /// once, so that the next packet is heard. Streams that are not open are ignored, as is a stream with itself.
+    pub fn connect(&mut self, now: Instant, a: StreamKey, b: StreamKey, out: &mut Outbox<Output>) {
+        if a == b || !self.streams.contains(a) || !self.streams.contains(b) {
+            return;
+        }
+        if self.peer(a) != Some(b) {
+            self.disconnect(now, a);
+            self.disconnect(now, b);
+        }
+        for (stream, peer) in [(a, b), (b, a)] {
+            self.stop_playing(now, stream, out);
+            if let Some(state) = self.streams.get_mut(stream) {
+                state.peer = Some(peer);
+            }
+        }
+    }
+
+    /// Ends the bridge `a` is in, if any.
+    pub fn disconnect(&mut self, _now: Instant, a: StreamKey) {
+        let Some(b) = self.streams.get_mut(a).and_then(|stream| stream.peer.take()) else { return };
+        if let Some(other) = self.streams.get_mut(b) {
+            other.peer = None;
+            other.sender.forget_source();
+        }
+        if let Some(stream) = self.streams.get_mut(a) {
+            stream.sender.forget_source();
+        }
+    }
+
+    /// The stream this one is bridged to.
+    #[must_use]
+    pub fn peer(&self, stream: StreamKey) -> Option<StreamKey> {
+        self.streams.get(stream).and_then(|stream| stream.peer)
+    }
+
+    /// Sets what is listened for on the stream.
+    pub fn listen(&mut self, _now: Instant, stream: StreamKey, ears: Ears) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.ears = ears;
+        }
+    }
+
+    /// The call is answered: starts answering-machine detection if [`Ears::amd`] is set, and ends listening to
+    /// early media.
+    pub fn amd_start(&mut self, _now: Instant, stream: StreamKey) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.ears.early_media = false;
+        }
+    }
+
+    /// Starts a stereo recording.
+    ///
+    /// # Errors
+    /// [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`], [`MediaError::RecordingsExhausted`]:
+    /// nothing was changed.
+    pub fn start_recording(
+        &mut self,
+        _now: Instant,
+        recording: Recording,
+        _out: &mut Outbox<Output>,
+    ) -> Result<(), MediaError> {
+        if !self.streams.contains(recording.left) {
+            return Err(MediaError::UnknownStream);
+        }
+        Ok(())
+    }
+
+    /// Gives the recording another right side, or none.
+    ///
+    /// # Errors
+    /// [`MediaError::UnknownRecording`], [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`].
+    pub fn retarget_recording(
+        &mut self,
+        _now: Instant,
+        _id: u64,
+        right: Option<StreamKey>,
+    ) -> Result<(), MediaError> {
+        match right {
+            Some(right) if !self.streams.contains(right) => Err(MediaError::UnknownStream),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a recording: the rest of its sound and [`crate::RecordOp::Finish`]. Nothing if it is not running.
+    pub fn stop_recording(&mut self, _now: Instant, _id: u64, _out: &mut Outbox<Output>) {}
+
+    /// Closes a stream: its bridge, prompt and recording end, and its ports with it. Nothing if it is closed.
+    pub fn close(&mut self, now: Instant, stream: StreamKey, out: &mut Outbox<Output>) {
+        if !self.streams.contains(stream) {
+            return;
+        }
+        self.disconnect(now, stream);
+        self.stop_playing(now, stream, out);
+        let Some(state) = self.streams.remove(stream) else { return };
+        self.ports.give_back(now, state.rtp_port);
+        if !state.ports_failed {
+            let rtp_port = state.rtp_port;
+            out.push(Output::ClosePorts { stream, rtp_port, rtcp_port: rtp_port + 1 });
+        }
+        if state.ticking {
+            self.ticking.retain(|key| *key != stream);
+        }
+    }
+
+    /// When [`Plane::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.next_tick, self.next_sweep) {
+            (Some(tick), Some(sweep)) => Some(tick.min(sweep)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Does all that is due: playout, timeouts, recordings' batches. Called early it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.tick(now, out);
+        }
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            self.sweep(now, out);
+            self.next_sweep = (!self.streams.is_empty()).then(|| now + SWEEP_EVERY);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        let slice = self.sweep_slice;
+        self.sweep_slice = (slice + 1) % SWEEP_SLICES;
+        let config = &self.config;
+        for (key, stream) in self.streams.iter_mut() {
+            if key.index() % SWEEP_SLICES != slice {
+                continue;
+            }
+            for kind in [PacketKind::Rtp, PacketKind::Rtcp] {
+                // RTCP comes every few seconds only, and its socket is let go together with RTP's.
+                if kind == PacketKind::Rtp && stream.rtp.lapses(now, config) {
+                    out.push(Output::Unlatched { stream: key, kind });
+                    if std::mem::take(&mut stream.rtcp.announced) {
+                        out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
+                    }
+                }
+            }
+            let sends = stream.remote.is_some_and(|remote| remote.sends);
+            if sends
+                && !config.media_timeout.is_zero()
+                && now.since(stream.silent_since) >= config.media_timeout
+            {
+                stream.silent_since = now;
+                self.counters.media_timeouts += 1;
+                out.push(Output::Event(Event::MediaTimeout { stream: key, owner: stream.owner }));
+            }
+        }
+    }
+
+    /// Counts since the start, and gauges.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            streams_open: self.streams.len() as u64,
+            port_pairs_in_use: self.ports.in_use() as u64,
+            port_pairs_total: self.ports.total() as u64,
+            ..self.counters
+        }
+    }
+
+    /// Reception statistics of a stream.
+    #[must_use]
+    pub fn stats(&self, stream: StreamKey) -> Option<StreamStats> {
+        let stream = self.streams.get(stream)?;
+        Some(StreamStats {
+            received: stream.reception.received,
+            lost: stream.reception.lost(),
+            jitter_ms: stream.reception.jitter_ms(),
+            sent: stream.sender.packets,
+            last_packet_at: stream.last_packet_at,
+            latched: stream.rtp.address,
+            ssrc: stream.reception.started.then_some(stream.reception.ssrc),
+        })
+    }
+
+    /// Broken invariants, in words; empty when all is well.
+    #[must_use]
+    pub fn audit(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for (key, stream) in self.streams.iter() {
+            if let Some(peer) = stream.peer
+                && self.peer(peer) != Some(key)
+            {
+                findings.push(format!("stream {key:?} is bridged to {peer:?}, which is not bridged to it"));
+            }
+            if stream.ticking != self.ticking.contains(&key) {
+                findings.push(format!("stream {key:?} and the list of ticking streams disagree"));
+            }
+        }
+        if self.ports.in_use() != self.streams.len() {
+            let (ports, streams) = (self.ports.in_use(), self.streams.len());
+            findings.push(format!("{ports} port pairs in use by {streams} streams"));
+        }
+        if self.ticking.iter().any(|key| !self.streams.contains(*key)) {
+            findings.push("a closed stream is still ticking".into());
+        }
+        findings
+    }
+
+    /// True when no stream, port or recording is left.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.streams.is_empty() && self.ports.in_use() == 0 && self.ticking.is_empty()
+    }
+}
+
+fn unlatch(key: StreamKey, stream: &mut Stream, kind: PacketKind, out: &mut Outbox<Output>) {
+    let latch = std::mem::take(stream.latch_mut(kind));
+    if latch.announced {
+        out.push(Output::Unlatched { stream: key, kind });
+    }
+}

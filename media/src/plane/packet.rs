@@ -1,0 +1,279 @@
+//! The hot path: one packet in, edited in place, sent on.
+
+use super::Plane;
+use crate::latch::Admission;
+use crate::rtp::rtcp::{self, Translation};
+use crate::rtp::stats::Step;
+use crate::rtp::telephone_event::Digit;
+use crate::rtp::{self, Header};
+use crate::sender::Source;
+use crate::{Codec, Event, Output, PacketKind, Stream, StreamKey, codec};
+use sansio::{Instant, Outbox};
+use std::net::SocketAddr;
+
+/// The longest payload that is decoded in one go: 120 ms (RFC 3551 lets ptime be anything; 20 ms is the rule).
+const SAMPLES_MAX: usize = 960;
+
+/// What kind of sound a packet carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Content {
+    Audio(Codec),
+    TelephoneEvent,
+}
+
+/// What is known about an admitted packet when it is passed on.
+struct Incoming {
+    header: Header,
+    content: Content,
+    step: Step,
+}
+
+impl Plane {
+    /// Handles a packet that came in on one of the stream's sockets. It is edited in place; when it is to be
+    /// sent on, [`Output::Forward`] says where.
+    ///
+    /// Anything may come from the network: what is not understood is counted and dropped.
+    #[inline]
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        stream: StreamKey,
+        kind: PacketKind,
+        source: SocketAddr,
+        packet: &mut [u8],
+        out: &mut Outbox<Output>,
+    ) {
+        self.counters.packets_in += 1;
+        self.counters.bytes_in += packet.len() as u64;
+        match kind {
+            PacketKind::Rtp => self.handle_rtp(now, stream, source, packet, out),
+            PacketKind::Rtcp => self.handle_rtcp(now, stream, source, packet, out),
+        }
+    }
+
+    fn handle_rtp(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        source: SocketAddr,
+        packet: &mut [u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            self.counters.dropped_no_stream += 1;
+            return;
+        };
+        let Some(header) = Header::read(packet).filter(|_| !rtp::looks_like_rtcp(packet)) else {
+            self.counters.dropped_malformed += 1;
+            return;
+        };
+        let Some(remote) = &stream.remote else {
+            self.counters.dropped_no_remote += 1;
+            return;
+        };
+        let number = header.payload_type;
+        let content = if number == remote.payload_type {
+            Content::Audio(remote.codec)
+        } else if Some(number) == remote.dtmf_payload_type || Some(number) == remote.dtmf_payload_type_local {
+            Content::TelephoneEvent
+        } else if let Some(codec) = static_codec(number) {
+            // Both laws are in nearly every offer; a sender may use the other one at any packet.
+            Content::Audio(codec)
+        } else {
+            self.counters.dropped_payload_type += 1;
+            return;
+        };
+        let identity = (header.ssrc, header.sequence);
+        match stream.rtp.admit(now, source, identity, remote.rtp, &stream.reception, &self.config) {
+            Admission::Known => {}
+            Admission::Latched { first } => {
+                if first {
+                    self.counters.latched += 1;
+                } else {
+                    self.counters.relatched += 1;
+                }
+                out.push(Output::Latched { stream: key, kind: PacketKind::Rtp, destination: source });
+            }
+            Admission::Refused => {
+                self.counters.dropped_foreign_source += 1;
+                return;
+            }
+        }
+        let sends = remote.sends;
+        stream.last_packet_at = Some(now);
+        stream.silent_since = now;
+        let step = stream.reception.count(now, &header);
+        if !sends {
+            self.counters.dropped_on_hold += 1;
+            return;
+        }
+        let peer = stream.peer;
+        let incoming = Incoming { header, content, step };
+        if content == Content::TelephoneEvent {
+            self.telephone_event(now, key, &incoming, packet, out);
+        }
+        match peer {
+            Some(peer) => self.relay(now, key, peer, &incoming, packet, out),
+            None => self.counters.dropped_unbridged += 1,
+        }
+    }
+
+    #[inline]
+    fn relay(
+        &mut self,
+        now: Instant,
+        from: StreamKey,
+        to: StreamKey,
+        incoming: &Incoming,
+        packet: &mut [u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(to) else { return };
+        if stream.player.is_some() {
+            self.counters.dropped_while_playing += 1;
+            return;
+        }
+        let Some(destination) = stream.destination() else {
+            self.counters.dropped_unbridged += 1;
+            return;
+        };
+        let header = &incoming.header;
+        let payload_type = match incoming.content {
+            Content::Audio(_) => destination.payload_type,
+            Content::TelephoneEvent => match destination.dtmf_payload_type {
+                Some(payload_type) => payload_type,
+                None => {
+                    self.counters.dropped_payload_type += 1;
+                    return;
+                }
+            },
+        };
+        let source = Source::Stream(from.to_bits(), header.ssrc);
+        if !stream.sender.relay(now, source, incoming.step, header, payload_type, packet) {
+            self.counters.dropped_late += 1;
+            return;
+        }
+        if let Content::Audio(codec) = incoming.content {
+            let payload = &mut packet[header.payload()];
+            if codec != destination.codec {
+                codec::transcode(codec, destination.codec, payload);
+                self.counters.transcoded += 1;
+            }
+            if stream.beep.is_some() {
+                mix_beep(stream, destination.codec, payload);
+            }
+        }
+        self.counters.forwarded_rtp += 1;
+        self.counters.packets_out += 1;
+        self.counters.bytes_out += packet.len() as u64;
+        out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
+    }
+
+    #[cold]
+    fn telephone_event(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        incoming: &Incoming,
+        packet: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let stale = if incoming.step == Step::Restart { stream.digits.restart() } else { None };
+        let payload = &packet[incoming.header.payload()];
+        let [unfinished, whole] = stream.digits.packet(now, incoming.header.timestamp, payload);
+        for digit in [stale, unfinished, whole].into_iter().flatten() {
+            self.counters.dtmf_digits += 1;
+            report_digit(key, stream, digit, out);
+        }
+        if stream.digits.pressing() {
+            self.needs_tick(now, key);
+        }
+    }
+
+    fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        source: SocketAddr,
+        packet: &mut [u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            self.counters.dropped_no_stream += 1;
+            return;
+        };
+        if !rtcp::is_valid(packet) {
+            self.counters.dropped_malformed += 1;
+            return;
+        }
+        let Some(remote) = &stream.remote else {
+            self.counters.dropped_no_remote += 1;
+            return;
+        };
+        let host = stream.rtp.address.unwrap_or_else(|| remote.rtcp_address());
+        match stream.rtcp.admit_rtcp(now, source, host, &self.config) {
+            Admission::Known => {}
+            Admission::Latched { .. } => {
+                out.push(Output::Latched { stream: key, kind: PacketKind::Rtcp, destination: source });
+            }
+            Admission::Refused => {
+                self.counters.dropped_foreign_source += 1;
+                return;
+            }
+        }
+        let reported_ssrc = stream.sender.ssrc;
+        let sequence_delta = stream.sender.sequence_delta;
+        let Some(peer_key) = stream.peer else {
+            self.counters.dropped_unbridged += 1;
+            return;
+        };
+        let Some(peer) = self.streams.get(peer_key) else { return };
+        let translation = Translation {
+            sender_ssrc: peer.sender.ssrc,
+            timestamp_delta: peer.sender.timestamp_delta,
+            reported_ssrc,
+            source_ssrc: peer.reception.ssrc,
+            sequence_delta,
+        };
+        match peer.rtcp_destination() {
+            Some(destination) if rtcp::translate(packet, &translation) => {
+                self.counters.forwarded_rtcp += 1;
+                self.counters.packets_out += 1;
+                self.counters.bytes_out += packet.len() as u64;
+                out.push(Output::Forward { to: peer_key, kind: PacketKind::Rtcp, destination });
+            }
+            _ => self.counters.dropped_unbridged += 1,
+        }
+    }
+}
+
+/// The codecs with a static payload type that both SDP and senders take for granted.
+const fn static_codec(payload_type: u8) -> Option<Codec> {
+    match payload_type {
+        0 => Some(Codec::Pcmu),
+        8 => Some(Codec::Pcma),
+        _ => None,
+    }
+}
+
+#[cold]
+fn mix_beep(stream: &mut Stream, codec: Codec, payload: &mut [u8]) {
+    let Some(beep) = &mut stream.beep else { return };
+    let mut buffer = [0_i16; SAMPLES_MAX];
+    let count = payload.len().min(SAMPLES_MAX);
+    let samples = &mut buffer[..count];
+    codec::decode(codec, &payload[..count], samples);
+    let over = beep.mix_into(samples);
+    codec::encode(codec, samples, &mut payload[..count]);
+    if over {
+        stream.beep = None;
+    }
+}
+
+pub(super) fn report_digit(key: StreamKey, stream: &Stream, digit: Digit, out: &mut Outbox<Output>) {
+    if stream.ears.dtmf {
+        let Digit { digit, duration_ms } = digit;
+        out.push(Output::Event(Event::Dtmf { stream: key, owner: stream.owner, digit, duration_ms }));
+    }
+}

@@ -1,0 +1,136 @@
+//! What the plane says: prompts and beeps, all from one tick.
+
+use super::Plane;
+use crate::player::{Beep, FRAME_SAMPLES, Player};
+use crate::rtp::HEADER_BYTES;
+use crate::{Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
+use bytes::BytesMut;
+use sansio::{Duration, Instant, Outbox};
+
+/// One frame.
+const TICK: Duration = Duration::from_millis(20);
+/// Frames sent at once to catch up with a tick that came late; beyond that the prompt is paused instead.
+const CATCH_UP_FRAMES_MAX: u32 = 5;
+/// A beep rides on relayed packets while they come this often; else it is sent by itself.
+const RELAY_IS_FLOWING: Duration = Duration::from_millis(45);
+
+impl Plane {
+    /// Plays samples to a stream, at once; what was playing to it ends. Its peer is not heard meanwhile.
+    pub fn play(&mut self, now: Instant, stream: StreamKey, request: PlayRequest, out: &mut Outbox<Output>) {
+        self.stop_playing(now, stream, out);
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.player = Some(Player::new(request));
+            self.needs_tick(now, stream);
+        }
+    }
+
+    /// Stops what plays to a stream, if anything; its peer is heard with the next packet.
+    pub fn stop_playing(&mut self, _now: Instant, stream: StreamKey, out: &mut Outbox<Output>) {
+        if let Some(state) = self.streams.get_mut(stream)
+            && let Some(player) = state.player.take()
+        {
+            done(stream, state.owner, &player, false, out);
+        }
+    }
+
+    /// Mixes a beep into what the stream hears, without delaying it; with nothing to hear the beep is sent alone.
+    pub fn tone(&mut self, now: Instant, stream: StreamKey, tone: Tone, _out: &mut Outbox<Output>) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.beep = Some(Box::new(Beep::new(tone)));
+            self.needs_tick(now, stream);
+        }
+    }
+
+    /// Puts a stream on the list of those that need the tick, and starts the tick.
+    pub(super) fn needs_tick(&mut self, now: Instant, stream: StreamKey) {
+        if let Some(state) = self.streams.get_mut(stream)
+            && !state.ticking
+        {
+            state.ticking = true;
+            self.ticking.push(stream);
+        }
+        if self.next_tick.is_none() {
+            self.next_tick = Some(now);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        let mut due = self.next_tick.unwrap_or(now);
+        let mut frames = 0;
+        while due <= now && frames < CATCH_UP_FRAMES_MAX && !self.ticking.is_empty() {
+            self.tick_once(now, out);
+            due += TICK;
+            frames += 1;
+        }
+        if due <= now {
+            let behind = (now.since(due).as_nanos() / TICK.as_nanos()) as u64 + 1;
+            self.counters.playout_frames_skipped += behind * self.ticking.len() as u64;
+            due = now + TICK;
+        }
+        self.next_tick = (!self.ticking.is_empty()).then_some(due);
+    }
+
+    fn tick_once(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        let mut ticking = std::mem::take(&mut self.ticking);
+        self.arena.reserve(ticking.len() * (HEADER_BYTES + FRAME_SAMPLES));
+        ticking.retain(|key| {
+            let Some(stream) = self.streams.get_mut(*key) else { return false };
+            let sent = speak(now, *key, stream, &mut self.arena, out);
+            self.counters.frames_played += u64::from(sent);
+            self.counters.packets_out += u64::from(sent);
+            self.counters.bytes_out += u64::from(sent) * (HEADER_BYTES + FRAME_SAMPLES) as u64;
+            if let Some(digit) = stream.digits.handle_timeout(now) {
+                self.counters.dtmf_digits += 1;
+                super::packet::report_digit(*key, stream, digit, out);
+            }
+            stream.ticking = stream.needs_tick();
+            stream.ticking
+        });
+        self.ticking = ticking;
+    }
+}
+
+/// Makes one frame of prompt and beep. True: a packet was sent.
+fn speak(
+    now: Instant,
+    key: StreamKey,
+    stream: &mut Stream,
+    arena: &mut BytesMut,
+    out: &mut Outbox<Output>,
+) -> bool {
+    let mut samples = [0_i16; FRAME_SAMPLES];
+    let mut has_sound = false;
+    if let Some(player) = &mut stream.player {
+        has_sound = true;
+        if player.frame(&mut samples)
+            && let Some(player) = stream.player.take()
+        {
+            done(key, stream.owner, &player, true, out);
+        }
+    }
+    let relayed = stream.sender.relayed_at.is_some_and(|at| now.since(at) < RELAY_IS_FLOWING);
+    if let Some(beep) = &mut stream.beep
+        && (has_sound || !relayed)
+    {
+        has_sound = true;
+        if beep.mix_into(&mut samples) {
+            stream.beep = None;
+        }
+    }
+    let (true, Some(to)) = (has_sound, stream.destination()) else { return false };
+    let header = stream.sender.own_header(now, to.payload_type, FRAME_SAMPLES as u32);
+    arena.extend_from_slice(&header);
+    let start = arena.len();
+    arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));
+    codec::encode(to.codec, &samples, &mut arena[start..]);
+    let packet = arena.split().freeze();
+    out.push(Output::Send { from: key, kind: PacketKind::Rtp, destination: to.address, packet });
+    true
+}
+
+fn done(stream: StreamKey, owner: u64, player: &Player, completed: bool, out: &mut Outbox<Output>) {
+    if !player.request.repeat {
+        let tag = player.request.tag;
+        out.push(Output::Event(Event::PlayDone { stream, owner, tag, completed }));
+    }
+}

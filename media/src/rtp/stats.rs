@@ -1,0 +1,147 @@
+//! Reception statistics of RFC 3550 §6.4.1 and appendices A.1, A.3, A.8.
+
+use crate::rtp::Header;
+use sansio::Instant;
+
+/// A forward step of the sequence larger than this, or a backward one larger than [`MISORDER_MAX`], is a
+/// restart of the sender and not loss (RFC 3550 A.1, MAX_DROPOUT).
+pub const DROPOUT_MAX: u16 = 3000;
+/// RFC 3550 A.1, MAX_MISORDER.
+pub const MISORDER_MAX: u16 = 100;
+
+/// What one incoming packet did to the sequence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The next one, or a few ahead (the ones between are lost or late).
+    Forward,
+    /// One that should have come earlier, or a duplicate.
+    Late,
+    /// A new sequence: first packet, new SSRC, or a jump.
+    Restart,
+}
+
+/// Counts of one incoming stream, over all SSRCs it had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reception {
+    pub(crate) started: bool,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence_max: u16,
+    /// Packets expected from the current and all earlier sequences.
+    expected: u64,
+    pub(crate) received: u64,
+    /// Relative transit time of the last packet, timestamp units.
+    transit: u32,
+    /// Jitter × 16, timestamp units (the integer form of RFC 3550 A.8).
+    jitter_q4: u32,
+}
+
+impl Reception {
+    /// Counts a packet and says what kind of step it was.
+    #[inline]
+    pub(crate) fn count(&mut self, now: Instant, header: &Header) -> Step {
+        self.received += 1;
+        let arrival = rtp_clock(now);
+        let transit = arrival.wrapping_sub(header.timestamp);
+        let step = if self.started && header.ssrc == self.ssrc {
+            let ahead = header.sequence.wrapping_sub(self.sequence_max);
+            if ahead != 0 && ahead < DROPOUT_MAX {
+                self.expected += u64::from(ahead);
+                Step::Forward
+            } else if header.sequence == self.sequence_max || ahead > 0u16.wrapping_sub(MISORDER_MAX) {
+                Step::Late
+            } else {
+                Step::Restart
+            }
+        } else {
+            Step::Restart
+        };
+        match step {
+            Step::Restart => {
+                self.started = true;
+                self.ssrc = header.ssrc;
+                self.expected += 1;
+            }
+            Step::Forward | Step::Late => {
+                let d = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
+                // A.8: J += (|D| - J) / 16, kept with four bits of fraction. D is bounded so that a leap of the
+                // timestamp cannot overflow (one minute).
+                self.jitter_q4 = self.jitter_q4 + d.min(480_000) - ((self.jitter_q4 + 8) >> 4);
+            }
+        }
+        if step != Step::Late {
+            self.sequence_max = header.sequence;
+        }
+        self.transit = transit;
+        step
+    }
+
+    pub(crate) fn lost(&self) -> i64 {
+        self.expected as i64 - self.received as i64
+    }
+
+    pub(crate) fn jitter_ms(&self) -> f32 {
+        self.jitter_q4 as f32 / 16.0 / 8.0
+    }
+}
+
+/// The time as a timestamp of 8,000 units a second, with an offset of our own.
+#[inline]
+pub(crate) fn rtp_clock(now: Instant) -> u32 {
+    (now.as_nanos() / 125_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp;
+
+    fn header(sequence: u16, timestamp: u32, ssrc: u32) -> Header {
+        Header::read(&rtp::header(false, 0, sequence, timestamp, ssrc)).unwrap()
+    }
+
+    #[test]
+    fn loss_survives_the_wrap_and_duplicates_count_against_it() {
+        let mut reception = Reception::default();
+        let at = Instant::ZERO;
+        for sequence in [65_533, 65_534, 1, 0, 2_u16] {
+            reception.count(at, &header(sequence, 0, 7));
+        }
+        assert_eq!(reception.lost(), 1); // 65535
+        assert_eq!(reception.count(at, &header(2, 0, 7)), Step::Late);
+        assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn a_jump_or_another_ssrc_starts_anew_without_counting_loss() {
+        let mut reception = Reception::default();
+        assert_eq!(reception.count(Instant::ZERO, &header(10, 0, 7)), Step::Restart);
+        assert_eq!(reception.count(Instant::ZERO, &header(10 + 2999, 0, 7)), Step::Forward);
+        assert_eq!(reception.count(Instant::ZERO, &header(10 + 2999 + 3000, 0, 7)), Step::Restart);
+        let lost = reception.lost();
+        assert_eq!(reception.count(Instant::ZERO, &header(4, 0, 8)), Step::Restart);
+        assert_eq!(reception.lost(), lost);
+        assert_eq!(lost, 2998);
+    }
+
+    #[test]
+    fn late_up_to_99_behind() {
+        let mut reception = Reception::default();
+        reception.count(Instant::ZERO, &header(1000, 0, 7));
+        assert_eq!(reception.count(Instant::ZERO, &header(901, 0, 7)), Step::Late);
+        assert_eq!(reception.count(Instant::ZERO, &header(900, 0, 7)), Step::Restart);
+    }
+
+    #[test]
+    fn steady_arrival_has_no_jitter_and_alternating_delay_has_its_mean_deviation() {
+        let mut reception = Reception::default();
+        for i in 0..1000_u32 {
+            reception.count(Instant::from_millis(u64::from(i) * 20), &header(i as u16, i * 160, 7));
+        }
+        assert_eq!(reception.jitter_ms(), 0.0);
+        for i in 1000..3000_u32 {
+            let late = u64::from(i % 2) * 10;
+            reception.count(Instant::from_millis(u64::from(i) * 20 + late), &header(i as u16, i * 160, 7));
+        }
+        assert!((reception.jitter_ms() - 10.0).abs() < 0.2, "{}", reception.jitter_ms());
+    }
+}

@@ -1,0 +1,157 @@
+//! What one stream sends: one SSRC, sequence and timestamp line towards the far end, whoever speaks into it.
+
+use crate::rtp::{self, Header, stats::Step};
+use sansio::{Instant, Rng};
+
+/// Samples of 20 ms, the packet length assumed until one was sent.
+const FRAME: u32 = 160;
+/// A timestamp that goes back more than this (1 s) or ahead more than [`LEAP_AHEAD_MAX`] while the sequence goes
+/// on is a restart of the source's clock.
+const LEAP_BACK_MAX: i32 = 8_000;
+/// 30 s.
+const LEAP_AHEAD_MAX: i32 = 240_000;
+
+/// The outgoing half of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    pub(crate) ssrc: u32,
+    /// Of the newest packet sent.
+    sequence: u16,
+    /// Of the newest packet sent.
+    timestamp: u32,
+    /// Samples in the newest packet.
+    samples: u32,
+    last_at: Instant,
+    started: bool,
+    /// Who speaks; `None` forces the next packet to be joined on anew.
+    source: Option<Source>,
+    pub(crate) sequence_delta: u16,
+    pub(crate) timestamp_delta: u32,
+    /// The source's first sequence number since it was switched in.
+    base_sequence: u16,
+    pub(crate) packets: u64,
+    pub(crate) source_changes: u64,
+    /// When the relay last sent, for tones that ride on its packets.
+    pub(crate) relayed_at: Option<Instant>,
+}
+
+/// Who speaks into a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// Another stream (its key's bits) with this SSRC.
+    Stream(u64, u32),
+    /// The plane's own player or tone.
+    Own,
+}
+
+impl Sender {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        Sender {
+            ssrc: rng.next_u32(),
+            sequence: rng.next_u32() as u16,
+            timestamp: rng.next_u32(),
+            samples: FRAME,
+            last_at: Instant::ZERO,
+            started: false,
+            source: None,
+            sequence_delta: 0,
+            timestamp_delta: 0,
+            base_sequence: 0,
+            packets: 0,
+            source_changes: 0,
+            relayed_at: None,
+        }
+    }
+
+    /// Makes the next packet, whoever sends it, join on to what was sent before.
+    pub(crate) fn forget_source(&mut self) {
+        self.source = None;
+    }
+
+    /// Rewrites a packet that comes from another stream. False: it is older than the switch to its source.
+    #[inline]
+    pub(crate) fn relay(
+        &mut self,
+        now: Instant,
+        source: Source,
+        step: Step,
+        header: &Header,
+        payload_type: u8,
+        packet: &mut [u8],
+    ) -> bool {
+        let mut marker = header.marker;
+        if self.source != Some(source) || step == Step::Restart {
+            self.switch(now, source, header);
+            marker = true;
+        }
+        let mut sequence = header.sequence.wrapping_add(self.sequence_delta);
+        let mut timestamp = header.timestamp.wrapping_add(self.timestamp_delta);
+        let ahead = timestamp.wrapping_sub(self.timestamp) as i32;
+        if step == Step::Late {
+            if (header.sequence.wrapping_sub(self.base_sequence) as i16) < 0 {
+                return false;
+            }
+        } else {
+            if !(-LEAP_BACK_MAX..=LEAP_AHEAD_MAX).contains(&ahead) {
+                self.switch(now, source, header);
+                marker = true;
+                sequence = header.sequence.wrapping_add(self.sequence_delta);
+                timestamp = header.timestamp.wrapping_add(self.timestamp_delta);
+            }
+            self.sequence = sequence;
+            self.timestamp = timestamp;
+            self.samples = header.payload().len() as u32;
+            self.last_at = now;
+            self.relayed_at = Some(now);
+        }
+        self.packets += 1;
+        rtp::rewrite(packet, marker, payload_type, sequence, timestamp, self.ssrc);
+        true
+    }
+
+    /// The header of the next packet of our own, `samples` long.
+    pub(crate) fn own_header(
+        &mut self,
+        now: Instant,
+        payload_type: u8,
+        samples: u32,
+    ) -> [u8; rtp::HEADER_BYTES] {
+        let switched = self.source != Some(Source::Own);
+        if switched {
+            self.timestamp = self.next_timestamp(now);
+            self.note_switch(Source::Own);
+        } else {
+            self.timestamp = self.timestamp.wrapping_add(self.samples);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.samples = samples;
+        self.last_at = now;
+        self.packets += 1;
+        rtp::header(switched, payload_type, self.sequence, self.timestamp, self.ssrc)
+    }
+
+    #[cold]
+    fn switch(&mut self, now: Instant, source: Source, header: &Header) {
+        self.sequence_delta = self.sequence.wrapping_add(1).wrapping_sub(header.sequence);
+        self.timestamp_delta = self.next_timestamp(now).wrapping_sub(header.timestamp);
+        self.base_sequence = header.sequence;
+        self.note_switch(source);
+    }
+
+    /// Time went on while nobody spoke: the timestamp moves by it, and never by less than the last packet's span.
+    fn next_timestamp(&self, now: Instant) -> u32 {
+        if !self.started {
+            return self.timestamp;
+        }
+        let elapsed = (now.since(self.last_at).as_nanos() / 125_000) as u32;
+        self.timestamp.wrapping_add(elapsed.max(self.samples.max(1)))
+    }
+
+    fn note_switch(&mut self, source: Source) {
+        if self.started {
+            self.source_changes += 1;
+        }
+        self.started = true;
+        self.source = Some(source);
+    }
+}

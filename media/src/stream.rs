@@ -1,0 +1,98 @@
+//! One stream: the state kept per far end.
+
+use crate::latch::Latch;
+use crate::player::{Beep, Player};
+use crate::rtp::stats::Reception;
+use crate::rtp::telephone_event::Digits;
+use crate::sender::Sender;
+use crate::{Codec, Ears, PacketKind, Remote, StreamKey};
+use sansio::{Instant, Rng};
+use std::net::SocketAddr;
+
+/// One far end: its ports, addresses, and what it hears and says. Opaque; see [`crate::Plane`].
+#[derive(Debug)]
+pub struct Stream {
+    pub(crate) owner: u64,
+    pub(crate) rtp_port: u16,
+    pub(crate) ports_failed: bool,
+    /// In the plane's list of streams that need the playout tick.
+    pub(crate) ticking: bool,
+    pub(crate) remote: Option<Remote>,
+    pub(crate) rtp: Latch,
+    pub(crate) rtcp: Latch,
+    pub(crate) reception: Reception,
+    pub(crate) last_packet_at: Option<Instant>,
+    /// From when silence is counted for the media timeout.
+    pub(crate) silent_since: Instant,
+    pub(crate) peer: Option<StreamKey>,
+    pub(crate) sender: Sender,
+    pub(crate) player: Option<Player>,
+    pub(crate) beep: Option<Box<Beep>>,
+    pub(crate) digits: Digits,
+    pub(crate) ears: Ears,
+}
+
+/// Where and how to send to a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination {
+    pub(crate) address: SocketAddr,
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    pub(crate) dtmf_payload_type: Option<u8>,
+}
+
+impl Stream {
+    pub(crate) fn new(owner: u64, rtp_port: u16, now: Instant, rng: &mut Rng) -> Self {
+        Stream {
+            owner,
+            rtp_port,
+            ports_failed: false,
+            ticking: false,
+            remote: None,
+            rtp: Latch::default(),
+            rtcp: Latch::default(),
+            reception: Reception::default(),
+            last_packet_at: None,
+            silent_since: now,
+            peer: None,
+            sender: Sender::new(rng),
+            player: None,
+            beep: None,
+            digits: Digits::default(),
+            ears: Ears::default(),
+        }
+    }
+
+    /// Where audio for this stream goes now; `None` while it cannot be sent to or does not want to hear.
+    #[inline]
+    pub(crate) fn destination(&self) -> Option<Destination> {
+        let remote = self.remote.as_ref()?;
+        if !remote.receives || self.ports_failed {
+            return None;
+        }
+        Some(Destination {
+            address: self.rtp.address.unwrap_or(remote.rtp),
+            codec: remote.codec,
+            payload_type: remote.payload_type,
+            dtmf_payload_type: remote.dtmf_payload_type,
+        })
+    }
+
+    /// Where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
+    pub(crate) fn rtcp_destination(&self) -> Option<SocketAddr> {
+        let remote = self.remote.as_ref()?;
+        (!self.ports_failed).then(|| self.rtcp.address.unwrap_or_else(|| remote.rtcp_address()))
+    }
+
+    pub(crate) fn latch_mut(&mut self, kind: PacketKind) -> &mut Latch {
+        match kind {
+            PacketKind::Rtp => &mut self.rtp,
+            PacketKind::Rtcp => &mut self.rtcp,
+        }
+    }
+
+    /// True while the stream needs the playout tick.
+    pub(crate) fn needs_tick(&self) -> bool {
+        self.player.is_some() || self.beep.is_some() || self.digits.pressing()
+    }
+}

@@ -1,0 +1,480 @@
+//! The doors of the two tops: what the ground gives to them and what it does for them. Plain data, `Send`.
+//!
+//! ```text
+//!            ControlInput ──► ControlCore ──► ControlEffect
+//!                               │    ▲
+//!                  ShardCommand │    │ ShardEvent          (bounded rings between threads)
+//!                               ▼    │
+//!              ShardInput ──► CallShard ──► ShardEffect
+//! ```
+
+use bytes::Bytes;
+use core::fmt;
+use core::ops::RangeInclusive;
+use dialer_core::config::AutoAnswer;
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
+use dialer_core::{
+    AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
+    Reply, TrunkFact, TrunkId, ViewChange,
+};
+use sansio::time::ClockBase;
+use sansio::{Duration, WallTime};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Names a media stream of one shard; the ground keeps the stream's two sockets under it. Never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl StreamId {
+    /// A small number, unique among the streams open at one time: an index into the ground's table.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}v{}", self.index(), self.0 >> 32)
+    }
+}
+
+/// Which of a stream's two ports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PacketKind {
+    /// The even port: sound.
+    Rtp,
+    /// The odd port: reports.
+    Rtcp,
+}
+
+/// What a shard is told when it is made.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Its number, from 0. Shard 0 also pings trunks and registers with them.
+    pub shard: u16,
+    /// Seed of all its randomness (tags, branches, SSRCs, call names); from the system's entropy.
+    pub seed: u64,
+    /// What civil time it is.
+    pub clock: ClockBase,
+    /// The UDP listeners this shard owns, by number: the address written into Via and Contact. At least one; the
+    /// first is used for trunks.
+    pub listeners: Vec<SocketAddr>,
+    /// Digest realm for agents' phones, and the host in their addresses.
+    pub realm: String,
+    /// Written into User-Agent and Server.
+    pub user_agent: String,
+    /// Calls at once (dialled and transit); more are refused.
+    pub calls_max: usize,
+    /// Nailed-up agent sessions at once.
+    pub sessions_max: usize,
+    /// The address media sockets are bound to.
+    pub media_address: IpAddr,
+    /// The address written into SDP, when other than `media_address` (NAT).
+    pub media_advertised: Option<IpAddr>,
+    /// UDP ports for media, this shard's own range.
+    pub media_ports: RangeInclusive<u16>,
+    /// A closed port is not used again for this long.
+    pub media_port_quarantine: Duration,
+    /// A stream that should hear something and does not for this long ends its call.
+    pub media_timeout: Duration,
+    /// Recordings running at once.
+    pub recordings_max: usize,
+    /// RFC 3261 T1; every other SIP timer follows from it.
+    pub sip_t1: Duration,
+    /// Shortest registration granted to a phone, seconds.
+    pub register_expires_min_s: u32,
+    /// Longest registration granted to a phone, seconds.
+    pub register_expires_max_s: u32,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        ShardConfig {
+            shard: 0,
+            seed: 0,
+            clock: ClockBase::default(),
+            listeners: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060)],
+            realm: "dialerd".into(),
+            user_agent: concat!("dialerd/", env!("CARGO_PKG_VERSION")).into(),
+            calls_max: 20_000,
+            sessions_max: 5_000,
+            media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            media_advertised: None,
+            media_ports: 20_000..=39_999,
+            media_port_quarantine: Duration::from_secs(5),
+            media_timeout: Duration::from_secs(60),
+            recordings_max: 5_000,
+            sip_t1: Duration::from_millis(500),
+            register_expires_min_s: 10,
+            register_expires_max_s: 3_600,
+        }
+    }
+}
+
+/// One input of a `CallShard`.
+#[derive(Debug)]
+pub enum ShardInput<'a> {
+    /// A datagram came to one of the SIP listeners.
+    Datagram {
+        /// Which listener.
+        listener: u8,
+        /// From where.
+        source: SocketAddr,
+        /// What.
+        bytes: Bytes,
+    },
+    /// A datagram came to one of a stream's ports. It may be edited in place and then forwarded
+    /// ([`ShardEffect::Forward`] of the same turn).
+    Packet {
+        /// Whose port.
+        stream: StreamId,
+        /// Which of the two.
+        kind: PacketKind,
+        /// From where.
+        source: SocketAddr,
+        /// What.
+        packet: &'a mut [u8],
+    },
+    /// An order from the control core.
+    Command(ShardCommand),
+    /// The ports of [`ShardEffect::OpenPorts`] could not be bound. No `ClosePorts` follows for them.
+    PortsFailed {
+        /// Whose ports.
+        stream: StreamId,
+    },
+    /// A recording's file is complete, or lost. Exactly once per [`RecordOp::Open`].
+    RecordingWritten {
+        /// Which.
+        recording: RecordingId,
+        /// The file, or why there is none.
+        result: Result<WrittenFile, String>,
+    },
+}
+
+/// A complete recording's file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WrittenFile {
+    /// Name below the recordings folder, as [`RecordOp::Open`] gave it.
+    pub file: String,
+    /// Size.
+    pub bytes: u64,
+}
+
+/// One effect of a `CallShard`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ShardEffect {
+    /// Send this datagram from a SIP listener.
+    SendSip {
+        /// From this listener …
+        listener: u8,
+        /// … to this address.
+        to: SocketAddr,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Bind both UDP ports. On failure: [`ShardInput::PortsFailed`].
+    OpenPorts {
+        /// The stream that will own them.
+        stream: StreamId,
+        /// Even.
+        rtp_port: u16,
+        /// The one above.
+        rtcp_port: u16,
+    },
+    /// Close both. Exactly once per `OpenPorts` that did not fail.
+    ClosePorts {
+        /// The stream that owned them.
+        stream: StreamId,
+    },
+    /// Send the packet just handed in, as edited in place, whole.
+    Forward {
+        /// From this stream's socket …
+        to: StreamId,
+        /// … of this kind …
+        kind: PacketKind,
+        /// … to this address.
+        destination: SocketAddr,
+    },
+    /// Send a packet of our own.
+    SendPacket {
+        /// From this stream's socket …
+        from: StreamId,
+        /// … of this kind …
+        kind: PacketKind,
+        /// … to this address.
+        destination: SocketAddr,
+        /// What.
+        packet: Bytes,
+    },
+    /// The far end's real address is known; the ground may connect the socket to it.
+    Latched {
+        /// Whose socket.
+        stream: StreamId,
+        /// Which.
+        kind: PacketKind,
+        /// The far end.
+        destination: SocketAddr,
+    },
+    /// Another address must be heard again: a connected socket is to be disconnected.
+    Unlatched {
+        /// Whose socket.
+        stream: StreamId,
+        /// Which.
+        kind: PacketKind,
+    },
+    /// Something for a recording's file.
+    Record(RecordOp),
+    /// A fact for the control core.
+    Event(ShardEvent),
+}
+
+/// Orders for the writer of recordings. For one recording: one `Open`, any number of `Append`, one `Finish`;
+/// [`ShardInput::RecordingWritten`] answers after the `Finish`, or at the first failure.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RecordOp {
+    /// Start a WAV file: stereo (customer left, agent right), 8,000 Hz, 16 bits.
+    Open {
+        /// Which.
+        recording: RecordingId,
+        /// Name below the recordings folder, `2026-01-31/rec_….wav`; the folder may have to be made.
+        file: String,
+    },
+    /// Add sound.
+    Append {
+        /// Which.
+        recording: RecordingId,
+        /// Interleaved left, right, little-endian signed 16 bits: four bytes per frame.
+        samples: Bytes,
+    },
+    /// Nothing more comes.
+    Finish {
+        /// Which.
+        recording: RecordingId,
+        /// Frames (pairs of samples) in all.
+        frames: u64,
+    },
+}
+
+/// An order to a shard.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ShardCommand {
+    /// Do something with a call.
+    Call(CallOrder),
+    /// Call the agent's phone and keep that leg up.
+    OpenSession {
+        /// Whose.
+        agent: AgentId,
+        /// Asking the phone to answer.
+        auto_answer: AutoAnswer,
+        /// Rings at most so long.
+        ring_timeout_ms: u32,
+    },
+    /// End the nailed-up session.
+    CloseSession {
+        /// Whose.
+        agent: AgentId,
+    },
+    /// A trunk is to be served with these settings.
+    ApplyTrunk(Box<TrunkRow>),
+    /// A trunk is no more; its calls go on to their end.
+    RemoveTrunk(TrunkId),
+    /// An agent's phone may register with these credentials.
+    ApplyAgent(Box<AgentRow>),
+    /// … and no more.
+    RemoveAgent(AgentId),
+    /// A phone known from elsewhere (the last run, another shard).
+    RestoreContact(ContactRow),
+    /// A prompt, ready to be played.
+    LoadPrompt {
+        /// Its name.
+        name: String,
+        /// Linear PCM, 8,000 Hz, one channel.
+        samples: Arc<[i16]>,
+    },
+    /// The routes of transit calls, first match wins; replaces those before.
+    SetRoutes(Vec<Route>),
+    /// Take new transit calls, or refuse them with 503 (draining, or records cannot be written).
+    AdmitTransit(bool),
+    /// End every call and session now: a second signal to stop.
+    HangupAll,
+    /// What civil time it is.
+    Clock(ClockBase),
+}
+
+/// How the sound of a transit call goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TransitMedia {
+    /// Through our ports.
+    #[default]
+    Relay,
+    /// Straight from one side to the other; SDP is passed as it is.
+    Bypass,
+}
+
+/// A static route of transit calls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Calls that come from this trunk; `None`: any.
+    pub from_trunk: Option<TrunkId>,
+    /// … to a number that begins with this.
+    pub prefix: String,
+    /// … go out on this trunk.
+    pub to_trunk: TrunkId,
+    /// How their sound goes.
+    pub media: TransitMedia,
+    /// Record them (relayed ones).
+    pub record: bool,
+}
+
+/// A fact from a shard.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ShardEvent {
+    /// About a call.
+    Call(CallFact),
+    /// About transit calls, in order; gathered for a few milliseconds.
+    Transit(Vec<CallFact>),
+    /// About an agent's phone.
+    Agent(AgentFact),
+    /// About a trunk.
+    Trunk(TrunkFact),
+}
+
+/// One input of the `ControlCore`.
+#[derive(Debug)]
+pub enum ControlInput {
+    /// What civil time it is. The first input, and again when the system's clock is set.
+    Clock(ClockBase),
+    /// The state of the last run. The second input.
+    Restore(Box<Snapshot>),
+    /// A wish from above; answered by [`ControlEffect::Reply`] with the same tag, once.
+    Command {
+        /// The asker's mark.
+        tag: u64,
+        /// The wish.
+        command: Command,
+    },
+    /// A fact from a shard.
+    Shard {
+        /// Which shard.
+        shard: u16,
+        /// What.
+        event: ShardEvent,
+    },
+    /// Every [`ControlEffect::Journal`] up to and with this number is durable.
+    Durable {
+        /// The number.
+        seq: u64,
+    },
+    /// Whether records can be written.
+    StoreHealth {
+        /// They can.
+        healthy: bool,
+    },
+    /// Leads asked for by [`ControlEffect::LoadLeads`].
+    LeadsLoaded {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// The leads, best first.
+        leads: Vec<Lead>,
+        /// False: the lists hold nothing more that may be dialled now.
+        more: bool,
+        /// When the next waiting lead becomes due, if none is now.
+        next_due: Option<WallTime>,
+    },
+}
+
+/// One effect of the `ControlCore`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ControlEffect {
+    /// Write these down in one transaction; [`ControlInput::Durable`] answers, in order of the numbers.
+    Journal {
+        /// Counts from 1, +1 each.
+        seq: u64,
+        /// What.
+        records: Vec<Record>,
+    },
+    /// An order to a shard.
+    ToShard {
+        /// Which.
+        shard: u16,
+        /// What.
+        command: ShardCommand,
+    },
+    /// Tell the world. It is durable; cursors come in order.
+    Publish(Box<EventEnvelope>),
+    /// Answer a command.
+    Reply {
+        /// The asker's mark.
+        tag: u64,
+        /// The answer.
+        result: Result<Reply, CommandError>,
+    },
+    /// A snapshot for readers.
+    View(ViewChange),
+    /// Read leads that may be dialled; [`ControlInput::LeadsLoaded`] answers.
+    LoadLeads {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// From these lists.
+        lists: Vec<ListId>,
+        /// At most so many.
+        limit: u32,
+        /// Dialable at this time.
+        due_at: WallTime,
+    },
+}
+
+impl ShardEvent {
+    /// The call the event is about, when it is about one.
+    #[must_use]
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            ShardEvent::Call(fact) => Some(call_of(fact)),
+            ShardEvent::Transit(_) | ShardEvent::Agent(_) | ShardEvent::Trunk(_) => None,
+        }
+    }
+}
+
+/// The call a fact is about.
+#[must_use]
+pub fn call_of(fact: &CallFact) -> CallId {
+    match fact {
+        CallFact::Dialled { call }
+        | CallFact::Ringing { call, .. }
+        | CallFact::EarlyMedia { call, .. }
+        | CallFact::Answered { call }
+        | CallFact::Amd { call, .. }
+        | CallFact::AgentRinging { call, .. }
+        | CallFact::AgentAnswered { call, .. }
+        | CallFact::AgentFailed { call, .. }
+        | CallFact::Bridged { call }
+        | CallFact::Dtmf { call, .. }
+        | CallFact::Held { call, .. }
+        | CallFact::Resumed { call, .. }
+        | CallFact::MessagePlayed { call }
+        | CallFact::RecordingStarted { call, .. }
+        | CallFact::RecordingReady { call, .. }
+        | CallFact::RecordingFailed { call, .. }
+        | CallFact::LegEnded { call, .. }
+        | CallFact::Ended { call, .. }
+        | CallFact::TransitStarted { call, .. } => *call,
+        CallFact::TransitEnded { record, .. } => record.call,
+    }
+}
+
+/// The call an order is for.
+#[must_use]
+pub fn call_of_order(order: &CallOrder) -> CallId {
+    match order {
+        CallOrder::DialCustomer { call, .. }
+        | CallOrder::RingAgent { call, .. }
+        | CallOrder::UseSession { call, .. }
+        | CallOrder::ReleaseAgent { call, .. }
+        | CallOrder::Bridge { call, .. }
+        | CallOrder::Play { call, .. }
+        | CallOrder::Hangup { call, .. } => *call,
+    }
+}

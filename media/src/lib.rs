@@ -21,6 +21,7 @@ mod output;
 mod plane;
 mod player;
 mod ports;
+mod recorder;
 pub mod rtp;
 mod sender;
 mod stream;

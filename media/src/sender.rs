@@ -18,7 +18,7 @@ pub(crate) struct Sender {
     /// Of the newest packet sent.
     sequence: u16,
     /// Of the newest packet sent.
-    timestamp: u32,
+    pub(crate) timestamp: u32,
     /// Samples in the newest packet.
     samples: u32,
     last_at: Instant,

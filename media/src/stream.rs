@@ -2,11 +2,12 @@
 
 use crate::latch::Latch;
 use crate::player::{Beep, Player};
+use crate::recorder::{Recorder, Side};
 use crate::rtp::stats::Reception;
 use crate::rtp::telephone_event::Digits;
 use crate::sender::Sender;
 use crate::{Codec, Ears, PacketKind, Remote, StreamKey};
-use sansio::{Instant, Rng};
+use sansio::{Instant, Key, Rng};
 use std::net::SocketAddr;
 
 /// One far end: its ports, addresses, and what it hears and says. Opaque; see [`crate::Plane`].
@@ -26,6 +27,7 @@ pub struct Stream {
     pub(crate) silent_since: Instant,
     pub(crate) peer: Option<StreamKey>,
     pub(crate) sender: Sender,
+    pub(crate) recording: Option<(Key<Recorder>, Side)>,
     pub(crate) player: Option<Player>,
     pub(crate) beep: Option<Box<Beep>>,
     pub(crate) digits: Digits,
@@ -56,6 +58,7 @@ impl Stream {
             silent_since: now,
             peer: None,
             sender: Sender::new(rng),
+            recording: None,
             player: None,
             beep: None,
             digits: Digits::default(),

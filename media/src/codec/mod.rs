@@ -4,12 +4,18 @@ pub mod g711;
 
 use crate::Codec;
 
-/// Decodes `payload` into `samples`; both have the same length or the shorter one counts.
-pub fn decode(codec: Codec, payload: &[u8], samples: &mut [i16]) {
-    let table = match codec {
+/// The decoding table of a codec: byte to linear.
+#[must_use]
+pub fn table(codec: Codec) -> &'static [i16; 256] {
+    match codec {
         Codec::Pcmu => &g711::ULAW_TO_LINEAR,
         Codec::Pcma => &g711::ALAW_TO_LINEAR,
-    };
+    }
+}
+
+/// Decodes `payload` into `samples`; both have the same length or the shorter one counts.
+pub fn decode(codec: Codec, payload: &[u8], samples: &mut [i16]) {
+    let table = table(codec);
     for (sample, &byte) in samples.iter_mut().zip(payload) {
         *sample = table[usize::from(byte)];
     }

@@ -1,15 +1,17 @@
 //! The plane: all streams of one shard.
 
 mod packet;
+mod record;
 mod voice;
 
 use crate::ports::PortPool;
+use crate::recorder::Recorder;
 use crate::{
-    Config, Counters, Ears, Event, FailedReason, Output, PacketKind, Recording, Remote, Stream, StreamKey,
-    StreamStats,
+    Config, Counters, Ears, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamStats,
 };
 use bytes::BytesMut;
-use sansio::{Duration, Instant, Outbox, Rng, Slab};
+use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
@@ -56,6 +58,8 @@ pub struct Plane {
     rng: Rng,
     ports: PortPool,
     streams: Slab<Stream>,
+    recorders: Slab<Recorder>,
+    recordings: BTreeMap<u64, Key<Recorder>>,
     counters: Counters,
     /// Streams that need the playout tick, in the order in which they began to.
     ticking: Vec<StreamKey>,
@@ -72,11 +76,14 @@ impl Plane {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let ports = PortPool::new(&config.ports, config.port_quarantine, &mut rng);
         let streams = Slab::with_limit(config.streams_max);
+        let recorders = Slab::with_limit(config.recordings_max);
         Plane {
             config,
             rng,
             ports,
             streams,
+            recorders,
+            recordings: BTreeMap::new(),
             counters: Counters::default(),
             ticking: Vec::new(),
             next_tick: None,
@@ -203,42 +210,6 @@ impl Plane {
         }
     }
 
-    /// Starts a stereo recording.
-    ///
-    /// # Errors
-    /// [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`], [`MediaError::RecordingsExhausted`]:
-    /// nothing was changed.
-    pub fn start_recording(
-        &mut self,
-        _now: Instant,
-        recording: Recording,
-        _out: &mut Outbox<Output>,
-    ) -> Result<(), MediaError> {
-        if !self.streams.contains(recording.left) {
-            return Err(MediaError::UnknownStream);
-        }
-        Ok(())
-    }
-
-    /// Gives the recording another right side, or none.
-    ///
-    /// # Errors
-    /// [`MediaError::UnknownRecording`], [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`].
-    pub fn retarget_recording(
-        &mut self,
-        _now: Instant,
-        _id: u64,
-        right: Option<StreamKey>,
-    ) -> Result<(), MediaError> {
-        match right {
-            Some(right) if !self.streams.contains(right) => Err(MediaError::UnknownStream),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends a recording: the rest of its sound and [`crate::RecordOp::Finish`]. Nothing if it is not running.
-    pub fn stop_recording(&mut self, _now: Instant, _id: u64, _out: &mut Outbox<Output>) {}
-
     /// Closes a stream: its bridge, prompt and recording end, and its ports with it. Nothing if it is closed.
     pub fn close(&mut self, now: Instant, stream: StreamKey, out: &mut Outbox<Output>) {
         if !self.streams.contains(stream) {
@@ -246,6 +217,7 @@ impl Plane {
         }
         self.disconnect(now, stream);
         self.stop_playing(now, stream, out);
+        self.leave_recording(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
         self.ports.give_back(now, state.rtp_port);
         if !state.ports_failed {
@@ -273,6 +245,9 @@ impl Plane {
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.sweep(now, out);
+            for (_, recorder) in self.recorders.iter_mut() {
+                recorder.flush(now, out);
+            }
             self.next_sweep = (!self.streams.is_empty()).then(|| now + SWEEP_EVERY);
         }
     }
@@ -311,6 +286,7 @@ impl Plane {
     pub fn counters(&self) -> Counters {
         Counters {
             streams_open: self.streams.len() as u64,
+            recordings_active: self.recorders.len() as u64,
             port_pairs_in_use: self.ports.in_use() as u64,
             port_pairs_total: self.ports.total() as u64,
             ..self.counters
@@ -346,6 +322,7 @@ impl Plane {
                 findings.push(format!("stream {key:?} and the list of ticking streams disagree"));
             }
         }
+        self.audit_recordings(&mut findings);
         if self.ports.in_use() != self.streams.len() {
             let (ports, streams) = (self.ports.in_use(), self.streams.len());
             findings.push(format!("{ports} port pairs in use by {streams} streams"));
@@ -359,7 +336,11 @@ impl Plane {
     /// True when no stream, port or recording is left.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.streams.is_empty() && self.ports.in_use() == 0 && self.ticking.is_empty()
+        self.streams.is_empty()
+            && self.ports.in_use() == 0
+            && self.ticking.is_empty()
+            && self.recorders.is_empty()
+            && self.recordings.is_empty()
     }
 }
 

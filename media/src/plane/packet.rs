@@ -108,9 +108,19 @@ impl Plane {
             return;
         }
         let peer = stream.peer;
+        let recording = stream.recording;
         let incoming = Incoming { header, content, step };
-        if content == Content::TelephoneEvent {
-            self.telephone_event(now, key, &incoming, packet, out);
+        match content {
+            Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
+            Content::Audio(codec) => {
+                let payload = &packet[header.payload()];
+                if let Some((recorder, side)) = recording
+                    && let Some(recorder) = self.recorders.get_mut(recorder)
+                    && !recorder.write_encoded(now, side, (header.ssrc, header.timestamp), codec, payload)
+                {
+                    self.counters.recording_late_packets += 1;
+                }
+            }
         }
         match peer {
             Some(peer) => self.relay(now, key, peer, &incoming, packet, out),

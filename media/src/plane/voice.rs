@@ -2,7 +2,9 @@
 
 use super::Plane;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
+use crate::recorder::Side;
 use crate::rtp::HEADER_BYTES;
+use crate::sender::Sender;
 use crate::{Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Outbox};
@@ -75,7 +77,15 @@ impl Plane {
         self.arena.reserve(ticking.len() * (HEADER_BYTES + FRAME_SAMPLES));
         ticking.retain(|key| {
             let Some(stream) = self.streams.get_mut(*key) else { return false };
-            let sent = speak(now, *key, stream, &mut self.arena, out);
+            let mut samples = [0_i16; FRAME_SAMPLES];
+            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, out);
+            if sent
+                && let Some((recorder, Side::Left)) = stream.recording
+                && let Some(recorder) = self.recorders.get_mut(recorder)
+            {
+                let Sender { ssrc, timestamp, .. } = stream.sender;
+                recorder.write_own_voice(now, ssrc, timestamp, &samples);
+            }
             self.counters.frames_played += u64::from(sent);
             self.counters.packets_out += u64::from(sent);
             self.counters.bytes_out += u64::from(sent) * (HEADER_BYTES + FRAME_SAMPLES) as u64;
@@ -95,14 +105,14 @@ fn speak(
     now: Instant,
     key: StreamKey,
     stream: &mut Stream,
+    samples: &mut [i16; FRAME_SAMPLES],
     arena: &mut BytesMut,
     out: &mut Outbox<Output>,
 ) -> bool {
-    let mut samples = [0_i16; FRAME_SAMPLES];
     let mut has_sound = false;
     if let Some(player) = &mut stream.player {
         has_sound = true;
-        if player.frame(&mut samples)
+        if player.frame(samples)
             && let Some(player) = stream.player.take()
         {
             done(key, stream.owner, &player, true, out);
@@ -113,7 +123,7 @@ fn speak(
         && (has_sound || !relayed)
     {
         has_sound = true;
-        if beep.mix_into(&mut samples) {
+        if beep.mix_into(samples) {
             stream.beep = None;
         }
     }
@@ -122,7 +132,7 @@ fn speak(
     arena.extend_from_slice(&header);
     let start = arena.len();
     arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));
-    codec::encode(to.codec, &samples, &mut arena[start..]);
+    codec::encode(to.codec, samples, &mut arena[start..]);
     let packet = arena.split().freeze();
     out.push(Output::Send { from: key, kind: PacketKind::Rtp, destination: to.address, packet });
     true

@@ -1,0 +1,195 @@
+//! Stereo recordings: what each side said, where on one time line it was heard.
+//!
+//! The time line starts with the recording and runs with the clock at 8,000 frames a second. A packet is placed by
+//! its RTP timestamp, so that jitter and reordering do not move it; where the timestamps lie on the time line is
+//! learned from arrival, and corrected when the smallest delay of some seconds shows that the sender's clock has
+//! drifted. What never came is silence. Frames are handed out about a second at a time, [`HOLD_BACK_FRAMES`]
+//! behind the clock, so that late packets still find their place.
+
+use crate::{Codec, Output, RecordOp, StreamKey, codec};
+use bytes::Bytes;
+use sansio::{Duration, Instant, Outbox};
+
+/// Frames per second.
+const RATE: u64 = 8_000;
+/// Frames handed out at once, at least.
+const BATCH_FRAMES: u64 = RATE;
+/// How far behind the clock frames are final: 200 ms.
+const HOLD_BACK_FRAMES: u64 = 1_600;
+/// Frames held at most; sound beyond that is dropped (the clock was not looked at for long).
+const BUFFER_FRAMES_MAX: u64 = 10 * RATE;
+/// Distance between timestamp and arrival beyond which the sender must have leapt: 1 s.
+const LEAP_FRAMES: i64 = RATE as i64;
+/// Drift is looked at over this many packets (5 s of 20 ms) …
+const DRIFT_WINDOW_PACKETS: u16 = 250;
+/// … and corrected when larger than this: 30 ms.
+const DRIFT_FRAMES_MAX: i64 = 240;
+/// While the plane itself speaks to the left side, the right side's own sound is left out, for this long after
+/// each frame.
+const OWN_VOICE_HOLDS: Duration = Duration::from_millis(40);
+
+/// Which channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// One running recording.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) id: u64,
+    pub(crate) left: StreamKey,
+    pub(crate) right: Option<StreamKey>,
+    started_at: Instant,
+    /// Frames handed out; the buffer begins here.
+    flushed: u64,
+    /// Interleaved; as long as the farthest sound so far.
+    buffer: Vec<i16>,
+    tracks: [Track; 2],
+    own_voice_until: Instant,
+}
+
+/// Where one side's timestamps lie on the time line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Track {
+    anchored: bool,
+    ssrc: u32,
+    timestamp: u32,
+    /// Frame of `timestamp`.
+    position: i64,
+    /// Smallest delay (arrival minus place) in the current window.
+    delay_min: i64,
+    packets: u16,
+}
+
+impl Track {
+    /// The frame a packet belongs to.
+    fn place(&mut self, arrival: i64, ssrc: u32, timestamp: u32) -> i64 {
+        let step = i64::from(timestamp.wrapping_sub(self.timestamp) as i32);
+        let place = self.position + step;
+        let delay = arrival - place;
+        if !self.anchored || ssrc != self.ssrc || delay.abs() > LEAP_FRAMES {
+            let (position, delay_min) = (arrival, i64::MAX);
+            *self = Track { anchored: true, ssrc, timestamp, position, delay_min, packets: 0 };
+            return arrival;
+        }
+        self.delay_min = self.delay_min.min(delay);
+        self.packets += 1;
+        if step > 0 {
+            (self.timestamp, self.position) = (timestamp, place);
+        }
+        if self.packets >= DRIFT_WINDOW_PACKETS {
+            if self.delay_min.abs() > DRIFT_FRAMES_MAX {
+                self.position += self.delay_min;
+            }
+            (self.delay_min, self.packets) = (i64::MAX, 0);
+        }
+        place
+    }
+}
+
+impl Recorder {
+    pub(crate) fn new(now: Instant, id: u64, left: StreamKey, right: Option<StreamKey>) -> Self {
+        let capacity = 2 * (BATCH_FRAMES + 2 * HOLD_BACK_FRAMES) as usize;
+        Recorder {
+            id,
+            left,
+            right,
+            started_at: now,
+            flushed: 0,
+            buffer: Vec::with_capacity(capacity),
+            tracks: [Track::default(); 2],
+            own_voice_until: Instant::ZERO,
+        }
+    }
+
+    /// Writes a packet's sound. False: it came too late (or far too early) to be kept whole.
+    pub(crate) fn write_encoded(
+        &mut self,
+        now: Instant,
+        side: Side,
+        (ssrc, timestamp): (u32, u32),
+        from: Codec,
+        payload: &[u8],
+    ) -> bool {
+        if side == Side::Right && now < self.own_voice_until {
+            return true;
+        }
+        let table = codec::table(from);
+        self.write(now, side, (ssrc, timestamp), payload.len(), |i| table[usize::from(payload[i])])
+    }
+
+    /// Writes a frame the plane played to the left side: into the right channel.
+    pub(crate) fn write_own_voice(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        timestamp: u32,
+        samples: &[i16],
+    ) -> bool {
+        self.own_voice_until = now + OWN_VOICE_HOLDS;
+        self.write(now, Side::Right, (ssrc, timestamp), samples.len(), |i| samples[i])
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        now: Instant,
+        side: Side,
+        (ssrc, timestamp): (u32, u32),
+        count: usize,
+        sample: impl Fn(usize) -> i16,
+    ) -> bool {
+        let arrival = self.elapsed(now) as i64;
+        let place = self.tracks[side as usize].place(arrival, ssrc, timestamp);
+        let offset = place - self.flushed as i64;
+        let skipped = usize::try_from(-offset).unwrap_or(0).min(count);
+        let start = usize::try_from(offset).unwrap_or(0);
+        let end = start + count - skipped;
+        if end as u64 > BUFFER_FRAMES_MAX {
+            return false;
+        }
+        if self.buffer.len() < 2 * end {
+            self.buffer.resize(2 * end, 0);
+        }
+        let frames = self.buffer[2 * start..2 * end].chunks_exact_mut(2);
+        for (frame, i) in frames.zip(skipped..count) {
+            frame[side as usize] = sample(i);
+        }
+        skipped == 0
+    }
+
+    /// Hands out what is final, when a batch of it is there.
+    pub(crate) fn flush(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        let final_to = self.elapsed(now).saturating_sub(HOLD_BACK_FRAMES);
+        if final_to >= self.flushed + BATCH_FRAMES {
+            self.append_to(final_to, out);
+        }
+    }
+
+    /// Hands out the rest: the recording is as long as it ran.
+    pub(crate) fn finish(mut self, now: Instant, out: &mut Outbox<Output>) {
+        let frames = self.elapsed(now);
+        self.append_to(frames, out);
+        out.push(Output::Record(RecordOp::Finish { id: self.id, frames }));
+    }
+
+    fn append_to(&mut self, to: u64, out: &mut Outbox<Output>) {
+        while self.flushed < to {
+            let frames = (to - self.flushed).min(BUFFER_FRAMES_MAX) as usize;
+            let held = (self.buffer.len() / 2).min(frames);
+            let mut bytes = Vec::with_capacity(4 * frames);
+            bytes.extend(self.buffer[..2 * held].iter().flat_map(|sample| sample.to_le_bytes()));
+            bytes.resize(4 * frames, 0);
+            self.buffer.drain(..2 * held);
+            self.flushed += frames as u64;
+            out.push(Output::Record(RecordOp::Append { id: self.id, samples: Bytes::from(bytes) }));
+        }
+    }
+
+    /// Frames since the start.
+    fn elapsed(&self, now: Instant) -> u64 {
+        (now.since(self.started_at).as_nanos() / 125_000) as u64
+    }
+}

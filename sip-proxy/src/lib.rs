@@ -1,1 +1,3 @@
-//! See the crate description.
+//! SIP: wire format, transactions, dialogs, user agents, registrar. No sockets.
+
+pub mod wire;

@@ -1,0 +1,382 @@
+//! The small grammar all header values share (RFC 3261 §25.1), as nom parsers on bytes.
+//!
+//! Each parser looks at a byte a bounded number of times and never goes back: what a value costs grows
+//! with its length and with nothing else. Inside a header value CR and LF occur only in folds (the index
+//! sees to that), so both count as white space here.
+
+use nom::IResult;
+use nom::Parser as _;
+use nom::bytes::complete::{take_while, take_while1};
+use nom::combinator::opt;
+
+use super::ValueError;
+
+/// The rest of the input where a parser gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bad<'a>(pub(crate) &'a [u8]);
+
+impl<'a> nom::error::ParseError<&'a [u8]> for Bad<'a> {
+    fn from_error_kind(input: &'a [u8], _: nom::error::ErrorKind) -> Self {
+        Self(input)
+    }
+    fn append(_: &'a [u8], _: nom::error::ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+pub(crate) type Res<'a, T> = IResult<&'a [u8], T, Bad<'a>>;
+
+/// Name and value of a header parameter.
+type Param<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// The parser does not match here.
+pub(crate) fn bad<T>(rest: &[u8]) -> Res<'_, T> {
+    Err(nom::Err::Error(Bad(rest)))
+}
+
+/// Runs `parser` over all of `value`: white space may follow, nothing else.
+pub(crate) fn whole<'a, T>(
+    value: &'a [u8],
+    parser: impl FnOnce(&'a [u8]) -> Res<'a, T>,
+) -> Result<T, ValueError> {
+    let (rest, found) = parser(value).map_err(|error| position(value, error))?;
+    let rest = lws(rest);
+    if rest.is_empty() { Ok(found) } else { Err(ValueError { offset: value.len() - rest.len() }) }
+}
+
+pub(crate) fn position(value: &[u8], error: nom::Err<Bad<'_>>) -> ValueError {
+    match error {
+        nom::Err::Error(Bad(rest)) | nom::Err::Failure(Bad(rest)) => {
+            ValueError { offset: value.len().saturating_sub(rest.len()) }
+        }
+        nom::Err::Incomplete(_) => ValueError { offset: value.len() },
+    }
+}
+
+const TOKEN: u8 = 1;
+const LWS: u8 = 2;
+const PARAM: u8 = 4;
+const HOST: u8 = 8;
+
+/// Character classes, one look-up per byte.
+static CLASS: [u8; 256] = {
+    let mut table = [0_u8; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        let mut class = 0;
+        if b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+        {
+            class |= TOKEN;
+        }
+        if matches!(b, b' ' | b'\t' | b'\r' | b'\n') {
+            class |= LWS;
+        }
+        if b > b' ' && b != 0x7f && !matches!(b, b';' | b',' | b'<' | b'>' | b'"') {
+            class |= PARAM;
+        }
+        if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') {
+            class |= HOST;
+        }
+        table[byte] = class;
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+pub(crate) fn is_token(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & TOKEN != 0
+}
+
+#[inline]
+pub(crate) fn is_lws(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & LWS != 0
+}
+
+#[inline]
+fn is_param_value(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & PARAM != 0
+}
+
+#[inline]
+fn is_host(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & HOST != 0
+}
+
+/// Skips white space and folds.
+#[inline]
+pub(crate) fn lws(mut input: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = input {
+        if !is_lws(*first) {
+            break;
+        }
+        input = rest;
+    }
+    input
+}
+
+/// Without white space on both ends.
+#[inline]
+pub(crate) fn trim(input: &[u8]) -> &[u8] {
+    trim_end(lws(input))
+}
+
+#[inline]
+pub(crate) fn trim_end(mut input: &[u8]) -> &[u8] {
+    while let [rest @ .., last] = input {
+        if !is_lws(*last) {
+            break;
+        }
+        input = rest;
+    }
+    input
+}
+
+pub(crate) fn token(input: &[u8]) -> Res<'_, &[u8]> {
+    take_while1(is_token).parse(input)
+}
+
+/// One byte, with white space allowed on both sides (`SEMI`, `EQUAL`, `COMMA`, `SLASH` of the RFC).
+#[inline]
+pub(crate) fn sep(byte: u8) -> impl Fn(&[u8]) -> Res<'_, ()> {
+    move |input| match lws(input) {
+        [first, rest @ ..] if *first == byte => Ok((lws(rest), ())),
+        other => bad(other),
+    }
+}
+
+/// A quoted string; returns what is between the quotes, escapes left in.
+pub(crate) fn quoted(input: &[u8]) -> Res<'_, &[u8]> {
+    let [b'"', inner @ ..] = input else { return bad(input) };
+    let mut at = 0;
+    loop {
+        let Some(found) = memchr::memchr2(b'"', b'\\', &inner[at..]) else { return bad(input) };
+        at += found;
+        if inner[at] == b'"' {
+            return Ok((&inner[at + 1..], &inner[..at]));
+        }
+        // A quoted pair: the byte after the backslash has no meaning of its own.
+        at += 2;
+        if at > inner.len() {
+            return bad(input);
+        }
+    }
+}
+
+/// A header parameter's value: token, host, or quoted string (returned without its quotes).
+fn param_value(input: &[u8]) -> Res<'_, &[u8]> {
+    if input.first() == Some(&b'"') { quoted(input) } else { take_while1(is_param_value).parse(input) }
+}
+
+/// `name [= value]` of a header parameter.
+pub(crate) fn param(input: &[u8]) -> Res<'_, Param<'_>> {
+    let (rest, name) = token(input)?;
+    // Most parameters are `name=value` without white space.
+    if let [b'=', value @ ..] = rest
+        && value.first().is_some_and(|first| !is_lws(*first))
+    {
+        let (rest, value) = param_value(value)?;
+        return Ok((rest, (name, Some(value))));
+    }
+    match opt(sep(b'=')).parse(rest)? {
+        (rest, Some(())) => {
+            let (rest, value) = param_value(rest)?;
+            Ok((rest, (name, Some(value))))
+        }
+        (rest, None) => Ok((rest, (name, None))),
+    }
+}
+
+/// The next `;name[=value]`, or `None` when the input has none.
+#[inline]
+pub(crate) fn next_param(input: &[u8]) -> Res<'_, Option<Param<'_>>> {
+    match lws(input) {
+        [b';', rest @ ..] => {
+            let (rest, found) = param(lws(rest))?;
+            Ok((rest, Some(found)))
+        }
+        rest => Ok((rest, None)),
+    }
+}
+
+/// A host name, an IPv4 address, or an IPv6 reference with its brackets.
+pub(crate) fn host(input: &[u8]) -> Res<'_, &[u8]> {
+    if input.first() == Some(&b'[') {
+        let end = match memchr::memchr(b']', input) {
+            Some(end) if end > 1 => end + 1,
+            _ => return bad(input),
+        };
+        let inner = &input[1..end - 1];
+        if !inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+            return bad(input);
+        }
+        return Ok((&input[end..], &input[..end]));
+    }
+    take_while1(is_host).parse(input)
+}
+
+/// `1*DIGIT` up to `max`; more is an error, not a wrap.
+pub(crate) fn number(max: u32) -> impl Fn(&[u8]) -> Res<'_, u32> {
+    move |input| {
+        let (rest, digits) = take_while1(|byte: u8| byte.is_ascii_digit()).parse(input)?;
+        let mut value = 0_u64;
+        for digit in digits {
+            value = value * 10 + u64::from(digit - b'0');
+            if value > u64::from(max) {
+                return bad(input);
+            }
+        }
+        Ok((rest, u32::try_from(value).expect("value is at most max, a u32")))
+    }
+}
+
+/// `[COLON port]`, port 1 to 65535.
+pub(crate) fn opt_port(input: &[u8]) -> Res<'_, Option<u16>> {
+    let [b':', digits @ ..] = input else { return Ok((input, None)) };
+    match number(u32::from(u16::MAX)).parse(digits)? {
+        (_, 0) => bad(input),
+        (rest, port) => Ok((rest, Some(u16::try_from(port).expect("at most u16::MAX")))),
+    }
+}
+
+/// The scheme before the colon of a URI: `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )`.
+pub(crate) fn scheme(input: &[u8]) -> Res<'_, &[u8]> {
+    if !input.first().is_some_and(u8::is_ascii_alphabetic) {
+        return bad(input);
+    }
+    let (rest, name) =
+        take_while(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+            .parse(input)?;
+    match rest {
+        [b':', rest @ ..] => Ok((rest, name)),
+        _ => bad(input),
+    }
+}
+
+/// Header parameters, as they were written: `;a=b;c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Params<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Params<'a> {
+    /// All parameters in order: name, and value without its quotes.
+    pub fn iter(self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || match next_param(rest) {
+            Ok((left, found)) => {
+                rest = left;
+                found
+            }
+            Err(_) => None,
+        })
+    }
+
+    /// The first parameter of this name (any case). `Some(None)`: there, but without a value.
+    #[must_use]
+    pub fn get(self, name: &str) -> Option<Option<&'a [u8]>> {
+        self.iter().find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// The value of the first parameter of this name (any case).
+    #[must_use]
+    pub fn value(self, name: &str) -> Option<&'a [u8]> {
+        self.get(name).flatten()
+    }
+
+    /// The parameters as they were written, with the leading semicolon.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Splits a header value at its commas, but not inside quotes or angle brackets.
+#[derive(Debug, Clone)]
+pub struct CommaSplit<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+/// Splits `value` at its commas, but not inside quotes or angle brackets; items come trimmed, empty ones
+/// are left out (RFC 3261 §7.3.1).
+#[must_use]
+pub fn comma_split(value: &[u8]) -> CommaSplit<'_> {
+    CommaSplit { rest: Some(value) }
+}
+
+impl<'a> Iterator for CommaSplit<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let rest = self.rest?;
+            let end = item_end(rest);
+            self.rest = rest.get(end + 1..);
+            let item = trim(&rest[..end]);
+            if !item.is_empty() {
+                return Some(item);
+            }
+        }
+    }
+}
+
+/// Where the first item of a comma-separated value ends.
+fn item_end(value: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr3(b',', b'"', b'<', &value[at..]) {
+        at += found;
+        match value[at] {
+            b',' => return at,
+            b'"' => match quoted(&value[at..]) {
+                Ok((rest, _)) => at = value.len() - rest.len(),
+                Err(_) => return value.len(),
+            },
+            _ => match memchr::memchr(b'>', &value[at..]) {
+                Some(close) => at += close + 1,
+                None => return value.len(),
+            },
+        }
+    }
+    value.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_strings_end_where_they_end() {
+        assert_eq!(quoted(br#""a\"b" c"#), Ok((&b" c"[..], &br#"a\"b"#[..])));
+        assert_eq!(quoted(br#""""#), Ok((&b""[..], &b""[..])));
+        assert!(quoted(br#""a\""#).is_err());
+        assert!(quoted(br#""a\"#).is_err());
+        assert!(quoted(br#"""#).is_err());
+    }
+
+    #[test]
+    fn commas_in_quotes_and_brackets_do_not_split() {
+        let items: Vec<_> = comma_split(br#""a,b" <sip:x,y@h>;q=1 , <sip:z>,, b;c="d,\"e" "#).collect();
+        assert_eq!(items, [&br#""a,b" <sip:x,y@h>;q=1"#[..], b"<sip:z>", br#"b;c="d,\"e""#]);
+        assert_eq!(comma_split(b"").count(), 0);
+        assert_eq!(comma_split(b" , ").count(), 0);
+        assert_eq!(comma_split(br#""open, end"#).count(), 1);
+    }
+
+    #[test]
+    fn numbers_stop_at_their_maximum() {
+        assert_eq!(number(255).parse(b"0255 "), Ok((&b" "[..], 255)));
+        assert!(number(255).parse(b"256").is_err());
+        assert!(number(u32::MAX).parse(b"99999999999999999999999999").is_err());
+        assert!(number(9).parse(b"-1").is_err());
+    }
+
+    #[test]
+    fn params_are_read_with_white_space() {
+        let params = Params(b" ; a = 1\r\n ;b;C=\"x;y\";d=[::1]");
+        assert_eq!(params.value("A"), Some(&b"1"[..]));
+        assert_eq!(params.get("b"), Some(None));
+        assert_eq!(params.value("c"), Some(&b"x;y"[..]));
+        assert_eq!(params.value("d"), Some(&b"[::1]"[..]));
+        assert_eq!(params.get("e"), None);
+    }
+}

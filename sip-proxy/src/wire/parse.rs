@@ -1,0 +1,440 @@
+//! The one pass over a datagram: start line, index of the header lines, the hot fields, the body.
+
+use bytes::Bytes;
+use nom::Parser as _;
+
+use super::address::name_addr;
+use super::error::ParseErrorKind::{self, Duplicate, Missing, Value};
+use super::grammar::{is_token, lws, number, token, trim, whole};
+use super::message::{Entry, Head, Hot, Message, Span, Start, TopVia};
+use super::via::{Via, via};
+use super::{Contact, HeaderName, Limits, Method, ParseError, Scheme, Uri};
+
+/// The longest message the index can hold.
+const MESSAGE_BYTES_MAX: usize = u16::MAX as usize;
+/// The most header lines the index can hold.
+const HEADERS_MAX: usize = 254;
+/// The longest header name: longer ones are no names.
+const NAME_BYTES_MAX: usize = u8::MAX as usize;
+/// RFC 3261 §8.1.1.5: a sequence number is less than 2^31.
+const CSEQ_MAX: u32 = (1 << 31) - 1;
+
+/// Headers that may appear once (RFC 3261 §7.3.1: two of them contradict each other).
+const SINGLE: u128 = HeaderName::From.bit()
+    | HeaderName::To.bit()
+    | HeaderName::CallId.bit()
+    | HeaderName::CSeq.bit()
+    | HeaderName::MaxForwards.bit()
+    | HeaderName::ContentLength.bit()
+    | HeaderName::ContentType.bit()
+    | HeaderName::Expires.bit()
+    | HeaderName::SessionExpires.bit()
+    | HeaderName::MinSe.bit()
+    | HeaderName::RSeq.bit()
+    | HeaderName::RAck.bit()
+    | HeaderName::Event.bit()
+    | HeaderName::ReferTo.bit()
+    | HeaderName::ReferredBy.bit()
+    | HeaderName::Replaces.bit();
+
+/// Headers each message must have (RFC 3261 §8.1.1, less Max-Forwards, which RFC 2543 did not know).
+const MANDATORY: [HeaderName; 5] =
+    [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
+
+/// Parses one datagram.
+///
+/// Nothing is copied, and for a message of up to 64 header lines nothing is allocated. Checked are the
+/// start line, the shape of every header line, the first Via, From, To, Call-ID, CSeq, Max-Forwards and
+/// Content-Length, the Contacts of a request, and that nothing mandatory is missing and nothing
+/// unique repeated. Other headers are checked by who reads them.
+///
+/// The work is linear in the length of the datagram, whatever it holds.
+///
+/// # Errors
+/// What is wrong, where, and (for a request) what can be read well enough to answer it: see
+/// [`ParseError::answer`].
+#[allow(clippy::result_large_err, reason = "a boxed error would be an allocation per hostile datagram")]
+pub fn parse(datagram: Bytes, limits: &Limits) -> Result<Message, ParseError> {
+    if datagram.len() > limits.message_bytes_max.min(MESSAGE_BYTES_MAX) {
+        return Err(ParseError { kind: ParseErrorKind::TooLong, offset: datagram.len(), partial: None });
+    }
+    let mut message = Message { raw: datagram, head: Head::new() };
+    let mut pass = Pass { raw: &message.raw, at: 0, limits, head: &mut message.head, fault: None };
+    match pass.run() {
+        Ok(end) => {
+            if end < message.raw.len() {
+                message.raw.truncate(end);
+            }
+            Ok(message)
+        }
+        Err((Fault { kind, offset }, keep)) => {
+            Err(ParseError { kind, offset, partial: keep.then_some(message) })
+        }
+    }
+}
+
+/// What is wrong, and where.
+#[derive(Clone, Copy)]
+struct Fault {
+    kind: ParseErrorKind,
+    offset: usize,
+}
+
+struct Pass<'m> {
+    raw: &'m [u8],
+    at: usize,
+    limits: &'m Limits,
+    head: &'m mut Head,
+    /// The first fault found. The pass goes on, so that an answer can be made from what follows.
+    fault: Option<Fault>,
+}
+
+impl<'m> Pass<'m> {
+    /// Returns where the message ends, or the fault and whether enough was read to answer.
+    fn run(&mut self) -> Result<usize, (Fault, bool)> {
+        self.skip_line_ends();
+        if self.at == self.raw.len() {
+            return Err((Fault { kind: ParseErrorKind::KeepAlive, offset: 0 }, false));
+        }
+        self.start_line().map_err(|fault| (fault, false))?;
+        self.header_lines();
+        self.hot_fields();
+        let end = self.body();
+        match self.fault {
+            None => Ok(end),
+            Some(fault) => Err((fault, matches!(self.head.start, Start::Request { .. }))),
+        }
+    }
+
+    fn fault(&mut self, kind: ParseErrorKind, offset: usize) {
+        if self.fault.is_none() {
+            self.fault = Some(Fault { kind, offset });
+        }
+    }
+
+    fn offset_of(&self, part: &[u8]) -> usize {
+        usize::from(Span::of(self.raw, part).start)
+    }
+
+    /// RFC 3261 §7.5: line ends before the start line are ignored.
+    fn skip_line_ends(&mut self) {
+        while let Some(b'\r' | b'\n') = self.raw.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    /// The line at `at` without its end; `at` moves behind it. A CR inside of it is a fault.
+    /// Both CRLF and a bare LF end a line.
+    #[inline]
+    fn line_end(&mut self, mut from: usize) -> Option<(usize, usize)> {
+        loop {
+            let end = from + memchr::memchr2(b'\r', b'\n', &self.raw[from..])?;
+            if self.raw[end] == b'\n' {
+                return Some((end, end + 1));
+            }
+            if self.raw.get(end + 1) == Some(&b'\n') {
+                return Some((end, end + 2));
+            }
+            // A CR alone would be a line end to some and not to others: refuse, do not pass it on.
+            self.fault(ParseErrorKind::HeaderLine, end);
+            from = end + 1;
+        }
+    }
+
+    fn start_line(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        let not_sip = Fault { kind: ParseErrorKind::NotSip, offset: start };
+        let Some((end, next)) = self.line_end(start) else { return Err(not_sip) };
+        let line = &self.raw[start..end];
+        self.at = next;
+        if line.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"SIP/")) {
+            self.status_line(line, start)
+        } else {
+            self.request_line(line, start, not_sip)
+        }
+    }
+
+    /// `Status-Line = SIP-Version SP Status-Code SP Reason-Phrase`
+    fn status_line(&mut self, line: &[u8], start: usize) -> Result<(), Fault> {
+        if !line.get(..8).is_some_and(|version| version.eq_ignore_ascii_case(b"SIP/2.0 ")) {
+            return Err(Fault { kind: ParseErrorKind::Version, offset: start });
+        }
+        let bad = Fault { kind: ParseErrorKind::StatusCode, offset: start + 8 };
+        let (code, reason) = match &line[8..] {
+            [a, b, c] => ([*a, *b, *c], &line[11..]),
+            [a, b, c, b' ', ..] => ([*a, *b, *c], &line[12..]),
+            _ => return Err(bad),
+        };
+        let mut status = 0_u16;
+        for digit in code {
+            if !digit.is_ascii_digit() {
+                return Err(bad);
+            }
+            status = status * 10 + u16::from(digit - b'0');
+        }
+        if !(100..=699).contains(&status) {
+            return Err(bad);
+        }
+        self.head.start = Start::Response { status, reason: Span::of(self.raw, reason) };
+        Ok(())
+    }
+
+    /// `Request-Line = Method SP Request-URI SP SIP-Version`
+    fn request_line(&mut self, line: &[u8], start: usize, not_sip: Fault) -> Result<(), Fault> {
+        let Some(first) = memchr::memchr(b' ', line) else { return Err(not_sip) };
+        let text = &line[..first];
+        let method = Method::from_bytes(text);
+        if method == Method::Other && (text.is_empty() || !text.iter().all(|byte| is_token(*byte))) {
+            return Err(not_sip);
+        }
+        let sound = trim(&line[first..]);
+        let last = memchr::memrchr(b' ', sound).ok_or(not_sip)?;
+        let (uri, version) = (&sound[..last], &sound[last + 1..]);
+        if !version.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"SIP/")) {
+            return Err(not_sip);
+        }
+        self.head.start =
+            Start::Request { method, method_text: Span::of(self.raw, text), uri: Span::of(self.raw, uri) };
+        if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+            let digits = version[4..].iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+            let kind = if digits { ParseErrorKind::Version } else { ParseErrorKind::RequestLine };
+            self.fault(kind, self.offset_of(version));
+        }
+        if sound.len() + first + 1 != line.len() || line.len() > self.limits.header_bytes_max {
+            self.fault(ParseErrorKind::RequestLine, start + first);
+        }
+        self.request_uri(uri);
+        Ok(())
+    }
+
+    /// Sound, not bracketed, and without headers (RFC 3261 §19.1.1, table 1).
+    fn request_uri(&mut self, text: &[u8]) {
+        let sound = match Uri::parse(text) {
+            Ok(uri) => uri.headers.is_none() || !matches!(uri.scheme, Scheme::Sip | Scheme::Sips),
+            Err(_) => false,
+        };
+        if !sound {
+            self.fault(ParseErrorKind::RequestUri, self.offset_of(text));
+        }
+    }
+
+    fn header_lines(&mut self) {
+        let headers_max = self.limits.headers_max.min(HEADERS_MAX);
+        let mut vias = 0;
+        loop {
+            match self.raw.get(self.at..) {
+                None | Some([]) => return self.fault(ParseErrorKind::HeadersNotEnded, self.at),
+                Some([b'\r', b'\n', ..]) => {
+                    self.at += 2;
+                    return;
+                }
+                Some([b'\n', ..]) => {
+                    self.at += 1;
+                    return;
+                }
+                Some(_) => {}
+            }
+            if usize::from(self.head.count) == headers_max {
+                return self.fault(ParseErrorKind::TooManyHeaders, self.at);
+            }
+            let start = self.at;
+            let Some(entry) = self.header_line() else { continue };
+            if self.at - start > self.limits.header_bytes_max {
+                return self.fault(ParseErrorKind::HeaderTooLong, start);
+            }
+            if entry.id == HeaderName::Via {
+                vias += 1;
+                if vias > self.limits.vias_max {
+                    return self.fault(ParseErrorKind::TooManyVias, start);
+                }
+            }
+            if self.head.seen & SINGLE & entry.id.bit() != 0 {
+                self.fault(Duplicate(entry.id), start);
+            }
+            self.head.push(entry);
+        }
+    }
+
+    /// One header with its folds; `None` if it is none (then a fault is noted and the line skipped).
+    #[inline]
+    fn header_line(&mut self) -> Option<Entry> {
+        let start = self.at;
+        let colon = memchr::memchr3(b':', b'\r', b'\n', &self.raw[start..]).map(|found| start + found);
+        let colon = match colon {
+            Some(colon) if self.raw[colon] == b':' => colon,
+            _ => {
+                self.fault(ParseErrorKind::HeaderLine, start);
+                self.at = self.line_end(start).map_or(self.raw.len(), |(_, next)| next);
+                return None;
+            }
+        };
+        let end = loop {
+            let from = self.at.max(colon + 1);
+            let Some((end, next)) = self.line_end(from) else {
+                self.fault(ParseErrorKind::HeadersNotEnded, self.raw.len());
+                self.at = self.raw.len();
+                break self.raw.len();
+            };
+            self.at = next;
+            // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
+            if !matches!(self.raw.get(next), Some(b' ' | b'\t')) {
+                break end;
+            }
+        };
+        // `HCOLON = *( SP / HTAB ) ":" SWS`
+        let mut name = &self.raw[start..colon];
+        while let [shorter @ .., b' ' | b'\t'] = name {
+            name = shorter;
+        }
+        let id = HeaderName::from_bytes(name);
+        if id == HeaderName::Other
+            && (name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|b| is_token(*b)))
+        {
+            self.fault(ParseErrorKind::HeaderLine, start);
+            return None;
+        }
+        let value = trim(&self.raw[colon + 1..end]);
+        Some(Entry {
+            id,
+            name_bytes: u8::try_from(name.len()).unwrap_or(u8::MAX),
+            name_start: Span::new(start, start).start,
+            value: Span::of(self.raw, value),
+        })
+    }
+
+    fn hot_fields(&mut self) {
+        for name in MANDATORY {
+            if self.head.seen & name.bit() == 0 {
+                self.fault(Missing(name), self.at);
+            }
+        }
+        let raw = self.raw;
+        let value = |head: &Head, name| head.first_value(name).map(|span| span.get(raw));
+        if let Some(text) = value(self.head, HeaderName::Via) {
+            match via(text) {
+                // A comma may follow: further values, read by who needs them.
+                Ok((rest, top)) if matches!(lws(rest), [] | [b',', ..]) => {
+                    self.head.hot.via = top_via(raw, &top);
+                }
+                _ => self.bad_value(HeaderName::Via, text),
+            }
+        }
+        if let Some(text) = value(self.head, HeaderName::CallId) {
+            // Not only a matter of grammar: the Call-ID is a key, and folds would make two of one.
+            if text.is_empty() || text.iter().any(|byte| *byte <= b' ') {
+                self.bad_value(HeaderName::CallId, text);
+            }
+            self.head.hot.call_id = Span::of(raw, text);
+        }
+        if let Some(text) = value(self.head, HeaderName::CSeq) {
+            self.cseq(text);
+        }
+        if let Some(text) = value(self.head, HeaderName::From) {
+            self.head.hot.from_tag = self.tag(HeaderName::From, text);
+        }
+        if let Some(text) = value(self.head, HeaderName::To) {
+            self.head.hot.to_tag = self.tag(HeaderName::To, text);
+        }
+        if let Some(text) = value(self.head, HeaderName::ContentLength) {
+            match whole(text, number(u32::MAX)) {
+                Ok(length) => self.head.hot.content_length = Some(length),
+                Err(_) => self.bad_value(HeaderName::ContentLength, text),
+            }
+        }
+        // What follows tells the sender of a request what to repair. A response is judged by who waits for it.
+        if matches!(self.head.start, Start::Request { .. }) {
+            if let Some(text) = value(self.head, HeaderName::MaxForwards) {
+                match whole(text, number(u32::from(u8::MAX))) {
+                    Ok(hops) => self.head.hot.max_forwards = u8::try_from(hops).ok(),
+                    Err(_) => self.bad_value(HeaderName::MaxForwards, text),
+                }
+            }
+            if self.head.seen & HeaderName::Contact.bit() != 0 {
+                self.contacts();
+            }
+        }
+    }
+
+    fn bad_value(&mut self, name: HeaderName, value: &[u8]) {
+        self.fault(Value(name), self.offset_of(value));
+    }
+
+    fn cseq(&mut self, text: &'m [u8]) {
+        let parsed = whole(text, |input| {
+            let (rest, number) = number(CSEQ_MAX).parse(input)?;
+            let (rest, method) = token(lws(rest))?;
+            Ok((rest, (number, method)))
+        });
+        let Ok((number, method_text)) = parsed else { return self.bad_value(HeaderName::CSeq, text) };
+        let Hot { cseq_number, cseq_method, cseq_method_text, .. } = &mut self.head.hot;
+        *cseq_number = number;
+        *cseq_method_text = Span::of(self.raw, method_text);
+        match self.head.start {
+            Start::Request { method, method_text: expected, .. } => {
+                *cseq_method = method;
+                if expected.get(self.raw) != method_text {
+                    self.fault(ParseErrorKind::CSeqMethod, self.offset_of(text));
+                }
+            }
+            Start::Response { .. } => *cseq_method = Method::from_bytes(method_text),
+        }
+    }
+
+    fn tag(&mut self, name: HeaderName, text: &'m [u8]) -> Option<Span> {
+        match whole(text, name_addr) {
+            Ok(address) => address.tag().map(|tag| Span::of(self.raw, tag)),
+            Err(_) => {
+                self.bad_value(name, text);
+                None
+            }
+        }
+    }
+
+    fn contacts(&mut self) {
+        let first = usize::from(self.head.first[HeaderName::Contact as usize]);
+        for index in first..usize::from(self.head.count) {
+            let Some(entry) = self.head.entry(index) else { return };
+            if entry.id != HeaderName::Contact {
+                continue;
+            }
+            let text = entry.value.get(self.raw);
+            if super::grammar::comma_split(text).any(|item| Contact::parse(item).is_err()) {
+                return self.bad_value(HeaderName::Contact, text);
+            }
+        }
+    }
+
+    /// Returns where the message ends.
+    fn body(&mut self) -> usize {
+        let start = self.at.min(self.raw.len());
+        let available = self.raw.len() - start;
+        let length = match self.head.hot.content_length {
+            None => available,
+            // RFC 3261 §18.3: octets beyond are discarded; too few are an error.
+            Some(length) => match usize::try_from(length) {
+                Ok(length) if length <= available => length,
+                _ => {
+                    let text = self.head.first_value(HeaderName::ContentLength).unwrap_or_default();
+                    self.fault(ParseErrorKind::BodyTruncated, usize::from(text.start));
+                    available
+                }
+            },
+        };
+        self.head.body = Span::new(start, start + length);
+        start + length
+    }
+}
+
+fn top_via(raw: &[u8], via: &Via<'_>) -> TopVia {
+    let span = |part: &[u8]| Span::of(raw, part);
+    TopVia {
+        transport: via.transport,
+        host: span(via.host),
+        port: via.port,
+        branch: via.branch.map(span),
+        received: via.received.map(span),
+        rport: via.rport,
+        maddr: via.maddr.map(span),
+        params: span(via.params.as_bytes()),
+    }
+}

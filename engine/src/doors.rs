@@ -262,7 +262,13 @@ pub enum RecordOp {
 #[derive(Clone, PartialEq, Debug)]
 pub enum ShardCommand {
     /// Do something with a call.
-    Call(CallOrder),
+    Call {
+        /// What.
+        order: CallOrder,
+        /// This is the call's first order. Any other order for a call that is not there comes too late: the call's
+        /// end is on its way up, and the order is dropped.
+        creates: bool,
+    },
     /// Call the agent's phone and keep that leg up.
     OpenSession {
         /// Whose.
@@ -372,6 +378,12 @@ pub enum ControlInput {
     StoreHealth {
         /// They can.
         healthy: bool,
+    },
+    /// A shard was lost (its thread panicked) and starts anew, empty: its calls and sessions are over, and it is told
+    /// again about trunks and agents. (Prompts and routes come from the ground.)
+    ShardRestarted {
+        /// Which shard.
+        shard: u16,
     },
     /// Leads asked for by [`ControlEffect::LoadLeads`].
     LeadsLoaded {

@@ -5,5 +5,7 @@
 //! which dialogs and streams are one call. Both are pure; what the ground does for them is in [`doors`].
 
 pub mod doors;
+mod gate;
 
 pub use doors::*;
+pub use gate::GateCounters;

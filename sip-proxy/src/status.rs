@@ -1,0 +1,228 @@
+//! The one table of SIP status codes and Q.850 causes.
+
+use crate::wire::{HeaderName, Message};
+
+/// The reason phrase of a status code (RFC 3261 §21 and the IANA registry); of one not in the table the
+/// phrase of its class.
+#[must_use]
+pub const fn reason_phrase(code: u16) -> &'static str {
+    match code {
+        100 => "Trying",
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        199 => "Early Dialog Terminated",
+        200 => "OK",
+        202 => "Accepted",
+        204 => "No Notification",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        305 => "Use Proxy",
+        380 => "Alternative Service",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        410 => "Gone",
+        412 => "Conditional Request Failed",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Unsupported URI Scheme",
+        417 => "Unknown Resource-Priority",
+        420 => "Bad Extension",
+        421 => "Extension Required",
+        422 => "Session Interval Too Small",
+        423 => "Interval Too Brief",
+        428 => "Use Identity Header",
+        429 => "Provide Referrer Identity",
+        430 => "Flow Failed",
+        433 => "Anonymity Disallowed",
+        436 => "Bad Identity Info",
+        437 => "Unsupported Credential",
+        438 => "Invalid Identity Header",
+        439 => "First Hop Lacks Outbound Support",
+        440 => "Max-Breadth Exceeded",
+        469 => "Bad Info Package",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        484 => "Address Incomplete",
+        485 => "Ambiguous",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        489 => "Bad Event",
+        491 => "Request Pending",
+        493 => "Undecipherable",
+        494 => "Security Agreement Required",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        505 => "Version Not Supported",
+        513 => "Message Too Large",
+        580 => "Precondition Failure",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        607 => "Unwanted",
+        608 => "Rejected",
+        0..=199 => "Progress",
+        201..=299 => "OK",
+        303..=399 => "Redirection",
+        411..=499 => "Request Failure",
+        506..=599 => "Server Failure",
+        _ => "Global Failure",
+    }
+}
+
+/// The Q.850 cause that goes with a final failure (RFC 3398 §8.2.6.1; 607 and 608 as call rejected).
+/// 2xx gives 16 (normal clearing), anything unknown 31 (normal, unspecified) or, from 500 on, 41.
+#[must_use]
+pub const fn q850_of(code: u16) -> u8 {
+    match code {
+        200..=299 | 487 => 16,
+        404 | 485 | 604 => 1,
+        410 => 22,
+        480 => 18,
+        401 | 402 | 403 | 407 | 603 | 607 | 608 => 21,
+        405 => 63,
+        406 | 415 | 416 | 606 => 79,
+        408 | 504 => 102,
+        414 | 420 | 421 | 423 | 505 | 513 => 127,
+        481 | 500 => 41,
+        482 | 483 => 25,
+        484 => 28,
+        486 | 600 => 17,
+        488 => 65,
+        501 => 79,
+        502 => 38,
+        503 => 41,
+        580 => 47,
+        500..=599 => 41,
+        _ => 31,
+    }
+}
+
+/// The status that refuses a call for a Q.850 cause (RFC 3398 §7.2.4.1).
+#[must_use]
+pub const fn code_of_q850(cause: u8) -> u16 {
+    match cause {
+        1..=3 => 404,
+        17 => 486,
+        18 => 408,
+        19 | 20 | 31 => 480,
+        21 => 403,
+        22 | 23 => 410,
+        26 => 404,
+        27 | 38 | 41 | 42 | 47 | 63 => 503,
+        28 => 484,
+        29 | 79 => 501,
+        55 | 57 | 87 => 403,
+        58 => 503,
+        65 | 70 => 488,
+        88 => 503,
+        102 => 504,
+        _ => 500,
+    }
+}
+
+/// What a Reason header says (RFC 3326): why a request was sent, or the other network's cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReasonCause {
+    /// `cause` of `Q.850`, 1 to 127.
+    pub q850: Option<u8>,
+    /// `cause` of `SIP`, 100 to 699.
+    pub sip: Option<u16>,
+}
+
+impl ReasonCause {
+    /// Reads every Reason value of a message; malformed ones are passed over.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        let mut found = Self::default();
+        if !message.has(HeaderName::Reason) {
+            return found;
+        }
+        for value in message.values(HeaderName::Reason) {
+            found.note(value);
+        }
+        found
+    }
+
+    fn note(&mut self, value: &[u8]) {
+        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let protocol = parts.next().unwrap_or_default();
+        let cause = parts.find_map(|part| {
+            let at = part.iter().position(|byte| *byte == b'=')?;
+            if !part[..at].trim_ascii().eq_ignore_ascii_case(b"cause") {
+                return None;
+            }
+            core::str::from_utf8(part[at + 1..].trim_ascii()).ok()?.parse::<u16>().ok()
+        });
+        let Some(cause) = cause else { return };
+        if protocol.eq_ignore_ascii_case(b"Q.850") {
+            if let Ok(cause @ 1..=127) = u8::try_from(cause) {
+                self.q850.get_or_insert(cause);
+            }
+        } else if protocol.eq_ignore_ascii_case(b"SIP") && (100..=699).contains(&cause) {
+            self.sip.get_or_insert(cause);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(values: &[&str]) -> ReasonCause {
+        let mut found = ReasonCause::default();
+        for value in values {
+            found.note(value.as_bytes());
+        }
+        found
+    }
+
+    #[test]
+    fn reason_values() {
+        assert_eq!(reason(&["Q.850;cause=16;text=\"Terminated\""]).q850, Some(16));
+        assert_eq!(
+            reason(&["SIP ; cause = 200 ; text=\"x\"", "q.850;cause=17"]),
+            ReasonCause { q850: Some(17), sip: Some(200) }
+        );
+        for broken in [
+            "",
+            "Q.850",
+            "Q.850;cause=",
+            "Q.850;cause=0",
+            "Q.850;cause=128",
+            "Q.850;cause=99999999999",
+            "SIP;cause=99",
+        ] {
+            assert_eq!(reason(&[broken]), ReasonCause::default(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_phrase_and_a_cause() {
+        for code in 0..=u16::MAX {
+            assert!(!reason_phrase(code).is_empty());
+            assert!((1..=127).contains(&q850_of(code)));
+        }
+        for cause in 0..=u8::MAX {
+            assert!((400..=699).contains(&code_of_q850(cause)));
+        }
+        assert_eq!((q850_of(486), code_of_q850(17)), (17, 486));
+    }
+}

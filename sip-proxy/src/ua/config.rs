@@ -1,0 +1,150 @@
+//! What a user agent is told once, at its start.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Settings of one user agent (one per shard).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where we are heard, in the order of their numbers.
+    pub listeners: Vec<Listener>,
+    /// Text of our User-Agent and Server headers.
+    pub user_agent: String,
+    /// Realm of our digest challenges.
+    pub realm: String,
+    /// Mark of this shard in branches, tags and Call-IDs, 0 to 32,767.
+    pub shard: u16,
+    /// Timers of RFC 3261 §17.
+    pub timers: Timers,
+    /// What everything is bounded by.
+    pub limits: Limits,
+    /// What the registrar grants.
+    pub register: Register,
+    /// How long a nonce of ours is good; after that the client is told `stale=true`.
+    pub nonce_lifetime: Duration,
+    /// An INVITE of ours that has had a provisional but no final response is given up after this time, as a
+    /// net under whoever forgot to hang up. Longer than any ring time.
+    pub ringing_max: Duration,
+    /// Retry-After of the 503 that is sent when a limit is reached or the house drains; in whole seconds.
+    pub retry_after: Duration,
+    /// OPTIONS without a good answer after which a trunk counts as down.
+    pub options_misses_max: u32,
+    /// Wait before a failed trunk registration is tried again: first time, doubled each time …
+    pub registration_retry_min: Duration,
+    /// … up to this.
+    pub registration_retry_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listeners: Vec::new(),
+            user_agent: "dialerd".into(),
+            realm: "dialerd".into(),
+            shard: 0,
+            timers: Timers::default(),
+            limits: Limits::default(),
+            register: Register::default(),
+            nonce_lifetime: Duration::from_secs(300),
+            ringing_max: Duration::from_secs(300),
+            retry_after: Duration::from_secs(10),
+            options_misses_max: 3,
+            registration_retry_min: Duration::from_secs(5),
+            registration_retry_max: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One UDP socket of ours.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The address it is bound to.
+    pub address: SocketAddr,
+    /// What peers are to send to, `host` or `host:port`; written into Via and Contact.
+    pub advertised: String,
+}
+
+/// Timers of RFC 3261 §17.1.1.1 (table in annex A), all others are made of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Estimate of the round-trip time.
+    pub t1: Duration,
+    /// Longest interval between retransmissions of a non-INVITE request or an INVITE response.
+    pub t2: Duration,
+    /// How long a message stays in the network.
+    pub t4: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
+    }
+}
+
+impl Timers {
+    /// 64·T1: timers B, D, F, H, J, L and M.
+    #[must_use]
+    pub fn transaction(self) -> Duration {
+        self.t1 * 64
+    }
+}
+
+/// What everything is bounded by. At each limit newcomers are refused, those inside go on.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// What one message may cost.
+    pub message: crate::wire::Limits,
+    /// Legs at once, those included that have ended and wait for their last answers. Beyond: INVITE gets 503.
+    pub legs_max: usize,
+    /// Client transactions at once. Beyond: no new leg, no ping; a BYE is sent once and not repeated.
+    pub client_transactions_max: usize,
+    /// Server transactions at once. Beyond: INVITE gets 503; other requests are answered, but not remembered.
+    pub server_transactions_max: usize,
+    /// Contacts of one account. Beyond: the one that was refreshed longest ago goes.
+    pub contacts_max: usize,
+    /// Bytes of one Contact URI in a REGISTER. Beyond: 400.
+    pub contact_bytes_max: usize,
+    /// Addresses remembered for wrong passwords. Beyond: the one remembered longest goes.
+    pub slowed_sources_max: usize,
+    /// Times an INVITE of one leg may be sent again after a challenge.
+    pub challenges_max: u8,
+    /// Times a re-INVITE of ours that met another one (491) is tried again.
+    pub glare_retries_max: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            message: crate::wire::Limits::default(),
+            legs_max: 100_000,
+            client_transactions_max: 400_000,
+            server_transactions_max: 400_000,
+            contacts_max: 4,
+            contact_bytes_max: 1024,
+            slowed_sources_max: 4096,
+            challenges_max: 2,
+            glare_retries_max: 3,
+        }
+    }
+}
+
+/// What the registrar grants (RFC 3261 §10.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Register {
+    /// Shorter wishes get 423 with Min-Expires.
+    pub expires_min: Duration,
+    /// Granted to who asks for nothing.
+    pub expires_default: Duration,
+    /// Longer wishes get this.
+    pub expires_max: Duration,
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Register {
+            expires_min: Duration::from_secs(30),
+            expires_default: Duration::from_secs(300),
+            expires_max: Duration::from_secs(3600),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The doors of the user agent: what is asked of it, what it tells, what it sends.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::leg::Leg;
+use crate::wire::Message;
+
+/// A handle to a leg. Stale once the leg has ended.
+pub type LegKey = sansio::Key<Leg>;
+
+/// What the user agent wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Send {
+        /// From this listener's socket.
+        listener: u8,
+        /// To this address.
+        to: SocketAddr,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// Tell those above.
+    Event(Event),
+}
+
+/// What has happened. `owner` is what [`Invite::owner`] or [`super::UserAgent::adopt`] said, 0 before.
+#[derive(Debug)]
+pub enum Event {
+    /// A trunk or an agent's phone calls us (100 has been sent). Answer with `provisional`, `answer`, `reject`.
+    Incoming {
+        /// The new leg.
+        leg: LegKey,
+        /// Where it came in.
+        listener: u8,
+        /// Who sent the datagram.
+        source: SocketAddr,
+        /// Who that is.
+        from: Caller,
+        /// The INVITE.
+        request: Box<Message>,
+    },
+    /// A provisional response other than 100 to our INVITE; one for each, from every fork.
+    Progress {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// 101 to 199.
+        code: u16,
+        /// Early media, if it has a body.
+        sdp: Option<Bytes>,
+    },
+    /// Our INVITE was answered; the ACK is sent.
+    Answered {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The answer: the body of the 2xx or, if it has none, the last one in a provisional response of the
+        /// same fork. `None` when there was none at all: then the leg is of no use, hang it up.
+        sdp: Option<Bytes>,
+    },
+    /// The caller has acknowledged our answer.
+    Confirmed {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The answer to our offer, when the INVITE had none.
+        sdp: Option<Bytes>,
+    },
+    /// The peer wants to change the session (hold, resume, move). Answer with `answer_reinvite` or
+    /// `reject_reinvite`.
+    Reoffer {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The offer; `None` asks us to make one.
+        sdp: Option<Bytes>,
+    },
+    /// The peer has acknowledged our answer to its re-INVITE.
+    ReofferConfirmed {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The answer to our offer, when the re-INVITE had none.
+        sdp: Option<Bytes>,
+    },
+    /// The peer took our re-INVITE.
+    ReofferAnswered {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The answer.
+        sdp: Option<Bytes>,
+    },
+    /// The peer refused our re-INVITE; the session stays as it was.
+    ReofferRejected {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// 300 to 699.
+        code: u16,
+    },
+    /// An INFO came in the dialog (DTMF, for one); it has been answered 200.
+    Info {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// Content-Type, empty if there is none.
+        content_type: Bytes,
+        /// The body.
+        body: Bytes,
+    },
+    /// The leg is over. Told exactly once for each leg; nothing is told about the leg after it.
+    Ended(Ended),
+    /// An agent's phone has registered or refreshed.
+    Registered {
+        /// The account.
+        account: u64,
+        /// Where it can be reached from now on.
+        contact: Contact,
+    },
+    /// The last contact of an account is gone: unregistered or lapsed.
+    Unregistered {
+        /// The account.
+        account: u64,
+    },
+    /// A trunk came up or went down by its OPTIONS, or was measured again.
+    TrunkHealth {
+        /// The trunk.
+        trunk: u64,
+        /// Whether it may be used.
+        up: bool,
+        /// Time from OPTIONS to its answer, if that was answered at once.
+        rtt: Option<Duration>,
+        /// The status that decided; `None` for silence.
+        code: Option<u16>,
+    },
+    /// Our registration at a trunk was granted, refused, or has lapsed.
+    TrunkRegistration {
+        /// The trunk.
+        trunk: u64,
+        /// Whether we are registered now.
+        registered: bool,
+        /// The status that decided; `None` for silence.
+        code: Option<u16>,
+    },
+    /// Someone gave a wrong password; it got 403 and is slowed down.
+    AuthFailure {
+        /// From where.
+        source: SocketAddr,
+        /// The account it tried, if there is one of that name.
+        account: Option<u64>,
+    },
+}
+
+/// How a leg ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The leg; stale from now on.
+    pub leg: LegKey,
+    /// Its owner.
+    pub owner: u64,
+    /// Who ended it.
+    pub by: EndedBy,
+    /// Whether it had been answered (2xx received, or our 2xx sent).
+    pub answered: bool,
+    /// The final status of an INVITE that failed (300 to 699): the peer's for a leg we made, ours for one we
+    /// refused; 408 where timers decided before the answer. `None` after an answer.
+    pub code: Option<u16>,
+    /// Cause in the peer's Reason header (Q.850, 1 to 127).
+    pub q850: Option<u8>,
+    /// The peer's Retry-After.
+    pub retry_after: Option<Duration>,
+}
+
+/// Who ended a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The peer: its final response, CANCEL or BYE.
+    Remote,
+    /// We: `hangup` or `reject`. (A final status that came instead of the 487 is told all the same.)
+    Local,
+    /// Nobody answered: no response, no ACK, or ringing beyond `ringing_max`.
+    Timeout,
+    /// The peer broke the protocol so that the leg cannot go on.
+    Protocol,
+}
+
+/// Who an incoming INVITE is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The trunk with this key, known by its address.
+    Trunk(u64),
+    /// The account with this key, known by its password.
+    Account(u64),
+}
+
+/// An INVITE to send.
+#[derive(Debug, Clone)]
+pub struct Invite<'a> {
+    /// Told back in every event about the leg.
+    pub owner: u64,
+    /// Which listener sends it.
+    pub listener: u8,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The trunk whose credentials answer a challenge.
+    pub trunk: Option<u64>,
+    /// True for a phone behind NAT: everything in the dialog goes to the address its datagrams come from,
+    /// whatever its Contact says.
+    pub symmetric: bool,
+    /// Request-URI.
+    pub request_uri: &'a str,
+    /// URI of From.
+    pub from_uri: &'a str,
+    /// Display name of From; empty for none.
+    pub from_display: &'a str,
+    /// URI of To.
+    pub to_uri: &'a str,
+    /// URI of P-Asserted-Identity (RFC 3325).
+    pub p_asserted_identity: Option<&'a str>,
+    /// Value of a Route header, with angle brackets: `<sip:proxy;lr>`.
+    pub route: Option<&'a str>,
+    /// Further headers: name and value.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// 70, or one less than that of the call it goes on from.
+    pub max_forwards: u8,
+    /// The offer.
+    pub sdp: Bytes,
+}
+
+/// Why an INVITE was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InviteError {
+    /// `legs_max` or `client_transactions_max` is reached.
+    Limit,
+    /// There is no listener of this number.
+    NoSuchListener,
+}
+
+/// Why a command about a leg was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegError {
+    /// The leg has ended.
+    Gone,
+    /// The leg is not in a state in which this can be done.
+    WrongState,
+    /// A re-INVITE of ours or of the peer is under way.
+    Pending,
+    /// A limit is reached.
+    Limit,
+}
+
+/// Why we hang up; goes into a Reason header (RFC 3326).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reason<'a> {
+    /// Q.850 cause, 1 to 127.
+    pub q850: Option<u8>,
+    /// SIP cause. Of an incoming leg that is not answered yet this is the status it is refused with (else 480);
+    /// 200 in a CANCEL says "call completed elsewhere".
+    pub sip: Option<u16>,
+    /// Free text.
+    pub text: &'a str,
+}
+
+/// User name and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl core::fmt::Debug for Login {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// A path to the telephone network.
+#[derive(Debug, Clone)]
+pub struct Trunk {
+    /// Its number above.
+    pub key: u64,
+    /// Which listener speaks with it.
+    pub listener: u8,
+    /// Where its REGISTER and OPTIONS go.
+    pub address: SocketAddr,
+    /// Domain in the URIs of REGISTER and OPTIONS; empty for the text of `address`.
+    pub domain: String,
+    /// Who may call in as this trunk: addresses, each with a port or any. `address` is not among them by itself.
+    pub sources: Vec<(IpAddr, Option<u16>)>,
+    /// For 401 and 407, and for REGISTER.
+    pub login: Option<Login>,
+    /// Register there, asking for this lifetime.
+    pub register: Option<Duration>,
+    /// Send OPTIONS at this interval.
+    pub options_interval: Option<Duration>,
+}
+
+/// An agent's phone.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its number above.
+    pub key: u64,
+    /// What it registers and calls with.
+    pub login: Login,
+}
+
+/// Where a phone can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Its Contact URI: the Request-URI of an INVITE to it.
+    pub uri: String,
+    /// The address its REGISTER came from: where the INVITE goes.
+    pub source: SocketAddr,
+    /// The listener it came in at.
+    pub listener: u8,
+    /// Time left.
+    pub expires: Duration,
+}
+
+/// How many things live; all zero when nothing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Audit {
+    /// Legs that have not ended.
+    pub legs: usize,
+    /// Legs that have ended and wait for their last answers.
+    pub legs_ending: usize,
+    /// Client transactions.
+    pub client_transactions: usize,
+    /// Server transactions.
+    pub server_transactions: usize,
+    /// Entries in the look-up tables of server transactions.
+    pub index_entries: usize,
+    /// Armed deadlines, trunks' and contacts' included.
+    pub deadlines: usize,
+    /// Contacts of phones.
+    pub contacts: usize,
+    /// Addresses slowed down.
+    pub slowed_sources: usize,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Datagrams in.
+    pub datagrams_received: u64,
+    /// Datagrams out.
+    pub datagrams_sent: u64,
+    /// Keep-alives and what is not SIP.
+    pub datagrams_ignored: u64,
+    /// Requests in, by method.
+    pub requests: Requests,
+    /// Responses in that matched a transaction.
+    pub responses_received: u64,
+    /// Responses that match nothing.
+    pub responses_stray: u64,
+    /// Malformed requests answered 4xx or 5xx, malformed responses dropped.
+    pub malformed: u64,
+    /// Retransmissions received and absorbed.
+    pub retransmissions_received: u64,
+    /// Retransmissions sent.
+    pub retransmissions_sent: u64,
+    /// Transactions of ours without any answer.
+    pub timeouts: u64,
+    /// INVITEs refused: unknown address and not an account.
+    pub refused_unknown: u64,
+    /// Requests refused by a limit or while draining.
+    pub refused_busy: u64,
+    /// Challenges sent.
+    pub challenges_sent: u64,
+    /// Wrong passwords.
+    pub auth_failures: u64,
+    /// Requests dropped from slowed addresses.
+    pub slowed: u64,
+    /// Legs made, both ways.
+    pub legs: u64,
+    /// Legs ended.
+    pub legs_ended: u64,
+}
+
+/// Requests by method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub struct Requests {
+    pub invite: u64,
+    pub ack: u64,
+    pub bye: u64,
+    pub cancel: u64,
+    pub options: u64,
+    pub register: u64,
+    pub info: u64,
+    pub other: u64,
+}

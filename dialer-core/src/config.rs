@@ -1,4 +1,6 @@
 //! What people configure: trunks, agents, lists, campaigns. Plain data with defaults and checks.
+//!
+//! A field missing in a stored configuration takes its default, so that fields can be added.
 
 use crate::id::{ListId, TrunkId};
 use crate::outcome::Outcome;
@@ -6,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A carrier path.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrunkConfig {
     /// Unique name.
     pub name: String,
@@ -78,6 +81,7 @@ pub enum AutoAnswer {
 
 /// An agent.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AgentConfig {
     /// Shown name.
     pub name: String,
@@ -95,6 +99,7 @@ pub struct AgentConfig {
 
 /// A list of leads.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ListConfig {
     /// Shown name.
     pub name: String,
@@ -119,6 +124,7 @@ pub enum DialMode {
 
 /// Limits on lines.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Concurrency {
     /// Most calls of this campaign at once (ringing and talking).
     pub lines_max: u32,
@@ -160,6 +166,7 @@ impl AbandonWindow {
 
 /// The abandonment budget.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PacingConfig {
     /// The rate aimed at, 0..=1.
     pub abandon_target: f64,
@@ -177,6 +184,7 @@ impl Default for PacingConfig {
 
 /// Timers of a campaign, all milliseconds.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CampaignTimers {
     /// An unanswered call rings at least this long (law: 15 s or four rings).
     pub ring_min_ms: u32,
@@ -247,6 +255,7 @@ pub struct CallingHours {
 
 /// A campaign.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CampaignConfig {
     /// Shown name.
     pub name: String,

@@ -1,1 +1,133 @@
-//! See the crate description.
+//! Durable state: what the dialer wrote down, the leads, and what the API asks about later.
+//!
+//! [`Store`] is the door: journalled appends in, queries out. The embedded default is one SQLite
+//! file in WAL mode, one writer thread that commits many appends together, a few read connections.
+//!
+//! Every call but [`Store::append`] blocks its thread; asynchronous callers use a blocking pool.
+
+mod error;
+mod model;
+
+pub use error::{Fault, StoreError};
+pub use model::{
+    AttemptTotals, CallRecordQuery, CallRow, CommitHistogram, DedupeScope, Disposition, Durable,
+    FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
+    LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery,
+    StoreStats, TokenRow,
+};
+
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{Lead, RecordingRow};
+use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId};
+use sansio::{Duration, WallTime};
+
+/// A place that keeps things.
+///
+/// *Journal.* [`Store::append`] queues one transaction; the callback given when the store was opened tells
+/// when it is durable ([`Durable::UpTo`]), in order. While the store cannot write (disk full, I/O error, locked)
+/// it tells [`Durable::Unhealthy`], keeps what is queued, tries again with back-off, and tells
+/// [`Durable::Healthy`] when it works again. Nothing is lost or reordered while the process lives.
+///
+/// *Reads* see everything that was told durable.
+pub trait Store: Send + Sync + 'static {
+    /// Queues one transaction and returns at once. `seq` rises from append to append.
+    ///
+    /// At `Options::queue_records_max` queued records the store turns unhealthy, so that its users stop making
+    /// new work; at `Options::queue_records_hard_max` this call blocks until the writer has made room, because
+    /// losing a record or growing without bound would be worse.
+    fn append(&self, seq: u64, records: Vec<Record>);
+
+    /// Waits until everything appended before is durable; false if that takes longer than `deadline`.
+    fn flush(&self, deadline: Duration) -> bool;
+
+    /// What was durable when the node went down. `now` bounds the ledger to its last 30 days.
+    fn load(&self, now: WallTime) -> Result<Snapshot, StoreError>;
+
+    // --- leads
+
+    /// Leads that may be dialled at `query.due_at`: new or due again, not expired; highest priority first, then
+    /// in order of import. If more leads of one priority are due for a retry than are asked for, those that
+    /// are due longest come first.
+    fn load_leads(&self, query: &LeadQuery) -> Result<LoadedLeads, StoreError>;
+
+    /// Writes leads to a list; one verdict per row, in order. Rows are written in transactions of at most
+    /// `Options::import_rows_per_transaction`, between which journal appends get their turn: a failure keeps the
+    /// transactions before it. Rows without external id and without number scope are always new.
+    fn import_leads(
+        &self,
+        list: ListId,
+        rows: Vec<NewLead>,
+        options: &ImportOptions,
+    ) -> Result<Vec<ImportVerdict>, StoreError>;
+
+    /// Leads of a list in order of import.
+    fn leads(&self, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError>;
+
+    /// One lead.
+    fn lead(&self, lead: LeadId) -> Result<Option<Lead>, StoreError>;
+
+    /// How many leads of a list are in each state.
+    fn lead_counts(&self, list: ListId) -> Result<LeadCounts, StoreError>;
+
+    /// Where the leads of these lists stand, each counted once at the first stage that keeps it from being dialled.
+    fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError>;
+
+    // --- calls
+
+    /// Call records, the call started last first.
+    fn records(&self, query: &CallRecordQuery) -> Result<Page<CallRow>, StoreError>;
+
+    /// The record of one call.
+    fn record(&self, call: CallId) -> Result<Option<CallRow>, StoreError>;
+
+    /// What became of a campaign's attempts since it was made, from its call records.
+    fn attempt_totals(&self, campaign: CampaignId) -> Result<AttemptTotals, StoreError>;
+
+    /// Recordings, newest first.
+    fn recordings(&self, query: &RecordingQuery) -> Result<Page<RecordingRow>, StoreError>;
+
+    /// One recording.
+    fn recording(&self, recording: RecordingId) -> Result<Option<RecordingRow>, StoreError>;
+
+    // --- events
+
+    /// Events after `cursor`, oldest first, at most `limit`.
+    fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<EventEnvelope>, StoreError>;
+
+    /// Cursor of the oldest event kept; `None` without events. A reader whose cursor + 1 is older has missed some.
+    fn oldest_cursor(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Forgets events that happened before `before` (never the newest one, so that cursors go on from it).
+    /// Returns how many.
+    fn prune_events(&self, before: WallTime) -> Result<u64, StoreError>;
+
+    // --- API tokens
+
+    /// Keeps a token (by its id: makes or replaces it).
+    fn put_token(&self, token: &TokenRow) -> Result<(), StoreError>;
+
+    /// The token with this SHA-256.
+    fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError>;
+
+    /// All tokens, oldest first.
+    fn tokens(&self) -> Result<Vec<TokenRow>, StoreError>;
+
+    /// Deletes a token; false if there was none.
+    fn delete_token(&self, token: TokenId) -> Result<bool, StoreError>;
+
+    // --- idempotency
+
+    /// The response kept under a key, unless it is older than [`IDEMPOTENCY_LIFETIME_MS`] at `now`.
+    fn idempotency(&self, key: &str, now: WallTime) -> Result<Option<IdempotencyRow>, StoreError>;
+
+    /// Keeps a response under its key and forgets those that are too old at its time.
+    fn put_idempotency(&self, row: &IdempotencyRow) -> Result<(), StoreError>;
+
+    // --- health
+
+    /// Records are being written and the queue is below its limit.
+    fn healthy(&self) -> bool;
+
+    /// Counters and gauges.
+    fn stats(&self) -> StoreStats;
+}

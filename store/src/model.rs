@@ -1,0 +1,411 @@
+//! What the store is asked and what it answers.
+
+use crate::error::Fault;
+use dialer_core::record::{Lead, LeadState, Phone};
+use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId};
+use sansio::WallTime;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How much of the abandonment ledger [`crate::Store::load`] returns: 30 days, the longest window of a campaign.
+pub const LEDGER_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
+
+/// How long a response is kept under its idempotency key.
+pub const IDEMPOTENCY_LIFETIME_MS: i64 = 24 * 3_600_000;
+
+/// Told by the writer thread to the callback given when the store was opened. The callback must not block and
+/// must not call [`crate::Store::append`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Durable {
+    /// Every append up to and with this number is durable.
+    UpTo(u64),
+    /// Writing fails, or too much is queued. Nothing is lost; it is tried again.
+    Unhealthy {
+        /// What sort of failure; `None`: the queue is too long.
+        fault: Option<Fault>,
+        /// Words for the log.
+        detail: String,
+    },
+    /// Writing works again.
+    Healthy,
+}
+
+/// Which leads to load.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LeadQuery {
+    /// From these lists; unknown ones are passed over.
+    pub lists: Vec<ListId>,
+    /// At most so many.
+    pub limit: u32,
+    /// Dialable at this time.
+    pub due_at: WallTime,
+    /// Not these (already in a hopper or in a call).
+    pub exclude: Vec<LeadId>,
+}
+
+/// Leads to dial.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct LoadedLeads {
+    /// Best first.
+    pub leads: Vec<Lead>,
+    /// There are more that may be dialled now.
+    pub more: bool,
+    /// When the next waiting lead becomes due, after `due_at`.
+    pub next_due: Option<WallTime>,
+}
+
+/// A row of an import. Numbers are already parsed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct NewLead {
+    /// The owner's own name of it.
+    pub external_id: Option<String>,
+    /// Numbers in dial order, at least one.
+    pub phones: Vec<Phone>,
+    /// Higher is dialled sooner.
+    pub priority: i32,
+    /// IANA zone, if known.
+    pub time_zone: Option<String>,
+    /// The owner's fields.
+    pub fields: BTreeMap<String, String>,
+    /// Not dialled after this.
+    pub expires_at: Option<WallTime>,
+}
+
+/// What to do with a row that is there already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDuplicate {
+    /// Leave the stored lead; verdict [`ImportVerdict::Duplicate`].
+    #[default]
+    Skip,
+    /// Replace numbers, priority, zone, fields and expiry; how far it has come stays.
+    Update,
+    /// As `Skip`; the caller reports the row as an error.
+    Error,
+}
+
+/// Within which leads an equal number makes a row a duplicate. An equal external id within the list always does.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum DedupeScope {
+    /// Numbers are not compared.
+    None,
+    /// The same list.
+    #[default]
+    List,
+    /// These lists and the same list (the lists of a campaign).
+    Lists(Vec<ListId>),
+    /// All lists.
+    All,
+}
+
+/// How to import.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImportOptions {
+    /// What to do with duplicates.
+    pub on_duplicate: OnDuplicate,
+    /// What makes a duplicate.
+    pub dedupe_scope: DedupeScope,
+    /// Tell the verdicts, write nothing. (Duplicates within the import are seen only within one transaction.)
+    pub dry_run: bool,
+    /// The time, for the names of new leads.
+    pub now: WallTime,
+}
+
+/// By what a row was found to be a duplicate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// The external id.
+    ExternalId,
+    /// A number.
+    Number,
+}
+
+/// What became of an imported row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ImportVerdict {
+    /// A new lead.
+    Accepted {
+        /// Its name.
+        lead: LeadId,
+    },
+    /// A stored lead was changed.
+    Updated {
+        /// Its name.
+        lead: LeadId,
+    },
+    /// It is there already; nothing was written.
+    Duplicate {
+        /// The stored lead.
+        lead: LeadId,
+        /// By what it was recognised.
+        by: MatchedBy,
+    },
+    /// It has no number.
+    NoPhone,
+}
+
+/// A page of a list of leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeadPageQuery {
+    /// Which list.
+    pub list: ListId,
+    /// Only these.
+    pub state: Option<LeadState>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
+}
+
+/// One page.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Give this to get the next; `None`: this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// How many leads are in each state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names of LeadState")]
+pub struct LeadCounts {
+    pub new: u64,
+    pub retry_wait: u64,
+    pub dialing: u64,
+    pub done: u64,
+    pub exhausted: u64,
+    pub dnc: u64,
+}
+
+impl LeadCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.new + self.retry_wait + self.dialing + self.done + self.exhausted + self.dnc
+    }
+
+    /// The count of one state.
+    #[must_use]
+    pub const fn of(&self, state: LeadState) -> u64 {
+        match state {
+            LeadState::New => self.new,
+            LeadState::RetryWait => self.retry_wait,
+            LeadState::Dialing => self.dialing,
+            LeadState::Done => self.done,
+            LeadState::Exhausted => self.exhausted,
+            LeadState::Dnc => self.dnc,
+        }
+    }
+
+    pub(crate) fn add(&mut self, state: LeadState, count: u64) {
+        let slot = match state {
+            LeadState::New => &mut self.new,
+            LeadState::RetryWait => &mut self.retry_wait,
+            LeadState::Dialing => &mut self.dialing,
+            LeadState::Done => &mut self.done,
+            LeadState::Exhausted => &mut self.exhausted,
+            LeadState::Dnc => &mut self.dnc,
+        };
+        *slot += count;
+    }
+}
+
+/// Where leads stand. `total` = dialing + done + exhausted + dnc (of `by_state`) + expired + attempts_spent +
+/// waiting + due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FunnelCounts {
+    /// All leads of the lists.
+    pub total: u64,
+    /// By state.
+    pub by_state: LeadCounts,
+    /// New or waiting, but past their expiry.
+    pub expired: u64,
+    /// Of the rest: no attempts left.
+    pub attempts_spent: u64,
+    /// Of the rest: to be tried again later.
+    pub waiting: u64,
+    /// Of the rest: may be dialled now.
+    pub due: u64,
+    /// When the next waiting lead becomes due.
+    pub next_due: Option<WallTime>,
+}
+
+/// Which call records.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallRecordQuery {
+    /// Started at or after.
+    pub from: Option<WallTime>,
+    /// Started before.
+    pub to: Option<WallTime>,
+    /// Of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Of this agent.
+    pub agent: Option<AgentId>,
+    /// Of this lead.
+    pub lead: Option<LeadId>,
+    /// To this number, as dialled.
+    pub number: Option<String>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
+}
+
+/// What an agent said about a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disposition {
+    /// The code.
+    pub code: String,
+    /// Free text.
+    pub notes: Option<String>,
+    /// Wanted callback.
+    pub callback_at: Option<WallTime>,
+    /// When it was said.
+    pub at: WallTime,
+}
+
+/// A call record with what came after the call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallRow {
+    /// The record.
+    pub record: CallRecord,
+    /// The last disposition set.
+    pub disposition: Option<Disposition>,
+    /// After-call work, milliseconds.
+    pub wrap_up_ms: Option<u64>,
+}
+
+/// What became of a campaign's attempts.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct AttemptTotals {
+    /// Calls that ended.
+    pub ended: u64,
+    /// Calls under way, or cut off by a crash and not yet closed.
+    pub open: u64,
+    /// Ended calls that were answered by anyone or anything.
+    pub answered: u64,
+    /// Ended calls that were joined to an agent.
+    pub bridged: u64,
+    /// Ended calls that were abandoned.
+    pub abandoned: u64,
+    /// Sum of talk time, milliseconds.
+    pub talk_ms: u64,
+    /// Ended calls by outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+}
+
+/// Which recordings.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecordingQuery {
+    /// Of this call.
+    pub call: Option<CallId>,
+    /// Of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Of this agent.
+    pub agent: Option<AgentId>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
+}
+
+/// An API token; the secret itself is not kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenRow {
+    /// Its name.
+    pub id: TokenId,
+    /// Shown name.
+    pub name: String,
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+    /// First characters of the secret, to recognise it by.
+    pub prefix: String,
+    /// What it may do: `calls:read`, …
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: WallTime,
+    /// When it stops working.
+    pub expires_at: Option<WallTime>,
+}
+
+/// A response kept under an idempotency key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdempotencyRow {
+    /// The key, made unique by the caller among its clients.
+    pub key: String,
+    /// Digest of the request.
+    pub fingerprint: [u8; 32],
+    /// HTTP status of the response.
+    pub status: u16,
+    /// Its content type.
+    pub content_type: String,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// When.
+    pub at: WallTime,
+}
+
+/// How long commits took.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CommitHistogram {
+    /// Commits that took at most the bound of the same place in [`CommitHistogram::BOUNDS_US`] (and more than
+    /// the one before); the last counts those above all bounds.
+    pub counts: [u64; CommitHistogram::BOUNDS_US.len() + 1],
+    /// Sum, microseconds.
+    pub sum_us: u64,
+}
+
+impl CommitHistogram {
+    /// Upper bounds, microseconds.
+    pub const BOUNDS_US: [u64; 12] =
+        [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
+
+    /// Number of commits.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    pub(crate) fn observe(&mut self, micros: u64) {
+        let place =
+            Self::BOUNDS_US.iter().position(|bound| micros <= *bound).unwrap_or(Self::BOUNDS_US.len());
+        self.counts[place] += 1;
+        self.sum_us = self.sum_us.saturating_add(micros);
+    }
+}
+
+/// Counters since the store was opened, and gauges.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StoreStats {
+    /// Size of database and write-ahead log, bytes.
+    pub journal_bytes: u64,
+    /// Of which the write-ahead log.
+    pub wal_bytes: u64,
+    /// Appends that are durable.
+    pub appends: u64,
+    /// Records that are durable.
+    pub records: u64,
+    /// Appends waiting.
+    pub queue_appends: u64,
+    /// Records waiting.
+    pub queue_records: u64,
+    /// Durable commits of journal appends: SQL COMMIT with its fsync.
+    pub commits: CommitHistogram,
+    /// Attempts to write that failed and were repeated.
+    pub failed_commits: u64,
+    /// Records that contradict what is stored (a second end of a call, a second event under one cursor): logged,
+    /// not applied.
+    pub contradictions: u64,
+    /// Records that could not be written at all and were set aside in the table `rejected`.
+    pub rejected: u64,
+    /// Stored events that could not be read back and were passed over.
+    pub undecodable_events: u64,
+    /// Leads written by imports.
+    pub import_rows: u64,
+    /// The last failure, if the store is unhealthy.
+    pub failure: Option<String>,
+}

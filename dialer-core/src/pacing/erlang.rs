@@ -150,7 +150,7 @@ mod tests {
             (100, 0.001, 75.2),
         ] {
             // Printed to three figures: the blocking at the ends of the rounding must enclose the heading.
-            let half = 0.5 * 10_f64.powf((offered as f64).log10().floor() - 2.0);
+            let half = 0.5 * 10_f64.powf(f64::log10(offered).floor() - 2.0);
             assert!(erlang_b(servers, offered - half) <= blocking * 1.0005, "{servers} {blocking}");
             assert!(erlang_b(servers, offered + half) >= blocking * 0.9995, "{servers} {blocking}");
         }

@@ -19,6 +19,7 @@
 //!    campaigns are asked in one tick, each view must already contain what was dialled for those before it.
 //! 4. Keep a [`ledger::Ledger`] of live and abandoned answers, rebuilt exactly from the call records, and put its
 //!    counts into each view as [`WindowCount`]s: that is the budget a predictive campaign spends.
+//! 5. Persist [`Floor::sketch`] now and then, and give it back with [`Floor::restore`] after a restart.
 //!
 //! # What always holds
 //! Whatever the events and views contain (wrong order, unknown ids, duplicates, nonsense numbers):
@@ -29,19 +30,26 @@
 //!   idle agent;
 //! * equal histories give equal decisions.
 
+mod budget;
 mod decision;
 mod event;
 mod floor;
+mod forecast;
+mod predictive;
 mod simple;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub mod erlang;
+pub mod estimate;
 pub mod ledger;
 pub mod limits;
 
 pub use decision::{Decision, Explain, LimitedBy};
 pub use event::{Outcome, PacingEvent};
-pub use floor::{CampaignPacing, CancelPolicy, Floor, Mode};
+pub use floor::{CampaignPacing, CancelPolicy, Floor, Mode, Sketch};
 pub use view::{AgentState, AgentView, CallView, CapStyle, DialLimits, Hold, PacingView, WindowCount};
 
 use sansio::Instant;

@@ -19,6 +19,8 @@ pub(super) struct Counted {
     /// Idle agents that other claims need in the worst case: inbound calls waiting, and other campaigns' calls
     /// (in flight or waiting) beyond those their own exclusive idle agents can take.
     pub claimed: u32,
+    /// The same, for those only that want an agent this moment: inbound and answered calls.
+    pub claimed_now: u32,
 }
 
 pub(super) fn serves(agent: &AgentView<'_>, campaign: CampaignRef) -> bool {
@@ -37,10 +39,12 @@ impl Counted {
             counted.working += u32::from(agent.state.is_working());
             counted.idle += u32::from(is_free(agent));
         }
-        let mut others: BTreeMap<CampaignRef, u32> = BTreeMap::new();
+        let mut others: BTreeMap<CampaignRef, (u32, u32)> = BTreeMap::new();
         for call in view.calls {
             if call.campaign != view.campaign {
-                *others.entry(call.campaign).or_default() += 1;
+                let (all, answered) = others.entry(call.campaign).or_default();
+                *all += 1;
+                *answered += u32::from(call.answered_at.is_some());
             } else if call.answered_at.is_some() {
                 counted.waiting += 1;
             } else {
@@ -48,13 +52,16 @@ impl Counted {
             }
         }
         counted.claimed = view.inbound_waiting;
-        for (other, calls) in others {
+        counted.claimed_now = view.inbound_waiting;
+        for (other, (calls, answered)) in others {
             let mut exclusive = 0;
             let mut shared = 0;
             for agent in view.agents.iter().filter(|agent| is_free(agent) && serves(agent, other)) {
                 if serves(agent, view.campaign) { shared += 1 } else { exclusive += 1 }
             }
-            counted.claimed = counted.claimed.saturating_add(calls.saturating_sub(exclusive).min(shared));
+            let claims = |calls: u32| calls.saturating_sub(exclusive).min(shared);
+            counted.claimed = counted.claimed.saturating_add(claims(calls));
+            counted.claimed_now = counted.claimed_now.saturating_add(claims(answered));
         }
         counted
     }
@@ -113,7 +120,9 @@ pub(super) fn within_limits(
     if per_agent {
         let lines = lines_allowed(counted.working, limits.max_lines_per_agent);
         cut(lines.saturating_sub(counted.in_flight), LimitedBy::MaxLinesPerAgent);
-        cut(if counted.working == 0 { 0 } else { u32::MAX }, LimitedBy::NoAgents);
+        if counted.working == 0 {
+            return (0, LimitedBy::NoAgents);
+        }
     }
     allowed
 }

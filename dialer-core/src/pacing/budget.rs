@@ -1,0 +1,195 @@
+//! The abandonment budget as a controlled quantity.
+//!
+//! A window's cap allows so many abandons among the live answers it will have had at its end. What is left is
+//! spread over the answers still to come: that is the *target* rate. The risk limit θ of a dial is moved so that
+//! the risk taken, corrected by how wrong such risks were lately, meets the target.
+
+use super::view::{CapStyle, WindowCount};
+use serde::{Deserialize, Serialize};
+
+/// Realised ÷ predicted abandons believed before anything is seen, and its weight in predicted abandons.
+const BIAS_PRIOR: f64 = 1.8;
+const BIAS_WEIGHT: f64 = 5.0;
+/// How much of the bias's past counts after one more answer.
+const BIAS_KEEP: f64 = 0.9985;
+/// Gain of log θ per expected answer.
+const GAIN: f64 = 0.03;
+const LIMIT_MIN: f64 = 1e-3;
+const LIMIT_MAX: f64 = 0.5;
+const LIMIT_START: f64 = 0.01;
+
+/// What the tightest window allows now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Allowance {
+    /// Abandonment rate to aim at from now on; 0: run no risk.
+    pub target: f64,
+    /// Abandons that may still happen, less the reserve.
+    pub budget: f64,
+    /// Abandoned ÷ live so far.
+    pub rate_so_far: f64,
+}
+
+/// What is known of the answers to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outlook {
+    /// Live answers per second, forecast.
+    pub live_per_s: f64,
+    /// Live answers that can still come from the leads there are.
+    pub live_most: f64,
+    /// Live answers expected from calls in flight.
+    pub in_flight: f64,
+}
+
+impl Outlook {
+    /// What `windows` allow; the tightest decides. No window: nothing.
+    pub(super) fn allowance(&self, windows: &[WindowCount]) -> Allowance {
+        windows
+            .iter()
+            .map(|window| self.of_window(window))
+            .reduce(
+                |a, b| {
+                    if b.target < a.target || (b.target == a.target && b.budget < a.budget) { b } else { a }
+                },
+            )
+            .unwrap_or_default()
+    }
+
+    fn of_window(&self, window: &WindowCount) -> Allowance {
+        let cap = if window.cap.is_finite() { window.cap.clamp(0.0, 1.0) } else { 0.0 };
+        let left_s = match (window.style, window.left) {
+            (CapStyle::Hard, _) | (_, None) => 0.0,
+            (_, Some(left)) => left.as_secs_f64(),
+        };
+        let live = window.live as f64;
+        let abandoned = window.abandoned.min(window.live) as f64;
+        let to_come = (self.live_per_s * left_s).min(self.live_most).max(0.0);
+        let last_hour = to_come.min(self.live_per_s * 3_600.0);
+        let reserve = 0.8 + 0.6 * self.in_flight.max(0.0).sqrt();
+        let budget = cap * (live + to_come - 0.15 * last_hour) - abandoned - reserve;
+        let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
+        if budget <= 0.0 {
+            return Allowance { target: 0.0, budget, rate_so_far };
+        }
+        // Nothing planned ahead: what has been earned may be spent at the rate it is being earned.
+        let spread = if to_come > 0.0 { to_come } else { budget / cap.max(1e-9) };
+        let ahead = if window.style == CapStyle::Tapered { 3.0 } else { 1.5 };
+        let target = ((budget - 0.5 * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, ahead * cap);
+        Allowance { target, budget, rate_so_far }
+    }
+}
+
+/// The risk limit θ and what moves it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct RiskLimit {
+    log_limit: f64,
+    predicted: f64,
+    realised: f64,
+}
+
+impl Default for RiskLimit {
+    fn default() -> Self {
+        RiskLimit { log_limit: LIMIT_START.ln(), predicted: 0.0, realised: 0.0 }
+    }
+}
+
+impl RiskLimit {
+    pub(super) fn is_sound(&self) -> bool {
+        self.log_limit.is_finite()
+            && self.predicted.is_finite()
+            && self.predicted >= 0.0
+            && self.realised.is_finite()
+            && self.realised >= 0.0
+    }
+
+    /// θ.
+    pub(super) fn limit(&self) -> f64 {
+        self.log_limit.exp()
+    }
+
+    /// Realised ÷ predicted.
+    pub(super) fn bias(&self) -> f64 {
+        (self.realised + BIAS_PRIOR * BIAS_WEIGHT) / (self.predicted + BIAS_WEIGHT)
+    }
+
+    /// A dial was decided that is answered with probability `p` and then runs `risk`.
+    pub(super) fn dialed(&mut self, p: f64, risk: f64, target: f64) {
+        let off = if target > 0.0 { (1.0 - risk * self.bias() / target).clamp(-6.0, 1.0) } else { -6.0 };
+        self.log_limit = (self.log_limit + GAIN * p * off).clamp(LIMIT_MIN.ln(), LIMIT_MAX.ln());
+    }
+
+    /// A dial that ran `risk` was answered.
+    pub(super) fn answered(&mut self, risk: f64) {
+        self.predicted = self.predicted * BIAS_KEEP + risk;
+        self.realised *= BIAS_KEEP;
+    }
+
+    /// It was abandoned.
+    pub(super) fn abandoned(&mut self) {
+        self.realised += 1.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    fn window(live: u64, abandoned: u64, left_s: Option<u64>) -> WindowCount {
+        WindowCount {
+            live,
+            abandoned,
+            cap: 0.03,
+            style: CapStyle::Average,
+            left: left_s.map(Duration::from_secs),
+        }
+    }
+
+    fn outlook(live_per_s: f64) -> Outlook {
+        Outlook { live_per_s, live_most: f64::INFINITY, in_flight: 1.0 }
+    }
+
+    #[test]
+    fn no_window_and_no_plan_spend_nothing() {
+        assert_eq!(outlook(0.1).allowance(&[]).target, 0.0);
+        assert_eq!(outlook(0.1).allowance(&[window(20, 0, None)]).target, 0.0);
+        assert!(outlook(0.1).allowance(&[window(200, 0, None)]).target > 0.0);
+    }
+
+    #[test]
+    fn spending_is_planned_to_the_end_and_bounded() {
+        let fresh = outlook(0.1).allowance(&[window(0, 0, Some(28_800))]).target;
+        assert!((0.02..0.03).contains(&fresh), "{fresh}");
+        let unlucky = outlook(0.1).allowance(&[window(300, 30, Some(28_800))]).target;
+        assert!(unlucky < fresh);
+        let over = outlook(0.1).allowance(&[window(300, 30, Some(600))]);
+        assert_eq!(over.target, 0.0);
+        assert!(over.budget < 0.0 && (over.rate_so_far - 0.1).abs() < 1e-12);
+        let lucky = outlook(0.1).allowance(&[window(2_500, 0, Some(3_600))]).target;
+        assert!((lucky - 0.045).abs() < 1e-12, "{lucky}");
+    }
+
+    #[test]
+    fn the_tightest_window_decides() {
+        let day = window(0, 0, Some(28_800));
+        let month = window(10_000, 299, Some(60));
+        assert_eq!(outlook(0.1).allowance(&[day, month]).target, 0.0);
+        assert_eq!(outlook(0.1).allowance(&[month, day]).target, 0.0);
+    }
+
+    #[test]
+    fn the_limit_moves_towards_the_target() {
+        let mut limit = RiskLimit::default();
+        for _ in 0..20_000 {
+            limit.dialed(0.25, 0.001, 0.03);
+        }
+        assert!((limit.limit() - LIMIT_MAX).abs() < 1e-9);
+        for _ in 0..5_000 {
+            limit.dialed(0.25, 0.1, 0.0);
+        }
+        assert!((limit.limit() - LIMIT_MIN).abs() < 1e-9);
+        (0..1_000).for_each(|_| limit.answered(0.02));
+        assert!(limit.bias() < 0.9);
+        (0..50).for_each(|_| limit.abandoned());
+        assert!(limit.bias() > 1.5 && limit.is_sound());
+    }
+}

@@ -1,0 +1,234 @@
+//! The predictive policy of one campaign: dial while the marginal call is safe enough.
+
+use super::budget::{Allowance, Outlook, RiskLimit};
+use super::estimate::{AnswerRate, LifeTable, Residual, RingTimes};
+use super::forecast::{BELIEFS, ByMoment, MOMENTS, Meeting};
+use super::{Explain, LimitedBy, PacingView};
+use serde::{Deserialize, Serialize};
+
+/// Live answers seen before any risk is run.
+const COLD_ANSWERS: u64 = 10;
+/// Risk that is as good as none: run even when the budget is spent.
+const NO_RISK: f64 = 2e-4;
+/// Risk that is none but for rounding: what progressive runs.
+const ZERO_RISK: f64 = 1e-9;
+/// Memory of the rate of live answers per agent, seconds.
+const RATE_MEMORY_S: f64 = 3_600.0;
+/// Near the shift's end no call is risked that would be answered after it.
+const SHIFT_END_S: f64 = 20.0;
+
+/// What is known of one campaign.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Learned {
+    pub answer: AnswerRate,
+    pub ring: RingTimes,
+    pub talk: LifeTable,
+    pub wrap_up: LifeTable,
+    pub limit: RiskLimit,
+    /// Live answers and agent-seconds lately.
+    live: f64,
+    agent_seconds: f64,
+    #[serde(skip)]
+    pub talking: Residual,
+    #[serde(skip)]
+    pub wrapping: Residual,
+    #[serde(skip)]
+    stale: u64,
+    #[serde(skip)]
+    reach_s: f64,
+    #[serde(skip)]
+    last_s: Option<f64>,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        let mut learned = Learned {
+            answer: AnswerRate::default(),
+            ring: RingTimes::default(),
+            talk: LifeTable::new(100.0, 1.2),
+            wrap_up: LifeTable::new(15.0, 1.2),
+            limit: RiskLimit::default(),
+            live: 0.0,
+            agent_seconds: 0.0,
+            talking: Residual::default(),
+            wrapping: Residual::default(),
+            stale: 0,
+            reach_s: 0.0,
+            last_s: None,
+        };
+        learned.rebuild();
+        learned
+    }
+}
+
+impl Learned {
+    pub(super) fn is_sound(&self) -> bool {
+        self.answer.is_sound()
+            && self.ring.is_sound()
+            && self.talk.is_sound()
+            && self.wrap_up.is_sound()
+            && self.limit.is_sound()
+            && [self.live, self.agent_seconds].iter().all(|value| value.is_finite() && *value >= 0.0)
+    }
+
+    /// Recomputes all that is not part of the sketch.
+    pub(super) fn rebuild(&mut self) {
+        self.ring.refresh();
+        self.talk.refresh();
+        self.wrap_up.refresh();
+        self.reach_s = 1.6 * (self.ring.live_quantile(0.95) + 3.0);
+        self.talking.of_two(&self.talk, &self.wrap_up, self.reach_s);
+        self.wrapping.of_one(&self.wrap_up, self.reach_s);
+        self.stale = 0;
+    }
+
+    /// A talk or a wrap-up more was learned from; the tables follow when it is worth it.
+    pub(super) fn lasted(&mut self) {
+        self.stale += 1;
+        if self.stale > (self.talk.seen() / 20).min(25) {
+            self.rebuild();
+        }
+    }
+
+    pub(super) fn live_answer(&mut self) {
+        self.live += 1.0;
+    }
+
+    pub(super) fn day_started(&mut self) {
+        self.answer.overnight();
+        self.last_s = None;
+    }
+
+    /// Time has come to `now_s` with so many agents working.
+    pub(super) fn elapse(&mut self, now_s: f64, working: u32) {
+        let seconds = self.last_s.map_or(0.0, |last| (now_s - last).max(0.0));
+        self.last_s = Some(self.last_s.map_or(now_s, |last| last.max(now_s)));
+        self.answer.elapse(seconds);
+        let keep = (-seconds / RATE_MEMORY_S).exp();
+        self.live *= keep;
+        self.agent_seconds = self.agent_seconds * keep + seconds.min(60.0) * f64::from(working);
+    }
+
+    /// Live answers per second that `working` agents can be expected to take.
+    fn live_per_s(&self, working: u32) -> f64 {
+        let cycle = (self.talk.mean() + self.wrap_up.mean()).max(1.0);
+        let prior = 0.7 / cycle;
+        const PRIOR_AGENT_S: f64 = 600.0;
+        let per_agent = (self.live + prior * PRIOR_AGENT_S) / (self.agent_seconds + PRIOR_AGENT_S);
+        per_agent.min(1.0 / cycle * 1.2) * f64::from(working)
+    }
+
+    /// P(live answer by each moment) of a call in flight of age `age_s` that is answered with probability `p`,
+    /// and P(still silent at that age).
+    pub(super) fn live_by(&self, age_s: f64, p: f64, moments: &ByMoment) -> (ByMoment, f64) {
+        let (f, g) = (self.ring.live_by(age_s), self.ring.other_by(age_s));
+        let silent = p * (1.0 - f) + (1.0 - p) * (1.0 - g);
+        let mut by = [0.0; MOMENTS];
+        if silent > 1e-9 {
+            for (by, tau) in by.iter_mut().zip(moments) {
+                *by = (p * (self.ring.live_by(age_s + tau) - f) / silent).clamp(0.0, 1.0);
+            }
+        }
+        (by, silent)
+    }
+
+    /// When the next dial would be answered, seconds from now.
+    pub(super) fn moments(&self) -> ByMoment {
+        core::array::from_fn(|j| self.ring.live_quantile((j as f64 + 0.5) / MOMENTS as f64))
+    }
+}
+
+/// How far the policy may go, and what it found.
+pub(super) struct Wish {
+    pub dial: u32,
+    pub limited_by: LimitedBy,
+    /// Predicted risk of each dial, in order.
+    pub risks: Vec<f32>,
+}
+
+/// The answer probability as three beliefs, after the silence of the calls in flight.
+pub(super) struct Beliefs {
+    pub p: [f64; BELIEFS],
+    pub weight: [f64; BELIEFS],
+}
+
+impl Beliefs {
+    pub(super) fn mean(&self) -> f64 {
+        self.p.iter().zip(self.weight).map(|(p, weight)| p * weight).sum()
+    }
+
+    pub(super) fn sd(&self) -> f64 {
+        let mean = self.mean();
+        self.p.iter().zip(self.weight).map(|(p, weight)| weight * (p - mean).powi(2)).sum::<f64>().sqrt()
+    }
+}
+
+/// Dials while the risk stays under the limit; `most` is what the hard limits leave.
+pub(super) fn dial_while_safe(
+    learned: &mut Learned,
+    meeting: &mut Meeting,
+    beliefs: &Beliefs,
+    allowance: &Allowance,
+    view: &PacingView<'_>,
+    most: (u32, LimitedBy),
+    explain: &mut Explain,
+) -> Wish {
+    let cold = learned.answer.live_seen() < COLD_ANSWERS;
+    let ending = view.shift_left.is_some_and(|left| left.as_secs_f64() < SHIFT_END_S);
+    let why = if cold {
+        LimitedBy::ColdStart
+    } else if ending {
+        LimitedBy::ShiftEnd
+    } else if allowance.target <= 0.0 {
+        LimitedBy::AbandonCap
+    } else {
+        LimitedBy::Risk
+    };
+    let fresh: [ByMoment; BELIEFS] = core::array::from_fn(|belief| {
+        core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
+    });
+    let p = beliefs.mean();
+    let mut wish = Wish { dial: 0, limited_by: most.1, risks: Vec::new() };
+    while wish.dial < most.0 {
+        let risk = meeting.risk();
+        explain.risk_next = risk;
+        let limit = match why {
+            LimitedBy::Risk => learned.limit.limit(),
+            LimitedBy::AbandonCap => NO_RISK,
+            _ => ZERO_RISK,
+        };
+        if risk > limit {
+            wish.limited_by = why;
+            break;
+        }
+        if matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap) {
+            learned.limit.dialed(p, risk, allowance.target);
+        }
+        meeting.add(&fresh);
+        wish.dial += 1;
+        wish.risks.push(risk as f32);
+    }
+    explain.risk_limit = match why {
+        LimitedBy::Risk => learned.limit.limit(),
+        LimitedBy::AbandonCap => NO_RISK,
+        _ => 0.0,
+    };
+    wish
+}
+
+/// What the windows allow, with the answers to come as forecast.
+pub(super) fn allowance(
+    learned: &Learned,
+    view: &PacingView<'_>,
+    working: u32,
+    p: f64,
+    in_flight: u32,
+) -> Allowance {
+    let leads = view.leads_left.map_or(f64::INFINITY, |left| left as f64 + f64::from(view.limits.hopper));
+    let outlook = Outlook {
+        live_per_s: learned.live_per_s(working),
+        live_most: (leads + f64::from(in_flight)) * p,
+        in_flight: p * f64::from(in_flight),
+    };
+    outlook.allowance(view.windows)
+}

@@ -1,1 +1,19 @@
-//! See the crate description.
+//! The edge to the operating system: clock, entropy, sockets, recordings on disk, and the loop that turns a
+//! quiet machine's effects into system calls.
+//!
+//! Nothing here knows a word of SIP or of a call centre. A shard is one pinned thread with a tokio-uring runtime
+//! on it; its machine is called from that thread only, so it needs no lock.
+
+pub mod clock;
+pub mod entropy;
+pub mod ground;
+pub mod mailbox;
+pub mod recorder;
+pub mod shard;
+pub mod udp;
+
+pub use clock::Clock;
+pub use ground::{Ground, GroundCounters, SocketKind};
+pub use mailbox::{Mailbox, Receiver, Sender};
+pub use recorder::{RecordOrder, RecordResult, Recorder};
+pub use shard::{ShardMachine, ShardOptions, spawn_shard};

@@ -1,0 +1,244 @@
+//! The sockets of one shard.
+
+use crate::recorder::{RecordOrder, Recorder};
+use crate::udp::{self, BATCH, Poller, ReceiveBatch};
+use bytes::Bytes;
+use sansio::{Key, Slab};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// Which of a stream's two sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SocketKind {
+    /// Sound.
+    Rtp,
+    /// Reports on it.
+    Rtcp,
+}
+
+/// What happened at the sockets, for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GroundCounters {
+    /// Datagrams taken by the signalling listeners.
+    pub signalling_received: u64,
+    /// Datagrams sent by them.
+    pub signalling_sent: u64,
+    /// Datagrams the kernel refused to send.
+    pub signalling_send_failures: u64,
+    /// Datagrams the kernel dropped because a listener's buffer was full.
+    pub signalling_receive_drops: u64,
+    /// Media packets taken.
+    pub media_received: u64,
+    /// Media packets sent.
+    pub media_sent: u64,
+    /// Media packets the kernel refused to send.
+    pub media_send_failures: u64,
+    /// Pairs of media ports that could not be opened.
+    pub media_open_failures: u64,
+}
+
+struct MediaSocket {
+    stream: u64,
+    kind: SocketKind,
+    socket: UdpSocket,
+}
+
+/// Everything a shard's machine can do to the world.
+pub struct Ground {
+    listeners: Vec<UdpSocket>,
+    outgoing: Vec<Vec<(SocketAddr, Bytes)>>,
+    media_address: IpAddr,
+    media: Slab<MediaSocket>,
+    streams: HashMap<u64, [Key<MediaSocket>; 2]>,
+    poller: Poller,
+    recorder: Option<Recorder>,
+    counters: GroundCounters,
+}
+
+/// One thing that came in, handed to the loop.
+pub(crate) enum Ready {
+    Listener(usize),
+    Media(Key<MediaMark>),
+}
+
+/// Names a media socket without showing it.
+pub(crate) struct MediaMark;
+
+const LISTENERS_MAX: usize = 16;
+/// Flush a listener's batch when it holds so many.
+const OUTGOING_MAX: usize = 2 * BATCH;
+
+impl Ground {
+    /// Takes the bound listeners.
+    ///
+    /// # Errors
+    /// When they cannot be watched.
+    pub fn new(listeners: Vec<UdpSocket>, media_address: IpAddr, recorder: Recorder) -> io::Result<Self> {
+        if listeners.len() > LISTENERS_MAX {
+            return Err(io::Error::other(format!("more than {LISTENERS_MAX} listeners")));
+        }
+        let poller = Poller::new()?;
+        for (index, listener) in listeners.iter().enumerate() {
+            poller.add(listener, u64::MAX - index as u64)?;
+        }
+        Ok(Ground {
+            outgoing: listeners.iter().map(|_| Vec::with_capacity(OUTGOING_MAX)).collect(),
+            listeners,
+            media_address,
+            media: Slab::with_limit(1 << 20),
+            streams: HashMap::new(),
+            poller,
+            recorder: Some(recorder),
+            counters: GroundCounters::default(),
+        })
+    }
+
+    /// Sends a datagram from a listener. It leaves at the end of the turn, together with others.
+    pub fn send(&mut self, listener: u8, to: SocketAddr, bytes: Bytes) {
+        let listener = usize::from(listener);
+        let Some(queue) = self.outgoing.get_mut(listener) else { return };
+        queue.push((to, bytes));
+        if queue.len() >= OUTGOING_MAX {
+            self.flush_listener(listener);
+        }
+    }
+
+    /// Opens a stream's two ports.
+    ///
+    /// # Errors
+    /// When one of them is taken or no file descriptor is left; then neither is open.
+    pub fn open_ports(&mut self, stream: u64, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
+        let opened = udp::bind(SocketAddr::new(self.media_address, rtp_port), 0)
+            .and_then(|rtp| Ok((rtp, udp::bind(SocketAddr::new(self.media_address, rtcp_port), 0)?)));
+        let (rtp, rtcp) = opened.inspect_err(|_| self.counters.media_open_failures += 1)?;
+        let rtp = self.watch(stream, SocketKind::Rtp, rtp)?;
+        let rtcp = match self.watch(stream, SocketKind::Rtcp, rtcp) {
+            Ok(key) => key,
+            Err(error) => {
+                self.media.remove(rtp);
+                return Err(error);
+            }
+        };
+        self.streams.insert(stream, [rtp, rtcp]);
+        Ok(())
+    }
+
+    fn watch(&mut self, stream: u64, kind: SocketKind, socket: UdpSocket) -> io::Result<Key<MediaSocket>> {
+        let key = self
+            .media
+            .insert(MediaSocket { stream, kind, socket })
+            .map_err(|_| io::Error::other("too many media sockets"))?;
+        let entry = self.media.get(key).expect("just inserted");
+        if let Err(error) = self.poller.add(&entry.socket, key.to_bits()) {
+            self.media.remove(key);
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Closes a stream's ports.
+    pub fn close_ports(&mut self, stream: u64) {
+        for key in self.streams.remove(&stream).into_iter().flatten() {
+            self.media.remove(key);
+        }
+    }
+
+    /// Sends one media packet from a stream's socket, at once.
+    pub fn send_packet(&mut self, stream: u64, kind: SocketKind, to: SocketAddr, packet: &[u8]) {
+        let Some(keys) = self.streams.get(&stream) else { return };
+        let Some(entry) = self.media.get(keys[kind as usize]) else { return };
+        match entry.socket.send_to(packet, to) {
+            Ok(_) => self.counters.media_sent += 1,
+            Err(_) => self.counters.media_send_failures += 1,
+        }
+    }
+
+    /// Orders something of a recording.
+    pub fn record(&mut self, order: RecordOrder) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.order(order);
+        }
+    }
+
+    /// No further samples: what is being completed will be told, what is open is lost.
+    pub(crate) fn close_recorder(&mut self) {
+        self.recorder = None;
+    }
+
+    /// Media sockets open now (two per stream).
+    #[must_use]
+    pub fn media_sockets(&self) -> usize {
+        self.media.len()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> GroundCounters {
+        GroundCounters {
+            signalling_receive_drops: self.listeners.iter().map(udp::receive_drops).sum(),
+            ..self.counters
+        }
+    }
+
+    pub(crate) fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// What is ready now.
+    pub(crate) fn ready(&mut self, marks: &mut Vec<u64>, ready: &mut Vec<Ready>) {
+        self.poller.ready(marks);
+        ready.clear();
+        ready.extend(marks.iter().map(|mark| {
+            let from_end = u64::MAX - mark;
+            if from_end < LISTENERS_MAX as u64 {
+                Ready::Listener(from_end as usize)
+            } else {
+                Ready::Media(Key::from_bits(*mark))
+            }
+        }));
+    }
+
+    /// Takes a batch of datagrams from a listener.
+    pub(crate) fn receive_listener(
+        &mut self,
+        listener: usize,
+        batch: &mut ReceiveBatch,
+        into: &mut Vec<(SocketAddr, Bytes)>,
+    ) -> io::Result<usize> {
+        let taken = batch.receive(&self.listeners[listener], |source, bytes| {
+            into.push((source, Bytes::copy_from_slice(bytes)));
+        })?;
+        self.counters.signalling_received += into.len() as u64;
+        Ok(taken)
+    }
+
+    /// Takes one packet from a media socket.
+    pub(crate) fn receive_media(
+        &mut self,
+        mark: Key<MediaMark>,
+        buffer: &mut [u8],
+    ) -> Option<(u64, SocketKind, SocketAddr, usize)> {
+        let entry = self.media.get(Key::from_bits(mark.to_bits()))?;
+        let (length, source) = udp::receive_one(&entry.socket, buffer).ok()??;
+        self.counters.media_received += 1;
+        Some((entry.stream, entry.kind, source, length))
+    }
+
+    /// Sends what has gathered in this turn.
+    pub(crate) fn flush(&mut self) {
+        for listener in 0..self.outgoing.len() {
+            if !self.outgoing[listener].is_empty() {
+                self.flush_listener(listener);
+            }
+        }
+    }
+
+    fn flush_listener(&mut self, listener: usize) {
+        let queue = &mut self.outgoing[listener];
+        let lost = udp::send_batch(&self.listeners[listener], queue);
+        self.counters.signalling_sent += queue.len() as u64 - lost;
+        self.counters.signalling_send_failures += lost;
+        queue.clear();
+    }
+}

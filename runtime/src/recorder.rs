@@ -1,0 +1,242 @@
+//! Recordings on disk, written through io_uring off the media path.
+//!
+//! Each recording is one local task of the shard's thread with its own queue, so a slow disk delays writing, never
+//! sound. What waits is bounded in bytes over all recordings; beyond the bound a recording fails with a clear
+//! reason instead of eating memory. A file is `NAME.part` until it is complete; its header is renewed with each
+//! batch, so that what a crash leaves behind can be played up to the last batch.
+
+use bytes::Bytes;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tokio::sync::mpsc;
+use tokio_uring::fs::File;
+
+/// Makes the file's header for so many bytes of samples.
+pub type HeaderOf = fn(data_bytes: u64) -> Vec<u8>;
+
+/// One order about a recording.
+#[derive(Clone, Debug)]
+pub enum RecordOrder {
+    /// A recording begins.
+    Open {
+        /// Its mark.
+        id: u64,
+        /// File name below the recordings folder.
+        file: String,
+    },
+    /// Samples follow on what is there.
+    Append {
+        /// Its mark.
+        id: u64,
+        /// Bytes as they go into the file.
+        samples: Bytes,
+    },
+    /// It is complete.
+    Finish {
+        /// Its mark.
+        id: u64,
+    },
+}
+
+/// How a recording ended. Exactly one per `Open`.
+#[derive(Clone, Debug)]
+pub struct RecordResult {
+    /// Its mark.
+    pub id: u64,
+    /// File name below the recordings folder, and the bytes of samples in it; or why it was lost.
+    pub result: Result<(String, u64), String>,
+}
+
+/// The recordings of one shard.
+pub struct Recorder {
+    folder: PathBuf,
+    header_of: HeaderOf,
+    queues: HashMap<u64, mpsc::UnboundedSender<Step>>,
+    waiting_bytes: Rc<Cell<usize>>,
+    waiting_bytes_max: usize,
+    results: mpsc::UnboundedSender<RecordResult>,
+}
+
+enum Step {
+    Append(Bytes),
+    Finish,
+    Overrun,
+}
+
+impl Recorder {
+    /// A recorder below `folder`, and where its results come out.
+    #[must_use]
+    pub fn new(
+        folder: &Path,
+        header_of: HeaderOf,
+        waiting_bytes_max: usize,
+    ) -> (Self, mpsc::UnboundedReceiver<RecordResult>) {
+        let (results, receiver) = mpsc::unbounded_channel();
+        let recorder = Recorder {
+            folder: folder.to_owned(),
+            header_of,
+            queues: HashMap::new(),
+            waiting_bytes: Rc::new(Cell::new(0)),
+            waiting_bytes_max,
+            results,
+        };
+        (recorder, receiver)
+    }
+
+    /// Carries out an order. Must be called on the shard's own thread.
+    pub fn order(&mut self, order: RecordOrder) {
+        match order {
+            RecordOrder::Open { id, file } => {
+                let (queue, steps) = mpsc::unbounded_channel();
+                self.queues.insert(id, queue);
+                let writer = Writer {
+                    folder: self.folder.clone(),
+                    file,
+                    header_of: self.header_of,
+                    waiting_bytes: Rc::clone(&self.waiting_bytes),
+                };
+                let results = self.results.clone();
+                tokio_uring::spawn(async move {
+                    let result = writer.run(steps).await;
+                    // The shard ends before its recordings only when the process does.
+                    let _ = results.send(RecordResult { id, result });
+                });
+            }
+            RecordOrder::Append { id, samples } => {
+                let Some(queue) = self.queues.get(&id) else { return };
+                if self.waiting_bytes.get() + samples.len() > self.waiting_bytes_max {
+                    let _ = queue.send(Step::Overrun);
+                    self.queues.remove(&id);
+                    return;
+                }
+                self.waiting_bytes.set(self.waiting_bytes.get() + samples.len());
+                if let Err(refused) = queue.send(Step::Append(samples)) {
+                    // The writer has failed and told so; this batch does not wait any more.
+                    if let Step::Append(samples) = refused.0 {
+                        self.waiting_bytes.set(self.waiting_bytes.get() - samples.len());
+                    }
+                    self.queues.remove(&id);
+                }
+            }
+            RecordOrder::Finish { id } => {
+                if let Some(queue) = self.queues.remove(&id) {
+                    let _ = queue.send(Step::Finish);
+                }
+            }
+        }
+    }
+
+    /// Recordings that still take samples.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.queues.len()
+    }
+}
+
+struct Writer {
+    folder: PathBuf,
+    file: String,
+    header_of: HeaderOf,
+    waiting_bytes: Rc<Cell<usize>>,
+}
+
+impl Writer {
+    async fn run(self, mut steps: mpsc::UnboundedReceiver<Step>) -> Result<(String, u64), String> {
+        let part = self.folder.join(format!("{}.part", self.file));
+        let result = self.write(&part, &mut steps).await;
+        // Whatever still waits is given up.
+        steps.close();
+        while let Some(step) = steps.recv().await {
+            if let Step::Append(samples) = step {
+                self.release(samples.len());
+            }
+        }
+        match result {
+            Ok(bytes) => Ok((self.file, bytes)),
+            Err(error) => Err(format!("{}: {error}", part.display())),
+        }
+    }
+
+    fn release(&self, bytes: usize) {
+        self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
+    }
+
+    async fn write(&self, part: &Path, steps: &mut mpsc::UnboundedReceiver<Step>) -> io::Result<u64> {
+        let file = File::create(part).await?;
+        let header_bytes = (self.header_of)(0).len() as u64;
+        let mut data_bytes = 0_u64;
+        loop {
+            match steps.recv().await {
+                Some(Step::Append(samples)) => {
+                    let length = samples.len();
+                    let (written, _) = file.write_all_at(samples, header_bytes + data_bytes).await;
+                    self.release(length);
+                    written?;
+                    data_bytes += length as u64;
+                    let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
+                    written?;
+                }
+                Some(Step::Finish) => break,
+                Some(Step::Overrun) => {
+                    return Err(io::Error::other("the disk is too slow: too much waits to be written"));
+                }
+                None => return Err(io::Error::other("the shard stopped before the recording was complete")),
+            }
+        }
+        let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
+        written?;
+        file.sync_data().await?;
+        file.close().await?;
+        tokio_uring::fs::rename(part, self.folder.join(&self.file)).await?;
+        Ok(data_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(data_bytes: u64) -> Vec<u8> {
+        data_bytes.to_le_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_recording_is_named_only_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        tokio_uring::start(async {
+            let (mut recorder, mut results) = Recorder::new(folder.path(), header, 1 << 20);
+            recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
+            recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
+            recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
+            assert!(!folder.path().join("a.wav").exists());
+            recorder.order(RecordOrder::Finish { id: 1 });
+            let result = results.recv().await.unwrap();
+            assert_eq!(result.result, Ok(("a.wav".into(), 11)));
+            assert_eq!(recorder.active(), 0);
+        });
+        let bytes = std::fs::read(folder.path().join("a.wav")).unwrap();
+        assert_eq!(bytes, [&11_u64.to_le_bytes()[..], b"hello world"].concat());
+        assert!(!folder.path().join("a.wav.part").exists());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_a_missing_folder_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        tokio_uring::start(async {
+            let (mut recorder, mut results) = Recorder::new(folder.path(), header, 10);
+            recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
+            recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"0123456789AB") });
+            let reason = results.recv().await.unwrap().result.unwrap_err();
+            assert!(reason.contains("too slow"), "{reason}");
+            assert_eq!(recorder.waiting_bytes.get(), 0);
+
+            let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), header, 10);
+            recorder.order(RecordOrder::Open { id: 2, file: "b.wav".into() });
+            let result = results.recv().await.unwrap();
+            assert!(result.result.unwrap_err().contains("b.wav.part"));
+        });
+    }
+}

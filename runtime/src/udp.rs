@@ -1,0 +1,412 @@
+//! UDP in batches.
+//!
+//! The only unsafe code of this crate: `recvmmsg`, `sendmmsg`, `epoll` and two socket options, for which the
+//! standard library has no call. Every pointer given to the kernel points into a buffer that outlives the call.
+#![allow(unsafe_code, reason = "batched datagram system calls have no safe wrapper in the standard library")]
+
+use bytes::Bytes;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Datagrams taken from a socket by one system call.
+pub const BATCH: usize = 32;
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// Opens a non-blocking UDP socket with large buffers.
+///
+/// # Errors
+/// As the operating system says (address in use, not ours, too many files).
+pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
+    let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if buffer_bytes > 0 {
+        // Best effort: beyond net.core.rmem_max only with CAP_NET_ADMIN.
+        let size = libc::c_int::try_from(buffer_bytes).unwrap_or(libc::c_int::MAX);
+        for (force, plain) in
+            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+        {
+            if set_int(socket.as_raw_fd(), force, size).is_err() {
+                let _ = set_int(socket.as_raw_fd(), plain, size);
+            }
+        }
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn set_int(fd: RawFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option's value is an int that lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Datagrams the kernel dropped at this socket because its buffer was full.
+#[must_use]
+pub fn receive_drops(socket: &UdpSocket) -> u64 {
+    // SO_MEMINFO gives SK_MEMINFO_VARS (9) u32; index 8 is SK_MEMINFO_DROPS.
+    const SO_MEMINFO: libc::c_int = 55;
+    let mut values = [0_u32; 9];
+    let mut length = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into `values`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { u64::from(values[8]) } else { 0 }
+}
+
+/// Buffers for receiving in batches; one per shard, reused for every socket.
+pub struct ReceiveBatch {
+    buffers: Vec<u8>,
+    addresses: [libc::sockaddr_storage; BATCH],
+}
+
+impl Default for ReceiveBatch {
+    fn default() -> Self {
+        // SAFETY: sockaddr_storage is plain data for which all zero bytes are a valid value.
+        let addresses = unsafe { std::mem::zeroed() };
+        ReceiveBatch { buffers: vec![0; BATCH * DATAGRAM_BYTES_MAX], addresses }
+    }
+}
+
+impl ReceiveBatch {
+    /// Takes up to [`BATCH`] datagrams from a non-blocking socket and hands each to `each`. Returns how many.
+    ///
+    /// # Errors
+    /// Of the system call, but not "would block", which is 0.
+    pub fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        mut each: impl FnMut(SocketAddr, &mut [u8]),
+    ) -> io::Result<usize> {
+        let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|index| libc::iovec {
+            iov_base: self.buffers[index * DATAGRAM_BYTES_MAX..].as_mut_ptr().cast(),
+            iov_len: DATAGRAM_BYTES_MAX,
+        });
+        let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|index| {
+            // SAFETY: mmsghdr is plain data for which all zero bytes are a valid value.
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_name = (&raw mut self.addresses[index]).cast();
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_iov = &raw mut vectors[index];
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        });
+        // SAFETY: every header points to its own vector, address and buffer, all of which outlive the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        if count < 0 {
+            let error = io::Error::last_os_error();
+            return match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                // An ICMP error of an earlier send is told here; it says nothing about receiving.
+                io::ErrorKind::ConnectionRefused => Ok(1),
+                _ => Err(error),
+            };
+        }
+        let count = count as usize;
+        for (index, header) in headers.iter().enumerate().take(count) {
+            if let Some(source) = from_storage(&self.addresses[index]) {
+                let start = index * DATAGRAM_BYTES_MAX;
+                each(source, &mut self.buffers[start..start + header.msg_len as usize]);
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Takes one datagram from a non-blocking socket.
+///
+/// # Errors
+/// Of the system call, but not "would block", which is `None`.
+pub fn receive_one(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    match socket.recv_from(buffer) {
+        Ok(received) => Ok(Some(received)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused => {
+                Ok(None)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// Sends datagrams from one socket, many to a system call. What the kernel does not take is lost, as on any
+/// network, and counted: returns how many were lost.
+#[must_use]
+pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)]) -> u64 {
+    let mut lost = 0;
+    for chunk in datagrams.chunks(BATCH) {
+        let mut addresses: [(libc::sockaddr_storage, libc::socklen_t); BATCH] =
+            std::array::from_fn(|index| match chunk.get(index) {
+                Some((to, _)) => to_storage(*to),
+                // SAFETY: sockaddr_storage is plain data for which all zero bytes are a valid value.
+                None => (unsafe { std::mem::zeroed() }, 0),
+            });
+        let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|index| match chunk.get(index) {
+            Some((_, bytes)) => {
+                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+            }
+            None => libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
+        });
+        let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|index| {
+            // SAFETY: mmsghdr is plain data for which all zero bytes are a valid value.
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_name = (&raw mut addresses[index].0).cast();
+            header.msg_hdr.msg_namelen = addresses[index].1;
+            header.msg_hdr.msg_iov = &raw mut vectors[index];
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        });
+        let mut sent = 0;
+        while sent < chunk.len() {
+            // SAFETY: headers sent..chunk.len() point to vectors, addresses and bytes that outlive the call; the
+            // kernel only reads through them.
+            let count = unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    headers[sent..].as_mut_ptr(),
+                    (chunk.len() - sent) as libc::c_uint,
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            if count > 0 {
+                sent += count as usize;
+            } else {
+                // The first datagram of the rest was refused (unreachable, buffer full): skip it, go on.
+                lost += 1;
+                sent += 1;
+            }
+        }
+    }
+    lost
+}
+
+fn to_storage(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: sockaddr_storage is plain data for which all zero bytes are a valid value, and it is large and
+    // aligned enough to be written as any sockaddr.
+    unsafe {
+        let mut storage: libc::sockaddr_storage = std::mem::zeroed();
+        let length = match address {
+            SocketAddr::V4(v4) => {
+                let target = &mut *(&raw mut storage).cast::<libc::sockaddr_in>();
+                target.sin_family = libc::AF_INET as libc::sa_family_t;
+                target.sin_port = v4.port().to_be();
+                target.sin_addr.s_addr = u32::from(*v4.ip()).to_be();
+                size_of::<libc::sockaddr_in>()
+            }
+            SocketAddr::V6(v6) => {
+                let target = &mut *(&raw mut storage).cast::<libc::sockaddr_in6>();
+                target.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+                target.sin6_port = v6.port().to_be();
+                target.sin6_addr.s6_addr = v6.ip().octets();
+                target.sin6_flowinfo = v6.flowinfo();
+                target.sin6_scope_id = v6.scope_id();
+                size_of::<libc::sockaddr_in6>()
+            }
+        };
+        (storage, length as libc::socklen_t)
+    }
+}
+
+fn from_storage(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    // SAFETY: the family says as which sockaddr the kernel filled the storage, which is large and aligned enough.
+    unsafe {
+        match libc::c_int::from(storage.ss_family) {
+            libc::AF_INET => {
+                let source = &*(&raw const *storage).cast::<libc::sockaddr_in>();
+                let ip = Ipv4Addr::from(u32::from_be(source.sin_addr.s_addr));
+                Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(source.sin_port)))
+            }
+            libc::AF_INET6 => {
+                let source = &*(&raw const *storage).cast::<libc::sockaddr_in6>();
+                let ip = Ipv6Addr::from(source.sin6_addr.s6_addr);
+                Some(SocketAddr::new(IpAddr::V6(ip), u16::from_be(source.sin6_port)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A set of sockets asked for readiness together.
+pub struct Poller {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Poller {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// When the process has no file descriptors left.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the returned descriptor is ours alone.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just opened and owned by nobody else.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 512] })
+    }
+
+    /// Watches a socket for datagrams; readiness is told with `mark`. A closed socket leaves by itself.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn add(&self, socket: &UdpSocket, mark: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: mark };
+        // SAFETY: the event is read during the call only.
+        let result = unsafe {
+            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// The set's own readiness, for the runtime to wait on.
+    ///
+    /// # Errors
+    /// When no file descriptor is left or no runtime runs on this thread.
+    pub fn readiness(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let fd = self.epoll.try_clone()?;
+        // SAFETY: an OwnedFd gives the same open descriptor for as long as it lives, and the AsyncFd owns it.
+        unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
+            .map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// The marks of all that are ready now, without waiting, at most 512 at a time.
+    pub fn ready(&mut self, marks: &mut Vec<u64>) {
+        marks.clear();
+        // SAFETY: the kernel writes at most `events.len()` events.
+        let count = unsafe {
+            libc::epoll_wait(
+                self.epoll.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                self.events.len() as libc::c_int,
+                0,
+            )
+        };
+        marks.extend(self.events.iter().take(count.max(0) as usize).map(|event| event.u64));
+    }
+}
+
+/// Lets the process open as many files as the hard limit allows. Returns the limit now in force.
+#[must_use]
+pub fn raise_file_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel reads and writes the struct during the calls only.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 0;
+        }
+        let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) == 0 {
+            wanted.rlim_cur
+        } else {
+            limit.rlim_cur
+        }
+    }
+}
+
+/// Pins the calling thread to one core. Best effort: false when the operating system refuses.
+#[must_use]
+pub fn pin_to_core(core: usize) -> bool {
+    // SAFETY: cpu_set_t is plain data; the kernel reads it during the call only.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if core >= libc::CPU_SETSIZE as usize {
+            return false;
+        }
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        (bind(any, 0).unwrap(), bind(any, 1 << 20).unwrap())
+    }
+
+    #[test]
+    fn a_batch_arrives_whole_and_in_order() {
+        let (from, to) = pair();
+        let target = to.local_addr().unwrap();
+        let sent: Vec<(SocketAddr, Bytes)> =
+            (0..100_u8).map(|n| (target, Bytes::from(vec![n; usize::from(n)]))).collect();
+        assert_eq!(send_batch(&from, &sent), 0);
+        let mut batch = ReceiveBatch::default();
+        let mut poller = Poller::new().unwrap();
+        poller.add(&to, 7).unwrap();
+        let mut marks = Vec::new();
+        let mut seen = Vec::new();
+        // Loopback delivers within the send call, so nothing here waits.
+        loop {
+            poller.ready(&mut marks);
+            if marks.is_empty() {
+                break;
+            }
+            assert_eq!(marks, [7]);
+            batch
+                .receive(&to, |source, bytes| {
+                    assert_eq!(source, from.local_addr().unwrap());
+                    seen.push(bytes.to_vec());
+                })
+                .unwrap();
+        }
+        assert_eq!(seen.len(), 100);
+        assert!(
+            seen.iter().enumerate().all(|(n, bytes)| bytes.len() == n && bytes.iter().all(|b| *b == n as u8))
+        );
+    }
+
+    #[test]
+    fn a_refused_destination_costs_only_itself() {
+        let (from, to) = pair();
+        let good = to.local_addr().unwrap();
+        let bad: SocketAddr = "[::1]:9".parse().unwrap();
+        let lost = send_batch(&from, &[(bad, Bytes::from_static(b"x")), (good, Bytes::from_static(b"y"))]);
+        assert_eq!(lost, 1);
+        let mut buffer = [0; 10];
+        assert_eq!(receive_one(&to, &mut buffer).unwrap().unwrap().0, 1);
+        assert!(receive_one(&to, &mut buffer).unwrap().is_none());
+    }
+
+    #[test]
+    fn addresses_survive_both_ways() {
+        for text in ["127.0.0.1:5060", "[2001:db8::1]:65535"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(from_storage(&to_storage(address).0), Some(address));
+        }
+    }
+}

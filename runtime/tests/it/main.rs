@@ -1,0 +1,146 @@
+//! A shard's loop over real sockets.
+
+use bytes::Bytes;
+use runtime::{Clock, Ground, RecordResult, ShardMachine, ShardOptions, SocketKind, mailbox, spawn_shard};
+use sansio::Instant;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Echoes what listeners hear; relays media between two streams; panics when told to.
+struct Echo {
+    told: mpsc::Sender<String>,
+    wake: Option<Instant>,
+}
+
+enum Order {
+    Open { stream: u64, rtp: u16, rtcp: u16 },
+    Close { stream: u64 },
+    WakeAt(Instant),
+    Panic,
+    Stop,
+}
+
+impl ShardMachine for Echo {
+    type Command = Order;
+
+    fn datagram(&mut self, _: Instant, listener: u8, source: SocketAddr, bytes: Bytes, ground: &mut Ground) {
+        ground.send(listener, source, bytes);
+    }
+
+    fn packet(
+        &mut self,
+        _: Instant,
+        stream: u64,
+        kind: SocketKind,
+        source: SocketAddr,
+        packet: &mut [u8],
+        ground: &mut Ground,
+    ) {
+        packet.reverse();
+        ground.send_packet(stream, kind, source, packet);
+    }
+
+    fn command(&mut self, _: Instant, command: Order, ground: &mut Ground) -> bool {
+        match command {
+            Order::Open { stream, rtp, rtcp } => {
+                let opened = ground.open_ports(stream, rtp, rtcp).is_ok();
+                self.told
+                    .send(format!("open {stream} {opened}, {} sockets", ground.media_sockets()))
+                    .unwrap();
+            }
+            Order::Close { stream } => {
+                ground.close_ports(stream);
+                self.told.send(format!("closed, {} sockets", ground.media_sockets())).unwrap();
+            }
+            Order::WakeAt(at) => self.wake = Some(at),
+            Order::Panic => panic!("told to"),
+            Order::Stop => return false,
+        }
+        true
+    }
+
+    fn recorded(&mut self, _: Instant, _: RecordResult, _: &mut Ground) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    fn timeout(&mut self, now: Instant, _: &mut Ground) {
+        let at = self.wake.take().expect("only called when due");
+        self.told.send(format!("woken, early: {}", now < at)).unwrap();
+    }
+
+    fn turn_ended(&mut self, _: Instant, _: &mut Ground) {}
+}
+
+fn loopback() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+}
+
+/// Two ports that were free a moment ago.
+fn free_ports() -> (u16, u16) {
+    let (a, b) = (loopback(), loopback());
+    (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
+}
+
+#[test]
+fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
+    let clock = Clock::new();
+    let folder = tempfile::tempdir().unwrap();
+    let listener = runtime::udp::bind("127.0.0.1:0".parse().unwrap(), 1 << 20).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (orders, receiver) = mailbox::bounded(16);
+    let (told, tell) = mpsc::channel();
+    let options = ShardOptions {
+        name: "shard-test".into(),
+        core: None,
+        listeners: vec![listener],
+        media_address: "127.0.0.1".parse().unwrap(),
+        recordings: folder.path().to_owned(),
+        header_of: |_| Vec::new(),
+        recording_bytes_waiting_max: 1 << 20,
+        longest_turn_ns: Default::default(),
+    };
+    let shard = spawn_shard(options, clock, receiver, move |panics| {
+        told.send(format!("made after {panics} panics")).unwrap();
+        Echo { told: told.clone(), wake: None }
+    })
+    .unwrap();
+    let next = || tell.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(next(), "made after 0 panics");
+
+    let peer = loopback();
+    let mut buffer = [0; 100];
+    let echo = |text: &[u8], buffer: &mut [u8; 100]| {
+        peer.send_to(text, address).unwrap();
+        let (length, from) = peer.recv_from(buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (text, address));
+    };
+    echo(b"one", &mut buffer);
+
+    let (rtp, rtcp) = free_ports();
+    orders.blocking_send(Order::Open { stream: 5, rtp, rtcp }).ok().unwrap();
+    assert_eq!(next(), "open 5 true, 2 sockets");
+    orders.blocking_send(Order::Open { stream: 6, rtp, rtcp }).ok().unwrap();
+    assert_eq!(next(), "open 6 false, 2 sockets");
+    for port in [rtp, rtcp] {
+        peer.send_to(b"abc", ("127.0.0.1", port)).unwrap();
+        let (length, from) = peer.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from.port()), (&b"cba"[..], port));
+    }
+    orders.blocking_send(Order::Close { stream: 5 }).ok().unwrap();
+    assert_eq!(next(), "closed, 0 sockets");
+
+    orders.blocking_send(Order::WakeAt(clock.now() + Duration::from_millis(3))).ok().unwrap();
+    assert_eq!(next(), "woken, early: false");
+
+    orders.blocking_send(Order::Panic).ok().unwrap();
+    assert_eq!(next(), "made after 1 panics");
+    echo(b"two", &mut buffer);
+
+    orders.blocking_send(Order::Stop).ok().unwrap();
+    assert!(shard.join().unwrap().is_ok());
+}

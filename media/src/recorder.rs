@@ -8,7 +8,7 @@
 
 use crate::{Codec, Output, RecordOp, StreamKey, codec};
 use bytes::Bytes;
-use sansio::{Duration, Instant, Outbox};
+use sansio::{Instant, Outbox};
 
 /// Frames per second.
 const RATE: u64 = 8_000;
@@ -24,9 +24,6 @@ const LEAP_FRAMES: i64 = RATE as i64;
 const DRIFT_WINDOW_PACKETS: u16 = 250;
 /// … and corrected when larger than this: 30 ms.
 const DRIFT_FRAMES_MAX: i64 = 240;
-/// While the plane itself speaks to the left side, the right side's own sound is left out, for this long after
-/// each frame.
-const OWN_VOICE_HOLDS: Duration = Duration::from_millis(40);
 
 /// Which channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +44,6 @@ pub(crate) struct Recorder {
     /// Interleaved; as long as the farthest sound so far.
     buffer: Vec<i16>,
     tracks: [Track; 2],
-    own_voice_until: Instant,
 }
 
 /// Where one side's timestamps lie on the time line.
@@ -100,7 +96,6 @@ impl Recorder {
             flushed: 0,
             buffer: Vec::with_capacity(capacity),
             tracks: [Track::default(); 2],
-            own_voice_until: Instant::ZERO,
         }
     }
 
@@ -113,9 +108,6 @@ impl Recorder {
         from: Codec,
         payload: &[u8],
     ) -> bool {
-        if side == Side::Right && now < self.own_voice_until {
-            return true;
-        }
         let table = codec::table(from);
         self.write(now, side, (ssrc, timestamp), payload.len(), |i| table[usize::from(payload[i])])
     }
@@ -128,7 +120,6 @@ impl Recorder {
         timestamp: u32,
         samples: &[i16],
     ) -> bool {
-        self.own_voice_until = now + OWN_VOICE_HOLDS;
         self.write(now, Side::Right, (ssrc, timestamp), samples.len(), |i| samples[i])
     }
 

@@ -30,7 +30,6 @@ pub(crate) struct Sender {
     /// The source's first sequence number since it was switched in.
     base_sequence: u16,
     pub(crate) packets: u64,
-    pub(crate) source_changes: u64,
     /// When the relay last sent, for tones that ride on its packets.
     pub(crate) relayed_at: Option<Instant>,
 }
@@ -58,7 +57,6 @@ impl Sender {
             timestamp_delta: 0,
             base_sequence: 0,
             packets: 0,
-            source_changes: 0,
             relayed_at: None,
         }
     }
@@ -69,7 +67,9 @@ impl Sender {
     }
 
     /// Rewrites a packet that comes from another stream. False: it is older than the switch to its source.
+    /// `changes` counts the switches that needed joining on.
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "the hot path's facts, each of its own kind")]
     pub(crate) fn relay(
         &mut self,
         now: Instant,
@@ -78,10 +78,11 @@ impl Sender {
         header: &Header,
         payload_type: u8,
         packet: &mut [u8],
+        changes: &mut u64,
     ) -> bool {
         let mut marker = header.marker;
         if self.source != Some(source) || step == Step::Restart {
-            self.switch(now, source, header);
+            *changes += u64::from(self.switch(now, source, header));
             marker = true;
         }
         let mut sequence = header.sequence.wrapping_add(self.sequence_delta);
@@ -93,7 +94,7 @@ impl Sender {
             }
         } else {
             if !(-LEAP_BACK_MAX..=LEAP_AHEAD_MAX).contains(&ahead) {
-                self.switch(now, source, header);
+                *changes += u64::from(self.switch(now, source, header));
                 marker = true;
                 sequence = header.sequence.wrapping_add(self.sequence_delta);
                 timestamp = header.timestamp.wrapping_add(self.timestamp_delta);
@@ -115,11 +116,12 @@ impl Sender {
         now: Instant,
         payload_type: u8,
         samples: u32,
+        changes: &mut u64,
     ) -> [u8; rtp::HEADER_BYTES] {
         let switched = self.source != Some(Source::Own);
         if switched {
             self.timestamp = self.next_timestamp(now);
-            self.note_switch(Source::Own);
+            *changes += u64::from(self.note_switch(Source::Own));
         } else {
             self.timestamp = self.timestamp.wrapping_add(self.samples);
         }
@@ -131,11 +133,11 @@ impl Sender {
     }
 
     #[cold]
-    fn switch(&mut self, now: Instant, source: Source, header: &Header) {
+    fn switch(&mut self, now: Instant, source: Source, header: &Header) -> bool {
         self.sequence_delta = self.sequence.wrapping_add(1).wrapping_sub(header.sequence);
         self.timestamp_delta = self.next_timestamp(now).wrapping_sub(header.timestamp);
         self.base_sequence = header.sequence;
-        self.note_switch(source);
+        self.note_switch(source)
     }
 
     /// Time went on while nobody spoke: the timestamp moves by it, and never by less than the last packet's span.
@@ -147,11 +149,9 @@ impl Sender {
         self.timestamp.wrapping_add(elapsed.max(self.samples.max(1)))
     }
 
-    fn note_switch(&mut self, source: Source) {
-        if self.started {
-            self.source_changes += 1;
-        }
-        self.started = true;
+    /// True unless this is the very first source.
+    fn note_switch(&mut self, source: Source) -> bool {
         self.source = Some(source);
+        std::mem::replace(&mut self.started, true)
     }
 }

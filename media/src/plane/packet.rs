@@ -2,13 +2,14 @@
 
 use super::Plane;
 use crate::latch::Admission;
+use crate::recorder::{Recorder, Side};
 use crate::rtp::rtcp::{self, Translation};
 use crate::rtp::stats::Step;
 use crate::rtp::telephone_event::Digit;
 use crate::rtp::{self, Header};
 use crate::sender::Source;
 use crate::{Codec, Event, Output, PacketKind, Stream, StreamKey, codec};
-use sansio::{Instant, Outbox};
+use sansio::{Instant, Key, Outbox};
 use std::net::SocketAddr;
 
 /// The longest payload that is decoded in one go: 120 ms (RFC 3551 lets ptime be anything; 20 ms is the rule).
@@ -113,12 +114,8 @@ impl Plane {
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
             Content::Audio(codec) => {
-                let payload = &packet[header.payload()];
-                if let Some((recorder, side)) = recording
-                    && let Some(recorder) = self.recorders.get_mut(recorder)
-                    && !recorder.write_encoded(now, side, (header.ssrc, header.timestamp), codec, payload)
-                {
-                    self.counters.recording_late_packets += 1;
+                if let Some(recording) = recording {
+                    self.record(now, recording, &header, codec, &packet[header.payload()]);
                 }
             }
         }
@@ -159,7 +156,8 @@ impl Plane {
             },
         };
         let source = Source::Stream(from.to_bits(), header.ssrc);
-        if !stream.sender.relay(now, source, incoming.step, header, payload_type, packet) {
+        let changes = &mut self.counters.source_changes;
+        if !stream.sender.relay(now, source, incoming.step, header, payload_type, packet, changes) {
             self.counters.dropped_late += 1;
             return;
         }
@@ -177,6 +175,24 @@ impl Plane {
         self.counters.packets_out += 1;
         self.counters.bytes_out += packet.len() as u64;
         out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
+    }
+
+    fn record(
+        &mut self,
+        now: Instant,
+        (recorder, side): (Key<Recorder>, Side),
+        header: &Header,
+        codec: Codec,
+        payload: &[u8],
+    ) {
+        let Some(recorder) = self.recorders.get_mut(recorder) else { return };
+        // While the plane itself speaks to the left side, that is what the right channel holds.
+        if side == Side::Right && self.streams.get(recorder.left).is_some_and(|left| left.player.is_some()) {
+            return;
+        }
+        if !recorder.write_encoded(now, side, (header.ssrc, header.timestamp), codec, payload) {
+            self.counters.recording_late_packets += 1;
+        }
     }
 
     #[cold]

@@ -78,7 +78,8 @@ impl Plane {
         ticking.retain(|key| {
             let Some(stream) = self.streams.get_mut(*key) else { return false };
             let mut samples = [0_i16; FRAME_SAMPLES];
-            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, out);
+            let changes = &mut self.counters.source_changes;
+            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, changes, out);
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
                 && let Some(recorder) = self.recorders.get_mut(recorder)
@@ -107,6 +108,7 @@ fn speak(
     stream: &mut Stream,
     samples: &mut [i16; FRAME_SAMPLES],
     arena: &mut BytesMut,
+    changes: &mut u64,
     out: &mut Outbox<Output>,
 ) -> bool {
     let mut has_sound = false;
@@ -128,7 +130,7 @@ fn speak(
         }
     }
     let (true, Some(to)) = (has_sound, stream.destination()) else { return false };
-    let header = stream.sender.own_header(now, to.payload_type, FRAME_SAMPLES as u32);
+    let header = stream.sender.own_header(now, to.payload_type, FRAME_SAMPLES as u32, changes);
     arena.extend_from_slice(&header);
     let start = arena.len();
     arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));

@@ -1,5 +1,6 @@
 //! RTP (RFC 3550 §5.1) seen and edited in place: twelve fixed bytes, no copy, no allocation.
 
+pub mod packetise;
 pub mod rtcp;
 pub mod stats;
 pub mod telephone_event;

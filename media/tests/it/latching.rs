@@ -1,0 +1,167 @@
+//! Where the far end really is, and who may say so.
+
+use crate::world::*;
+use media::{Codec, PacketKind, Remote, StreamKey};
+use std::net::SocketAddr;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A bridged pair; the customer's SDP names 10.0.0.5:30000, which is behind a NAT.
+fn bridged() -> (World, StreamKey, StreamKey, Phone, Phone) {
+    let mut world = World::new();
+    let customer = Phone::new("10.0.0.5:30000", Codec::Pcma);
+    let agent = Phone::new("192.0.2.2:40000", Codec::Pcma);
+    let (a, b) = (world.open_to(1, &customer), world.open_to(2, &agent));
+    world.connect(a, b);
+    (world, a, b, customer, agent)
+}
+
+#[test]
+fn the_first_valid_packet_shows_the_address() {
+    let (mut world, a, b, mut customer, mut agent) = bridged();
+    world.packet(b, agent.address, &agent.say_level(1));
+    assert_eq!(world.take_arrived(a)[0].destination, address("10.0.0.5:30000"), "until then as the SDP says");
+    let outside = address("203.0.113.7:61000");
+    world.packet(a, outside, &[0; 172]); // version 0
+    world.packet(a, outside, &customer.say_level(1)[..11]);
+    assert_eq!(world.plane.stats(a).unwrap().latched, None);
+    world.packet(a, outside, &customer.say_level(1));
+    world.packet(b, agent.address, &agent.say_level(1));
+    assert_eq!(world.take_arrived(a)[0].destination, outside);
+    assert_eq!(
+        world.latches,
+        [(b, PacketKind::Rtp, Some(agent.address)), (a, PacketKind::Rtp, Some(outside))]
+    );
+    assert_eq!(world.plane.counters().dropped_malformed, 2);
+}
+
+#[test]
+fn a_stranger_neither_hears_nor_is_heard() {
+    let (mut world, a, b, mut customer, mut agent) = bridged();
+    let outside = address("203.0.113.7:61000");
+    for round in 0..500_u32 {
+        world.packet(a, outside, &customer.say_level(1000));
+        world.packet(b, agent.address, &agent.say_level(2000));
+        // A stranger sprays with its own SSRC, and one that has seen the SSRC somewhere.
+        let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
+        stranger.sequence = round as u16;
+        world.packet(a, stranger.address, &stranger.say_level(-5000));
+        stranger.ssrc = customer.ssrc;
+        stranger.sequence = customer.sequence;
+        world.packet(a, address("198.51.100.2:9"), &stranger.say_level(-5000));
+        world.advance_ms(20);
+    }
+    let heard = world.take_arrived(b);
+    assert_eq!(heard.len(), 500);
+    assert_continuous(&heard);
+    assert!(heard.iter().all(|packet| level(Codec::Pcma, &packet.rtp().payload) > 0));
+    assert!(world.take_arrived(a).iter().all(|packet| packet.destination == outside));
+    assert_eq!(world.plane.counters().dropped_foreign_source, 1000);
+    assert_eq!(world.plane.stats(a).unwrap().received, 500);
+}
+
+#[test]
+fn a_stranger_who_was_first_is_displaced_by_the_address_of_the_sdp() {
+    let mut world = World::new();
+    let mut customer = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let a = world.open_to(1, &customer);
+    let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
+    world.packet(a, stranger.address, &stranger.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(stranger.address));
+    let other_port = address("192.0.2.1:55555");
+    world.packet(a, other_port, &customer.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(other_port));
+    world.packet(a, customer.address, &customer.say_level(1));
+    world.packet(a, other_port, &customer.say_level(1));
+    world.packet(a, stranger.address, &stranger.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(customer.address));
+    assert_eq!((world.plane.counters().latched, world.plane.counters().relatched), (1, 2));
+}
+
+#[test]
+fn after_silence_a_newcomer_takes_over_by_three_packets_in_sequence() {
+    let (mut world, a, _, mut customer, _) = bridged();
+    world.packet(a, address("203.0.113.7:61000"), &customer.say_level(1));
+    let mut newcomer = Phone::new("203.0.113.99:1234", Codec::Pcma);
+    world.advance_ms(2_999);
+    for _ in 0..3 {
+        world.packet(a, newcomer.address, &newcomer.say_level(1));
+    }
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(address("203.0.113.7:61000")));
+    world.advance_ms(1);
+    for expected in ["203.0.113.7:61000", "203.0.113.7:61000", "203.0.113.99:1234"] {
+        world.packet(a, newcomer.address, &newcomer.say_level(1));
+        assert_eq!(world.plane.stats(a).unwrap().latched, Some(address(expected)));
+    }
+    // Out of sequence the count starts again.
+    let mut third = Phone::new("203.0.113.50:1", Codec::Pcma);
+    world.advance_ms(3_000);
+    for _ in 0..20 {
+        world.packet(a, third.address, &third.say_level(1));
+        third.sequence = third.sequence.wrapping_add(5);
+    }
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(newcomer.address));
+}
+
+#[test]
+fn a_nat_that_changes_the_port_is_followed_soon() {
+    let (mut world, a, b, mut customer, _) = bridged();
+    for _ in 0..10 {
+        world.packet(a, address("203.0.113.7:61000"), &customer.say_level(1));
+        world.advance_ms(20);
+    }
+    world.advance_ms(200);
+    for _ in 0..10 {
+        world.packet(a, address("203.0.113.7:62000"), &customer.say_level(1));
+        world.advance_ms(20);
+    }
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(address("203.0.113.7:62000")));
+    assert_eq!(world.take_arrived(b).len(), 18, "two packets of probation are lost");
+}
+
+/// A connected socket hears nobody else: the edge is told to let go when the far end has gone silent.
+#[test]
+fn silence_unlatches_the_socket_and_the_old_address_latches_it_again() {
+    let (mut world, a, _, mut customer, _) = bridged();
+    let outside = address("203.0.113.7:61000");
+    world.packet(a, outside, &customer.say_level(1));
+    world.advance_ms(2_500);
+    assert_eq!(world.latches.len(), 1);
+    world.advance_ms(1_600);
+    assert_eq!(world.latches[1..], [(a, PacketKind::Rtp, None)]);
+    world.packet(a, outside, &customer.say_level(1));
+    assert_eq!(world.latches[2..], [(a, PacketKind::Rtp, Some(outside))]);
+    assert_eq!(world.plane.counters().relatched, 1);
+}
+
+#[test]
+fn a_new_address_in_the_sdp_starts_latching_anew() {
+    let (mut world, a, _, mut customer, _) = bridged();
+    world.packet(a, address("203.0.113.7:61000"), &customer.say_level(1));
+    let moved = Remote { rtp: address("10.0.0.6:30000"), ..customer.remote() };
+    world.set_remote(a, moved);
+    assert_eq!(world.plane.stats(a).unwrap().latched, None);
+    assert_eq!(world.latches.last(), Some(&(a, PacketKind::Rtp, None)));
+    world.packet(a, address("203.0.113.8:61000"), &customer.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(address("203.0.113.8:61000")));
+}
+
+#[test]
+fn nothing_is_taken_before_the_far_end_is_known_nor_with_a_payload_type_not_agreed() {
+    let mut world = World::new();
+    let mut customer = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let a = world.open(1);
+    world.packet(a, customer.address, &customer.say_level(1));
+    world.set_remote(a, customer.remote());
+    let odd = Phone { payload_type: 18, ..customer.clone() }.say_level(1);
+    world.packet(a, customer.address, &odd);
+    world.packet(a, customer.address, &[0x80, 200, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]); // RTCP on the RTP port
+    let counters = world.plane.counters();
+    assert_eq!(
+        (counters.dropped_no_remote, counters.dropped_payload_type, counters.dropped_malformed),
+        (1, 1, 1)
+    );
+    assert!(world.latches.is_empty());
+}

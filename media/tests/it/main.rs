@@ -1,0 +1,11 @@
+//! The plane from outside: commands and packets in, outputs out.
+
+mod world;
+
+mod dtmf;
+mod latching;
+mod ports;
+mod recording;
+mod relay;
+mod robustness;
+mod voice;

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use nom::Parser as _;
 use nom::bytes::complete::{tag, take_while1};
 
-use crate::wire::grammar::{Bad, Res, bad, number};
+use crate::wire::grammar::{Bad, Res, bad, is_token, number, token};
 
 /// What one session description may cost us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub enum SdpErrorKind {
     Connection,
     /// `m=` breaks its grammar: kind, port, protocol or formats.
     Media,
-    /// A NUL byte.
-    Nul,
+    /// A NUL byte, or a CR that does not end a line.
+    ControlByte,
     /// One of [`SdpLimits`].
     Limit,
 }
@@ -383,8 +383,8 @@ struct Reader<'a, 'l> {
 impl<'a> Reader<'a, '_> {
     /// One line, which begins at `start`; the next one begins at `next`.
     fn line(&mut self, line: &'a [u8], start: usize, next: usize) -> Result<(), SdpErrorKind> {
-        if memchr::memchr(0, line).is_some() {
-            return Err(SdpErrorKind::Nul);
+        if memchr::memchr2(0, b'\r', line).is_some() {
+            return Err(SdpErrorKind::ControlByte);
         }
         let (kind, value) = match line {
             [kind, b'=', value @ ..] => (*kind, value),
@@ -487,13 +487,13 @@ fn connection(value: &[u8]) -> Option<Connection<'_>> {
 
 /// `m=<media> <port>[/<count>] <proto> <fmt> ...`
 fn media(value: &[u8]) -> Res<'_, Media<'_>> {
-    let (rest, kind_text) = word(value)?;
+    let (rest, kind_text) = token(value)?;
     let (rest, port) = number(u32::from(u16::MAX)).parse(space(rest)?)?;
     let rest = match rest {
         [b'/', count @ ..] => number(u32::from(u16::MAX)).parse(count)?.0,
         _ => rest,
     };
-    let (rest, proto) = word(space(rest)?)?;
+    let (rest, proto) = take_while1(|byte| is_token(byte) || byte == b'/').parse(space(rest)?)?;
     let formats_text = space(rest)?;
     let kind = match kind_text {
         b"audio" => MediaKind::Audio,
@@ -546,10 +546,6 @@ fn static_rtpmap(payload_type: u8) -> Option<RtpMap<'static>> {
         _ => return None,
     };
     Some(RtpMap { encoding, clock_rate: 8000, channels: 1 })
-}
-
-fn word(input: &[u8]) -> Res<'_, &[u8]> {
-    take_while1(|byte: u8| !matches!(byte, b' ' | b'\t')).parse(input)
 }
 
 /// Skips at least one space.
@@ -649,7 +645,10 @@ mod tests {
             ("v=0\r\nm=audio 70000 RTP/AVP 0\r\n", 2, SdpErrorKind::Media),
             ("v=0\r\nm=audio -1 RTP/AVP 0\r\n", 2, SdpErrorKind::Media),
             ("v=0\r\nm=audio 1 RTP/AVP\r\n", 2, SdpErrorKind::Media),
-            ("v=0\r\ns=a\0b\r\n", 2, SdpErrorKind::Nul),
+            ("v=0\r\ns=a\0b\r\n", 2, SdpErrorKind::ControlByte),
+            ("v=0\r\nm=audio 1\rRTP/AVP 0\r\n", 2, SdpErrorKind::ControlByte),
+            ("v=0\r\nm=aud\u{e9}o 1 RTP/AVP 0\r\n", 2, SdpErrorKind::Media),
+            ("v=0\r\nm=audio 1 RTP\u{e9}AVP 0\r\n", 2, SdpErrorKind::Media),
             (&many_formats, 2, SdpErrorKind::Limit),
             (&many_medias, 18, SdpErrorKind::Limit),
             (&many_lines, 513, SdpErrorKind::Limit),

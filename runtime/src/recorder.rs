@@ -23,21 +23,21 @@ pub enum RecordOrder {
     /// A recording begins.
     Open {
         /// Its mark.
-        id: u64,
+        id: u128,
         /// File name below the recordings folder.
         file: String,
     },
     /// Samples follow on what is there.
     Append {
         /// Its mark.
-        id: u64,
+        id: u128,
         /// Bytes as they go into the file.
         samples: Bytes,
     },
     /// It is complete.
     Finish {
         /// Its mark.
-        id: u64,
+        id: u128,
     },
 }
 
@@ -45,7 +45,7 @@ pub enum RecordOrder {
 #[derive(Clone, Debug)]
 pub struct RecordResult {
     /// Its mark.
-    pub id: u64,
+    pub id: u128,
     /// File name below the recordings folder, and the bytes of samples in it; or why it was lost.
     pub result: Result<(String, u64), String>,
 }
@@ -54,7 +54,7 @@ pub struct RecordResult {
 pub struct Recorder {
     folder: PathBuf,
     header_of: HeaderOf,
-    queues: HashMap<u64, mpsc::UnboundedSender<Step>>,
+    queues: HashMap<u128, mpsc::UnboundedSender<Step>>,
     waiting_bytes: Rc<Cell<usize>>,
     waiting_bytes_max: usize,
     results: mpsc::UnboundedSender<RecordResult>,
@@ -165,6 +165,9 @@ impl Writer {
     }
 
     async fn write(&self, part: &Path, steps: &mut mpsc::UnboundedReceiver<Step>) -> io::Result<u64> {
+        if let Some(folder) = part.parent() {
+            tokio_uring::fs::create_dir_all(folder).await?;
+        }
         let file = File::create(part).await?;
         let header_bytes = (self.header_of)(0).len() as u64;
         let mut data_bytes = 0_u64;
@@ -208,18 +211,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
             let (mut recorder, mut results) = Recorder::new(folder.path(), header, 1 << 20);
-            recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
+            recorder.order(RecordOrder::Open { id: 1, file: "day/a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
-            assert!(!folder.path().join("a.wav").exists());
+            assert!(!folder.path().join("day/a.wav").exists());
             recorder.order(RecordOrder::Finish { id: 1 });
             let result = results.recv().await.unwrap();
-            assert_eq!(result.result, Ok(("a.wav".into(), 11)));
+            assert_eq!(result.result, Ok(("day/a.wav".into(), 11)));
             assert_eq!(recorder.active(), 0);
         });
-        let bytes = std::fs::read(folder.path().join("a.wav")).unwrap();
+        let bytes = std::fs::read(folder.path().join("day/a.wav")).unwrap();
         assert_eq!(bytes, [&11_u64.to_le_bytes()[..], b"hello world"].concat());
-        assert!(!folder.path().join("a.wav.part").exists());
+        assert!(!folder.path().join("day/a.wav.part").exists());
     }
 
     #[test]
@@ -233,6 +236,8 @@ mod tests {
             assert!(reason.contains("too slow"), "{reason}");
             assert_eq!(recorder.waiting_bytes.get(), 0);
 
+            // A file where the folder should be.
+            std::fs::write(folder.path().join("none"), b"").unwrap();
             let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), header, 10);
             recorder.order(RecordOrder::Open { id: 2, file: "b.wav".into() });
             let result = results.recv().await.unwrap();

@@ -1,0 +1,76 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A SIP B2BUA and predictive dialer.
+#[derive(Debug, Parser)]
+#[command(name = "dialerd", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Subcommands,
+}
+
+/// What dialerd can do.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Run the daemon until it is told to stop (SIGTERM drains, a second one stops at once).
+    #[command(
+        after_help = "Exit codes: 0 stopped as told, 1 failed while running, 2 the configuration is wrong."
+    )]
+    Run(RunArguments),
+    /// Read a configuration, say what is wrong with it, and do nothing else.
+    #[command(
+        after_help = "Exit codes: 0 the configuration is good, 2 it is not (file, line and key are printed)."
+    )]
+    CheckConfig(CheckConfigArguments),
+    /// Show the main job on this machine: a predictive campaign over real SIP and RTP on loopback.
+    #[command(
+        after_help = "Starts a daemon with an embedded store, a carrier and agents' phones as processes of their own, \
+                      dials 300 leads, and ends with a summary. Exit code 0 only if everything it checks is true."
+    )]
+    Demo(DemoArguments),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The configuration file (TOML); see config/dialerd.example.toml.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `check-config`.
+#[derive(Debug, Args)]
+pub struct CheckConfigArguments {
+    /// The configuration file (TOML).
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args, Clone)]
+pub struct DemoArguments {
+    /// Seed of everything that happens by chance: who answers, after how long, how long they talk.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Agents at work.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub agents: u32,
+    /// Dial for at most so many minutes.
+    #[arg(long, default_value_t = 2.0)]
+    pub minutes: f64,
+    /// How much faster than life people ring, talk and wrap up.
+    #[arg(long, default_value_t = 8.0)]
+    pub speed: f64,
+    /// Leads in the list.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub leads: u32,
+    /// Keep the working folder (database, recordings, logs) here instead of a temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// One line every few seconds instead of a live view.
+    #[arg(long)]
+    pub plain: bool,
+}

@@ -1,0 +1,291 @@
+//! The configuration as the daemon uses it: every value checked, every path absolute to the file's folder.
+
+use super::raw::{self, LogFormat, Raw, RouteMedia};
+use dialer_core::config::TrunkConfig;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub node_name: String,
+    pub data_dir: PathBuf,
+    pub shards: u16,
+    pub pin_cores: bool,
+    pub log_filter: String,
+    pub log_json: bool,
+    pub sip_listen: Vec<SocketAddr>,
+    pub realm: String,
+    pub user_agent: String,
+    pub sip_t1: Duration,
+    pub register_expires_s: (u32, u32),
+    pub media_address: IpAddr,
+    pub media_advertised: Option<IpAddr>,
+    pub media_ports: (u16, u16),
+    pub media_timeout: Duration,
+    pub prompts_dir: PathBuf,
+    pub recordings_dir: PathBuf,
+    pub api_listen: SocketAddr,
+    pub api_token: Option<String>,
+    pub admin_listen: SocketAddr,
+    pub admin_token: Option<String>,
+    pub store_file: PathBuf,
+    pub events_keep: Duration,
+    pub calls_max: u32,
+    pub agents_max: u32,
+    pub cps_max: f64,
+    pub hopper_size: u32,
+    pub drain: Duration,
+    pub trunks: Vec<TrunkConfig>,
+    pub routes: Vec<RouteConfig>,
+}
+
+/// A static route between trunks, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteConfig {
+    pub from: Option<String>,
+    pub prefix: String,
+    pub to: String,
+    pub bypass: bool,
+    pub record: bool,
+}
+
+/// A bad value.
+pub struct Fault {
+    pub key: String,
+    /// Shown instead of the file's text, when the fault is in a default.
+    pub found: Option<String>,
+    pub expected: String,
+}
+
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn add(&mut self, key: impl Into<String>, expected: impl Into<String>) {
+        self.0.push(Fault { key: key.into(), found: None, expected: expected.into() });
+    }
+
+    fn require(&mut self, good: bool, key: &str, expected: &str) {
+        if !good {
+            self.add(key, expected);
+        }
+    }
+
+    fn socket(&mut self, text: &str, key: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| {
+            self.add(key, "an address with a port, such as \"0.0.0.0:5060\" or \"[::]:5060\"");
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn address(&mut self, text: &str, key: &str) -> IpAddr {
+        text.parse().unwrap_or_else(|_| {
+            self.add(key, "an IP address, such as \"192.0.2.10\" or \"2001:db8::10\"");
+            IpAddr::from([127, 0, 0, 1])
+        })
+    }
+}
+
+/// "" in the file means: not set.
+fn set(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Checks everything.
+pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let data_dir = folder.join(&raw.node.data_dir);
+    let below = |text: Option<String>, default: &str| match set(text) {
+        Some(path) => folder.join(path),
+        None => data_dir.join(default),
+    };
+    check_ranges(&raw, &mut faults);
+    let sip_listen: Vec<SocketAddr> = raw
+        .sip
+        .listen
+        .iter()
+        .enumerate()
+        .map(|(index, text)| faults.socket(text, &format!("sip.listen[{index}]")))
+        .collect();
+    let trunks = check_trunks(raw.trunk, &mut faults);
+    let routes = check_routes(raw.route, &trunks, &mut faults);
+    let config = Config {
+        node_name: raw.node.name,
+        shards: raw.node.shards,
+        pin_cores: raw.node.pin_cores,
+        log_filter: raw.log.level,
+        log_json: raw.log.format == LogFormat::Json,
+        sip_listen,
+        realm: raw.sip.realm,
+        user_agent: set(raw.sip.user_agent)
+            .unwrap_or_else(|| concat!("dialerd/", env!("CARGO_PKG_VERSION")).into()),
+        sip_t1: Duration::from_millis(raw.sip.t1_ms),
+        register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
+        media_address: faults.address(&raw.media.address, "media.address"),
+        media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
+        media_ports: (raw.media.ports[0], raw.media.ports[1]),
+        media_timeout: Duration::from_secs(raw.media.timeout_s),
+        prompts_dir: below(raw.media.prompts_dir, "prompts"),
+        recordings_dir: below(raw.media.recordings_dir, "recordings"),
+        api_listen: faults.socket(&raw.api.listen, "api.listen"),
+        api_token: set(raw.api.token),
+        admin_listen: faults.socket(&raw.admin.listen, "admin.listen"),
+        admin_token: set(raw.admin.token),
+        store_file: below(raw.store.file, "dialerd.db"),
+        events_keep: Duration::from_secs(u64::from(raw.store.events_keep_h) * 3600),
+        calls_max: raw.limits.calls_max,
+        agents_max: raw.limits.agents_max,
+        cps_max: raw.limits.cps_max,
+        hopper_size: raw.limits.hopper_size,
+        drain: Duration::from_secs(raw.shutdown.drain_s),
+        trunks,
+        routes,
+        data_dir,
+    };
+    if let Some(token) = &config.api_token
+        && !(token.starts_with("dlr_")
+            && token.len() >= 24
+            && token.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        let secret = Some("a token (not shown)".to_owned());
+        let expected = "\"dlr_\" followed by at least 20 visible characters".to_owned();
+        faults.0.push(Fault { key: "api.token".into(), found: secret, expected });
+    }
+    if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
+}
+
+fn check_ranges(raw: &Raw, faults: &mut Faults) {
+    let name = &raw.node.name;
+    faults.require(
+        !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+        "node.name",
+        "1 to 64 letters, digits, dots, dashes or underscores",
+    );
+    faults.require((1..=64).contains(&raw.node.shards), "node.shards", "1 to 64");
+    faults.require(
+        tracing_subscriber::EnvFilter::try_new(&raw.log.level).is_ok(),
+        "log.level",
+        "error, warn, info, debug, trace, or a filter such as \"info,engine=debug\"",
+    );
+    faults.require((1..=16).contains(&raw.sip.listen.len()), "sip.listen", "1 to 16 addresses");
+    faults.require(
+        !raw.sip.realm.is_empty() && raw.sip.realm.bytes().all(|b| b.is_ascii_graphic() && b != b'"'),
+        "sip.realm",
+        "a word without spaces or quotes",
+    );
+    if let Some(agent) = &raw.sip.user_agent {
+        faults.require(
+            agent.len() <= 128 && agent.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+            "sip.user_agent",
+            "at most 128 visible ASCII characters",
+        );
+    }
+    faults.require((10..=10_000).contains(&raw.sip.t1_ms), "sip.t1_ms", "10 to 10000 milliseconds");
+    let (min, max) = (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s);
+    faults.require((1..=86_400).contains(&min), "sip.register_expires_min_s", "1 to 86400 seconds");
+    faults.require(
+        (min..=86_400).contains(&max),
+        "sip.register_expires_max_s",
+        "at least sip.register_expires_min_s and at most 86400 seconds",
+    );
+    let [low, high] = raw.media.ports;
+    faults.require(
+        low >= 1024 && high > low && u32::from(high - low) + 1 >= 4 * u32::from(raw.node.shards.max(1)),
+        "media.ports",
+        "two port numbers, the lower first, with at least 4 ports between them",
+    );
+    faults.require(raw.media.timeout_s <= 86_400, "media.timeout_s", "0 to 86400 seconds");
+    faults.require((1..=8760).contains(&raw.store.events_keep_h), "store.events_keep_h", "1 to 8760 hours");
+    faults.require((1..=1_000_000).contains(&raw.limits.calls_max), "limits.calls_max", "1 to 1000000");
+    faults.require((1..=100_000).contains(&raw.limits.agents_max), "limits.agents_max", "1 to 100000");
+    faults.require(
+        raw.limits.cps_max > 0.0 && raw.limits.cps_max <= 100_000.0,
+        "limits.cps_max",
+        "a number above 0 and at most 100000",
+    );
+    faults.require((1..=100_000).contains(&raw.limits.hopper_size), "limits.hopper_size", "1 to 100000");
+    faults.require(raw.shutdown.drain_s <= 86_400, "shutdown.drain_s", "0 to 86400 seconds");
+}
+
+fn check_trunks(trunks: Vec<raw::Trunk>, faults: &mut Faults) -> Vec<TrunkConfig> {
+    let mut names = BTreeSet::new();
+    let defaults = TrunkConfig::default();
+    let mut checked = Vec::new();
+    for (index, trunk) in trunks.into_iter().enumerate() {
+        let key = |name: &str| format!("trunk[{index}].{name}");
+        faults.require(!trunk.name.is_empty(), &key("name"), "a name");
+        faults.require(names.insert(trunk.name.clone()), &key("name"), "a name that no other trunk has");
+        faults.socket(&trunk.address, &key("address"));
+        for (at, source) in trunk.sources.iter().enumerate() {
+            faults.require(
+                source.parse::<IpAddr>().is_ok() || source.parse::<SocketAddr>().is_ok(),
+                &format!("{}[{at}]", key("sources")),
+                "an IP address, with or without a port",
+            );
+        }
+        let config = TrunkConfig {
+            name: trunk.name,
+            address: trunk.address,
+            sources: trunk.sources,
+            username: set(trunk.username),
+            password: set(trunk.password),
+            register: trunk.register,
+            register_expires_s: trunk.register_expires_s.unwrap_or(defaults.register_expires_s),
+            channels_max: trunk.channels_max.unwrap_or(defaults.channels_max),
+            cps_max: trunk.cps_max.unwrap_or(defaults.cps_max),
+            options_interval_ms: trunk.options_interval_ms.unwrap_or(defaults.options_interval_ms),
+            caller_id: set(trunk.caller_id),
+            enabled: true,
+        };
+        faults.require(
+            !config.register || (config.username.is_some() && config.password.is_some()),
+            &key("register"),
+            "username and password beside it, or false",
+        );
+        faults.require(
+            (60..=86_400).contains(&config.register_expires_s),
+            &key("register_expires_s"),
+            "60 to 86400 seconds",
+        );
+        faults.require((1..=1_000_000).contains(&config.channels_max), &key("channels_max"), "1 to 1000000");
+        faults.require(
+            config.cps_max > 0.0 && config.cps_max <= 100_000.0,
+            &key("cps_max"),
+            "a number above 0 and at most 100000",
+        );
+        faults.require(
+            config.options_interval_ms == 0 || (1000..=3_600_000).contains(&config.options_interval_ms),
+            &key("options_interval_ms"),
+            "0 (none) or 1000 to 3600000 milliseconds",
+        );
+        checked.push(config);
+    }
+    checked
+}
+
+fn check_routes(routes: Vec<raw::Route>, trunks: &[TrunkConfig], faults: &mut Faults) -> Vec<RouteConfig> {
+    let known = |name: &str| trunks.iter().any(|trunk| trunk.name == name);
+    let mut checked = Vec::new();
+    for (index, route) in routes.into_iter().enumerate() {
+        let from = set(route.from);
+        for (key, name) in [("from", from.as_deref()), ("to", Some(route.to.as_str()))] {
+            if name.is_some_and(|name| !known(name)) {
+                faults.add(format!("route[{index}].{key}"), "the name of a [[trunk]] of this file");
+            }
+        }
+        let bypass = route.media == RouteMedia::Bypass;
+        if bypass && route.record {
+            faults.add(
+                format!("route[{index}].record"),
+                "false where media is \"bypass\": there is nothing to record",
+            );
+        }
+        checked.push(RouteConfig { from, prefix: route.prefix, to: route.to, bypass, record: route.record });
+    }
+    checked
+}

@@ -1,0 +1,258 @@
+//! The file as written. Defaults stand here and, with their reasons, in `config/dialerd.example.toml`; a test
+//! holds the two together.
+
+use serde::Deserialize;
+
+/// Every key that may stand in the file, for the test that the example explains each.
+#[cfg(test)]
+pub const KEYS: &[&str] = &[
+    "node.name",
+    "node.data_dir",
+    "node.shards",
+    "node.pin_cores",
+    "log.level",
+    "log.format",
+    "sip.listen",
+    "sip.realm",
+    "sip.user_agent",
+    "sip.t1_ms",
+    "sip.register_expires_min_s",
+    "sip.register_expires_max_s",
+    "media.address",
+    "media.advertised",
+    "media.ports",
+    "media.timeout_s",
+    "media.prompts_dir",
+    "media.recordings_dir",
+    "api.listen",
+    "api.token",
+    "admin.listen",
+    "admin.token",
+    "store.file",
+    "store.events_keep_h",
+    "limits.calls_max",
+    "limits.agents_max",
+    "limits.cps_max",
+    "limits.hopper_size",
+    "shutdown.drain_s",
+    "trunk[0].name",
+    "trunk[0].address",
+    "trunk[0].sources",
+    "trunk[0].username",
+    "trunk[0].password",
+    "trunk[0].register",
+    "trunk[0].register_expires_s",
+    "trunk[0].channels_max",
+    "trunk[0].cps_max",
+    "trunk[0].options_interval_ms",
+    "trunk[0].caller_id",
+    "route[0].from",
+    "route[0].prefix",
+    "route[0].to",
+    "route[0].media",
+    "route[0].record",
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    pub node: Node,
+    pub log: Log,
+    pub sip: Sip,
+    pub media: Media,
+    pub api: Api,
+    pub admin: Admin,
+    pub store: Store,
+    pub limits: Limits,
+    pub shutdown: Shutdown,
+    pub trunk: Vec<Trunk>,
+    pub route: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    pub name: String,
+    pub data_dir: String,
+    pub shards: u16,
+    pub pin_cores: bool,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Node { name: "n1".into(), data_dir: "data".into(), shards: 1, pin_cores: false }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "info".into(), format: LogFormat::Human }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    pub listen: Vec<String>,
+    pub realm: String,
+    pub user_agent: Option<String>,
+    pub t1_ms: u64,
+    pub register_expires_min_s: u32,
+    pub register_expires_max_s: u32,
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Sip {
+            listen: vec!["127.0.0.1:5060".into()],
+            realm: "dialerd".into(),
+            user_agent: None,
+            t1_ms: 500,
+            register_expires_min_s: 30,
+            register_expires_max_s: 3600,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    pub address: String,
+    pub advertised: Option<String>,
+    pub ports: [u16; 2],
+    pub timeout_s: u64,
+    pub prompts_dir: Option<String>,
+    pub recordings_dir: Option<String>,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Media {
+            address: "127.0.0.1".into(),
+            advertised: None,
+            ports: [20_000, 39_999],
+            timeout_s: 60,
+            prompts_dir: None,
+            recordings_dir: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    pub listen: String,
+    pub token: Option<String>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Api { listen: "127.0.0.1:8080".into(), token: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    pub listen: String,
+    pub token: Option<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { listen: "127.0.0.1:9095".into(), token: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    pub file: Option<String>,
+    pub events_keep_h: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store { file: None, events_keep_h: 72 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub calls_max: u32,
+    pub agents_max: u32,
+    pub cps_max: f64,
+    pub hopper_size: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { calls_max: 20_000, agents_max: 5_000, cps_max: 2_000.0, hopper_size: 500 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    pub drain_s: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown { drain_s: 300 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunk {
+    pub name: String,
+    pub address: String,
+    #[serde(default)]
+    pub sources: Vec<String>,
+    pub username: Option<String>,
+    pub password: Option<String>,
+    #[serde(default)]
+    pub register: bool,
+    pub register_expires_s: Option<u32>,
+    pub channels_max: Option<u32>,
+    pub cps_max: Option<f64>,
+    pub options_interval_ms: Option<u32>,
+    pub caller_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub from: Option<String>,
+    #[serde(default)]
+    pub prefix: String,
+    pub to: String,
+    #[serde(default)]
+    pub media: RouteMedia,
+    #[serde(default)]
+    pub record: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteMedia {
+    #[default]
+    Relay,
+    Bypass,
+}

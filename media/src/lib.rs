@@ -16,6 +16,8 @@ pub mod codec;
 mod config;
 mod counters;
 pub mod dsp;
+pub mod early_media;
+mod ears;
 mod latch;
 mod output;
 mod plane;
@@ -25,6 +27,7 @@ mod recorder;
 pub mod rtp;
 mod sender;
 mod stream;
+pub mod wav;
 
 pub use amd::AmdConfig;
 pub use config::{Codec, Config, Ears, PacketKind, PlayRequest, Recording, Remote, Tone};

@@ -1,5 +1,6 @@
 //! One stream: the state kept per far end.
 
+use crate::ears::Listening;
 use crate::latch::Latch;
 use crate::player::{Beep, Player};
 use crate::recorder::{Recorder, Side};
@@ -32,6 +33,7 @@ pub struct Stream {
     pub(crate) beep: Option<Box<Beep>>,
     pub(crate) digits: Digits,
     pub(crate) ears: Ears,
+    pub(crate) listening: Option<Box<Listening>>,
 }
 
 /// Where and how to send to a stream.
@@ -63,6 +65,7 @@ impl Stream {
             beep: None,
             digits: Digits::default(),
             ears: Ears::default(),
+            listening: None,
         }
     }
 
@@ -96,6 +99,9 @@ impl Stream {
 
     /// True while the stream needs the playout tick.
     pub(crate) fn needs_tick(&self) -> bool {
-        self.player.is_some() || self.beep.is_some() || self.digits.pressing()
+        self.player.is_some()
+            || self.beep.is_some()
+            || self.digits.pressing()
+            || self.listening.as_ref().is_some_and(|listening| listening.is_amd())
     }
 }

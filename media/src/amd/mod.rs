@@ -1,6 +1,19 @@
 //! Answering-machine detection.
+//!
+//! [`Detector`] is the seam: 20 ms frames in, at most one judgement out. What stands behind it now is
+//! [`timing::TimingDetector`]: a voice activity detector with a learning noise floor, and a state machine over the
+//! length of the first utterance. By its nature it cannot tell a voicemail greeting from a receptionist who talks
+//! for two seconds, nor a voice in the background from the one that answers.
 
+pub mod timing;
+pub(crate) mod vad;
+
+use crate::{AmdCause, AmdVerdict};
+use core::fmt::Debug;
 use sansio::Duration;
+
+/// Samples of a frame: 20 ms at 8,000 Hz.
+pub const FRAME: usize = 160;
 
 /// When to call an answer a machine. The defaults are those that did best of three settings on synthetic calls;
 /// they prove nothing about a given country's callers, so they are all settable.
@@ -34,4 +47,29 @@ impl Default for AmdConfig {
             voice_level_min_dbm0: -48.0,
         }
     }
+}
+
+impl AmdConfig {
+    /// The detector of this build.
+    #[must_use]
+    pub fn detector(&self) -> Box<dyn Detector> {
+        Box::new(timing::TimingDetector::new(*self))
+    }
+}
+
+/// Who answered, and how that was found.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Judgement {
+    /// Who.
+    pub verdict: AmdVerdict,
+    /// By which rule.
+    pub cause: AmdCause,
+    /// 0..=1, a score.
+    pub confidence: f32,
+}
+
+/// Listens from the answer on.
+pub trait Detector: Debug + Send {
+    /// Feeds the next 20 ms. After it has judged once it is not asked again.
+    fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Judgement>;
 }

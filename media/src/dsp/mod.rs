@@ -1,3 +1,5 @@
-//! Signal processing: oscillators and Goertzel filters.
+//! Signal processing: oscillators, Goertzel filters, levels.
 
+pub mod goertzel;
+pub mod level;
 pub mod oscillator;

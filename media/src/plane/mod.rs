@@ -1,5 +1,6 @@
 //! The plane: all streams of one shard.
 
+mod listen;
 mod packet;
 mod record;
 mod voice;
@@ -7,7 +8,7 @@ mod voice;
 use crate::ports::PortPool;
 use crate::recorder::Recorder;
 use crate::{
-    Config, Counters, Ears, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamStats,
+    Config, Counters, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamStats,
 };
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
@@ -193,21 +194,6 @@ impl Plane {
     #[must_use]
     pub fn peer(&self, stream: StreamKey) -> Option<StreamKey> {
         self.streams.get(stream).and_then(|stream| stream.peer)
-    }
-
-    /// Sets what is listened for on the stream.
-    pub fn listen(&mut self, _now: Instant, stream: StreamKey, ears: Ears) {
-        if let Some(state) = self.streams.get_mut(stream) {
-            state.ears = ears;
-        }
-    }
-
-    /// The call is answered: starts answering-machine detection if [`Ears::amd`] is set, and ends listening to
-    /// early media.
-    pub fn amd_start(&mut self, _now: Instant, stream: StreamKey) {
-        if let Some(state) = self.streams.get_mut(stream) {
-            state.ears.early_media = false;
-        }
     }
 
     /// Closes a stream: its bridge, prompt and recording end, and its ports with it. Nothing if it is closed.

@@ -110,10 +110,14 @@ impl Plane {
         }
         let peer = stream.peer;
         let recording = stream.recording;
+        let listening = stream.listening.is_some();
         let incoming = Incoming { header, content, step };
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
             Content::Audio(codec) => {
+                if listening {
+                    self.hear(now, key, codec, &packet[header.payload()], out);
+                }
                 if let Some(recording) = recording {
                     self.record(now, recording, &header, codec, &packet[header.payload()]);
                 }

@@ -94,6 +94,7 @@ impl Plane {
                 self.counters.dtmf_digits += 1;
                 super::packet::report_digit(*key, stream, digit, out);
             }
+            super::listen::catch_up(now, *key, stream, out);
             stream.ticking = stream.needs_tick();
             stream.ticking
         });

@@ -3,9 +3,11 @@
 mod world;
 
 mod dtmf;
+mod ears;
 mod latching;
 mod ports;
 mod recording;
 mod relay;
 mod robustness;
+mod synth;
 mod voice;

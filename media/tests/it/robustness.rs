@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use media::rtp::Header;
-use media::{Codec, Ears, PacketKind, PlayRequest, Recording, StreamKey, Tone};
+use media::{AmdConfig, Codec, Ears, PacketKind, PlayRequest, Recording, StreamKey, Tone};
 use proptest::prelude::*;
 use rtp::packet::Packet;
 use sansio::Rng;
@@ -99,8 +99,12 @@ fn run(seed: u64) -> String {
                     world.with_plane(|plane, now, _| plane.retarget_recording(now, step % 5, Some(other)));
             }
             10 => {
-                let ears = Ears { dtmf: rng.chance(0.5), ..Ears::default() };
-                world.plane.listen(world.now, one, ears);
+                let amd = rng.chance(0.7).then(AmdConfig::default);
+                let ears = Ears { dtmf: rng.chance(0.5), amd, early_media: rng.chance(0.5) };
+                world.with_plane(|plane, now, _| {
+                    plane.listen(now, one, ears);
+                    plane.amd_start(now, other);
+                });
             }
             11 => {
                 world.close(one);

@@ -1,0 +1,269 @@
+//! What is heard before the answer: tones by their frequencies and cadence, else voice.
+//!
+//! | plan | ringback | busy | congestion |
+//! |---|---|---|---|
+//! | CN | 450 Hz, 1 s on 4 s off | 450 Hz, 0.35/0.35 | 450 Hz, 0.7/0.7 |
+//! | EU | 425 Hz, 1 s on 3–5 s off | 425 Hz, 0.5/0.5 | 425 Hz, 0.25/0.25 |
+//! | US | 440+480 Hz, 2 s on 4 s off | 480+620 Hz, 0.5/0.5 | 480+620 Hz, 0.25/0.25 |
+//! | UK | 400+450 Hz, 0.4 on 0.2 off 0.4 on 2 off | 400 Hz, 0.375/0.375 | |
+//!
+//! Special information tones are 950, 1,400, 1,800 Hz one after the other, 330 ms each (ITU-T E.180, Q.35).
+//!
+//! A cadence needs two bursts alike, since single bursts of speech look like tones now and then; ringback is
+//! therefore known only after a ring and its pause, 5–7 s. Limits: 425 and 450 Hz are one class; other plans
+//! (Japan's 400 Hz modulated by 16 Hz, for one) come out as voice or as nothing; a coloured ringback (music)
+//! and an announcement are both voice.
+
+use crate::EarlyMediaClass;
+use crate::amd::FRAME;
+use crate::amd::vad::{Activity, Vad};
+use crate::dsp::goertzel::Goertzel;
+use crate::dsp::level::level_dbm0;
+use core::ops::RangeInclusive;
+
+/// Two frames: 25 Hz of resolution.
+const WINDOW: usize = 2 * FRAME;
+/// Quieter than this is silence, dBm0.
+const SOUND_MIN_DBM0: f32 = -45.0;
+/// Share of the energy a tone (or both of a pair) must hold.
+const TONE_SHARE_MIN: f32 = 0.65;
+/// Share that each of a pair must hold.
+const PAIR_SHARE_MIN: f32 = 0.2;
+/// A run shorter than this many frames (60 ms) does not end the run before it.
+const FLICKER_FRAMES: u32 = 3;
+/// Frames of each special information tone that must be heard (160 ms of its 330).
+const SIT_FRAMES_MIN: u32 = 8;
+/// Frames between two of them, or lost to a change of tone (60 ms; the gap is up to 32 ms).
+const SIT_GAP_FRAMES_MAX: u32 = 3;
+/// How far over its noise floor a voice must be, decibels.
+const VOICE_OVER_FLOOR_DB: f32 = 9.0;
+/// Frames of sound that is no tone, within [`VOICE_WINDOW_FRAMES`], that make a voice.
+const VOICE_FRAMES_MIN: u32 = 50;
+const VOICE_WINDOW_FRAMES: u32 = 200;
+
+/// What a window sounds like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Sound {
+    #[default]
+    Silence,
+    /// One tone of 400–450 Hz.
+    Single,
+    /// 440+480 Hz.
+    RingPair,
+    /// 400+450 Hz.
+    BritishRingPair,
+    /// 480+620 Hz.
+    BusyPair,
+    /// The first, second or third special information tone.
+    Sit(u8),
+    Other,
+}
+
+/// A class heard, and how sure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Heard {
+    /// What.
+    pub class: EarlyMediaClass,
+    /// 0..=1, a score.
+    pub confidence: f32,
+}
+
+/// Listens to one stream before its answer.
+#[derive(Clone, Debug)]
+pub struct EarlyMedia {
+    bank: Bank,
+    window: [f32; WINDOW],
+    /// The sound now going on, and for how many frames.
+    current: (Sound, u32),
+    /// Another sound that has begun, not yet long enough to be believed.
+    candidate: (Sound, u32),
+    /// The last finished runs: burst, pause (frames), of which tone.
+    burst: Option<(Sound, u32)>,
+    pause: u32,
+    /// Special information tone heard last, its frames, and frames since it.
+    sit: (u8, u32, u32),
+    vad: Vad,
+    /// Frames of voice, and frames looked at, in the current window.
+    voice: (u32, u32),
+    reported: Option<EarlyMediaClass>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bank {
+    low: [Goertzel; 6],
+    sit: [[Goertzel; 4]; 3],
+}
+
+impl Default for EarlyMedia {
+    fn default() -> Self {
+        EarlyMedia {
+            bank: Bank {
+                low: [400.0, 425.0, 440.0, 450.0, 480.0, 620.0].map(Goertzel::new),
+                // The tones may be 50 Hz off (E.180); North America uses 913.8/985.2, 1370.6/1428.5, 1776.7.
+                sit: [950.0, 1400.0, 1800.0]
+                    .map(|tone| [-45.0, -15.0, 15.0, 45.0].map(|off| Goertzel::new(tone + off))),
+            },
+            window: [0.0; WINDOW],
+            current: (Sound::Silence, 0),
+            candidate: (Sound::Silence, 0),
+            burst: None,
+            pause: 0,
+            sit: (0, 0, 0),
+            vad: Vad::new(VOICE_OVER_FLOOR_DB, SOUND_MIN_DBM0),
+            voice: (0, 0),
+            reported: None,
+        }
+    }
+}
+
+impl EarlyMedia {
+    /// Feeds the next 20 ms; gives a class when it is found and is not the one given last.
+    pub fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Heard> {
+        self.window.copy_within(FRAME.., 0);
+        for (kept, &sample) in self.window[FRAME..].iter_mut().zip(samples) {
+            *kept = f32::from(sample);
+        }
+        let level = level_dbm0(samples);
+        let active = self.vad.frame(level) == Activity::Voice;
+        let sound = if level < SOUND_MIN_DBM0 { Sound::Silence } else { self.identify() };
+        let special = self.special_information(sound);
+        let voice = self.voice(active && sound == Sound::Other);
+        let tone = self.cadence(sound);
+        let heard = special.or(tone).or(voice)?;
+        (self.reported.replace(heard.class) != Some(heard.class)).then_some(heard)
+    }
+
+    fn identify(&self) -> Sound {
+        let energy: f32 = self.window.iter().map(|sample| sample * sample).sum();
+        let share = |filter: &Goertzel| filter.share(&self.window, energy);
+        let [s400, s425, s440, s450, s480, s620] = [0, 1, 2, 3, 4, 5].map(|i| share(&self.bank.low[i]));
+        let pair = |a: f32, b: f32| a.min(b) > PAIR_SHARE_MIN && a + b > TONE_SHARE_MIN;
+        if pair(s440, s480) {
+            Sound::RingPair
+        } else if pair(s480, s620) {
+            Sound::BusyPair
+        } else if s425.max(s440).max(s450).max(s400) > TONE_SHARE_MIN {
+            Sound::Single
+        } else if pair(s400, s450) {
+            Sound::BritishRingPair
+        } else {
+            // These last 330 ms and may be off frequency: the last frame alone is looked at (50 Hz of resolution).
+            let frame = &self.window[FRAME..];
+            let energy: f32 = frame.iter().map(|sample| sample * sample).sum();
+            let tones = self.bank.sit.iter().zip(1..);
+            let loudest = |group: &[Goertzel; 4]| {
+                group.iter().map(|filter| filter.share(frame, energy)).fold(0.0, f32::max)
+            };
+            tones
+                .filter(|(group, _)| loudest(group) > TONE_SHARE_MIN)
+                .map(|(_, number)| Sound::Sit(number))
+                .next()
+                .unwrap_or(Sound::Other)
+        }
+    }
+
+    /// Three tones rising, each long enough, nothing but short gaps between.
+    fn special_information(&mut self, sound: Sound) -> Option<Heard> {
+        let (number, frames, gap) = self.sit;
+        self.sit = match sound {
+            Sound::Sit(heard) if heard == number => (number, frames + 1, 0),
+            Sound::Sit(heard) if heard == number + 1 && (number == 0 || frames >= SIT_FRAMES_MIN) => {
+                (heard, 1, 0)
+            }
+            Sound::Sit(1) => (1, 1, 0),
+            _ if number > 0 && gap < SIT_GAP_FRAMES_MAX => (number, frames, gap + 1),
+            _ => (0, 0, 0),
+        };
+        let found = self.sit.0 == 3 && self.sit.1 >= SIT_FRAMES_MIN;
+        if found {
+            self.sit = (0, 0, 0);
+        }
+        found.then_some(Heard { class: EarlyMediaClass::Sit, confidence: 0.95 })
+    }
+
+    fn voice(&mut self, active: bool) -> Option<Heard> {
+        let (voiced, frames) = self.voice;
+        self.voice = (voiced + u32::from(active), frames + 1);
+        if self.voice.0 >= VOICE_FRAMES_MIN {
+            self.voice = (0, 0);
+            return Some(Heard { class: EarlyMediaClass::Voice, confidence: 0.6 });
+        }
+        if self.voice.1 >= VOICE_WINDOW_FRAMES {
+            self.voice = (0, 0);
+        }
+        None
+    }
+
+    fn cadence(&mut self, sound: Sound) -> Option<Heard> {
+        if sound == self.current.0 {
+            // A flicker belongs to the run it interrupted.
+            self.current.1 += 1 + std::mem::take(&mut self.candidate).1;
+            return self.second_ring();
+        }
+        // Whatever it is, it is not the current sound: the latest one wins when it lasts.
+        self.candidate = (sound, self.candidate.1 + 1);
+        if self.candidate.1 < FLICKER_FRAMES {
+            return None;
+        }
+        let (ended, frames) = std::mem::replace(&mut self.current, std::mem::take(&mut self.candidate));
+        match ended {
+            Sound::Silence => {
+                self.pause = frames;
+                None
+            }
+            Sound::Single | Sound::RingPair | Sound::BritishRingPair | Sound::BusyPair => {
+                let before = self.burst.replace((ended, frames));
+                let pause = std::mem::take(&mut self.pause);
+                match before {
+                    Some((sound, burst)) if sound == ended && pause > 0 => {
+                        classify(sound, burst, pause, frames)
+                    }
+                    _ => None,
+                }
+            }
+            Sound::Sit(_) | Sound::Other => {
+                self.burst = None;
+                self.pause = 0;
+                None
+            }
+        }
+    }
+
+    /// Ringback need not wait for the end of its second burst.
+    fn second_ring(&self) -> Option<Heard> {
+        let (sound, frames) = self.current;
+        let (before, burst) = self.burst?;
+        let rings = matches!(sound, Sound::Single | Sound::RingPair) && sound == before;
+        let cadence = RING_BURST.contains(&burst) && RING_PAUSE.contains(&self.pause);
+        (rings && cadence && frames == *RING_BURST.start())
+            .then_some(Heard { class: EarlyMediaClass::Ringback, confidence: 0.9 })
+    }
+}
+
+/// Frames of a ring, 0.7–2.6 s.
+const RING_BURST: RangeInclusive<u32> = 35..=130;
+/// Frames of the pause between rings, 1.5–6 s.
+const RING_PAUSE: RangeInclusive<u32> = 75..=300;
+
+/// The class of two bursts of a tone and the pause between them, all in frames.
+fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> {
+    if first.abs_diff(second) > 3 + first / 5 {
+        return None;
+    }
+    let both = |range: RangeInclusive<u32>| range.contains(&second) && range.contains(&pause);
+    let class = match sound {
+        Sound::Single | Sound::RingPair if RING_BURST.contains(&second) && RING_PAUSE.contains(&pause) => {
+            EarlyMediaClass::Ringback
+        }
+        Sound::BritishRingPair if (15..=27).contains(&second) && (6..=15).contains(&pause) => {
+            EarlyMediaClass::Ringback
+        }
+        Sound::Single if both(14..=30) => EarlyMediaClass::Busy,
+        Sound::Single if both(31..=45) || both(7..=15) => EarlyMediaClass::Congestion,
+        Sound::BusyPair if both(18..=35) => EarlyMediaClass::Busy,
+        Sound::BusyPair if both(7..=17) => EarlyMediaClass::Congestion,
+        _ => return None,
+    };
+    let alike = first.abs_diff(second) <= 1 + first / 10;
+    Some(Heard { class, confidence: if alike { 0.9 } else { 0.75 } })
+}

@@ -1,0 +1,76 @@
+//! Who listens to a stream, and what comes of it.
+
+use super::Plane;
+use crate::ears::{Finding, Listening};
+use crate::{Codec, Ears, Event, Output, Stream, StreamKey};
+use sansio::{Instant, Outbox};
+
+impl Plane {
+    /// Sets what is listened for on the stream, from now on. Without [`Ears::amd`] a running detection ends
+    /// unsaid; [`Ears::early_media`] begins at once unless a detection is running.
+    pub fn listen(&mut self, now: Instant, stream: StreamKey, ears: Ears) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        state.ears = ears;
+        let running_amd = state.listening.as_ref().is_some_and(|listening| listening.is_amd());
+        let running_early = state.listening.is_some() && !running_amd;
+        if (running_amd && ears.amd.is_none()) || (running_early && !ears.early_media) {
+            state.listening = None;
+        }
+        if state.listening.is_none() && ears.early_media {
+            state.listening = Some(Box::new(Listening::early_media(now)));
+        }
+    }
+
+    /// The call is answered: ends listening to early media, and starts answering-machine detection if
+    /// [`Ears::amd`] is set (and none is running). One [`Event::AmdVerdict`] follows.
+    pub fn amd_start(&mut self, now: Instant, stream: StreamKey) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        state.ears.early_media = false;
+        if state.listening.as_ref().is_some_and(|listening| listening.is_amd()) {
+            return;
+        }
+        state.listening = state.ears.amd.map(|config| Box::new(Listening::amd(now, &config)));
+        if state.listening.is_some() {
+            self.needs_tick(now, stream);
+        }
+    }
+
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        codec: Codec,
+        payload: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Some(finding) = stream.listening.as_mut().and_then(|ears| ears.hear(now, codec, payload)) {
+            report(now, key, stream, finding, out);
+        }
+    }
+}
+
+/// Silence is heard too: called by the tick.
+pub(super) fn catch_up(now: Instant, key: StreamKey, stream: &mut Stream, out: &mut Outbox<Output>) {
+    if let Some(finding) = stream.listening.as_mut().and_then(|ears| ears.catch_up(now)) {
+        report(now, key, stream, finding, out);
+    }
+}
+
+fn report(now: Instant, key: StreamKey, stream: &mut Stream, finding: Finding, out: &mut Outbox<Output>) {
+    let owner = stream.owner;
+    let event = match finding {
+        Finding::Amd(judgement) => {
+            let started_at = stream.listening.take().map_or(now, |listening| listening.started_at);
+            let after_answer_ms = now.millis_since(started_at) as u32;
+            let (verdict, cause) = (judgement.verdict, judgement.cause);
+            let confidence = judgement.confidence;
+            Event::AmdVerdict { stream: key, owner, verdict, cause, confidence, after_answer_ms }
+        }
+        Finding::EarlyMedia(heard) => {
+            let (class, confidence) = (heard.class, heard.confidence);
+            Event::EarlyMedia { stream: key, owner, class, confidence }
+        }
+    };
+    out.push(Output::Event(event));
+}

@@ -1,0 +1,259 @@
+//! Human or machine; tones before the answer. On synthetic sound: what it proves is that the machinery works.
+
+use crate::synth::Sound;
+use crate::world::*;
+use media::early_media::EarlyMedia;
+use media::{AmdCause, AmdConfig, AmdVerdict, Codec, EarlyMediaClass, Ears, Event, StreamKey};
+use sansio::Rng;
+
+fn detect(sound: &Sound) -> Option<(AmdVerdict, AmdCause, usize)> {
+    let mut detector = AmdConfig::default().detector();
+    sound.frames().iter().enumerate().find_map(|(i, frame)| {
+        let judgement = detector.frame(frame)?;
+        Some((judgement.verdict, judgement.cause, (i + 1) * 20))
+    })
+}
+
+fn human(rng: &mut Rng) -> (Sound, f64) {
+    let onset = rng.between(0.2, 1.5);
+    let (length, level) = (rng.between(0.3, 1.2), rng.between(-26.0, -10.0));
+    let sound = Sound::default().silence(onset).speech(rng, length, level).silence(6.0);
+    (sound, onset)
+}
+
+fn machine(rng: &mut Rng) -> (Sound, f64) {
+    let onset = rng.between(0.1, 1.0);
+    let (length, level) = (rng.between(4.0, 8.0), rng.between(-26.0, -10.0));
+    (Sound::default().silence(onset).speech(rng, length, level).silence(2.0), onset)
+}
+
+/// Verdicts over 100 synthetic calls of a kind: (human, machine, unsure), and the median time to decide.
+fn survey(make: fn(&mut Rng) -> (Sound, f64), noise_dbm0: f64) -> ([usize; 3], usize) {
+    let mut counts = [0; 3];
+    let mut times = Vec::new();
+    for seed in 0..100 {
+        let mut rng = Rng::from_seed(seed);
+        let (sound, onset) = make(&mut rng);
+        let (verdict, _, at_ms) = detect(&sound.noise(&mut rng, noise_dbm0)).expect("a verdict in time");
+        counts[verdict as usize] += 1;
+        times.push(at_ms - (onset * 1000.0) as usize);
+    }
+    times.sort_unstable();
+    (counts, times[50])
+}
+
+#[test]
+fn people_and_machines_are_told_apart_in_quiet_and_in_steady_noise() {
+    for (noise, humans_min, machines_min) in [(-70.0, 98, 98), (-50.0, 98, 98), (-40.0, 96, 95)] {
+        let ([human, machine_by_mistake, _], time) = survey(human, noise);
+        assert!(human >= humans_min, "{human} of 100 at {noise} dBm0");
+        assert!(machine_by_mistake <= 2, "{machine_by_mistake} of 100 at {noise} dBm0");
+        assert!(time <= 1600, "{time} ms at {noise} dBm0");
+        let ([_, machine, _], time) = survey(machine, noise);
+        assert!(machine >= machines_min, "{machine} of 100 at {noise} dBm0");
+        assert!(time <= 2600, "{time} ms at {noise} dBm0");
+    }
+}
+
+#[test]
+fn silence_noise_and_tones_are_unsure() {
+    let mut rng = Rng::from_seed(1);
+    let cases = [
+        ("silence", Sound::default().silence(8.0)),
+        ("noise from the start", Sound::default().silence(8.0).noise(&mut rng, -30.0)),
+        ("a tone", Sound::default().silence(0.5).tones(&[1000.0], 7.0, -15.0)),
+    ];
+    for (name, sound) in cases {
+        let (verdict, cause, at_ms) = detect(&sound).expect(name);
+        assert_eq!((verdict, cause, at_ms), (AmdVerdict::Unsure, AmdCause::InitialSilence, 4000), "{name}");
+    }
+}
+
+#[test]
+fn hello_repeated_is_a_person() {
+    let mut rng = Rng::from_seed(4);
+    let mut sound = Sound::default().silence(0.3);
+    for _ in 0..4 {
+        sound = sound.speech(&mut rng, 0.35, -15.0).silence(0.5);
+    }
+    let (verdict, _, _) = detect(&sound.silence(2.0)).unwrap();
+    assert_ne!(verdict, AmdVerdict::Machine);
+}
+
+fn speak(world: &mut World, stream: StreamKey, phone: &mut Phone, sound: &Sound) {
+    for frame in sound.frames() {
+        let packet = phone.say(&frame);
+        world.packet(stream, phone.address, &packet);
+        world.advance_ms(20);
+    }
+}
+
+fn listening(ears: Ears) -> (World, StreamKey, Phone) {
+    let mut world = World::new();
+    let phone = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let stream = world.open_to(5, &phone);
+    world.with_plane(|plane, now, _| plane.listen(now, stream, ears));
+    (world, stream, phone)
+}
+
+#[test]
+fn through_the_plane_a_verdict_comes_once_with_its_time() {
+    let ears = Ears { amd: Some(AmdConfig::default()), ..Ears::default() };
+    let (mut world, stream, mut phone) = listening(ears);
+    let mut rng = Rng::from_seed(7);
+    speak(&mut world, stream, &mut phone, &Sound::default().speech(&mut rng, 3.0, -15.0));
+    assert_eq!(world.take_events(), [], "not before the answer");
+    world.with_plane(|plane, now, _| plane.amd_start(now, stream));
+    let sound = Sound::default().silence(0.5).speech(&mut rng, 0.6, -15.0).silence(1.0);
+    speak(&mut world, stream, &mut phone, &sound);
+    let events = world.take_events();
+    let [Event::AmdVerdict { owner: 5, verdict: AmdVerdict::Human, after_answer_ms, .. }] = events[..] else {
+        panic!("{events:?}");
+    };
+    assert!((1500..1900).contains(&after_answer_ms), "{after_answer_ms}");
+    speak(&mut world, stream, &mut phone, &Sound::default().speech(&mut rng, 4.0, -15.0));
+    assert_eq!(world.take_events(), []);
+    assert_eq!(world.plane.audit(), Vec::<String>::new());
+}
+
+/// A far end that sends nothing at all, or stops after its greeting (silence suppression), is silence.
+#[test]
+fn packets_that_do_not_come_are_silence() {
+    let ears = Ears { amd: Some(AmdConfig::default()), ..Ears::default() };
+    let (mut world, stream, _) = listening(ears);
+    world.with_plane(|plane, now, _| plane.amd_start(now, stream));
+    world.advance_ms(4_300);
+    let events = world.take_events();
+    assert!(
+        matches!(
+            events[..],
+            [Event::AmdVerdict { cause: AmdCause::InitialSilence, after_answer_ms: 4000..4200, .. }]
+        ),
+        "{events:?}"
+    );
+
+    let (mut world, stream, mut phone) = listening(ears);
+    world.with_plane(|plane, now, _| plane.amd_start(now, stream));
+    let mut rng = Rng::from_seed(9);
+    speak(&mut world, stream, &mut phone, &Sound::default().speech(&mut rng, 0.6, -15.0));
+    world.advance_ms(1000);
+    let events = world.take_events();
+    assert!(matches!(events[..], [Event::AmdVerdict { verdict: AmdVerdict::Human, .. }]), "{events:?}");
+    world.close(stream);
+    world.assert_at_rest();
+}
+
+#[test]
+fn closing_or_other_ears_end_a_detection_unsaid() {
+    let ears = Ears { amd: Some(AmdConfig::default()), ..Ears::default() };
+    let (mut world, stream, _) = listening(ears);
+    world.with_plane(|plane, now, _| plane.amd_start(now, stream));
+    world.advance_ms(500);
+    world.with_plane(|plane, now, _| plane.listen(now, stream, Ears::default()));
+    world.advance_ms(8_000);
+    assert_eq!(world.take_events(), []);
+    world.close(stream);
+    world.assert_at_rest();
+}
+
+/// Classes in the order in which they were found, and when.
+fn classify(sound: &Sound) -> Vec<(EarlyMediaClass, usize)> {
+    let mut ears = EarlyMedia::default();
+    let found = |(i, frame): (usize, &[i16; 160])| ears.frame(frame).map(|heard| (heard.class, (i + 1) * 20));
+    sound.frames().iter().enumerate().filter_map(found).collect()
+}
+
+fn cadence(frequencies: &[f64], pattern: &[(f64, f64)], times: usize, level: f64) -> Sound {
+    let mut sound = Sound::default();
+    for _ in 0..times {
+        for (on, off) in pattern {
+            sound = sound.tones(frequencies, *on, level).silence(*off);
+        }
+    }
+    sound
+}
+
+/// A name, frequencies, bursts and pauses in seconds, and the class.
+type Case = (&'static str, &'static [f64], &'static [(f64, f64)], EarlyMediaClass);
+
+#[test]
+fn tones_of_four_plans_are_known_by_their_second_burst() {
+    use EarlyMediaClass::{Busy, Congestion, Ringback, Sit};
+    let cases: [Case; 11] = [
+        ("CN ringback", &[450.0], &[(1.0, 4.0)], Ringback),
+        ("CN busy", &[450.0], &[(0.35, 0.35)], Busy),
+        ("CN congestion", &[450.0], &[(0.7, 0.7)], Congestion),
+        ("EU ringback", &[425.0], &[(1.0, 4.0)], Ringback),
+        ("EU busy", &[425.0], &[(0.5, 0.5)], Busy),
+        ("EU congestion", &[425.0], &[(0.25, 0.25)], Congestion),
+        ("US ringback", &[440.0, 480.0], &[(2.0, 4.0)], Ringback),
+        ("US busy", &[480.0, 620.0], &[(0.5, 0.5)], Busy),
+        ("US reorder", &[480.0, 620.0], &[(0.25, 0.25)], Congestion),
+        ("UK ringback", &[400.0, 450.0], &[(0.4, 0.2), (0.4, 2.0)], Ringback),
+        ("UK busy", &[400.0], &[(0.375, 0.375)], Busy),
+    ];
+    for seed in 0..15 {
+        let mut rng = Rng::from_seed(seed);
+        for (name, frequencies, pattern, expected) in cases {
+            let pitch = rng.between(0.988, 1.012);
+            let frequencies: Vec<f64> = frequencies.iter().map(|frequency| frequency * pitch).collect();
+            let level = rng.between(-25.0, -8.0);
+            let start = rng.between(0.0, 1.5);
+            let sound = Sound::default().silence(start).then(cadence(&frequencies, pattern, 3, level));
+            let found = classify(&sound.noise(&mut rng, (level - 15.0).min(-48.0)));
+            assert!(found.len() == 1 && found[0].0 == expected, "{name}, seed {seed}: {found:?}");
+            let limit = start + 2.0 * pattern.iter().map(|(on, off)| on + off).sum::<f64>() + 0.1;
+            assert!(found[0].1 as f64 / 1000.0 <= limit, "{name}, seed {seed}: {found:?}");
+        }
+        let shift = rng.between(-45.0, 45.0);
+        let sit = Sound::default()
+            .silence(0.3)
+            .tones(&[950.0 + shift], 0.33, -15.0)
+            .tones(&[1400.0 + shift], 0.33, -15.0)
+            .tones(&[1800.0 + shift], 0.33, -15.0)
+            .speech(&mut rng, 1.0, -15.0);
+        let found = classify(&sit.noise(&mut rng, -48.0));
+        assert_eq!(found.first().map(|found| found.0), Some(Sit), "seed {seed}, {shift} Hz: {found:?}");
+    }
+}
+
+#[test]
+fn one_burst_is_not_enough() {
+    assert_eq!(classify(&cadence(&[450.0], &[(1.0, 4.0)], 1, -15.0)), []);
+    assert_eq!(classify(&Sound::default().tones(&[425.0], 8.0, -15.0).silence(1.0)), [], "a dial tone");
+}
+
+#[test]
+fn speech_is_a_voice_and_never_a_tone_and_noise_is_nothing() {
+    let mut voices = 0;
+    for seed in 0..100 {
+        let mut rng = Rng::from_seed(seed);
+        let level = rng.between(-25.0, -10.0);
+        let found =
+            classify(&Sound::default().silence(0.5).speech(&mut rng, 8.0, level).noise(&mut rng, -55.0));
+        assert!(found.iter().all(|found| found.0 == EarlyMediaClass::Voice), "seed {seed}: {found:?}");
+        voices += found.len();
+    }
+    assert!(voices >= 98, "{voices} of 100");
+    let mut rng = Rng::from_seed(1);
+    assert_eq!(classify(&Sound::default().silence(20.0).noise(&mut rng, -35.0)), []);
+}
+
+#[test]
+fn through_the_plane_ringing_then_an_announcement() {
+    let (mut world, stream, mut phone) = listening(Ears { early_media: true, ..Ears::default() });
+    let mut rng = Rng::from_seed(3);
+    let ringing = cadence(&[450.0], &[(1.0, 4.0)], 2, -15.0);
+    speak(&mut world, stream, &mut phone, &ringing.speech(&mut rng, 3.0, -15.0));
+    world.with_plane(|plane, now, _| plane.amd_start(now, stream));
+    speak(&mut world, stream, &mut phone, &cadence(&[450.0], &[(0.35, 0.35)], 6, -15.0));
+    let classes: Vec<EarlyMediaClass> = world
+        .take_events()
+        .into_iter()
+        .map(|event| match event {
+            Event::EarlyMedia { owner: 5, class, .. } => class,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(classes, [EarlyMediaClass::Ringback, EarlyMediaClass::Voice]);
+}

@@ -391,6 +391,11 @@ impl Floor {
         if agent.leaving {
             return None;
         }
+        let busy = !matches!(agent.state, AgentState::Idle | AgentState::OnBreak | AgentState::LoggedOut);
+        if let Some(free_at) = agent.free_at.filter(|_| busy) {
+            let left_s = free_at.as_secs_f64() - now_s;
+            return Some(moments.map(|tau| if left_s <= tau + patience_s { 1.0 } else { 0.0 }));
+        }
         let learned = || agent.campaign.and_then(|id| self.campaigns.get(&id)).map(|entry| &entry.learned);
         let table = match agent.state {
             AgentState::Talking => &learned()?.talking,

@@ -46,6 +46,7 @@ pub mod erlang;
 pub mod estimate;
 pub mod ledger;
 pub mod limits;
+pub mod protocol;
 
 pub use decision::{Decision, Explain, LimitedBy};
 pub use event::{Outcome, PacingEvent};

@@ -16,6 +16,7 @@ fn agents(idle: u32, talking: u32) -> Vec<AgentView<'static>> {
             campaign: Some(ONE),
             serves: SERVES,
             leaving: false,
+            free_at: None,
         })
         .collect()
 }
@@ -280,6 +281,7 @@ fn run(mode: Mode, steps: &[Step]) -> Vec<Decision> {
                         campaign: Some(CampaignRef(u32::from(code) % 3)),
                         serves: if code == 7 { &[] } else { SERVES },
                         leaving,
+                        free_at: leaving.then(|| Instant::from_millis(since)),
                     })
                     .collect();
                 let calls: Vec<_> = calls

@@ -114,7 +114,7 @@ impl Default for ShardConfig {
     }
 }
 
-/// One input of a `CallShard`.
+/// One input of a [`crate::CallShard`].
 #[derive(Debug)]
 pub enum ShardInput<'a> {
     /// A datagram came to one of the SIP listeners.
@@ -163,7 +163,7 @@ pub struct WrittenFile {
     pub bytes: u64,
 }
 
-/// One effect of a `CallShard`.
+/// One effect of a [`crate::CallShard`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum ShardEffect {
     /// Send this datagram from a SIP listener.
@@ -348,8 +348,9 @@ pub enum ShardEvent {
     Trunk(TrunkFact),
 }
 
-/// One input of the `ControlCore`.
+/// One input of the [`crate::ControlCore`].
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "made and taken once each; a box would only cost")]
 pub enum ControlInput {
     /// What civil time it is. The first input, and again when the system's clock is set.
     Clock(ClockBase),
@@ -398,7 +399,7 @@ pub enum ControlInput {
     },
 }
 
-/// One effect of the `ControlCore`.
+/// One effect of the [`crate::ControlCore`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum ControlEffect {
     /// Write these down in one transaction; [`ControlInput::Durable`] answers, in order of the numbers.

@@ -1,11 +1,17 @@
 //! The hall: it translates between deciding (`dialer-core`), signalling (`sip-proxy`) and sound (`media`).
 //!
-//! Two tops stand here. `ControlCore` is the dialer behind its journal gate: nothing that must survive a crash is
-//! acted upon before it is durable. `CallShard` is a SIP user agent, a media plane, and the table that says
+//! Two tops stand here. [`ControlCore`] is the dialer behind its journal gate: nothing that must survive a crash is
+//! acted upon before it is durable. [`CallShard`] is a SIP user agent, a media plane, and the table that says
 //! which dialogs and streams are one call. Both are pure; what the ground does for them is in [`doors`].
 
+mod audit;
+mod call;
 pub mod doors;
 mod gate;
+mod shard;
+mod translate;
 
 pub use doors::*;
 pub use gate::GateCounters;
+pub use shard::CallShard;
+pub use shard::counters::ShardCounters;

@@ -1,0 +1,164 @@
+//! Bringing an agent to a call: by the nailed-up session, or by ringing the phone.
+
+use super::{AgentLink, AgentSide, Call, Sound};
+use crate::doors::ShardEffect;
+use crate::shard::{CallShard, Owner, Why};
+use crate::translate::address::{auto_answer_headers, uri_of};
+use crate::translate::sdp;
+use dialer_core::config::AutoAnswer;
+use dialer_core::outcome::EndCause;
+use dialer_core::{AgentId, CallFact};
+use media::Ears;
+use sansio::{Duration, Instant, Key, Outbox};
+use sip_proxy::ua::{Invite, LegKey};
+
+/// A phone that was just called.
+#[derive(Debug)]
+pub(crate) struct CalledPhone {
+    pub(crate) leg: LegKey,
+    pub(crate) sound: Sound,
+}
+
+impl CallShard {
+    /// Rings the agent's phone for a call.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one order")]
+    pub(crate) fn ring_agent(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        agent: AgentId,
+        auto_answer: AutoAnswer,
+        ring_timeout_ms: u32,
+        display: &str,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(call) = self.calls.get(key) else { return };
+        let id = call.id;
+        if call.agent.is_some() {
+            // One agent at a time; the one before has to be released first.
+            let fact = CallFact::AgentFailed { call: id, agent, cause: EndCause::LocalLimit, sip_code: None };
+            self.tell(fact, out);
+            return;
+        }
+        match self.call_phone(now, agent, Owner::Agent(key), auto_answer, display) {
+            Ok(CalledPhone { leg, sound }) => {
+                let longest = Duration::from_millis(u64::from(ring_timeout_ms));
+                let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key));
+                let link = AgentLink::Ringing { leg, sound, deadline, told: false };
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.agent = Some(AgentSide { agent, link });
+                }
+            }
+            Err(cause) => {
+                self.tell(CallFact::AgentFailed { call: id, agent, cause, sip_code: None }, out);
+            }
+        }
+    }
+
+    /// Sends an INVITE to the agent's registered phone.
+    pub(crate) fn call_phone(
+        &mut self,
+        now: Instant,
+        agent: AgentId,
+        owner: Owner,
+        auto_answer: AutoAnswer,
+        display: &str,
+    ) -> Result<CalledPhone, EndCause> {
+        let account = self.agents.key_of(agent).ok_or(EndCause::NotRegistered)?;
+        let contact = self.ua.contact_of(now, account.to_bits()).ok_or(EndCause::NotRegistered)?;
+        let username = self.agents.get(account).map(|entry| entry.username.as_str()).unwrap_or_default();
+        let our_host = self.host_text(contact.listener);
+        let to_uri = uri_of(username, &self.config.realm);
+        let from_uri = uri_of("dialerd", our_host);
+        let headers = auto_answer_headers(auto_answer, our_host);
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let sound = self.open_sound(now, owner.to_bits()).ok_or(EndCause::LocalLimit)?;
+        self.plane.listen(now, sound.stream, Ears { dtmf: true, ..Ears::default() });
+        let invite = Invite {
+            owner: owner.to_bits(),
+            listener: contact.listener,
+            destination: contact.source,
+            trunk: None,
+            symmetric: true,
+            request_uri: &contact.uri,
+            from_uri: &from_uri,
+            from_display: display,
+            to_uri: &to_uri,
+            p_asserted_identity: None,
+            route: None,
+            headers: &headers,
+            max_forwards: 70,
+            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+        };
+        match self.ua.invite(now, &invite, &mut self.sip_out) {
+            Ok(leg) => Ok(CalledPhone { leg, sound }),
+            Err(_) => {
+                self.plane.close(now, sound.stream, &mut self.media_out);
+                Err(EndCause::LocalLimit)
+            }
+        }
+    }
+
+    /// Takes the agent's nailed-up session into a call.
+    pub(crate) fn use_session(&mut self, key: Key<Call>, agent: AgentId, out: &mut Outbox<ShardEffect>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let id = call.id;
+        let session = self.agents.session_of(agent);
+        let refused = match session.and_then(|session| self.sessions.get(session)) {
+            _ if call.agent.is_some() => Some(EndCause::LocalLimit),
+            None => Some(EndCause::NotRegistered),
+            Some(session) if !session.is_up() => Some(EndCause::NotRegistered),
+            Some(session) if session.call.is_some() => Some(EndCause::Busy),
+            Some(_) => None,
+        };
+        let fact = match (refused, session) {
+            (None, Some(session)) => {
+                call.agent = Some(AgentSide { agent, link: AgentLink::Session(session) });
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.call = Some(key);
+                }
+                CallFact::AgentAnswered { call: id, agent }
+            }
+            (cause, _) => {
+                let cause = cause.unwrap_or(EndCause::NotRegistered);
+                CallFact::AgentFailed { call: id, agent, cause, sip_code: None }
+            }
+        };
+        self.tell(fact, out);
+    }
+
+    /// The agent's own leg ended before it was up: the rest of the call goes on.
+    pub(crate) fn agent_failed(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        cause: EndCause,
+        sip_code: Option<u16>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(call) = self.calls.get(key) else { return };
+        let (id, Some(agent)) = (call.id, call.agent.as_ref().map(|side| side.agent)) else { return };
+        self.drop_agent_side(now, key, cause, sip_code, out);
+        self.tell(CallFact::AgentFailed { call: id, agent, cause, sip_code }, out);
+    }
+
+    /// Takes the agent out of the call; a session stays up.
+    pub(crate) fn release_agent(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        agent: AgentId,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
+        if side.agent != agent {
+            return;
+        }
+        let cause = match side.link {
+            AgentLink::Ringing { .. } => EndCause::Cancelled,
+            AgentLink::Up { .. } | AgentLink::Session(_) => EndCause::Normal,
+        };
+        self.drop_agent_side(now, key, cause, None, out);
+    }
+}

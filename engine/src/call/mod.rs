@@ -1,0 +1,113 @@
+//! What one call is made of. One file per step of its life.
+//!
+//! ```text
+//!   DialCustomer ─► originate ─► progress ─► answer ──┐
+//!   RingAgent, UseSession ─► connect_agent ───────────┴─► bridge ─► (hold) ─► teardown
+//! ```
+
+mod answer;
+mod bridge;
+mod connect_agent;
+mod hold;
+pub(crate) mod originate;
+mod progress;
+mod session;
+mod teardown;
+pub(crate) mod transit;
+
+pub(crate) use session::{Session, SessionState};
+pub(crate) use transit::Transit;
+
+use crate::shard::trunks::TrunkKey;
+use crate::translate::sdp::LocalSide;
+use dialer_core::{AgentId, CallId, RecordingId};
+use media::StreamKey;
+use sansio::{Key, TimerKey};
+use sip_proxy::ua::LegKey;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A call that the dialer ordered: a customer's side, an agent's side, either may be missing.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) customer: Option<CustomerSide>,
+    pub(crate) agent: Option<AgentSide>,
+    /// Customer and agent hear each other.
+    pub(crate) bridged: bool,
+    pub(crate) recording: Option<RecordingId>,
+    /// A message is being played to the customer, under this tag.
+    pub(crate) playing: Option<u64>,
+}
+
+/// The customer's leg and its stream.
+#[derive(Debug)]
+pub(crate) struct CustomerSide {
+    pub(crate) leg: LegKey,
+    pub(crate) sound: Sound,
+    pub(crate) trunk: TrunkKey,
+    pub(crate) state: CustomerState,
+    /// The ring limit, then the limit of the whole call.
+    pub(crate) deadline: TimerKey,
+    /// Longest time after the answer, milliseconds.
+    pub(crate) call_max_ms: u32,
+    pub(crate) amd: bool,
+    pub(crate) held: bool,
+}
+
+/// How far the customer's leg is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CustomerState {
+    /// Waits for a sign of progress.
+    Dialled,
+    /// Waits for the answer; the dialer knows that it rings.
+    Ringing,
+    /// Waits for its end.
+    Answered,
+}
+
+/// The agent's part in a call.
+#[derive(Debug)]
+pub(crate) struct AgentSide {
+    pub(crate) agent: AgentId,
+    pub(crate) link: AgentLink,
+}
+
+/// How the agent is reached.
+#[derive(Debug)]
+pub(crate) enum AgentLink {
+    /// A leg of the call's own that rings; the deadline is the ring limit.
+    Ringing { leg: LegKey, sound: Sound, deadline: TimerKey, told: bool },
+    /// A leg of the call's own that is answered.
+    Up { leg: LegKey, sound: Sound, held: bool },
+    /// The agent's nailed-up session.
+    Session(Key<Session>),
+}
+
+/// A stream with our side of its session description.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sound {
+    pub(crate) stream: StreamKey,
+    pub(crate) local: LocalSide,
+}
+
+impl Call {
+    pub(crate) fn new(id: CallId) -> Self {
+        Call { id, customer: None, agent: None, bridged: false, recording: None, playing: None }
+    }
+
+    /// The customer's side, once answered.
+    pub(crate) fn answered_customer(&self) -> Option<&CustomerSide> {
+        self.customer.as_ref().filter(|customer| customer.state == CustomerState::Answered)
+    }
+}
+
+impl Sound {
+    /// A stream that is not open: no key has generation 0.
+    pub(crate) fn none() -> Self {
+        let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Sound {
+            stream: StreamKey::from_bits(0),
+            local: LocalSide { address, rtp_port: 0, session_id: 0, version: 0 },
+        }
+    }
+}

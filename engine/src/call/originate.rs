@@ -1,0 +1,102 @@
+//! Dialling the customer: a stream, an offer, an INVITE.
+
+use super::{Call, CustomerSide, CustomerState};
+use crate::doors::ShardEffect;
+use crate::shard::{CallShard, Owner, Why};
+use crate::translate::address::uri_of;
+use crate::translate::sdp;
+use dialer_core::outcome::{EndCause, Party};
+use dialer_core::{CallFact, TrunkId};
+use media::Ears;
+use sansio::{Duration, Instant, Key, Outbox};
+use sip_proxy::ua::Invite;
+
+/// What `CallOrder::DialCustomer` says, without the call's name.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    pub(crate) trunk: TrunkId,
+    pub(crate) to: String,
+    pub(crate) caller_id: Option<String>,
+    pub(crate) ring_timeout_ms: u32,
+    pub(crate) early_media: bool,
+    pub(crate) amd: bool,
+    pub(crate) call_max_ms: u32,
+}
+
+impl CallShard {
+    /// Dials the customer of a call that has none yet. What stands in the way ends the call.
+    pub(crate) fn dial_customer(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        dial: &Dial,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        match self.try_dial_customer(now, key, dial) {
+            Ok(side) => {
+                let Some(call) = self.calls.get_mut(key) else { return };
+                call.customer = Some(side);
+                let call = call.id;
+                self.counters.calls_dialled += 1;
+                self.tell(CallFact::Dialled { call }, out);
+            }
+            Err(cause) => self.end_call(now, key, Party::System, cause, out),
+        }
+    }
+
+    fn try_dial_customer(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        dial: &Dial,
+    ) -> Result<CustomerSide, EndCause> {
+        let trunk_key = self.trunks.key_of(dial.trunk).ok_or(EndCause::NoTrunk)?;
+        let trunk = self.trunks.get(trunk_key).ok_or(EndCause::NoTrunk)?;
+        let destination = trunk.address.ok_or(EndCause::NoTrunk)?;
+        let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
+        let request_uri = uri_of(&dial.to, trunk.host());
+        let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(0));
+        let owner = Owner::Customer(key).to_bits();
+        let sound = self.open_sound(now, owner).ok_or(EndCause::LocalLimit)?;
+        self.plane.listen(
+            now,
+            sound.stream,
+            Ears { dtmf: true, amd: dial.amd.then(media::AmdConfig::default), early_media: dial.early_media },
+        );
+        let invite = Invite {
+            owner,
+            listener: 0,
+            destination,
+            trunk: Some(trunk_key.to_bits()),
+            symmetric: false,
+            request_uri: &request_uri,
+            from_uri: &from_uri,
+            from_display: "",
+            to_uri: &request_uri,
+            p_asserted_identity: caller.as_ref().map(|_| from_uri.as_str()),
+            route: None,
+            headers: &[],
+            max_forwards: 70,
+            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+        };
+        let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
+            self.plane.close(now, sound.stream, &mut self.media_out);
+            return Err(EndCause::LocalLimit);
+        };
+        if let Some(trunk) = self.trunks.get_mut(trunk_key) {
+            trunk.take(now);
+        }
+        let ring_max = Duration::from_millis(u64::from(dial.ring_timeout_ms));
+        let deadline = self.deadlines.arm(now + ring_max, Why::CustomerRingsTooLong(key));
+        Ok(CustomerSide {
+            leg,
+            sound,
+            trunk: trunk_key,
+            state: CustomerState::Dialled,
+            deadline,
+            call_max_ms: dial.call_max_ms,
+            amd: dial.amd,
+            held: false,
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! The end of a call: every leg told once, every stream closed, and then `Ended`, once.
+//!
+//! A call is over when its BYE or CANCEL has been sent or received and its sockets are closed. What the transactions
+//! still have to repeat is the user agent's business and keeps nothing of the call alive.
+
+use super::{AgentLink, AgentSide, Call, CustomerSide, CustomerState};
+use crate::doors::ShardEffect;
+use crate::shard::CallShard;
+use crate::translate::cause::{cause_of, q850_of};
+use dialer_core::outcome::{EndCause, Party};
+use dialer_core::{CallFact, CallId};
+use sansio::{Instant, Key, Outbox};
+use sip_proxy::ua::{Ended, EndedBy, Reason};
+
+/// What a final response or a BYE said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Codes {
+    sip: Option<u16>,
+    q850: Option<u16>,
+}
+
+impl CallShard {
+    /// Ends a call, whatever its state.
+    pub(crate) fn end_call(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        by: Party,
+        cause: EndCause,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        self.finish_call(now, key, by, cause, None, out);
+    }
+
+    /// The customer's leg is over; so is the call.
+    pub(crate) fn customer_ended(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        ended: &Ended,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let by = match ended.by {
+            EndedBy::Remote => Party::Customer,
+            EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol => Party::System,
+        };
+        let sip = if ended.answered { Some(200) } else { ended.code };
+        let codes = Codes { sip, q850: ended.q850.map(u16::from) };
+        self.finish_call(now, key, by, cause_of(ended), Some(codes), out);
+    }
+
+    /// The agent's own leg is over: before the answer only that leg, after it the whole call.
+    pub(crate) fn agent_ended(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        ended: &Ended,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
+        let up = matches!(side.link, AgentLink::Up { .. });
+        if !up {
+            self.agent_failed(now, key, cause_of(ended), ended.code, out);
+            return;
+        }
+        let by = if ended.by == EndedBy::Remote { Party::Agent } else { Party::System };
+        self.finish_call(now, key, by, cause_of(ended), None, out);
+    }
+
+    fn finish_call(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        by: Party,
+        cause: EndCause,
+        codes: Option<Codes>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(call) = self.calls.remove(key) else { return };
+        self.call_keys.remove(&call.id);
+        let answered = call.answered_customer().is_some();
+        let codes = codes.unwrap_or(Codes { sip: answered.then_some(200), q850: None });
+        // Who hung up is told first.
+        if by == Party::Agent {
+            self.end_agent_side(now, call.id, call.agent, cause, Codes::default(), out);
+            self.end_customer_side(now, call.id, call.customer, cause, codes, out);
+        } else {
+            self.end_customer_side(now, call.id, call.customer, cause, codes, out);
+            self.end_agent_side(now, call.id, call.agent, cause, Codes::default(), out);
+        }
+        self.counters.calls_ended += 1;
+        let ended = CallFact::Ended { call: call.id, by, cause, sip_code: codes.sip, q850: codes.q850 };
+        self.tell(ended, out);
+    }
+
+    fn end_customer_side(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        side: Option<CustomerSide>,
+        cause: EndCause,
+        codes: Codes,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(side) = side else { return };
+        self.deadlines.cancel(side.deadline);
+        let answered = side.state == CustomerState::Answered;
+        // To a ringing phone our reason is no Q.850 cause of the callee's; a BYE says why.
+        let q850 = answered.then(|| q850_of(cause));
+        self.ua.hangup(now, side.leg, Reason { q850, ..Reason::default() }, &mut self.sip_out);
+        self.plane.close(now, side.sound.stream, &mut self.media_out);
+        self.trunks.release(side.trunk);
+        let fact =
+            CallFact::LegEnded { call, party: Party::Customer, cause, sip_code: codes.sip, q850: codes.q850 };
+        self.tell(fact, out);
+    }
+
+    /// Takes the agent's side off a call that goes on.
+    pub(crate) fn drop_agent_side(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        cause: EndCause,
+        sip_code: Option<u16>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let (id, side) = (call.id, call.agent.take());
+        call.bridged = false;
+        if let Some(recording) = call.recording {
+            self.retarget_recording(now, recording, None);
+        }
+        self.end_agent_side(now, id, side, cause, Codes { sip: sip_code, q850: None }, out);
+    }
+
+    fn end_agent_side(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        side: Option<AgentSide>,
+        cause: EndCause,
+        codes: Codes,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(side) = side else { return };
+        match side.link {
+            AgentLink::Ringing { leg, sound, deadline, .. } => {
+                self.deadlines.cancel(deadline);
+                self.ua.hangup(now, leg, Reason::default(), &mut self.sip_out);
+                self.plane.close(now, sound.stream, &mut self.media_out);
+            }
+            AgentLink::Up { leg, sound, .. } => {
+                let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
+                self.ua.hangup(now, leg, reason, &mut self.sip_out);
+                self.plane.close(now, sound.stream, &mut self.media_out);
+            }
+            AgentLink::Session(session) => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.call = None;
+                    self.plane.disconnect(now, session.sound.stream);
+                }
+            }
+        }
+        let fact =
+            CallFact::LegEnded { call, party: Party::Agent, cause, sip_code: codes.sip, q850: codes.q850 };
+        self.tell(fact, out);
+    }
+}

@@ -1,0 +1,44 @@
+//! Plain numbers of a shard, for metrics.
+
+/// Counts since the shard was made, and gauges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShardCounters {
+    /// Gauge: dialled calls.
+    pub calls_live: u64,
+    /// Gauge: nailed-up sessions, ringing or up.
+    pub sessions_live: u64,
+    /// Gauge: transit calls.
+    pub transits_live: u64,
+    /// Gauge: legs on trunks.
+    pub channels_used: u64,
+    /// Gauge: recordings whose file is not complete.
+    pub recordings_open: u64,
+    /// INVITEs sent to customers.
+    pub calls_dialled: u64,
+    /// … and answered.
+    pub calls_answered: u64,
+    /// Dialled calls ended.
+    pub calls_ended: u64,
+    /// Transit calls carried on.
+    pub transits_started: u64,
+    /// … and answered.
+    pub transits_answered: u64,
+    /// … and ended.
+    pub transits_ended: u64,
+    /// Transit calls without a route.
+    pub transits_refused_route: u64,
+    /// Transit calls whose request could not be carried on (hops, session description).
+    pub transits_refused_request: u64,
+    /// Transit calls refused by a limit, or while draining.
+    pub transits_refused_busy: u64,
+    /// Orders that came too late for their call.
+    pub orders_late: u64,
+    /// Recordings begun.
+    pub recordings_started: u64,
+    /// Recordings lost.
+    pub recordings_failed: u64,
+    /// Signalling.
+    pub sip: sip_proxy::ua::Counters,
+    /// Sound.
+    pub media: media::Counters,
+}

@@ -1,0 +1,208 @@
+//! One shard: a SIP user agent, a media plane, and the table that says which legs and streams are one call.
+
+pub(crate) mod agents;
+pub(crate) mod counters;
+mod input;
+mod owner;
+mod recordings;
+pub(crate) mod trunks;
+
+pub(crate) use owner::{OWNERS_MAX, Owner};
+
+use crate::call::{Call, Session, Sound, Transit};
+use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
+use crate::translate::sdp::LocalSide;
+use agents::Agents;
+use counters::ShardCounters;
+use dialer_core::{CallFact, CallId};
+use media::Plane;
+use recordings::OpenRecordings;
+use sansio::time::ClockBase;
+use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab};
+use sip_proxy::UserAgent;
+use sip_proxy::ua;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use trunks::Trunks;
+
+/// What a deadline of the shard is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    CustomerRingsTooLong(Key<Call>),
+    CallTooLong(Key<Call>),
+    AgentRingsTooLong(Key<Call>),
+    SessionRingsTooLong(Key<Session>),
+    TransitTooLong(Key<Transit>),
+    TellTransit,
+}
+
+/// Signalling, sound and calls of one shard. See the crate's description.
+#[derive(Debug)]
+pub struct CallShard {
+    pub(crate) config: ShardConfig,
+    pub(crate) clock: ClockBase,
+    pub(crate) rng: Rng,
+    pub(crate) ua: UserAgent,
+    pub(crate) plane: Plane,
+    pub(crate) calls: Slab<Call>,
+    pub(crate) call_keys: BTreeMap<CallId, Key<Call>>,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) transits: Slab<Transit>,
+    pub(crate) trunks: Trunks,
+    pub(crate) agents: Agents,
+    pub(crate) prompts: BTreeMap<String, Arc<[i16]>>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) admit_transit: bool,
+    pub(crate) recordings: OpenRecordings,
+    pub(crate) deadlines: Deadlines<Why>,
+    pub(crate) transit_facts: Vec<CallFact>,
+    pub(crate) play_tag: u64,
+    pub(crate) counters: ShardCounters,
+    /// `host:port` of each listener, as written into URIs.
+    hosts: Vec<String>,
+    /// What signalling and sound want done, until [`CallShard::settle`] has carried it on.
+    pub(crate) sip_out: Outbox<ua::Output>,
+    pub(crate) media_out: Outbox<media::Output>,
+    /// Emptied outboxes, kept for their memory.
+    sip_spare: Outbox<ua::Output>,
+    media_spare: Outbox<media::Output>,
+}
+
+impl CallShard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(config: ShardConfig) -> Self {
+        let rng = Rng::from_seed(config.seed);
+        let ua = UserAgent::new(sip_config(&config), rng.child("sip"));
+        let plane = Plane::new(media_config(&config), rng.child("media"));
+        CallShard {
+            clock: config.clock,
+            rng: rng.child("calls"),
+            ua,
+            plane,
+            calls: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
+            call_keys: BTreeMap::new(),
+            sessions: Slab::with_limit(config.sessions_max.min(OWNERS_MAX)),
+            transits: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
+            trunks: Trunks::new(),
+            agents: Agents::new(),
+            prompts: BTreeMap::new(),
+            routes: Vec::new(),
+            admit_transit: true,
+            recordings: OpenRecordings::new(),
+            deadlines: Deadlines::new(),
+            transit_facts: Vec::new(),
+            play_tag: 0,
+            counters: ShardCounters::default(),
+            hosts: config.listeners.iter().map(ToString::to_string).collect(),
+            sip_out: Outbox::default(),
+            media_out: Outbox::default(),
+            sip_spare: Outbox::default(),
+            media_spare: Outbox::default(),
+            config,
+        }
+    }
+
+    /// Counts since the start, and gauges.
+    #[must_use]
+    pub fn counters(&self) -> ShardCounters {
+        ShardCounters {
+            calls_live: self.calls.len() as u64,
+            sessions_live: self.sessions.len() as u64,
+            transits_live: self.transits.len() as u64,
+            channels_used: self.trunks.channels_used(),
+            recordings_open: self.recordings.len() as u64,
+            sip: *self.ua.counters(),
+            media: self.plane.counters(),
+            ..self.counters
+        }
+    }
+
+    /// Opens a stream; `None` when ports or streams are used up.
+    pub(crate) fn open_sound(&mut self, now: Instant, owner: u64) -> Option<Sound> {
+        let stream = self.plane.open(now, owner, &mut self.media_out).ok()?;
+        let rtp_port = self.plane.local_port(stream)?;
+        let address: IpAddr = self.config.media_advertised.unwrap_or(self.config.media_address);
+        // 63 bits: some peers read the session id into a signed number.
+        let session_id = self.rng.next_u64() >> 1;
+        Some(Sound { stream, local: LocalSide { address, rtp_port, session_id, version: 1 } })
+    }
+
+    /// `host:port` of a listener.
+    pub(crate) fn host_text(&self, listener: u8) -> &str {
+        self.hosts.get(usize::from(listener)).map_or("localhost", String::as_str)
+    }
+
+    pub(crate) fn tell(&mut self, fact: CallFact, out: &mut Outbox<ShardEffect>) {
+        out.push(ShardEffect::Event(ShardEvent::Call(fact)));
+    }
+}
+
+impl Machine for CallShard {
+    type Input<'a> = ShardInput<'a>;
+    type Effect = ShardEffect;
+
+    fn handle_input(&mut self, now: Instant, input: ShardInput<'_>, out: &mut Outbox<ShardEffect>) {
+        self.take_input(now, input, out);
+        self.settle(now, out);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let own = self.deadlines.next();
+        [own, self.ua.poll_timeout(), self.plane.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<ShardEffect>) {
+        if self.ua.poll_timeout().is_some_and(|at| at <= now) {
+            self.ua.handle_timeout(now, &mut self.sip_out);
+        }
+        if self.plane.poll_timeout().is_some_and(|at| at <= now) {
+            self.plane.handle_timeout(now, &mut self.media_out);
+        }
+        self.settle(now, out);
+        while let Some((_, why)) = self.deadlines.pop_due(now) {
+            self.deadline_passed(now, why, out);
+        }
+        self.settle(now, out);
+    }
+}
+
+fn sip_config(config: &ShardConfig) -> ua::Config {
+    let listener =
+        |address: &std::net::SocketAddr| ua::Listener { address: *address, advertised: address.to_string() };
+    let seconds = |s: u32| sansio::Duration::from_secs(u64::from(s));
+    let calls = config.calls_max + config.sessions_max;
+    ua::Config {
+        listeners: config.listeners.iter().map(listener).collect(),
+        user_agent: config.user_agent.clone(),
+        realm: config.realm.clone(),
+        shard: config.shard,
+        timers: ua::Timers { t1: config.sip_t1, ..ua::Timers::default() },
+        limits: ua::Limits {
+            // Two legs a call, and as many again that wait for their last answers.
+            legs_max: calls.saturating_mul(4),
+            client_transactions_max: calls.saturating_mul(8),
+            server_transactions_max: calls.saturating_mul(8),
+            ..ua::Limits::default()
+        },
+        register: ua::Register {
+            expires_min: seconds(config.register_expires_min_s),
+            expires_default: seconds(config.register_expires_max_s.min(300)),
+            expires_max: seconds(config.register_expires_max_s),
+        },
+        ..ua::Config::default()
+    }
+}
+
+fn media_config(config: &ShardConfig) -> media::Config {
+    media::Config {
+        ports: config.media_ports.clone(),
+        local_address: config.media_address,
+        streams_max: config.calls_max.saturating_mul(2).saturating_add(config.sessions_max),
+        recordings_max: config.recordings_max,
+        media_timeout: config.media_timeout,
+        port_quarantine: config.media_port_quarantine,
+        ..media::Config::default()
+    }
+}

@@ -1,0 +1,113 @@
+//! Recordings, from their start to the word that their file is complete.
+
+use super::CallShard;
+use crate::doors::{RecordOp, ShardEffect, WrittenFile};
+use crate::translate::address::day;
+use dialer_core::{CallFact, CallId, RecordingId};
+use media::{Recording, StreamKey};
+use sansio::{Instant, Outbox};
+use std::collections::BTreeMap;
+
+/// A recording whose file is not complete yet. Its call may be over.
+#[derive(Debug)]
+pub(crate) struct OpenRecording {
+    recording: RecordingId,
+    call: CallId,
+    file: String,
+    frames: u64,
+}
+
+/// Open recordings by their number in the media plane: the low half of the recording's name, which is random.
+pub(crate) type OpenRecordings = BTreeMap<u64, OpenRecording>;
+
+fn number_of(recording: RecordingId) -> u64 {
+    recording.to_bits() as u64
+}
+
+impl CallShard {
+    /// Begins a recording, or tells that it failed.
+    pub(crate) fn start_recording(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        recording: RecordingId,
+        left: StreamKey,
+        right: Option<StreamKey>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let id = number_of(recording);
+        let file = format!("{}/{recording}.wav", day(self.clock.wall_at(now)));
+        let known = self.recordings.contains_key(&id);
+        // Files that are being finished count too: a slow disk must not let them pile up.
+        let full = self.recordings.len() >= self.config.recordings_max;
+        let mut reason = if full { "too many recordings" } else { "recorded already" };
+        if !known && !full {
+            self.recordings.insert(id, OpenRecording { recording, call, file, frames: 0 });
+            let wanted = Recording { id, left, right };
+            if self.plane.start_recording(now, wanted, &mut self.media_out).is_ok() {
+                self.counters.recordings_started += 1;
+                self.tell(CallFact::RecordingStarted { call, recording }, out);
+                return;
+            }
+            self.recordings.remove(&id);
+            reason = "the media plane refused it";
+        }
+        self.counters.recordings_failed += 1;
+        self.tell(CallFact::RecordingFailed { call, recording, reason: reason.into() }, out);
+    }
+
+    /// Gives a recording another right side.
+    pub(crate) fn retarget_recording(
+        &mut self,
+        now: Instant,
+        recording: RecordingId,
+        right: Option<StreamKey>,
+    ) {
+        // It may have ended already; then there is nothing to do.
+        let _ = self.plane.retarget_recording(now, number_of(recording), right);
+    }
+
+    /// Passes the plane's orders on to the writer of files.
+    pub(crate) fn pass_record_op(&mut self, op: media::RecordOp, out: &mut Outbox<ShardEffect>) {
+        let id = match &op {
+            media::RecordOp::Open { id }
+            | media::RecordOp::Append { id, .. }
+            | media::RecordOp::Finish { id, .. } => *id,
+        };
+        // A recording that was reported lost is no longer known here, and its writer has given up.
+        let Some(open) = self.recordings.get_mut(&id) else { return };
+        let recording = open.recording;
+        out.push(ShardEffect::Record(match op {
+            media::RecordOp::Open { .. } => RecordOp::Open { recording, file: open.file.clone() },
+            media::RecordOp::Append { samples, .. } => RecordOp::Append { recording, samples },
+            media::RecordOp::Finish { frames, .. } => {
+                open.frames = frames;
+                RecordOp::Finish { recording, frames }
+            }
+        }));
+    }
+
+    /// The writer is done with a recording.
+    pub(crate) fn recording_written(
+        &mut self,
+        now: Instant,
+        recording: RecordingId,
+        result: Result<WrittenFile, String>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(open) = self.recordings.remove(&number_of(recording)) else { return };
+        let call = open.call;
+        let fact = match result {
+            Ok(WrittenFile { file, bytes }) => {
+                // 8,000 frames a second.
+                CallFact::RecordingReady { call, recording, file, duration_ms: open.frames / 8, bytes }
+            }
+            Err(reason) => {
+                self.counters.recordings_failed += 1;
+                self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
+                CallFact::RecordingFailed { call, recording, reason }
+            }
+        };
+        self.tell(fact, out);
+    }
+}

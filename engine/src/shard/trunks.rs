@@ -1,0 +1,185 @@
+//! The trunks a shard serves, and what they have left to carry.
+
+use crate::translate::address::source;
+use dialer_core::TrunkId;
+use dialer_core::record::TrunkRow;
+use sansio::{Instant, Key, Slab};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Trunks at once.
+const TRUNKS_MAX: usize = 10_000;
+
+/// A trunk as the shard serves it.
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    pub(crate) id: TrunkId,
+    pub(crate) row: TrunkRow,
+    /// Where requests go; `None` when the configured address is not one.
+    pub(crate) address: Option<SocketAddr>,
+    /// Legs of ours on it now, both directions.
+    pub(crate) channels_used: u32,
+    /// Calls that may begin now, as filled at `filled_at`.
+    tokens: f64,
+    filled_at: Instant,
+}
+
+pub(crate) type TrunkKey = Key<Trunk>;
+
+/// All trunks of a shard.
+#[derive(Debug)]
+pub(crate) struct Trunks {
+    slab: Slab<Trunk>,
+    by_id: BTreeMap<TrunkId, TrunkKey>,
+}
+
+impl Trunk {
+    /// Share of a second's calls that may come in one burst.
+    const BURST: f64 = 0.1;
+
+    fn burst(&self) -> f64 {
+        (self.row.config.cps_max * Trunk::BURST).max(1.0)
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let gained = now.since(self.filled_at).as_secs_f64() * self.row.config.cps_max.max(0.0);
+        self.tokens = (self.tokens + gained).min(self.burst());
+        self.filled_at = now;
+    }
+
+    /// A call may begin: limits on channels and on calls per second leave room.
+    pub(crate) fn has_room(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.row.config.enabled && self.channels_used < self.row.config.channels_max && self.tokens >= 1.0
+    }
+
+    /// Counts a call that begins.
+    pub(crate) fn take(&mut self, now: Instant) {
+        self.fill(now);
+        self.tokens = (self.tokens - 1.0).max(0.0);
+        self.channels_used += 1;
+    }
+
+    /// `address:port` for URIs.
+    pub(crate) fn host(&self) -> &str {
+        &self.row.config.address
+    }
+}
+
+impl Trunks {
+    pub(crate) fn new() -> Self {
+        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new() }
+    }
+
+    /// Adds a trunk or changes it; counts go on. `None` at the limit.
+    pub(crate) fn apply(&mut self, now: Instant, row: TrunkRow) -> Option<TrunkKey> {
+        let address = row.config.address.parse().ok();
+        if let Some(key) = self.by_id.get(&row.id).copied()
+            && let Some(trunk) = self.slab.get_mut(key)
+        {
+            trunk.address = address;
+            trunk.row = row;
+            return Some(key);
+        }
+        let id = row.id;
+        let mut trunk = Trunk { id, row, address, channels_used: 0, tokens: 0.0, filled_at: now };
+        trunk.tokens = trunk.burst();
+        let key = self.slab.insert(trunk).ok()?;
+        self.by_id.insert(id, key);
+        Some(key)
+    }
+
+    pub(crate) fn remove(&mut self, id: TrunkId) -> Option<TrunkKey> {
+        let key = self.by_id.remove(&id)?;
+        self.slab.remove(key);
+        Some(key)
+    }
+
+    pub(crate) fn key_of(&self, id: TrunkId) -> Option<TrunkKey> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn get(&self, key: TrunkKey) -> Option<&Trunk> {
+        self.slab.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: TrunkKey) -> Option<&mut Trunk> {
+        self.slab.get_mut(key)
+    }
+
+    /// A leg on the trunk is over.
+    pub(crate) fn release(&mut self, key: TrunkKey) {
+        if let Some(trunk) = self.slab.get_mut(key) {
+            trunk.channels_used = trunk.channels_used.saturating_sub(1);
+        }
+    }
+
+    /// Channels in use over all trunks.
+    pub(crate) fn channels_used(&self) -> u64 {
+        self.slab.iter().map(|(_, trunk)| u64::from(trunk.channels_used)).sum()
+    }
+}
+
+/// Who may call in as this trunk: the configured sources, else the host of its address.
+pub(crate) fn sources(row: &TrunkRow) -> Vec<(IpAddr, Option<u16>)> {
+    if row.config.sources.is_empty() {
+        return row.config.address.parse::<SocketAddr>().map(|to| (to.ip(), None)).into_iter().collect();
+    }
+    row.config.sources.iter().filter_map(|text| source(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialer_core::config::TrunkConfig;
+    use sansio::WallTime;
+
+    fn row(channels_max: u32, cps_max: f64) -> TrunkRow {
+        let config = TrunkConfig {
+            name: "t".into(),
+            address: "192.0.2.1:5060".into(),
+            channels_max,
+            cps_max,
+            ..TrunkConfig::default()
+        };
+        TrunkRow { id: TrunkId::from_bits(1), config, version: 1, created_at: WallTime::default() }
+    }
+
+    fn calls_begun(trunks: &mut Trunks, key: TrunkKey, from_ms: u64, to_ms: u64) -> u32 {
+        let mut begun = 0;
+        for ms in from_ms..to_ms {
+            let trunk = trunks.get_mut(key).unwrap();
+            while trunk.has_room(Instant::from_millis(ms)) {
+                trunk.take(Instant::from_millis(ms));
+                begun += 1;
+            }
+        }
+        begun
+    }
+
+    #[test]
+    fn calls_per_second_are_kept_with_a_burst_of_a_tenth() {
+        let mut trunks = Trunks::new();
+        let key = trunks.apply(Instant::ZERO, row(1_000_000, 100.0)).unwrap();
+        assert_eq!(calls_begun(&mut trunks, key, 0, 1), 10);
+        assert!((108..=111).contains(&calls_begun(&mut trunks, key, 1, 1101)));
+    }
+
+    #[test]
+    fn channels_are_kept_and_given_back() {
+        let mut trunks = Trunks::new();
+        let key = trunks.apply(Instant::ZERO, row(2, 1000.0)).unwrap();
+        assert_eq!(calls_begun(&mut trunks, key, 0, 50), 2);
+        trunks.release(key);
+        assert_eq!(calls_begun(&mut trunks, key, 50, 100), 1);
+        assert_eq!(trunks.channels_used(), 2);
+    }
+
+    #[test]
+    fn sources_default_to_the_address() {
+        let mut row = row(1, 1.0);
+        assert_eq!(sources(&row), [("192.0.2.1".parse().unwrap(), None)]);
+        row.config.sources = vec!["198.51.100.1:5062".into(), "nonsense".into()];
+        assert_eq!(sources(&row), [("198.51.100.1".parse().unwrap(), Some(5062))]);
+    }
+}

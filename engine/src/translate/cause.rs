@@ -1,0 +1,141 @@
+//! Status codes and Q.850 causes → why a leg ended, in the dialer's words, and the other way round.
+
+use dialer_core::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome};
+use sip_proxy::ua::{Ended, EndedBy};
+
+/// Why a leg ended that was never answered, or was answered and ended from outside.
+pub(crate) fn cause_of(ended: &Ended) -> EndCause {
+    match ended.by {
+        EndedBy::Timeout => EndCause::Timeout,
+        EndedBy::Protocol => EndCause::Failed,
+        EndedBy::Remote | EndedBy::Local if ended.answered => EndCause::Normal,
+        EndedBy::Remote | EndedBy::Local => cause_of_code(ended.code.unwrap_or(0), ended.q850),
+    }
+}
+
+/// The table. Where a carrier answers with a code that says little, its Q.850 cause decides.
+fn cause_of_code(code: u16, q850: Option<u8>) -> EndCause {
+    let vague = matches!(code, 0 | 403 | 480 | 487 | 500 | 502 | 503);
+    if vague && let Some(cause) = q850.and_then(cause_of_q850) {
+        return cause;
+    }
+    match code {
+        486 | 600 => EndCause::Busy,
+        408 | 487 => EndCause::NoAnswer,
+        603 => EndCause::Rejected,
+        607 | 608 => EndCause::Blocked,
+        404 | 410 | 484 | 485 | 604 => EndCause::InvalidNumber,
+        430 | 480 => EndCause::Unreachable,
+        401 | 407 => EndCause::Unauthorized,
+        402 | 403 | 433 => EndCause::Forbidden,
+        406 | 415 | 416 | 420 | 421 | 488 | 580 | 606 => EndCause::Incompatible,
+        502..=504 => EndCause::Congestion,
+        _ => EndCause::Failed,
+    }
+}
+
+/// ITU-T Q.850 §2.2.
+fn cause_of_q850(cause: u8) -> Option<EndCause> {
+    match cause {
+        1 | 22 | 28 => Some(EndCause::InvalidNumber),
+        2 | 3 | 20 | 27 => Some(EndCause::Unreachable),
+        17 => Some(EndCause::Busy),
+        18 | 19 => Some(EndCause::NoAnswer),
+        21 => Some(EndCause::Rejected),
+        34 | 38 | 41 | 42 | 44 | 47 => Some(EndCause::Congestion),
+        55 | 57 | 87 => Some(EndCause::Forbidden),
+        65 | 70 | 79 | 88 => Some(EndCause::Incompatible),
+        _ => None,
+    }
+}
+
+/// The Q.850 cause we give as the reason of a BYE or CANCEL.
+pub(crate) fn q850_of(cause: EndCause) -> u8 {
+    match cause {
+        EndCause::Busy => 17,
+        EndCause::NoAnswer => 19,
+        EndCause::Rejected => 21,
+        EndCause::Incompatible => 65,
+        EndCause::Congestion | EndCause::LocalLimit => 42,
+        EndCause::MediaTimeout | EndCause::Timeout | EndCause::MaxDuration => 102,
+        EndCause::NodeRestart => 41,
+        _ => 16,
+    }
+}
+
+/// The final code that is passed on to the caller of a transit call.
+///
+/// A challenge cannot be answered by the caller, who does not have our credentials, and a redirection names
+/// addresses behind us: neither is passed as it is.
+pub(crate) fn passed_code(ended: &Ended) -> u16 {
+    match (ended.by, ended.code) {
+        (EndedBy::Timeout, _) => 408,
+        (_, Some(401 | 407)) => 403,
+        (_, Some(300..=399)) => 480,
+        (_, Some(code @ 400..=699)) => code,
+        (EndedBy::Protocol, _) => 502,
+        _ => 480,
+    }
+}
+
+/// What became of a transit call.
+pub(crate) fn transit_outcome(answered: bool, cause: EndCause) -> Outcome {
+    if answered {
+        return Outcome::Connected;
+    }
+    match cause {
+        EndCause::Busy => Outcome::Busy,
+        EndCause::NoAnswer => Outcome::NoAnswer,
+        EndCause::Rejected => Outcome::Rejected,
+        EndCause::InvalidNumber => Outcome::InvalidNumber,
+        EndCause::Unreachable => Outcome::Unreachable,
+        EndCause::Forbidden => Outcome::CallForbidden,
+        EndCause::Congestion => Outcome::NetworkCongestion,
+        EndCause::Blocked => Outcome::BlockedByAnalytics,
+        EndCause::Cancelled => Outcome::Cancelled,
+        EndCause::NodeRestart => Outcome::NodeRestart,
+        _ => Outcome::CarrierError,
+    }
+}
+
+pub(crate) fn amd_verdict(verdict: media::AmdVerdict) -> AmdVerdict {
+    match verdict {
+        media::AmdVerdict::Human => AmdVerdict::Human,
+        media::AmdVerdict::Machine => AmdVerdict::Machine,
+        media::AmdVerdict::Unsure => AmdVerdict::Unsure,
+    }
+}
+
+pub(crate) fn early_media_class(class: media::EarlyMediaClass) -> EarlyMediaClass {
+    match class {
+        media::EarlyMediaClass::Ringback => EarlyMediaClass::Ringback,
+        media::EarlyMediaClass::Busy => EarlyMediaClass::Busy,
+        media::EarlyMediaClass::Congestion => EarlyMediaClass::Congestion,
+        media::EarlyMediaClass::Sit => EarlyMediaClass::Sit,
+        media::EarlyMediaClass::Voice => EarlyMediaClass::Voice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_q850_cause_decides_where_the_code_says_little() {
+        assert_eq!(cause_of_code(480, None), EndCause::Unreachable);
+        assert_eq!(cause_of_code(480, Some(19)), EndCause::NoAnswer);
+        assert_eq!(cause_of_code(503, Some(17)), EndCause::Busy);
+        assert_eq!(cause_of_code(503, Some(31)), EndCause::Congestion);
+        assert_eq!(cause_of_code(486, Some(16)), EndCause::Busy);
+        assert_eq!(cause_of_code(404, Some(17)), EndCause::InvalidNumber);
+    }
+
+    #[test]
+    fn every_code_has_a_cause() {
+        for code in 0..=699 {
+            let _ = cause_of_code(code, None);
+        }
+        assert_eq!(cause_of_code(608, None), EndCause::Blocked);
+        assert_eq!(cause_of_code(699, None), EndCause::Failed);
+    }
+}

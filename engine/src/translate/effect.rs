@@ -1,0 +1,50 @@
+//! Outputs of signalling and media → effects of the shard.
+
+use crate::doors::{PacketKind, ShardEffect, StreamId};
+use media::StreamKey;
+
+pub(crate) fn stream_id(stream: StreamKey) -> StreamId {
+    StreamId(stream.to_bits())
+}
+
+pub(crate) fn stream_key(stream: StreamId) -> StreamKey {
+    StreamKey::from_bits(stream.0)
+}
+
+pub(crate) fn kind(kind: media::PacketKind) -> PacketKind {
+    match kind {
+        media::PacketKind::Rtp => PacketKind::Rtp,
+        media::PacketKind::Rtcp => PacketKind::Rtcp,
+    }
+}
+
+pub(crate) fn media_kind(kind: PacketKind) -> media::PacketKind {
+    match kind {
+        PacketKind::Rtp => media::PacketKind::Rtp,
+        PacketKind::Rtcp => media::PacketKind::Rtcp,
+    }
+}
+
+/// What the media plane wants the ground to do; `Err` gives back what concerns the engine itself.
+pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Output> {
+    use media::Output;
+    Ok(match output {
+        Output::OpenPorts { stream, rtp_port, rtcp_port } => {
+            ShardEffect::OpenPorts { stream: stream_id(stream), rtp_port, rtcp_port }
+        }
+        Output::ClosePorts { stream, .. } => ShardEffect::ClosePorts { stream: stream_id(stream) },
+        Output::Forward { to, kind: which, destination } => {
+            ShardEffect::Forward { to: stream_id(to), kind: kind(which), destination }
+        }
+        Output::Send { from, kind: which, destination, packet } => {
+            ShardEffect::SendPacket { from: stream_id(from), kind: kind(which), destination, packet }
+        }
+        Output::Latched { stream, kind: which, destination } => {
+            ShardEffect::Latched { stream: stream_id(stream), kind: kind(which), destination }
+        }
+        Output::Unlatched { stream, kind: which } => {
+            ShardEffect::Unlatched { stream: stream_id(stream), kind: kind(which) }
+        }
+        inner @ (Output::Record(_) | Output::Event(_)) => return Err(inner),
+    })
+}

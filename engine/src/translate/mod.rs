@@ -1,0 +1,7 @@
+//! Where the rooms' words are turned into each other's.
+
+pub(crate) mod address;
+pub(crate) mod cause;
+pub(crate) mod dtmf;
+pub(crate) mod effect;
+pub(crate) mod sdp;

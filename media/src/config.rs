@@ -29,6 +29,10 @@ pub struct Config {
     /// The same, when the newcomer goes on with the SSRC and sequence of the old source (a NAT that gave the
     /// peer another port): a stranger who cannot see the stream cannot know them.
     pub relatch_after_same_ssrc: Duration,
+    /// A stream that was sent nothing for this long is sent one frame of silence, so that NATs and firewalls on
+    /// the way stay open and a far end that waits for us to speak first hears something (RFC 6263 §4.1). Zero
+    /// turns it off.
+    pub keepalive_after: Duration,
 }
 
 impl Default for Config {
@@ -42,6 +46,7 @@ impl Default for Config {
             port_quarantine: Duration::from_secs(5),
             relatch_after: Duration::from_secs(3),
             relatch_after_same_ssrc: Duration::from_millis(200),
+            keepalive_after: Duration::from_secs(15),
         }
     }
 }

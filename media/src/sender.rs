@@ -61,6 +61,11 @@ impl Sender {
         }
     }
 
+    /// When anything was sent last.
+    pub(crate) fn last_at(&self) -> Option<Instant> {
+        self.started.then_some(self.last_at)
+    }
+
     /// Makes the next packet, whoever sends it, join on to what was sent before.
     pub(crate) fn forget_source(&mut self) {
         self.source = None;

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 pub struct Stream {
     pub(crate) owner: u64,
     pub(crate) rtp_port: u16,
+    pub(crate) opened_at: Instant,
     pub(crate) ports_failed: bool,
     /// In the plane's list of streams that need the playout tick.
     pub(crate) ticking: bool,
@@ -50,6 +51,7 @@ impl Stream {
         Stream {
             owner,
             rtp_port,
+            opened_at: now,
             ports_failed: false,
             ticking: false,
             remote: None,
@@ -73,21 +75,19 @@ impl Stream {
     #[inline]
     pub(crate) fn destination(&self) -> Option<Destination> {
         let remote = self.remote.as_ref()?;
-        if !remote.receives || self.ports_failed {
+        let address = self.rtp.address.unwrap_or(remote.rtp);
+        if !remote.receives || self.ports_failed || !is_reachable(address) {
             return None;
         }
-        Some(Destination {
-            address: self.rtp.address.unwrap_or(remote.rtp),
-            codec: remote.codec,
-            payload_type: remote.payload_type,
-            dtmf_payload_type: remote.dtmf_payload_type,
-        })
+        let Remote { codec, payload_type, dtmf_payload_type, .. } = *remote;
+        Some(Destination { address, codec, payload_type, dtmf_payload_type })
     }
 
     /// Where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
     pub(crate) fn rtcp_destination(&self) -> Option<SocketAddr> {
         let remote = self.remote.as_ref()?;
-        (!self.ports_failed).then(|| self.rtcp.address.unwrap_or_else(|| remote.rtcp_address()))
+        let address = self.rtcp.address.unwrap_or_else(|| remote.rtcp_address());
+        (!self.ports_failed && is_reachable(address)).then_some(address)
     }
 
     pub(crate) fn latch_mut(&mut self, kind: PacketKind) -> &mut Latch {
@@ -104,4 +104,10 @@ impl Stream {
             || self.digits.pressing()
             || self.listening.as_ref().is_some_and(|listening| listening.is_amd())
     }
+}
+
+/// False for `0.0.0.0` (the hold of RFC 2543) and port 0: sent there, packets would come back to this machine.
+#[inline]
+fn is_reachable(address: SocketAddr) -> bool {
+    !address.ip().is_unspecified() && address.port() != 0
 }

@@ -69,6 +69,8 @@ pub struct Plane {
     sweep_slice: u32,
     /// Memory for the frames of one tick.
     arena: BytesMut,
+    /// Memory for one sweep: streams that were sent nothing for long.
+    unsent: Vec<StreamKey>,
 }
 
 impl Plane {
@@ -91,6 +93,7 @@ impl Plane {
             next_sweep: None,
             sweep_slice: 0,
             arena: BytesMut::new(),
+            unsent: Vec::new(),
         }
     }
 
@@ -242,29 +245,34 @@ impl Plane {
         let slice = self.sweep_slice;
         self.sweep_slice = (slice + 1) % SWEEP_SLICES;
         let config = &self.config;
+        let mut unsent = std::mem::take(&mut self.unsent);
         for (key, stream) in self.streams.iter_mut() {
-            if key.index() % SWEEP_SLICES != slice {
+            let Some(remote) = stream.remote.filter(|_| key.index() % SWEEP_SLICES == slice) else {
                 continue;
-            }
-            for kind in [PacketKind::Rtp, PacketKind::Rtcp] {
-                // RTCP comes every few seconds only, and its socket is let go together with RTP's.
-                if kind == PacketKind::Rtp && stream.rtp.lapses(now, config) {
-                    out.push(Output::Unlatched { stream: key, kind });
-                    if std::mem::take(&mut stream.rtcp.announced) {
-                        out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
-                    }
+            };
+            // RTCP comes every few seconds only; its socket is let go together with RTP's.
+            if stream.rtp.lapses(now, config) {
+                out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtp });
+                if std::mem::take(&mut stream.rtcp.announced) {
+                    out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
                 }
             }
-            let sends = stream.remote.is_some_and(|remote| remote.sends);
-            if sends
-                && !config.media_timeout.is_zero()
-                && now.since(stream.silent_since) >= config.media_timeout
-            {
+            let silent =
+                !config.media_timeout.is_zero() && now.since(stream.silent_since) >= config.media_timeout;
+            if remote.sends && silent {
                 stream.silent_since = now;
                 self.counters.media_timeouts += 1;
                 out.push(Output::Event(Event::MediaTimeout { stream: key, owner: stream.owner }));
             }
+            let last_sent = stream.sender.last_at().unwrap_or(stream.opened_at);
+            if !config.keepalive_after.is_zero() && now.since(last_sent) >= config.keepalive_after {
+                unsent.push(key);
+            }
         }
+        for key in unsent.drain(..) {
+            self.keep_alive(now, key, out);
+        }
+        self.unsent = unsent;
     }
 
     /// Counts since the start, and gauges.

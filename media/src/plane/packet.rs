@@ -20,7 +20,12 @@ const SAMPLES_MAX: usize = 960;
 enum Content {
     Audio(Codec),
     TelephoneEvent,
+    /// RFC 3389: the far end is silent and says so.
+    ComfortNoise,
 }
+
+/// The static payload type of comfort noise at 8,000 Hz.
+const COMFORT_NOISE: u8 = 13;
 
 /// What is known about an admitted packet when it is passed on.
 struct Incoming {
@@ -80,6 +85,8 @@ impl Plane {
         } else if let Some(codec) = static_codec(number) {
             // Both laws are in nearly every offer; a sender may use the other one at any packet.
             Content::Audio(codec)
+        } else if number == COMFORT_NOISE {
+            Content::ComfortNoise
         } else {
             self.counters.dropped_payload_type += 1;
             return;
@@ -114,6 +121,8 @@ impl Plane {
         let incoming = Incoming { header, content, step };
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
+            // The other side was not asked whether it knows it; a pause it knows.
+            Content::ComfortNoise => return,
             Content::Audio(codec) => {
                 if listening {
                     self.hear(now, key, codec, &packet[header.payload()], out);
@@ -150,14 +159,13 @@ impl Plane {
         };
         let header = &incoming.header;
         let payload_type = match incoming.content {
-            Content::Audio(_) => destination.payload_type,
-            Content::TelephoneEvent => match destination.dtmf_payload_type {
-                Some(payload_type) => payload_type,
-                None => {
-                    self.counters.dropped_payload_type += 1;
-                    return;
-                }
-            },
+            Content::Audio(_) => Some(destination.payload_type),
+            Content::TelephoneEvent => destination.dtmf_payload_type,
+            Content::ComfortNoise => None,
+        };
+        let Some(payload_type) = payload_type else {
+            self.counters.dropped_payload_type += 1;
+            return;
         };
         let source = Source::Stream(from.to_bits(), header.ssrc);
         let changes = &mut self.counters.source_changes;

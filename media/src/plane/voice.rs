@@ -5,14 +5,14 @@ use crate::player::{Beep, FRAME_SAMPLES, Player};
 use crate::recorder::Side;
 use crate::rtp::HEADER_BYTES;
 use crate::sender::Sender;
-use crate::{Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
+use crate::{Counters, Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Outbox};
 
 /// One frame.
 const TICK: Duration = Duration::from_millis(20);
 /// Frames sent at once to catch up with a tick that came late; beyond that the prompt is paused instead.
-const CATCH_UP_FRAMES_MAX: u32 = 5;
+const CATCH_UP_FRAMES_MAX: u64 = 5;
 /// A beep rides on relayed packets while they come this often; else it is sent by itself.
 const RELAY_IS_FLOWING: Duration = Duration::from_millis(45);
 
@@ -58,18 +58,33 @@ impl Plane {
 
     pub(super) fn tick(&mut self, now: Instant, out: &mut Outbox<Output>) {
         let mut due = self.next_tick.unwrap_or(now);
-        let mut frames = 0;
-        while due <= now && frames < CATCH_UP_FRAMES_MAX && !self.ticking.is_empty() {
+        let behind = (now.since(due).as_nanos() / TICK.as_nanos()) as u64;
+        if behind >= CATCH_UP_FRAMES_MAX {
+            // The prompt goes on where it was, and its timestamps leap over the time that was lost.
+            for stream in &self.ticking {
+                if let Some(stream) = self.streams.get_mut(*stream)
+                    && stream.player.is_some()
+                {
+                    stream.sender.forget_source();
+                    self.counters.playout_frames_skipped += behind;
+                }
+            }
+            due = now;
+        }
+        while due <= now && !self.ticking.is_empty() {
             self.tick_once(now, out);
             due += TICK;
-            frames += 1;
-        }
-        if due <= now {
-            let behind = (now.since(due).as_nanos() / TICK.as_nanos()) as u64 + 1;
-            self.counters.playout_frames_skipped += behind * self.ticking.len() as u64;
-            due = now + TICK;
         }
         self.next_tick = (!self.ticking.is_empty()).then_some(due);
+    }
+
+    /// Sends one frame of silence to a stream that was sent nothing for long.
+    pub(super) fn keep_alive(&mut self, now: Instant, key: StreamKey, out: &mut Outbox<Output>) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let samples = [0; FRAME_SAMPLES];
+        if send_frame(now, key, stream, &samples, &mut self.arena, &mut self.counters, out) {
+            stream.sender.forget_source();
+        }
     }
 
     fn tick_once(&mut self, now: Instant, out: &mut Outbox<Output>) {
@@ -78,8 +93,7 @@ impl Plane {
         ticking.retain(|key| {
             let Some(stream) = self.streams.get_mut(*key) else { return false };
             let mut samples = [0_i16; FRAME_SAMPLES];
-            let changes = &mut self.counters.source_changes;
-            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, changes, out);
+            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, &mut self.counters, out);
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
                 && let Some(recorder) = self.recorders.get_mut(recorder)
@@ -87,9 +101,6 @@ impl Plane {
                 let Sender { ssrc, timestamp, .. } = stream.sender;
                 recorder.write_own_voice(now, ssrc, timestamp, &samples);
             }
-            self.counters.frames_played += u64::from(sent);
-            self.counters.packets_out += u64::from(sent);
-            self.counters.bytes_out += u64::from(sent) * (HEADER_BYTES + FRAME_SAMPLES) as u64;
             if let Some(digit) = stream.digits.handle_timeout(now) {
                 self.counters.dtmf_digits += 1;
                 super::packet::report_digit(*key, stream, digit, out);
@@ -109,7 +120,7 @@ fn speak(
     stream: &mut Stream,
     samples: &mut [i16; FRAME_SAMPLES],
     arena: &mut BytesMut,
-    changes: &mut u64,
+    counters: &mut Counters,
     out: &mut Outbox<Output>,
 ) -> bool {
     let mut has_sound = false;
@@ -130,13 +141,30 @@ fn speak(
             stream.beep = None;
         }
     }
-    let (true, Some(to)) = (has_sound, stream.destination()) else { return false };
+    has_sound && send_frame(now, key, stream, samples, arena, counters, out)
+}
+
+/// Sends a frame of our own. False: the stream cannot be sent to now.
+fn send_frame(
+    now: Instant,
+    key: StreamKey,
+    stream: &mut Stream,
+    samples: &[i16; FRAME_SAMPLES],
+    arena: &mut BytesMut,
+    counters: &mut Counters,
+    out: &mut Outbox<Output>,
+) -> bool {
+    let Some(to) = stream.destination() else { return false };
+    let changes = &mut counters.source_changes;
     let header = stream.sender.own_header(now, to.payload_type, FRAME_SAMPLES as u32, changes);
     arena.extend_from_slice(&header);
     let start = arena.len();
     arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));
     codec::encode(to.codec, samples, &mut arena[start..]);
     let packet = arena.split().freeze();
+    counters.frames_played += 1;
+    counters.packets_out += 1;
+    counters.bytes_out += packet.len() as u64;
     out.push(Output::Send { from: key, kind: PacketKind::Rtp, destination: to.address, packet });
     true
 }

@@ -221,6 +221,37 @@ fn hold_stops_both_directions_as_the_sdp_says() {
     assert_eq!(world.latches.len(), 2, "the same address stays latched");
 }
 
+/// RFC 2543 held a call by the address 0.0.0.0; sent there, packets would come back to this machine.
+#[test]
+fn nothing_is_sent_to_the_address_zero() {
+    let mut world = World::new();
+    let mut customer = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let agent = Phone::new("0.0.0.0:40000", Codec::Pcma);
+    let (a, b) = (world.open_to(1, &customer), world.open_to(2, &agent));
+    world.connect(a, b);
+    world.packet(a, customer.address, &customer.say_level(1));
+    world.advance_ms(20_000);
+    assert!(world.take_arrived(b).is_empty());
+}
+
+#[test]
+fn comfort_noise_keeps_a_silent_call_alive_and_is_not_passed_on() {
+    let mut world = World::new();
+    let mut customer = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let agent = Phone::new("192.0.2.2:40000", Codec::Pcma);
+    let (a, b) = (world.open_to(1, &customer), world.open(2));
+    world.set_remote(b, Remote { sends: false, ..agent.remote() });
+    world.connect(a, b);
+    for _ in 0..100 {
+        let packet = customer.next(false, 13, 0, Bytes::from_static(&[60]));
+        world.packet(a, customer.address, &packet);
+        world.advance_ms(1000);
+    }
+    assert_eq!(world.take_events(), []);
+    assert_eq!(world.plane.counters().forwarded_rtp, 0);
+    assert_eq!(world.plane.stats(a).unwrap().received, 100);
+}
+
 #[test]
 fn silence_of_a_minute_is_reported_and_hold_is_not() {
     let mut world = World::new();

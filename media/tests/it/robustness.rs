@@ -34,6 +34,36 @@ proptest! {
         }
     }
 
+    /// Whatever compound comes, it stays one: what goes out is valid and as long as what came in.
+    #[test]
+    fn rtcp_of_any_kind_stays_valid(parts in prop::collection::vec((192..=223_u8, 0..32_u8, prop::collection::vec(any::<u32>(), 1..20)), 1..5)) {
+        let mut packet = Vec::new();
+        for (kind, count, words) in &parts {
+            packet.extend([0x80 | count, *kind, 0, words.len() as u8]);
+            packet.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        }
+        let mut world = World::new();
+        let phones = [Phone::new("192.0.2.1:30000", Codec::Pcma), Phone::new("192.0.2.2:30000", Codec::Pcma)];
+        let (a, b) = (world.open_to(1, &phones[0]), world.open_to(2, &phones[1]));
+        world.connect(a, b);
+        world.datagram(a, PacketKind::Rtcp, "192.0.2.1:30001".parse().unwrap(), &packet);
+        for sent in world.take_arrived(b) {
+            prop_assert!(media::rtp::rtcp::is_valid(&sent.bytes));
+            prop_assert_eq!(sent.bytes.len(), packet.len());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_prompt_or_an_error(body in prop::collection::vec(any::<u8>(), 0..200), format in prop::collection::vec(any::<u8>(), 0..41)) {
+        let mut file = b"RIFF\0\0\0\0WAVEfmt ".to_vec();
+        file.extend((format.len() as u32).to_le_bytes());
+        file.extend(&format);
+        file.extend(b"data\xFF\xFF\xFF\xFF");
+        file.extend(&body);
+        let _ = media::wav::read_prompt(&file);
+        let _ = media::wav::read_prompt(&body);
+    }
+
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants_and_ends_at_rest(seed in any::<u64>()) {
         let first = run(seed);

@@ -68,16 +68,40 @@ fn after_a_long_stall_the_prompt_goes_on_without_a_flood() {
     let mut world = World::new();
     let phone = Phone::new("192.0.2.1:30000", Codec::Pcma);
     let stream = world.open_to(3, &phone);
-    play(&mut world, stream, 1, ramp(500 / 25), true);
+    play(&mut world, stream, 1, ramp(20), true);
     world.advance_ms(100);
-    world.take_arrived(stream);
+    let before = world.take_arrived(stream);
+    assert_eq!(before.len(), 6);
     world.now += Duration::from_secs(2);
     world.plane.handle_timeout(world.now, &mut world.out);
     world.settle(&[]);
-    assert_eq!(world.take_arrived(stream).len(), 5);
-    assert!(world.plane.counters().playout_frames_skipped > 90);
+    let after = world.take_arrived(stream);
+    assert_eq!(after.len(), 1);
+    let (last, next) = (before[5].rtp().header, after[0].rtp().header);
+    assert_eq!(next.timestamp.wrapping_sub(last.timestamp), 2000 * 8, "the time line knows of the pause");
+    assert_eq!(next.sequence_number, last.sequence_number.wrapping_add(1));
+    assert_eq!(world.plane.counters().playout_frames_skipped, 99);
     world.advance_ms(100);
     assert_eq!(world.take_arrived(stream).len(), 5);
+}
+
+/// An agent's stream between two calls, and a far end that waits for us to speak first.
+#[test]
+fn a_stream_that_is_sent_nothing_is_kept_open() {
+    let mut world = World::new();
+    let mut agent = Phone::new("192.0.2.2:40000", Codec::Pcmu);
+    let stream = world.open_to(3, &agent);
+    let held = world.open(4);
+    world.set_remote(held, media::Remote { receives: false, ..agent.remote() });
+    for _ in 0..62 {
+        world.packet(stream, agent.address, &agent.say_level(5));
+        world.advance_ms(1000);
+    }
+    let heard = world.take_arrived(stream);
+    assert_eq!(heard.len(), 4, "once in 15 s");
+    assert_continuous(&heard);
+    assert!(heard.iter().all(|packet| packet.rtp().payload[..] == [0xFF; 160]));
+    assert!(world.take_arrived(held).is_empty());
 }
 
 #[test]

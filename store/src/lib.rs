@@ -1,12 +1,13 @@
 //! Durable state: what the dialer wrote down, the leads, and what the API asks about later.
 //!
-//! [`Store`] is the door: journalled appends in, queries out. The embedded default is one SQLite
+//! [`Store`] is the door: journalled appends in, queries out. [`SqliteStore`] is the embedded default: one SQLite
 //! file in WAL mode, one writer thread that commits many appends together, a few read connections.
 //!
 //! Every call but [`Store::append`] blocks its thread; asynchronous callers use a blocking pool.
 
 mod error;
 mod model;
+mod sqlite;
 
 pub use error::{Fault, StoreError};
 pub use model::{
@@ -15,6 +16,7 @@ pub use model::{
     LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery,
     StoreStats, TokenRow,
 };
+pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore};
 
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Lead, RecordingRow};

@@ -1,0 +1,231 @@
+//! Journal records become rows.
+
+use super::codec::{blob, blob_opt, encode, encode_map, int, millis, queue_of, state_code};
+use super::txn::Txn;
+use crate::error::StoreError;
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{AttemptRow, LeadProgress, RecordingRow};
+use dialer_core::{CallRecord, ListId, Record};
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+/// Writes one record. A record that contradicts what is stored (a second end of a call) is noted and not applied;
+/// one about something that was deleted meanwhile changes nothing.
+pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError> {
+    match record {
+        Record::TrunkPut(row) => put(txn, "trunk", PUT_TRUNK, blob(row.id), row),
+        Record::TrunkDeleted { trunk } => delete(txn, "DELETE FROM trunk WHERE id = ?1", blob(*trunk)),
+        Record::AgentPut(row) => put(txn, "agent", PUT_AGENT, blob(row.id), row),
+        Record::AgentDeleted { agent } => {
+            delete(txn, "DELETE FROM agent WHERE id = ?1", blob(*agent))?;
+            delete(txn, "DELETE FROM agent_status WHERE id = ?1", blob(*agent))?;
+            delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent))
+        }
+        Record::AgentStatusChanged(row) => put(txn, "agent_status", PUT_AGENT_STATUS, blob(row.agent), row),
+        Record::ContactPut(row) => put(txn, "contact", PUT_CONTACT, blob(row.agent), row),
+        Record::ContactDeleted { agent } => delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent)),
+        Record::ListPut(row) => put(txn, "list", PUT_LIST, blob(row.id), row),
+        Record::ListDeleted { list } => delete_list(txn, *list),
+        Record::CampaignPut(row) => put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row),
+        Record::CampaignDeleted { campaign } => {
+            delete(txn, "DELETE FROM campaign WHERE id = ?1", blob(*campaign))?;
+            delete(txn, "DELETE FROM pacer_sketch WHERE campaign = ?1", blob(*campaign))
+        }
+        Record::AttemptStarted(row) => attempt_started(txn, row),
+        Record::CallEnded(record) => call_ended(txn, record),
+        Record::LeadChanged(progress) => lead_changed(txn, progress),
+        Record::Ledger(entry) => {
+            txn.run(
+                "INSERT INTO ledger (campaign, call, at, abandoned) VALUES (?1, ?2, ?3, ?4)",
+                (blob(entry.campaign), blob(entry.call), entry.at.unix_millis(), entry.abandoned),
+            )?;
+            Ok(())
+        }
+        Record::DispositionSet { call, code, notes, callback_at, at } => {
+            txn.run(
+                "INSERT INTO disposition (call, code, notes, callback_at, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT DO UPDATE SET code = excluded.code, notes = excluded.notes, \
+                 callback_at = excluded.callback_at, at = excluded.at",
+                (blob(*call), code, notes, millis(*callback_at), at.unix_millis()),
+            )?;
+            Ok(())
+        }
+        Record::WrapUpEnded { call, wrap_up_ms } => {
+            txn.run(
+                "INSERT INTO wrap_up (call, wrap_up_ms) VALUES (?1, ?2) \
+                 ON CONFLICT DO UPDATE SET wrap_up_ms = excluded.wrap_up_ms",
+                (blob(*call), int(*wrap_up_ms)),
+            )?;
+            Ok(())
+        }
+        Record::RecordingReady(row) => recording_ready(txn, row),
+        Record::PacerSketch { campaign, sketch } => {
+            txn.run(
+                "INSERT INTO pacer_sketch (campaign, sketch) VALUES (?1, ?2) \
+                 ON CONFLICT DO UPDATE SET sketch = excluded.sketch",
+                (blob(*campaign), sketch),
+            )?;
+            Ok(())
+        }
+        Record::Event(envelope) => event(txn, envelope),
+    }
+}
+
+const PUT_TRUNK: &str =
+    "INSERT INTO trunk (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_AGENT: &str =
+    "INSERT INTO agent (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_AGENT_STATUS: &str =
+    "INSERT INTO agent_status (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_CONTACT: &str =
+    "INSERT INTO contact (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_LIST: &str =
+    "INSERT INTO list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_CAMPAIGN: &str =
+    "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+
+fn put<T: Serialize>(
+    txn: &mut Txn<'_>,
+    table: &'static str,
+    sql: &str,
+    id: [u8; 16],
+    row: &T,
+) -> Result<(), StoreError> {
+    txn.run(sql, (id, encode(table, row)?))?;
+    Ok(())
+}
+
+fn delete(txn: &mut Txn<'_>, sql: &str, id: [u8; 16]) -> Result<(), StoreError> {
+    txn.run(sql, (id,))?;
+    Ok(())
+}
+
+/// The list goes at once, its leads later and in small transactions: there may be millions.
+fn delete_list(txn: &mut Txn<'_>, list: ListId) -> Result<(), StoreError> {
+    let no: Option<i64> = txn
+        .conn()
+        .prepare_cached("SELECT no FROM list WHERE id = ?1")?
+        .query_row((blob(list),), |row| row.get(0))
+        .optional()?;
+    if let Some(no) = no {
+        txn.run("DELETE FROM list WHERE no = ?1", (no,))?;
+        txn.run("INSERT INTO list_purge (no) VALUES (?1)", (no,))?;
+        txn.tally.purge = true;
+    }
+    Ok(())
+}
+
+fn attempt_started(txn: &mut Txn<'_>, row: &AttemptRow) -> Result<(), StoreError> {
+    let made = txn.run(
+        "INSERT INTO attempt_open (call, campaign, data) SELECT ?1, ?2, ?3 \
+         WHERE NOT EXISTS (SELECT 1 FROM call_record WHERE call = ?1) ON CONFLICT DO NOTHING",
+        (blob(row.call), blob_opt(row.campaign), encode("attempt_open", row)?),
+    )?;
+    if made == 0 {
+        txn.contradict(|| format!("{} was started before", row.call));
+    }
+    Ok(())
+}
+
+fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> {
+    let made = txn.run(
+        "INSERT INTO call_record (call, campaign, agent, lead, number, outcome, started_at, data) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        params![
+            blob(record.call),
+            blob_opt(record.campaign),
+            blob_opt(record.agent),
+            blob_opt(record.lead),
+            record.to,
+            record.outcome.as_str(),
+            record.started_at.unix_millis(),
+            encode("call_record", record)?,
+        ],
+    )?;
+    if made == 0 {
+        txn.contradict(|| format!("{} has ended before", record.call));
+        return Ok(());
+    }
+    txn.run("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
+    if let Some(campaign) = record.campaign {
+        txn.run(
+            "INSERT INTO campaign_total (campaign, outcome, ended, answered, bridged, abandoned, talk_ms) \
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET ended = ended + 1, \
+             answered = answered + excluded.answered, bridged = bridged + excluded.bridged, \
+             abandoned = abandoned + excluded.abandoned, talk_ms = talk_ms + excluded.talk_ms",
+            (
+                blob(campaign),
+                record.outcome.as_str(),
+                record.answered_at.is_some(),
+                record.bridged_at.is_some(),
+                record.abandoned,
+                int(record.talk_ms),
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreError> {
+    let found: Option<(i64, i64, i64, i64)> = txn
+        .conn()
+        .prepare_cached("SELECT no, list_no, state, queue FROM lead WHERE id = ?1")?
+        .query_row((blob(progress.lead),), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((no, list_no, state_before, queue_before)) = found else {
+        return Ok(()); // its list was deleted while it was being dialled
+    };
+    let state = state_code(progress.state);
+    let queue = queue_of(progress.state, progress.next_at);
+    txn.run(
+        "UPDATE lead SET state = ?2, queue = ?3, attempts = ?4, outcomes = ?5, last_outcome = ?6, \
+         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10 WHERE no = ?1",
+        params![
+            no,
+            state,
+            queue,
+            progress.attempts,
+            encode_map(&progress.outcomes)?,
+            progress.last_outcome.map(dialer_core::Outcome::as_str),
+            millis(progress.last_attempt_at),
+            millis(progress.next_at),
+            progress.next_phone,
+            millis(progress.agent_guaranteed_until),
+        ],
+    )?;
+    if (state, queue) != (state_before, queue_before) {
+        txn.count_lead(list_no, state_before, queue_before, -1);
+        txn.count_lead(list_no, state, queue, 1);
+    }
+    Ok(())
+}
+
+fn recording_ready(txn: &mut Txn<'_>, row: &RecordingRow) -> Result<(), StoreError> {
+    let made = txn.run(
+        "INSERT INTO recording (id, call, campaign, agent, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT DO NOTHING",
+        (
+            blob(row.id),
+            blob(row.call),
+            blob_opt(row.campaign),
+            blob_opt(row.agent),
+            row.at.unix_millis(),
+            encode("recording", row)?,
+        ),
+    )?;
+    if made == 0 {
+        txn.contradict(|| format!("{} was complete before", row.id));
+    }
+    Ok(())
+}
+
+fn event(txn: &mut Txn<'_>, envelope: &EventEnvelope) -> Result<(), StoreError> {
+    let made = txn.run(
+        "INSERT INTO event (cursor, at, data) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        (int(envelope.cursor), envelope.occurred_at.unix_millis(), encode("event", envelope)?),
+    )?;
+    if made == 0 {
+        txn.contradict(|| format!("the cursor {} is taken by another event", envelope.cursor));
+    }
+    Ok(())
+}

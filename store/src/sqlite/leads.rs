@@ -1,0 +1,304 @@
+//! Questions about leads.
+
+use super::codec::{LEAD_COLUMNS, STATES, blob, count, lead, state_code, state_of};
+use crate::error::StoreError;
+use crate::model::{FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, Page};
+use dialer_core::record::{Lead, LeadState};
+use dialer_core::{LeadId, ListId};
+use rusqlite::{Connection, OptionalExtension};
+use sansio::WallTime;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// Priorities of waiting leads that are asked for one by one, best first, before all that are due are sorted
+/// instead: cheap for the few priorities that people use, bounded for a list with millions of them.
+const PRIORITY_LEVELS_MAX: usize = 64;
+
+/// A lead that may be dialled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    priority: Reverse<i32>,
+    no: i64,
+}
+
+/// Leads to dial.
+pub(super) fn load(conn: &Connection, query: &LeadQuery) -> Result<LoadedLeads, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    let mut excluded = BTreeSet::new();
+    for lead in &query.exclude {
+        let no: Option<i64> = txn
+            .prepare_cached("SELECT no FROM lead WHERE id = ?1")?
+            .query_row((blob(*lead),), |row| row.get(0))
+            .optional()?;
+        excluded.extend(no);
+    }
+    let limit = query.limit as usize;
+    // One more than asked for tells whether there are more.
+    let need = (limit + excluded.len() + 1) as i64;
+    let due_at = query.due_at.unix_millis();
+    let mut candidates = Vec::new();
+    let mut next_due = None;
+    for list in list_numbers(&txn, &query.lists)? {
+        ready(&txn, list, due_at, need, &mut candidates)?;
+        waiting(&txn, list, due_at, need, &mut candidates)?;
+        let next = next_waiting(&txn, list, due_at)?;
+        next_due = [next_due, next].into_iter().flatten().min();
+    }
+    candidates.retain(|candidate| !excluded.contains(&candidate.no));
+    candidates.sort_unstable();
+    let more = candidates.len() > limit;
+    candidates.truncate(limit);
+    let mut rows = txn.prepare_cached(&format!(
+        "SELECT {LEAD_COLUMNS} FROM lead JOIN list ON list.no = lead.list_no WHERE lead.no = ?1"
+    ))?;
+    let mut leads = Vec::with_capacity(candidates.len());
+    for candidate in &candidates {
+        if let Some(row) = rows.query((candidate.no,))?.next()? {
+            leads.push(lead(row)?);
+        }
+    }
+    Ok(LoadedLeads { leads, more, next_due: next_due.map(WallTime::from_unix_millis) })
+}
+
+/// The numbers of lists, each once; unknown ones are passed over.
+fn list_numbers(conn: &Connection, lists: &[ListId]) -> Result<BTreeSet<i64>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT no FROM list WHERE id = ?1")?;
+    let mut numbers = BTreeSet::new();
+    for list in lists {
+        numbers.extend(statement.query_row((blob(*list),), |row| row.get::<_, i64>(0)).optional()?);
+    }
+    Ok(numbers)
+}
+
+fn candidates(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    found: &mut Vec<Candidate>,
+) -> Result<i64, StoreError> {
+    let before = found.len();
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        found.push(Candidate { priority: Reverse(row.get(0)?), no: row.get(1)? });
+    }
+    Ok((found.len() - before) as i64)
+}
+
+/// Leads that wait for nothing: straight down the index.
+fn ready(
+    conn: &Connection,
+    list: i64,
+    due_at: i64,
+    need: i64,
+    found: &mut Vec<Candidate>,
+) -> Result<(), StoreError> {
+    candidates(
+        conn,
+        "SELECT priority, no FROM lead INDEXED BY lead_ready WHERE list_no = ?1 AND queue = 1 \
+         AND (expires_at IS NULL OR expires_at > ?2) ORDER BY priority DESC, no LIMIT ?3",
+        (list, due_at, need),
+        found,
+    )?;
+    Ok(())
+}
+
+/// Leads whose waiting is over. The index is read priority by priority, so that the many that are not due yet cost
+/// nothing.
+fn waiting(
+    conn: &Connection,
+    list: i64,
+    due_at: i64,
+    need: i64,
+    found: &mut Vec<Candidate>,
+) -> Result<(), StoreError> {
+    let mut below = i64::from(i32::MAX) + 1;
+    let mut missing = need;
+    for _ in 0..PRIORITY_LEVELS_MAX {
+        let level: Option<i64> = conn
+            .prepare_cached(
+                "SELECT priority FROM lead INDEXED BY lead_waiting WHERE list_no = ?1 AND queue = 2 \
+                 AND priority < ?2 ORDER BY priority DESC LIMIT 1",
+            )?
+            .query_row((list, below), |row| row.get(0))
+            .optional()?;
+        let Some(level) = level else { return Ok(()) };
+        missing -= candidates(
+            conn,
+            "SELECT priority, no FROM lead INDEXED BY lead_waiting WHERE list_no = ?1 AND queue = 2 \
+             AND priority = ?2 AND next_at <= ?3 AND (expires_at IS NULL OR expires_at > ?3) \
+             ORDER BY next_at, no LIMIT ?4",
+            (list, level, due_at, missing),
+            found,
+        )?;
+        if missing <= 0 {
+            return Ok(());
+        }
+        below = level;
+    }
+    candidates(
+        conn,
+        "SELECT priority, no FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2 \
+         AND next_at <= ?2 AND priority < ?3 AND (expires_at IS NULL OR expires_at > ?2) \
+         ORDER BY priority DESC, next_at, no LIMIT ?4",
+        (list, due_at, below, missing),
+        found,
+    )?;
+    Ok(())
+}
+
+/// When the next waiting lead becomes due (and has not expired by then).
+fn next_waiting(conn: &Connection, list: i64, after: i64) -> Result<Option<i64>, StoreError> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT next_at FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2 \
+             AND next_at > ?2 AND (expires_at IS NULL OR expires_at > next_at) ORDER BY next_at LIMIT 1",
+        )?
+        .query_row((list, after), |row| row.get(0))
+        .optional()?)
+}
+
+/// One lead.
+pub(super) fn one(conn: &Connection, id: LeadId) -> Result<Option<Lead>, StoreError> {
+    conn.prepare_cached(&format!(
+        "SELECT {LEAD_COLUMNS} FROM lead JOIN list ON list.no = lead.list_no WHERE lead.id = ?1"
+    ))?
+    .query((blob(id),))?
+    .next()?
+    .map(lead)
+    .transpose()
+}
+
+/// A page of a list, in order of import. The cursor is the number of the last lead told.
+pub(super) fn page(conn: &Connection, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError> {
+    let after: i64 = match &query.cursor {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| StoreError::BadCursor)?,
+    };
+    let limit = super::page_limit(query.limit);
+    let txn = conn.unchecked_transaction()?;
+    let Some(list) = list_numbers(&txn, &[query.list])?.pop_first() else {
+        return Err(StoreError::NotFound { what: "list" });
+    };
+    // Within one state the index is in order of import; all states are merged.
+    let states: &[LeadState] = match &query.state {
+        Some(state) => std::slice::from_ref(state),
+        None => &STATES,
+    };
+    let mut found: Vec<(i64, Lead)> = Vec::new();
+    let mut statement = txn.prepare_cached(&format!(
+        "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY lead_state JOIN list ON list.no = lead.list_no \
+         WHERE list_no = ?1 AND state = ?2 AND lead.no > ?3 ORDER BY lead.no LIMIT ?4"
+    ))?;
+    for state in states {
+        let mut rows = statement.query((list, state_code(*state), after, limit as i64 + 1))?;
+        while let Some(row) = rows.next()? {
+            found.push((row.get("lead_no")?, lead(row)?));
+        }
+    }
+    found.sort_unstable_by_key(|(no, _)| *no);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|(no, _)| no.to_string());
+    Ok(Page { items: found.into_iter().map(|(_, lead)| lead).collect(), next_cursor })
+}
+
+/// How many leads of a list are in each state.
+pub(super) fn counts(conn: &Connection, list: ListId) -> Result<LeadCounts, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    match list_numbers(&txn, &[list])?.pop_first() {
+        Some(list) => count_states(&txn, list),
+        None => Err(StoreError::NotFound { what: "list" }),
+    }
+}
+
+fn count_states(conn: &Connection, list: i64) -> Result<LeadCounts, StoreError> {
+    let mut counts = LeadCounts::default();
+    let mut statement = conn.prepare_cached("SELECT state, n FROM lead_count WHERE list_no = ?1")?;
+    let mut rows = statement.query((list,))?;
+    while let Some(row) = rows.next()? {
+        counts.add(state_of(row.get(0)?)?, count(row.get(1)?));
+    }
+    Ok(counts)
+}
+
+/// Where the leads of these lists stand.
+pub(super) fn funnel(
+    conn: &Connection,
+    lists: &[ListId],
+    now: WallTime,
+    attempts_max: u32,
+) -> Result<FunnelCounts, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    let mut sum = FunnelCounts::default();
+    for list in list_numbers(&txn, lists)? {
+        let states = count_states(&txn, list)?;
+        for state in STATES {
+            sum.by_state.add(state, states.of(state));
+        }
+        funnel_ready(&txn, list, now, attempts_max, &mut sum)?;
+        funnel_waiting(&txn, list, now, attempts_max, &mut sum)?;
+        let next = next_waiting(&txn, list, now.unix_millis())?.map(WallTime::from_unix_millis);
+        sum.next_due = [sum.next_due, next].into_iter().flatten().min();
+    }
+    sum.total = sum.by_state.total();
+    Ok(sum)
+}
+
+/// Leads that wait for nothing are counted by what is kept and by small partial indexes: there may be millions.
+fn funnel_ready(
+    conn: &Connection,
+    list: i64,
+    now: WallTime,
+    attempts_max: u32,
+    sum: &mut FunnelCounts,
+) -> Result<(), StoreError> {
+    let one = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u64, StoreError> {
+        Ok(count(conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?))
+    };
+    let now = now.unix_millis();
+    let ready = one("SELECT coalesce(sum(n), 0) FROM lead_count WHERE list_no = ?1 AND queue = 1", &[&list])?;
+    let expired = one(
+        "SELECT count(*) FROM lead INDEXED BY lead_ready_expiry WHERE list_no = ?1 AND queue = 1 \
+         AND expires_at <= ?2",
+        &[&list, &now],
+    )?;
+    let alive = ready.saturating_sub(expired);
+    let spent = if attempts_max == 0 {
+        alive
+    } else {
+        one(
+            "SELECT count(*) FROM lead INDEXED BY lead_ready_tried WHERE list_no = ?1 AND queue = 1 \
+             AND attempts > 0 AND attempts >= ?2 AND (expires_at IS NULL OR expires_at > ?3)",
+            &[&list, &attempts_max, &now],
+        )?
+    };
+    sum.expired += expired;
+    sum.attempts_spent += spent;
+    sum.due += alive.saturating_sub(spent);
+    Ok(())
+}
+
+fn funnel_waiting(
+    conn: &Connection,
+    list: i64,
+    now: WallTime,
+    attempts_max: u32,
+    sum: &mut FunnelCounts,
+) -> Result<(), StoreError> {
+    let (expired, spent, waiting, due) = conn
+        .prepare_cached(
+            "SELECT coalesce(sum(stage = 0), 0), coalesce(sum(stage = 1), 0), coalesce(sum(stage = 2), 0), \
+             coalesce(sum(stage = 3), 0) FROM (SELECT CASE WHEN expires_at <= ?2 THEN 0 \
+             WHEN attempts >= ?3 THEN 1 WHEN next_at > ?2 THEN 2 ELSE 3 END AS stage \
+             FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2)",
+        )?
+        .query_row((list, now.unix_millis(), attempts_max), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    sum.expired += count(expired);
+    sum.attempts_spent += count(spent);
+    sum.waiting += count(waiting);
+    sum.due += count(due);
+    Ok(())
+}

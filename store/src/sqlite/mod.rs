@@ -1,0 +1,352 @@
+//! The embedded store: one SQLite file.
+
+mod access;
+mod apply;
+mod calls;
+mod checkpoint;
+mod codec;
+mod events;
+mod import;
+mod leads;
+mod open;
+mod pool;
+mod snapshot;
+mod txn;
+mod writer;
+
+pub use open::SCHEMA_VERSION;
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::model::{
+    AttemptTotals, CallRecordQuery, CallRow, Durable, FunnelCounts, IdempotencyRow, ImportOptions,
+    ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, NewLead, Page, RecordingQuery,
+    StoreStats, TokenRow,
+};
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{Lead, RecordingRow};
+use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId};
+use sansio::{Duration, Rng, WallTime};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use txn::Ending;
+
+/// Most rows on one page.
+const PAGE_ROWS_MAX: u32 = 1_000;
+
+fn page_limit(wanted: u32) -> usize {
+    wanted.clamp(1, PAGE_ROWS_MAX) as usize
+}
+
+/// How to open a store. Every limit has a default that suits a node of a thousand calls.
+pub struct Options {
+    /// Told what is durable and how the store is, on the writer's thread; see [`Durable`].
+    pub on_durable: Box<dyn Fn(Durable) + Send>,
+    /// More queued records than this make the store unhealthy.
+    pub queue_records_max: u64,
+    /// At this many queued records an append waits.
+    pub queue_records_hard_max: u64,
+    /// Records in one transaction (one append is never split).
+    pub batch_records_max: u64,
+    /// Rows of an import in one transaction: bounds how long appends wait for it.
+    pub import_rows_per_transaction: usize,
+    /// Connections for queries; more queries at once wait.
+    pub readers: usize,
+    /// The database never grows beyond this; `None`: until the disk is full.
+    pub size_max_bytes: Option<u64>,
+    /// The write-ahead log is cut when it passes this.
+    pub wal_bytes_max: u64,
+    /// Page cache of the writer.
+    pub cache_bytes: u64,
+    /// Longest wait between two tries of a failing write.
+    pub retry_max: Duration,
+    /// How long closing waits for a failing write before it gives up what is queued.
+    pub close_wait: Duration,
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new(on_durable: Box<dyn Fn(Durable) + Send>) -> Options {
+        Options {
+            on_durable,
+            queue_records_max: 100_000,
+            queue_records_hard_max: 1_000_000,
+            batch_records_max: 4_096,
+            import_rows_per_transaction: 500,
+            readers: 4,
+            size_max_bytes: None,
+            wal_bytes_max: 64 << 20,
+            cache_bytes: 64 << 20,
+            retry_max: Duration::from_secs(2),
+            close_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A store in one SQLite file (with `-wal`, `-shm` and `-lock` beside it). Dropping it writes what is queued.
+pub struct SqliteStore {
+    shared: Arc<writer::Shared>,
+    readers: pool::Pool,
+    /// Where new names come from; seeded from the system's entropy.
+    ids: Mutex<Rng>,
+    import_rows_per_transaction: usize,
+    page_bytes: u64,
+    path: PathBuf,
+    bell: checkpoint::Bell,
+    writer: Option<JoinHandle<()>>,
+    checkpointer: Option<JoinHandle<()>>,
+    _lock: open::FileLock,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it if it is not there, and brings its schema up to date. Refuses a file
+    /// that another process has open, that a newer version wrote, that belongs to another program, or that is
+    /// damaged.
+    pub fn open(path: &Path, options: Options) -> Result<SqliteStore, StoreError> {
+        let lock = open::FileLock::take(path)?;
+        let conn = open::writer(path, options.cache_bytes)?;
+        let page_bytes: u64 = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
+        if let Some(bytes) = options.size_max_bytes {
+            limit_size(&conn, bytes, page_bytes)?;
+        }
+        let readers = pool::Pool::open(path, options.readers)?;
+        let limits = writer::Limits {
+            queue_records_max: options.queue_records_max,
+            queue_records_hard_max: options.queue_records_hard_max.max(1),
+            batch_records_max: options.batch_records_max.max(1),
+            retry_max: options.retry_max,
+            close_wait: options.close_wait,
+        };
+        let bell = checkpoint::Bell::default();
+        let checkpoints = open::checkpointer(path)?;
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(body)
+                .map_err(|source| StoreError::Open { path: path.into(), source })
+        };
+        let own_bell = bell.clone();
+        let checkpointer = spawn(
+            "store-wal",
+            Box::new(move || checkpoint::run(&checkpoints, &own_bell, options.wal_bytes_max, page_bytes)),
+        )?;
+        let shared = Arc::new(writer::Shared::new(limits));
+        let ring = bell.clone();
+        let writer =
+            writer::Writer::new(conn, Arc::clone(&shared), options.on_durable, Box::new(move || ring.ring()));
+        let writer = spawn("store-writer", Box::new(move || writer.run()));
+        let writer = writer.inspect_err(|_| bell.end())?;
+        Ok(SqliteStore {
+            shared,
+            readers,
+            ids: Mutex::new(Rng::from_seed(entropy())),
+            import_rows_per_transaction: options.import_rows_per_transaction.max(1),
+            page_bytes,
+            path: path.into(),
+            bell,
+            writer: Some(writer),
+            checkpointer: Some(checkpointer),
+            _lock: lock,
+        })
+    }
+
+    /// Changes how large the database may grow; a write that failed for lack of room is tried again at once.
+    pub fn set_size_max(&self, bytes: u64) -> Result<(), StoreError> {
+        let page_bytes = self.page_bytes;
+        self.shared.call(move |writer| {
+            limit_size(writer.conn(), bytes, page_bytes)?;
+            writer.retry_now();
+            Ok(())
+        })
+    }
+}
+
+/// 64 bits of the system's entropy: names of leads are not secrets, but must differ between runs.
+fn entropy() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system has entropy once it is up");
+    u64::from_ne_bytes(bytes)
+}
+
+fn limit_size(conn: &rusqlite::Connection, bytes: u64, page_bytes: u64) -> Result<(), StoreError> {
+    let pages = i64::from(u32::try_from(bytes / page_bytes.max(1)).unwrap_or(u32::MAX - 1).max(1));
+    conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    Ok(())
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer thread had panicked");
+        }
+        self.bell.end();
+        if let Some(checkpointer) = self.checkpointer.take() {
+            // Its panic was printed; nothing depends on it any more.
+            let _ = checkpointer.join();
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn append(&self, seq: u64, records: Vec<Record>) {
+        self.shared.append(seq, records);
+    }
+
+    fn flush(&self, deadline: Duration) -> bool {
+        self.shared.flush(deadline)
+    }
+
+    fn load(&self, now: WallTime) -> Result<Snapshot, StoreError> {
+        snapshot::load(&self.readers.get(), now)
+    }
+
+    fn load_leads(&self, query: &LeadQuery) -> Result<LoadedLeads, StoreError> {
+        leads::load(&self.readers.get(), query)
+    }
+
+    fn import_leads(
+        &self,
+        list: ListId,
+        mut rows: Vec<NewLead>,
+        options: &ImportOptions,
+    ) -> Result<Vec<ImportVerdict>, StoreError> {
+        let mut verdicts = Vec::with_capacity(rows.len());
+        loop {
+            let rest = rows.split_off(rows.len().min(self.import_rows_per_transaction));
+            let part = std::mem::replace(&mut rows, rest);
+            let options = options.clone();
+            let seed = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_u64();
+            let mut ids = Rng::from_seed(seed);
+            verdicts.extend(self.shared.call(move |writer| {
+                let ending = if options.dry_run { Ending::RollBack } else { Ending::Commit };
+                let verdicts = writer.transact(ending, |txn| {
+                    let no = import::list_no(txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
+                    let scope = import::scope(txn, no, &options.dedupe_scope)?;
+                    part.iter()
+                        .map(|row| import::row(txn, no, row, &options, &scope, &mut ids))
+                        .collect::<Result<Vec<_>, _>>()
+                })?;
+                writer.count_rows(part.len() as u64);
+                Ok(verdicts)
+            })?);
+            if rows.is_empty() {
+                break;
+            }
+        }
+        if !options.dry_run {
+            let written = |verdict: &&ImportVerdict| {
+                matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. })
+            };
+            self.shared.count_import(verdicts.iter().filter(written).count() as u64);
+        }
+        Ok(verdicts)
+    }
+
+    fn leads(&self, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError> {
+        leads::page(&self.readers.get(), query)
+    }
+
+    fn lead(&self, lead: LeadId) -> Result<Option<Lead>, StoreError> {
+        leads::one(&self.readers.get(), lead)
+    }
+
+    fn lead_counts(&self, list: ListId) -> Result<LeadCounts, StoreError> {
+        leads::counts(&self.readers.get(), list)
+    }
+
+    fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError> {
+        leads::funnel(&self.readers.get(), lists, now, attempts_max)
+    }
+
+    fn records(&self, query: &CallRecordQuery) -> Result<Page<CallRow>, StoreError> {
+        calls::records(&self.readers.get(), query)
+    }
+
+    fn record(&self, call: CallId) -> Result<Option<CallRow>, StoreError> {
+        calls::record(&self.readers.get(), call)
+    }
+
+    fn attempt_totals(&self, campaign: CampaignId) -> Result<AttemptTotals, StoreError> {
+        calls::totals(&self.readers.get(), campaign)
+    }
+
+    fn recordings(&self, query: &RecordingQuery) -> Result<Page<RecordingRow>, StoreError> {
+        calls::recordings(&self.readers.get(), query)
+    }
+
+    fn recording(&self, recording: RecordingId) -> Result<Option<RecordingRow>, StoreError> {
+        calls::recording(&self.readers.get(), recording)
+    }
+
+    fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<EventEnvelope>, StoreError> {
+        let (events, undecodable) = events::since(&self.readers.get(), cursor, limit)?;
+        if undecodable > 0 {
+            self.shared.count_undecodable(undecodable);
+        }
+        Ok(events)
+    }
+
+    fn oldest_cursor(&self) -> Result<Option<u64>, StoreError> {
+        events::oldest(&self.readers.get())
+    }
+
+    fn prune_events(&self, before: WallTime) -> Result<u64, StoreError> {
+        let mut pruned = 0;
+        loop {
+            let (gone, more) = self.shared.call(move |writer| {
+                let done = writer.transact(Ending::Commit, |txn| events::prune(txn, before))?;
+                writer.count_rows(done.0);
+                Ok(done)
+            })?;
+            pruned += gone;
+            if !more {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    fn put_token(&self, token: &TokenRow) -> Result<(), StoreError> {
+        let token = token.clone();
+        self.shared.call(move |writer| writer.transact(Ending::Commit, |txn| access::put_token(txn, &token)))
+    }
+
+    fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
+        access::token_by_hash(&self.readers.get(), hash)
+    }
+
+    fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        access::tokens(&self.readers.get())
+    }
+
+    fn delete_token(&self, token: TokenId) -> Result<bool, StoreError> {
+        self.shared
+            .call(move |writer| writer.transact(Ending::Commit, |txn| access::delete_token(txn, token)))
+    }
+
+    fn idempotency(&self, key: &str, now: WallTime) -> Result<Option<IdempotencyRow>, StoreError> {
+        access::idempotency(&self.readers.get(), key, now)
+    }
+
+    fn put_idempotency(&self, row: &IdempotencyRow) -> Result<(), StoreError> {
+        let row = row.clone();
+        self.shared
+            .call(move |writer| writer.transact(Ending::Commit, |txn| access::put_idempotency(txn, &row)))
+    }
+
+    fn healthy(&self) -> bool {
+        self.shared.healthy()
+    }
+
+    fn stats(&self) -> StoreStats {
+        let mut stats = self.shared.stats();
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+        stats.wal_bytes = size(&open::beside(&self.path, "-wal"));
+        stats.journal_bytes = size(&self.path) + stats.wal_bytes;
+        stats
+    }
+}

@@ -1,0 +1,76 @@
+//! What a starting node is told of the last run.
+
+use super::codec::{PROGRESS_COLUMNS, blob, count, data, id, progress};
+use crate::error::StoreError;
+use crate::model::LEDGER_WINDOW_MS;
+use dialer_core::Snapshot;
+use dialer_core::record::{AttemptRow, LedgerEntry};
+use rusqlite::Connection;
+use sansio::WallTime;
+use serde::de::DeserializeOwned;
+
+/// Reads it, at one point in time.
+pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    let last_cursor: Option<i64> = txn.query_row("SELECT max(cursor) FROM event", [], |row| row.get(0))?;
+    Ok(Snapshot {
+        trunks: all(&txn, "trunk", "SELECT data FROM trunk ORDER BY id")?,
+        agents: all(&txn, "agent", "SELECT data FROM agent ORDER BY id")?,
+        agent_status: all(&txn, "agent_status", "SELECT data FROM agent_status ORDER BY id")?,
+        contacts: all(&txn, "contact", "SELECT data FROM contact ORDER BY id")?,
+        lists: all(&txn, "list", "SELECT data FROM list ORDER BY id")?,
+        campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
+        open_attempts: open_attempts(&txn)?,
+        ledger: ledger(&txn, now)?,
+        pacer_sketches: sketches(&txn)?,
+        last_cursor: count(last_cursor.unwrap_or(0)),
+    })
+}
+
+fn all<T: DeserializeOwned>(conn: &Connection, table: &'static str, sql: &str) -> Result<Vec<T>, StoreError> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(data(table, row)?);
+    }
+    Ok(found)
+}
+
+type OpenAttempts = Vec<(AttemptRow, Option<dialer_core::record::LeadProgress>)>;
+
+fn open_attempts(conn: &Connection) -> Result<OpenAttempts, StoreError> {
+    let attempts: Vec<AttemptRow> = all(conn, "attempt_open", "SELECT data FROM attempt_open ORDER BY call")?;
+    let mut leads = conn.prepare_cached(&format!(
+        "SELECT {PROGRESS_COLUMNS} FROM lead JOIN list ON list.no = lead.list_no WHERE lead.id = ?1"
+    ))?;
+    let mut found = Vec::with_capacity(attempts.len());
+    for attempt in attempts {
+        let lead = match attempt.lead {
+            Some(lead) => leads.query((blob(lead),))?.next()?.map(progress).transpose()?,
+            None => None,
+        };
+        found.push((attempt, lead));
+    }
+    Ok(found)
+}
+
+fn ledger(conn: &Connection, now: WallTime) -> Result<Vec<LedgerEntry>, StoreError> {
+    let mut statement =
+        conn.prepare_cached("SELECT campaign, call, at, abandoned FROM ledger WHERE at >= ?1 ORDER BY no")?;
+    let entries = statement.query_map((now.plus_millis(-LEDGER_WINDOW_MS).unix_millis(),), |row| {
+        Ok(LedgerEntry {
+            campaign: id(row, "campaign")?,
+            call: id(row, "call")?,
+            at: WallTime::from_unix_millis(row.get("at")?),
+            abandoned: row.get("abandoned")?,
+        })
+    })?;
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
+fn sketches(conn: &Connection) -> Result<Vec<(dialer_core::CampaignId, Vec<u8>)>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT campaign, sketch FROM pacer_sketch ORDER BY campaign")?;
+    let rows = statement.query_map([], |row| Ok((id(row, "campaign")?, row.get("sketch")?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

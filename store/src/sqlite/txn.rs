@@ -1,0 +1,129 @@
+//! One transaction of the writer.
+
+use crate::error::StoreError;
+use rusqlite::{Connection, Params};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How many contradictions of one transaction are told by word; more are only counted.
+const CONTRADICTIONS_TOLD_MAX: usize = 16;
+
+/// What a transaction gathers besides what it writes.
+#[derive(Clone, Default)]
+pub(super) struct Tally {
+    /// Changes of `lead_count`, by list, state and queue; written once at the end.
+    counts: BTreeMap<(i64, i64, i64), i64>,
+    /// Records that contradict what is stored.
+    pub(super) contradictions: u64,
+    /// The first of them in words.
+    pub(super) told: Vec<String>,
+    /// Some list was deleted and its leads wait to be cleared away.
+    pub(super) purge: bool,
+}
+
+/// A transaction under way.
+pub(super) struct Txn<'c> {
+    conn: &'c Connection,
+    pub(super) tally: Tally,
+}
+
+impl Txn<'_> {
+    /// Runs a statement and tells how many rows it changed.
+    pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.conn.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// The connection, for queries.
+    pub(super) fn conn(&self) -> &Connection {
+        self.conn
+    }
+
+    /// Notes a record that contradicts what is stored and is not applied.
+    pub(super) fn contradict(&mut self, what: impl FnOnce() -> String) {
+        self.tally.contradictions += 1;
+        if self.tally.told.len() < CONTRADICTIONS_TOLD_MAX {
+            self.tally.told.push(what());
+        }
+    }
+
+    /// Counts a lead into (+1) or out of (−1) a place.
+    pub(super) fn count_lead(&mut self, list_no: i64, state: i64, queue: i64, by: i64) {
+        *self.tally.counts.entry((list_no, state, queue)).or_default() += by;
+    }
+
+    fn write_counts(&mut self) -> Result<(), StoreError> {
+        for ((list_no, state, queue), by) in std::mem::take(&mut self.tally.counts) {
+            if by != 0 {
+                self.run(
+                    "INSERT INTO lead_count (list_no, state, queue, n) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT DO UPDATE SET n = n + excluded.n",
+                    (list_no, state, queue, by),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A transaction that is durable.
+pub(super) struct Committed<T> {
+    /// What its body made.
+    pub(super) value: T,
+    /// What it gathered.
+    pub(super) tally: Tally,
+    /// How long COMMIT with its sync took.
+    pub(super) commit_time: Duration,
+}
+
+/// Whether a transaction is to last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Commit,
+    /// It was only tried.
+    RollBack,
+}
+
+/// Runs `body` in one transaction: all or nothing.
+pub(super) fn transaction<T>(
+    conn: &Connection,
+    ending: Ending,
+    body: impl FnOnce(&mut Txn<'_>) -> Result<T, StoreError>,
+) -> Result<Committed<T>, StoreError> {
+    if !conn.is_autocommit() {
+        // The one before could not even be rolled back (no memory).
+        conn.prepare_cached("ROLLBACK")?.execute([])?;
+    }
+    conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut txn = Txn { conn, tally: Tally::default() };
+    let done = body(&mut txn).and_then(|value| txn.write_counts().map(|()| value)).and_then(|value| {
+        let began = Instant::now();
+        if ending == Ending::Commit {
+            conn.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok((value, began.elapsed()))
+    });
+    // A failure may have ended the transaction already (disk full, I/O error); a COMMIT that met a lock has not.
+    if !conn.is_autocommit() {
+        conn.prepare_cached("ROLLBACK")?.execute([])?;
+    }
+    let (value, commit_time) = done?;
+    Ok(Committed { value, tally: txn.tally, commit_time })
+}
+
+/// Runs `body` so that its failure undoes only what it did itself.
+pub(super) fn savepoint(
+    txn: &mut Txn<'_>,
+    body: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let before = txn.tally.clone();
+    txn.run("SAVEPOINT part", [])?;
+    let done = body(txn);
+    if done.is_err() && !txn.conn.is_autocommit() {
+        txn.tally = before;
+        txn.run("ROLLBACK TO part", [])?;
+    }
+    if !txn.conn.is_autocommit() {
+        txn.run("RELEASE part", [])?;
+    }
+    done
+}

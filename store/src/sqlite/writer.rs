@@ -1,0 +1,474 @@
+//! The one thread that writes: it commits many appends together, and between them does what is asked of it.
+
+use super::apply::apply;
+use super::import;
+use super::txn::{Committed, Ending, Tally, savepoint, transaction};
+use crate::error::{Fault, StoreError};
+use crate::model::{Durable, StoreStats};
+use dialer_core::Record;
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The first wait after a failure; it doubles up to `Limits::retry_max`.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+
+/// Clearing away deleted lists waits this long after a failure.
+const PURGE_RETRY: Duration = Duration::from_secs(5);
+
+/// The writer asks for a checkpoint each time it has written about so many rows.
+const CHECKPOINT_ROWS: u64 = 2_000;
+
+/// Bounds of the writer.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) queue_records_max: u64,
+    pub(super) queue_records_hard_max: u64,
+    pub(super) batch_records_max: u64,
+    pub(super) retry_max: Duration,
+    pub(super) close_wait: Duration,
+}
+
+/// One transaction as appended.
+struct Append {
+    seq: u64,
+    records: Vec<Record>,
+}
+
+/// Something asked of the writer by a caller who waits for it.
+pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// What callers and writer share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// The writer waits here for work.
+    work: Condvar,
+    /// Appenders wait here for room, flushers for an empty queue.
+    room: Condvar,
+    limits: Limits,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Append>,
+    jobs: VecDeque<Job>,
+    /// Records in `queue` and in the batch being written.
+    pending_records: u64,
+    /// Appends in `queue` and in the batch being written.
+    pending_appends: u64,
+    closing: bool,
+    /// The writer has ended.
+    ended: bool,
+    stats: StoreStats,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits) -> Shared {
+        Shared { state: Mutex::default(), work: Condvar::new(), room: Condvar::new(), limits }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an append; waits only at the hard limit.
+    pub(super) fn append(&self, seq: u64, records: Vec<Record>) {
+        let mut state = self.lock();
+        while state.pending_records >= self.limits.queue_records_hard_max && !state.ended {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.ended {
+            tracing::error!(seq, records = records.len(), "append after the end of the store is lost");
+            return;
+        }
+        state.pending_records += records.len() as u64;
+        state.pending_appends += 1;
+        state.queue.push_back(Append { seq, records });
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Waits until nothing is queued.
+    pub(super) fn flush(&self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let mut state = self.lock();
+        while state.pending_appends > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.ended {
+                return false;
+            }
+            state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Has the writer do something and waits for its result.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, result) = std::sync::mpsc::sync_channel(1);
+        let mut state = self.lock();
+        if state.ended || state.closing {
+            return Err(StoreError::Closed);
+        }
+        state.jobs.push_back(Box::new(move |writer| {
+            // The caller waits; if its thread is gone there is nobody to tell.
+            let _ = answer.send(work(writer));
+        }));
+        drop(state);
+        self.work.notify_one();
+        result.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Writing works, and the queue is within its limit.
+    pub(super) fn healthy(&self) -> bool {
+        let state = self.lock();
+        !state.ended
+            && state.stats.failure.is_none()
+            && state.pending_records <= self.limits.queue_records_max
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        let state = self.lock();
+        let mut stats = state.stats.clone();
+        stats.queue_appends = state.pending_appends;
+        stats.queue_records = state.pending_records;
+        stats
+    }
+
+    /// Counts rows written by an import.
+    pub(super) fn count_import(&self, rows: u64) {
+        self.lock().stats.import_rows += rows;
+    }
+
+    /// Counts events that could not be read back.
+    pub(super) fn count_undecodable(&self, events: u64) {
+        self.lock().stats.undecodable_events += events;
+    }
+
+    /// The writer is no more: nobody shall wait for it.
+    fn end(&self, failure: Option<&str>) {
+        let mut state = self.lock();
+        state.ended = true;
+        if let Some(failure) = failure {
+            state.stats.failure = Some(failure.into());
+        }
+        // Jobs hold their callers' channels; dropping them answers `Closed`.
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(jobs);
+        self.room.notify_all();
+    }
+
+    /// Tells the writer to write what is queued and end.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+    }
+}
+
+/// What there is to do next.
+enum Next {
+    Write,
+    Job(Job),
+    Purge,
+    End,
+}
+
+/// The writer's own side.
+pub(super) struct Writer {
+    conn: Connection,
+    shared: Arc<Shared>,
+    tell: Box<dyn Fn(Durable) + Send>,
+    request_checkpoint: Box<dyn Fn() + Send>,
+    /// Being written, or to be written again.
+    batch: Vec<Append>,
+    batch_records: u64,
+    /// A record of the batch cannot be written: each is tried by itself.
+    careful: bool,
+    failing: Option<Failing>,
+    told_unhealthy: bool,
+    job_turn: bool,
+    purge_at: Option<Instant>,
+    rows_since_checkpoint: u64,
+    closing_since: Option<Instant>,
+}
+
+/// The batch could not be written.
+struct Failing {
+    retry_at: Instant,
+    wait: Duration,
+}
+
+impl Writer {
+    pub(super) fn new(
+        conn: Connection,
+        shared: Arc<Shared>,
+        tell: Box<dyn Fn(Durable) + Send>,
+        request_checkpoint: Box<dyn Fn() + Send>,
+    ) -> Writer {
+        Writer {
+            conn,
+            shared,
+            tell,
+            request_checkpoint,
+            batch: Vec::new(),
+            batch_records: 0,
+            careful: false,
+            failing: None,
+            told_unhealthy: false,
+            job_turn: false,
+            // Something may be left from the last run.
+            purge_at: Some(Instant::now()),
+            rows_since_checkpoint: 0,
+            closing_since: None,
+        }
+    }
+
+    /// Works until the store is closed. A panic (a defect) ends writing for good, and is told.
+    pub(super) fn run(mut self) {
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
+        if worked.is_ok() {
+            self.shared.end(None);
+        } else {
+            const DETAIL: &str = "the writer thread panicked";
+            self.shared.end(Some(DETAIL));
+            (self.tell)(Durable::Unhealthy { fault: Some(Fault::Other), detail: DETAIL.into() });
+        }
+    }
+
+    fn work(&mut self) {
+        loop {
+            match self.next() {
+                Next::Write => self.write(),
+                Next::Job(job) => job(self),
+                Next::Purge => self.purge(),
+                Next::End => break,
+            }
+            self.tell_backlog();
+        }
+        if !self.batch.is_empty() {
+            tracing::error!(records = self.batch_records, "closed without writing what was queued");
+        }
+    }
+
+    /// Waits for something to do. Appends come first, but a job gets its turn after each batch; clearing away is
+    /// for idle times.
+    fn next(&mut self) -> Next {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        loop {
+            let now = Instant::now();
+            let may_write = self.failing.as_ref().is_none_or(|failing| failing.retry_at <= now);
+            let has_batch = !self.batch.is_empty() || !state.queue.is_empty();
+            if self.job_turn || !(has_batch && may_write) {
+                self.job_turn = false;
+                if let Some(job) = state.jobs.pop_front() {
+                    return Next::Job(job);
+                }
+            }
+            if has_batch && may_write {
+                self.fill_batch(&mut state);
+                self.job_turn = true;
+                return Next::Write;
+            }
+            if state.closing {
+                let since = *self.closing_since.get_or_insert(now);
+                if !has_batch || since.elapsed() >= shared.limits.close_wait {
+                    return Next::End;
+                }
+            } else if !has_batch && self.purge_at.is_some_and(|at| at <= now) {
+                return Next::Purge;
+            }
+            let wake_at = match &self.failing {
+                Some(failing) => Some(failing.retry_at),
+                None => self.purge_at.filter(|_| !state.closing),
+            };
+            state = match wake_at {
+                Some(at) => {
+                    let wait = at.saturating_duration_since(now);
+                    shared.work.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Takes appends from the queue. A batch that failed stays as it was.
+    fn fill_batch(&mut self, state: &mut State) {
+        if !self.batch.is_empty() {
+            return;
+        }
+        self.batch_records = 0;
+        while let Some(append) = state.queue.front() {
+            let records = append.records.len() as u64;
+            if !self.batch.is_empty() && self.batch_records + records > self.shared.limits.batch_records_max {
+                break;
+            }
+            self.batch_records += records;
+            self.batch.extend(state.queue.pop_front());
+        }
+    }
+
+    /// Writes the batch in one transaction.
+    fn write(&mut self) {
+        let (batch, careful) = (&self.batch, self.careful);
+        let mut rejected = 0;
+        let done = transaction(&self.conn, Ending::Commit, |txn| {
+            for append in batch {
+                for record in &append.records {
+                    if careful {
+                        rejected += u64::from(!apply_or_set_aside(txn, append.seq, record)?);
+                    } else {
+                        apply(txn, record)?;
+                    }
+                }
+            }
+            Ok(())
+        });
+        match done {
+            Ok(done) => self.written(done, rejected),
+            Err(error) if !passes(&error) && !self.careful => {
+                tracing::error!(%error, "a record cannot be written; trying each by itself");
+                self.careful = true;
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn written(&mut self, done: Committed<()>, rejected: u64) {
+        self.note(&done.tally);
+        if let Some(append) = self.batch.last() {
+            (self.tell)(Durable::UpTo(append.seq));
+        }
+        let mut state = self.shared.lock();
+        state.pending_records -= self.batch_records;
+        state.pending_appends -= self.batch.len() as u64;
+        let stats = &mut state.stats;
+        stats.appends += self.batch.len() as u64;
+        stats.records += self.batch_records;
+        stats.rejected += rejected;
+        stats.contradictions += done.tally.contradictions;
+        stats.commits.observe(u64::try_from(done.commit_time.as_micros()).unwrap_or(u64::MAX));
+        stats.failure = None;
+        drop(state);
+        self.shared.room.notify_all();
+        self.count_rows(self.batch_records);
+        self.batch.clear();
+        self.batch_records = 0;
+        self.careful = false;
+        self.failing = None;
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        let wait = self.failing.as_ref().map_or(RETRY_MIN, |failing| failing.wait * 2);
+        let wait = wait.min(self.shared.limits.retry_max);
+        self.failing = Some(Failing { retry_at: Instant::now() + wait, wait });
+        let mut state = self.shared.lock();
+        state.stats.failed_commits += 1;
+        let news = state.stats.failure.is_none();
+        state.stats.failure = Some(error.to_string());
+        drop(state);
+        if news {
+            tracing::error!(%error, records = self.batch_records, "the journal cannot be written; trying again");
+            self.told_unhealthy = true;
+            (self.tell)(Durable::Unhealthy { fault: error.fault(), detail: error.to_string() });
+        }
+    }
+
+    /// Tells when too much is queued, and when all is well again.
+    fn tell_backlog(&mut self) {
+        let state = self.shared.lock();
+        let (pending, failing) = (state.pending_records, state.stats.failure.is_some());
+        drop(state);
+        let max = self.shared.limits.queue_records_max;
+        if pending > max && !self.told_unhealthy {
+            self.told_unhealthy = true;
+            tracing::error!(records = pending, max, "the journal's queue is too long");
+            let detail = format!("{pending} records wait to be written, {max} are allowed");
+            (self.tell)(Durable::Unhealthy { fault: None, detail });
+        } else if self.told_unhealthy && !failing && pending <= max / 2 {
+            self.told_unhealthy = false;
+            tracing::info!("the journal is written again");
+            (self.tell)(Durable::Healthy);
+        }
+    }
+
+    /// Clears away some leads of deleted lists.
+    fn purge(&mut self) {
+        self.purge_at = match transaction(&self.conn, Ending::Commit, import::purge) {
+            Ok(done) if done.value => Some(Instant::now()),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "leads of a deleted list are cleared away later");
+                Some(Instant::now() + PURGE_RETRY)
+            }
+        };
+        self.count_rows(CHECKPOINT_ROWS / 2);
+    }
+
+    /// Runs a job's transaction.
+    pub(super) fn transact<T>(
+        &mut self,
+        ending: Ending,
+        body: impl FnOnce(&mut super::txn::Txn<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = transaction(&self.conn, ending, body)?;
+        self.note(&done.tally);
+        Ok(done.value)
+    }
+
+    /// Counts written rows towards the next checkpoint.
+    pub(super) fn count_rows(&mut self, rows: u64) {
+        self.rows_since_checkpoint += rows;
+        if self.rows_since_checkpoint >= CHECKPOINT_ROWS {
+            self.rows_since_checkpoint = 0;
+            (self.request_checkpoint)();
+        }
+    }
+
+    /// The writer's connection, for settings.
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// A failing batch is tried again at once (something has changed).
+    pub(super) fn retry_now(&mut self) {
+        if let Some(failing) = &mut self.failing {
+            failing.retry_at = Instant::now();
+        }
+    }
+
+    fn note(&mut self, tally: &Tally) {
+        for what in &tally.told {
+            tracing::error!(%what, "a journal record contradicts what is stored and is not applied");
+        }
+        if tally.purge {
+            self.purge_at = Some(Instant::now());
+        }
+    }
+}
+
+/// Whether writing the same again may succeed.
+fn passes(error: &StoreError) -> bool {
+    error.fault().is_some_and(Fault::passes)
+}
+
+/// Applies a record by itself; one that cannot be applied is kept in the table `rejected`. False: set aside.
+fn apply_or_set_aside(txn: &mut super::txn::Txn<'_>, seq: u64, record: &Record) -> Result<bool, StoreError> {
+    match savepoint(txn, |txn| apply(txn, record)) {
+        Ok(()) => Ok(true),
+        Err(error) if passes(&error) => Err(error),
+        Err(error) => {
+            tracing::error!(%error, seq, "a journal record is set aside");
+            let data = serde_json::to_string(record).unwrap_or_else(|_| format!("{record:?}"));
+            txn.run(
+                "INSERT INTO rejected (seq, error, data) VALUES (?1, ?2, ?3)",
+                (super::codec::int(seq), error.to_string(), data),
+            )?;
+            Ok(false)
+        }
+    }
+}

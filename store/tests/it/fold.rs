@@ -1,0 +1,276 @@
+//! What is loaded is the fold of what was appended.
+
+use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{
+    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, LeadProgress, LedgerEntry, ListRow,
+    RecordingRow, TrunkRow,
+};
+use dialer_core::{
+    AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TrunkId,
+};
+use proptest::prelude::*;
+use sansio::Rng;
+use std::collections::BTreeMap;
+use store::{AttemptTotals, Disposition, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, Store};
+
+/// The same in memory, as plain as it can be.
+#[derive(Default)]
+struct Fold {
+    trunks: BTreeMap<TrunkId, TrunkRow>,
+    agents: BTreeMap<AgentId, AgentRow>,
+    agent_status: BTreeMap<AgentId, AgentStatusRow>,
+    contacts: BTreeMap<AgentId, ContactRow>,
+    lists: BTreeMap<ListId, ListRow>,
+    campaigns: BTreeMap<CampaignId, CampaignRow>,
+    leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
+    open: BTreeMap<CallId, AttemptRow>,
+    ended: BTreeMap<CallId, CallRecord>,
+    ledger: Vec<LedgerEntry>,
+    dispositions: BTreeMap<CallId, Disposition>,
+    wrap_ups: BTreeMap<CallId, u64>,
+    recordings: BTreeMap<RecordingId, RecordingRow>,
+    sketches: BTreeMap<CampaignId, Vec<u8>>,
+    events: BTreeMap<u64, EventEnvelope>,
+    contradictions: u64,
+}
+
+impl Fold {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::TrunkPut(row) => drop(self.trunks.insert(row.id, row)),
+            Record::TrunkDeleted { trunk } => drop(self.trunks.remove(&trunk)),
+            Record::AgentPut(row) => drop(self.agents.insert(row.id, row)),
+            Record::AgentDeleted { agent } => {
+                self.agents.remove(&agent);
+                self.agent_status.remove(&agent);
+                self.contacts.remove(&agent);
+            }
+            Record::AgentStatusChanged(row) => drop(self.agent_status.insert(row.agent, row)),
+            Record::ContactPut(row) => drop(self.contacts.insert(row.agent, row)),
+            Record::ContactDeleted { agent } => drop(self.contacts.remove(&agent)),
+            Record::ListPut(row) => drop(self.lists.insert(row.id, row)),
+            Record::ListDeleted { list } => {
+                self.lists.remove(&list);
+                self.leads.retain(|_, (of, _)| *of != list);
+            }
+            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row)),
+            Record::CampaignDeleted { campaign } => {
+                self.campaigns.remove(&campaign);
+                self.sketches.remove(&campaign);
+            }
+            Record::AttemptStarted(row) => {
+                if self.ended.contains_key(&row.call) || self.open.contains_key(&row.call) {
+                    self.contradictions += 1;
+                } else {
+                    self.open.insert(row.call, row);
+                }
+            }
+            Record::CallEnded(record) => {
+                if self.ended.contains_key(&record.call) {
+                    self.contradictions += 1;
+                } else {
+                    self.open.remove(&record.call);
+                    self.ended.insert(record.call, *record);
+                }
+            }
+            Record::LeadChanged(progress) => {
+                if let Some((_, stored)) = self.leads.get_mut(&progress.lead) {
+                    *stored = progress;
+                }
+            }
+            Record::Ledger(entry) => self.ledger.push(entry),
+            Record::DispositionSet { call, code, notes, callback_at, at } => {
+                self.dispositions.insert(call, Disposition { code, notes, callback_at, at });
+            }
+            Record::WrapUpEnded { call, wrap_up_ms } => drop(self.wrap_ups.insert(call, wrap_up_ms)),
+            Record::RecordingReady(row) => drop(self.recordings.insert(row.id, row)),
+            Record::PacerSketch { campaign, sketch } => drop(self.sketches.insert(campaign, sketch)),
+            Record::Event(envelope) => drop(self.events.insert(envelope.cursor, *envelope)),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let since = NOW.plus_millis(-LEDGER_WINDOW_MS);
+        let progress = |lead: LeadId| self.leads.get(&lead).map(|(_, progress)| progress.clone());
+        Snapshot {
+            trunks: self.trunks.values().cloned().collect(),
+            agents: self.agents.values().cloned().collect(),
+            agent_status: self.agent_status.values().cloned().collect(),
+            contacts: self.contacts.values().cloned().collect(),
+            lists: self.lists.values().cloned().collect(),
+            campaigns: self.campaigns.values().cloned().collect(),
+            open_attempts: self
+                .open
+                .values()
+                .map(|attempt| (attempt.clone(), attempt.lead.and_then(progress)))
+                .collect(),
+            ledger: self.ledger.iter().filter(|entry| entry.at >= since).cloned().collect(),
+            pacer_sketches: self
+                .sketches
+                .iter()
+                .map(|(campaign, sketch)| (*campaign, sketch.clone()))
+                .collect(),
+            last_cursor: self.events.keys().last().copied().unwrap_or(0),
+        }
+    }
+
+    fn totals(&self, campaign: CampaignId) -> AttemptTotals {
+        let of = |of: Option<CampaignId>| of == Some(campaign);
+        let mut totals = AttemptTotals {
+            open: self.open.values().filter(|attempt| of(attempt.campaign)).count() as u64,
+            ..AttemptTotals::default()
+        };
+        for record in self.ended.values().filter(|record| of(record.campaign)) {
+            totals.ended += 1;
+            totals.answered += u64::from(record.answered_at.is_some());
+            totals.bridged += u64::from(record.bridged_at.is_some());
+            totals.abandoned += u64::from(record.abandoned);
+            totals.talk_ms += record.talk_ms;
+            *totals.outcomes.entry(record.outcome).or_default() += 1;
+        }
+        totals
+    }
+}
+
+fn compare(fold: &Fold, house: &House) {
+    assert_eq!(house.store.load(NOW).unwrap(), fold.snapshot());
+    for campaign in (1..=4).map(id) {
+        assert_eq!(house.store.attempt_totals(campaign).unwrap(), fold.totals(campaign));
+    }
+    for call in (1..=4).map(id) {
+        let row = house.store.record(call).unwrap();
+        assert_eq!(row.as_ref().map(|row| &row.record), fold.ended.get(&call));
+        if let Some(row) = row {
+            assert_eq!(row.disposition.as_ref(), fold.dispositions.get(&call));
+            assert_eq!(row.wrap_up_ms, fold.wrap_ups.get(&call).copied());
+        }
+    }
+    for (id, row) in &fold.recordings {
+        assert_eq!(house.store.recording(*id).unwrap().as_ref(), Some(row));
+    }
+    let events = house.store.events_since(0, 10_000).unwrap();
+    assert_eq!(events, fold.events.values().cloned().collect::<Vec<_>>());
+    for list in (1..=4).map(id) {
+        if !fold.lists.contains_key(&list) {
+            assert!(house.store.lead_counts(list).is_err());
+            continue;
+        }
+        let expected: Vec<&LeadProgress> =
+            fold.leads.values().filter(|(of, _)| *of == list).map(|(_, progress)| progress).collect();
+        let query = LeadPageQuery { list, state: None, cursor: None, limit: 1000 };
+        let stored = house.store.leads(&query).unwrap().items;
+        let mut stored: Vec<&LeadProgress> = stored.iter().map(|lead| &lead.progress).collect();
+        stored.sort_by_key(|progress| progress.lead);
+        assert_eq!(stored, expected);
+        let mut counts = LeadCounts::default();
+        for progress in expected {
+            *slot(&mut counts, progress) += 1;
+        }
+        assert_eq!(house.store.lead_counts(list).unwrap(), counts);
+    }
+}
+
+fn slot<'c>(counts: &'c mut LeadCounts, progress: &LeadProgress) -> &'c mut u64 {
+    use dialer_core::record::LeadState as S;
+    match progress.state {
+        S::New => &mut counts.new,
+        S::RetryWait => &mut counts.retry_wait,
+        S::Dialing => &mut counts.dialing,
+        S::Done => &mut counts.done,
+        S::Exhausted => &mut counts.exhausted,
+        S::Dnc => &mut counts.dnc,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_snapshot_is_the_fold_of_the_records(seed: u64, transactions in 1..80_u64) {
+        let house = House::new();
+        let mut fold = Fold::default();
+        let mut leads = Vec::new();
+        for list in [id::<dialer_core::id::ListKind>(1), id(2)] {
+            let list = house.list(list.to_bits());
+            fold.apply(Record::ListPut(crate::support::list_row(list)));
+            for lead in house.import(list, (0..5).map(new_lead).collect()) {
+                fold.leads.insert(lead, (list, LeadProgress::fresh(lead)));
+                leads.push(lead);
+            }
+        }
+        let mut draw = Draw { rng: Rng::from_seed(seed), leads, cursor: 0 };
+        for _ in 0..transactions {
+            let records: Vec<Record> = (0..=draw.rng.below(4)).map(|_| draw.record()).collect();
+            records.iter().cloned().for_each(|record| fold.apply(record));
+            house.append(records);
+        }
+        prop_assert!(house.store.flush(PATIENCE));
+        compare(&fold, &house);
+        prop_assert_eq!(house.store.stats().contradictions, fold.contradictions);
+        prop_assert_eq!(house.store.stats().rejected, 0);
+        compare(&fold, &house.reopen());
+    }
+}
+
+#[test]
+fn a_second_end_of_a_call_is_counted_and_not_applied() {
+    let house = House::new();
+    let call = id(7);
+    house.write(vec![Record::AttemptStarted(attempt(call, None))]);
+    assert_eq!(house.store.load(NOW).unwrap().open_attempts.len(), 1);
+    let first = ended(call);
+    house.write(vec![Record::CallEnded(Box::new(first.clone()))]);
+    let second = CallRecord { talk_ms: 5, ..first.clone() };
+    house.write(vec![Record::CallEnded(Box::new(second)), Record::WrapUpEnded { call, wrap_up_ms: 9 }]);
+    house.write(vec![Record::AttemptStarted(attempt(call, None))]);
+    assert_eq!(house.store.load(NOW).unwrap().open_attempts, []);
+    let row = house.store.record(call).unwrap().unwrap();
+    assert_eq!(row.record, first);
+    assert_eq!(row.wrap_up_ms, Some(9), "the rest of the transaction is written");
+    assert_eq!(house.store.stats().contradictions, 2);
+    assert!(house.store.healthy());
+}
+
+#[test]
+fn an_open_attempt_comes_with_its_leads_progress() {
+    let house = House::new();
+    let list = house.list(1);
+    let lead = house.import(list, vec![new_lead(1)])[0];
+    let progress = LeadProgress {
+        state: dialer_core::record::LeadState::Dialing,
+        attempts: 1,
+        last_attempt_at: Some(NOW),
+        ..LeadProgress::fresh(lead)
+    };
+    let started = attempt(id(3), Some(lead));
+    house.write(vec![Record::AttemptStarted(started.clone()), Record::LeadChanged(progress.clone())]);
+    let house = house.reopen();
+    assert_eq!(house.store.load(NOW).unwrap().open_attempts, [(started, Some(progress))]);
+}
+
+#[test]
+fn leads_of_a_deleted_list_are_cleared_away() {
+    let house = House::new();
+    let list = house.list(1);
+    house.import(list, (0..2_500).map(new_lead).collect());
+    house.write(vec![Record::ListDeleted { list }]);
+    // A list of the same name is another list: nothing of the old one is seen in it.
+    let list = house.list(1);
+    assert_eq!(house.store.lead_counts(list).unwrap().total(), 0);
+    assert_eq!(house.import(list, (0..10).map(new_lead).collect()).len(), 10);
+    let house = house.reopen();
+    let conn = rusqlite::Connection::open(house.path()).unwrap();
+    loop {
+        let rows: i64 = conn.query_row("SELECT count(*) FROM list_purge", [], |row| row.get(0)).unwrap();
+        if rows == 0 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    for table in ["lead", "lead_number"] {
+        let rows: i64 =
+            conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 10, "{table}");
+    }
+}

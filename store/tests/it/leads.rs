@@ -1,0 +1,394 @@
+//! Leads: import, loading for the hopper, pages, counts.
+
+use crate::support::{House, NOW, at, id, new_lead};
+use dialer_core::record::{Lead, LeadProgress, LeadState, Phone};
+use dialer_core::{LeadId, ListId, Record};
+use proptest::prelude::*;
+use sansio::{Rng, WallTime};
+use std::collections::BTreeMap;
+use store::{
+    DedupeScope, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy,
+    NewLead, OnDuplicate, Store, StoreError,
+};
+
+fn options(on_duplicate: OnDuplicate, dedupe_scope: DedupeScope) -> ImportOptions {
+    ImportOptions { on_duplicate, dedupe_scope, dry_run: false, now: NOW }
+}
+
+fn query(list: ListId, limit: u32) -> LeadQuery {
+    LeadQuery { lists: vec![list], limit, due_at: NOW, exclude: Vec::new() }
+}
+
+fn phone(number: &str) -> Phone {
+    Phone { number: number.into(), raw: number.into(), kind: None }
+}
+
+fn set(house: &House, progress: LeadProgress) {
+    house.write(vec![Record::LeadChanged(progress)]);
+}
+
+#[test]
+fn an_imported_lead_reads_back() {
+    let house = House::new();
+    let list = house.list(1);
+    let row = NewLead {
+        external_id: Some("crm-1".into()),
+        phones: vec![
+            Phone {
+                number: "+8613800138000".into(),
+                raw: "138 0013 8000".into(),
+                kind: Some("mobile".into()),
+            },
+            phone("+862155556666"),
+        ],
+        priority: -3,
+        time_zone: Some("Asia/Shanghai".into()),
+        fields: BTreeMap::from([("name".into(), "王先生 \"老\"".into())]),
+        expires_at: Some(NOW.plus_millis(1)),
+    };
+    let lead = house.import(list, vec![row.clone()])[0];
+    let expected = Lead {
+        id: lead,
+        list,
+        external_id: row.external_id,
+        phones: row.phones,
+        priority: row.priority,
+        time_zone: row.time_zone,
+        fields: row.fields,
+        expires_at: row.expires_at,
+        progress: LeadProgress::fresh(lead),
+    };
+    let house = house.reopen();
+    assert_eq!(house.store.lead(lead).unwrap(), Some(expected.clone()));
+    let loaded = house.store.load_leads(&query(list, 5)).unwrap();
+    assert_eq!(loaded, LoadedLeads { leads: vec![expected], more: false, next_due: None });
+    assert_eq!(house.store.lead(id(5)).unwrap(), None);
+}
+
+#[test]
+fn a_known_external_id_is_a_duplicate() {
+    let house = House::new();
+    let list = house.list(1);
+    let lead = house.import(list, vec![new_lead(1)])[0];
+    let again = NewLead { phones: vec![phone("+19995550100")], priority: 9, ..new_lead(1) };
+    let import = |on_duplicate, scope| {
+        house.store.import_leads(list, vec![again.clone()], &options(on_duplicate, scope)).unwrap()
+    };
+    let duplicate = [ImportVerdict::Duplicate { lead, by: MatchedBy::ExternalId }];
+    assert_eq!(import(OnDuplicate::Skip, DedupeScope::None), duplicate);
+    assert_eq!(import(OnDuplicate::Error, DedupeScope::List), duplicate);
+    assert_eq!(house.store.lead(lead).unwrap().unwrap().priority, 0);
+    assert_eq!(import(OnDuplicate::Update, DedupeScope::List), [ImportVerdict::Updated { lead }]);
+    let stored = house.store.lead(lead).unwrap().unwrap();
+    assert_eq!((stored.priority, stored.phones), (9, vec![phone("+19995550100")]));
+    // The old number is free again, the new one is held.
+    let other = |number: &str| NewLead { phones: vec![phone(number)], ..NewLead::default() };
+    let rows = vec![other("+19995550100"), other(&new_lead(1).phones[0].number)];
+    let verdicts =
+        house.store.import_leads(list, rows, &options(OnDuplicate::Skip, DedupeScope::List)).unwrap();
+    assert_eq!(verdicts[0], ImportVerdict::Duplicate { lead, by: MatchedBy::Number });
+    assert!(matches!(verdicts[1], ImportVerdict::Accepted { .. }));
+    // The same external id in another list is another lead.
+    let second = house.list(2);
+    assert_eq!(house.import(second, vec![new_lead(1)]).len(), 1);
+}
+
+#[test]
+fn an_update_keeps_how_far_a_lead_has_come() {
+    let house = House::new();
+    let list = house.list(1);
+    let row = NewLead { phones: vec![phone("+12025550101"), phone("+12025550102")], ..new_lead(1) };
+    let lead = house.import(list, vec![row.clone()])[0];
+    let progress = LeadProgress {
+        state: LeadState::RetryWait,
+        attempts: 2,
+        next_at: Some(NOW.plus_millis(5)),
+        next_phone: 1,
+        ..LeadProgress::fresh(lead)
+    };
+    set(&house, progress.clone());
+    let fewer = NewLead { phones: vec![phone("+12025550103")], ..row };
+    let update = options(OnDuplicate::Update, DedupeScope::List);
+    house.store.import_leads(list, vec![fewer], &update).unwrap();
+    let stored = house.store.lead(lead).unwrap().unwrap();
+    assert_eq!(stored.progress, LeadProgress { next_phone: 0, ..progress }, "the second number is gone");
+    assert_eq!(house.store.lead_counts(list).unwrap(), LeadCounts { retry_wait: 1, ..LeadCounts::default() });
+}
+
+#[test]
+fn numbers_are_compared_within_the_scope() {
+    let house = House::new();
+    let (first, second, third) = (house.list(1), house.list(2), house.list(3));
+    let lead = house.import(first, vec![new_lead(1)])[0];
+    // Not E.164, so kept as text.
+    let short = NewLead { phones: vec![phone("1001")], ..NewLead::default() };
+    let short_lead = house.import(first, vec![short.clone()])[0];
+    let same = NewLead { external_id: None, ..new_lead(1) };
+    let verdict = |list, scope| {
+        let dry = ImportOptions { dry_run: true, ..options(OnDuplicate::Update, scope) };
+        house.store.import_leads(list, vec![same.clone(), short.clone()], &dry).unwrap()
+    };
+    let accepted = |verdicts: &[ImportVerdict]| {
+        verdicts.iter().all(|verdict| matches!(verdict, ImportVerdict::Accepted { .. }))
+    };
+    let by = MatchedBy::Number;
+    let duplicates =
+        [ImportVerdict::Duplicate { lead, by }, ImportVerdict::Duplicate { lead: short_lead, by }];
+    let updated = [ImportVerdict::Updated { lead }, ImportVerdict::Updated { lead: short_lead }];
+    assert_eq!(verdict(first, DedupeScope::List), updated);
+    assert!(accepted(&verdict(first, DedupeScope::None)));
+    assert!(accepted(&verdict(second, DedupeScope::List)));
+    assert!(accepted(&verdict(second, DedupeScope::Lists(vec![third, id(77)]))));
+    // A lead of another list is never changed by an import into this one.
+    assert_eq!(verdict(second, DedupeScope::Lists(vec![first])), duplicates);
+    assert_eq!(verdict(second, DedupeScope::All), duplicates);
+    // Another person with the same number is not the same lead.
+    let other = vec![NewLead { external_id: Some("crm-2".into()), ..same.clone() }];
+    let verdicts =
+        house.store.import_leads(first, other, &options(OnDuplicate::Update, DedupeScope::List)).unwrap();
+    assert_eq!(verdicts, [ImportVerdict::Duplicate { lead, by }]);
+}
+
+#[test]
+fn a_number_held_by_a_deleted_list_is_free() {
+    let house = House::new();
+    let (first, second) = (house.list(1), house.list(2));
+    house.import(first, vec![new_lead(1)]);
+    house.write(vec![Record::ListDeleted { list: first }]);
+    let all = options(OnDuplicate::Skip, DedupeScope::All);
+    let verdicts = house.store.import_leads(second, vec![new_lead(1)], &all).unwrap();
+    assert!(matches!(verdicts[..], [ImportVerdict::Accepted { .. }]));
+}
+
+#[test]
+fn a_dry_run_tells_and_writes_nothing() {
+    let house = House::new();
+    let list = house.list(1);
+    let lead = house.import(list, vec![new_lead(1)])[0];
+    let rows = vec![
+        new_lead(1),
+        new_lead(2),
+        new_lead(2),
+        NewLead::default(),
+        NewLead { priority: 1, ..new_lead(1) },
+    ];
+    let dry = ImportOptions { dry_run: true, ..options(OnDuplicate::Update, DedupeScope::List) };
+    let verdicts = house.store.import_leads(list, rows, &dry).unwrap();
+    assert_eq!(verdicts[0], ImportVerdict::Updated { lead });
+    assert!(matches!(verdicts[1], ImportVerdict::Accepted { .. }));
+    assert!(matches!(verdicts[2], ImportVerdict::Updated { .. }), "seen within the import");
+    assert_eq!(verdicts[3], ImportVerdict::NoPhone);
+    assert_eq!(house.store.lead_counts(list).unwrap().total(), 1);
+    assert_eq!(house.store.lead(lead).unwrap().unwrap().priority, 0);
+    assert_eq!(house.store.stats().import_rows, 1);
+}
+
+#[test]
+fn an_import_into_no_list_is_refused() {
+    let house = House::new();
+    let refused = house.store.import_leads(id(1), vec![new_lead(1)], &ImportOptions::default());
+    assert!(matches!(refused, Err(StoreError::NotFound { what: "list" })), "{refused:?}");
+    assert!(house.store.healthy());
+}
+
+#[test]
+fn what_is_loaded_is_best_first_and_says_whether_there_is_more() {
+    let house = House::new();
+    let list = house.list(1);
+    let priorities = [0, 5, -5, 5, 0];
+    let rows =
+        (1..).zip(priorities).map(|(number, priority)| NewLead { priority, ..new_lead(number) }).collect();
+    let leads = house.import(list, rows);
+    let best = [leads[1], leads[3], leads[0], leads[4], leads[2]];
+    let ids = |loaded: &LoadedLeads| loaded.leads.iter().map(|lead| lead.id).collect::<Vec<_>>();
+    for limit in 0..=6 {
+        let loaded = house.store.load_leads(&query(list, limit)).unwrap();
+        assert_eq!(ids(&loaded), best[..best.len().min(limit as usize)]);
+        assert_eq!(loaded.more, limit < 5, "{limit}");
+    }
+    let exclude = vec![leads[1], leads[0], id(12345)];
+    let loaded = house.store.load_leads(&LeadQuery { exclude, ..query(list, 2) }).unwrap();
+    assert_eq!(ids(&loaded), [leads[3], leads[4]]);
+    assert!(loaded.more);
+    let twice = LeadQuery { lists: vec![list, list, id(9)], ..query(list, 10) };
+    assert_eq!(ids(&house.store.load_leads(&twice).unwrap()), best, "a list named twice counts once");
+}
+
+#[test]
+fn a_waiting_lead_comes_when_its_time_is_there() {
+    let house = House::new();
+    let list = house.list(1);
+    let leads = house.import(list, vec![new_lead(1), new_lead(2)]);
+    let wait = |lead, state, next_at| {
+        set(&house, LeadProgress { state, next_at, attempts: 1, ..LeadProgress::fresh(lead) });
+    };
+    wait(leads[0], LeadState::RetryWait, Some(NOW.plus_millis(1)));
+    wait(leads[1], LeadState::RetryWait, Some(NOW.plus_millis(2)));
+    let loaded = |due_at: WallTime| {
+        let loaded = house.store.load_leads(&LeadQuery { due_at, ..query(list, 9) }).unwrap();
+        (loaded.leads.into_iter().map(|lead| lead.id).collect::<Vec<_>>(), loaded.next_due)
+    };
+    assert_eq!(loaded(NOW), (vec![], Some(NOW.plus_millis(1))));
+    assert_eq!(loaded(NOW.plus_millis(1)), (vec![leads[0]], Some(NOW.plus_millis(2))));
+    assert_eq!(loaded(NOW.plus_millis(2)), (leads.clone(), None));
+    wait(leads[0], LeadState::RetryWait, None);
+    assert_eq!(loaded(NOW), (vec![leads[0]], Some(NOW.plus_millis(2))), "no time means at once");
+    for state in [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc] {
+        wait(leads[0], state, Some(NOW));
+        assert_eq!(loaded(NOW).0, []);
+    }
+}
+
+#[test]
+fn an_expired_lead_is_not_loaded() {
+    let house = House::new();
+    let list = house.list(1);
+    let row = |number, millis| NewLead { expires_at: Some(NOW.plus_millis(millis)), ..new_lead(number) };
+    let leads = house.import(list, vec![row(1, 0), row(2, 1), row(3, 5)]);
+    let progress = LeadProgress {
+        state: LeadState::RetryWait,
+        next_at: Some(NOW.plus_millis(9)),
+        ..LeadProgress::fresh(leads[2])
+    };
+    set(&house, progress);
+    let loaded = house.store.load_leads(&query(list, 9)).unwrap();
+    assert_eq!(loaded.leads.iter().map(|lead| lead.id).collect::<Vec<_>>(), [leads[1]]);
+    assert_eq!(loaded.next_due, None, "the third expires before it is due");
+}
+
+/// Some leads with drawn priorities, states and times; `levels` priorities.
+fn drawn(house: &House, list: ListId, rng: &mut Rng, count: u64, levels: u64) -> Vec<Lead> {
+    let rows = (0..count)
+        .map(|number| NewLead {
+            priority: rng.below(levels) as i32,
+            expires_at: (rng.below(4) == 0).then(|| NOW.plus_millis(rng.below(10) as i64 - 5)),
+            ..new_lead(number)
+        })
+        .collect();
+    let leads = house.import(list, rows);
+    let states = [LeadState::New, LeadState::RetryWait, LeadState::RetryWait, LeadState::Done];
+    let records = leads
+        .iter()
+        .map(|lead| {
+            Record::LeadChanged(LeadProgress {
+                state: states[rng.below(4) as usize],
+                attempts: rng.below(4) as u32,
+                next_at: (rng.below(2) == 0).then(|| NOW.plus_millis(rng.below(10) as i64 - 5)),
+                ..LeadProgress::fresh(*lead)
+            })
+        })
+        .collect();
+    house.write(records);
+    leads.iter().map(|lead| house.store.lead(*lead).unwrap().unwrap()).collect()
+}
+
+fn may_be_dialled(lead: &Lead) -> bool {
+    matches!(lead.progress.state, LeadState::New | LeadState::RetryWait)
+        && lead.progress.next_at.is_none_or(|next| next <= NOW)
+        && lead.expires_at.is_none_or(|end| end > NOW)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Against the plain rule: all that may be dialled, by priority. Within a priority the order of import holds
+    /// as long as fewer are asked for than are due.
+    #[test]
+    fn loading_follows_the_rule(seed: u64, few in any::<bool>(), limit in 0..60_u32) {
+        let mut rng = Rng::from_seed(seed);
+        let house = House::new();
+        let list = house.list(1);
+        // More levels than are walked one by one, or a few.
+        let leads = drawn(&house, list, &mut rng, 150, if few { 3 } else { 1_000 });
+        let mut due: Vec<&Lead> = leads.iter().filter(|lead| may_be_dialled(lead)).collect();
+        due.sort_by_key(|lead| -i64::from(lead.priority)); // stable: order of import within
+        let loaded = house.store.load_leads(&query(list, limit)).unwrap();
+        let priorities = |leads: &[&Lead]| leads.iter().map(|lead| lead.priority).collect::<Vec<_>>();
+        let got: Vec<&Lead> = loaded.leads.iter().collect();
+        let cut = due.len().min(limit as usize);
+        prop_assert_eq!(priorities(&got), priorities(&due[..cut]));
+        prop_assert!(got.iter().all(|lead| due.contains(lead)));
+        prop_assert_eq!(loaded.more, due.len() > limit as usize);
+        let all = house.store.load_leads(&query(list, 1_000)).unwrap();
+        prop_assert_eq!(all.leads.iter().collect::<Vec<_>>(), due);
+    }
+
+    #[test]
+    fn the_funnel_counts_each_lead_once(seed: u64, attempts_max in 0..5_u32) {
+        let mut rng = Rng::from_seed(seed);
+        let house = House::new();
+        let (list, empty) = (house.list(1), house.list(2));
+        let leads = drawn(&house, list, &mut rng, 100, 3);
+        let funnel = house.store.funnel(&[list, empty, list, id(9)], NOW, attempts_max).unwrap();
+        let mut expected = store::FunnelCounts { total: 100, ..store::FunnelCounts::default() };
+        expected.by_state = house.store.lead_counts(list).unwrap();
+        for lead in &leads {
+            let progress = &lead.progress;
+            if !matches!(progress.state, LeadState::New | LeadState::RetryWait) {
+                continue;
+            }
+            if lead.expires_at.is_some_and(|end| end <= NOW) {
+                expected.expired += 1;
+            } else if progress.attempts >= attempts_max {
+                expected.attempts_spent += 1;
+            } else if progress.next_at.is_some_and(|next| next > NOW) {
+                expected.waiting += 1;
+            } else {
+                expected.due += 1;
+            }
+        }
+        expected.next_due = house.store.load_leads(&query(list, 0)).unwrap().next_due;
+        prop_assert_eq!(funnel, expected);
+        let by_state = funnel.by_state;
+        prop_assert_eq!(
+            funnel.total,
+            by_state.dialing + by_state.done + by_state.exhausted + by_state.dnc + funnel.expired
+                + funnel.attempts_spent + funnel.waiting + funnel.due
+        );
+    }
+}
+
+#[test]
+fn pages_tell_every_lead_once_in_order_of_import() {
+    let house = House::new();
+    let list = house.list(1);
+    let other = house.list(2);
+    let mut expected: Vec<LeadId> = Vec::new();
+    for round in 0..3 {
+        expected.extend(house.import(list, (round * 10..round * 10 + 9).map(new_lead).collect()));
+        house.import(other, vec![new_lead(round)]);
+    }
+    for lead in expected.iter().skip(1).step_by(3) {
+        set(&house, LeadProgress { state: LeadState::Done, ..LeadProgress::fresh(*lead) });
+    }
+    let walk = |state, limit| {
+        let mut query = LeadPageQuery { list, state, cursor: None, limit };
+        let mut told = Vec::new();
+        loop {
+            let page = house.store.leads(&query).unwrap();
+            assert!(page.items.len() <= limit.max(1) as usize);
+            told.extend(page.items.iter().map(|lead| lead.id));
+            let Some(next) = page.next_cursor else { return told };
+            query.cursor = Some(next);
+        }
+    };
+    for limit in [0, 1, 4, 27, 1_000] {
+        assert_eq!(walk(None, limit), expected);
+        let done: Vec<LeadId> = expected.iter().skip(1).step_by(3).copied().collect();
+        assert_eq!(walk(Some(LeadState::Done), limit), done);
+        assert_eq!(walk(Some(LeadState::Dnc), limit), []);
+    }
+    let bad = LeadPageQuery { list, state: None, cursor: Some("x".into()), limit: 1 };
+    assert!(matches!(house.store.leads(&bad), Err(StoreError::BadCursor)));
+    let none = LeadPageQuery { list: id(8), state: None, cursor: None, limit: 1 };
+    assert!(matches!(house.store.leads(&none), Err(StoreError::NotFound { what: "list" })));
+}
+
+#[test]
+fn times_before_1970_do_not_confuse() {
+    let house = House::new();
+    let list = house.list(1);
+    house.import(list, vec![new_lead(1)]);
+    let long_ago = LeadQuery { due_at: at(-5), ..query(list, 1) };
+    assert_eq!(house.store.load_leads(&long_ago).unwrap().leads.len(), 1);
+}

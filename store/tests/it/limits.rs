@@ -1,0 +1,232 @@
+//! Full disks, held locks, long queues.
+
+use crate::support::{House, NOW, PATIENCE, at, event, new_lead};
+use dialer_core::Record;
+use dialer_core::event::Event;
+use rusqlite::Connection;
+use std::sync::mpsc::{channel, sync_channel};
+use store::{Durable, Fault, ImportOptions, LeadQuery, Options, SqliteStore, Store};
+
+fn large(cursor: u64) -> Record {
+    event(cursor, Event::AgentLoggedOut { reason: "x".repeat(5_000) })
+}
+
+/// What is told until health comes back; the numbers told durable must rise.
+fn until_healthy(house: &House, mut last: u64) -> u64 {
+    loop {
+        match house.news() {
+            Durable::UpTo(seq) => {
+                assert!(seq > last);
+                last = seq;
+            }
+            Durable::Unhealthy { .. } => panic!("told twice"),
+            Durable::Healthy => return last,
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let house = House::new();
+    let list = house.list(1);
+    let size = std::fs::metadata(house.path()).unwrap().len();
+    // The database may still be in its log: its true size is no more than both.
+    let size = size.max(house.store.stats().journal_bytes);
+    house.store.set_size_max(size + 400_000).unwrap();
+    let mut last = 0;
+    let mut appended = 0;
+    let unhealthy = loop {
+        appended += 1;
+        house.append(vec![large(appended)]);
+        match house.news() {
+            Durable::UpTo(seq) => last = seq,
+            other => break other,
+        }
+        assert!(appended < 10_000, "the limit is not held");
+    };
+    assert!(matches!(unhealthy, Durable::Unhealthy { fault: Some(Fault::Full), .. }), "{unhealthy:?}");
+    assert!(!house.store.healthy());
+    assert!(house.store.stats().failure.is_some());
+    // What comes meanwhile waits; what is stored can be read; other writes say why they fail.
+    for _ in 0..20 {
+        appended += 1;
+        house.append(vec![large(appended)]);
+    }
+    assert_eq!(house.store.stats().queue_appends, 21);
+    assert!(!house.store.flush(sansio::Duration::ZERO));
+    assert_eq!(house.store.load(NOW).unwrap().last_cursor, appended - 21);
+    let rows = (0..5_000).map(new_lead).collect();
+    let refused = house.store.import_leads(list, rows, &ImportOptions::default()).unwrap_err();
+    assert_eq!(refused.fault(), Some(Fault::Full), "{refused:?}");
+    house.store.set_size_max(1 << 40).unwrap();
+    let last = until_healthy(&house, last);
+    assert!(house.store.flush(PATIENCE));
+    assert!(house.store.healthy());
+    assert!(house.store.stats().failed_commits > 0);
+    assert_eq!(house.store.stats().failure, None);
+    assert!(last >= appended - 21);
+    let cursors: Vec<u64> =
+        house.store.events_since(0, u32::MAX).unwrap().iter().map(|event| event.cursor).collect();
+    assert_eq!(cursors, (1..=appended).collect::<Vec<_>>());
+    let size: i64 = Connection::open(house.path())
+        .unwrap()
+        .query_row("SELECT sum(n) FROM lead_count", [], |row| Ok(row.get(0).unwrap_or(0)))
+        .unwrap();
+    let leads =
+        house.store.load_leads(&LeadQuery { lists: vec![list], limit: 9_999, ..LeadQuery::default() });
+    assert_eq!(leads.unwrap().leads.len() as i64, size, "counts match what the import kept");
+}
+
+#[test]
+fn a_held_lock_is_waited_out() {
+    let house = House::new();
+    let other = Connection::open(house.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let seq = house.append(vec![large(1)]);
+    house.append(vec![large(2)]);
+    let news = house.news();
+    assert!(matches!(news, Durable::Unhealthy { fault: Some(Fault::Locked), .. }), "{news:?}");
+    assert!(!house.store.healthy());
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(until_healthy(&house, 0) >= seq);
+    assert!(house.store.flush(PATIENCE));
+    assert_eq!(house.store.load(NOW).unwrap().last_cursor, 2);
+}
+
+/// A store whose writer stops in its first callback until it is let go, one append per transaction.
+fn held(queue_max: u64, hard_max: u64) -> (SqliteStore, tempfile::TempDir, impl Fn(), impl Fn() -> Durable) {
+    let folder = tempfile::tempdir().unwrap();
+    let (hold, held) = sync_channel::<()>(0);
+    let (tell, told) = channel();
+    let options = Options {
+        queue_records_max: queue_max,
+        queue_records_hard_max: hard_max,
+        batch_records_max: 1,
+        ..Options::new(Box::new(move |news| {
+            let first = news == Durable::UpTo(1);
+            let _ = tell.send(news);
+            if first {
+                let _ = held.recv();
+            }
+        }))
+    };
+    let store = SqliteStore::open(&folder.path().join("store.db"), options).unwrap();
+    let go = move || hold.send(()).unwrap();
+    (store, folder, go, move || told.recv_timeout(PATIENCE).unwrap())
+}
+
+#[test]
+fn a_long_queue_is_told_and_so_is_its_end() {
+    let (store, _folder, go, news) = held(10, 1_000);
+    store.append(1, vec![large(1)]);
+    assert_eq!(news(), Durable::UpTo(1));
+    for seq in 2..=30 {
+        store.append(seq, vec![large(seq)]);
+    }
+    assert!(!store.healthy());
+    assert_eq!(store.stats().queue_records, 30, "what is being told counts until it is told");
+    go();
+    let mut unhealthy = 0;
+    let mut last = 1;
+    loop {
+        match news() {
+            Durable::UpTo(seq) => {
+                assert_eq!(seq, last + 1);
+                last = seq;
+            }
+            Durable::Unhealthy { fault, .. } => {
+                assert_eq!(fault, None);
+                unhealthy += 1;
+            }
+            Durable::Healthy => break,
+        }
+    }
+    assert_eq!((unhealthy, last), (1, 25), "well again at half of the limit");
+    assert!(store.flush(PATIENCE));
+    assert!(store.healthy());
+}
+
+#[test]
+fn at_the_hard_limit_an_append_waits() {
+    let (store, _folder, go, news) = held(2, 5);
+    store.append(1, vec![large(1)]);
+    assert_eq!(news(), Durable::UpTo(1));
+    std::thread::scope(|scope| {
+        let appender = scope.spawn(|| (2..=100).for_each(|seq| store.append(seq, vec![large(seq)])));
+        while store.stats().queue_records < 5 {
+            std::thread::yield_now();
+        }
+        go();
+        while !appender.is_finished() {
+            assert!(store.stats().queue_records <= 5);
+            std::thread::yield_now();
+        }
+    });
+    assert!(store.flush(PATIENCE));
+    assert_eq!(store.load(NOW).unwrap().last_cursor, 100);
+}
+
+#[test]
+fn readers_see_whole_transactions_while_the_writer_writes() {
+    const TRANSACTIONS: u64 = 400;
+    let house = House::with(|options| options.batch_records_max = 8);
+    let list = house.list(1);
+    std::thread::scope(|scope| {
+        let appender = scope.spawn(|| {
+            for pair in 0..TRANSACTIONS {
+                house.append(vec![large(2 * pair + 1), large(2 * pair + 2)]);
+            }
+        });
+        let importer = scope.spawn(|| house.import(list, (0..4_000).map(new_lead).collect()).len());
+        let readers: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut before = 0;
+                    loop {
+                        let cursor = house.store.load(NOW).unwrap().last_cursor;
+                        assert!(cursor >= before && cursor % 2 == 0, "{before} then {cursor}");
+                        let counted = house.store.lead_counts(list).unwrap().new;
+                        assert!(counted <= 4_000 && counted % 500 == 0, "{counted}");
+                        before = cursor;
+                        if cursor == 2 * TRANSACTIONS {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        appender.join().unwrap();
+        assert_eq!(importer.join().unwrap(), 4_000);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+    let stats = house.store.stats();
+    assert_eq!(stats.appends, TRANSACTIONS + 1);
+    assert_eq!(stats.records, 2 * TRANSACTIONS + 1);
+    assert_eq!((stats.queue_appends, stats.queue_records, stats.import_rows), (0, 0, 4_000));
+    assert!(stats.commits.count() > 0 && stats.commits.count() <= TRANSACTIONS + 1);
+}
+
+#[test]
+fn closing_writes_what_is_queued() {
+    let house = House::new();
+    for cursor in 1..=200 {
+        house.append(vec![large(cursor)]);
+    }
+    let house = house.reopen();
+    assert_eq!(house.store.load(at(0)).unwrap().last_cursor, 200);
+}
+
+#[test]
+fn the_log_is_cut_when_it_grows() {
+    let house = House::with(|options| options.wal_bytes_max = 1 << 20);
+    for round in 0..40 {
+        for cursor in 1..=300 {
+            house.append(vec![large(round * 300 + cursor)]);
+        }
+        assert!(house.store.flush(PATIENCE));
+    }
+    // 12,000 events of 5 kB are 60 MB; the log is asked to be cut each 2,000 rows (10 MB).
+    let stats = house.store.stats();
+    assert!(stats.journal_bytes > 60_000_000, "{stats:?}");
+    assert!(stats.wal_bytes < 45_000_000, "{stats:?}");
+}

@@ -1,0 +1,9 @@
+//! The store through its door.
+
+mod calls;
+mod crash;
+mod fold;
+mod leads;
+mod limits;
+mod opening;
+mod support;

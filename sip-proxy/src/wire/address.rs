@@ -1,8 +1,10 @@
 //! `From`, `To`, `Contact`, `Route` and their like: a URI with an optional display name and parameters
 //! (RFC 3261 §20.10, §25.1).
 
-use super::grammar::{Params, Res, bad, lws, next_param, quoted, scheme, sep, trim_end, whole};
-use super::{Uri, ValueError};
+use super::grammar::{
+    DISPLAY, Params, Res, bad, class0, lws, next_param, quoted, scheme, trim_end, uri_bytes, whole,
+};
+use super::{Uri, ValueError, scan};
 
 /// A `name-addr` or `addr-spec` with its header parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,66 +72,107 @@ impl<'a> Contact<'a> {
 
 /// One address; stops before a comma.
 pub(crate) fn name_addr(input: &[u8]) -> Res<'_, NameAddr<'_>> {
-    let (rest, (display, uri_text)) = display_and_uri(input)?;
-    let (rest, params) = params(rest)?;
-    Ok((rest, NameAddr { display, uri_text, params }))
+    let (rest, (address, _)) = tagged_addr(input)?;
+    Ok((rest, address))
 }
 
-/// All parameters, checked.
-pub(crate) fn params(input: &[u8]) -> Res<'_, Params<'_>> {
-    let mut rest = input;
+/// One address and the value of its `tag` parameter; stops before a comma.
+#[inline(always)]
+pub(crate) fn tagged_addr(input: &[u8]) -> Res<'_, (NameAddr<'_>, Option<&[u8]>)> {
+    let (start, (display, uri_text)) = display_and_uri(input)?;
+    let mut tag = None;
+    let mut rest = start;
     loop {
+        // The one that nearly all have.
+        if let Some(value) = rest.strip_prefix(b";tag=")
+            && !matches!(value.first(), Some(b'"'))
+        {
+            let end = scan::param_value_end(value);
+            if end > 0 {
+                tag = tag.or(Some(&value[..end]));
+                rest = &value[end..];
+                continue;
+            }
+        }
         let (left, found) = next_param(rest)?;
-        if found.is_none() {
-            return Ok((left, Params(&input[..input.len() - rest.len()])));
+        let Some((name, value)) = found else {
+            let params = Params(&start[..start.len() - rest.len()]);
+            return Ok((left, (NameAddr { display, uri_text, params }, tag)));
+        };
+        if name.len() == 3 && name.eq_ignore_ascii_case(b"tag") {
+            // A tag without a value would be no tag to some and an empty one to others.
+            if value.is_none() {
+                return bad(left);
+            }
+            tag = tag.or(value);
         }
         rest = left;
     }
 }
 
-pub(crate) fn display_and_uri(input: &[u8]) -> Res<'_, (&[u8], &[u8])> {
+/// All addresses of a value, separated by commas, are sound (empty items do not count).
+pub(crate) fn all_sound(value: &[u8]) -> bool {
+    let mut rest = lws(value);
+    while !rest.is_empty() {
+        if rest[0] != b',' {
+            match name_addr(rest) {
+                Ok((left, _)) => rest = lws(left),
+                Err(_) => return false,
+            }
+        }
+        rest = match rest {
+            [] => rest,
+            [b',', more @ ..] => lws(more),
+            _ => return false,
+        };
+    }
+    true
+}
+
+#[inline]
+fn display_and_uri(input: &[u8]) -> Res<'_, (&[u8], &[u8])> {
     let start = lws(input);
     if start.first() == Some(&b'"') {
         let (rest, display) = quoted(start)?;
-        let (rest, ()) = sep(b'<')(rest)?;
+        let rest = match lws(rest) {
+            [b'<', rest @ ..] => rest,
+            other => return bad(other),
+        };
         let (rest, uri) = bracketed(rest)?;
         return Ok((rest, (display, uri)));
     }
-    // Up to the bracket all is display name. It should be tokens; whatever else senders put there is let
-    // through, save the bytes that mean something.
-    let end = start.iter().position(|byte| matches!(byte, b'<' | b';' | b',' | b'"' | b'?'));
-    match end.map(|end| (end, start[end])) {
-        Some((end, b'<')) => {
-            let (rest, uri) = bracketed(&start[end + 1..])?;
-            Ok((rest, (trim_end(&start[..end]), uri)))
+    // Up to the bracket all is display name.
+    let (rest, before) = class0(DISPLAY)(start)?;
+    match rest {
+        [b'<', rest @ ..] => {
+            let (rest, uri) = bracketed(rest)?;
+            Ok((rest, (trim_end(before), uri)))
         }
-        // RFC 3261 §20.10: a URI with comma, question mark or semicolon must be in brackets. The semicolon
-        // then starts the header's parameters; the comma the next value.
-        Some((end, b'"' | b'?')) => bad(&start[end..]),
-        other => {
-            let end = other.map_or(start.len(), |(end, _)| end);
-            let uri = trim_end(&start[..end]);
-            check_uri(uri)?;
-            Ok((&start[end..], (&[], uri)))
+        // RFC 3261 §20.10: a URI with comma, question mark or semicolon must be in brackets. A semicolon
+        // then starts the header's parameters, a comma the next value.
+        [] | [b';' | b',', ..] => {
+            let (more, _) = uri_text(before)?;
+            if lws(more).is_empty() { Ok((rest, (&[], trim_end(before)))) } else { bad(more) }
         }
+        _ => bad(rest),
     }
 }
 
 /// What is between the brackets; the opening one is already read.
+#[inline]
 fn bracketed(input: &[u8]) -> Res<'_, &[u8]> {
-    let Some(end) = memchr::memchr(b'>', input) else { return bad(input) };
-    let uri = &input[..end];
-    check_uri(uri)?;
-    Ok((&input[end + 1..], uri))
+    match uri_text(input)? {
+        ([b'>', rest @ ..], uri) => Ok((rest, uri)),
+        (rest, _) => bad(rest),
+    }
 }
 
 /// A scheme and then something, without white space, quotes or brackets.
-fn check_uri(uri: &[u8]) -> Result<(), nom::Err<super::grammar::Bad<'_>>> {
-    let (rest, _) = scheme(uri)?;
-    if rest.is_empty() || rest.iter().any(|byte| *byte <= b' ' || matches!(byte, b'<' | b'"' | 0x7f)) {
-        return Err(nom::Err::Error(super::grammar::Bad(rest)));
-    }
-    Ok(())
+#[inline]
+fn uri_text(input: &[u8]) -> Res<'_, &[u8]> {
+    let (rest, _) = scheme(input)?;
+    let (rest, _) = uri_bytes(rest)?;
+    Ok((rest, &input[..input.len() - rest.len()]))
 }
 
 #[cfg(test)]
@@ -165,6 +208,8 @@ mod tests {
             "sip:a@b?x=y",
             "sip:a b",
             "<sip:a@b>;;",
+            "<sip:a@b>;tag",
+            "<sip:a@b>;tag;tag=x",
             "<sip:a@b>;tag=",
             "<sip:a@b>;=x",
             "<sip:a@b>, <sip:c@d>",

@@ -6,10 +6,9 @@
 
 use nom::IResult;
 use nom::Parser as _;
-use nom::bytes::complete::{take_while, take_while1};
 use nom::combinator::opt;
 
-use super::ValueError;
+use super::{ValueError, scan};
 
 /// The rest of the input where a parser gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +34,7 @@ pub(crate) fn bad<T>(rest: &[u8]) -> Res<'_, T> {
 }
 
 /// Runs `parser` over all of `value`: white space may follow, nothing else.
+#[inline]
 pub(crate) fn whole<'a, T>(
     value: &'a [u8],
     parser: impl FnOnce(&'a [u8]) -> Res<'a, T>,
@@ -53,10 +53,17 @@ pub(crate) fn position(value: &[u8], error: nom::Err<Bad<'_>>) -> ValueError {
     }
 }
 
-const TOKEN: u8 = 1;
+/// Bytes of a token.
+pub(crate) const TOKEN: u8 = 1;
+/// White space; CR and LF count, see above.
 const LWS: u8 = 2;
-const PARAM: u8 = 4;
+/// Bytes of a host name or an IPv4 address; the underscore is none, but occurs.
 const HOST: u8 = 8;
+/// Bytes of an unquoted display name, or of a URI without brackets. It should be tokens; whatever else senders
+/// put there is let through, save the bytes that mean something.
+pub(crate) const DISPLAY: u8 = 32;
+/// Bytes of a scheme after its first.
+const SCHEME: u8 = 64;
 
 /// Character classes, one look-up per byte.
 static CLASS: [u8; 256] = {
@@ -73,11 +80,14 @@ static CLASS: [u8; 256] = {
         if matches!(b, b' ' | b'\t' | b'\r' | b'\n') {
             class |= LWS;
         }
-        if b > b' ' && b != 0x7f && !matches!(b, b';' | b',' | b'<' | b'>' | b'"') {
-            class |= PARAM;
-        }
         if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_') {
             class |= HOST;
+        }
+        if b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.') {
+            class |= SCHEME;
+        }
+        if !matches!(b, b'<' | b';' | b',' | b'"' | b'?') {
+            class |= DISPLAY;
         }
         table[byte] = class;
         byte += 1;
@@ -95,19 +105,49 @@ pub(crate) fn is_lws(byte: u8) -> bool {
     CLASS[usize::from(byte)] & LWS != 0
 }
 
+/// How many bytes at the start are of this class.
 #[inline]
-fn is_param_value(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & PARAM != 0
+fn span(input: &[u8], class: u8) -> usize {
+    let mut rest = input;
+    while let [first, more @ ..] = rest {
+        if CLASS[usize::from(*first)] & class == 0 {
+            break;
+        }
+        rest = more;
+    }
+    input.len() - rest.len()
 }
 
+/// Any number of bytes of this class.
 #[inline]
-fn is_host(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & HOST != 0
+pub(crate) fn class0(class: u8) -> impl Fn(&[u8]) -> Res<'_, &[u8]> {
+    move |input| {
+        let (found, rest) = input.split_at(span(input, class));
+        Ok((rest, found))
+    }
+}
+
+/// At least one byte of this class.
+#[inline]
+pub(crate) fn class1(class: u8) -> impl Fn(&[u8]) -> Res<'_, &[u8]> {
+    move |input| match span(input, class) {
+        0 => bad(input),
+        end => Ok((&input[end..], &input[..end])),
+    }
 }
 
 /// Skips white space and folds.
 #[inline]
-pub(crate) fn lws(mut input: &[u8]) -> &[u8] {
+pub(crate) fn lws(input: &[u8]) -> &[u8] {
+    // Mostly there is none, or one space.
+    match input {
+        [first, ..] if *first > b' ' => input,
+        [b' ', second, ..] if *second > b' ' => &input[1..],
+        _ => lws_many(input),
+    }
+}
+
+fn lws_many(mut input: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = input {
         if !is_lws(*first) {
             break;
@@ -124,7 +164,14 @@ pub(crate) fn trim(input: &[u8]) -> &[u8] {
 }
 
 #[inline]
-pub(crate) fn trim_end(mut input: &[u8]) -> &[u8] {
+pub(crate) fn trim_end(input: &[u8]) -> &[u8] {
+    match input {
+        [.., last] if *last > b' ' => input,
+        _ => trim_end_many(input),
+    }
+}
+
+fn trim_end_many(mut input: &[u8]) -> &[u8] {
     while let [rest @ .., last] = input {
         if !is_lws(*last) {
             break;
@@ -134,8 +181,9 @@ pub(crate) fn trim_end(mut input: &[u8]) -> &[u8] {
     input
 }
 
+#[inline]
 pub(crate) fn token(input: &[u8]) -> Res<'_, &[u8]> {
-    take_while1(is_token).parse(input)
+    class1(TOKEN)(input)
 }
 
 /// One byte, with white space allowed on both sides (`SEMI`, `EQUAL`, `COMMA`, `SLASH` of the RFC).
@@ -151,26 +199,31 @@ pub(crate) fn sep(byte: u8) -> impl Fn(&[u8]) -> Res<'_, ()> {
 pub(crate) fn quoted(input: &[u8]) -> Res<'_, &[u8]> {
     let [b'"', inner @ ..] = input else { return bad(input) };
     let mut at = 0;
-    loop {
-        let Some(found) = memchr::memchr2(b'"', b'\\', &inner[at..]) else { return bad(input) };
-        at += found;
-        if inner[at] == b'"' {
-            return Ok((&inner[at + 1..], &inner[..at]));
-        }
-        // A quoted pair: the byte after the backslash has no meaning of its own.
-        at += 2;
-        if at > inner.len() {
-            return bad(input);
+    while let Some(byte) = inner.get(at) {
+        match byte {
+            b'"' => return Ok((&inner[at + 1..], &inner[..at])),
+            // A quoted pair: the byte after the backslash has no meaning of its own.
+            b'\\' => at += 2,
+            _ => at += 1,
         }
     }
+    bad(input)
 }
 
 /// A header parameter's value: token, host, or quoted string (returned without its quotes).
+#[inline]
 fn param_value(input: &[u8]) -> Res<'_, &[u8]> {
-    if input.first() == Some(&b'"') { quoted(input) } else { take_while1(is_param_value).parse(input) }
+    if input.first() == Some(&b'"') {
+        return quoted(input);
+    }
+    match scan::param_value_end(input) {
+        0 => bad(input),
+        end => Ok((&input[end..], &input[..end])),
+    }
 }
 
 /// `name [= value]` of a header parameter.
+#[inline]
 pub(crate) fn param(input: &[u8]) -> Res<'_, Param<'_>> {
     let (rest, name) = token(input)?;
     // Most parameters are `name=value` without white space.
@@ -202,6 +255,7 @@ pub(crate) fn next_param(input: &[u8]) -> Res<'_, Option<Param<'_>>> {
 }
 
 /// A host name, an IPv4 address, or an IPv6 reference with its brackets.
+#[inline]
 pub(crate) fn host(input: &[u8]) -> Res<'_, &[u8]> {
     if input.first() == Some(&b'[') {
         let end = match memchr::memchr(b']', input) {
@@ -214,41 +268,57 @@ pub(crate) fn host(input: &[u8]) -> Res<'_, &[u8]> {
         }
         return Ok((&input[end..], &input[..end]));
     }
-    take_while1(is_host).parse(input)
+    class1(HOST)(input)
 }
 
 /// `1*DIGIT` up to `max`; more is an error, not a wrap.
+#[inline]
 pub(crate) fn number(max: u32) -> impl Fn(&[u8]) -> Res<'_, u32> {
     move |input| {
-        let (rest, digits) = take_while1(|byte: u8| byte.is_ascii_digit()).parse(input)?;
+        let mut rest = input;
         let mut value = 0_u64;
-        for digit in digits {
+        while let [digit @ b'0'..=b'9', more @ ..] = rest {
             value = value * 10 + u64::from(digit - b'0');
             if value > u64::from(max) {
                 return bad(input);
             }
+            rest = more;
         }
-        Ok((rest, u32::try_from(value).expect("value is at most max, a u32")))
+        if rest.len() == input.len() { bad(input) } else { Ok((rest, value as u32)) }
     }
 }
 
 /// `[COLON port]`, port 1 to 65535.
+#[inline]
 pub(crate) fn opt_port(input: &[u8]) -> Res<'_, Option<u16>> {
     let [b':', digits @ ..] = input else { return Ok((input, None)) };
-    match number(u32::from(u16::MAX)).parse(digits)? {
+    match number(u32::from(u16::MAX))(digits)? {
         (_, 0) => bad(input),
         (rest, port) => Ok((rest, Some(u16::try_from(port).expect("at most u16::MAX")))),
     }
 }
 
+/// Bytes a URI may hold: no white space, control bytes below it, quotes or angle brackets (RFC 3986 §2). Bytes above 0x7e
+/// are let through: some senders leave UTF-8 unescaped.
+#[inline]
+pub(crate) fn uri_bytes(input: &[u8]) -> Res<'_, &[u8]> {
+    match scan::uri_end(input) {
+        0 => bad(input),
+        end => Ok((&input[end..], &input[..end])),
+    }
+}
+
 /// The scheme before the colon of a URI: `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )`.
+#[inline]
 pub(crate) fn scheme(input: &[u8]) -> Res<'_, &[u8]> {
+    // What nearly all are.
+    if let [b's', b'i', b'p', b':', rest @ ..] = input {
+        return Ok((rest, &input[..3]));
+    }
     if !input.first().is_some_and(u8::is_ascii_alphabetic) {
         return bad(input);
     }
-    let (rest, name) =
-        take_while(|byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-            .parse(input)?;
+    let (rest, name) = class0(SCHEME)(input)?;
     match rest {
         [b':', rest @ ..] => Ok((rest, name)),
         _ => bad(input),

@@ -21,16 +21,21 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    #[inline]
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        let narrow = |at: usize| u16::try_from(at).expect("no message is longer than u16::MAX");
-        Self { start: narrow(start), end: narrow(end) }
+        debug_assert!(start <= end && end <= usize::from(u16::MAX), "no message is longer");
+        Self { start: start as u16, end: end as u16 }
     }
 
     /// Where `part`, a subslice of `raw`, lies in it.
+    #[inline]
     pub(crate) fn of(raw: &[u8], part: &[u8]) -> Self {
-        let start = (part.as_ptr().addr()).wrapping_sub(raw.as_ptr().addr());
-        debug_assert!(part.is_empty() || start + part.len() <= raw.len(), "not a part of the message");
-        if part.is_empty() { Self::default() } else { Self::new(start, start + part.len()) }
+        if part.is_empty() {
+            return Self::default();
+        }
+        let start = part.as_ptr().addr().wrapping_sub(raw.as_ptr().addr());
+        debug_assert!(start <= raw.len() && start + part.len() <= raw.len(), "not a part of the message");
+        Self::new(start, start + part.len())
     }
 
     #[inline]
@@ -92,9 +97,7 @@ pub(crate) struct Head {
     pub(crate) start: Start,
     pub(crate) hot: Hot,
     pub(crate) body: Span,
-    /// Names that occur, one bit each.
-    pub(crate) seen: u128,
-    /// Index of the first entry of each name.
+    /// Index of the first entry of each name, or [`NONE`].
     pub(crate) first: [u8; HeaderName::COUNT],
     pub(crate) count: u8,
     pub(crate) inline: [Entry; INLINE_HEADERS],
@@ -127,7 +130,6 @@ impl Head {
                 content_length: None,
             },
             body: Span::default(),
-            seen: 0,
             first: [NONE; HeaderName::COUNT],
             count: 0,
             inline: [Entry::EMPTY; INLINE_HEADERS],
@@ -136,18 +138,25 @@ impl Head {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, entry: Entry) {
+    pub(crate) fn has(&self, name: HeaderName) -> bool {
+        self.first[name as usize] != NONE
+    }
+
+    /// Says whether the name was there before.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let index = usize::from(self.count);
         let first = &mut self.first[entry.id as usize];
-        if *first == NONE {
+        let again = *first != NONE;
+        if !again {
             *first = self.count;
         }
-        self.seen |= entry.id.bit();
         match self.inline.get_mut(index) {
             Some(slot) => *slot = entry,
             None => self.more.push(entry),
         }
         self.count += 1;
+        again
     }
 
     #[inline]
@@ -163,8 +172,13 @@ impl Head {
 
     #[inline]
     pub(crate) fn first_value(&self, name: HeaderName) -> Option<Span> {
-        let index = self.first[name as usize];
-        self.entry(usize::from(index)).map(|entry| entry.value)
+        match self.first[name as usize] {
+            NONE => None,
+            index => match self.inline.get(usize::from(index)) {
+                Some(entry) => Some(entry.value),
+                None => self.entry(usize::from(index)).map(|entry| entry.value),
+            },
+        }
     }
 }
 
@@ -336,8 +350,8 @@ impl Message {
 
     /// Whether a header of this name is there.
     #[must_use]
-    pub const fn has(&self, name: HeaderName) -> bool {
-        self.head.seen & name.bit() != 0
+    pub fn has(&self, name: HeaderName) -> bool {
+        self.head.has(name)
     }
 
     /// The values of all header lines of this name, in order, as written (commas are not split).

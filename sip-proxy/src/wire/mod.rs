@@ -29,6 +29,7 @@ mod limits;
 mod message;
 mod name;
 mod parse;
+mod scan;
 pub mod sdp;
 mod uri;
 mod via;

@@ -1,14 +1,15 @@
 //! The one pass over a datagram: start line, index of the header lines, the hot fields, the body.
 
 use bytes::Bytes;
-use nom::Parser as _;
 
-use super::address::name_addr;
+use super::address::{all_sound, tagged_addr};
 use super::error::ParseErrorKind::{self, Duplicate, Missing, Value};
 use super::grammar::{is_token, lws, number, token, trim, whole};
 use super::message::{Entry, Head, Hot, Message, Span, Start, TopVia};
+use super::scan;
+use super::uri::is_request_uri;
 use super::via::{Via, via};
-use super::{Contact, HeaderName, Limits, Method, ParseError, Scheme, Uri};
+use super::{HeaderName, Limits, Method, ParseError};
 
 /// The longest message the index can hold.
 const MESSAGE_BYTES_MAX: usize = u16::MAX as usize;
@@ -20,22 +21,33 @@ const NAME_BYTES_MAX: usize = u8::MAX as usize;
 const CSEQ_MAX: u32 = (1 << 31) - 1;
 
 /// Headers that may appear once (RFC 3261 §7.3.1: two of them contradict each other).
-const SINGLE: u128 = HeaderName::From.bit()
-    | HeaderName::To.bit()
-    | HeaderName::CallId.bit()
-    | HeaderName::CSeq.bit()
-    | HeaderName::MaxForwards.bit()
-    | HeaderName::ContentLength.bit()
-    | HeaderName::ContentType.bit()
-    | HeaderName::Expires.bit()
-    | HeaderName::SessionExpires.bit()
-    | HeaderName::MinSe.bit()
-    | HeaderName::RSeq.bit()
-    | HeaderName::RAck.bit()
-    | HeaderName::Event.bit()
-    | HeaderName::ReferTo.bit()
-    | HeaderName::ReferredBy.bit()
-    | HeaderName::Replaces.bit();
+static SINGLE: [bool; HeaderName::COUNT] = {
+    let mut table = [false; HeaderName::COUNT];
+    let names = [
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+        HeaderName::MaxForwards,
+        HeaderName::ContentLength,
+        HeaderName::ContentType,
+        HeaderName::Expires,
+        HeaderName::SessionExpires,
+        HeaderName::MinSe,
+        HeaderName::RSeq,
+        HeaderName::RAck,
+        HeaderName::Event,
+        HeaderName::ReferTo,
+        HeaderName::ReferredBy,
+        HeaderName::Replaces,
+    ];
+    let mut index = 0;
+    while index < names.len() {
+        table[names[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 /// Headers each message must have (RFC 3261 §8.1.1, less Max-Forwards, which RFC 2543 did not know).
 const MANDATORY: [HeaderName; 5] =
@@ -106,6 +118,7 @@ impl<'m> Pass<'m> {
         }
     }
 
+    #[cold]
     fn fault(&mut self, kind: ParseErrorKind, offset: usize) {
         if self.fault.is_none() {
             self.fault = Some(Fault { kind, offset });
@@ -123,21 +136,23 @@ impl<'m> Pass<'m> {
         }
     }
 
-    /// The line at `at` without its end; `at` moves behind it. A CR inside of it is a fault.
-    /// Both CRLF and a bare LF end a line.
-    #[inline]
-    fn line_end(&mut self, mut from: usize) -> Option<(usize, usize)> {
+    /// Where the text of the line that is at `from` ends, and where the next line begins. Both CRLF and a bare
+    /// LF end a line.
+    #[inline(always)]
+    fn line_end(&mut self, from: usize) -> Option<(usize, usize)> {
+        let mut from = from;
         loop {
-            let end = from + memchr::memchr2(b'\r', b'\n', &self.raw[from..])?;
-            if self.raw[end] == b'\n' {
-                return Some((end, end + 1));
+            let rest = self.raw.get(from..)?;
+            let end = scan::line_end(rest)?;
+            match &rest[end..] {
+                [b'\r', b'\n', ..] => return Some((from + end, from + end + 2)),
+                [b'\n', ..] => return Some((from + end, from + end + 1)),
+                // A CR alone would be a line end to some and not to others: refuse, do not pass it on.
+                _ => {
+                    self.fault(ParseErrorKind::HeaderLine, from + end);
+                    from += end + 1;
+                }
             }
-            if self.raw.get(end + 1) == Some(&b'\n') {
-                return Some((end, end + 2));
-            }
-            // A CR alone would be a line end to some and not to others: refuse, do not pass it on.
-            self.fault(ParseErrorKind::HeaderLine, end);
-            from = end + 1;
         }
     }
 
@@ -203,108 +218,72 @@ impl<'m> Pass<'m> {
         if sound.len() + first + 1 != line.len() || line.len() > self.limits.header_bytes_max {
             self.fault(ParseErrorKind::RequestLine, start + first);
         }
-        self.request_uri(uri);
+        if !is_request_uri(uri) {
+            self.fault(ParseErrorKind::RequestUri, self.offset_of(uri));
+        }
         Ok(())
     }
 
-    /// Sound, not bracketed, and without headers (RFC 3261 §19.1.1, table 1).
-    fn request_uri(&mut self, text: &[u8]) {
-        let sound = match Uri::parse(text) {
-            Ok(uri) => uri.headers.is_none() || !matches!(uri.scheme, Scheme::Sip | Scheme::Sips),
-            Err(_) => false,
-        };
-        if !sound {
-            self.fault(ParseErrorKind::RequestUri, self.offset_of(text));
-        }
-    }
-
     fn header_lines(&mut self) {
+        let raw = self.raw;
         let headers_max = self.limits.headers_max.min(HEADERS_MAX);
         let mut vias = 0;
         loop {
-            match self.raw.get(self.at..) {
-                None | Some([]) => return self.fault(ParseErrorKind::HeadersNotEnded, self.at),
-                Some([b'\r', b'\n', ..]) => {
-                    self.at += 2;
-                    return;
-                }
-                Some([b'\n', ..]) => {
-                    self.at += 1;
-                    return;
-                }
-                Some(_) => {}
+            let start = self.at;
+            let Some((line, mut next)) = self.line_end(start) else {
+                self.at = raw.len();
+                return self.fault(ParseErrorKind::HeadersNotEnded, raw.len());
+            };
+            if line == start {
+                self.at = next;
+                return;
             }
             if usize::from(self.head.count) == headers_max {
-                return self.fault(ParseErrorKind::TooManyHeaders, self.at);
+                return self.fault(ParseErrorKind::TooManyHeaders, start);
             }
-            let start = self.at;
-            let Some(entry) = self.header_line() else { continue };
-            if self.at - start > self.limits.header_bytes_max {
+            let mut end = line;
+            // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
+            if let Some(b' ' | b'\t') = raw.get(next) {
+                (end, next) = self.folds(next);
+            }
+            self.at = next;
+            if next - start > self.limits.header_bytes_max {
                 return self.fault(ParseErrorKind::HeaderTooLong, start);
             }
+            let Some(entry) = header_line(raw, start, line, end) else {
+                self.fault(ParseErrorKind::HeaderLine, start);
+                continue;
+            };
             if entry.id == HeaderName::Via {
                 vias += 1;
                 if vias > self.limits.vias_max {
                     return self.fault(ParseErrorKind::TooManyVias, start);
                 }
             }
-            if self.head.seen & SINGLE & entry.id.bit() != 0 {
+            if self.head.push(entry) && SINGLE[entry.id as usize] {
                 self.fault(Duplicate(entry.id), start);
             }
-            self.head.push(entry);
         }
     }
 
-    /// One header with its folds; `None` if it is none (then a fault is noted and the line skipped).
-    #[inline]
-    fn header_line(&mut self) -> Option<Entry> {
-        let start = self.at;
-        let colon = memchr::memchr3(b':', b'\r', b'\n', &self.raw[start..]).map(|found| start + found);
-        let colon = match colon {
-            Some(colon) if self.raw[colon] == b':' => colon,
-            _ => {
-                self.fault(ParseErrorKind::HeaderLine, start);
-                self.at = self.line_end(start).map_or(self.raw.len(), |(_, next)| next);
-                return None;
-            }
-        };
-        let end = loop {
-            let from = self.at.max(colon + 1);
-            let Some((end, next)) = self.line_end(from) else {
-                self.fault(ParseErrorKind::HeadersNotEnded, self.raw.len());
-                self.at = self.raw.len();
-                break self.raw.len();
+    /// Where the last of the folds that begin at `next` ends, and where the next line begins.
+    #[cold]
+    fn folds(&mut self, mut next: usize) -> (usize, usize) {
+        loop {
+            let Some((end, after)) = self.line_end(next) else {
+                // The loop over the lines will see that the end is missing.
+                return (self.raw.len(), self.raw.len());
             };
-            self.at = next;
-            // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
-            if !matches!(self.raw.get(next), Some(b' ' | b'\t')) {
-                break end;
+            if !matches!(self.raw.get(after), Some(b' ' | b'\t')) {
+                return (end, after);
             }
-        };
-        // `HCOLON = *( SP / HTAB ) ":" SWS`
-        let mut name = &self.raw[start..colon];
-        while let [shorter @ .., b' ' | b'\t'] = name {
-            name = shorter;
+            next = after;
         }
-        let id = HeaderName::from_bytes(name);
-        if id == HeaderName::Other
-            && (name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|b| is_token(*b)))
-        {
-            self.fault(ParseErrorKind::HeaderLine, start);
-            return None;
-        }
-        let value = trim(&self.raw[colon + 1..end]);
-        Some(Entry {
-            id,
-            name_bytes: u8::try_from(name.len()).unwrap_or(u8::MAX),
-            name_start: Span::new(start, start).start,
-            value: Span::of(self.raw, value),
-        })
     }
 
     fn hot_fields(&mut self) {
         for name in MANDATORY {
-            if self.head.seen & name.bit() == 0 {
+            if !self.head.has(name) {
                 self.fault(Missing(name), self.at);
             }
         }
@@ -349,7 +328,7 @@ impl<'m> Pass<'m> {
                     Err(_) => self.bad_value(HeaderName::MaxForwards, text),
                 }
             }
-            if self.head.seen & HeaderName::Contact.bit() != 0 {
+            if self.head.has(HeaderName::Contact) {
                 self.contacts();
             }
         }
@@ -361,7 +340,7 @@ impl<'m> Pass<'m> {
 
     fn cseq(&mut self, text: &'m [u8]) {
         let parsed = whole(text, |input| {
-            let (rest, number) = number(CSEQ_MAX).parse(input)?;
+            let (rest, number) = number(CSEQ_MAX)(input)?;
             let (rest, method) = token(lws(rest))?;
             Ok((rest, (number, method)))
         });
@@ -381,8 +360,8 @@ impl<'m> Pass<'m> {
     }
 
     fn tag(&mut self, name: HeaderName, text: &'m [u8]) -> Option<Span> {
-        match whole(text, name_addr) {
-            Ok(address) => address.tag().map(|tag| Span::of(self.raw, tag)),
+        match whole(text, tagged_addr) {
+            Ok((_, tag)) => tag.map(|tag| Span::of(self.raw, tag)),
             Err(_) => {
                 self.bad_value(name, text);
                 None
@@ -398,7 +377,7 @@ impl<'m> Pass<'m> {
                 continue;
             }
             let text = entry.value.get(self.raw);
-            if super::grammar::comma_split(text).any(|item| Contact::parse(item).is_err()) {
+            if text != b"*" && !all_sound(text) {
                 return self.bad_value(HeaderName::Contact, text);
             }
         }
@@ -425,6 +404,34 @@ impl<'m> Pass<'m> {
     }
 }
 
+/// The header from `start` to `end`, whose name must be in its first line, which ends at `line`.
+#[inline(always)]
+fn header_line(raw: &[u8], start: usize, line: usize, end: usize) -> Option<Entry> {
+    let text = &raw[start..end];
+    let colon = scan::byte(b':', text)?;
+    if colon > line - start {
+        return None;
+    }
+    let (mut name, value) = (&text[..colon], &text[colon + 1..]);
+    // `HCOLON = *( SP / HTAB ) ":" SWS`
+    while let [shorter @ .., b' ' | b'\t'] = name {
+        name = shorter;
+    }
+    let id = HeaderName::of_line(name);
+    if id == HeaderName::Other
+        && (name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|byte| is_token(*byte)))
+    {
+        return None;
+    }
+    Some(Entry {
+        id,
+        name_bytes: name.len() as u8,
+        name_start: start as u16,
+        value: Span::of(raw, trim(value)),
+    })
+}
+
+#[inline(always)]
 fn top_via(raw: &[u8], via: &Via<'_>) -> TopVia {
     let span = |part: &[u8]| Span::of(raw, part);
     TopVia {

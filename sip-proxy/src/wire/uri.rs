@@ -4,7 +4,8 @@ use nom::Parser as _;
 use nom::combinator::opt;
 
 use super::ValueError;
-use super::grammar::{Res, bad, host, opt_port, position, scheme};
+use super::grammar::{Res, bad, host, opt_port, position, scheme, uri_bytes};
+use super::scan;
 
 /// Parameters or headers beyond this number make two URIs unequal unless their bytes are equal: it keeps
 /// the comparison of hostile URIs short.
@@ -134,7 +135,7 @@ fn split_pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], Optio
 }
 
 fn scheme_of(text: &[u8]) -> Scheme {
-    if text.eq_ignore_ascii_case(b"sip") {
+    if text == b"sip" || text.eq_ignore_ascii_case(b"sip") {
         Scheme::Sip
     } else if text.eq_ignore_ascii_case(b"sips") {
         Scheme::Sips
@@ -145,15 +146,11 @@ fn scheme_of(text: &[u8]) -> Scheme {
     }
 }
 
-/// Bytes no URI holds: white space, control bytes, and the delimiters of RFC 3986 §2.
-/// Bytes above 0x7f are let through: some senders leave UTF-8 unescaped.
-fn is_uri_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f && !matches!(byte, b'<' | b'>' | b'"')
-}
-
+#[inline(always)]
 fn uri(input: &[u8]) -> Res<'_, Uri<'_>> {
-    if let Some(at) = input.iter().position(|byte| !is_uri_byte(*byte)) {
-        return bad(&input[at..]);
+    let (wrong, _) = uri_bytes(input)?;
+    if !wrong.is_empty() {
+        return bad(wrong);
     }
     let (rest, scheme_text) = scheme(input)?;
     if rest.is_empty() {
@@ -188,17 +185,18 @@ fn uri(input: &[u8]) -> Res<'_, Uri<'_>> {
     }
 }
 
+#[inline(always)]
 fn sip_uri<'a>(input: &'a [u8], mut uri: Uri<'a>) -> Res<'a, Uri<'a>> {
     // `@` occurs in no part of a URI but between user and host, so the first one ends the user part
-    // (which may hold `;`, `?` and `/`), and a second one is an error.
+    // (which may hold `;`, `?` and `/`). A second one ends no host.
     let mut rest = input;
-    if let Some(at) = memchr::memchr(b'@', input) {
-        let userinfo = &input[..at];
-        rest = &input[at + 1..];
-        if userinfo.is_empty() || memchr::memchr(b'@', rest).is_some() {
+    if let Some(at) = scan::byte(b'@', input) {
+        let (userinfo, at_host) = input.split_at(at);
+        rest = &at_host[1..];
+        if userinfo.is_empty() {
             return bad(rest);
         }
-        match memchr::memchr(b':', userinfo) {
+        match scan::byte(b':', userinfo) {
             Some(0) => return bad(userinfo),
             Some(colon) => {
                 uri.user = Some(&userinfo[..colon]);
@@ -211,6 +209,9 @@ fn sip_uri<'a>(input: &'a [u8], mut uri: Uri<'a>) -> Res<'a, Uri<'a>> {
     uri.host = found;
     let (rest, port) = opt_port(rest)?;
     uri.port = port;
+    if rest.is_empty() {
+        return Ok((rest, uri));
+    }
     let (rest, params) = opt(uri_params).parse(rest)?;
     uri.params = params.unwrap_or_default();
     match rest {
@@ -229,6 +230,15 @@ fn uri_params(input: &[u8]) -> Res<'_, UriParams<'_>> {
     }
     let end = memchr::memchr(b'?', input).unwrap_or(input.len());
     Ok((&input[end..], UriParams(&input[..end])))
+}
+
+/// Whether this may be a Request-URI: a URI, and if it is `sip:` or `sips:`, one without headers (RFC 3261
+/// §19.1.1, table 1).
+pub(crate) fn is_request_uri(text: &[u8]) -> bool {
+    match uri(text) {
+        Ok(([], uri)) => uri.headers.is_none(),
+        _ => false,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use nom::Parser as _;
-
-use super::ValueError;
-use super::grammar::{Bad, Params, Res, bad, host, lws, next_param, number, opt_port, sep, token, whole};
+use super::grammar::{
+    Bad, Params, Res, bad, host, is_lws, lws, next_param, number, opt_port, sep, token, whole,
+};
+use super::{ValueError, scan};
 
 /// The transport a Via names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,7 @@ pub fn host_ip(host: &[u8]) -> Option<IpAddr> {
 }
 
 /// One Via value; stops before a comma.
+#[inline(always)]
 pub(crate) fn via(input: &[u8]) -> Res<'_, Via<'_>> {
     let (rest, transport) = sent_protocol(input)?;
     let (rest, host) = host(rest)?;
@@ -124,7 +125,7 @@ pub(crate) fn via(input: &[u8]) -> Res<'_, Via<'_>> {
     let (rest, port) = match spaced {
         [b':', digits @ ..] if spaced.len() != rest.len() || digits.first().is_some_and(|d| *d == b' ') => {
             let digits = lws(digits);
-            match number(u32::from(u16::MAX)).parse(digits)? {
+            match number(u32::from(u16::MAX))(digits)? {
                 (_, 0) => return bad(digits),
                 (rest, port) => (rest, u16::try_from(port).ok()),
             }
@@ -144,6 +145,25 @@ pub(crate) fn via(input: &[u8]) -> Res<'_, Via<'_>> {
     let start = rest;
     let mut rest = rest;
     loop {
+        // The two that nearly all have.
+        if let Some(value) = rest.strip_prefix(b";branch=")
+            && via.branch.is_none()
+            && !matches!(value.first(), Some(b'"'))
+        {
+            let end = scan::param_value_end(value);
+            if end > 0 {
+                via.branch = Some(&value[..end]);
+                rest = &value[end..];
+                continue;
+            }
+        }
+        if let Some(left) = rest.strip_prefix(b";rport")
+            && matches!(left, [] | [b';' | b',', ..])
+        {
+            via.rport = Some(None);
+            rest = left;
+            continue;
+        }
         let (left, found) = next_param(rest)?;
         let Some((name, value)) = found else {
             via.params = Params(&start[..start.len() - rest.len()]);
@@ -159,26 +179,32 @@ fn note_param<'a>(
     name: &'a [u8],
     value: Option<&'a [u8]>,
 ) -> Result<(), nom::Err<Bad<'a>>> {
-    if name.eq_ignore_ascii_case(b"branch") {
-        via.branch = via.branch.or(value);
-    } else if name.eq_ignore_ascii_case(b"rport") {
-        via.rport = match value {
-            None => Some(None),
-            Some(digits) => match number(u32::from(u16::MAX)).parse(digits)? {
-                ([], port) => Some(u16::try_from(port).ok()),
-                _ => return Err(nom::Err::Error(Bad(digits))),
-            },
-        };
-    } else if name.eq_ignore_ascii_case(b"received") {
-        via.received = value;
-    } else if name.eq_ignore_ascii_case(b"maddr") {
-        via.maddr = value;
+    match name.len() {
+        5 if name.eq_ignore_ascii_case(b"rport") => {
+            via.rport = match value {
+                None => Some(None),
+                Some(digits) => match number(u32::from(u16::MAX))(digits)? {
+                    ([], port) => Some(u16::try_from(port).ok()),
+                    _ => return Err(nom::Err::Error(Bad(digits))),
+                },
+            };
+        }
+        5 if name.eq_ignore_ascii_case(b"maddr") => via.maddr = value,
+        6 if name.eq_ignore_ascii_case(b"branch") => via.branch = via.branch.or(value),
+        8 if name.eq_ignore_ascii_case(b"received") => via.received = value,
+        _ => {}
     }
     Ok(())
 }
 
 /// `SIP/2.0/UDP` and the white space behind it.
 fn sent_protocol(input: &[u8]) -> Res<'_, Transport> {
+    // What nearly all begin with.
+    if let Some(rest) = input.strip_prefix(b"SIP/2.0/UDP ")
+        && rest.first().is_some_and(|byte| !is_lws(*byte))
+    {
+        return Ok((rest, Transport::Udp));
+    }
     let rest = match input {
         [s, i, p, b'/', b'2', b'.', b'0', b'/', rest @ ..]
             if [*s, *i, *p].eq_ignore_ascii_case(b"SIP") && rest.first().is_some_and(|t| *t != b' ') =>

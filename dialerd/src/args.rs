@@ -31,6 +31,12 @@ pub enum Subcommands {
                       dials 300 leads, and ends with a summary. Exit code 0 only if everything it checks is true."
     )]
     Demo(DemoArguments),
+    /// Let an outside dialer or simulator use the pacer over stdin and stdout.
+    #[command(
+        after_help = "One line each: E … for what happened, S … A … C … D for what is true; after each D one line \
+                      with the number of calls to dial. Exit codes: 0 end of input, 2 a malformed line (named)."
+    )]
+    Pace(crate::pace::PaceArguments),
 }
 
 /// Arguments of `run`.

@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod pace;
 
 use args::{Arguments, Subcommands};
 use clap::Parser;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Subcommands::CheckConfig(arguments) => check_config(&arguments.file),
+        Subcommands::Pace(arguments) => pace::run(&arguments),
         Subcommands::Demo(arguments) => {
             let _ = arguments;
             ExitCode::SUCCESS

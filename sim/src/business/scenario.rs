@@ -44,7 +44,9 @@ impl Lasts {
     pub fn mean(&self) -> f64 {
         match self {
             Lasts::Lognormal { mean_s, .. } => *mean_s,
-            Lasts::Mixture { first, mean_s, other_mean_s, .. } => first * mean_s + (1.0 - first) * other_mean_s,
+            Lasts::Mixture { first, mean_s, other_mean_s, .. } => {
+                first * mean_s + (1.0 - first) * other_mean_s
+            }
             Lasts::Uniform { from_s, to_s } => 0.5 * (from_s + to_s),
             Lasts::Recorded { seconds } => seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
         }
@@ -54,12 +56,21 @@ impl Lasts {
         let good = match self {
             Lasts::Lognormal { mean_s, cv } => positive(*mean_s) && (0.0..10.0).contains(cv),
             Lasts::Mixture { first, mean_s, other_mean_s, cv } => {
-                (0.0..=1.0).contains(first) && positive(*mean_s) && positive(*other_mean_s) && (0.0..10.0).contains(cv)
+                (0.0..=1.0).contains(first)
+                    && positive(*mean_s)
+                    && positive(*other_mean_s)
+                    && (0.0..10.0).contains(cv)
             }
             Lasts::Uniform { from_s, to_s } => (0.0..1e6).contains(from_s) && from_s <= to_s && *to_s < 1e6,
-            Lasts::Recorded { seconds } => !seconds.is_empty() && seconds.iter().all(|s| (0.0..1e6).contains(s)),
+            Lasts::Recorded { seconds } => {
+                !seconds.is_empty() && seconds.iter().all(|s| (0.0..1e6).contains(s))
+            }
         };
-        if good { Ok(()) } else { Err(ScenarioError(format!("{what}: {self:?} is not a duration distribution"))) }
+        if good {
+            Ok(())
+        } else {
+            Err(ScenarioError(format!("{what}: {self:?} is not a duration distribution")))
+        }
     }
 }
 
@@ -374,8 +385,23 @@ impl Scenario {
 
 /// The named scenarios.
 pub const NAMES: &[&str] = &[
-    "standard", "short", "long", "easy", "hard", "heavy", "answer_shock", "talk_shock", "bursts", "sorted", "tiny",
-    "mixed", "shared", "blended", "amd", "trunk", "demo",
+    "standard",
+    "short",
+    "long",
+    "easy",
+    "hard",
+    "heavy",
+    "answer_shock",
+    "talk_shock",
+    "bursts",
+    "sorted",
+    "tiny",
+    "mixed",
+    "shared",
+    "blended",
+    "amd",
+    "trunk",
+    "demo",
 ];
 
 /// A named scenario.
@@ -458,7 +484,9 @@ pub fn named(name: &str) -> Option<Scenario> {
             detection: Detection { delay_s: 1.5, false_machine: 0.01, missed_machine: 0.08 },
             ..base
         }),
-        "trunk" => Scenario { lines_per_agent: 2.0, lines_min: 0, calls_per_second: 0.7, ..Scenario::default() },
+        "trunk" => {
+            Scenario { lines_per_agent: 2.0, lines_min: 0, calls_per_second: 0.7, ..Scenario::default() }
+        }
         "demo" => Scenario {
             name: String::new(),
             agents: 5,

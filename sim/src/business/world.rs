@@ -463,7 +463,11 @@ impl<'s> World<'s> {
             None => PacingEvent::InboundWrapUpEnded { agent: who, lasted },
         };
         dialler.observe(self.instant(), &event);
-        if self.break_due[index] { self.goes_on_break(agent, dialler) } else { self.becomes_idle(agent, dialler) }
+        if self.break_due[index] {
+            self.goes_on_break(agent, dialler)
+        } else {
+            self.becomes_idle(agent, dialler)
+        }
     }
 
     // ---- calls
@@ -480,8 +484,7 @@ impl<'s> World<'s> {
         let mut cancel = Vec::new();
         for turn in 0..campaigns {
             let campaign = CampaignRef(((first + turn) % campaigns) as u32);
-            let lines_free =
-                self.scenario.lines().saturating_sub(self.calls.len() as u32 + self.talking);
+            let lines_free = self.scenario.lines().saturating_sub(self.calls.len() as u32 + self.talking);
             let cps_allowance = if rate > 0.0 { self.tokens as u32 } else { u32::MAX };
             let snapshot = Snapshot {
                 now: self.instant(),
@@ -535,7 +538,12 @@ impl<'s> World<'s> {
 
     fn draw_fate(&mut self, campaign: CampaignRef) -> Fate {
         let world = &self.scenario.campaigns[campaign.0 as usize];
-        let p = answer_probability(world, &self.answering[campaign.0 as usize], self.now / self.shift_s, self.now);
+        let p = answer_probability(
+            world,
+            &self.answering[campaign.0 as usize],
+            self.now / self.shift_s,
+            self.now,
+        );
         let rng = &mut self.rng_calls;
         // Drawn in any case, so that policies meet the same callees as far as they can.
         let (who, kind, verdict) = (rng.unit(), rng.unit(), rng.unit());
@@ -619,7 +627,8 @@ impl<'s> World<'s> {
             return;
         }
         let waiting = Waiting { call: number, since: self.now, missed_machine: fate.missed_machine };
-        let place = self.idle.iter().position(|&agent| self.agents[agent as usize].serves.contains(&campaign));
+        let place =
+            self.idle.iter().position(|&agent| self.agents[agent as usize].serves.contains(&campaign));
         match place.and_then(|place| self.idle.remove(place)) {
             Some(agent) => self.connect(agent, waiting, dialler),
             None => {
@@ -635,7 +644,10 @@ impl<'s> World<'s> {
         let view = self.calls[self.places[waiting.call as usize]];
         let waited = Duration::from_secs_f64(self.now - waiting.since);
         let (call, campaign) = (view.call, view.campaign);
-        dialler.observe(self.instant(), &PacingEvent::Connected { call, campaign, agent: AgentRef(agent), waited });
+        dialler.observe(
+            self.instant(),
+            &PacingEvent::Connected { call, campaign, agent: AgentRef(agent), waited },
+        );
         self.forget(waiting.call);
         self.talking += 1;
         self.set_state(agent, AgentState::Talking, Some(campaign));

@@ -249,7 +249,12 @@ impl Plane {
             self.counters.dropped_no_remote += 1;
             return;
         };
-        let host = stream.rtp.address.unwrap_or_else(|| remote.rtcp_address());
+        // Reports come from where the RTP comes from, unless the SDP named another host for them (RFC 3605).
+        let host = match (remote.rtcp, stream.rtp.address) {
+            (Some(named), _) if named.ip() == source.ip() => named,
+            (_, Some(latched)) => latched,
+            (_, None) => remote.rtcp_address(),
+        };
         match stream.rtcp.admit_rtcp(now, source, host, &self.config) {
             Admission::Known => {}
             Admission::Latched { .. } => {

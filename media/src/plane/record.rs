@@ -3,10 +3,11 @@
 use super::{MediaError, Plane};
 use crate::recorder::{Recorder, Side};
 use crate::{Output, RecordOp, Recording, StreamKey};
-use sansio::{Instant, Outbox};
+use sansio::{Instant, Key, Outbox};
 
 impl Plane {
-    /// Starts a stereo recording; its time line starts now.
+    /// Starts a stereo recording; its time line starts now. A right side that another recording had is taken from
+    /// it: an agent talks in one call at a time.
     ///
     /// # Errors
     /// [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`], [`MediaError::RecordingsExhausted`]:
@@ -18,10 +19,12 @@ impl Plane {
         out: &mut Outbox<Output>,
     ) -> Result<(), MediaError> {
         let Recording { id, left, right } = recording;
-        self.check_recordable(left)?;
-        if let Some(right) = right {
-            self.check_recordable(right)?;
+        match self.streams.get(left) {
+            None => return Err(MediaError::UnknownStream),
+            Some(stream) if stream.recording.is_some() => return Err(MediaError::AlreadyRecording),
+            Some(_) => {}
         }
+        self.check_right(right)?;
         if self.recordings.contains_key(&id) || right == Some(left) {
             return Err(MediaError::AlreadyRecording);
         }
@@ -30,20 +33,20 @@ impl Plane {
         };
         self.recordings.insert(id, key);
         self.counters.recordings_started += 1;
-        for (stream, side) in [(Some(left), Side::Left), (right, Side::Right)] {
-            if let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream)) {
-                stream.recording = Some((key, side));
-            }
+        if let Some(stream) = self.streams.get_mut(left) {
+            stream.recording = Some((key, Side::Left));
         }
+        self.claim_right(right, key);
         out.push(Output::Record(RecordOp::Open { id }));
         Ok(())
     }
 
-    /// Gives a running recording another right side, or none for a while. The time line goes on.
+    /// Gives a running recording another right side (taken from another recording if need be), or none for a
+    /// while. The time line goes on.
     ///
     /// # Errors
     /// [`MediaError::UnknownRecording`], [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`] (the
-    /// stream is part of a recording): nothing was changed.
+    /// stream is the left side of a recording): nothing was changed.
     pub fn retarget_recording(
         &mut self,
         _now: Instant,
@@ -55,15 +58,11 @@ impl Plane {
         if before == right {
             return Ok(());
         }
-        if let Some(right) = right {
-            self.check_recordable(right)?;
-        }
+        self.check_right(right)?;
         if let Some(stream) = before.and_then(|before| self.streams.get_mut(before)) {
             stream.recording = None;
         }
-        if let Some(stream) = right.and_then(|right| self.streams.get_mut(right)) {
-            stream.recording = Some((key, Side::Right));
-        }
+        self.claim_right(right, key);
         if let Some(recorder) = self.recorders.get_mut(key) {
             recorder.right = right;
         }
@@ -98,11 +97,25 @@ impl Plane {
         }
     }
 
-    fn check_recordable(&self, stream: StreamKey) -> Result<(), MediaError> {
-        match self.streams.get(stream) {
+    fn check_right(&self, right: Option<StreamKey>) -> Result<(), MediaError> {
+        let Some(right) = right else { return Ok(()) };
+        match self.streams.get(right) {
             None => Err(MediaError::UnknownStream),
-            Some(stream) if stream.recording.is_some() => Err(MediaError::AlreadyRecording),
+            Some(stream) if matches!(stream.recording, Some((_, Side::Left))) => {
+                Err(MediaError::AlreadyRecording)
+            }
             Some(_) => Ok(()),
+        }
+    }
+
+    /// Makes a stream the right side of this recording and of no other.
+    fn claim_right(&mut self, right: Option<StreamKey>, by: Key<Recorder>) {
+        let Some(stream) = right.and_then(|right| self.streams.get_mut(right)) else { return };
+        if let Some((before, Side::Right)) = stream.recording.replace((by, Side::Right))
+            && before != by
+            && let Some(before) = self.recorders.get_mut(before)
+        {
+            before.right = None;
         }
     }
 

@@ -192,6 +192,9 @@ fn misuse_is_refused_and_changes_nothing() {
     assert_eq!(retarget(9, None), Err(MediaError::UnknownRecording));
     assert_eq!(retarget(1, Some(c)), Err(MediaError::AlreadyRecording));
     assert_eq!(retarget(1, Some(b)), Ok(()));
+    assert_eq!(retarget(2, Some(a)), Err(MediaError::AlreadyRecording));
+    assert_eq!(retarget(2, Some(b)), Ok(()), "taken from the other recording");
+    assert_eq!(retarget(1, Some(b)), Ok(()), "and back");
     for id in [1, 1, 2, 3] {
         world.with_plane(|plane, now, out| plane.stop_recording(now, id, out));
     }

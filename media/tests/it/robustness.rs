@@ -64,6 +64,11 @@ proptest! {
         let _ = media::wav::read_prompt(&body);
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants_and_ends_at_rest(seed in any::<u64>()) {
         let first = run(seed);

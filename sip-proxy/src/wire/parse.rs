@@ -70,19 +70,25 @@ pub fn parse(datagram: Bytes, limits: &Limits) -> Result<Message, ParseError> {
     if datagram.len() > limits.message_bytes_max.min(MESSAGE_BYTES_MAX) {
         return Err(ParseError { kind: ParseErrorKind::TooLong, offset: datagram.len(), partial: None });
     }
-    let mut message = Message { raw: datagram, head: Head::new() };
+    // The message is made where it is returned: it is too large to be moved for nothing.
+    let mut result = Ok(Message { raw: datagram, head: Head::new() });
+    let Ok(message) = &mut result else { return result };
     let mut pass = Pass { raw: &message.raw, at: 0, limits, head: &mut message.head, fault: None };
     match pass.run() {
         Ok(end) => {
             if end < message.raw.len() {
                 message.raw.truncate(end);
             }
-            Ok(message)
+            result
         }
-        Err((Fault { kind, offset }, keep)) => {
-            Err(ParseError { kind, offset, partial: keep.then_some(message) })
-        }
+        Err((fault, keep)) => refused(fault, result.ok().filter(|_| keep)),
     }
+}
+
+#[cold]
+#[allow(clippy::result_large_err, reason = "as parse")]
+fn refused(Fault { kind, offset }: Fault, partial: Option<Message>) -> Result<Message, ParseError> {
+    Err(ParseError { kind, offset, partial })
 }
 
 /// What is wrong, and where.
@@ -250,7 +256,7 @@ impl<'m> Pass<'m> {
             if next - start > self.limits.header_bytes_max {
                 return self.fault(ParseErrorKind::HeaderTooLong, start);
             }
-            let Some(entry) = header_line(raw, start, line, end) else {
+            let Some(entry) = header_line(raw, start, line, end, self.fault.is_some()) else {
                 self.fault(ParseErrorKind::HeaderLine, start);
                 continue;
             };
@@ -404,9 +410,10 @@ impl<'m> Pass<'m> {
     }
 }
 
-/// The header from `start` to `end`, whose name must be in its first line, which ends at `line`.
+/// The header from `start` to `end`, whose name must be in its first line, which ends at `line`. In a message that
+/// is `faulty` there may be a CR in it.
 #[inline(always)]
-fn header_line(raw: &[u8], start: usize, line: usize, end: usize) -> Option<Entry> {
+fn header_line(raw: &[u8], start: usize, line: usize, end: usize, faulty: bool) -> Option<Entry> {
     let text = &raw[start..end];
     let colon = scan::byte(b':', text)?;
     if colon > line - start {
@@ -417,7 +424,7 @@ fn header_line(raw: &[u8], start: usize, line: usize, end: usize) -> Option<Entr
     while let [shorter @ .., b' ' | b'\t'] = name {
         name = shorter;
     }
-    let id = HeaderName::of_line(name);
+    let id = if faulty { HeaderName::from_bytes(name) } else { HeaderName::of_line(name) };
     if id == HeaderName::Other
         && (name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|byte| is_token(*byte)))
     {

@@ -38,25 +38,33 @@ fn find(text: &[u8], flags: impl Fn(u64) -> u64, stop: impl Fn(u8) -> bool) -> O
         rest = &text[at + 1..];
     }
     let done = text.len() - rest.len();
+    if !rest.is_empty()
+        && let Some(last) = text.last_chunk::<WORD>()
+        && flags(u64::from_le_bytes(*last)) & (u64::MAX << (8 * (WORD - rest.len()))) == 0
+    {
+        return None;
+    }
     rest.iter().position(|byte| stop(*byte)).map(|at| done + at)
 }
 
 /// The first CR or LF.
 #[inline]
 pub(crate) fn line_end(text: &[u8]) -> Option<usize> {
-    // All control bytes are flagged: tabs are rare, the others rarer.
-    let flags = |word| below(word, b' ');
-    let stop = |byte| matches!(byte, b'\r' | b'\n');
-    // Lines are some dozens of bytes long: two words at a time until the one that holds the end.
+    // Lines are some dozens of bytes long: two words at a time until one that may hold the end. That is one with
+    // a control byte, or one with a byte above 0x9f (a little less work than to tell them apart).
     let mut rest = text;
     while let Some((chunk, more)) = rest.split_first_chunk::<{ 2 * WORD }>() {
         let both = u128::from_le_bytes(*chunk);
-        if flags(both as u64) | flags((both >> 64) as u64) != 0 {
+        let (low, high) = (both as u64, (both >> 64) as u64);
+        let blank = ONES * b' ' as u64;
+        if (low.wrapping_sub(blank) | high.wrapping_sub(blank)) & TOPS != 0 {
             break;
         }
         rest = more;
     }
-    find(rest, flags, stop).map(|at| text.len() - rest.len() + at)
+    // All control bytes are flagged: tabs are rare, the others rarer.
+    let found = find(rest, |word| below(word, b' '), |byte| matches!(byte, b'\r' | b'\n'));
+    found.map(|at| text.len() - rest.len() + at)
 }
 
 /// The first `needle`.

@@ -1,8 +1,12 @@
 //! SIP: wire format, transactions, dialogs, user agents, registrar. No sockets.
 
+mod dialog;
 mod hash;
 mod mark;
+mod registrar;
 pub mod status;
+mod transaction;
+mod transport;
 pub mod ua;
 pub mod wire;
 

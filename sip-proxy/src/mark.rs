@@ -1,7 +1,5 @@
 //! What we write into branches, tags and Call-IDs so that what comes back finds its home without a search.
 
-use sansio::Rng;
-
 /// Bytes of a mark in text.
 pub(crate) const MARK_BYTES: usize = 29;
 
@@ -70,14 +68,10 @@ pub fn shard_of(text: &[u8]) -> Option<u16> {
     Mark::parse(text).map(|mark| mark.shard)
 }
 
-/// A fresh random part.
-pub(crate) fn random(rng: &mut Rng) -> u64 {
-    rng.next_u64()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sansio::Rng;
 
     #[test]
     fn there_and_back() {

@@ -1,14 +1,25 @@
 //! The user agent of one shard: every dialog, transaction, registration and health check, without a socket.
 
 mod config;
+mod digest;
 mod door;
+mod hangup;
+mod in_dialog;
 mod leg;
+mod offer;
+mod register;
+mod trunk;
+mod uac;
+mod uas;
+
+#[cfg(test)]
+mod tests;
 
 use core::net::SocketAddr;
-use core::time::Duration;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use sansio::{Instant, Outbox, Rng};
+use sansio::{Instant, Outbox, Rng, Slab};
 
 pub use config::{Config, Limits, Listener, Register, Timers};
 pub use door::{
@@ -17,19 +28,59 @@ pub use door::{
 };
 pub use leg::Leg;
 
+use crate::mark::{MARK_BYTES, Mark, base32};
+use crate::registrar::Registrar;
+use crate::status::reason_phrase;
+use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Why};
+use crate::transport::{SlowList, reply_address};
+use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
+use leg::State;
+use uac::finish;
+
+/// Methods we take (RFC 3261 §20.5).
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
+
+/// The only session description we read.
+const SDP: &[u8] = b"application/sdp";
+
 /// The user agent of one shard.
 #[derive(Debug)]
 pub struct UserAgent {
     config: Config,
-    counters: Counters,
+    layer: Layer,
+    legs: Slab<Leg>,
+    /// Legs that have ended and wait for their last answers.
+    legs_ending: usize,
+    trunks: BTreeMap<u64, trunk::TrunkState>,
+    /// Trunk by address and port (0 for any).
+    trunk_sources: BTreeMap<(core::net::IpAddr, u16), u64>,
+    registrar: Registrar,
+    slow: SlowList,
+    draining: bool,
 }
 
 impl UserAgent {
     /// A user agent that knows nobody yet. `rng` must be seeded with entropy where strangers are about.
     #[must_use]
     pub fn new(config: Config, rng: Rng) -> Self {
-        let _ = rng;
-        UserAgent { config, counters: Counters::default() }
+        let limits = &config.limits;
+        UserAgent {
+            layer: Layer::new(
+                config.timers,
+                config.shard,
+                limits.client_transactions_max,
+                limits.server_transactions_max,
+                rng,
+            ),
+            legs: Slab::with_limit(limits.legs_max),
+            legs_ending: 0,
+            trunks: BTreeMap::new(),
+            trunk_sources: BTreeMap::new(),
+            registrar: Registrar::default(),
+            slow: SlowList::default(),
+            draining: false,
+            config,
+        }
     }
 
     /// A datagram has come in.
@@ -41,185 +92,407 @@ impl UserAgent {
         datagram: Bytes,
         out: &mut Outbox<Output>,
     ) {
-        let _ = (now, listener, source, datagram, out, &self.config);
+        self.layer.counters.datagrams_received += 1;
+        if usize::from(listener) >= self.config.listeners.len() {
+            return;
+        }
+        match parse(datagram, &self.config.limits.message) {
+            Ok(message) if message.is_request() => {
+                self.handle_request(now, Arrival { listener, source }, message, out);
+            }
+            Ok(message) => self.handle_response(now, source, &message, out),
+            Err(error) => self.handle_malformed(Arrival { listener, source }, &error, out),
+        }
     }
 
     /// When to call [`UserAgent::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.layer.deadlines.next()
     }
 
     /// Does what is due. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        let _ = (now, out);
-    }
-
-    /// Calls someone.
-    ///
-    /// # Errors
-    /// When a limit is reached; nothing has been sent then, and no event will come.
-    pub fn invite(
-        &mut self,
-        now: Instant,
-        invite: &Invite<'_>,
-        out: &mut Outbox<Output>,
-    ) -> Result<LegKey, InviteError> {
-        let _ = (now, invite, out);
-        Err(InviteError::Limit)
+        while let Some((_, why)) = self.layer.deadlines.pop_due(now) {
+            match why {
+                Why::SuccessRetransmit(leg) => self.repeat_success(now, leg, out),
+                Why::SuccessTimeout(leg) => self.success_unacknowledged(now, leg, out),
+                Why::Ringing(leg) => self.rung_too_long(now, leg, out),
+                Why::Glare(leg) => self.retry_offer(now, leg, out),
+                Why::TrunkOptions(trunk) => self.options_due(now, trunk, out),
+                Why::TrunkRegister(trunk) => self.register_due(now, trunk, out),
+                Why::TrunkLapsed(trunk) => self.registration_lapsed(trunk, out),
+                Why::ContactLapse(account) => self.contacts_due(now, account, out),
+                Why::ClientRetransmit(_)
+                | Why::ClientTimeout(_)
+                | Why::ServerRetransmit(_)
+                | Why::ServerTimeout(_) => match self.layer.expired(now, why, out) {
+                    Expired::Nothing => {}
+                    Expired::Unanswered(client, user) => self.unanswered(now, client, user, out),
+                },
+            }
+        }
     }
 
     /// Says whose an incoming leg is; its later events carry `owner`.
     pub fn adopt(&mut self, leg: LegKey, owner: u64) {
-        let _ = (leg, owner);
-    }
-
-    /// Sends 101 to 199 on an incoming leg.
-    ///
-    /// # Errors
-    /// When the leg is gone or answered.
-    pub fn provisional(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        code: u16,
-        sdp: Option<&[u8]>,
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, code, sdp, out);
-        Err(LegError::Gone)
-    }
-
-    /// Answers an incoming leg with 200.
-    ///
-    /// # Errors
-    /// When the leg is gone or answered.
-    pub fn answer(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        sdp: &[u8],
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, sdp, out);
-        Err(LegError::Gone)
-    }
-
-    /// Refuses an incoming leg with 300 to 699; `Ended` follows.
-    ///
-    /// # Errors
-    /// When the leg is gone or answered.
-    pub fn reject(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        code: u16,
-        reason: Reason<'_>,
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, code, reason, out);
-        Err(LegError::Gone)
-    }
-
-    /// Ends a leg, whatever its state: CANCEL, BYE or a final response, each when it is in order. `Ended` follows,
-    /// at once for a leg that was answered or came in, else with the final response to the INVITE.
-    /// Does nothing to a leg that has ended.
-    pub fn hangup(&mut self, now: Instant, leg: LegKey, reason: Reason<'_>, out: &mut Outbox<Output>) {
-        let _ = (now, leg, reason, out);
-    }
-
-    /// Offers a new session on a confirmed leg. `ReofferAnswered` or `ReofferRejected` follows, or `Ended`.
-    ///
-    /// # Errors
-    /// When the leg is not confirmed or another offer is under way.
-    pub fn reinvite(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        sdp: &[u8],
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, sdp, out);
-        Err(LegError::Gone)
-    }
-
-    /// Answers a `Reoffer`.
-    ///
-    /// # Errors
-    /// When none is open.
-    pub fn answer_reinvite(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        sdp: &[u8],
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, sdp, out);
-        Err(LegError::Gone)
-    }
-
-    /// Refuses a `Reoffer` with 300 to 699.
-    ///
-    /// # Errors
-    /// When none is open.
-    pub fn reject_reinvite(
-        &mut self,
-        now: Instant,
-        leg: LegKey,
-        code: u16,
-        out: &mut Outbox<Output>,
-    ) -> Result<(), LegError> {
-        let _ = (now, leg, code, out);
-        Err(LegError::Gone)
-    }
-
-    /// Adds a trunk or changes it: its health and registration start anew.
-    pub fn set_trunk(&mut self, now: Instant, trunk: Trunk, out: &mut Outbox<Output>) {
-        let _ = (now, trunk, out);
-    }
-
-    /// Forgets a trunk; unregisters there if registered. Its calls go on.
-    pub fn remove_trunk(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
-        let _ = (now, trunk, out);
-    }
-
-    /// Adds an account or changes its name or password; its contacts stay.
-    pub fn set_account(&mut self, account: Account) {
-        let _ = account;
-    }
-
-    /// Forgets an account and its contacts. No event. Its calls go on.
-    pub fn remove_account(&mut self, account: u64) {
-        let _ = account;
-    }
-
-    /// Puts back a contact that was known before a restart. No event.
-    pub fn restore_contact(&mut self, now: Instant, account: u64, contact: Contact) {
-        let _ = (now, account, contact);
-    }
-
-    /// Where to reach a phone: the contact it refreshed last.
-    #[must_use]
-    pub fn contact_of(&self, now: Instant, account: u64) -> Option<Contact> {
-        let _ = (now, account);
-        None
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.owner = owner;
+        }
     }
 
     /// While draining OPTIONS and new INVITEs get 503 with Retry-After.
     pub fn set_draining(&mut self, draining: bool) {
-        let _ = draining;
+        self.draining = draining;
     }
 
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.layer.counters
     }
 
     /// What lives, for leak checks.
     #[must_use]
     pub fn audit(&self) -> Audit {
-        let _ = Duration::ZERO;
-        Audit::default()
+        let (client_transactions, server_transactions, index_entries) = self.layer.live();
+        Audit {
+            legs: self.legs.len() - self.legs_ending,
+            legs_ending: self.legs_ending,
+            client_transactions,
+            server_transactions,
+            index_entries,
+            deadlines: self.layer.deadlines.len(),
+            contacts: self.registrar.contacts(),
+            slowed_sources: self.slow.len(),
+        }
+    }
+
+    fn handle_malformed(&mut self, arrival: Arrival, error: &ParseError, out: &mut Outbox<Output>) {
+        let Some((status, reason)) = error.answer() else {
+            self.layer.counters.datagrams_ignored += 1;
+            return;
+        };
+        self.layer.counters.malformed += 1;
+        if let Some(partial) = &error.partial {
+            self.reply_with(arrival, partial, status, reason, |_| {}, out);
+        }
+    }
+
+    fn handle_response(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some((client, user, heard)) = self.layer.receive_response(now, response, out) else {
+            self.layer.counters.responses_stray += 1;
+            return;
+        };
+        self.layer.counters.responses_received += 1;
+        match (heard, user) {
+            (Heard::Nothing, _) => {}
+            (Heard::Success, _) => self.late_success(now, client, source, response, out),
+            (Heard::Provisional, ClientUser::Invite(leg)) => self.progress(now, leg, client, response, out),
+            (Heard::Final { .. }, ClientUser::Invite(leg)) => {
+                self.invite_final(now, leg, client, source, response, out);
+            }
+            (Heard::Final { .. }, ClientUser::Reinvite(leg)) => {
+                self.reinvite_final(now, leg, client, source, response, out);
+            }
+            (Heard::Final { .. }, ClientUser::Bye(leg)) => self.bye_final(now, leg, response, out),
+            (Heard::Final { round_trip }, ClientUser::TrunkOptions(trunk)) => {
+                self.options_final(trunk, response.status(), round_trip, out);
+            }
+            (Heard::Final { .. }, ClientUser::TrunkRegister(trunk)) => {
+                self.register_final(now, trunk, response, out);
+            }
+            // A re-INVITE whose leg has ended meanwhile: its 2xx is owed an ACK all the same.
+            (Heard::Final { .. }, ClientUser::Nobody) => {
+                if response.method() == Method::Invite && response.status() < 300 {
+                    self.acknowledge_stray(client, source, response, out);
+                }
+            }
+            (Heard::Provisional, ClientUser::Reinvite(leg)) => self.reinvite_progress(now, leg),
+            (Heard::Provisional, _) => {}
+        }
+    }
+
+    fn handle_request(&mut self, now: Instant, arrival: Arrival, request: Message, out: &mut Outbox<Output>) {
+        let requests = &mut self.layer.counters.requests;
+        match request.method() {
+            Method::Invite => requests.invite += 1,
+            Method::Ack => requests.ack += 1,
+            Method::Bye => requests.bye += 1,
+            Method::Cancel => requests.cancel += 1,
+            Method::Options => requests.options += 1,
+            Method::Register => requests.register += 1,
+            Method::Info => requests.info += 1,
+            _ => requests.other += 1,
+        }
+        if request.method() == Method::Ack {
+            // RFC 3261 §17: an ACK is never answered.
+            if !self.layer.receive_ack(now, &request) {
+                self.success_acknowledged(now, &request, out);
+            }
+            return;
+        }
+        match self.layer.receive_request(&request, out) {
+            Absorbed::Done => return,
+            Absorbed::Merged => return self.reply(arrival, &request, 482, out),
+            Absorbed::New => {}
+        }
+        match request.method() {
+            Method::Cancel => self.cancelled(now, arrival, &request, out),
+            Method::Register => self.register(now, arrival, &request, out),
+            _ if request.to_tag().is_some() => self.in_dialog(now, arrival, &request, out),
+            Method::Invite => self.incoming(now, arrival, request, out),
+            Method::Options => self.options(arrival, &request, out),
+            Method::Bye | Method::Info | Method::Update | Method::Prack => {
+                self.reply(arrival, &request, 481, out)
+            }
+            _ => self.not_allowed(arrival, &request, out),
+        }
+    }
+
+    fn unanswered(
+        &mut self,
+        now: Instant,
+        client: crate::transaction::ClientKey,
+        user: ClientUser,
+        out: &mut Outbox<Output>,
+    ) {
+        match user {
+            ClientUser::Nobody => {}
+            ClientUser::Invite(leg) => self.invite_unanswered(now, leg, out),
+            ClientUser::Reinvite(leg) => self.reinvite_unanswered(now, leg, client, out),
+            ClientUser::Bye(leg) => self.forget(now, leg),
+            ClientUser::TrunkOptions(trunk) => self.options_missed(trunk, None, out),
+            ClientUser::TrunkRegister(trunk) => self.register_failed(now, trunk, None, None, out),
+        }
+    }
+
+    // What several of the files beside share.
+
+    /// Our tag in a leg's dialog.
+    fn tag(&self, leg: LegKey, random: u64) -> [u8; MARK_BYTES] {
+        Mark { shard: self.layer.shard, key: leg.to_bits(), random }.text()
+    }
+
+    /// A branch for a request that no transaction waits for: the ACK to a 2xx.
+    fn loose_branch(&mut self) -> [u8; crate::transaction::BRANCH_BYTES] {
+        let mark = Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() };
+        let mut branch = [0; crate::transaction::BRANCH_BYTES];
+        branch[..7].copy_from_slice(crate::wire::BRANCH_COOKIE);
+        branch[7..].copy_from_slice(&mark.text());
+        branch
+    }
+
+    fn tag_hash(&self, tag: Option<&[u8]>) -> u128 {
+        self.layer.secret.hash(&[b"to-tag", tag.unwrap_or_default()])
+    }
+
+    /// A To tag that is the same for each copy of a request (RFC 3261 §8.2.7), for answers without memory.
+    fn stateless_tag(&self, request: &Message) -> [u8; 13] {
+        let hash =
+            self.layer.secret.hash(&[b"tag", request.call_id(), request.from_tag().unwrap_or_default()]);
+        let mut tag = [0; 13];
+        base32(&mut tag, hash as u64);
+        tag
+    }
+
+    /// Answers a request and forgets it.
+    fn reply(&mut self, arrival: Arrival, request: &Message, status: u16, out: &mut Outbox<Output>) {
+        self.reply_with(arrival, request, status, reason_phrase(status), |_| {}, out);
+    }
+
+    /// Answers a request with further header lines and forgets it.
+    fn reply_with(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        status: u16,
+        reason: &str,
+        more: impl FnOnce(&mut Writer<'_>),
+        out: &mut Outbox<Output>,
+    ) {
+        let response = self.response_to(arrival, request, status, reason, None, more);
+        self.layer.send(arrival.listener, reply_address(request, arrival.source), response, out);
+    }
+
+    /// Answers a request other than INVITE and remembers the answer for its retransmissions.
+    fn answer_request(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: &Message,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+        out: &mut Outbox<Output>,
+    ) {
+        let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
+        let to = reply_address(request, arrival.source);
+        self.layer.answer_once(now, request, arrival.listener, to, response, out);
+    }
+
+    fn response_to(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        status: u16,
+        reason: &str,
+        tag: Option<&str>,
+        more: impl FnOnce(&mut Writer<'_>),
+    ) -> Bytes {
+        let stateless = self.stateless_tag(request);
+        let tag = tag.or_else(|| core::str::from_utf8(&stateless).ok());
+        self.layer.scratch.clear();
+        let mut writer = respond(&mut self.layer.scratch, request, status, reason, tag, arrival.source);
+        more(&mut writer);
+        writer.header(HeaderName::Server, self.config.user_agent.as_bytes());
+        finish(writer, &[]);
+        self.layer.written()
+    }
+
+    /// 405 to what we know and do not do here, 501 to what we do not know (RFC 3261 §8.2.1, §21.5.2).
+    fn not_allowed(&mut self, arrival: Arrival, request: &Message, out: &mut Outbox<Output>) {
+        let status = if request.method() == Method::Other { 501 } else { 405 };
+        self.reply_with(
+            arrival,
+            request,
+            status,
+            reason_phrase(status),
+            |writer| {
+                writer.header(HeaderName::Allow, ALLOW);
+            },
+            out,
+        );
+    }
+
+    /// 503: a limit is reached, or the house drains.
+    fn refuse_busy(&mut self, arrival: Arrival, request: &Message, out: &mut Outbox<Output>) {
+        self.layer.counters.refused_busy += 1;
+        let seconds = self.config.retry_after.as_secs();
+        self.reply_with(
+            arrival,
+            request,
+            503,
+            reason_phrase(503),
+            |writer| {
+                writer.header_number(HeaderName::RetryAfter, seconds);
+            },
+            out,
+        );
+    }
+
+    /// Ends a leg without a further word on the wire: told above, then forgotten.
+    fn end(&mut self, now: Instant, leg: LegKey, how: How, out: &mut Outbox<Output>) {
+        self.tell_ended(leg, how, out);
+        self.forget(now, leg);
+    }
+
+    /// Tells that a leg has ended, exactly once.
+    fn tell_ended(&mut self, key: LegKey, how: How, out: &mut Outbox<Output>) {
+        let Some(leg) = self.legs.get(key) else { return };
+        if leg.state.is_over() {
+            return;
+        }
+        self.layer.counters.legs_ended += 1;
+        out.push(Output::Event(Event::Ended(Ended {
+            leg: key,
+            owner: leg.owner,
+            by: how.by,
+            answered: leg.answered,
+            code: if leg.answered { None } else { how.code },
+            q850: how.q850,
+            retry_after: how.retry_after,
+        })));
+    }
+
+    /// The leg has been told to have ended and stays for its last answers.
+    fn linger(&mut self, key: LegKey, state: State) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if !leg.state.is_over() {
+            self.legs_ending += 1;
+        }
+        leg.state = state;
+    }
+
+    /// Takes a leg out of the table with everything that waits for it.
+    fn forget(&mut self, now: Instant, key: LegKey) {
+        let Some(mut leg) = self.legs.remove(key) else { return };
+        if leg.state.is_over() {
+            self.legs_ending -= 1;
+        }
+        self.layer.disarm(&mut leg.ringing);
+        if let Some(mut success) = leg.success.take() {
+            self.layer.disarm(&mut success.retransmit);
+            self.layer.disarm(&mut success.timeout);
+        }
+        if let Some(mut offer) = leg.offer.take() {
+            self.layer.disarm(&mut offer.timer);
+            if let Some(client) = offer.client {
+                self.layer.detach(now, client);
+            }
+        }
+    }
+}
+
+/// Where a datagram came in, and from where.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    listener: u8,
+    source: SocketAddr,
+}
+
+/// How a leg ends.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    by: EndedBy,
+    code: Option<u16>,
+    q850: Option<u8>,
+    retry_after: Option<core::time::Duration>,
+}
+
+impl How {
+    const fn by(by: EndedBy) -> Self {
+        How { by, code: None, q850: None, retry_after: None }
+    }
+
+    const fn code(self, code: u16) -> Self {
+        How { code: Some(code), ..self }
+    }
+
+    /// With what a message of the peer says about why.
+    fn said_in(self, message: &Message) -> Self {
+        let retry_after =
+            message.seconds(HeaderName::RetryAfter).map(|s| core::time::Duration::from_secs(s.into()));
+        How { q850: crate::status::ReasonCause::of(message).q850, retry_after, ..self }
+    }
+}
+
+/// The session description in a message; `None` if it has none or a body of another kind.
+fn sdp_of(message: &Message) -> Option<Bytes> {
+    if message.body().is_empty() {
+        return None;
+    }
+    let kind = message.header(HeaderName::ContentType).unwrap_or(SDP);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    kind.eq_ignore_ascii_case(SDP).then(|| message.body_bytes())
+}
+
+/// The value of a Reason header (RFC 3326); empty when there is nothing to say.
+fn reason_value(reason: &Reason<'_>) -> Vec<u8> {
+    let (protocol, cause) = match (reason.q850, reason.sip) {
+        (Some(cause), _) => ("Q.850", u16::from(cause)),
+        (None, Some(cause)) => ("SIP", cause),
+        (None, None) => return Vec::new(),
+    };
+    let text: String = reason.text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
+    if text.is_empty() {
+        format!("{protocol};cause={cause}").into_bytes()
+    } else {
+        format!("{protocol};cause={cause};text=\"{text}\"").into_bytes()
     }
 }

@@ -145,6 +145,18 @@ impl<'b> Writer<'b> {
         self.header_number(HeaderName::MaxForwards, u64::from(hops))
     }
 
+    /// One header line whose value was taken from a parsed message: its line ends are folds and stay.
+    pub(crate) fn header_verbatim(&mut self, name: HeaderName, value: &[u8]) -> &mut Self {
+        self.verbatim(name, value);
+        self
+    }
+
+    /// Whole header lines, each with its CRLF, that a writer has written before.
+    pub(crate) fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.raw(lines);
+        self
+    }
+
     /// All header lines of this name of another message, in order, values verbatim.
     /// Does nothing for [`HeaderName::Other`].
     pub fn copy_from(&mut self, message: &Message, name: HeaderName) -> &mut Self {

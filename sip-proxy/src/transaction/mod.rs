@@ -1,0 +1,155 @@
+//! The four transaction machines of RFC 3261 §17, with the accepted state of RFC 6026, over UDP.
+//!
+//! [`Layer`] holds the transactions of one shard. The user agent above sends requests and responses through it
+//! and is told what came back; retransmissions in both directions, the ACK to a failed INVITE and all timers
+//! stay in here.
+
+mod client;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use sansio::{Deadlines, Instant, Outbox, Rng, Slab, TimerKey};
+
+pub(crate) use client::{Client, ClientKey, ClientUser, Heard};
+pub(crate) use server::{Absorbed, Server, ServerKey};
+
+use crate::hash::{HashedMap, Secret};
+use crate::mark::{MARK_BYTES, Mark};
+use crate::ua::{Counters, LegKey, Output, Timers};
+use crate::wire::BRANCH_COOKIE;
+
+/// Bytes of a branch of ours.
+pub(crate) const BRANCH_BYTES: usize = BRANCH_COOKIE.len() + MARK_BYTES;
+
+/// Why a deadline was armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Timers A and E.
+    ClientRetransmit(ClientKey),
+    /// Timers B, D, F, K, M.
+    ClientTimeout(ClientKey),
+    /// Timer G.
+    ServerRetransmit(ServerKey),
+    /// Timers H, I, J, L.
+    ServerTimeout(ServerKey),
+    /// Send the 2xx again (RFC 3261 §13.3.1.4).
+    SuccessRetransmit(LegKey),
+    /// No ACK to our 2xx for 64·T1.
+    SuccessTimeout(LegKey),
+    /// Our INVITE rings beyond `ringing_max`, or 64·T1 have passed since its CANCEL.
+    Ringing(LegKey),
+    /// A re-INVITE that met another one may be tried again.
+    Glare(LegKey),
+    /// Next OPTIONS to a trunk.
+    TrunkOptions(u64),
+    /// Next REGISTER to a trunk.
+    TrunkRegister(u64),
+    /// Our registration at a trunk has lapsed.
+    TrunkLapsed(u64),
+    /// The contact of an account that lapses first may have lapsed.
+    ContactLapse(u64),
+}
+
+/// What a timer means to those above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expired {
+    /// Was dealt with in here.
+    Nothing,
+    /// Nobody answered this request. The transaction is gone, except that an INVITE's goes on listening for a
+    /// late answer.
+    Unanswered(ClientKey, ClientUser),
+}
+
+/// The transactions of one shard, their deadlines, and what is needed to send.
+pub(crate) struct Layer {
+    pub(crate) timers: Timers,
+    pub(crate) shard: u16,
+    pub(crate) deadlines: Deadlines<Why>,
+    pub(crate) rng: Rng,
+    pub(crate) secret: Secret,
+    pub(crate) counters: Counters,
+    /// Where messages are written before they become [`Bytes`] of their exact size.
+    pub(crate) scratch: BytesMut,
+    clients: Slab<Client>,
+    servers: Slab<Server>,
+    index: HashedMap<ServerKey>,
+}
+
+impl core::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Layer")
+            .field("clients", &self.clients.len())
+            .field("servers", &self.servers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Layer {
+    pub(crate) fn new(
+        timers: Timers,
+        shard: u16,
+        clients_max: usize,
+        servers_max: usize,
+        mut rng: Rng,
+    ) -> Self {
+        Layer {
+            timers,
+            shard: shard & 0x7fff,
+            deadlines: Deadlines::new(),
+            secret: Secret::new(&mut rng),
+            rng,
+            counters: Counters::default(),
+            scratch: BytesMut::with_capacity(4096),
+            clients: Slab::with_limit(clients_max),
+            servers: Slab::with_limit(servers_max),
+            index: HashedMap::default(),
+        }
+    }
+
+    /// Sends a message once.
+    pub(crate) fn send(&mut self, listener: u8, to: SocketAddr, bytes: Bytes, out: &mut Outbox<Output>) {
+        self.counters.datagrams_sent += 1;
+        out.push(Output::Send { listener, to, bytes });
+    }
+
+    /// What was written into the scratch buffer, as a message of its own.
+    pub(crate) fn written(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.scratch)
+    }
+
+    /// How many client transactions, server transactions, entries in the index.
+    pub(crate) fn live(&self) -> (usize, usize, usize) {
+        (self.clients.len(), self.servers.len(), self.index.len())
+    }
+
+    /// Deals with a timer of a transaction.
+    pub(crate) fn expired(&mut self, now: Instant, why: Why, out: &mut Outbox<Output>) -> Expired {
+        match why {
+            Why::ClientRetransmit(key) => self.client_retransmit(now, key, out),
+            Why::ClientTimeout(key) => return self.client_timeout(now, key),
+            Why::ServerRetransmit(key) => self.server_retransmit(now, key, out),
+            Why::ServerTimeout(key) => self.remove_server(key),
+            _ => {}
+        }
+        Expired::Nothing
+    }
+
+    pub(crate) fn disarm(&mut self, timer: &mut Option<TimerKey>) {
+        if let Some(timer) = timer.take() {
+            self.deadlines.cancel(timer);
+        }
+    }
+
+    fn branch(&self, key: ClientKey, random: u64) -> [u8; BRANCH_BYTES] {
+        let mut branch = [0; BRANCH_BYTES];
+        branch[..BRANCH_COOKIE.len()].copy_from_slice(BRANCH_COOKIE);
+        let mark = Mark { shard: self.shard, key: key.to_bits(), random };
+        branch[BRANCH_COOKIE.len()..].copy_from_slice(&mark.text());
+        branch
+    }
+}

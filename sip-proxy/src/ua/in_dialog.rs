@@ -1,0 +1,180 @@
+//! Requests of the peer within a dialog (RFC 3261 §12.2.2).
+
+use bytes::Bytes;
+use sansio::{Instant, Outbox};
+
+use super::leg::State;
+use super::uas::{RETRY_AFTER_PENDING, capabilities};
+use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
+use crate::mark::Mark;
+use crate::status::reason_phrase;
+use crate::transport::dialog_address;
+use crate::wire::{HeaderName, Message, Method};
+
+impl UserAgent {
+    /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
+    pub(super) fn leg_of(&self, request: &Message) -> Option<LegKey> {
+        let mark = Mark::parse(request.to_tag()?)?;
+        let key = LegKey::from_bits(mark.key);
+        let leg = self.legs.get(key)?;
+        if leg.random != mark.random || mark.shard != self.layer.shard {
+            return None;
+        }
+        match &leg.dialog {
+            Some(dialog) => dialog.is_of(request).then_some(key),
+            // Our INVITE is out, the peer's tag is not settled: our tag alone has to do.
+            None => Some(key),
+        }
+    }
+
+    pub(super) fn in_dialog(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(key) = self.leg_of(request) else {
+            return self.reply(arrival, request, 481, out);
+        };
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let method = request.method();
+        if leg.state.is_over() {
+            if method != Method::Bye {
+                return self.reply(arrival, request, 481, out);
+            }
+            // Both sides hang up at once: both get 200 (RFC 5407 §3.1.3).
+            let awaiting_ack = leg.state == State::AwaitingAck;
+            self.answer_request(now, arrival, request, 200, |_| {}, out);
+            if awaiting_ack {
+                self.forget(now, key);
+            }
+            return;
+        }
+        let cseq = request.cseq().0;
+        if let Some(dialog) = &mut leg.dialog {
+            // RFC 3261 §12.2.2: what is out of order gets 500.
+            if dialog.remote_cseq.is_some_and(|last| cseq < last) {
+                return self.answer_request(now, arrival, request, 500, |_| {}, out);
+            }
+            dialog.remote_cseq = Some(cseq);
+        } else if method != Method::Bye {
+            return self.reply(arrival, request, 481, out);
+        }
+        if leg.symmetric {
+            leg.peer = arrival.source;
+        }
+        match method {
+            Method::Bye => self.bye(now, arrival, key, request, out),
+            Method::Invite => self.reinvited(now, arrival, key, request, out),
+            Method::Info => self.info(now, arrival, key, request, out),
+            Method::Options => {
+                self.answer_request(now, arrival, request, 200, capabilities, out);
+            }
+            // RFC 6665 §4.1.3: a NOTIFY without a subscription.
+            Method::Notify => self.reply(arrival, request, 481, out),
+            _ => self.not_allowed(arrival, request, out),
+        }
+    }
+
+    fn bye(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        key: LegKey,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        self.answer_request(now, arrival, request, 200, |_| {}, out);
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        match leg.state {
+            // A BYE that overtook the 2xx, or a peer that ends a ringing call this way: our INVITE is still open.
+            State::Calling => {
+                self.give_up(now, key, EndedBy::Remote, Vec::new(), out);
+            }
+            State::Cancelling => {}
+            State::Incoming => {
+                // RFC 3261 §15.1.2: the INVITE still owes its caller a response.
+                if let Some(server) = leg.server.take() {
+                    self.respond_invite(now, server, 487, None, &[], out);
+                }
+                self.end(now, key, How::by(EndedBy::Remote).code(487).said_in(request), out);
+            }
+            State::Answered | State::Confirmed => {
+                self.drop_negotiation(now, key, out);
+                self.end(now, key, How::by(EndedBy::Remote).said_in(request), out);
+            }
+            State::AwaitingAck | State::Ending => {}
+        }
+    }
+
+    fn info(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        key: LegKey,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        if !self.has_known_extensions(arrival, request, out) {
+            return;
+        }
+        self.answer_request(now, arrival, request, 200, |_| {}, out);
+        let Some(leg) = self.legs.get(key) else { return };
+        let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
+        out.push(Output::Event(Event::Info {
+            leg: key,
+            owner: leg.owner,
+            content_type: Bytes::copy_from_slice(content_type),
+            body: request.body_bytes(),
+        }));
+    }
+
+    /// A re-INVITE of the peer (RFC 3261 §14.2).
+    fn reinvited(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        key: LegKey,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if leg.server.is_some() {
+            // One INVITE waits for our answer already.
+            let seconds = self.layer.rng.below(RETRY_AFTER_PENDING.as_secs() + 1);
+            let more = |writer: &mut crate::wire::Writer<'_>| {
+                writer.header_number(HeaderName::RetryAfter, seconds);
+            };
+            return self.reply_with(arrival, request, 500, reason_phrase(500), more, out);
+        }
+        let glare = leg.offer.as_ref().is_some_and(|offer| offer.client.is_some());
+        if glare || leg.success.is_some() {
+            // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).
+            return self.reply(arrival, request, 491, out);
+        }
+        if !self.is_acceptable(arrival, request, out) {
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if let (Some(contact), Some(dialog)) = (request.contact(), &mut leg.dialog) {
+            dialog.set_target(contact.uri_text);
+            if !leg.symmetric {
+                leg.peer = dialog_address(dialog.next_hop(), arrival.source);
+            }
+        }
+        let (owner, random) = (leg.owner, leg.random);
+        let tag = self.tag(key, random);
+        let Some(server) = self.begin_invite(arrival, request, &tag) else {
+            return self.refuse_busy(arrival, request, out);
+        };
+        if let Some(state) = self.layer.server_mut(server) {
+            state.leg = Some(key);
+        }
+        if let Some(leg) = self.legs.get_mut(key) {
+            leg.server = Some(server);
+        }
+        self.respond_invite(now, server, 100, None, &[], out);
+        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp: sdp_of(request) }));
+    }
+}

@@ -1,0 +1,197 @@
+//! The registrar: agents' phones say where they are (RFC 3261 §10.3).
+
+use sansio::{Duration, Instant, Outbox};
+
+use super::uas::Identity;
+use super::{Account, Arrival, Contact, Event, Output, UserAgent};
+use crate::registrar::{Origin, Wish};
+use crate::status::reason_phrase;
+use crate::transaction::Why;
+use crate::wire::{self, HeaderName, Message, NameAddr, Scheme, Writer};
+
+/// What a REGISTER wants.
+enum Wanted {
+    /// Contacts added, refreshed and removed; none only asks.
+    Contacts(Vec<Wish>),
+    /// `Contact: *` with `Expires: 0`.
+    RemoveAll,
+    /// 423.
+    TooBrief,
+    /// 400 with this reason.
+    Bad(&'static str),
+}
+
+impl UserAgent {
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        if !self.has_known_scheme(arrival, request, out) || !self.has_known_extensions(arrival, request, out)
+        {
+            return;
+        }
+        // RFC 3261 §10.3 step 5: the address of record must be one of ours.
+        let user =
+            request.to().ok().and_then(|to| to.uri().ok()).and_then(|uri| {
+                if matches!(uri.scheme, Scheme::Sip | Scheme::Sips) { uri.user } else { None }
+            });
+        let Some(user) = user else { return self.reply(arrival, request, 404, out) };
+        let account = match self.identify(now, arrival, request, out) {
+            Identity::Account(account) => account,
+            Identity::Dealt => return,
+        };
+        // RFC 3261 §10.3 step 4: nobody registers for someone else.
+        if self.registrar.by_name(user).map(|other| other.key) != Some(account) {
+            return self.answer_request(now, arrival, request, 403, |_| {}, out);
+        }
+        let (wishes, remove_all) = match self.wanted(request) {
+            Wanted::Contacts(wishes) => (wishes, false),
+            Wanted::RemoveAll => (Vec::new(), true),
+            Wanted::Bad(reason) => return self.reply_with(arrival, request, 400, reason, |_| {}, out),
+            Wanted::TooBrief => {
+                let seconds = self.config.register.expires_min.as_secs();
+                let more = |writer: &mut Writer<'_>| {
+                    writer.header_number(HeaderName::MinExpires, seconds);
+                };
+                return self.reply_with(arrival, request, 423, reason_phrase(423), more, out);
+            }
+        };
+        self.bind(now, arrival, account, request, &wishes, remove_all, out);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one REGISTER, taken apart")]
+    fn bind(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        account: u64,
+        request: &Message,
+        wishes: &[Wish],
+        remove_all: bool,
+        out: &mut Outbox<Output>,
+    ) {
+        let origin = Origin {
+            source: arrival.source,
+            listener: arrival.listener,
+            call_id: request.call_id(),
+            cseq: request.cseq().0,
+        };
+        let had = self.registrar.best(now, account);
+        let contacts_max = self.config.limits.contacts_max;
+        if self.registrar.apply(now, account, wishes, remove_all, origin, contacts_max).is_err() {
+            // RFC 3261 §10.3 step 7: an older REGISTER that came late changes nothing.
+            return self.answer_request(now, arrival, request, 500, |_| {}, out);
+        }
+        self.arm_lapse(account);
+        let contacts = self.registrar.all(now, account);
+        let more = |writer: &mut Writer<'_>| {
+            for contact in &contacts {
+                let seconds = contact.expires.as_secs().to_string();
+                let parts: [&[u8]; 4] = [b"<", contact.uri.as_bytes(), b">;expires=", seconds.as_bytes()];
+                writer.header_parts(HeaderName::Contact, &parts);
+            }
+        };
+        self.answer_request(now, arrival, request, 200, more, out);
+        let added = wishes.iter().any(|wish| !wish.expires.is_zero());
+        match contacts.into_iter().next() {
+            Some(contact) if added || had.as_ref().is_some_and(|had| had.uri != contact.uri) => {
+                out.push(Output::Event(Event::Registered { account, contact }));
+            }
+            Some(_) => {}
+            None if had.is_some() => out.push(Output::Event(Event::Unregistered { account })),
+            None => {}
+        }
+    }
+
+    fn wanted(&self, request: &Message) -> Wanted {
+        let default = self.config.register.expires_default.as_secs();
+        let common = request.expires().map_or(default, u64::from);
+        let mut wishes = Vec::new();
+        let mut star = false;
+        for contact in request.contacts() {
+            match contact {
+                Ok(wire::Contact::Star) => star = true,
+                Ok(wire::Contact::Address(address)) => match self.wish(&address, common) {
+                    Ok(wish) => wishes.push(wish),
+                    Err(wanted) => return wanted,
+                },
+                Err(_) => return Wanted::Bad("Bad Contact"),
+            }
+            if wishes.len() > self.config.limits.contacts_max.max(1) {
+                return Wanted::Bad("Too Many Contacts");
+            }
+        }
+        match (star, wishes.is_empty(), request.expires()) {
+            (false, _, _) => Wanted::Contacts(wishes),
+            // RFC 3261 §10.3 step 6.
+            (true, true, Some(0)) => Wanted::RemoveAll,
+            (true, _, _) => Wanted::Bad("Bad Use Of Contact *"),
+        }
+    }
+
+    fn wish(&self, address: &NameAddr<'_>, common_s: u64) -> Result<Wish, Wanted> {
+        let register = self.config.register;
+        let known = address.uri().is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+        let short = address.uri_text.len() <= self.config.limits.contact_bytes_max;
+        let uri = core::str::from_utf8(address.uri_text).ok().filter(|_| known && short);
+        let Some(uri) = uri else { return Err(Wanted::Bad("Bad Contact")) };
+        // RFC 3261 §10.2.1.1: a malformed value counts as 3600.
+        let seconds = address.params.value("expires").map_or(common_s, |digits| {
+            let text = core::str::from_utf8(digits).unwrap_or_default();
+            if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+                3600
+            } else {
+                text.parse().unwrap_or(u64::MAX)
+            }
+        });
+        let wanted = Duration::from_secs(seconds);
+        if !wanted.is_zero() && wanted < register.expires_min {
+            return Err(Wanted::TooBrief);
+        }
+        Ok(Wish { uri: uri.into(), expires: wanted.min(register.expires_max) })
+    }
+
+    /// Arms the deadline of the contact that lapses first.
+    fn arm_lapse(&mut self, account: u64) {
+        let Some(entry) = self.registrar.entry_mut(account) else { return };
+        self.layer.disarm(&mut entry.lapse);
+        if let Some(at) = entry.next_lapse() {
+            entry.lapse = Some(self.layer.deadlines.arm(at, Why::ContactLapse(account)));
+        }
+    }
+
+    pub(super) fn contacts_due(&mut self, now: Instant, account: u64, out: &mut Outbox<Output>) {
+        let Some(entry) = self.registrar.entry_mut(account) else { return };
+        entry.lapse = None;
+        if entry.forget_lapsed(now) {
+            out.push(Output::Event(Event::Unregistered { account }));
+        }
+        self.arm_lapse(account);
+    }
+
+    /// Adds an account or changes its name or password; its contacts stay.
+    pub fn set_account(&mut self, account: Account) {
+        self.registrar.set(account);
+    }
+
+    /// Forgets an account and its contacts. No event. Its calls go on.
+    pub fn remove_account(&mut self, account: u64) {
+        let mut lapse = self.registrar.remove(account);
+        self.layer.disarm(&mut lapse);
+    }
+
+    /// Puts back a contact that was known before a restart. No event.
+    pub fn restore_contact(&mut self, now: Instant, account: u64, contact: Contact) {
+        self.registrar.restore(now, account, contact, self.config.limits.contacts_max);
+        self.arm_lapse(account);
+    }
+
+    /// Where to reach a phone: the contact it refreshed last.
+    #[must_use]
+    pub fn contact_of(&self, now: Instant, account: u64) -> Option<Contact> {
+        self.registrar.best(now, account)
+    }
+}

@@ -1,0 +1,312 @@
+//! The user agent against a peer that is played by hand, in virtual time, written down as a ladder.
+
+mod called;
+mod calls;
+
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use bytes::Bytes;
+use sansio::{Instant, Outbox, Rng};
+
+use super::*;
+use crate::wire::Limits as MessageLimits;
+
+pub(super) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+pub(super) const ANSWER: &str = "v=0\r\no=- 2 2 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\n";
+
+pub(super) fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// The user agent, its clock, the last message it sent, and the ladder so far.
+pub(super) struct Bench {
+    pub(super) ua: UserAgent,
+    pub(super) now: Instant,
+    pub(super) out: Outbox<Output>,
+    pub(super) ladder: String,
+    /// Everything sent: where to, and what.
+    pub(super) sent: Vec<(SocketAddr, Message)>,
+    pub(super) ended: Vec<Ended>,
+    pub(super) incoming: Vec<LegKey>,
+    /// Whether Ladder lines show only status and method (false) or also CSeq, tags and destination (true).
+    pub(super) peer: SocketAddr,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            listeners: vec![Listener { address: address("192.0.2.1:5060"), advertised: "192.0.2.1:5060".into() }],
+            ..Config::default()
+        };
+        change(&mut config);
+        let mut bench = Bench {
+            ua: UserAgent::new(config, Rng::from_seed(1)),
+            now: Instant::ZERO,
+            out: Outbox::default(),
+            ladder: String::new(),
+            sent: Vec::new(),
+            ended: Vec::new(),
+            incoming: Vec::new(),
+            peer: address("192.0.2.9:5060"),
+        };
+        let trunk = Trunk {
+            key: 1,
+            listener: 0,
+            address: address("192.0.2.9:5060"),
+            domain: String::new(),
+            sources: vec![("192.0.2.9".parse().expect("an address"), None)],
+            login: Some(Login { username: "us".into(), password: "secret".into() }),
+            register: None,
+            options_interval: None,
+        };
+        bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
+        for (key, name) in [(11, "1001"), (12, "1002")] {
+            let login = Login { username: name.into(), password: format!("pw{name}") };
+            bench.ua.set_account(Account { key, login });
+        }
+        bench
+    }
+
+    /// Lets time pass, firing what is due on the way at its own time.
+    pub(super) fn pass(&mut self, time: Duration) -> &mut Self {
+        let end = self.now + time;
+        while let Some(next) = self.ua.poll_timeout().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.ua.handle_timeout(self.now, &mut self.out);
+            self.note();
+        }
+        self.now = end;
+        self.ua.handle_timeout(self.now, &mut self.out);
+        self.note();
+        self
+    }
+
+    pub(super) fn pass_ms(&mut self, ms: u64) -> &mut Self {
+        self.pass(Duration::from_millis(ms))
+    }
+
+    /// A leg of ours to the peer.
+    pub(super) fn call(&mut self) -> LegKey {
+        self.call_with(|_| {})
+    }
+
+    pub(super) fn call_with(&mut self, change: impl FnOnce(&mut Invite<'_>)) -> LegKey {
+        let mut invite = Invite {
+            owner: 7,
+            listener: 0,
+            destination: self.peer,
+            trunk: Some(1),
+            symmetric: false,
+            request_uri: "sip:13800138000@192.0.2.9",
+            from_uri: "sip:02155556666@192.0.2.1",
+            from_display: "",
+            to_uri: "sip:13800138000@192.0.2.9",
+            p_asserted_identity: None,
+            route: None,
+            headers: &[],
+            max_forwards: 70,
+            sdp: Bytes::from_static(OFFER.as_bytes()),
+        };
+        change(&mut invite);
+        let leg = self.ua.invite(self.now, &invite, &mut self.out).expect("there is room");
+        self.note();
+        leg
+    }
+
+    pub(super) fn hangup(&mut self, leg: LegKey) -> &mut Self {
+        self.ua.hangup(self.now, leg, Reason::default(), &mut self.out);
+        self.note();
+        self
+    }
+
+    /// A datagram from the peer.
+    pub(super) fn receive(&mut self, text: &str) -> &mut Self {
+        self.receive_from(self.peer, text)
+    }
+
+    pub(super) fn receive_from(&mut self, source: SocketAddr, text: &str) -> &mut Self {
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        let shown = match line.strip_prefix("SIP/2.0 ") {
+            Some(status) => status.split(' ').next().unwrap_or_default().to_owned(),
+            None => line.split(' ').next().unwrap_or_default().to_owned(),
+        };
+        let at = self.now.as_secs_f64();
+        let _ = writeln!(self.ladder, "{at:8.3}  us < {shown}");
+        self.ua.handle_datagram(self.now, 0, source, Bytes::from(text.to_owned()), &mut self.out);
+        self.note();
+        self
+    }
+
+    /// The last request we sent with this method.
+    pub(super) fn last(&self, method: Method) -> Message {
+        let found = self.sent.iter().rev().find(|(_, message)| message.is_request() && message.method() == method);
+        found.unwrap_or_else(|| panic!("no {method:?} was sent")).1.clone()
+    }
+
+    pub(super) fn last_response(&self) -> Message {
+        self.sent.iter().rev().find(|(_, message)| !message.is_request()).expect("a response was sent").1.clone()
+    }
+
+    /// How many of the messages sent show this in the ladder.
+    pub(super) fn count(&self, shown: &str) -> usize {
+        self.sent.iter().filter(|(_, message)| show(message) == shown).count()
+    }
+
+    /// A response of the peer to the last request of this method.
+    pub(super) fn respond(&mut self, method: Method, status: u16, tag: &str, more: &str, body: &str) -> &mut Self {
+        let request = self.last(method);
+        let text = response_text(&request, status, tag, more, body);
+        self.receive(&text)
+    }
+
+    /// A request of the peer in the dialog that our INVITE made.
+    pub(super) fn request_back(&mut self, method: &str, tag: &str, cseq: u32, more: &str, body: &str) -> &mut Self {
+        let invite = self.last(Method::Invite);
+        let text = format!(
+            "{method} sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKpeer{method}{cseq}\r\n\
+             Max-Forwards: 70\r\nFrom: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n{more}{}",
+            text(invite.header(HeaderName::To)),
+            text(invite.header(HeaderName::From)),
+            text(Some(invite.call_id())),
+            body_text(body),
+        );
+        self.receive(&text)
+    }
+
+    /// The peer answers our INVITE: a leg that stands.
+    pub(super) fn standing(&mut self) -> LegKey {
+        let leg = self.call();
+        self.respond(Method::Invite, 200, "them", "Contact: <sip:b@192.0.2.9:5060>\r\n", ANSWER);
+        leg
+    }
+
+    /// Writes what came out into the ladder.
+    pub(super) fn note(&mut self) {
+        let at = self.now.as_secs_f64();
+        let outputs: Vec<Output> = self.out.drain().collect();
+        for output in outputs {
+            match output {
+                Output::Send { to, bytes, .. } => {
+                    let message = parse(bytes, &MessageLimits::default()).expect("we send sound messages");
+                    let _ = writeln!(self.ladder, "{at:8.3}  us > {}", show(&message));
+                    self.sent.push((to, message));
+                }
+                Output::Event(event) => {
+                    let shown = self.show_event(event);
+                    let _ = writeln!(self.ladder, "{at:8.3}  {shown}");
+                }
+            }
+        }
+    }
+
+    fn show_event(&mut self, event: Event) -> String {
+        let sdp = |sdp: &Option<Bytes>| if sdp.is_some() { " sdp" } else { "" };
+        match event {
+            Event::Incoming { leg, from, .. } => {
+                self.incoming.push(leg);
+                format!("incoming from {from:?}")
+            }
+            Event::Progress { code, sdp: body, .. } => format!("progress {code}{}", sdp(&body)),
+            Event::Answered { sdp: body, .. } => format!("answered{}", sdp(&body)),
+            Event::Confirmed { sdp: body, .. } => format!("confirmed{}", sdp(&body)),
+            Event::Reoffer { sdp: body, .. } => format!("reoffer{}", sdp(&body)),
+            Event::ReofferConfirmed { sdp: body, .. } => format!("reoffer confirmed{}", sdp(&body)),
+            Event::ReofferAnswered { sdp: body, .. } => format!("reoffer answered{}", sdp(&body)),
+            Event::ReofferRejected { code, .. } => format!("reoffer rejected {code}"),
+            Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(&body)),
+            Event::Ended(ended) => {
+                assert!(
+                    !self.ended.iter().any(|other| other.leg == ended.leg),
+                    "a leg ends once:\n{}",
+                    self.ladder
+                );
+                self.ended.push(ended);
+                let mut text = format!("ended by {:?}", ended.by);
+                if ended.answered {
+                    text.push_str(", answered");
+                }
+                for (name, value) in [
+                    ("code", ended.code.map(u64::from)),
+                    ("q850", ended.q850.map(u64::from)),
+                    ("retry after", ended.retry_after.map(|time| time.as_secs())),
+                ] {
+                    if let Some(value) = value {
+                        let _ = write!(text, ", {name} {value}");
+                    }
+                }
+                text
+            }
+            Event::Registered { account, contact } => {
+                format!("registered {account} {} at {} for {:?}", contact.uri, contact.source, contact.expires)
+            }
+            Event::Unregistered { account } => format!("unregistered {account}"),
+            Event::TrunkHealth { trunk, up, rtt, code } => format!("trunk {trunk} up {up} {rtt:?} {code:?}"),
+            Event::TrunkRegistration { trunk, registered, code } => {
+                format!("trunk {trunk} registered {registered} {code:?}")
+            }
+            Event::AuthFailure { source, account } => format!("wrong password from {source} for {account:?}"),
+        }
+    }
+
+    /// After everything has run out nothing is left.
+    pub(super) fn is_clean(&mut self) {
+        self.pass(Duration::from_secs(400));
+        let audit = Audit { contacts: 0, slowed_sources: 0, ..self.ua.audit() };
+        assert_eq!(audit, Audit::default(), "left over after:\n{}", self.ladder);
+        let counters = self.ua.counters();
+        assert_eq!(counters.legs, counters.legs_ended, "each leg ends:\n{}", self.ladder);
+    }
+}
+
+/// Runs a story and compares its ladder; at the end nothing may be left.
+#[track_caller]
+pub(super) fn check(story: impl FnOnce(&mut Bench), expected: &expect_test::Expect) {
+    let mut bench = Bench::new();
+    story(&mut bench);
+    expected.assert_eq(&bench.ladder);
+    bench.is_clean();
+}
+
+pub(super) fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+}
+
+/// `INVITE`, `180` or `200 BYE`: the method only where it is not INVITE.
+pub(super) fn show(message: &Message) -> String {
+    let method = text(Some(message.method_text()));
+    match message.status() {
+        0 => method,
+        status if message.method() == Method::Invite => status.to_string(),
+        status => format!("{status} {method}"),
+    }
+}
+
+pub(super) fn body_text(body: &str) -> String {
+    if body.is_empty() {
+        "Content-Length: 0\r\n\r\n".into()
+    } else {
+        format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+}
+
+pub(super) fn response_text(request: &Message, status: u16, tag: &str, more: &str, body: &str) -> String {
+    let tag = match (request.to_tag(), tag) {
+        (None, tag) if !tag.is_empty() => format!(";tag={tag}"),
+        _ => String::new(),
+    };
+    format!(
+        "SIP/2.0 {status} {}\r\nVia: {}\r\nFrom: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n{more}{}",
+        reason_phrase(status),
+        text(request.header(HeaderName::Via)),
+        text(request.header(HeaderName::From)),
+        text(request.header(HeaderName::To)),
+        text(Some(request.call_id())),
+        text(request.header(HeaderName::CSeq)),
+        body_text(body),
+    )
+}

@@ -1,0 +1,378 @@
+//! Trunks: registration there, and their health by OPTIONS.
+
+use core::time::Duration;
+
+use sansio::{Instant, Outbox, TimerKey};
+
+use super::digest::Answerer;
+use super::uac::finish;
+use super::{Event, Output, Trunk, UserAgent};
+use crate::mark::{MARK_BYTES, Mark};
+use crate::transaction::{ClientKey, ClientUser, Why};
+use crate::wire::{HeaderName, Message, Method, Transport, Uri, Writer};
+
+/// The first OPTIONS or REGISTER to a trunk waits a random time up to this, so that a restart with many trunks
+/// is not a burst.
+const START_SPREAD: Duration = Duration::from_secs(1);
+
+/// Challenges answered for one REGISTER.
+const CHALLENGES_MAX: u8 = 2;
+
+/// Shortest time between two REGISTERs that are granted, whatever lifetime the registrar names.
+const REFRESH_MIN: Duration = Duration::from_secs(1);
+
+/// A trunk and what we know of it.
+#[derive(Debug)]
+pub(super) struct TrunkState {
+    pub(super) trunk: Trunk,
+    /// `None` until the first verdict.
+    up: Option<bool>,
+    misses: u32,
+    ping: Option<ClientKey>,
+    options_timer: Option<TimerKey>,
+    registration: Registration,
+}
+
+#[derive(Debug)]
+struct Registration {
+    call_id: [u8; MARK_BYTES],
+    tag: [u8; MARK_BYTES],
+    cseq: u32,
+    client: Option<ClientKey>,
+    registered: bool,
+    /// Whether the last thing told above was "registered"; `None` before anything was told.
+    told: Option<bool>,
+    failures: u32,
+    challenges: u8,
+    expires: Duration,
+    answerers: Vec<Answerer>,
+    timer: Option<TimerKey>,
+    lapse: Option<TimerKey>,
+}
+
+impl UserAgent {
+    /// Adds a trunk or changes it: its health and registration start anew.
+    pub fn set_trunk(&mut self, now: Instant, trunk: Trunk, out: &mut Outbox<Output>) {
+        self.remove_trunk(now, trunk.key, out);
+        if usize::from(trunk.listener) >= self.config.listeners.len() {
+            return;
+        }
+        let key = trunk.key;
+        for (ip, port) in &trunk.sources {
+            // The first trunk to name an address keeps it.
+            self.trunk_sources.entry((ip.to_canonical(), port.unwrap_or(0))).or_insert(key);
+        }
+        let spread = START_SPREAD.as_millis() as u64;
+        let options_timer = trunk.options_interval.map(|interval| {
+            let wait = self.layer.rng.below(spread.min(interval.as_millis() as u64).max(1));
+            self.layer.deadlines.arm(now + Duration::from_millis(wait), Why::TrunkOptions(key))
+        });
+        let timer = trunk.register.map(|_| {
+            let wait = self.layer.rng.below(spread);
+            self.layer.deadlines.arm(now + Duration::from_millis(wait), Why::TrunkRegister(key))
+        });
+        let mut mark = || Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() }.text();
+        let registration = Registration {
+            call_id: mark(),
+            tag: mark(),
+            cseq: 0,
+            client: None,
+            registered: false,
+            told: None,
+            failures: 0,
+            challenges: 0,
+            expires: trunk.register.unwrap_or_default(),
+            answerers: Vec::new(),
+            timer,
+            lapse: None,
+        };
+        let state = TrunkState { trunk, up: None, misses: 0, ping: None, options_timer, registration };
+        self.trunks.insert(key, state);
+    }
+
+    /// Forgets a trunk; unregisters there if registered. Its calls go on.
+    pub fn remove_trunk(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
+        if self.trunks.get(&trunk).is_some_and(|state| state.registration.registered) {
+            self.send_register(now, trunk, Duration::ZERO, out);
+        }
+        let Some(mut state) = self.trunks.remove(&trunk) else { return };
+        self.layer.disarm(&mut state.options_timer);
+        self.layer.disarm(&mut state.registration.timer);
+        self.layer.disarm(&mut state.registration.lapse);
+        for client in [state.ping, state.registration.client].into_iter().flatten() {
+            self.layer.set_client_user(client, ClientUser::Nobody);
+        }
+        self.trunk_sources.retain(|_, key| *key != trunk);
+        // An address it shared with another trunk is that one's now.
+        for (key, other) in &self.trunks {
+            for (ip, port) in &other.trunk.sources {
+                self.trunk_sources.entry((ip.to_canonical(), port.unwrap_or(0))).or_insert(*key);
+            }
+        }
+    }
+
+    // Health.
+
+    pub(super) fn options_due(&mut self, now: Instant, key: u64, out: &mut Outbox<Output>) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let Some(interval) = state.trunk.options_interval else { return };
+        let interval = interval.max(Duration::from_millis(100));
+        state.options_timer = Some(self.layer.deadlines.arm(now + interval, Why::TrunkOptions(key)));
+        // A whole interval without an answer is a miss; timer F would take longer to say so.
+        if let Some(ping) = state.ping.take() {
+            self.layer.set_client_user(ping, ClientUser::Nobody);
+            self.options_missed(key, None, out);
+        }
+        self.send_options(now, key, out);
+    }
+
+    fn send_options(&mut self, now: Instant, key: u64, out: &mut Outbox<Output>) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let trunk = &state.trunk;
+        let user = ClientUser::TrunkOptions(key);
+        let Some((client, branch)) = self.layer.reserve(Method::Options, trunk.listener, trunk.address, user)
+        else {
+            return;
+        };
+        state.ping = Some(client);
+        let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
+        let uri = format!("sip:{}", trunk.domain());
+        let mut mark = || Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() }.text();
+        let (tag, call_id) = (mark(), mark());
+        let user = trunk.user();
+        let from: String = format!("sip:{user}{}", String::from_utf8_lossy(sent_by));
+        self.layer.scratch.clear();
+        let mut writer = Writer::request(&mut self.layer.scratch, Method::Options, uri.as_bytes());
+        writer
+            .via(Transport::Udp, sent_by, &branch)
+            .max_forwards(70)
+            .address(HeaderName::From, b"", from.as_bytes(), Some(&tag))
+            .address(HeaderName::To, b"", uri.as_bytes(), None)
+            .header(HeaderName::CallId, &call_id)
+            .cseq(1, Method::Options)
+            .header_parts(HeaderName::Contact, &[b"<", from.as_bytes(), b">"])
+            .header(HeaderName::Accept, super::SDP)
+            .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
+        finish(writer, &[]);
+        let request = self.layer.written();
+        self.layer.start(now, client, request, out);
+    }
+
+    /// Any final response but 408 and 503 shows a trunk that lives, even 404 or 405.
+    pub(super) fn options_final(
+        &mut self,
+        key: u64,
+        status: u16,
+        rtt: Option<Duration>,
+        out: &mut Outbox<Output>,
+    ) {
+        if matches!(status, 408 | 503) {
+            return self.options_missed(key, Some(status), out);
+        }
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.ping = None;
+        state.misses = 0;
+        state.up = Some(true);
+        out.push(Output::Event(Event::TrunkHealth { trunk: key, up: true, rtt, code: Some(status) }));
+    }
+
+    pub(super) fn options_missed(&mut self, key: u64, code: Option<u16>, out: &mut Outbox<Output>) {
+        let misses_max = self.config.options_misses_max;
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.ping = None;
+        state.misses = state.misses.saturating_add(1);
+        if state.misses >= misses_max && state.up != Some(false) {
+            state.up = Some(false);
+            out.push(Output::Event(Event::TrunkHealth { trunk: key, up: false, rtt: None, code }));
+        }
+    }
+
+    // Registration.
+
+    pub(super) fn register_due(&mut self, now: Instant, key: u64, out: &mut Outbox<Output>) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.registration.timer = None;
+        state.registration.challenges = 0;
+        let expires = state.registration.expires;
+        self.send_register(now, key, expires, out);
+    }
+
+    /// Sends REGISTER; `Duration::ZERO` takes the registration back and waits for nothing.
+    fn send_register(&mut self, now: Instant, key: u64, expires: Duration, out: &mut Outbox<Output>) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let trunk = &state.trunk;
+        let user = if expires.is_zero() { ClientUser::Nobody } else { ClientUser::TrunkRegister(key) };
+        let Some((client, branch)) =
+            self.layer.reserve(Method::Register, trunk.listener, trunk.address, user)
+        else {
+            return self.register_failed(now, key, None, None, out);
+        };
+        let registration = &mut state.registration;
+        if !expires.is_zero() {
+            registration.client = Some(client);
+        }
+        registration.cseq += 1;
+        let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
+        let uri = format!("sip:{}", trunk.domain());
+        let aor = format!("sip:{}{}", trunk.user(), trunk.domain());
+        self.layer.scratch.clear();
+        let mut writer = Writer::request(&mut self.layer.scratch, Method::Register, uri.as_bytes());
+        writer
+            .via(Transport::Udp, sent_by, &branch)
+            .max_forwards(70)
+            .address(HeaderName::From, b"", aor.as_bytes(), Some(&registration.tag))
+            .address(HeaderName::To, b"", aor.as_bytes(), None)
+            .header(HeaderName::CallId, &registration.call_id)
+            .cseq(registration.cseq, Method::Register)
+            .header_parts(HeaderName::Contact, &[b"<sip:", trunk.user().as_bytes(), sent_by, b">"])
+            .header_number(HeaderName::Expires, expires.as_secs())
+            .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
+        if let Some(login) = &trunk.login {
+            for answerer in &mut registration.answerers {
+                answerer.write(login, b"REGISTER", uri.as_bytes(), &mut self.layer.rng, &mut writer);
+            }
+        }
+        finish(writer, &[]);
+        let request = self.layer.written();
+        self.layer.start(now, client, request, out);
+    }
+
+    pub(super) fn register_final(
+        &mut self,
+        now: Instant,
+        key: u64,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let status = response.status();
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let registration = &mut state.registration;
+        registration.client = None;
+        match status {
+            200..=299 => {
+                let granted = granted(response, &state.trunk, registration.expires);
+                self.register_granted(now, key, granted, status, out);
+            }
+            401 | 407 if state.trunk.login.is_some() && registration.challenges < CHALLENGES_MAX => {
+                let first = registration.challenges == 0;
+                registration.challenges += 1;
+                if first {
+                    registration.answerers.iter_mut().for_each(Answerer::begin);
+                }
+                let answerable =
+                    Answerer::of(response).is_some_and(|answerer| answerer.note(&mut registration.answerers));
+                if answerable {
+                    let expires = registration.expires;
+                    self.send_register(now, key, expires, out);
+                } else {
+                    self.register_failed(now, key, Some(status), None, out);
+                }
+            }
+            423 if registration.challenges <= CHALLENGES_MAX => {
+                registration.challenges += 1;
+                let min = response.seconds(HeaderName::MinExpires).unwrap_or(3600).min(86_400);
+                registration.expires = registration.expires.max(Duration::from_secs(min.into()));
+                let expires = registration.expires;
+                self.send_register(now, key, expires, out);
+            }
+            _ => {
+                let wait = response.seconds(HeaderName::RetryAfter).map(|s| Duration::from_secs(s.into()));
+                self.register_failed(now, key, Some(status), wait, out);
+            }
+        }
+    }
+
+    fn register_granted(
+        &mut self,
+        now: Instant,
+        key: u64,
+        granted: Duration,
+        status: u16,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let registration = &mut state.registration;
+        registration.registered = true;
+        registration.failures = 0;
+        self.layer.disarm(&mut registration.timer);
+        self.layer.disarm(&mut registration.lapse);
+        let granted = granted.max(REFRESH_MIN);
+        // Refreshed after four fifths of the lifetime, so that one lost REGISTER does no harm.
+        let refresh = (granted * 4 / 5).max(REFRESH_MIN);
+        registration.timer = Some(self.layer.deadlines.arm(now + refresh, Why::TrunkRegister(key)));
+        registration.lapse = Some(self.layer.deadlines.arm(now + granted, Why::TrunkLapsed(key)));
+        self.tell_registration(key, true, Some(status), out);
+    }
+
+    /// A REGISTER was refused or not answered: the next try waits, longer each time (or as Retry-After says).
+    pub(super) fn register_failed(
+        &mut self,
+        now: Instant,
+        key: u64,
+        code: Option<u16>,
+        wait: Option<Duration>,
+        out: &mut Outbox<Output>,
+    ) {
+        let (min, max) = (self.config.registration_retry_min, self.config.registration_retry_max);
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        let registration = &mut state.registration;
+        registration.client = None;
+        registration.failures = registration.failures.saturating_add(1);
+        let doubled = min.saturating_mul(1 << (registration.failures - 1).min(16)).min(max);
+        // A fifth of it at random, so that many trunks do not try again as one.
+        let jittered = doubled.mul_f64(0.9 + 0.2 * self.layer.rng.unit());
+        let wait = wait.map_or(jittered, |wait| wait.clamp(min, max.max(min)));
+        self.layer.disarm(&mut registration.timer);
+        registration.timer = Some(self.layer.deadlines.arm(now + wait, Why::TrunkRegister(key)));
+        // A registration that was granted before holds until it lapses.
+        if !registration.registered {
+            self.tell_registration(key, false, code, out);
+        }
+    }
+
+    pub(super) fn registration_lapsed(&mut self, key: u64, out: &mut Outbox<Output>) {
+        let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.registration.lapse = None;
+        state.registration.registered = false;
+        self.tell_registration(key, false, None, out);
+    }
+
+    fn tell_registration(
+        &mut self,
+        trunk: u64,
+        registered: bool,
+        code: Option<u16>,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(state) = self.trunks.get_mut(&trunk) else { return };
+        if state.registration.told != Some(registered) {
+            state.registration.told = Some(registered);
+            out.push(Output::Event(Event::TrunkRegistration { trunk, registered, code }));
+        }
+    }
+}
+
+impl Trunk {
+    fn domain(&self) -> String {
+        if self.domain.is_empty() { self.address.to_string() } else { self.domain.clone() }
+    }
+
+    /// `user@`, or nothing.
+    fn user(&self) -> String {
+        self.login.as_ref().map(|login| format!("{}@", login.username)).unwrap_or_default()
+    }
+}
+
+/// The lifetime a registrar granted: that of our contact, else Expires, else what we asked for.
+fn granted(response: &Message, trunk: &Trunk, asked: Duration) -> Duration {
+    let ours = response.contacts().find_map(|contact| {
+        let address = *contact.ok()?.address()?;
+        let uri = Uri::parse(address.uri_text).ok()?;
+        let user = trunk.login.as_ref().map(|login| login.username.as_bytes());
+        if uri.user != user {
+            return None;
+        }
+        core::str::from_utf8(address.params.value("expires")?).ok()?.parse::<u32>().ok()
+    });
+    ours.or(response.expires()).map_or(asked, |seconds| Duration::from_secs(seconds.into()))
+}

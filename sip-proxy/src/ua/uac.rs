@@ -1,0 +1,354 @@
+//! Legs that we make: INVITE, its progress, its answer, its failure (RFC 3261 §13.2).
+
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use sansio::{Instant, Outbox};
+
+use super::digest::Answerer;
+use super::leg::{Calling, Leg, State};
+use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent, sdp_of};
+use crate::dialog::Dialog;
+use crate::mark::Mark;
+use crate::transaction::{ClientKey, ClientUser, Why};
+use crate::transport::dialog_address;
+use crate::wire::{HeaderName, Limits, Message, Method, Transport, Writer, parse};
+
+impl UserAgent {
+    /// Calls someone.
+    ///
+    /// # Errors
+    /// When a limit is reached; nothing has been sent then, and no event will come.
+    pub fn invite(
+        &mut self,
+        now: Instant,
+        invite: &Invite<'_>,
+        out: &mut Outbox<Output>,
+    ) -> Result<LegKey, InviteError> {
+        let listener = self.config.listeners.get(usize::from(invite.listener));
+        let sent_by = &listener.ok_or(InviteError::NoSuchListener)?.advertised;
+        let random = self.layer.rng.next_u64();
+        let key = self.legs.insert(Leg::of_caller(invite, random)).map_err(|_| InviteError::Limit)?;
+        let reserved =
+            self.layer.reserve(Method::Invite, invite.listener, invite.destination, ClientUser::Invite(key));
+        let Some((client, branch)) = reserved else {
+            self.legs.remove(key);
+            return Err(InviteError::Limit);
+        };
+        if let Some(leg) = self.legs.get_mut(key) {
+            leg.invite = Some(client);
+        }
+        let shard = self.layer.shard;
+        let tag = Mark { shard, key: key.to_bits(), random }.text();
+        let call_id = Mark { shard, key: key.to_bits(), random: self.layer.rng.next_u64() }.text();
+        self.layer.scratch.clear();
+        let mut writer =
+            Writer::request(&mut self.layer.scratch, Method::Invite, invite.request_uri.as_bytes());
+        writer.via(Transport::Udp, sent_by.as_bytes(), &branch).max_forwards(invite.max_forwards);
+        if let Some(route) = invite.route {
+            writer.header(HeaderName::Route, route.as_bytes());
+        }
+        writer
+            .address(HeaderName::From, invite.from_display.as_bytes(), invite.from_uri.as_bytes(), Some(&tag))
+            .address(HeaderName::To, b"", invite.to_uri.as_bytes(), None)
+            .header(HeaderName::CallId, &call_id)
+            .cseq(1, Method::Invite)
+            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", sent_by.as_bytes(), b">"])
+            .header(HeaderName::Allow, ALLOW)
+            .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
+        if let Some(identity) = invite.p_asserted_identity {
+            writer.address(HeaderName::PAssertedIdentity, b"", identity.as_bytes(), None);
+        }
+        for (name, value) in invite.headers {
+            writer.header_text(name, value.as_bytes());
+        }
+        finish(writer, &invite.sdp);
+        let request = self.layer.written();
+        self.layer.counters.legs += 1;
+        self.layer.start(now, client, request, out);
+        Ok(key)
+    }
+
+    /// 1xx to the INVITE of a leg.
+    pub(super) fn progress(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        client: ClientKey,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let tag = self.tag_hash(response.to_tag());
+        let ringing_max = self.config.ringing_max;
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let Some(calling) = &mut leg.calling else { return };
+        let first = !calling.ringing;
+        calling.ringing = true;
+        if leg.state == State::Cancelling {
+            if first {
+                self.send_cancel(now, key, client, out);
+            }
+            return;
+        }
+        if first {
+            leg.ringing = Some(self.layer.deadlines.arm(now + ringing_max, Why::Ringing(key)));
+        }
+        let code = response.status();
+        if code == 100 {
+            return;
+        }
+        let sdp = sdp_of(response);
+        if let Some(sdp) = &sdp {
+            calling.note_early(tag, sdp);
+        }
+        out.push(Output::Event(Event::Progress { leg: key, owner: leg.owner, code, sdp }));
+    }
+
+    /// The first final response to the INVITE of a leg.
+    pub(super) fn invite_final(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        client: ClientKey,
+        source: SocketAddr,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let request = self.layer.take_request(client);
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.invite = None;
+        self.layer.disarm(&mut leg.ringing);
+        let status = response.status();
+        if status < 300 {
+            return self.answered(now, key, client, source, &request, response, out);
+        }
+        let cancelling = leg.state == State::Cancelling;
+        if matches!(status, 401 | 407)
+            && !cancelling
+            && self.invite_again(now, key, &request, response, out).is_some()
+        {
+            return;
+        }
+        let by = match (cancelling, self.legs.get(key).and_then(|leg| leg.calling.as_ref())) {
+            (true, Some(calling)) => calling.by,
+            _ => EndedBy::Remote,
+        };
+        self.end(now, key, How::by(by).code(status).said_in(response), out);
+    }
+
+    /// 2xx: the dialog stands, the ACK goes out at once (RFC 3261 §13.2.2.4).
+    #[allow(clippy::too_many_arguments, reason = "all of it is the one response and what it answers")]
+    fn answered(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        client: ClientKey,
+        source: SocketAddr,
+        request: &Bytes,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let request = parse(request.clone(), &Limits::default()).ok();
+        let fallback = request.as_ref().map_or(&[][..], Message::request_uri);
+        let dialog = Dialog::of_caller(response, fallback);
+        let tag = self.tag_hash(response.to_tag());
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let peer = if leg.symmetric { source } else { dialog_address(dialog.next_hop(), source) };
+        leg.peer = peer;
+        leg.answered = true;
+        let listener = leg.listener;
+        let calling = leg.calling.take();
+        let authenticated = !leg.answerers.is_empty();
+        let ack =
+            self.write_ack(listener, &dialog, response.cseq().0, request.filter(|_| authenticated).as_ref());
+        self.layer.accept(client, tag, peer, ack.clone());
+        self.layer.send(listener, peer, ack, out);
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.dialog = Some(Box::new(dialog));
+        if leg.state == State::Cancelling {
+            // The 2xx crossed our CANCEL: the call stands and must be ended by BYE (RFC 3261 §15).
+            let (by, reason) =
+                calling.map_or((EndedBy::Local, Box::default()), |calling| (calling.by, calling.reason));
+            return self.end_with_bye(now, key, How::by(by), &reason, out);
+        }
+        leg.state = State::Confirmed;
+        let early = calling.and_then(|calling| calling.early.into_iter().find(|(fork, _)| *fork == tag));
+        let sdp = sdp_of(response).or(early.map(|(_, sdp)| sdp));
+        out.push(Output::Event(Event::Answered { leg: key, owner: leg.owner, sdp }));
+    }
+
+    /// The ACK to a 2xx. Credentials are those of the INVITE (RFC 3261 §13.2.2.4).
+    pub(super) fn write_ack(
+        &mut self,
+        listener: u8,
+        dialog: &Dialog,
+        cseq: u32,
+        credentials_of: Option<&Message>,
+    ) -> Bytes {
+        let branch = self.loose_branch();
+        let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+        let mut writer = dialog.request(&mut self.layer.scratch, Method::Ack, cseq, sent_by, &branch);
+        if let Some(invite) = credentials_of {
+            writer.copy_from(invite, HeaderName::Authorization);
+            writer.copy_from(invite, HeaderName::ProxyAuthorization);
+        }
+        finish(writer, &[]);
+        self.layer.written()
+    }
+
+    /// A 2xx after the INVITE's fate was decided. The retransmission of the one we took gets its ACK again; any
+    /// other is a call we do not want: ACK, then BYE (RFC 3261 §13.2.2.4).
+    pub(super) fn late_success(
+        &mut self,
+        now: Instant,
+        client: ClientKey,
+        source: SocketAddr,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let tag = self.tag_hash(response.to_tag());
+        let Some(known) = self.layer.client(client) else { return };
+        let (listener, ack_to, ack_only) = (known.listener, known.ack_to, known.ack_only);
+        if known.winner == Some(tag) {
+            let ack = known.ack.clone();
+            self.layer.counters.retransmissions_received += 1;
+            return self.layer.send(listener, ack_to, ack, out);
+        }
+        let (mut dialog, peer) = self.acknowledge_stray(client, source, response, out);
+        if ack_only || !self.layer.refuse_fork(client, tag) {
+            return;
+        }
+        dialog.local_cseq += 1;
+        self.send_bye_of(now, listener, peer, &mut dialog, ClientUser::Nobody, &[], out);
+    }
+
+    /// Acknowledges a 2xx that no leg waits for.
+    pub(super) fn acknowledge_stray(
+        &mut self,
+        client: ClientKey,
+        source: SocketAddr,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) -> (Dialog, SocketAddr) {
+        let fallback = response.to().map_or(&[][..], |to| to.uri_text);
+        let dialog = Dialog::of_caller(response, fallback);
+        let peer = dialog_address(dialog.next_hop(), source);
+        let listener = self.layer.client(client).map_or(0, |client| client.listener);
+        let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
+        self.layer.send(listener, peer, ack, out);
+        (dialog, peer)
+    }
+
+    /// Takes a challenge for a leg. `None` when it cannot be answered or has been answered in vain.
+    pub(super) fn take_challenge(&mut self, key: LegKey, response: &Message) -> Option<()> {
+        let leg = self.legs.get_mut(key)?;
+        self.trunks.get(&leg.trunk?)?.trunk.login.as_ref()?;
+        if leg.challenges >= self.config.limits.challenges_max {
+            return None;
+        }
+        leg.challenges += 1;
+        Answerer::of(response)?.note(&mut leg.answerers).then_some(())
+    }
+
+    /// Sends the INVITE of a leg again with credentials: a new transaction, the same leg, CSeq one higher
+    /// (RFC 3261 §22.2).
+    fn invite_again(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        request: &Bytes,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) -> Option<()> {
+        self.take_challenge(key, response)?;
+        let old = parse(request.clone(), &Limits::default()).ok()?;
+        let leg = self.legs.get_mut(key)?;
+        let login = self.trunks.get(&leg.trunk?)?.trunk.login.as_ref()?;
+        let user = ClientUser::Invite(key);
+        let (client, branch) = self.layer.reserve(Method::Invite, leg.listener, leg.peer, user)?;
+        leg.invite = Some(client);
+        if let Some(calling) = &mut leg.calling {
+            calling.ringing = false;
+        }
+        let sent_by = self.config.listeners[usize::from(leg.listener)].advertised.as_bytes();
+        self.layer.scratch.clear();
+        let mut writer = Writer::request(&mut self.layer.scratch, Method::Invite, old.request_uri());
+        writer.via(Transport::Udp, sent_by, &branch);
+        for (name, text, value) in old.all_headers() {
+            match name {
+                HeaderName::Via
+                | HeaderName::Authorization
+                | HeaderName::ProxyAuthorization
+                | HeaderName::ContentType
+                | HeaderName::ContentLength => {}
+                HeaderName::CSeq => {
+                    writer.cseq(old.cseq().0 + 1, Method::Invite);
+                }
+                HeaderName::Other => {
+                    writer.header_text(&String::from_utf8_lossy(text), value);
+                }
+                name => {
+                    writer.header_verbatim(name, value);
+                }
+            }
+        }
+        for answerer in &mut leg.answerers {
+            answerer.write(login, b"INVITE", old.request_uri(), &mut self.layer.rng, &mut writer);
+        }
+        finish(writer, old.body());
+        let request = self.layer.written();
+        self.layer.start(now, client, request, out);
+        Some(())
+    }
+
+    /// 64·T1 without any response (timer B).
+    pub(super) fn invite_unanswered(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.invite = None;
+        let by = match (leg.state, &leg.calling) {
+            (State::Cancelling, Some(calling)) => calling.by,
+            _ => EndedBy::Timeout,
+        };
+        self.end(now, key, How::by(by).code(408), out);
+    }
+}
+
+/// Ends a message with a session description, if there is one.
+pub(super) fn finish(writer: Writer<'_>, sdp: &[u8]) {
+    let mut writer = writer;
+    if sdp.is_empty() {
+        writer.no_body();
+    } else {
+        writer.body(SDP, sdp);
+    }
+}
+
+impl Leg {
+    fn of_caller(invite: &Invite<'_>, random: u64) -> Leg {
+        Leg {
+            owner: invite.owner,
+            state: State::Calling,
+            listener: invite.listener,
+            caller: true,
+            symmetric: invite.symmetric,
+            answered: false,
+            random,
+            trunk: invite.trunk,
+            peer: invite.destination,
+            dialog: None,
+            invite: None,
+            server: None,
+            ringing: None,
+            calling: Some(Box::new(Calling {
+                ringing: false,
+                early: Vec::new(),
+                by: EndedBy::Local,
+                reason: Box::default(),
+            })),
+            success: None,
+            offer: None,
+            answerers: Vec::new(),
+            challenges: 0,
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! Legs that others make: who may call, what is refused, how an INVITE is answered (RFC 3261 §8.2, §13.3).
+
+use core::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use sansio::{Duration, Instant, Outbox};
+
+use super::digest::{Challenger, Verdict};
+use super::leg::{Leg, State, Success};
+use super::{
+    ALLOW, Arrival, Caller, EndedBy, Event, How, LegError, LegKey, Output, Reason, SDP, UserAgent,
+    reason_value, sdp_of,
+};
+use crate::dialog::Dialog;
+use crate::mark::MARK_BYTES;
+use crate::status::reason_phrase;
+use crate::transaction::{ServerKey, Why};
+use crate::transport::{dialog_address, reply_address};
+use crate::wire::{HeaderName, Message, Method, Scheme, Uri, Writer, respond};
+
+/// Who a request that needs a password is from.
+pub(super) enum Identity {
+    /// This account.
+    Account(u64),
+    /// Nobody yet; it has been answered or dropped.
+    Dealt,
+}
+
+impl UserAgent {
+    /// An INVITE outside of a dialog.
+    pub(super) fn incoming(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let from = match self.trunk_of(arrival.source) {
+            Some(trunk) => Caller::Trunk(trunk),
+            None => {
+                let known = request
+                    .from()
+                    .ok()
+                    .and_then(|from| from.uri().ok())
+                    .and_then(|uri| uri.user)
+                    .is_some_and(|user| self.registrar.by_name(user).is_some());
+                if !known {
+                    self.layer.counters.refused_unknown += 1;
+                    return self.reply(arrival, &request, 403, out);
+                }
+                match self.identify(now, arrival, &request, out) {
+                    Identity::Account(account) => Caller::Account(account),
+                    Identity::Dealt => return,
+                }
+            }
+        };
+        if self.draining {
+            return self.refuse_busy(arrival, &request, out);
+        }
+        if request.max_forwards() == Some(0) {
+            return self.reply(arrival, &request, 483, out);
+        }
+        if !self.is_acceptable(arrival, &request, out) {
+            return;
+        }
+        if request.contact().is_none() {
+            // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact.
+            return self.reply_with(arrival, &request, 400, "Missing Contact", |_| {}, out);
+        }
+        self.begin_leg(now, arrival, from, request, out);
+    }
+
+    fn begin_leg(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        from: Caller,
+        request: Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let random = self.layer.rng.next_u64();
+        let leg = Leg::of_callee(arrival, from, random);
+        let Ok(key) = self.legs.insert(leg) else {
+            return self.refuse_busy(arrival, &request, out);
+        };
+        let tag = self.tag(key, random);
+        let Some(server) = self.begin_invite(arrival, &request, &tag) else {
+            self.legs.remove(key);
+            return self.refuse_busy(arrival, &request, out);
+        };
+        self.layer.counters.legs += 1;
+        if let Some(state) = self.layer.server_mut(server) {
+            state.leg = Some(key);
+        }
+        // Our own sequence starts anywhere below 2^31 (RFC 3261 §8.1.1.5).
+        let dialog = Dialog::of_callee(&request, &tag, 0);
+        if let Some(leg) = self.legs.get_mut(key) {
+            leg.server = Some(server);
+            if !leg.symmetric {
+                leg.peer = dialog_address(dialog.next_hop(), arrival.source);
+            }
+            leg.dialog = Some(Box::new(dialog));
+        }
+        self.respond_invite(now, server, 100, None, &[], out);
+        out.push(Output::Event(Event::Incoming {
+            leg: key,
+            listener: arrival.listener,
+            source: arrival.source,
+            from,
+            request: Box::new(request),
+        }));
+    }
+
+    /// The server transaction of an INVITE or re-INVITE, with the header lines that its responses share.
+    pub(super) fn begin_invite(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        tag: &[u8; MARK_BYTES],
+    ) -> Option<ServerKey> {
+        let tag = core::str::from_utf8(tag).ok();
+        self.layer.scratch.clear();
+        // Written as a response that repeats no Record-Route; the status line is cut off.
+        respond(&mut self.layer.scratch, request, 100, "", tag, arrival.source).no_body();
+        let line = memchr::memchr(b'\n', &self.layer.scratch).map_or(0, |at| at + 1);
+        let end = self.layer.scratch.len() - b"Content-Length: 0\r\n\r\n".len();
+        let head = Bytes::copy_from_slice(&self.layer.scratch[line..end]);
+        let mut record_routes = Vec::new();
+        for value in request.headers(HeaderName::RecordRoute) {
+            for part in [b"Record-Route: ".as_slice(), value, b"\r\n"] {
+                record_routes.extend_from_slice(part);
+            }
+        }
+        let to = reply_address(request, arrival.source);
+        self.layer.begin_invite(request, arrival.listener, to, head, record_routes.into())
+    }
+
+    /// Sends a response to an INVITE that is in progress; gives what was sent and where.
+    /// With `sdp` it carries Contact and that body (which may be empty).
+    pub(super) fn respond_invite(
+        &mut self,
+        now: Instant,
+        server: ServerKey,
+        status: u16,
+        sdp: Option<&[u8]>,
+        reason: &[u8],
+        out: &mut Outbox<Output>,
+    ) -> Option<(Bytes, SocketAddr)> {
+        let state = self.layer.server(server)?;
+        let (head, record_routes, to) = (state.head.clone(), state.record_routes.clone(), state.to);
+        let (leg, listener) = (state.leg, state.listener);
+        let contact = leg.and_then(|key| self.legs.get(key).map(|leg| self.tag(key, leg.random)));
+        self.layer.scratch.clear();
+        let mut writer = Writer::response(&mut self.layer.scratch, status, reason_phrase(status));
+        writer.lines(&head);
+        if (101..300).contains(&status) {
+            writer.lines(&record_routes);
+            if let Some(tag) = contact {
+                let advertised = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+                writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", advertised, b">"]);
+            }
+            writer.header(HeaderName::Allow, ALLOW);
+        }
+        if status > 100 {
+            writer.header(HeaderName::Server, self.config.user_agent.as_bytes());
+        }
+        if !reason.is_empty() {
+            writer.header(HeaderName::Reason, reason);
+        }
+        super::uac::finish(writer, sdp.unwrap_or_default());
+        let response = self.layer.written();
+        self.layer.respond_invite(now, server, status, response.clone(), out);
+        Some((response, to))
+    }
+
+    /// Sends 101 to 199 on an incoming leg.
+    ///
+    /// # Errors
+    /// When the leg is gone or answered.
+    pub fn provisional(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        code: u16,
+        sdp: Option<&[u8]>,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), LegError> {
+        let server = self.open_invite(leg, State::Incoming)?;
+        self.respond_invite(now, server, code.clamp(101, 199), sdp, &[], out);
+        Ok(())
+    }
+
+    /// Answers an incoming leg with 200.
+    ///
+    /// # Errors
+    /// When the leg is gone or answered.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        sdp: &[u8],
+        out: &mut Outbox<Output>,
+    ) -> Result<(), LegError> {
+        let server = self.open_invite(leg, State::Incoming)?;
+        self.succeed(now, leg, server, sdp, false, out);
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.state = State::Answered;
+            leg.answered = true;
+        }
+        Ok(())
+    }
+
+    /// Refuses an incoming leg with 300 to 699; `Ended` follows.
+    ///
+    /// # Errors
+    /// When the leg is gone or answered.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        code: u16,
+        reason: Reason<'_>,
+        out: &mut Outbox<Output>,
+    ) -> Result<(), LegError> {
+        let server = self.open_invite(leg, State::Incoming)?;
+        let code = code.clamp(300, 699);
+        self.respond_invite(now, server, code, None, &reason_value(&reason), out);
+        self.end(now, leg, How::by(EndedBy::Local).code(code), out);
+        Ok(())
+    }
+
+    /// The INVITE or re-INVITE of the peer that waits for our final response.
+    pub(super) fn open_invite(&self, leg: LegKey, state: State) -> Result<ServerKey, LegError> {
+        let leg = self.legs.get(leg).ok_or(LegError::Gone)?;
+        if leg.state.is_over() {
+            return Err(LegError::Gone);
+        }
+        let server =
+            leg.server.filter(|server| self.layer.is_proceeding(*server)).ok_or(LegError::WrongState)?;
+        if leg.state == state { Ok(server) } else { Err(LegError::WrongState) }
+    }
+
+    /// Sends 200 to an INVITE and repeats it until the ACK comes (RFC 3261 §13.3.1.4).
+    pub(super) fn succeed(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        server: ServerKey,
+        sdp: &[u8],
+        reinvite: bool,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some((response, to)) = self.respond_invite(now, server, 200, Some(sdp), &[], out) else { return };
+        let interval = self.layer.timers.t1;
+        let retransmit = self.layer.deadlines.arm(now + interval, Why::SuccessRetransmit(key));
+        let timeout =
+            self.layer.deadlines.arm(now + self.layer.timers.transaction(), Why::SuccessTimeout(key));
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.server = None;
+        leg.success = Some(Box::new(Success {
+            cseq: leg.dialog.as_ref().and_then(|dialog| dialog.remote_cseq).unwrap_or(0),
+            response,
+            to,
+            reinvite,
+            interval,
+            retransmit: Some(retransmit),
+            timeout: Some(timeout),
+            reason: Box::default(),
+        }));
+    }
+
+    /// Our 2xx again: intervals double up to T2.
+    pub(super) fn repeat_success(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let t2 = self.layer.timers.t2;
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let Some(success) = &mut leg.success else { return };
+        success.interval = (success.interval * 2).min(t2);
+        success.retransmit =
+            Some(self.layer.deadlines.arm(now + success.interval, Why::SuccessRetransmit(key)));
+        let (response, to, listener) = (success.response.clone(), success.to, leg.listener);
+        self.layer.counters.retransmissions_sent += 1;
+        self.layer.send(listener, to, response, out);
+    }
+
+    /// No ACK for 64·T1: the dialog stands, the session is to be ended (RFC 3261 §13.3.1.4, §14.2).
+    pub(super) fn success_unacknowledged(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let Some(mut success) = leg.success.take() else { return };
+        self.layer.disarm(&mut success.retransmit);
+        self.layer.counters.timeouts += 1;
+        self.end_with_bye(now, key, How::by(EndedBy::Timeout), &success.reason, out);
+    }
+
+    /// An ACK that may be one to our 2xx. One that matches nothing is dropped.
+    pub(super) fn success_acknowledged(&mut self, now: Instant, ack: &Message, out: &mut Outbox<Output>) {
+        let Some(key) = self.leg_of(ack) else { return };
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if leg.success.as_ref().is_none_or(|success| success.cseq != ack.cseq().0) {
+            return;
+        }
+        let Some(mut success) = leg.success.take() else { return };
+        self.layer.disarm(&mut success.retransmit);
+        self.layer.disarm(&mut success.timeout);
+        match leg.state {
+            State::AwaitingAck => {
+                leg.state = State::Ending;
+                self.send_bye(now, key, &success.reason, out);
+            }
+            State::Ending => {}
+            _ => {
+                leg.state = State::Confirmed;
+                let (owner, sdp) = (leg.owner, sdp_of(ack));
+                out.push(Output::Event(if success.reinvite {
+                    Event::ReofferConfirmed { leg: key, owner, sdp }
+                } else {
+                    Event::Confirmed { leg: key, owner, sdp }
+                }));
+            }
+        }
+    }
+
+    /// CANCEL (RFC 3261 §9.2).
+    pub(super) fn cancelled(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        cancel: &Message,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(server) = self.layer.invite_of(cancel) else {
+            return self.answer_request(now, arrival, cancel, 481, |_| {}, out);
+        };
+        let leg = self.layer.server(server).and_then(|server| server.leg);
+        // The To tag of the 200 is that of the response to the INVITE (RFC 3261 §9.2).
+        let tag = leg.and_then(|key| self.legs.get(key).map(|leg| self.tag(key, leg.random)));
+        let tag = tag.as_ref().and_then(|tag| core::str::from_utf8(tag).ok());
+        let response = self.response_to(arrival, cancel, 200, reason_phrase(200), tag, |_| {});
+        let to = reply_address(cancel, arrival.source);
+        self.layer.answer_once(now, cancel, arrival.listener, to, response, out);
+        let (Some(key), true) = (leg, self.layer.is_proceeding(server)) else { return };
+        self.respond_invite(now, server, 487, None, &[], out);
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.server = None;
+        // A cancelled re-INVITE leaves the session as it is.
+        if leg.state == State::Incoming {
+            self.end(now, key, How::by(EndedBy::Remote).code(487).said_in(cancel), out);
+        }
+    }
+
+    /// OPTIONS outside of a dialog (RFC 3261 §11.2). Answered without memory: floods cost nothing but themselves.
+    pub(super) fn options(&mut self, arrival: Arrival, request: &Message, out: &mut Outbox<Output>) {
+        if self.draining {
+            return self.refuse_busy(arrival, request, out);
+        }
+        if !self.has_known_scheme(arrival, request, out) || !self.has_known_extensions(arrival, request, out)
+        {
+            return;
+        }
+        self.reply_with(arrival, request, 200, reason_phrase(200), capabilities, out);
+    }
+
+    /// What every request that makes a session is checked for (RFC 3261 §8.2.2, §8.2.3, §20.1).
+    pub(super) fn is_acceptable(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        if !self.has_known_scheme(arrival, request, out) || !self.has_known_extensions(arrival, request, out)
+        {
+            return false;
+        }
+        let encoded = request
+            .values(HeaderName::ContentEncoding)
+            .any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+        if encoded || (!request.body().is_empty() && sdp_of(request).is_none() && !is_optional(request)) {
+            let more = |writer: &mut Writer<'_>| {
+                writer.header(HeaderName::Accept, SDP).header(HeaderName::AcceptEncoding, b"identity");
+            };
+            self.reply_with(arrival, request, 415, reason_phrase(415), more, out);
+            return false;
+        }
+        if request.has(HeaderName::Accept) && !accepts_sdp(request) {
+            self.reply(arrival, request, 406, out);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn has_known_scheme(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        match Uri::parse(request.request_uri()).map(|uri| uri.scheme) {
+            Ok(Scheme::Sip | Scheme::Sips) => true,
+            // A number needs no SIP URI around it.
+            Ok(Scheme::Tel) if request.method() == Method::Invite => true,
+            _ => {
+                self.reply(arrival, request, 416, out);
+                false
+            }
+        }
+    }
+
+    /// RFC 3261 §8.2.2.3: whatever a peer requires, we have none of it.
+    pub(super) fn has_known_extensions(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        if !request.has(HeaderName::Require) && !request.has(HeaderName::ProxyRequire) {
+            return true;
+        }
+        let more = |writer: &mut Writer<'_>| {
+            for name in [HeaderName::Require, HeaderName::ProxyRequire] {
+                for value in request.values(name) {
+                    writer.header(HeaderName::Unsupported, value);
+                }
+            }
+        };
+        self.reply_with(arrival, request, 420, reason_phrase(420), more, out);
+        false
+    }
+
+    /// The trunk an address belongs to: a source with this port goes before one with any.
+    pub(super) fn trunk_of(&self, source: SocketAddr) -> Option<u64> {
+        let ip: IpAddr = source.ip().to_canonical();
+        let exact = self.trunk_sources.get(&(ip, source.port()));
+        exact.or_else(|| self.trunk_sources.get(&(ip, 0))).copied()
+    }
+
+    /// Asks for a password and checks it. A wrong one gets 403, and its address is slowed down.
+    pub(super) fn identify(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> Identity {
+        let ip = arrival.source.ip();
+        if self.slow.must_wait(now, ip) {
+            self.layer.counters.slowed += 1;
+            return Identity::Dealt;
+        }
+        let mut stale = false;
+        if let Some(given) = Challenger::credentials(request, &self.config.realm) {
+            let account = self.registrar.by_name(given.username);
+            let key = account.map(|account| account.key);
+            let challenger = Challenger { lifetime: self.config.nonce_lifetime };
+            // An unknown name is as wrong as a wrong password, and takes as long to find out.
+            let password = account.map_or("", |account| account.login.password.as_str());
+            let verdict =
+                challenger.check(&self.layer.secret, now, request.method_text(), &given, password.as_bytes());
+            match (key, verdict) {
+                (Some(account), Verdict::Right) => {
+                    self.slow.clear(ip);
+                    return Identity::Account(account);
+                }
+                (Some(_), Verdict::Stale) => stale = true,
+                (key, _) => {
+                    self.layer.counters.auth_failures += 1;
+                    self.slow.failed(now, ip, self.config.limits.slowed_sources_max);
+                    self.reply(arrival, request, 403, out);
+                    let failure = Event::AuthFailure { source: arrival.source, account: key };
+                    out.push(Output::Event(failure));
+                    return Identity::Dealt;
+                }
+            }
+        }
+        self.layer.counters.challenges_sent += 1;
+        let (secret, realm) = (self.layer.secret, self.config.realm.clone());
+        let more = |writer: &mut Writer<'_>| Challenger::challenge(&secret, now, &realm, stale, writer);
+        self.reply_with(arrival, request, 401, reason_phrase(401), more, out);
+        Identity::Dealt
+    }
+}
+
+/// What an OPTIONS asks for.
+pub(super) fn capabilities(writer: &mut Writer<'_>) {
+    writer
+        .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::Accept, SDP)
+        .header(HeaderName::AcceptEncoding, b"identity")
+        .header(HeaderName::AcceptLanguage, b"en");
+}
+
+/// RFC 3261 §20.11: a body with `handling=optional` may be passed over.
+fn is_optional(request: &Message) -> bool {
+    request.header(HeaderName::ContentDisposition).is_some_and(|value| {
+        value.split(|byte| *byte == b';').any(|part| {
+            let part = part.trim_ascii();
+            part.len() > 9
+                && part[..9].eq_ignore_ascii_case(b"handling=")
+                && part[9..].eq_ignore_ascii_case(b"optional")
+        })
+    })
+}
+
+/// RFC 3261 §20.1: an Accept that does not take application/sdp cannot be satisfied.
+fn accepts_sdp(request: &Message) -> bool {
+    request.values(HeaderName::Accept).any(|value| {
+        let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        kind.eq_ignore_ascii_case(SDP) || kind.eq_ignore_ascii_case(b"application/*") || kind == b"*/*"
+    })
+}
+
+impl Leg {
+    fn of_callee(arrival: Arrival, from: Caller, random: u64) -> Leg {
+        Leg {
+            owner: 0,
+            state: State::Incoming,
+            listener: arrival.listener,
+            caller: false,
+            symmetric: matches!(from, Caller::Account(_)),
+            answered: false,
+            random,
+            trunk: match from {
+                Caller::Trunk(trunk) => Some(trunk),
+                Caller::Account(_) => None,
+            },
+            peer: arrival.source,
+            dialog: None,
+            invite: None,
+            server: None,
+            ringing: None,
+            calling: None,
+            success: None,
+            offer: None,
+            answerers: Vec::new(),
+            challenges: 0,
+        }
+    }
+}
+
+/// Seconds of Retry-After in the 500 to an INVITE that comes while another one waits (RFC 3261 §14.2: 0 to 10).
+pub(super) const RETRY_AFTER_PENDING: Duration = Duration::from_secs(10);

@@ -4,18 +4,37 @@
 //! [`Command`] (wishes from above), [`Event`] (facts to above), [`Input`] (facts from below), [`Effect`]
 //! (orders to below). Everything that must survive is an [`Effect::Journal`] before it is acted upon or told.
 
+mod agent;
+mod attempt;
+mod call;
+mod campaign;
+mod check;
+mod compliance;
+mod dialer;
+mod lead;
+mod node;
+mod project;
+mod restore;
+mod trunk;
+
+pub mod audit;
 pub mod command;
 pub mod config;
+pub mod counters;
 pub mod effect;
 pub mod event;
 pub mod id;
 pub mod input;
+pub mod limits;
 pub mod outcome;
 pub mod pacing;
 pub mod record;
 pub mod view;
 
+pub use campaign::default_rule;
 pub use command::{Command, CommandError, OriginateRequest, Reply};
+pub use counters::Counters;
+pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
@@ -23,6 +42,7 @@ pub use id::{
     TrunkId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
+pub use limits::DialerConfig;
 pub use outcome::{EndCause, Evidence, Outcome, Party};
 pub use record::{CallRecord, Record, Snapshot};
 pub use view::ViewChange;

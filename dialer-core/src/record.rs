@@ -447,6 +447,8 @@ pub struct Snapshot {
     pub campaigns: Vec<CampaignRow>,
     /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.
     pub open_attempts: Vec<(AttemptRow, Option<LeadProgress>)>,
+    /// For each call of these, the place of its last event in its stream (a call without events may be missing).
+    pub open_call_seqs: Vec<(CallId, u32)>,
     /// Ledger entries of the last 30 days.
     pub ledger: Vec<LedgerEntry>,
     /// What pacers had learned.

@@ -1,0 +1,121 @@
+//! Agents: at work or not (status), doing what (state), reached how (session), chosen when.
+//!
+//! *Status* is what the agent wants: logged out, available, on a break. *State* is what the agent does. While
+//! nothing keeps the agent busy (call, task, after-call work) the state follows from status and phone:
+//! [`Agent::rest_state`].
+
+mod command;
+mod session;
+mod state;
+mod wrap_up;
+
+pub(crate) use session::Line;
+pub(crate) use wrap_up::WrapUp;
+
+use crate::call::Moment;
+use crate::campaign::Campaign;
+use crate::config::SessionKind;
+use crate::dialer::Dialer;
+use crate::id::{AgentId, CallId, TaskId};
+use crate::record::{AgentRow, ContactRow};
+use crate::view::AgentState;
+use sansio::{TimerKey, WallTime};
+
+/// An agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) row: AgentRow,
+    /// Its number for the pacer.
+    pub(crate) number: u32,
+    /// Logged in, and how.
+    pub(crate) session: Option<SessionKind>,
+    /// On a break (or on one as soon as the present work is over), with this code.
+    pub(crate) paused: Option<String>,
+    /// Logs out as soon as the present work is over.
+    pub(crate) leaving: bool,
+    /// The registered phone.
+    pub(crate) phone: Option<ContactRow>,
+    /// The nailed-up session's leg.
+    pub(crate) line: Line,
+    /// Sessions lost in a row, for the back-off.
+    pub(crate) reopenings: u32,
+    pub(crate) reopen: Option<TimerKey>,
+    pub(crate) state: AgentState,
+    pub(crate) since: Moment,
+    /// When the state ends by itself.
+    pub(crate) expires_at: Option<WallTime>,
+    pub(crate) call: Option<CallId>,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) wrap_up: Option<WrapUp>,
+    /// Offers missed in a row.
+    pub(crate) missed: u32,
+    /// Gets no offers until this fires.
+    pub(crate) backoff: Option<(TimerKey, WallTime)>,
+    pub(crate) state_ms: [u64; 10],
+    pub(crate) calls_taken: u32,
+}
+
+impl Agent {
+    pub(crate) fn new(row: AgentRow, number: u32, now: Moment) -> Self {
+        Agent {
+            row,
+            number,
+            session: None,
+            paused: None,
+            leaving: false,
+            phone: None,
+            line: Line::Closed,
+            reopenings: 0,
+            reopen: None,
+            state: AgentState::LoggedOut,
+            since: now,
+            expires_at: None,
+            call: None,
+            task: None,
+            wrap_up: None,
+            missed: 0,
+            backoff: None,
+            state_ms: [0; 10],
+            calls_taken: 0,
+        }
+    }
+
+    /// A call can reach the agent: the session is up, or the phone is registered.
+    pub(crate) fn phone_is_there(&self) -> bool {
+        match self.session {
+            Some(SessionKind::NailedUp) => self.line == Line::Up,
+            Some(SessionKind::OnDemand) => self.phone.is_some(),
+            None => false,
+        }
+    }
+
+    /// Nothing keeps the agent busy.
+    pub(crate) fn is_free(&self) -> bool {
+        self.call.is_none() && self.task.is_none() && self.wrap_up.is_none()
+    }
+
+    /// The state of an agent whom nothing keeps busy.
+    pub(crate) fn rest_state(&self) -> AgentState {
+        if self.session.is_none() {
+            AgentState::LoggedOut
+        } else if self.paused.is_some() {
+            AgentState::Paused
+        } else if !self.phone_is_there() || self.backoff.is_some() {
+            AgentState::Unreachable
+        } else {
+            AgentState::Ready
+        }
+    }
+
+    /// The label in metrics.
+    pub(crate) fn first_group(&self) -> &str {
+        self.row.config.groups.first().map_or("", String::as_str)
+    }
+}
+
+impl Dialer {
+    /// The agent of a campaign who has been ready longest.
+    pub(crate) fn pick_agent(&self, campaign: &Campaign) -> Option<AgentId> {
+        self.ready.iter().map(|(_, id)| *id).find(|id| campaign.is_served_by(&self.agents[id]))
+    }
+}

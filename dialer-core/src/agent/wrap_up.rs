@@ -1,0 +1,95 @@
+//! After-call work.
+
+use crate::call::Call;
+use crate::dialer::{Cx, Dialer, Why};
+use crate::id::{AgentId, CallId, CampaignId};
+use crate::pacing::{AgentRef, PacingEvent};
+use crate::record::Record;
+use crate::view::AgentState;
+use core::time::Duration;
+use sansio::{Instant, TimerKey};
+
+/// After-call work under way.
+#[derive(Debug)]
+pub(crate) struct WrapUp {
+    pub(crate) call: CallId,
+    pub(crate) campaign: Option<CampaignId>,
+    since: Instant,
+    timer: TimerKey,
+}
+
+impl Dialer {
+    /// A joined call is over for its agent: after-call work begins, by the agent's own time or the campaign's.
+    pub(crate) fn begin_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, call: &Call, talk_ms: u64) {
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+        let of_campaign = campaign.map_or(0, |campaign| campaign.row.config.timers.wrap_up_ms);
+        let number = campaign.map(|campaign| campaign.number);
+        let agent = &self.agents[&id];
+        let wrap_up_ms = u64::from(agent.row.config.wrap_up_ms.unwrap_or(of_campaign));
+        if let Some(campaign) = number {
+            let event = PacingEvent::TalkEnded {
+                agent: AgentRef(agent.number),
+                campaign,
+                lasted: Duration::from_millis(talk_ms),
+            };
+            self.observe(cx.now, &event);
+        }
+        if wrap_up_ms == 0 {
+            self.wrapped_up(cx, id, call.id, call.campaign, 0);
+            self.rest_agent(cx, id, "call_ended");
+            return;
+        }
+        let timer = self.arm(cx.now, wrap_up_ms, Why::WrapUp(id));
+        let wrap_up = WrapUp { call: call.id, campaign: call.campaign, since: cx.now, timer };
+        self.agents.get_mut(&id).expect("the caller has it").wrap_up = Some(wrap_up);
+        let expires_at = cx.wall.plus_millis(wrap_up_ms as i64);
+        self.set_agent_state(cx, id, AgentState::WrapUp, "call_ended", Some(expires_at));
+    }
+
+    /// Ends after-call work: by its timer, a disposition, or the agent's word.
+    pub(crate) fn end_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, reason: &str) {
+        if self.drop_wrap_up(cx, id) {
+            self.rest_agent(cx, id, reason);
+        }
+    }
+
+    /// Ends after-call work without saying what the agent does next. False if there was none.
+    pub(super) fn drop_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId) -> bool {
+        let Some(wrap_up) = self.agents.get_mut(&id).and_then(|agent| agent.wrap_up.take()) else {
+            return false;
+        };
+        self.timers.cancel(wrap_up.timer);
+        let ms = cx.now.millis_since(wrap_up.since);
+        self.wrapped_up(cx, id, wrap_up.call, wrap_up.campaign, ms);
+        true
+    }
+
+    /// The agent who is in after-call work of this call is done with it.
+    pub(crate) fn end_wrap_up_of(&mut self, cx: &mut Cx<'_>, call: CallId) {
+        let Some(agent) = self.ended.get(call).and_then(|call| call.agent) else { return };
+        let wrap_up = self.agents.get(&agent).and_then(|agent| agent.wrap_up.as_ref());
+        if wrap_up.is_some_and(|wrap_up| wrap_up.call == call) {
+            self.end_wrap_up(cx, agent, "disposition");
+        }
+    }
+
+    fn wrapped_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: AgentId,
+        call: CallId,
+        campaign: Option<CampaignId>,
+        wrap_up_ms: u64,
+    ) {
+        self.journal(cx, vec![Record::WrapUpEnded { call, wrap_up_ms }]);
+        let number = campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number);
+        if let Some(campaign) = number {
+            let event = PacingEvent::WrapUpEnded {
+                agent: AgentRef(self.agents[&id].number),
+                campaign,
+                lasted: Duration::from_millis(wrap_up_ms),
+            };
+            self.observe(cx.now, &event);
+        }
+    }
+}

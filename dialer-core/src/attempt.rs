@@ -1,0 +1,212 @@
+//! One dialling of a lead: durable before the order to dial leaves.
+
+use crate::call::Call;
+use crate::campaign;
+use crate::command::CommandError;
+use crate::config::{AmdMode, CampaignState, DialMode};
+use crate::dialer::{Cx, Dialer};
+use crate::effect::{CallOrder, Effect};
+use crate::event::Event;
+use crate::id::{AgentId, CallId, CampaignId, TrunkId};
+use crate::pacing::{CallRef, PacingEvent};
+use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, Record};
+use crate::trunk::NoTrunk;
+use crate::view::{AgentState, LimitedBy};
+
+/// Why nothing can be dialled for a campaign now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shortage(pub(crate) LimitedBy);
+
+impl Shortage {
+    /// As the answer to someone who asked for one call.
+    pub(crate) fn as_error(self, state: Option<CampaignState>) -> CommandError {
+        let limit = |what| CommandError::Limit { what };
+        match self.0 {
+            LimitedBy::Paused => CommandError::InvalidState {
+                detail: format!("the campaign is {}", state.map_or("gone", CampaignState::as_str)),
+            },
+            LimitedBy::Draining => CommandError::Draining,
+            LimitedBy::Store => CommandError::StoreUnavailable,
+            LimitedBy::Window => {
+                CommandError::InvalidState { detail: "outside the campaign's calling hours".into() }
+            }
+            LimitedBy::Trunk => CommandError::InvalidState { detail: "no trunk is up".into() },
+            LimitedBy::Cps => limit("calls per second"),
+            _ => limit("lines"),
+        }
+    }
+}
+
+impl Dialer {
+    /// Whether a campaign may dial at all now: its state, the node, the store, calling hours, lines. Says
+    /// nothing of agents and trunks.
+    pub(crate) fn may_dial(&self, cx: &Cx<'_>, id: CampaignId) -> Result<(), Shortage> {
+        let campaign = &self.campaigns[&id];
+        let blocked = if !campaign.is_running() {
+            LimitedBy::Paused
+        } else if self.node.draining {
+            LimitedBy::Draining
+        } else if !self.node.store_healthy {
+            LimitedBy::Store
+        } else if !campaign::is_open(campaign.row.config.calling_hours.as_ref(), cx.wall) {
+            LimitedBy::Window
+        } else if campaign.lines_free() == 0 || self.calls_free() == 0 {
+            LimitedBy::Lines
+        } else {
+            return Ok(());
+        };
+        Err(Shortage(blocked))
+    }
+
+    /// Live calls the node may still have.
+    pub(crate) fn calls_free(&self) -> u32 {
+        self.config.calls_max.saturating_sub(u32::try_from(self.calls.len()).unwrap_or(u32::MAX))
+    }
+
+    /// A trunk for one more call of a campaign, within every calls-per-second limit.
+    pub(crate) fn trunk_for(&mut self, cx: &Cx<'_>, id: CampaignId) -> Result<TrunkId, Shortage> {
+        let campaign = &self.campaigns[&id];
+        if campaign.cps.allowance(cx.now) == 0 || self.cps.allowance(cx.now) == 0 {
+            return Err(Shortage(LimitedBy::Cps));
+        }
+        let wanted = campaign.row.config.trunks.clone();
+        self.choose_trunk(cx.now, &wanted).map_err(|why| {
+            let first = self.trunks_of(&wanted).first().copied();
+            if let Some(first) = first {
+                let counters = self.counters.trunk(first);
+                match why {
+                    NoTrunk::Down => counters.rejects_down += 1,
+                    NoTrunk::Channels => counters.rejects_capacity += 1,
+                    NoTrunk::Cps => counters.rejects_cps += 1,
+                }
+            }
+            Shortage(match why {
+                NoTrunk::Down => LimitedBy::Trunk,
+                NoTrunk::Channels => LimitedBy::Lines,
+                NoTrunk::Cps => LimitedBy::Cps,
+            })
+        })
+    }
+
+    /// Takes one call's worth of every calls-per-second limit it is under.
+    pub(crate) fn take_cps(&mut self, cx: &Cx<'_>, campaign: Option<CampaignId>, trunk: TrunkId) {
+        self.cps.take(cx.now);
+        if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.cps.take(cx.now);
+        }
+        if let Some(trunk) = self.trunks.get_mut(&trunk) {
+            trunk.cps.take(cx.now);
+        }
+    }
+
+    /// Dials a lead. The caller has seen [`Dialer::may_dial`] and [`Dialer::trunk_for`] say yes; `agent` is
+    /// free and is reserved for this call.
+    pub(crate) fn dial_lead(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CampaignId,
+        mut lead: Lead,
+        trunk: TrunkId,
+        agent: Option<AgentId>,
+    ) -> CallId {
+        lead.progress.attempts += 1;
+        lead.progress.state = LeadState::Dialing;
+        lead.progress.last_attempt_at = Some(cx.wall);
+        lead.progress.next_at = None;
+        self.leads.moved(&lead.progress);
+        let config = &self.campaigns[&id].row.config;
+        let caller_id = config.caller_id.clone().or_else(|| self.trunks[&trunk].config().caller_id.clone());
+        let (mode, amd_mode, record_it) = (config.mode, config.amd, config.record);
+        let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
+        let mut call = self.new_call(cx, CallKindTag::Campaign, trunk, to);
+        call.campaign = Some(id);
+        call.caller_id = caller_id;
+        call.mode = Some(mode);
+        call.number_of_attempt = lead.progress.attempts;
+        call.agent = agent;
+        call.amd_mode = amd_mode;
+        call.record_it = record_it;
+        call.lead = Some(lead);
+        let progress = call.lead.as_ref().expect("just set").progress.clone();
+        let records = vec![Record::AttemptStarted(attempt_row(&call)), Record::LeadChanged(progress)];
+        let call_id = self.add_call(call);
+        if let Some(agent) = agent {
+            self.agents.get_mut(&agent).expect("the caller picked it").call = Some(call_id);
+            self.set_agent_state(cx, agent, AgentState::Reserved, "dialling", None);
+        }
+        self.take_cps(cx, Some(id), trunk);
+        self.journal(cx, records);
+        self.order_dial(cx, call_id);
+        let to = self.calls[&call_id].to.clone();
+        self.tell_call(cx, call_id, Event::CallCreated { to, mode: Some(mode) });
+        call_id
+    }
+
+    /// Orders the customer leg (of a call whose attempt is in the journal).
+    pub(crate) fn order_dial(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let call = self.calls.get_mut(&id).expect("the caller made it");
+        call.dial_ordered = Some(cx.now);
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+        let timers = campaign.map(|campaign| campaign.row.config.timers.clone()).unwrap_or_default();
+        let order = CallOrder::DialCustomer {
+            call: id,
+            campaign: call.campaign,
+            trunk: call.trunk,
+            to: call.to.clone(),
+            caller_id: call.caller_id.clone(),
+            ring_timeout_ms: call.ring_timeout_ms.unwrap_or(timers.ring_max_ms),
+            early_media: campaign.is_some_and(|campaign| campaign.row.config.early_media),
+            amd: call.amd_mode != AmdMode::Off,
+            call_max_ms: timers.call_max_ms,
+        };
+        let (campaign, trunk, number) = (call.campaign, call.trunk, call.number);
+        let paced = call.is_paced();
+        cx.out.push(Effect::Call(order));
+        self.counters.attempt(campaign, trunk);
+        if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.counts.attempts += 1;
+            if paced {
+                let event = PacingEvent::Dialed { call: CallRef(number), campaign: campaign.number };
+                self.observe(cx.now, &event);
+            }
+        }
+    }
+
+    /// Puts a call in the tables; its channel and its line are taken from now on.
+    pub(crate) fn add_call(&mut self, call: Call) -> CallId {
+        let id = call.id;
+        self.take_channel(call.trunk);
+        if let Some(campaign) = call.line_of().and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.calls.insert(id);
+            campaign.by_state[call.state as usize] += 1;
+            self.dirty.campaigns.insert(campaign.row.id);
+        }
+        self.dirty.calls.insert(id);
+        self.dirty.node = true;
+        self.calls.insert(id, call);
+        id
+    }
+}
+
+/// The attempt as it is written down.
+pub(crate) fn attempt_row(call: &Call) -> AttemptRow {
+    AttemptRow {
+        id: call.attempt,
+        call: call.id,
+        campaign: call.campaign,
+        lead: call.lead.as_ref().map(|lead| lead.id),
+        agent: call.agent,
+        number_of_attempt: call.number_of_attempt,
+        to: call.to.clone(),
+        caller_id: call.caller_id.clone(),
+        trunk: call.trunk,
+        mode: call.mode.filter(|_| call.kind == CallKindTag::Campaign),
+        at: call.started.wall,
+        client_state: call.client_state.clone(),
+    }
+}
+
+/// True for modes in which the pacer decides.
+pub(crate) const fn is_paced(mode: Option<DialMode>) -> bool {
+    matches!(mode, Some(DialMode::Progressive | DialMode::Ratio | DialMode::Predictive))
+}

@@ -1,0 +1,245 @@
+//! From the answer to an agent, or to the safe-harbour message.
+
+use super::{LedgerEntryState, Moment};
+use crate::config::AmdMode;
+use crate::dialer::{Cx, Dialer};
+use crate::effect::{CallOrder, Effect};
+use crate::event::Event;
+use crate::id::CallId;
+use crate::outcome::{AmdVerdict, EndCause, Evidence, Outcome, Party};
+use crate::pacing::{self, CallRef, PacingEvent};
+use crate::record::{CallKindTag, LedgerEntry, Record};
+use crate::view::CallState;
+
+impl Dialer {
+    /// The abandonment clock starts, unless a machine has to be ruled out first.
+    pub(super) fn on_answered(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let before = matches!(call.state, CallState::Queued | CallState::Dialing | CallState::Ringing);
+        if call.answered.is_some() || !before {
+            return;
+        }
+        call.customer_leg = true;
+        call.answered = Some(Moment { at: cx.now, wall: cx.wall });
+        let setup_ms = cx.now.millis_since(call.dialled.map_or(call.started.at, |moment| moment.at));
+        let event = Event::CallAnswered {
+            pdd_ms: call.pdd_ms(),
+            ring_ms: call.ringing.map_or(0, |moment| cx.now.millis_since(moment.at)),
+            attempt: call.number_of_attempt,
+        };
+        let (campaign, trunk, kind, amd_mode) = (call.campaign, call.trunk, call.kind, call.amd_mode);
+        self.counters.answer(campaign, trunk, setup_ms);
+        if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.counts.answers += 1;
+        }
+        self.set_call_state(id, CallState::Waiting);
+        self.tell_call(cx, id, event);
+        if kind == CallKindTag::ClickToCall {
+            self.connect_reserved(cx, id);
+        } else if amd_mode == AmdMode::BeforeBridge {
+            self.set_call_timer(cx.now, id, Some(self.config.amd_wait_max_ms));
+        } else {
+            self.want_agent(cx, id);
+        }
+    }
+
+    /// A live answer: it waits for an agent, at most until the bridge deadline.
+    fn want_agent(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        self.resolve(cx, id, pacing::Outcome::Human);
+        let call = &self.calls[&id];
+        if call.amd_mode == AmdMode::Off
+            && let Some(campaign) = call.campaign
+        {
+            self.counters.campaign(campaign).answers_human += 1;
+        }
+        let deadline_ms = self.timers_of(id).bridge_deadline_ms;
+        self.set_call_timer(cx.now, id, Some(u64::from(deadline_ms)));
+        if self.calls[&id].agent.is_some() {
+            self.connect_reserved(cx, id);
+        } else {
+            self.enqueue(cx, id);
+        }
+    }
+
+    /// Puts an answered call in the queue for agents; settling takes it out.
+    pub(super) fn enqueue(&mut self, cx: &Cx<'_>, id: CallId) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        let since = call.answered.map_or(cx.now, |moment| moment.at);
+        call.waits_since = Some(since);
+        self.waiting.insert((since, id));
+        self.set_call_state(id, CallState::Waiting);
+    }
+
+    pub(super) fn dequeue(&mut self, id: CallId) {
+        if let Some(since) = self.calls.get_mut(&id).and_then(|call| call.waits_since.take()) {
+            self.waiting.remove(&(since, id));
+        }
+    }
+
+    /// Gives waiting calls to ready agents: the longest waiting first, each to the agent idle longest.
+    pub(crate) fn connect_waiting(&mut self, cx: &mut Cx<'_>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let waiting: Vec<CallId> = self.waiting.iter().map(|(_, id)| *id).collect();
+        for id in waiting {
+            let campaign = self.calls[&id].campaign.and_then(|id| self.campaigns.get(&id));
+            if let Some(agent) = campaign.and_then(|campaign| self.pick_agent(campaign)) {
+                self.dequeue(id);
+                self.bind_agent(id, agent);
+                self.offer(cx, id);
+                continue;
+            }
+            let call = self.calls.get_mut(&id).expect("it waits");
+            if !std::mem::replace(&mut call.queued_told, true) {
+                self.tell_call(cx, id, Event::CallQueued);
+            }
+        }
+    }
+
+    pub(super) fn on_amd(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        verdict: AmdVerdict,
+        confidence: f32,
+        after_answer_ms: u64,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.amd_mode == AmdMode::Off || call.amd.is_some() || call.answered.is_none() {
+            return;
+        }
+        call.amd = Some(verdict);
+        let (state, mode, campaign) = (call.state, call.amd_mode, call.campaign);
+        self.counters.verdict(campaign, verdict, after_answer_ms);
+        let event =
+            Event::CallClassified { result: verdict, decided_after_answer_ms: after_answer_ms, confidence };
+        self.tell_call(cx, id, event);
+        match (verdict, state) {
+            (
+                AmdVerdict::Machine | AmdVerdict::Fax,
+                CallState::Waiting | CallState::Offering | CallState::Bridged,
+            ) => self.end_machine(cx, id, verdict),
+            // Abandoned or ending already: the verdict comes too late to change what happened.
+            (AmdVerdict::Machine | AmdVerdict::Fax, _) => {}
+            (AmdVerdict::Human | AmdVerdict::Unsure, CallState::Waiting) if mode == AmdMode::BeforeBridge => {
+                self.want_agent(cx, id);
+            }
+            (AmdVerdict::Human | AmdVerdict::Unsure, _) => self.enter_if_awaited(cx, id),
+        }
+    }
+
+    /// No verdict in time: taken as a person.
+    pub(super) fn on_amd_overdue(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let after_ms = self.config.amd_wait_max_ms;
+        self.on_amd(cx, id, AmdVerdict::Unsure, 0.0, after_ms);
+    }
+
+    /// A machine ends the call; the agent (if one was joined) is free at once.
+    fn end_machine(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict) {
+        self.resolve(cx, id, pacing::Outcome::Machine);
+        let outcome = if verdict == AmdVerdict::Fax { Outcome::Fax } else { Outcome::Machine };
+        if let Some(campaign) = self.calls[&id].campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.counts.machines += 1;
+        }
+        // Not a live answer: the entry that waited for the verdict is not made.
+        self.calls.get_mut(&id).expect("the caller has it").ledger = LedgerEntryState::Entered;
+        self.dequeue(id);
+        self.let_agent_go(cx, id, "machine");
+        self.hang_up(cx, id, EndCause::Normal, Party::System, Some((outcome, Evidence::Amd)));
+    }
+
+    /// Nobody was there in time.
+    pub(super) fn abandon(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        let Some(campaign) = call.line_of() else { return };
+        call.abandoned = true;
+        call.conclusion = Some((Outcome::Abandoned, Evidence::Timer));
+        call.ledger = LedgerEntryState::Entered;
+        let (number, paced) = (call.number, call.is_paced());
+        let waited = cx.now.since(call.answered.expect("only answered calls wait").at);
+        self.dequeue(id);
+        if self.calls[&id].agent.is_some() {
+            self.counters.reservations_expired += 1;
+            self.miss_offer(cx, id, EndCause::NoAnswer, true);
+        }
+        self.journal(
+            cx,
+            vec![Record::Ledger(LedgerEntry { campaign, call: id, at: cx.wall, abandoned: true })],
+        );
+        self.enter_ledger(cx, campaign, true);
+        self.counters.campaign(campaign).abandoned += 1;
+        let found = self.campaigns.get_mut(&campaign).expect("a campaign with calls is not deleted");
+        found.counts.abandoned += 1;
+        let prompt = found.row.config.safe_harbour_prompt.clone();
+        if paced {
+            let event = PacingEvent::Abandoned { call: CallRef(number), campaign: found.number, waited };
+            self.observe(cx.now, &event);
+        }
+        let Some(prompt) = prompt else {
+            self.hang_up(cx, id, EndCause::Normal, Party::System, None);
+            return;
+        };
+        self.set_call_state(id, CallState::Message);
+        self.set_call_timer(cx.now, id, Some(self.config.message_max_ms));
+        cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone() }));
+        self.tell_call(cx, id, Event::CallSafeHarbour { prompt });
+    }
+
+    pub(super) fn on_message_played(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let playing = self.calls.get_mut(&id).filter(|call| call.state == CallState::Message);
+        let Some(call) = playing else { return };
+        call.safe_harbour_played = true;
+        self.counters.safe_harbour_played += 1;
+        self.end_message(cx, id);
+    }
+
+    /// Ends a call whose message was played, or took too long.
+    pub(super) fn end_message(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        self.hang_up(cx, id, EndCause::Normal, Party::System, None);
+    }
+
+    /// Joined in time. The ledger's entry waits for the verdict if one is still to come.
+    pub(super) fn enter_live(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        if call.kind != CallKindTag::Campaign || call.ledger != LedgerEntryState::Open {
+            return;
+        }
+        call.ledger = LedgerEntryState::AwaitsVerdict;
+        if call.amd_mode == AmdMode::Off || call.amd.is_some() {
+            self.enter_if_awaited(cx, id);
+        }
+    }
+
+    fn enter_if_awaited(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        if let Some(entry) = self.take_awaited_entry(cx, id) {
+            self.journal(cx, vec![Record::Ledger(entry)]);
+        }
+    }
+
+    /// Counts a live answer whose entry waited; its record is the caller's to write.
+    pub(super) fn take_awaited_entry(&mut self, cx: &mut Cx<'_>, id: CallId) -> Option<LedgerEntry> {
+        let call = self.calls.get_mut(&id)?;
+        if call.ledger != LedgerEntryState::AwaitsVerdict {
+            return None;
+        }
+        call.ledger = LedgerEntryState::Entered;
+        let campaign = call.campaign?;
+        self.enter_ledger(cx, campaign, false);
+        Some(LedgerEntry { campaign, call: id, at: cx.wall, abandoned: false })
+    }
+
+    /// Tells the pacer, once, how dialling ended.
+    pub(super) fn resolve(&mut self, cx: &Cx<'_>, id: CallId, outcome: pacing::Outcome) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if std::mem::replace(&mut call.resolved, true) || !call.is_paced() {
+            return;
+        }
+        let (number, from) = (call.number, call.dial_ordered.unwrap_or(call.started.at));
+        let Some(campaign) = call.campaign.and_then(|id| self.campaigns.get(&id)) else { return };
+        let (campaign, campaign_id) = (campaign.number, campaign.row.id);
+        let after = cx.now.since(from);
+        self.observe(cx.now, &PacingEvent::Resolved { call: CallRef(number), campaign, outcome, after });
+        self.wanted.insert(campaign_id);
+    }
+}

@@ -1,0 +1,278 @@
+//! Customer and agent: offer, missed offer, bridge, hold, digits.
+
+use super::Moment;
+use crate::config::{CampaignTimers, SessionKind};
+use crate::dialer::{Cx, Dialer};
+use crate::effect::{CallOrder, Effect};
+use crate::event::Event;
+use crate::id::{AgentId, CallId, RecordingId};
+use crate::outcome::{EndCause, Party};
+use crate::pacing::{AgentRef, CallRef, PacingEvent};
+use crate::record::CallKindTag;
+use crate::view::{AgentState, CallState};
+
+impl Dialer {
+    /// The timers that hold for a call.
+    pub(super) fn timers_of(&self, id: CallId) -> CampaignTimers {
+        let campaign = self.calls[&id].campaign.and_then(|id| self.campaigns.get(&id));
+        campaign.map(|campaign| campaign.row.config.timers.clone()).unwrap_or_default()
+    }
+
+    /// Reserves an agent for a call.
+    pub(super) fn bind_agent(&mut self, id: CallId, agent: AgentId) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        call.agent = Some(agent);
+        call.last_agent = Some(agent);
+        self.agents.get_mut(&agent).expect("the caller picked it").call = Some(id);
+    }
+
+    /// Connects an answered call with the agent who was reserved for it before.
+    pub(super) fn connect_reserved(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let call = &self.calls[&id];
+        let Some(agent) = call.agent else {
+            self.hang_up(cx, id, EndCause::NotRegistered, Party::Agent, None);
+            return;
+        };
+        let nailed_up = self.agents[&agent].session == Some(SessionKind::NailedUp);
+        if call.kind == CallKindTag::Campaign || nailed_up {
+            self.offer(cx, id);
+        } else {
+            // Click-to-call rang the agent first: that leg is up.
+            self.set_call_state(id, CallState::Offering);
+            self.order_bridge(cx, id);
+        }
+    }
+
+    /// Offers the call to its agent: the nailed-up session is joined at once, a phone is rung first.
+    pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let agent_id = self.calls[&id].agent.expect("the caller bound one");
+        let agent = &self.agents[&agent_id];
+        let (session, name) = (agent.session, agent.row.config.name.clone());
+        if agent.state == AgentState::Ready {
+            self.counters.agent_wait.observe(cx.now.since(agent.since.at).as_secs_f64());
+        }
+        self.calls.get_mut(&id).expect("the caller has it").agent_legs += 1;
+        self.set_call_state(id, CallState::Offering);
+        if session == Some(SessionKind::NailedUp) {
+            cx.out.push(Effect::Call(CallOrder::UseSession { call: id, agent: agent_id }));
+            self.order_bridge(cx, id);
+            self.set_agent_state(cx, agent_id, AgentState::Reserved, "offered", None);
+        } else {
+            self.order_ring(cx, id, agent_id);
+            self.set_agent_state(cx, agent_id, AgentState::Ringing, "offered", None);
+        }
+        self.tell_call(cx, id, Event::CallAgentOffered { agent: agent_id, agent_name: name });
+    }
+
+    pub(super) fn order_ring(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
+        let order = CallOrder::RingAgent {
+            call: id,
+            agent,
+            auto_answer: self.agents[&agent].row.config.auto_answer,
+            ring_timeout_ms: self.timers_of(id).agent_ring_ms,
+            display: sansio::pii::mask_number(&self.calls[&id].to),
+        };
+        cx.out.push(Effect::Call(order));
+    }
+
+    fn order_bridge(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let record = self.calls[&id].record_it;
+        let recording = record.then(|| RecordingId::generate(cx.wall, &mut self.ids));
+        self.calls.get_mut(&id).expect("the caller has it").recording = recording;
+        cx.out.push(Effect::Call(CallOrder::Bridge { call: id, tone: true, record: recording }));
+    }
+
+    pub(super) fn on_agent_ringing(&mut self, id: CallId, agent: AgentId) {
+        if self.calls.get(&id).is_some_and(|call| call.agent == Some(agent)) {
+            self.dirty.agents.insert(agent);
+        }
+    }
+
+    pub(super) fn on_agent_answered(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
+        let on_demand = self.agents[&agent].session == Some(SessionKind::OnDemand);
+        match call.state {
+            CallState::Offering if on_demand && call.kind == CallKindTag::Campaign => {
+                self.order_bridge(cx, id);
+            }
+            CallState::CallingAgent => {
+                self.set_agent_state(cx, agent, AgentState::Reserved, "answered", None);
+                self.set_call_state(id, CallState::Queued);
+                self.set_call_timer(cx.now, id, None);
+                self.dial_customer_now(cx, id);
+            }
+            _ => {}
+        }
+    }
+
+    /// The agent could not be had; the customer goes to the next one while there is time.
+    pub(super) fn on_agent_failed(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId, cause: EndCause) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
+        match (call.kind, call.state) {
+            (_, CallState::Ending) => {}
+            (CallKindTag::Campaign, CallState::Offering) => {
+                self.miss_offer(cx, id, cause, false);
+                self.enqueue(cx, id);
+            }
+            (CallKindTag::Campaign, CallState::Bridged) => {
+                self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);
+            }
+            (CallKindTag::Campaign, _) => self.miss_offer(cx, id, cause, false),
+            (CallKindTag::ClickToCall | CallKindTag::Transit, _) => {
+                self.count_offer(agent, cause);
+                self.hang_up(cx, id, cause, Party::Agent, None);
+            }
+        }
+    }
+
+    /// Takes an agent who did not take the offer out of the call. `release`: the phone still rings.
+    pub(super) fn miss_offer(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause, release: bool) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        let Some(agent) = call.agent.take() else { return };
+        // The recording named in a bridge that was not made does not exist.
+        call.recording = None;
+        if release {
+            cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
+        }
+        self.count_offer(agent, cause);
+        self.tell_call(cx, id, Event::CallAgentMissed { agent, cause });
+        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.back_off(cx, agent);
+    }
+
+    fn count_offer(&mut self, agent: AgentId, cause: EndCause) {
+        let group = self.agents[&agent].first_group().to_owned();
+        let counters = self.counters.group(&group);
+        *match cause {
+            EndCause::NoAnswer | EndCause::Timeout => &mut counters.offers_no_answer,
+            EndCause::Rejected | EndCause::Busy => &mut counters.offers_rejected,
+            _ => &mut counters.offers_failed,
+        } += 1;
+    }
+
+    /// Takes the agent out of a call that is about to end; after-call work is not due.
+    pub(super) fn let_agent_go(&mut self, cx: &mut Cx<'_>, id: CallId, why: &str) {
+        let Some(agent) = self.calls.get_mut(&id).and_then(|call| call.agent.take()) else { return };
+        cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
+        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.rest_agent(cx, agent, why);
+    }
+
+    /// The phone or session of a call's agent is gone. What was not joined yet goes on without.
+    pub(crate) fn lose_agent(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(agent) = call.agent else { return };
+        match (call.kind, call.state) {
+            (_, CallState::Ending) => {}
+            (CallKindTag::Campaign, CallState::Offering) => {
+                self.miss_offer(cx, id, cause, false);
+                self.enqueue(cx, id);
+            }
+            (CallKindTag::Campaign, state) if state != CallState::Bridged => {
+                call.agent = None;
+                self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+                self.dirty.calls.insert(id);
+            }
+            _ => self.hang_up(cx, id, EndCause::Normal, Party::Agent, None),
+        }
+    }
+
+    /// Customer and agent hear each other; the abandonment clock stops.
+    pub(super) fn on_bridged(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let offered = self.calls.get_mut(&id).filter(|call| call.state == CallState::Offering);
+        let Some(call) = offered else { return };
+        let Some(agent) = call.agent else { return };
+        call.bridged = Some(Moment { at: cx.now, wall: cx.wall });
+        let waited = cx.now.since(call.answered.map_or(cx.now, |moment| moment.at));
+        let waited_ms = waited.as_millis() as u64;
+        let (campaign, number, paced) = (call.campaign, call.number, call.is_paced());
+        self.set_call_state(id, CallState::Bridged);
+        self.set_call_timer(cx.now, id, None);
+        self.counters.answer_to_bridge.observe(waited.as_secs_f64());
+        let found = self.agents.get_mut(&agent).expect("agents in calls are not deleted");
+        found.missed = 0;
+        found.calls_taken += 1;
+        let (agent_number, group) = (found.number, found.first_group().to_owned());
+        self.counters.group(&group).offers_answered += 1;
+        self.set_agent_state(cx, agent, AgentState::Talking, "bridged", None);
+        if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.counts.connected += 1;
+            let event = PacingEvent::Connected {
+                call: CallRef(number),
+                campaign: campaign.number,
+                agent: AgentRef(agent_number),
+                waited,
+            };
+            if paced {
+                self.observe(cx.now, &event);
+            }
+        }
+        self.enter_live(cx, id);
+        self.tell_call(cx, id, Event::CallBridged { agent, answer_to_bridge_ms: Some(waited_ms) });
+    }
+
+    pub(super) fn on_dtmf(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        party: Party,
+        digit: char,
+        duration_ms: u32,
+    ) {
+        let digits_max = self.config.digits_max;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if party == Party::Customer && call.digits.len() < digits_max {
+            call.digits.push(digit);
+        }
+        self.tell_call(cx, id, Event::CallDtmf { party, digit, duration_ms });
+    }
+
+    pub(super) fn on_held(&mut self, cx: &mut Cx<'_>, id: CallId, party: Party) {
+        let joined = self.calls.get_mut(&id).filter(|call| call.state == CallState::Bridged);
+        let Some(call) = joined else { return };
+        call.held_by = Some(party);
+        if let Some(agent) = call.agent {
+            self.set_agent_state(cx, agent, AgentState::Hold, "held", None);
+        }
+        self.tell_call(cx, id, Event::CallHeld { party });
+    }
+
+    pub(super) fn on_resumed(&mut self, cx: &mut Cx<'_>, id: CallId, party: Party) {
+        let joined = self.calls.get_mut(&id).filter(|call| call.state == CallState::Bridged);
+        let Some(call) = joined else { return };
+        if call.held_by.take().is_none() {
+            return;
+        }
+        if let Some(agent) = call.agent {
+            self.set_agent_state(cx, agent, AgentState::Talking, "resumed", None);
+        }
+        self.tell_call(cx, id, Event::CallResumed { party });
+    }
+
+    /// A side's leg ended. In a joined call that is the end of both.
+    pub(super) fn on_leg_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        party: Party,
+        cause: EndCause,
+        sip_code: Option<u16>,
+        q850: Option<u16>,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match party {
+            Party::Agent if call.agent_legs > 0 => call.agent_legs -= 1,
+            Party::Customer if call.customer_leg => call.customer_leg = false,
+            _ => return,
+        }
+        let (state, last) = (call.state, call.agent_legs == 0);
+        let agent_first = call.kind == CallKindTag::ClickToCall;
+        self.tell_call(cx, id, Event::LegEnded { party, cause, sip_code, q850 });
+        // In a campaign's call an older offer may end late, while the next agent is being rung.
+        let joined = state == CallState::Bridged && last;
+        let agent_left = party == Party::Agent && (joined || agent_first);
+        if agent_left && state != CallState::CallingAgent {
+            self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);
+        }
+    }
+}

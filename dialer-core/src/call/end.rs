@@ -1,0 +1,213 @@
+//! The end of a call: everything it held is let go, then it is written down, then it is told.
+
+use super::outcome::for_pacer;
+use super::{Call, End, EndedCall, Moment, conclude};
+use crate::campaign::{Step, next_step};
+use crate::command::{CommandError, Reply};
+use crate::config::CampaignConfig;
+use crate::counters::outcome_index;
+use crate::dialer::{About, Cx, Dialer};
+use crate::effect::{CallOrder, Effect};
+use crate::event::Event;
+use crate::id::CallId;
+use crate::outcome::{EndCause, Evidence, Outcome, Party};
+use crate::record::{CallRecord, LeadProgress, LeadState, Record};
+use crate::view::CallState;
+
+impl Dialer {
+    pub(crate) fn command_hangup(&mut self, cx: &mut Cx<'_>, id: CallId) -> Result<Reply, CommandError> {
+        let Some(call) = self.calls.get(&id) else {
+            return Err(match self.ended.get(id) {
+                Some(_) => CommandError::InvalidCallState {
+                    state: CallState::Ending,
+                    detail: "the call is over".into(),
+                },
+                None => CommandError::NotFound { what: "call" },
+            });
+        };
+        let cause = if call.answered.is_some() { EndCause::Normal } else { EndCause::Cancelled };
+        self.hang_up(cx, id, cause, Party::Api, None);
+        Ok(Reply::Done)
+    }
+
+    /// Orders the end of a call. Doing so again changes nothing.
+    pub(crate) fn hang_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        cause: EndCause,
+        by: Party,
+        conclusion: Option<(Outcome, Evidence)>,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state == CallState::Ending {
+            return;
+        }
+        call.conclusion = call.conclusion.or(conclusion);
+        call.hung_up = Some((cause, by));
+        self.dequeue(id);
+        self.set_call_state(id, CallState::Ending);
+        self.set_call_timer(cx.now, id, Some(self.config.ending_max_ms));
+        cx.out.push(Effect::Call(CallOrder::Hangup { call: id, cause, by }));
+    }
+
+    /// The end that was ordered was never told: taken as over, so that nothing is held for ever.
+    pub(super) fn force_over(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        self.counters.calls_forced_over += 1;
+        let (cause, by) = self.calls[&id].hung_up.unwrap_or((EndCause::Timeout, Party::System));
+        self.finish(cx, id, End { by, cause, sip_code: None, q850: None });
+    }
+
+    /// The call is over.
+    pub(super) fn finish(&mut self, cx: &mut Cx<'_>, id: CallId, end: End) {
+        let Some(call) = self.calls.get(&id) else { return };
+        // Who ordered the end is known better here than below.
+        let (cause, by) = call.hung_up.unwrap_or((end.cause, end.by));
+        let end = End { by, cause, ..end };
+        let (outcome, evidence) = conclude(call, end);
+        self.resolve(cx, id, for_pacer(outcome));
+        self.tell_missing_legs(cx, id, end);
+        let entry = self.take_awaited_entry(cx, id);
+        let ended = Moment { at: cx.now, wall: cx.wall };
+        let record = self.calls[&id].record(ended, outcome, evidence, end);
+        let mut call = self.release(cx, id, &record);
+
+        let mut records = vec![Record::CallEnded(Box::new(record.clone()))];
+        records.extend(entry.map(Record::Ledger));
+        let progress = self.step_lead(&call, outcome, cx);
+        records.extend(progress.clone().map(Record::LeadChanged));
+        self.journal(cx, records);
+
+        self.counters.record_ended(&record);
+        let about = About { agent: record.agent, ..call.next_about() };
+        self.tell(cx, about, Event::CallEnded { record: Box::new(record.clone()) });
+        self.ended.insert(id, EndedCall::of(&call, &record, progress.clone()));
+        if let Some(progress) = progress {
+            self.tell_lead(cx, id, &progress);
+        }
+        if let Some(campaign) = call.campaign {
+            self.refill(cx, campaign);
+            self.check_completed(cx, campaign);
+        }
+    }
+
+    /// Legs whose end was not told by the engine end with the call.
+    fn tell_missing_legs(&mut self, cx: &mut Cx<'_>, id: CallId, end: End) {
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        let customer = std::mem::take(&mut call.customer_leg);
+        let agents = std::mem::take(&mut call.agent_legs);
+        let leg = |party| Event::LegEnded { party, cause: end.cause, sip_code: None, q850: None };
+        if customer {
+            self.tell_call(cx, id, leg(Party::Customer));
+        }
+        for _ in 0..agents {
+            self.tell_call(cx, id, leg(Party::Agent));
+        }
+    }
+
+    /// Takes the call out of every table and lets go of all it held: line, channel, lead, agent.
+    fn release(&mut self, cx: &mut Cx<'_>, id: CallId, record: &CallRecord) -> Call {
+        self.dequeue(id);
+        self.set_call_timer(cx.now, id, None);
+        let call = self.calls.remove(&id).expect("the caller has it");
+        self.dirty.calls.insert(id);
+        self.dirty.node = true;
+        self.free_channel(call.trunk);
+        if let Some(lead) = &call.lead {
+            self.leads.release(lead.id);
+        }
+        if let Some(campaign) = call.campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            if call.line_of().is_some() {
+                campaign.calls.remove(&id);
+                campaign.by_state[call.state as usize] -= 1;
+            }
+            campaign.counts.outcomes[outcome_index(record.outcome)] += 1;
+            campaign.counts.talk_ms += record.talk_ms;
+            self.dirty.campaigns.insert(campaign.row.id);
+            self.wanted.insert(campaign.row.id);
+        }
+        if let Some(agent) = call.agent {
+            self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+            if call.bridged.is_some() {
+                self.begin_wrap_up(cx, agent, &call, record.talk_ms);
+            } else {
+                self.rest_agent(cx, agent, "call_ended");
+            }
+        }
+        call
+    }
+
+    /// Moves the lead on by the retry rules.
+    fn step_lead(&mut self, call: &Call, outcome: Outcome, cx: &Cx<'_>) -> Option<LeadProgress> {
+        let lead = call.lead.as_ref()?;
+        let fallback = CampaignConfig::default();
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+        let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
+        let step = Step { outcome, at: cx.wall, callback_at: call.callback_at };
+        let progress = next_step(config, lead, step);
+        self.leads.moved(&progress);
+        if let Some(at) = progress.next_at {
+            self.lead_due(lead.list, at);
+        }
+        Some(progress)
+    }
+
+    /// Tells where the lead of an ended call stands.
+    pub(crate) fn tell_lead(&mut self, cx: &mut Cx<'_>, id: CallId, progress: &LeadProgress) {
+        let event = Event::LeadUpdated {
+            state: progress.state,
+            outcome: progress.last_outcome,
+            attempts: progress.attempts,
+            next_at: progress.next_at,
+        };
+        self.tell_late(cx, id, event);
+        if progress.state == LeadState::Exhausted {
+            self.tell_late(cx, id, Event::LeadExhausted { attempts: progress.attempts });
+        }
+    }
+}
+
+impl Call {
+    /// Its whole story.
+    fn record(&self, ended: Moment, outcome: Outcome, evidence: Evidence, end: End) -> CallRecord {
+        let wall = |moment: Option<Moment>| moment.map(|moment| moment.wall);
+        let ring_until = self.answered.map_or(ended.at, |moment| moment.at);
+        CallRecord {
+            call: self.id,
+            attempt: Some(self.attempt),
+            campaign: self.campaign,
+            lead: self.lead.as_ref().map(|lead| lead.id),
+            agent: self.agent.or(self.last_agent),
+            trunk: Some(self.trunk),
+            kind: self.kind,
+            mode: self.line_of().and(self.mode),
+            to: self.to.clone(),
+            caller_id: self.caller_id.clone(),
+            number_of_attempt: self.number_of_attempt,
+            started_at: self.started.wall,
+            ringing_at: wall(self.ringing),
+            answered_at: wall(self.answered),
+            bridged_at: wall(self.bridged),
+            ended_at: ended.wall,
+            outcome,
+            evidence,
+            cause: end.cause,
+            ended_by: end.by,
+            sip_code: end.sip_code,
+            q850: end.q850,
+            pdd_ms: self.pdd_ms(),
+            ring_ms: self.ringing.map(|moment| ring_until.millis_since(moment.at)),
+            answer_to_bridge_ms: self
+                .bridged
+                .and_then(|moment| Some(moment.at.millis_since(self.answered?.at))),
+            talk_ms: self.bridged.map_or(0, |moment| ended.at.millis_since(moment.at)),
+            amd: self.amd,
+            early_media: self.early_media,
+            abandoned: self.abandoned,
+            safe_harbour_played: self.safe_harbour_played,
+            digits: self.digits.clone(),
+            recording: self.recording,
+            client_state: self.client_state.clone(),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! After the end: recordings, dispositions, and the numbering of their events.
+
+use super::Call;
+use crate::check::{invalid, text};
+use crate::command::{CommandError, Reply};
+use crate::dialer::{About, Cx, Dialer};
+use crate::event::Event;
+use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId, RecordingId};
+use crate::record::{CallRecord, LeadProgress, LeadState, Record, RecordingRow};
+use sansio::WallTime;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Longest note of a disposition, characters.
+const NOTES_MAX: usize = 4_096;
+
+/// What is remembered of a call that is over.
+#[derive(Clone, Debug)]
+pub(crate) struct EndedCall {
+    pub(crate) campaign: Option<CampaignId>,
+    pub(crate) agent: Option<AgentId>,
+    lead: Option<LeadId>,
+    list: Option<ListId>,
+    progress: Option<LeadProgress>,
+    client_state: Option<String>,
+    seq: u32,
+}
+
+impl EndedCall {
+    pub(crate) fn of(call: &Call, record: &CallRecord, progress: Option<LeadProgress>) -> Self {
+        EndedCall {
+            campaign: call.campaign,
+            agent: record.agent,
+            lead: record.lead,
+            list: call.lead.as_ref().map(|lead| lead.list),
+            progress,
+            client_state: call.client_state.clone(),
+            seq: call.seq,
+        }
+    }
+
+    /// A call of the last run that was cut off.
+    pub(crate) fn cut_off(record: &CallRecord, progress: Option<LeadProgress>, seq: u32) -> Self {
+        EndedCall {
+            campaign: record.campaign,
+            agent: record.agent,
+            lead: record.lead,
+            list: None,
+            progress,
+            client_state: record.client_state.clone(),
+            seq,
+        }
+    }
+}
+
+/// The calls that ended last.
+#[derive(Debug)]
+pub(crate) struct EndedCalls {
+    calls: BTreeMap<CallId, EndedCall>,
+    order: VecDeque<CallId>,
+    limit: usize,
+}
+
+impl EndedCalls {
+    pub(crate) fn with_limit(limit: usize) -> Self {
+        EndedCalls { calls: BTreeMap::new(), order: VecDeque::new(), limit }
+    }
+
+    pub(crate) fn insert(&mut self, id: CallId, call: EndedCall) {
+        self.calls.insert(id, call);
+        self.order.push_back(id);
+        while self.order.len() > self.limit {
+            let oldest = self.order.pop_front().expect("longer than the limit");
+            self.calls.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn get(&self, id: CallId) -> Option<&EndedCall> {
+        self.calls.get(&id)
+    }
+}
+
+impl Dialer {
+    /// Tells an event of a call that is over, with the next number of its stream.
+    pub(crate) fn tell_late(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
+        let mut about = About { call: Some(id), post_call: true, ..About::default() };
+        if let Some(call) = self.ended.calls.get_mut(&id) {
+            call.seq += 1;
+            about.seq = Some(call.seq);
+            about.campaign = call.campaign;
+            about.lead = call.lead;
+            about.agent = call.agent;
+            about.client_state.clone_from(&call.client_state);
+        }
+        self.tell(cx, about, event);
+    }
+
+    /// Tells an event of a call that may be over already.
+    pub(crate) fn tell_call_or_late(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
+        if self.calls.contains_key(&id) {
+            self.tell_call(cx, id, event);
+        } else if matches!(event, Event::RecordingReady { .. } | Event::RecordingFailed { .. }) {
+            self.tell_late(cx, id, event);
+        }
+    }
+
+    pub(super) fn on_recording_ready(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        recording: RecordingId,
+        file: String,
+        duration_ms: u64,
+        bytes: u64,
+    ) {
+        let (campaign, agent) = match (self.calls.get(&id), self.ended.get(id)) {
+            (Some(call), _) => (call.campaign, call.agent.or(call.last_agent)),
+            (None, Some(call)) => (call.campaign, call.agent),
+            (None, None) => (None, None),
+        };
+        let at = cx.wall;
+        let row = RecordingRow { id: recording, call: id, campaign, agent, file, duration_ms, bytes, at };
+        self.journal(cx, vec![Record::RecordingReady(row)]);
+        self.tell_call_or_late(cx, id, Event::RecordingReady { recording, duration_ms, bytes });
+    }
+
+    pub(crate) fn set_disposition(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        code: String,
+        notes: Option<String>,
+        callback_at: Option<WallTime>,
+    ) -> Result<Reply, CommandError> {
+        let live = self.calls.get(&id);
+        let (campaign, has_lead) = match (live, self.ended.get(id)) {
+            (Some(call), _) => (call.campaign, call.lead.is_some()),
+            (None, Some(call)) => (call.campaign, call.lead.is_some()),
+            (None, None) => return Err(CommandError::NotFound { what: "call" }),
+        };
+        if let Some(call) = live.filter(|call| call.bridged.is_none()) {
+            return Err(CommandError::InvalidCallState {
+                state: call.state,
+                detail: "a disposition needs a call that was joined to an agent, or is over".into(),
+            });
+        }
+        self.check_disposition(campaign, &code, notes.as_deref())?;
+        match callback_at {
+            Some(_) if !has_lead => {
+                return invalid("/callback_at", "nothing, because the call has no lead");
+            }
+            Some(at) if at <= cx.wall => return invalid("/callback_at", "a time in the future"),
+            _ => {}
+        }
+        let record = Record::DispositionSet {
+            call: id,
+            code: code.clone(),
+            notes: notes.clone(),
+            callback_at,
+            at: cx.wall,
+        };
+        let event = Event::DispositionSet { code, notes, callback_at };
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.callback_at = callback_at.or(call.callback_at);
+            self.journal(cx, vec![record]);
+            self.tell_call(cx, id, event);
+            return Ok(Reply::Done);
+        }
+        let progress = callback_at.and_then(|at| self.call_back(id, at));
+        let mut records = vec![record];
+        records.extend(progress.clone().map(Record::LeadChanged));
+        self.journal(cx, records);
+        self.tell_late(cx, id, event);
+        if let Some(progress) = progress {
+            self.tell_lead(cx, id, &progress);
+        }
+        self.end_wrap_up_of(cx, id);
+        Ok(Reply::Done)
+    }
+
+    fn check_disposition(
+        &self,
+        campaign: Option<CampaignId>,
+        code: &str,
+        notes: Option<&str>,
+    ) -> Result<(), CommandError> {
+        text("/code", code, 1, 64)?;
+        if notes.is_some_and(|notes| notes.chars().count() > NOTES_MAX) {
+            return invalid("/notes", format_args!("text of at most {NOTES_MAX} characters"));
+        }
+        let known = campaign.and_then(|id| self.campaigns.get(&id)).map(|c| &c.row.config.dispositions);
+        if let Some(known) = known.filter(|known| !known.is_empty() && !known.iter().any(|k| k == code)) {
+            return invalid("/code", format_args!("one of: {}", known.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// Sets the lead of an ended call to be dialled again then, unless it is being dialled or has moved on.
+    fn call_back(&mut self, id: CallId, at: WallTime) -> Option<LeadProgress> {
+        let call = self.ended.calls.get_mut(&id)?;
+        let (lead, list) = (call.lead?, call.list?);
+        let mut progress = self.leads.newest(lead).cloned().or_else(|| call.progress.clone())?;
+        if self.leads.is_held(lead) || progress.state == LeadState::Dnc {
+            return None;
+        }
+        progress.state = LeadState::RetryWait;
+        progress.next_at = Some(at);
+        call.progress = Some(progress.clone());
+        self.leads.moved(&progress);
+        self.lead_due(list, at);
+        Some(progress)
+    }
+}

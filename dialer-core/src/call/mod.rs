@@ -1,0 +1,295 @@
+//! The life of one call, step by step; one file per step.
+//!
+//! | state | waits for | goes on to |
+//! |---|---|---|
+//! | `Queued` | its attempt to be durable and the INVITE to leave | `Dialing` |
+//! | `CallingAgent` | the agent's phone (click-to-call) | `Queued`, `Ending` |
+//! | `Dialing` | ringing | `Ringing`, `Waiting`, `Ending` |
+//! | `Ringing` | the answer | `Waiting`, `Ending` |
+//! | `Waiting` | the machine verdict, then an agent | `Offering`, `Message`, `Ending` |
+//! | `Offering` | the agent's leg and the bridge | `Bridged`, `Waiting`, `Message`, `Ending` |
+//! | `Bridged` | someone to hang up | `Ending` |
+//! | `Message` | the end of the safe-harbour message | `Ending` |
+//! | `Ending` | the engine's word that all is gone | (record) |
+//!
+//! The engine's `Ended` closes a call from every state, exactly once; whatever comes afterwards finds nothing.
+//!
+//! ```text
+//!  attempt.rs   start ──▶ progress.rs  dialled, ringing, early media
+//!                               │ answered
+//!                         answer.rs    machine? wait for an agent; none within the deadline: abandoned
+//!                               │ agent chosen
+//!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
+//!                               │ someone hangs up
+//!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
+//! ```
+
+mod answer;
+mod connect;
+mod end;
+mod late;
+mod originate;
+mod outcome;
+mod progress;
+
+pub(crate) use late::{EndedCall, EndedCalls};
+pub(crate) use outcome::{End, conclude};
+
+use crate::config::{AmdMode, DialMode};
+use crate::dialer::{About, Cx, Dialer, Why};
+use crate::event::Event;
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
+use crate::input::CallFact;
+use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use crate::record::{CallKindTag, Lead};
+use crate::view::CallState;
+use sansio::{Instant, TimerKey, WallTime};
+
+/// A point in time on both clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Moment {
+    pub(crate) at: Instant,
+    pub(crate) wall: WallTime,
+}
+
+/// Where a live answer stands with the abandonment ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum LedgerEntryState {
+    /// Nothing to enter (yet).
+    #[default]
+    Open,
+    /// Joined in time, but a machine may still be heard.
+    AwaitsVerdict,
+    /// Entered.
+    Entered,
+}
+
+/// A live call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) attempt: AttemptId,
+    /// Its number for the pacer.
+    pub(crate) number: u64,
+    pub(crate) kind: CallKindTag,
+    pub(crate) campaign: Option<CampaignId>,
+    pub(crate) lead: Option<Lead>,
+    pub(crate) number_of_attempt: u32,
+    /// The agent reserved for it or joined to it.
+    pub(crate) agent: Option<AgentId>,
+    /// The last agent it had, for the record.
+    pub(crate) last_agent: Option<AgentId>,
+    pub(crate) trunk: TrunkId,
+    pub(crate) to: String,
+    pub(crate) caller_id: Option<String>,
+    pub(crate) mode: Option<DialMode>,
+    pub(crate) ring_timeout_ms: Option<u32>,
+    pub(crate) client_state: Option<String>,
+    pub(crate) amd_mode: AmdMode,
+    pub(crate) record_it: bool,
+    pub(crate) state: CallState,
+    pub(crate) started: Moment,
+    /// When the customer leg was ordered.
+    pub(crate) dial_ordered: Option<Instant>,
+    pub(crate) dialled: Option<Moment>,
+    pub(crate) ringing: Option<Moment>,
+    pub(crate) answered: Option<Moment>,
+    pub(crate) bridged: Option<Moment>,
+    /// Its place in the queue for agents.
+    pub(crate) waits_since: Option<Instant>,
+    /// That it waits was told.
+    pub(crate) queued_told: bool,
+    pub(crate) early_media: Option<EarlyMediaClass>,
+    pub(crate) amd: Option<AmdVerdict>,
+    pub(crate) ledger: LedgerEntryState,
+    pub(crate) abandoned: bool,
+    pub(crate) safe_harbour_played: bool,
+    pub(crate) held_by: Option<Party>,
+    pub(crate) digits: String,
+    pub(crate) recording: Option<RecordingId>,
+    /// The customer leg exists.
+    pub(crate) customer_leg: bool,
+    /// Agent legs that were ordered and not told to have ended.
+    pub(crate) agent_legs: u32,
+    /// The pacer was told how dialling ended.
+    pub(crate) resolved: bool,
+    pub(crate) callback_at: Option<WallTime>,
+    /// Decided before the end was told: what became of it.
+    pub(crate) conclusion: Option<(Outcome, Evidence)>,
+    /// We ordered the end, with this cause, on behalf of this party.
+    pub(crate) hung_up: Option<(EndCause, Party)>,
+    /// The deadline of the present phase.
+    pub(crate) timer: Option<TimerKey>,
+    /// Place of its last event in its stream.
+    pub(crate) seq: u32,
+}
+
+impl Call {
+    /// The campaign whose line it takes: click-to-call is only counted for its campaign.
+    pub(crate) fn line_of(&self) -> Option<CampaignId> {
+        self.campaign.filter(|_| self.kind == CallKindTag::Campaign)
+    }
+
+    /// Dialled in a mode in which the pacer learns.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.kind == CallKindTag::Campaign && crate::attempt::is_paced(self.mode)
+    }
+
+    /// What its next event is about.
+    pub(crate) fn next_about(&mut self) -> About {
+        self.seq += 1;
+        About {
+            call: Some(self.id),
+            seq: Some(self.seq),
+            campaign: self.campaign,
+            lead: self.lead.as_ref().map(|lead| lead.id),
+            agent: self.agent.or(self.last_agent),
+            client_state: self.client_state.clone(),
+            post_call: false,
+        }
+    }
+}
+
+impl Dialer {
+    pub(crate) fn on_call(&mut self, cx: &mut Cx<'_>, fact: CallFact) {
+        match fact {
+            CallFact::Dialled { call } => self.on_dialled(cx, call),
+            CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
+            CallFact::EarlyMedia { call, class, confidence } => {
+                self.on_early_media(cx, call, class, confidence);
+            }
+            CallFact::Answered { call } => self.on_answered(cx, call),
+            CallFact::Amd { call, verdict, confidence, after_answer_ms } => {
+                self.on_amd(cx, call, verdict, confidence, after_answer_ms);
+            }
+            CallFact::AgentRinging { call, agent } => self.on_agent_ringing(call, agent),
+            CallFact::AgentAnswered { call, agent } => self.on_agent_answered(cx, call, agent),
+            CallFact::AgentFailed { call, agent, cause, sip_code: _ } => {
+                self.on_agent_failed(cx, call, agent, cause);
+            }
+            CallFact::Bridged { call } => self.on_bridged(cx, call),
+            CallFact::Dtmf { call, party, digit, duration_ms } => {
+                self.on_dtmf(cx, call, party, digit, duration_ms);
+            }
+            CallFact::Held { call, party } => self.on_held(cx, call, party),
+            CallFact::Resumed { call, party } => self.on_resumed(cx, call, party),
+            CallFact::MessagePlayed { call } => self.on_message_played(cx, call),
+            CallFact::RecordingStarted { call, recording } => {
+                self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
+            }
+            CallFact::RecordingReady { call, recording, file, duration_ms, bytes } => {
+                self.on_recording_ready(cx, call, recording, file, duration_ms, bytes);
+            }
+            CallFact::RecordingFailed { call, recording, reason } => {
+                self.tell_call_or_late(cx, call, Event::RecordingFailed { recording, reason });
+            }
+            CallFact::LegEnded { call, party, cause, sip_code, q850 } => {
+                self.on_leg_ended(cx, call, party, cause, sip_code, q850);
+            }
+            CallFact::Ended { call, by, cause, sip_code, q850 } => {
+                self.finish(cx, call, End { by, cause, sip_code, q850 });
+            }
+            CallFact::TransitStarted { call, from, to } => self.on_transit_started(call, from, to),
+            CallFact::TransitEnded { from, record } => self.on_transit_ended(cx, from, *record),
+        }
+    }
+
+    /// A call that is in no table yet.
+    pub(crate) fn new_call(&mut self, cx: &Cx<'_>, kind: CallKindTag, trunk: TrunkId, to: String) -> Call {
+        let id = CallId::generate(cx.wall, &mut self.ids);
+        let attempt = AttemptId::generate(cx.wall, &mut self.ids);
+        Call {
+            id,
+            attempt,
+            number: self.next_number(),
+            kind,
+            campaign: None,
+            lead: None,
+            number_of_attempt: 0,
+            agent: None,
+            last_agent: None,
+            trunk,
+            to,
+            caller_id: None,
+            mode: None,
+            ring_timeout_ms: None,
+            client_state: None,
+            amd_mode: AmdMode::Off,
+            record_it: false,
+            state: CallState::Queued,
+            started: Moment { at: cx.now, wall: cx.wall },
+            dial_ordered: None,
+            dialled: None,
+            ringing: None,
+            answered: None,
+            bridged: None,
+            waits_since: None,
+            queued_told: false,
+            early_media: None,
+            amd: None,
+            ledger: LedgerEntryState::Open,
+            abandoned: false,
+            safe_harbour_played: false,
+            held_by: None,
+            digits: String::new(),
+            recording: None,
+            customer_leg: false,
+            agent_legs: 0,
+            resolved: false,
+            callback_at: None,
+            conclusion: None,
+            hung_up: None,
+            timer: None,
+            seq: 0,
+        }
+    }
+
+    /// Moves a call to another state, keeping its campaign's counts.
+    pub(crate) fn set_call_state(&mut self, id: CallId, to: CallState) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut call.state, to);
+        self.dirty.calls.insert(id);
+        if from != to
+            && let Some(campaign) = call.line_of().and_then(|id| self.campaigns.get_mut(&id))
+        {
+            campaign.by_state[from as usize] -= 1;
+            campaign.by_state[to as usize] += 1;
+            self.dirty.campaigns.insert(campaign.row.id);
+        }
+    }
+
+    /// Sets the deadline of the call's present phase; the one before is void.
+    pub(crate) fn set_call_timer(&mut self, now: Instant, id: CallId, after_ms: Option<u64>) {
+        let timer = after_ms.map(|ms| self.arm(now, ms, Why::Call(id)));
+        let old = match self.calls.get_mut(&id) {
+            Some(call) => std::mem::replace(&mut call.timer, timer),
+            None => timer,
+        };
+        self.disarm(old);
+    }
+
+    /// Tells an event of a live call, with the next number of its stream.
+    pub(crate) fn tell_call(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let about = call.next_about();
+        self.dirty.calls.insert(id);
+        self.tell(cx, about, event);
+    }
+
+    /// The present phase of a call has lasted as long as it may.
+    pub(crate) fn on_call_timer(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.timer = None;
+        match call.state {
+            CallState::Waiting if call.amd_mode == AmdMode::BeforeBridge && call.amd.is_none() => {
+                self.on_amd_overdue(cx, id);
+            }
+            CallState::Waiting | CallState::Offering => self.abandon(cx, id),
+            CallState::Message => self.end_message(cx, id),
+            CallState::Queued => self.dial_customer_now(cx, id),
+            CallState::CallingAgent => self.on_agent_overdue(cx, id),
+            CallState::Ending => self.force_over(cx, id),
+            CallState::Dialing | CallState::Ringing | CallState::Bridged => {}
+        }
+    }
+}

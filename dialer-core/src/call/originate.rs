@@ -1,0 +1,147 @@
+//! Click-to-call: the agent first, then the customer.
+//!
+//! A nailed-up agent is there already, so the customer is dialled at once; otherwise the agent's phone rings and
+//! the customer is dialled when it is picked up. Either side failing ends the call.
+
+use crate::attempt::attempt_row;
+use crate::check::{caller_id, e164, invalid, range, text};
+use crate::command::{CommandError, OriginateRequest, Reply};
+use crate::config::SessionKind;
+use crate::dialer::{Cx, Dialer};
+use crate::event::Event;
+use crate::id::{CallId, TrunkId};
+use crate::outcome::{EndCause, Party};
+use crate::record::{CallKindTag, Record};
+use crate::trunk::NoTrunk;
+use crate::view::{AgentState, CallState};
+
+/// Beyond the ring time the agent's phone was given, the engine must have spoken after this long, milliseconds.
+const AGENT_GRACE_MS: u64 = 5_000;
+
+impl Dialer {
+    pub(crate) fn originate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: OriginateRequest,
+    ) -> Result<Reply, CommandError> {
+        self.check_originate(&request)?;
+        let trunk = self.originate_trunk(cx, &request)?;
+        let campaign = request.campaign.and_then(|id| self.campaigns.get(&id));
+        let caller_id = request
+            .caller_id
+            .clone()
+            .or_else(|| campaign.and_then(|campaign| campaign.row.config.caller_id.clone()))
+            .or_else(|| self.trunks[&trunk].config().caller_id.clone());
+        let agent = request.agent;
+        let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
+        call.campaign = request.campaign;
+        call.caller_id = caller_id;
+        call.ring_timeout_ms = request.ring_timeout_ms;
+        call.client_state = request.client_state;
+        call.record_it = request.record;
+        call.agent = Some(agent);
+        call.last_agent = Some(agent);
+        let row = attempt_row(&call);
+        let id = self.add_call(call);
+        self.agents.get_mut(&agent).expect("checked above").call = Some(id);
+        self.journal(cx, vec![Record::AttemptStarted(row)]);
+        self.tell_call(cx, id, Event::CallCreated { to: request.to, mode: None });
+        if self.agents[&agent].session == Some(SessionKind::NailedUp) {
+            self.set_agent_state(cx, agent, AgentState::Reserved, "click_to_call", None);
+            self.dial_customer_now(cx, id);
+        } else {
+            self.calls.get_mut(&id).expect("just added").agent_legs += 1;
+            self.set_call_state(id, CallState::CallingAgent);
+            let ring_ms = u64::from(self.timers_of(id).agent_ring_ms);
+            self.set_call_timer(cx.now, id, Some(ring_ms + AGENT_GRACE_MS));
+            self.order_ring(cx, id, agent);
+            self.set_agent_state(cx, agent, AgentState::Ringing, "click_to_call", None);
+        }
+        Ok(Reply::Call(id))
+    }
+
+    fn check_originate(&self, request: &OriginateRequest) -> Result<(), CommandError> {
+        if self.node.draining {
+            return Err(CommandError::Draining);
+        }
+        e164("/to", &request.to)?;
+        if let Some(number) = &request.caller_id {
+            caller_id("/caller_id", number)?;
+        }
+        if let Some(ms) = request.ring_timeout_ms {
+            range("/ring_timeout_ms", ms, 1_000, 180_000)?;
+        }
+        if let Some(state) = &request.client_state {
+            text("/client_state", state, 0, 1_024)?;
+        }
+        if let Some(campaign) = request.campaign
+            && !self.campaigns.contains_key(&campaign)
+        {
+            return invalid("/campaign_id", "the id of an existing campaign");
+        }
+        if let Some(trunk) = request.trunk
+            && !self.trunks.contains_key(&trunk)
+        {
+            return invalid("/trunk_id", "the id of an existing trunk");
+        }
+        let agent = self.agents.get(&request.agent).ok_or(CommandError::NotFound { what: "agent" })?;
+        let free = matches!(agent.state, AgentState::Ready | AgentState::Paused);
+        if !free || !agent.phone_is_there() {
+            let detail = if agent.session.is_some() && !agent.phone_is_there() {
+                "the agent's phone is not connected"
+            } else {
+                "click-to-call needs an agent who is ready or on a break"
+            };
+            return Err(CommandError::InvalidAgentState { state: agent.state, detail: detail.into() });
+        }
+        if self.calls_free() == 0 {
+            return Err(CommandError::Limit { what: "live calls" });
+        }
+        Ok(())
+    }
+
+    fn originate_trunk(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Result<TrunkId, CommandError> {
+        let campaign = request.campaign.and_then(|id| self.campaigns.get(&id));
+        let wanted = match (request.trunk, campaign) {
+            (Some(trunk), _) => vec![trunk],
+            (None, Some(campaign)) => campaign.row.config.trunks.clone(),
+            (None, None) => Vec::new(),
+        };
+        match self.choose_trunk(cx.now, &wanted) {
+            Ok(trunk) => Ok(trunk),
+            Err(NoTrunk::Down) => Err(CommandError::InvalidState { detail: "no trunk is up".into() }),
+            Err(NoTrunk::Channels) => Err(CommandError::Limit { what: "trunk channels" }),
+            // Its turn comes within a second; the call waits for it with its agent.
+            Err(NoTrunk::Cps) => self
+                .trunks_of(&wanted)
+                .into_iter()
+                .find(|id| self.trunks.get(id).is_some_and(|t| t.usable() && t.channels_free() > 0))
+                .ok_or(CommandError::Limit { what: "trunk channels" }),
+        }
+    }
+
+    /// Dials the customer of a click-to-call as soon as the calls-per-second limits let it.
+    pub(super) fn dial_customer_now(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        if call.dial_ordered.is_some() || call.kind != CallKindTag::ClickToCall {
+            return;
+        }
+        let trunk_id = call.trunk;
+        let Some(trunk) = self.trunks.get(&trunk_id) else {
+            self.hang_up(cx, id, EndCause::NoTrunk, Party::System, None);
+            return;
+        };
+        let at = trunk.cps.next_at(cx.now).max(self.cps.next_at(cx.now));
+        if at > cx.now {
+            self.set_call_timer(cx.now, id, Some(at.millis_since(cx.now) + 1));
+            return;
+        }
+        self.take_cps(cx, None, trunk_id);
+        self.order_dial(cx, id);
+    }
+
+    /// The engine said nothing of the agent's phone for too long.
+    pub(super) fn on_agent_overdue(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        self.hang_up(cx, id, EndCause::NoAnswer, Party::Agent, None);
+    }
+}

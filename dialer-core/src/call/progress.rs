@@ -1,0 +1,89 @@
+//! Before the answer: dialled, ringing, early media.
+
+use super::{Call, Moment};
+use crate::dialer::{Cx, Dialer};
+use crate::event::Event;
+use crate::id::CallId;
+use crate::outcome::{EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use crate::pacing::{CallRef, PacingEvent};
+use crate::view::CallState;
+
+/// A tone is believed from this confidence on.
+const TONE_CONFIDENCE_MIN: f32 = 0.5;
+
+impl Dialer {
+    pub(super) fn on_dialled(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.dialled.is_some() {
+            return;
+        }
+        call.dialled = Some(Moment { at: cx.now, wall: cx.wall });
+        call.customer_leg = true;
+        let event = Event::CallDialing {
+            to: call.to.clone(),
+            caller_id: call.caller_id.clone(),
+            trunk: call.trunk,
+            attempt: call.number_of_attempt,
+        };
+        if call.state == CallState::Queued {
+            self.set_call_state(id, CallState::Dialing);
+        }
+        self.tell_call(cx, id, event);
+    }
+
+    pub(super) fn on_ringing(&mut self, cx: &mut Cx<'_>, id: CallId, early_media: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let before_ringing = matches!(call.state, CallState::Queued | CallState::Dialing);
+        if call.ringing.is_some() || !before_ringing {
+            return;
+        }
+        call.customer_leg = true;
+        call.ringing = Some(Moment { at: cx.now, wall: cx.wall });
+        let pdd_ms = call.pdd_ms().unwrap_or(0);
+        let (paced, number) = (call.is_paced(), call.number);
+        self.set_call_state(id, CallState::Ringing);
+        self.tell_call(cx, id, Event::CallRinging { pdd_ms, early_media });
+        if paced {
+            self.observe(cx.now, &PacingEvent::Alerting { call: CallRef(number) });
+        }
+    }
+
+    /// A tone that says the call will not be answered ends it, also before the least ringing time: nobody is
+    /// being rung.
+    pub(super) fn on_early_media(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        class: EarlyMediaClass,
+        confidence: f32,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.answered.is_some() || call.state == CallState::Ending {
+            return;
+        }
+        call.early_media = Some(class);
+        let listens = call
+            .campaign
+            .and_then(|id| self.campaigns.get(&id))
+            .is_some_and(|campaign| campaign.row.config.early_media);
+        self.counters.heard(class);
+        self.tell_call(cx, id, Event::CallEarlyMedia { class, confidence });
+        let (outcome, cause) = match class {
+            EarlyMediaClass::Busy => (Outcome::Busy, EndCause::Busy),
+            EarlyMediaClass::Congestion => (Outcome::NetworkCongestion, EndCause::Congestion),
+            EarlyMediaClass::Sit => (Outcome::InvalidNumber, EndCause::InvalidNumber),
+            EarlyMediaClass::Ringback | EarlyMediaClass::Voice => return,
+        };
+        if listens && confidence >= TONE_CONFIDENCE_MIN {
+            self.hang_up(cx, id, cause, Party::System, Some((outcome, Evidence::Tone)));
+        }
+    }
+}
+
+impl Call {
+    /// From the INVITE to the first ringing.
+    pub(crate) fn pdd_ms(&self) -> Option<u64> {
+        let from = self.dialled.map(|moment| moment.at).or(self.dial_ordered)?;
+        Some(self.ringing?.at.millis_since(from))
+    }
+}

@@ -1,0 +1,96 @@
+//! What a campaign's settings must be.
+
+use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
+use crate::config::{CallingHours, CampaignConfig, CampaignTimers, RetryRule};
+use crate::dialer::Dialer;
+use crate::outcome::Outcome;
+use std::collections::BTreeSet;
+
+/// A year, the longest wait of a retry rule.
+const RETRY_MAX_MS: u64 = 366 * 24 * 3_600_000;
+
+impl Dialer {
+    pub(super) fn check_campaign(&self, config: &CampaignConfig) -> Checked {
+        text("/name", &config.name, 1, 128)?;
+        range_f64("/ratio", config.ratio, 1.0, 50.0)?;
+        if let Some(group) = &config.agent_group {
+            text("/agent_group", group, 1, 64)?;
+        }
+        let mut seen = BTreeSet::new();
+        for (place, list) in config.lists.iter().enumerate() {
+            if !self.lists.contains_key(list) || !seen.insert(*list) {
+                return invalid(&format!("/lists/{place}"), "the id of an existing list, each once");
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (place, trunk) in config.trunks.iter().enumerate() {
+            if !self.trunks.contains_key(trunk) || !seen.insert(*trunk) {
+                return invalid(&format!("/trunks/{place}"), "the id of an existing trunk, each once");
+            }
+        }
+        if let Some(number) = &config.caller_id {
+            caller_id("/caller_id", number)?;
+        }
+        range("/concurrency/lines_max", config.concurrency.lines_max, 1, 1_000_000)?;
+        range_f64("/concurrency/cps_max", config.concurrency.cps_max, 0.01, 100_000.0)?;
+        range_f64("/concurrency/max_lines_per_agent", config.concurrency.max_lines_per_agent, 1.0, 50.0)?;
+        range_f64("/pacing/abandon_cap", config.pacing.abandon_cap, 0.0, 1.0)?;
+        range_f64("/pacing/abandon_target", config.pacing.abandon_target, 0.0, 1.0)?;
+        if config.pacing.abandon_target > config.pacing.abandon_cap {
+            return invalid("/pacing/abandon_target", "a rate not above abandon_cap");
+        }
+        check_timers(&config.timers)?;
+        if let Some(prompt) = &config.safe_harbour_prompt {
+            text("/safe_harbour_prompt", prompt, 1, 128)?;
+        }
+        check_retry(&config.retry)?;
+        range("/attempts_max", config.attempts_max, 1, 1_000)?;
+        if let Some(hours) = &config.calling_hours {
+            check_hours(hours)?;
+        }
+        let mut seen = BTreeSet::new();
+        for (place, code) in config.dispositions.iter().enumerate() {
+            let pointer = format!("/dispositions/{place}");
+            text(&pointer, code, 1, 64)?;
+            if !seen.insert(code) {
+                return invalid(&pointer, "each disposition once");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_timers(timers: &CampaignTimers) -> Checked {
+    range("/timers/ring_min_ms", timers.ring_min_ms, 0, 120_000)?;
+    range("/timers/ring_max_ms", timers.ring_max_ms, 1_000, 180_000)?;
+    if timers.ring_min_ms > timers.ring_max_ms {
+        return invalid("/timers/ring_min_ms", "a time not above ring_max_ms");
+    }
+    range("/timers/agent_ring_ms", timers.agent_ring_ms, 500, 120_000)?;
+    range("/timers/wrap_up_ms", timers.wrap_up_ms, 0, 3_600_000)?;
+    range("/timers/bridge_deadline_ms", timers.bridge_deadline_ms, 100, 30_000)?;
+    range("/timers/preview_auto_dial_ms", timers.preview_auto_dial_ms, 0, 3_600_000)?;
+    range("/timers/call_max_ms", timers.call_max_ms, 1_000, 24 * 3_600_000)
+}
+
+fn check_retry(rules: &[RetryRule]) -> Checked {
+    let mut seen: BTreeSet<Outcome> = BTreeSet::new();
+    for (place, rule) in rules.iter().enumerate() {
+        if !seen.insert(rule.outcome) {
+            return invalid(&format!("/retry/{place}/outcome"), "each outcome once");
+        }
+        range(&format!("/retry/{place}/after_ms"), rule.after_ms, 0, RETRY_MAX_MS)?;
+        range(&format!("/retry/{place}/max"), rule.max, 0, 1_000)?;
+    }
+    Ok(())
+}
+
+fn check_hours(hours: &CallingHours) -> Checked {
+    range("/calling_hours/from_minute", hours.from_minute, 0, 1439)?;
+    range("/calling_hours/to_minute", hours.to_minute, 1, 1440)?;
+    if hours.from_minute >= hours.to_minute {
+        return invalid("/calling_hours/to_minute", "a minute after from_minute");
+    }
+    range("/calling_hours/days", hours.days, 1, 127)?;
+    range("/calling_hours/utc_offset_minutes", hours.utc_offset_minutes, -14 * 60, 14 * 60)
+}

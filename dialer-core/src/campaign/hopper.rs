@@ -1,0 +1,245 @@
+//! Leads held ready to be dialled.
+
+use crate::dialer::{Cx, Dialer};
+use crate::effect::Effect;
+use crate::id::{CampaignId, ListId};
+use crate::lead::{Verdict, verdict};
+use crate::record::{Lead, LeadState, Record};
+use sansio::{Instant, WallTime};
+use std::collections::VecDeque;
+
+/// A campaign's leads that may be dialled now, best first.
+#[derive(Debug)]
+pub(crate) struct Hopper {
+    leads: VecDeque<Lead>,
+    /// A load was asked for then and has not come.
+    loading: Option<Instant>,
+    /// After a load that brought nothing new: not again before.
+    not_before: Option<Instant>,
+    /// The lists may hold more that may be dialled now.
+    pub(crate) more: bool,
+    /// When the next waiting lead becomes due, as far as known.
+    pub(crate) next_due: Option<WallTime>,
+    /// The soonest due time that arose while a load was under way, which the load may not know.
+    due_meanwhile: Option<WallTime>,
+}
+
+impl Default for Hopper {
+    fn default() -> Self {
+        Hopper {
+            leads: VecDeque::new(),
+            loading: None,
+            not_before: None,
+            more: true,
+            next_due: None,
+            due_meanwhile: None,
+        }
+    }
+}
+
+impl Hopper {
+    pub(crate) fn len(&self) -> usize {
+        self.leads.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Lead> {
+        self.leads.iter()
+    }
+
+    /// Nothing is held, nothing is on the way, and nothing is known to come.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.leads.is_empty() && self.loading.is_none() && !self.more && self.next_due.is_none()
+    }
+
+    /// Puts a lead back where it came from.
+    pub(crate) fn put_first(&mut self, lead: Lead) {
+        self.leads.push_front(lead);
+    }
+
+    /// Puts a lead behind all others.
+    pub(crate) fn put_last(&mut self, lead: Lead) {
+        self.leads.push_back(lead);
+    }
+
+    /// A lead of these lists will be due then.
+    fn note_due(&mut self, at: WallTime) {
+        let sooner = |old: Option<WallTime>| Some(old.map_or(at, |old| old.min(at)));
+        self.next_due = sooner(self.next_due);
+        if self.loading.is_some() {
+            self.due_meanwhile = sooner(self.due_meanwhile);
+        }
+    }
+}
+
+impl Dialer {
+    /// Asks for leads if the hopper is low and there may be some.
+    pub(crate) fn refill(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
+        let held = self.leads.held();
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        if !campaign.is_running() || campaign.row.config.lists.is_empty() {
+            return;
+        }
+        let hopper = &mut campaign.hopper;
+        if hopper.next_due.is_some_and(|due| due <= cx.wall) {
+            hopper.next_due = None;
+            hopper.more = true;
+        }
+        let late = |since: Instant| cx.now.millis_since(since) >= self.config.load_timeout_ms;
+        if !hopper.more
+            || hopper.leads.len() >= self.config.hopper_low
+            || hopper.loading.is_some_and(|since| !late(since))
+            || hopper.not_before.is_some_and(|at| at > cx.now)
+            || !self.node.store_healthy
+            || self.node.draining
+        {
+            return;
+        }
+        hopper.loading = Some(cx.now);
+        hopper.due_meanwhile = None;
+        // Held leads may be read again and are passed over, so they are asked for on top.
+        let wanted = self.config.hopper_max - hopper.leads.len() + held;
+        cx.out.push(Effect::LoadLeads {
+            campaign: id,
+            lists: campaign.row.config.lists.clone(),
+            limit: u32::try_from(wanted).unwrap_or(u32::MAX),
+            due_at: cx.wall,
+        });
+    }
+
+    pub(crate) fn on_leads_loaded(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CampaignId,
+        leads: Vec<Lead>,
+        more: bool,
+        next_due: Option<WallTime>,
+    ) {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        let hopper = &mut campaign.hopper;
+        hopper.loading = None;
+        hopper.more = more;
+        hopper.next_due = match (next_due, hopper.due_meanwhile.take()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if !campaign.is_running() {
+            // What was read is not kept; it is read again when the campaign goes on.
+            campaign.hopper.more = true;
+            return;
+        }
+        let mut over = Vec::new();
+        let mut taken = 0;
+        for mut lead in leads {
+            let campaign = self.campaigns.get_mut(&id).expect("found above");
+            if campaign.hopper.leads.len() >= self.config.hopper_max {
+                campaign.hopper.more = true;
+                break;
+            }
+            if !campaign.row.config.lists.contains(&lead.list) {
+                continue;
+            }
+            if let Some(newest) = self.leads.newest(lead.id) {
+                lead.progress = newest.clone();
+            }
+            match verdict(&lead, campaign.row.config.attempts_max, cx.wall) {
+                Verdict::Dialable if self.leads.hold(lead.id, id) => {
+                    campaign.hopper.leads.push_back(lead);
+                    taken += 1;
+                }
+                Verdict::Dialable => {}
+                Verdict::NotNow => {
+                    let waits = lead.progress.state == LeadState::RetryWait;
+                    if let Some(at) = lead.progress.next_at.filter(|_| waits) {
+                        campaign.hopper.note_due(at);
+                    }
+                }
+                Verdict::Over if !self.leads.is_held(lead.id) => {
+                    lead.progress.state = LeadState::Exhausted;
+                    lead.progress.next_at = None;
+                    self.leads.moved(&lead.progress);
+                    over.push(Record::LeadChanged(lead.progress));
+                }
+                Verdict::Over => {}
+            }
+        }
+        if !over.is_empty() {
+            self.journal(cx, over);
+        }
+        let campaign = self.campaigns.get_mut(&id).expect("found above");
+        // All that came is held elsewhere or just moved: reading again at once would bring the same.
+        campaign.hopper.not_before =
+            (taken == 0).then(|| cx.now + core::time::Duration::from_millis(self.config.tick_ms));
+        if taken > 0 {
+            campaign.completed = false;
+        }
+        self.dirty.campaigns.insert(id);
+        self.wanted.insert(id);
+        self.check_completed(cx, id);
+    }
+
+    /// The next lead to dial. Leads whose time has passed while they were held are let go.
+    pub(crate) fn next_lead(&mut self, cx: &mut Cx<'_>, id: CampaignId) -> Option<Lead> {
+        loop {
+            let campaign = self.campaigns.get_mut(&id)?;
+            let mut lead = campaign.hopper.leads.pop_front()?;
+            self.dirty.campaigns.insert(id);
+            match verdict(&lead, campaign.row.config.attempts_max, cx.wall) {
+                Verdict::Dialable => return Some(lead),
+                Verdict::NotNow => self.leads.release(lead.id),
+                Verdict::Over => {
+                    self.leads.release(lead.id);
+                    lead.progress.state = LeadState::Exhausted;
+                    lead.progress.next_at = None;
+                    self.leads.moved(&lead.progress);
+                    self.journal(cx, vec![Record::LeadChanged(lead.progress)]);
+                }
+            }
+        }
+    }
+
+    /// Lets go of all leads held ready.
+    pub(crate) fn empty_hopper(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
+        let Some(campaign) = self.campaigns.get_mut(&id) else { return };
+        let mut lists: Vec<ListId> = Vec::new();
+        for lead in campaign.hopper.leads.drain(..) {
+            self.leads.release(lead.id);
+            if !lists.contains(&lead.list) {
+                lists.push(lead.list);
+            }
+        }
+        campaign.hopper.more = true;
+        campaign.hopper.not_before = None;
+        self.dirty.campaigns.insert(id);
+        self.leads_may_be_there(cx, &lists);
+    }
+
+    /// Leads of these lists came, or were let go of.
+    pub(crate) fn leads_may_be_there(&mut self, cx: &mut Cx<'_>, lists: &[ListId]) {
+        let ids: Vec<CampaignId> = self.users_of(lists);
+        for id in ids {
+            let campaign = self.campaigns.get_mut(&id).expect("listed above");
+            campaign.hopper.more = true;
+            campaign.hopper.not_before = None;
+            campaign.completed = false;
+            self.refill(cx, id);
+        }
+    }
+
+    /// A lead of this list is to be dialled again then.
+    pub(crate) fn lead_due(&mut self, list: ListId, at: WallTime) {
+        for id in self.users_of(&[list]) {
+            let campaign = self.campaigns.get_mut(&id).expect("listed above");
+            campaign.hopper.note_due(at);
+            campaign.completed = false;
+        }
+    }
+
+    /// The campaigns that dial from one of these lists.
+    fn users_of(&self, lists: &[ListId]) -> Vec<CampaignId> {
+        self.campaigns
+            .values()
+            .filter(|campaign| campaign.row.config.lists.iter().any(|list| lists.contains(list)))
+            .map(|campaign| campaign.row.id)
+            .collect()
+    }
+}

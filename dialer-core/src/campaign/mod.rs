@@ -1,0 +1,107 @@
+//! Campaigns: their life, their hopper, their pace, what becomes of their leads.
+
+mod check;
+mod command;
+mod hopper;
+mod hours;
+mod list;
+mod pace;
+mod preview;
+mod recycle;
+mod roster;
+
+pub(crate) use hopper::Hopper;
+pub(crate) use hours::is_open;
+pub(crate) use preview::Task;
+pub(crate) use recycle::{Step, next_step};
+pub(crate) use roster::Roster;
+
+pub use recycle::default_rule;
+
+use crate::compliance::Ledger;
+use crate::config::{CampaignState, DialMode};
+use crate::id::{CallId, TaskId};
+use crate::pacing::CampaignRef;
+use crate::record::CampaignRow;
+use crate::trunk::CpsBucket;
+use crate::view::{CallState, CampaignCounts, PacingReport};
+use sansio::{Instant, TimerKey, WallTime};
+use std::collections::BTreeSet;
+
+/// A campaign at work.
+#[derive(Debug)]
+pub(crate) struct Campaign {
+    pub(crate) row: CampaignRow,
+    /// Its number for the pacer.
+    pub(crate) number: CampaignRef,
+    pub(crate) hopper: Hopper,
+    /// Its live calls.
+    pub(crate) calls: BTreeSet<CallId>,
+    /// How many of these are in which state (order of the enum).
+    pub(crate) by_state: [u32; STATES],
+    /// Its preview tasks under way.
+    pub(crate) tasks: BTreeSet<TaskId>,
+    pub(crate) cps: CpsBucket,
+    pub(crate) ledger: Ledger,
+    pub(crate) counts: CampaignCounts,
+    pub(crate) decided_at: Option<Instant>,
+    pub(crate) decide_timer: Option<TimerKey>,
+    pub(crate) report: Option<PacingReport>,
+    /// The report last told as an event, and when.
+    pub(crate) reported: Option<(Instant, PacingReport)>,
+    /// It was told that nothing is left to dial.
+    pub(crate) completed: bool,
+    /// The abandonment rate is at its cap, and that was told.
+    pub(crate) cap_reached: bool,
+}
+
+const STATES: usize = 9;
+
+impl Campaign {
+    pub(crate) fn new(row: CampaignRow, number: CampaignRef, now: Instant, wall: WallTime) -> Self {
+        let cps = CpsBucket::new(row.config.concurrency.cps_max, now);
+        Campaign {
+            row,
+            number,
+            hopper: Hopper::default(),
+            calls: BTreeSet::new(),
+            by_state: [0; STATES],
+            tasks: BTreeSet::new(),
+            cps,
+            ledger: Ledger::new(wall),
+            counts: CampaignCounts::default(),
+            decided_at: None,
+            decide_timer: None,
+            report: None,
+            reported: None,
+            completed: false,
+            cap_reached: false,
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.row.state == CampaignState::Running
+    }
+
+    pub(crate) fn is_preview(&self) -> bool {
+        self.row.config.mode == DialMode::Preview
+    }
+
+    /// Lines taken: every live call of the campaign.
+    pub(crate) fn lines(&self) -> u32 {
+        u32::try_from(self.calls.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn lines_free(&self) -> u32 {
+        self.row.config.concurrency.lines_max.saturating_sub(self.lines())
+    }
+
+    pub(crate) fn in_state(&self, states: &[CallState]) -> u32 {
+        states.iter().map(|state| self.by_state[*state as usize]).sum()
+    }
+
+    /// Dialled and not answered.
+    pub(crate) fn dialing(&self) -> u32 {
+        self.in_state(&[CallState::Queued, CallState::Dialing, CallState::Ringing])
+    }
+}

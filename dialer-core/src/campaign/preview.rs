@@ -1,0 +1,162 @@
+//! Preview: an agent looks at a lead and says when to dial.
+
+use super::Campaign;
+use crate::attempt::Shortage;
+use crate::command::{CommandError, Reply};
+use crate::config::CampaignState;
+use crate::dialer::{About, Cx, Dialer, Why};
+use crate::event::Event;
+use crate::id::{AgentId, CampaignId, TaskId};
+use crate::record::Lead;
+use crate::view::{AgentState, TaskView};
+use sansio::{TimerKey, WallTime};
+
+/// A lead given to an agent to look at.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) campaign: CampaignId,
+    pub(crate) agent: AgentId,
+    pub(crate) lead: Lead,
+    pub(crate) expires_at: Option<WallTime>,
+    timer: Option<TimerKey>,
+}
+
+/// A task that could not dial by itself tries again after this long, milliseconds.
+const TASK_RETRY_MS: u64 = 1_000;
+
+impl Task {
+    pub(crate) fn view(&self, id: TaskId) -> TaskView {
+        TaskView {
+            id,
+            campaign: self.campaign,
+            lead: self.lead.id,
+            to: self.lead.phones[crate::lead::next_phone(&self.lead)].number.clone(),
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+impl Dialer {
+    /// Gives every ready agent of a running preview campaign a lead to look at.
+    pub(crate) fn offer_tasks(&mut self, cx: &mut Cx<'_>) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let campaigns: Vec<CampaignId> = self
+            .campaigns
+            .values()
+            .filter(|c| c.is_running() && c.is_preview() && c.hopper.len() > 0)
+            .map(|c| c.row.id)
+            .collect();
+        for id in campaigns {
+            while self.may_dial(cx, id).is_ok() {
+                let Some(agent) = self.pick_agent(&self.campaigns[&id]) else { break };
+                let Some(lead) = self.next_lead(cx, id) else { break };
+                self.offer_task(cx, id, agent, lead);
+            }
+            self.refill(cx, id);
+            self.check_completed(cx, id);
+        }
+    }
+
+    fn offer_task(&mut self, cx: &mut Cx<'_>, id: CampaignId, agent: AgentId, lead: Lead) {
+        let task_id = TaskId::generate(cx.wall, &mut self.ids);
+        let auto_dial_ms = u64::from(self.campaigns[&id].row.config.timers.preview_auto_dial_ms);
+        let (timer, expires_at) = if auto_dial_ms == 0 {
+            (None, None)
+        } else {
+            let timer = self.arm(cx.now, auto_dial_ms, Why::Task(task_id));
+            (Some(timer), Some(cx.wall.plus_millis(auto_dial_ms as i64)))
+        };
+        let task = Task { campaign: id, agent, lead, expires_at, timer };
+        let to = task.view(task_id).to;
+        let about =
+            About { campaign: Some(id), lead: Some(task.lead.id), agent: Some(agent), ..About::default() };
+        self.tasks.insert(task_id, task);
+        self.campaigns.get_mut(&id).expect("it runs").tasks.insert(task_id);
+        self.agents.get_mut(&agent).expect("it is ready").task = Some(task_id);
+        self.set_agent_state(cx, agent, AgentState::Preview, "task_offered", expires_at);
+        self.tell(cx, about, Event::TaskOffered { task: task_id, to, expires_at });
+    }
+
+    pub(crate) fn task_dial(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<Reply, CommandError> {
+        let task = self.tasks.get(&id).ok_or(CommandError::NotFound { what: "task" })?;
+        let campaign = task.campaign;
+        match self.dial_task(cx, id) {
+            Ok(call) => Ok(Reply::Call(call)),
+            Err(shortage) => Err(shortage.as_error(self.campaigns.get(&campaign).map(Campaign::state))),
+        }
+    }
+
+    fn dial_task(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<crate::id::CallId, Shortage> {
+        let campaign = self.tasks[&id].campaign;
+        self.may_dial(cx, campaign)?;
+        let trunk = self.trunk_for(cx, campaign)?;
+        let task = self.end_task(cx, id, "dialled");
+        Ok(self.dial_lead(cx, campaign, task.lead, trunk, Some(task.agent)))
+    }
+
+    pub(crate) fn task_skip(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<Reply, CommandError> {
+        if !self.tasks.contains_key(&id) {
+            return Err(CommandError::NotFound { what: "task" });
+        }
+        let task = self.end_task(cx, id, "skipped");
+        let campaign = self.campaigns.get_mut(&task.campaign).expect("tasks end with their campaign");
+        campaign.hopper.put_last(task.lead);
+        self.rest_agent(cx, task.agent, "task_skipped");
+        Ok(Reply::Done)
+    }
+
+    pub(crate) fn on_task_timer(&mut self, cx: &mut Cx<'_>, id: TaskId) {
+        if self.tasks.contains_key(&id) && self.dial_task(cx, id).is_err() {
+            let timer = self.arm(cx.now, TASK_RETRY_MS, Why::Task(id));
+            self.tasks.get_mut(&id).expect("looked up above").timer = Some(timer);
+        }
+    }
+
+    /// Takes a task out of the table; its lead and its agent are the caller's to place.
+    fn end_task(&mut self, cx: &mut Cx<'_>, id: TaskId, how: &str) -> Task {
+        let mut task = self.tasks.remove(&id).expect("the caller looked it up");
+        let timer = task.timer.take();
+        self.disarm(timer);
+        self.campaigns.get_mut(&task.campaign).expect("tasks end with their campaign").tasks.remove(&id);
+        self.agents.get_mut(&task.agent).expect("an agent with a task is not deleted").task = None;
+        self.dirty.agents.insert(task.agent);
+        let about = About {
+            campaign: Some(task.campaign),
+            lead: Some(task.lead.id),
+            agent: Some(task.agent),
+            ..About::default()
+        };
+        self.tell(cx, about, Event::TaskEnded { task: id, how: how.into() });
+        task
+    }
+
+    /// Takes a task away from its agent; the lead is next again.
+    pub(crate) fn cancel_task(&mut self, cx: &mut Cx<'_>, id: TaskId, why: &str) {
+        let task = self.end_task(cx, id, why);
+        let campaign = self.campaigns.get_mut(&task.campaign).expect("tasks end with their campaign");
+        campaign.hopper.put_first(task.lead);
+        self.rest_agent(cx, task.agent, why);
+    }
+
+    pub(crate) fn cancel_tasks_of(&mut self, cx: &mut Cx<'_>, id: CampaignId, why: &str) {
+        let tasks: Vec<TaskId> = self.campaigns[&id].tasks.iter().copied().collect();
+        for task in tasks {
+            self.cancel_task(cx, task, why);
+        }
+    }
+
+    pub(crate) fn cancel_all_tasks(&mut self, cx: &mut Cx<'_>, why: &str) {
+        let tasks: Vec<TaskId> = self.tasks.keys().copied().collect();
+        for task in tasks {
+            self.cancel_task(cx, task, why);
+        }
+    }
+}
+
+impl Campaign {
+    fn state(&self) -> CampaignState {
+        self.row.state
+    }
+}

@@ -1,0 +1,283 @@
+//! Plain counts for the metrics; the edge turns them into Prometheus.
+
+use crate::id::{CampaignId, TrunkId};
+use crate::outcome::{AmdVerdict, EarlyMediaClass, Outcome, Party};
+use crate::record::CallRecord;
+use crate::view::AgentState;
+use std::collections::BTreeMap;
+
+/// A histogram over fixed bounds, in seconds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Histogram {
+    /// Upper bounds of the buckets, ascending; one more bucket takes the rest.
+    pub bounds: &'static [f64],
+    /// How many fell into each bucket (not cumulated); one longer than `bounds`.
+    pub buckets: Vec<u64>,
+    /// Sum of all values.
+    pub sum: f64,
+    /// How many values.
+    pub count: u64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Self {
+        Histogram { bounds, buckets: vec![0; bounds.len() + 1], sum: 0.0, count: 0 }
+    }
+
+    /// Adds a value, seconds.
+    pub fn observe(&mut self, seconds: f64) {
+        let place = self.bounds.partition_point(|bound| *bound < seconds);
+        self.buckets[place] += 1;
+        self.sum += seconds;
+        self.count += 1;
+    }
+
+    fn observe_ms(&mut self, ms: u64) {
+        self.observe(ms as f64 / 1000.0);
+    }
+}
+
+const BRIDGE_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+const SETUP_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0];
+const TALK_BOUNDS: &[f64] = &[1.0, 3.0, 6.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
+const WAIT_BOUNDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+
+/// Calls shorter than this (after the answer) count as short, milliseconds.
+const SHORT_CALL_MS: u64 = 6_000;
+
+/// Counts of one campaign over one trunk. `None` stands for calls without one.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PathCounters {
+    /// Dialled.
+    pub attempts: u64,
+    /// Answered by anyone or anything.
+    pub answers: u64,
+    /// Ended, by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; 21],
+}
+
+/// Counts of one campaign.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CampaignCounters {
+    /// Answered by a person (or what is treated as one).
+    pub answers_human: u64,
+    /// … by a machine.
+    pub answers_machine: u64,
+    /// … by a fax.
+    pub answers_fax: u64,
+    /// … and the verdict was unsure.
+    pub answers_unsure: u64,
+    /// Live answers without an agent in time.
+    pub abandoned: u64,
+}
+
+/// Counts of one trunk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TrunkCounters {
+    /// Final SIP codes of customer legs.
+    pub final_codes: BTreeMap<u16, u64>,
+    /// Q.850 causes.
+    pub q850: BTreeMap<u16, u64>,
+    /// Answered calls shorter than six seconds.
+    pub short_calls: u64,
+    /// Dials that found no free channel.
+    pub rejects_capacity: u64,
+    /// Dials put off because no further call could start this moment.
+    pub rejects_cps: u64,
+    /// Dials that found no trunk up.
+    pub rejects_down: u64,
+    /// Transit calls that came in here.
+    pub transit: u64,
+}
+
+/// What became of offers to the agents of one group.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GroupCounters {
+    /// Taken.
+    pub offers_answered: u64,
+    /// Rung out.
+    pub offers_no_answer: u64,
+    /// Declined.
+    pub offers_rejected: u64,
+    /// Could not be made.
+    pub offers_failed: u64,
+    /// Milliseconds spent in each state, in the order of [`AgentState::ALL`], as far as the states have ended.
+    pub state_ms: [u64; 10],
+}
+
+/// All counts since the node started. Only ever grow.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Counters {
+    /// By campaign and trunk.
+    pub paths: BTreeMap<(Option<CampaignId>, Option<TrunkId>), PathCounters>,
+    /// By campaign.
+    pub campaigns: BTreeMap<CampaignId, CampaignCounters>,
+    /// By trunk.
+    pub trunks: BTreeMap<TrunkId, TrunkCounters>,
+    /// By the agent's first group (empty: none).
+    pub groups: BTreeMap<String, GroupCounters>,
+    /// Who ended calls: customer, agent, system, api, caller.
+    pub ended_by: [u64; 5],
+    /// INVITE to answer.
+    pub setup: Histogram,
+    /// INVITE to first ringing.
+    pub pdd: Histogram,
+    /// First ringing to answer or end.
+    pub ring: Histogram,
+    /// Bridge to end.
+    pub talk: Histogram,
+    /// Answer to bridge.
+    pub answer_to_bridge: Histogram,
+    /// Time an agent was ready before the next call was offered.
+    pub agent_wait: Histogram,
+    /// Safe-harbour messages played to their end.
+    pub safe_harbour_played: u64,
+    /// Early media heard: ringback, busy, congestion, SIT, voice.
+    pub early_media: [u64; 5],
+    /// Machine-detection verdicts: human, machine, fax, unsure.
+    pub amd: [u64; 4],
+    /// Time from answer to verdict.
+    pub amd_decision: Histogram,
+    /// Reservations ended because the bridge deadline passed while the agent was rung.
+    pub reservations_expired: u64,
+    /// Calls taken as over because the end that was ordered was never told.
+    pub calls_forced_over: u64,
+    /// Pacing decisions made.
+    pub decisions: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            paths: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
+            trunks: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            ended_by: [0; 5],
+            setup: Histogram::new(SETUP_BOUNDS),
+            pdd: Histogram::new(SETUP_BOUNDS),
+            ring: Histogram::new(SETUP_BOUNDS),
+            talk: Histogram::new(TALK_BOUNDS),
+            answer_to_bridge: Histogram::new(BRIDGE_BOUNDS),
+            agent_wait: Histogram::new(WAIT_BOUNDS),
+            safe_harbour_played: 0,
+            early_media: [0; 5],
+            amd: [0; 4],
+            amd_decision: Histogram::new(SETUP_BOUNDS),
+            reservations_expired: 0,
+            calls_forced_over: 0,
+            decisions: 0,
+        }
+    }
+}
+
+/// The parties in the order of [`Counters::ended_by`].
+pub const PARTIES: [Party; 5] = [Party::Customer, Party::Agent, Party::System, Party::Api, Party::Caller];
+
+/// The classes in the order of [`Counters::early_media`], by name.
+pub const EARLY_MEDIA_CLASSES: [&str; 5] = ["ringback", "busy", "congestion", "sit", "voice"];
+
+/// The verdicts in the order of [`Counters::amd`], by name.
+pub const AMD_VERDICTS: [&str; 4] = ["human", "machine", "fax", "unsure"];
+
+impl Counters {
+    pub(crate) fn attempt(&mut self, campaign: Option<CampaignId>, trunk: TrunkId) {
+        self.paths.entry((campaign, Some(trunk))).or_default().attempts += 1;
+    }
+
+    pub(crate) fn answer(&mut self, campaign: Option<CampaignId>, trunk: TrunkId, setup_ms: u64) {
+        self.paths.entry((campaign, Some(trunk))).or_default().answers += 1;
+        self.setup.observe_ms(setup_ms);
+    }
+
+    pub(crate) fn campaign(&mut self, campaign: CampaignId) -> &mut CampaignCounters {
+        self.campaigns.entry(campaign).or_default()
+    }
+
+    pub(crate) fn trunk(&mut self, trunk: TrunkId) -> &mut TrunkCounters {
+        self.trunks.entry(trunk).or_default()
+    }
+
+    pub(crate) fn group(&mut self, group: &str) -> &mut GroupCounters {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group.into(), GroupCounters::default());
+        }
+        self.groups.get_mut(group).expect("just made")
+    }
+
+    pub(crate) fn transit_from(&mut self, trunk: TrunkId) {
+        self.trunk(trunk).transit += 1;
+    }
+
+    pub(crate) fn heard(&mut self, class: EarlyMediaClass) {
+        self.early_media[match class {
+            EarlyMediaClass::Ringback => 0,
+            EarlyMediaClass::Busy => 1,
+            EarlyMediaClass::Congestion => 2,
+            EarlyMediaClass::Sit => 3,
+            EarlyMediaClass::Voice => 4,
+        }] += 1;
+    }
+
+    pub(crate) fn verdict(&mut self, campaign: Option<CampaignId>, verdict: AmdVerdict, after_ms: u64) {
+        self.amd_decision.observe_ms(after_ms);
+        let mut unknown = CampaignCounters::default();
+        let campaign = match campaign {
+            Some(campaign) => self.campaigns.entry(campaign).or_default(),
+            None => &mut unknown,
+        };
+        let (place, count) = match verdict {
+            AmdVerdict::Human => (0, &mut campaign.answers_human),
+            AmdVerdict::Machine => (1, &mut campaign.answers_machine),
+            AmdVerdict::Fax => (2, &mut campaign.answers_fax),
+            AmdVerdict::Unsure => (3, &mut campaign.answers_unsure),
+        };
+        *count += 1;
+        self.amd[place] += 1;
+    }
+
+    pub(crate) fn agent_state(&mut self, group: &str, state: AgentState, ms: u64) {
+        self.group(group).state_ms[state_index(state)] += ms;
+    }
+
+    /// Counts all that a finished call's record tells.
+    pub(crate) fn record_ended(&mut self, record: &CallRecord) {
+        let path = self.paths.entry((record.campaign, record.trunk)).or_default();
+        path.outcomes[outcome_index(record.outcome)] += 1;
+        let party =
+            PARTIES.iter().position(|party| *party == record.ended_by).expect("all parties are listed");
+        self.ended_by[party] += 1;
+        if let Some(ms) = record.pdd_ms {
+            self.pdd.observe_ms(ms);
+        }
+        if let Some(ms) = record.ring_ms {
+            self.ring.observe_ms(ms);
+        }
+        if record.bridged_at.is_some() {
+            self.talk.observe_ms(record.talk_ms);
+        }
+        if let Some(trunk) = record.trunk {
+            let answered_ms = record.answered_at.map(|at| record.ended_at.millis_since(at).max(0) as u64);
+            let trunk = self.trunk(trunk);
+            if let Some(code) = record.sip_code {
+                *trunk.final_codes.entry(code).or_default() += 1;
+            }
+            if let Some(cause) = record.q850 {
+                *trunk.q850.entry(cause).or_default() += 1;
+            }
+            trunk.short_calls += u64::from(answered_ms.is_some_and(|ms| ms < SHORT_CALL_MS));
+        }
+    }
+}
+
+/// The place of an outcome in [`Outcome::ALL`].
+#[must_use]
+pub fn outcome_index(outcome: Outcome) -> usize {
+    Outcome::ALL.iter().position(|known| *known == outcome).expect("ALL holds every outcome")
+}
+
+/// The place of a state in [`AgentState::ALL`].
+#[must_use]
+pub fn state_index(state: AgentState) -> usize {
+    AgentState::ALL.iter().position(|known| *known == state).expect("ALL holds every state")
+}

@@ -1,0 +1,406 @@
+//! The one place that sees everything: inputs come in, rooms act on them, what fits together is joined.
+//!
+//! Every input is handled in the same order: the fact or wish changes what it is about; then the dialer *settles*
+//! (waiting calls get agents, free agents get preview tasks, campaigns decide how much to dial, hoppers ask for
+//! more); then changed views and the answers to commands go out. Rooms never call each other to act "on the way":
+//! they mark what changed and settling finds it.
+
+use crate::agent::Agent;
+use crate::audit::{self, Finding};
+use crate::call::{Call, EndedCalls};
+use crate::campaign::{Campaign, Task};
+use crate::command::{Command, CommandError, Reply};
+use crate::counters::Counters;
+use crate::effect::Effect;
+use crate::event::{Event, EventEnvelope};
+use crate::id::{AgentId, CallId, CampaignId, EventId, LeadId, ListId, TaskId, TrunkId};
+use crate::input::Input;
+use crate::lead::LeadBook;
+use crate::limits::DialerConfig;
+use crate::pacing::Floor;
+use crate::record::{ListRow, Record};
+use crate::trunk::{CpsBucket, Trunk};
+use core::time::Duration;
+use sansio::time::ClockBase;
+use sansio::{Deadlines, Instant, Outbox, Rng, TimerKey, WallTime};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The call centre.
+#[derive(Debug)]
+pub struct Dialer {
+    pub(crate) config: DialerConfig,
+    pub(crate) clock: ClockBase,
+    /// The stream from which names are made.
+    pub(crate) ids: Rng,
+    pub(crate) timers: Deadlines<Why>,
+    pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// Agents who are ready, longest idle first.
+    pub(crate) ready: BTreeSet<(Instant, AgentId)>,
+    pub(crate) lists: BTreeMap<ListId, ListRow>,
+    pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
+    pub(crate) calls: BTreeMap<CallId, Call>,
+    /// Answered calls without an agent, by the time from which they wait.
+    pub(crate) waiting: BTreeSet<(Instant, CallId)>,
+    pub(crate) ended: EndedCalls,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    pub(crate) leads: LeadBook,
+    /// Transit calls, and the trunks they hold a channel of.
+    pub(crate) transit: BTreeMap<CallId, (TrunkId, TrunkId)>,
+    pub(crate) pacer: Floor,
+    pub(crate) roster: crate::campaign::Roster,
+    /// Campaigns that have a reason to decide anew.
+    pub(crate) wanted: BTreeSet<CampaignId>,
+    pub(crate) node: Node,
+    pub(crate) cps: CpsBucket,
+    /// Place of the last event in the stream.
+    pub(crate) cursor: u64,
+    pub(crate) dirty: Dirty,
+    pub(crate) replies: Vec<(u64, Result<Reply, CommandError>)>,
+    pub(crate) counters: Counters,
+    /// The last number given to an agent, campaign or call for the pacer.
+    pub(crate) last_number: u64,
+    pub(crate) tick: Option<TimerKey>,
+}
+
+/// Whether the node works.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) draining: bool,
+    pub(crate) drained: bool,
+    /// Live calls are hung up as soon as they are seen.
+    pub(crate) stopping: bool,
+    /// Agents' sessions are being closed; give up waiting for them then.
+    pub(crate) closing_sessions: Option<TimerKey>,
+    pub(crate) deadline: Option<TimerKey>,
+    pub(crate) store_healthy: bool,
+    pub(crate) restored: bool,
+}
+
+/// Why the dialer wakes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// Regular decisions of all running campaigns.
+    Tick,
+    /// A decision put off (calls per second, or too soon after the last one).
+    Decide(CampaignId),
+    /// The call's present phase has lasted as long as it may.
+    Call(CallId),
+    /// After-call work is over.
+    WrapUp(AgentId),
+    /// An agent who missed offers may get some again.
+    Backoff(AgentId),
+    /// Try the agent's session again.
+    Reopen(AgentId),
+    /// A preview task dials by itself.
+    Task(TaskId),
+    /// Live calls have had their time.
+    DrainDeadline,
+    /// Agents' sessions have had their time.
+    SessionsClosed,
+}
+
+/// One input's surroundings.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) wall: WallTime,
+    pub(crate) out: &'a mut Outbox<Effect>,
+}
+
+/// What an event is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) call: Option<CallId>,
+    pub(crate) seq: Option<u32>,
+    pub(crate) campaign: Option<CampaignId>,
+    pub(crate) lead: Option<LeadId>,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) client_state: Option<String>,
+    pub(crate) post_call: bool,
+}
+
+/// Things whose view changed since it was last sent.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    pub(crate) trunks: BTreeSet<TrunkId>,
+    pub(crate) agents: BTreeSet<AgentId>,
+    pub(crate) lists: BTreeSet<ListId>,
+    pub(crate) campaigns: BTreeSet<CampaignId>,
+    pub(crate) calls: BTreeSet<CallId>,
+    pub(crate) node: bool,
+}
+
+impl Dialer {
+    /// A dialer that knows nothing yet. Its first inputs are [`Input::Clock`] and [`Input::Restore`].
+    #[must_use]
+    pub fn new(config: DialerConfig, rng: Rng) -> Self {
+        let cps = CpsBucket::new(config.cps_max, Instant::ZERO);
+        Dialer {
+            clock: ClockBase::default(),
+            ids: rng.child("dialer ids"),
+            timers: Deadlines::new(),
+            trunks: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            lists: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            ended: EndedCalls::with_limit(config.ended_calls_max),
+            tasks: BTreeMap::new(),
+            leads: LeadBook::with_limit(config.recent_leads_max),
+            transit: BTreeMap::new(),
+            pacer: Floor::new(),
+            roster: crate::campaign::Roster::default(),
+            wanted: BTreeSet::new(),
+            node: Node {
+                draining: false,
+                drained: false,
+                stopping: false,
+                closing_sessions: None,
+                deadline: None,
+                store_healthy: true,
+                restored: false,
+            },
+            cps,
+            cursor: 0,
+            dirty: Dirty::default(),
+            replies: Vec::new(),
+            counters: Counters::default(),
+            last_number: 0,
+            tick: None,
+            config,
+        }
+    }
+
+    /// Feeds one input; what is to be done is in `out`, in order, when it returns.
+    pub fn handle_input(&mut self, now: Instant, input: Input, out: &mut Outbox<Effect>) {
+        if let Input::Clock(base) = input {
+            self.clock = base;
+            self.dirty.node = true;
+        }
+        let mut cx = self.cx(now, out);
+        match input {
+            Input::Clock(_) => {}
+            Input::Restore(snapshot) => self.restore(&mut cx, *snapshot),
+            Input::Command { tag, command } => {
+                let result = self.command(&mut cx, command);
+                self.replies.push((tag, result));
+            }
+            Input::LeadsLoaded { campaign, leads, more, next_due } => {
+                self.on_leads_loaded(&mut cx, campaign, leads, more, next_due);
+            }
+            Input::Call(fact) => self.on_call(&mut cx, fact),
+            Input::Agent(fact) => self.on_agent(&mut cx, fact),
+            Input::Trunk(fact) => self.on_trunk(&mut cx, fact),
+            Input::StoreHealth { healthy } => {
+                if self.node.store_healthy != healthy {
+                    self.node.store_healthy = healthy;
+                    self.dirty.node = true;
+                    self.want_all_decisions();
+                }
+            }
+        }
+        self.settle(&mut cx);
+    }
+
+    /// When [`Dialer::handle_timeout`] is to be called next; calling early does nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does everything that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let mut cx = self.cx(now, out);
+        let mut any = false;
+        while let Some((_, why)) = self.timers.pop_due(now) {
+            any = true;
+            match why {
+                Why::Tick => self.on_tick(&mut cx),
+                Why::Decide(campaign) => self.on_decide_timer(campaign),
+                Why::Call(call) => self.on_call_timer(&mut cx, call),
+                Why::WrapUp(agent) => self.end_wrap_up(&mut cx, agent, "wrap_up_over"),
+                Why::Backoff(agent) => self.end_backoff(&mut cx, agent, "back_off_over"),
+                Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
+                Why::Task(task) => self.on_task_timer(&mut cx, task),
+                Why::DrainDeadline => self.on_drain_deadline(&mut cx),
+                Why::SessionsClosed => self.on_sessions_closed(&mut cx),
+            }
+        }
+        if any {
+            self.settle(&mut cx);
+        }
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Broken invariants; empty unless this room has a fault.
+    #[must_use]
+    pub fn audit(&self) -> Vec<Finding> {
+        audit::audit(self)
+    }
+
+    /// What is alive: all zero when the node is at rest.
+    #[must_use]
+    pub fn alive(&self) -> audit::Alive {
+        audit::alive(self)
+    }
+
+    fn cx<'a>(&self, now: Instant, out: &'a mut Outbox<Effect>) -> Cx<'a> {
+        Cx { now, wall: self.clock.wall_at(now), out }
+    }
+
+    fn command(&mut self, cx: &mut Cx<'_>, command: Command) -> Result<Reply, CommandError> {
+        if !self.node.store_healthy && needs_the_store(&command) {
+            return Err(CommandError::StoreUnavailable);
+        }
+        match command {
+            Command::CreateTrunk(config) => self.create_trunk(cx, config),
+            Command::UpdateTrunk { trunk, config, if_version } => {
+                self.update_trunk(cx, trunk, config, if_version)
+            }
+            Command::DeleteTrunk(trunk) => self.delete_trunk(cx, trunk),
+            Command::CreateAgent(config) => self.create_agent(cx, config),
+            Command::UpdateAgent { agent, config, if_version } => {
+                self.update_agent(cx, agent, config, if_version)
+            }
+            Command::DeleteAgent(agent) => self.delete_agent(cx, agent),
+            Command::AgentLogin { agent, session } => self.agent_login(cx, agent, session),
+            Command::AgentLogout(agent) => self.agent_logout(cx, agent),
+            Command::AgentReady(agent) => self.agent_ready(cx, agent),
+            Command::AgentPause { agent, code } => self.agent_pause(cx, agent, code),
+            Command::CreateList(config) => self.create_list(cx, config),
+            Command::UpdateList { list, config, if_version } => {
+                self.update_list(cx, list, config, if_version)
+            }
+            Command::DeleteList(list) => self.delete_list(cx, list),
+            Command::LeadsImported { list, accepted } => self.leads_imported(cx, list, accepted),
+            Command::CreateCampaign(config) => self.create_campaign(cx, config),
+            Command::UpdateCampaign { campaign, config, if_version } => {
+                self.update_campaign(cx, campaign, *config, if_version)
+            }
+            Command::DeleteCampaign(campaign) => self.delete_campaign(cx, campaign),
+            Command::StartCampaign(campaign) => self.start_campaign(cx, campaign),
+            Command::PauseCampaign(campaign) => self.pause_campaign(cx, campaign),
+            Command::ResumeCampaign(campaign) => self.resume_campaign(cx, campaign),
+            Command::StopCampaign(campaign) => self.stop_campaign(cx, campaign),
+            Command::Originate(request) => self.originate(cx, request),
+            Command::Hangup(call) => self.command_hangup(cx, call),
+            Command::SetDisposition { call, code, notes, callback_at } => {
+                self.set_disposition(cx, call, code, notes, callback_at)
+            }
+            Command::TaskDial(task) => self.task_dial(cx, task),
+            Command::TaskSkip(task) => self.task_skip(cx, task),
+            Command::Drain { deadline } => self.drain(cx, deadline),
+            Command::Undrain => self.undrain(cx),
+            Command::StopNow => self.stop_now(cx),
+        }
+    }
+
+    /// Joins what fits together after a change, then tells what is new.
+    fn settle(&mut self, cx: &mut Cx<'_>) {
+        if self.node.restored {
+            self.refresh_roster();
+            self.connect_waiting(cx);
+            self.offer_tasks(cx);
+            self.decide_wanted(cx);
+            self.keep_ticking(cx.now);
+            self.check_drained(cx);
+        }
+        self.send_views(cx);
+        for (tag, result) in self.replies.drain(..) {
+            cx.out.push(Effect::Reply { tag, result });
+        }
+    }
+
+    fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        self.tick = None;
+        let running: Vec<CampaignId> =
+            self.campaigns.values().filter(|c| c.is_running()).map(|c| c.row.id).collect();
+        for id in running {
+            self.wanted.insert(id);
+            self.refill(cx, id);
+            self.check_completed(cx, id);
+        }
+    }
+
+    /// The tick runs while a campaign does.
+    fn keep_ticking(&mut self, now: Instant) {
+        if self.tick.is_none() && self.campaigns.values().any(Campaign::is_running) {
+            self.tick = Some(self.arm(now, self.config.tick_ms, Why::Tick));
+        }
+    }
+
+    /// Arms a deadline `after_ms` from now.
+    pub(crate) fn arm(&mut self, now: Instant, after_ms: u64, why: Why) -> TimerKey {
+        self.timers.arm(now + Duration::from_millis(after_ms), why)
+    }
+
+    pub(crate) fn disarm(&mut self, timer: Option<TimerKey>) {
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// Writes records down, in one transaction.
+    pub(crate) fn journal(&mut self, cx: &mut Cx<'_>, records: Vec<Record>) {
+        cx.out.push(Effect::Journal(records));
+    }
+
+    /// Tells those above what happened.
+    pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, about: About, event: Event) {
+        self.cursor += 1;
+        let envelope = EventEnvelope {
+            id: EventId::generate(cx.wall, &mut self.ids),
+            cursor: self.cursor,
+            seq: about.seq,
+            occurred_at: cx.wall,
+            call: about.call,
+            campaign: about.campaign,
+            lead: about.lead,
+            agent: about.agent,
+            client_state: about.client_state,
+            post_call: about.post_call,
+            event,
+        };
+        cx.out.push(Effect::Event(Box::new(envelope)));
+    }
+
+    /// A fresh number for the pacer, which knows things by numbers.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Every running campaign is to decide anew.
+    pub(crate) fn want_all_decisions(&mut self) {
+        self.wanted.extend(self.campaigns.values().filter(|c| c.is_running()).map(|c| c.row.id));
+    }
+}
+
+/// Refuses a change of something else than the version the asker saw.
+pub(crate) fn check_version(current: u32, wanted: Option<u32>) -> Result<(), CommandError> {
+    match wanted {
+        Some(wanted) if wanted != current => Err(CommandError::VersionMismatch { current }),
+        _ => Ok(()),
+    }
+}
+
+/// Everything that leaves a durable trace, but for what ends calls or work.
+fn needs_the_store(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Hangup(_)
+            | Command::TaskSkip(_)
+            | Command::Drain { .. }
+            | Command::Undrain
+            | Command::StopNow
+            | Command::StopCampaign(_)
+            | Command::PauseCampaign(_)
+    )
+}

@@ -1,0 +1,44 @@
+//! What a trunk's settings must be.
+
+use crate::check::{Checked, invalid, one_line, range, range_f64, text};
+use crate::config::TrunkConfig;
+use std::net::{IpAddr, SocketAddr};
+
+pub(super) fn check(config: &TrunkConfig) -> Checked {
+    text("/name", &config.name, 1, 64)?;
+    if !is_address(&config.address) {
+        return invalid("/address", "address:port, e.g. 192.0.2.10:5060 or [2001:db8::1]:5060");
+    }
+    for (place, source) in config.sources.iter().enumerate() {
+        if source.parse::<IpAddr>().is_err() && !is_address(source) {
+            return invalid(&format!("/sources/{place}"), "an IP address, with or without a port");
+        }
+    }
+    if let Some(username) = &config.username {
+        one_line("/username", username, 1, 128)?;
+    }
+    if let Some(password) = &config.password {
+        one_line("/password", password, 1, 128)?;
+    }
+    if config.username.is_some() != config.password.is_some() {
+        let missing = if config.username.is_some() { "/password" } else { "/username" };
+        return invalid(missing, "username and password together, or neither");
+    }
+    if config.register && config.username.is_none() {
+        return invalid("/username", "credentials, because the trunk is to register");
+    }
+    range("/register_expires_s", config.register_expires_s, 30, 86_400)?;
+    range("/channels_max", config.channels_max, 1, 1_000_000)?;
+    range_f64("/cps_max", config.cps_max, 0.01, 100_000.0)?;
+    if config.options_interval_ms != 0 {
+        range("/options_interval_ms", config.options_interval_ms, 100, 3_600_000)?;
+    }
+    if let Some(caller_id) = &config.caller_id {
+        crate::check::caller_id("/caller_id", caller_id)?;
+    }
+    Ok(())
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<SocketAddr>().is_ok_and(|address| address.port() != 0)
+}

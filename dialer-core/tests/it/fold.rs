@@ -1,0 +1,148 @@
+//! A plain model of the store: the state after a crash is the fold of the records that were durable.
+
+use dialer_core::record::{AgentRow, Lead, LeadState};
+use dialer_core::record::{
+    AgentStatusRow, AttemptRow, CampaignRow, ContactRow, LedgerEntry, ListRow, TrunkRow,
+};
+use dialer_core::{
+    AgentId, AttemptId, CallId, CallRecord, CampaignId, EventEnvelope, LeadId, ListId, Record, Snapshot,
+    TrunkId,
+};
+use sansio::WallTime;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) trunks: BTreeMap<TrunkId, TrunkRow>,
+    pub(crate) agents: BTreeMap<AgentId, AgentRow>,
+    pub(crate) status: BTreeMap<AgentId, AgentStatusRow>,
+    pub(crate) contacts: BTreeMap<AgentId, ContactRow>,
+    pub(crate) lists: BTreeMap<ListId, ListRow>,
+    pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
+    pub(crate) leads: BTreeMap<LeadId, Lead>,
+    pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
+    pub(crate) attempts: u64,
+    pub(crate) ended: BTreeMap<CallId, CallRecord>,
+    pub(crate) ledger: Vec<LedgerEntry>,
+    pub(crate) events: Vec<EventEnvelope>,
+    pub(crate) seqs: BTreeMap<CallId, u32>,
+}
+
+impl Store {
+    pub(crate) fn write(&mut self, record: Record) {
+        match record {
+            Record::TrunkPut(row) => {
+                self.trunks.insert(row.id, row);
+            }
+            Record::TrunkDeleted { trunk } => {
+                self.trunks.remove(&trunk);
+            }
+            Record::AgentPut(row) => {
+                self.agents.insert(row.id, row);
+            }
+            Record::AgentDeleted { agent } => {
+                self.agents.remove(&agent);
+                self.status.remove(&agent);
+            }
+            Record::AgentStatusChanged(row) => {
+                self.status.insert(row.agent, row);
+            }
+            Record::ContactPut(row) => {
+                self.contacts.insert(row.agent, row);
+            }
+            Record::ContactDeleted { agent } => {
+                self.contacts.remove(&agent);
+            }
+            Record::ListPut(row) => {
+                self.lists.insert(row.id, row);
+            }
+            Record::ListDeleted { list } => {
+                self.lists.remove(&list);
+                self.leads.retain(|_, lead| lead.list != list);
+            }
+            Record::CampaignPut(row) => {
+                self.campaigns.insert(row.id, row);
+            }
+            Record::CampaignDeleted { campaign } => {
+                self.campaigns.remove(&campaign);
+            }
+            Record::AttemptStarted(row) => {
+                self.attempts += 1;
+                assert!(self.open.insert(row.id, row).is_none(), "an attempt starts once");
+            }
+            Record::CallEnded(record) => {
+                if let Some(attempt) = record.attempt {
+                    assert!(self.open.remove(&attempt).is_some(), "an attempt ends once, after its start");
+                }
+                let call = record.call;
+                assert!(self.ended.insert(call, *record).is_none(), "one record per call: {call}");
+            }
+            Record::LeadChanged(progress) => {
+                if let Some(lead) = self.leads.get_mut(&progress.lead) {
+                    assert!(progress.attempts >= lead.progress.attempts, "attempts only grow");
+                    lead.progress = progress;
+                }
+            }
+            Record::Ledger(entry) => self.ledger.push(entry),
+            Record::Event(event) => {
+                if let (Some(call), Some(seq)) = (event.call, event.seq) {
+                    let last = self.seqs.entry(call).or_default();
+                    assert_eq!(seq, *last + 1, "seq of {call} at {}", event.event.type_name());
+                    *last = seq;
+                }
+                if let Some(last) = self.events.last() {
+                    assert_eq!(event.cursor, last.cursor + 1);
+                }
+                self.events.push(*event);
+            }
+            Record::DispositionSet { .. }
+            | Record::WrapUpEnded { .. }
+            | Record::RecordingReady(_)
+            | Record::PacerSketch { .. } => {}
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let progress = |lead: Option<LeadId>| Some(self.leads.get(&lead?)?.progress.clone());
+        Snapshot {
+            trunks: self.trunks.values().cloned().collect(),
+            agents: self.agents.values().cloned().collect(),
+            agent_status: self.status.values().cloned().collect(),
+            contacts: self.contacts.values().cloned().collect(),
+            lists: self.lists.values().cloned().collect(),
+            campaigns: self.campaigns.values().cloned().collect(),
+            open_attempts: self.open.values().map(|row| (row.clone(), progress(row.lead))).collect(),
+            open_call_seqs: self
+                .open
+                .values()
+                .filter_map(|row| Some((row.call, *self.seqs.get(&row.call)?)))
+                .collect(),
+            ledger: self.ledger.clone(),
+            pacer_sketches: Vec::new(),
+            last_cursor: self.events.last().map_or(0, |event| event.cursor),
+        }
+    }
+
+    /// Leads that may be dialled, best first; whether there are more; when the next becomes due.
+    pub(crate) fn load(
+        &self,
+        lists: &[ListId],
+        limit: usize,
+        due_at: WallTime,
+    ) -> (Vec<Lead>, bool, Option<WallTime>) {
+        let mut dialable: Vec<&Lead> = Vec::new();
+        let mut next_due: Option<WallTime> = None;
+        for lead in self.leads.values().filter(|lead| lists.contains(&lead.list)) {
+            if !matches!(lead.progress.state, LeadState::New | LeadState::RetryWait) {
+                continue;
+            }
+            match lead.progress.next_at {
+                Some(at) if at > due_at => next_due = Some(next_due.map_or(at, |old| old.min(at))),
+                _ => dialable.push(lead),
+            }
+        }
+        dialable.sort_by_key(|lead| (-lead.priority, lead.id));
+        let more = dialable.len() > limit;
+        (dialable.into_iter().take(limit).cloned().collect(), more, next_due)
+    }
+}

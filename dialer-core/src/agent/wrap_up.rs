@@ -15,6 +15,8 @@ pub(crate) struct WrapUp {
     pub(crate) call: CallId,
     pub(crate) campaign: Option<CampaignId>,
     since: Instant,
+    /// When its timer ends it.
+    pub(crate) until: Instant,
     timer: TimerKey,
 }
 
@@ -40,7 +42,8 @@ impl Dialer {
             return;
         }
         let timer = self.arm(cx.now, wrap_up_ms, Why::WrapUp(id));
-        let wrap_up = WrapUp { call: call.id, campaign: call.campaign, since: cx.now, timer };
+        let until = cx.now + Duration::from_millis(wrap_up_ms);
+        let wrap_up = WrapUp { call: call.id, campaign: call.campaign, since: cx.now, until, timer };
         self.agents.get_mut(&id).expect("the caller has it").wrap_up = Some(wrap_up);
         let expires_at = cx.wall.plus_millis(wrap_up_ms as i64);
         self.set_agent_state(cx, id, AgentState::WrapUp, "call_ended", Some(expires_at));

@@ -213,6 +213,7 @@ impl Dialer {
             campaign: campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number),
             serves: roster.serves.get(&id).map_or(&[], Vec::as_slice),
             leaving: agent.leaving || agent.paused.is_some(),
+            free_at: agent.wrap_up.as_ref().map(|wrap_up| wrap_up.until),
         }
     }
 

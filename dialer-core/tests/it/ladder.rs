@@ -48,7 +48,9 @@ fn a_progressive_call_from_start_to_wrap_up() {
     house.call_fact(CallFact::Answered { call });
     house.pass(4);
     house.call_fact(CallFact::Bridged { call });
-    check(&mut house, &expect![[r#"
+    check(
+        &mut house,
+        &expect![[r#"
           0.050  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
           0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
           0.050  event   call.created #1
@@ -64,7 +66,8 @@ fn a_progressive_call_from_start_to_wrap_up() {
           7.354  event   agent.state reserved -> talking (bridged)
           7.354  journal Ledger(live)
           7.354  event   call.bridged #6 after Some(4) ms
-    "#]]);
+    "#]],
+    );
     house.pass(60_000);
     house.call_fact(CallFact::LegEnded {
         call,
@@ -74,7 +77,9 @@ fn a_progressive_call_from_start_to_wrap_up() {
         q850: None,
     });
     house.end(call, Party::Customer, EndCause::Normal);
-    check(&mut house, &expect![[r#"
+    check(
+        &mut house,
+        &expect![[r#"
           9.000  event   campaign.pacing dialing 0 target 0 limited by agents
          67.354  event   leg.ended #7 customer normal
          67.354  event   leg.ended #8 agent normal
@@ -83,14 +88,18 @@ fn a_progressive_call_from_start_to_wrap_up() {
          67.354  event   call.ended #9 connected
          67.354  event   lead.updated #10 (late) done
          67.354  event   campaign.pacing dialing 0 target 0 limited by agents
-    "#]]);
+    "#]],
+    );
     house.pass(20_000);
-    check(&mut house, &expect![[r#"
+    check(
+        &mut house,
+        &expect![[r#"
          87.354  journal WrapUpEnded(20000)
          87.354  event   agent.state wrap_up -> ready (wrap_up_over)
          87.354  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
          87.354  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
          87.354  event   call.created #1
          87.354  event   campaign.pacing dialing 1 target 1 limited by agents
-    "#]]);
+    "#]],
+    );
 }

@@ -3,16 +3,19 @@
 use super::codec::{PROGRESS_COLUMNS, blob, count, data, id, progress};
 use crate::error::StoreError;
 use crate::model::LEDGER_WINDOW_MS;
-use dialer_core::Snapshot;
 use dialer_core::record::{AttemptRow, LedgerEntry};
+use dialer_core::{CallId, Snapshot};
 use rusqlite::Connection;
 use sansio::WallTime;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 
 /// Reads it, at one point in time.
 pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreError> {
     let txn = conn.unchecked_transaction()?;
     let last_cursor: Option<i64> = txn.query_row("SELECT max(cursor) FROM event", [], |row| row.get(0))?;
+    let open_attempts = open_attempts(&txn)?;
     Ok(Snapshot {
         trunks: all(&txn, "trunk", "SELECT data FROM trunk ORDER BY id")?,
         agents: all(&txn, "agent", "SELECT data FROM agent ORDER BY id")?,
@@ -20,7 +23,8 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         contacts: all(&txn, "contact", "SELECT data FROM contact ORDER BY id")?,
         lists: all(&txn, "list", "SELECT data FROM list ORDER BY id")?,
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
-        open_attempts: open_attempts(&txn)?,
+        open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
+        open_attempts,
         ledger: ledger(&txn, now)?,
         pacer_sketches: sketches(&txn)?,
         last_cursor: count(last_cursor.unwrap_or(0)),
@@ -52,6 +56,38 @@ fn open_attempts(conn: &Connection) -> Result<OpenAttempts, StoreError> {
         };
         found.push((attempt, lead));
     }
+    Ok(found)
+}
+
+/// How far back, before the oldest open attempt, events are looked through: the clock may have been set meanwhile.
+const CLOCK_MARGIN_MS: i64 = 60_000;
+
+/// The part of an event that numbers it.
+#[derive(Deserialize)]
+struct Numbered {
+    call: Option<CallId>,
+    seq: Option<u32>,
+}
+
+/// The last number in the event stream of each call with an open attempt: newest events first, until every call
+/// was found or none can come any more.
+fn open_call_seqs(conn: &Connection, open: &OpenAttempts) -> Result<Vec<(CallId, u32)>, StoreError> {
+    let mut wanted: BTreeSet<CallId> = open.iter().map(|(attempt, _)| attempt.call).collect();
+    let Some(oldest) = open.iter().map(|(attempt, _)| attempt.at).min() else { return Ok(Vec::new()) };
+    let from = oldest.plus_millis(-CLOCK_MARGIN_MS).unix_millis();
+    let mut statement = conn.prepare_cached("SELECT at, data FROM event ORDER BY cursor DESC")?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::with_capacity(wanted.len());
+    while let Some(row) = rows.next()? {
+        if wanted.is_empty() || row.get::<_, i64>("at")? < from {
+            break;
+        }
+        let Ok(Numbered { call: Some(call), seq: Some(seq) }) = data("event", row) else { continue };
+        if wanted.remove(&call) {
+            found.push((call, seq));
+        }
+    }
+    found.sort_unstable();
     Ok(found)
 }
 

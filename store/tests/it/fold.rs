@@ -105,6 +105,18 @@ impl Fold {
                 .values()
                 .map(|attempt| (attempt.clone(), attempt.lead.and_then(progress)))
                 .collect(),
+            open_call_seqs: self
+                .open
+                .values()
+                .filter_map(|attempt| {
+                    let of_call = |event: &&EventEnvelope| event.call == Some(attempt.call);
+                    let last =
+                        self.events.values().rev().find(|event| of_call(event) && event.seq.is_some())?;
+                    Some((attempt.call, last.seq?))
+                })
+                .collect::<BTreeMap<_, _>>()
+                .into_iter()
+                .collect(),
             ledger: self.ledger.iter().filter(|entry| entry.at >= since).cloned().collect(),
             pacer_sketches: self
                 .sketches

@@ -2,6 +2,10 @@
 
 use rusqlite::Connection;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the writer waits for readers before it gives up cutting the log: what is appended waits with it.
+const CUT_WAIT: Duration = Duration::from_millis(20);
 
 /// A wish for a checkpoint, or for the end.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -48,20 +52,28 @@ impl Bell {
 /// Checkpoints whenever asked, until the end.
 ///
 /// PASSIVE never makes anybody wait, but while the writer keeps writing it seldom reaches the log's end, and only
-/// then can the log begin anew. Past `wal_bytes_max` the writer is therefore held for a moment: most of the log has been
-/// moved by then, so that the moment is short.
-pub(super) fn run(conn: &Connection, bell: &Bell, wal_bytes_max: u64, page_bytes: u64) {
+/// then can the log begin anew. Past `wal_pages_max` the writer is asked to `cut` it: it must be the writer, because a
+/// cutting checkpoint holds the lock that every write needs.
+pub(super) fn run(conn: &Connection, bell: &Bell, wal_pages_max: u64, cut: impl Fn()) {
     while bell.wait() == Wish::Checkpoint {
         match checkpoint(conn, "PASSIVE") {
-            Ok(pages) if pages.saturating_mul(page_bytes) > wal_bytes_max => {
-                if let Err(error) = checkpoint(conn, "TRUNCATE") {
-                    tracing::warn!(%error, "the write-ahead log could not be cut");
-                }
-            }
+            Ok(pages) if pages > wal_pages_max => cut(),
             Ok(_) => {}
             // The disk may be full: the writer tells of that, and asks again.
             Err(error) => tracing::warn!(%error, "checkpoint failed"),
         }
+    }
+}
+
+/// Moves the rest of the log and begins it anew, unless a reader still needs it: then it is left for the next time.
+/// For the writer's connection. Most of the log has been moved before, so that this is short.
+pub(super) fn cut(conn: &Connection) {
+    let cut = conn
+        .busy_timeout(CUT_WAIT)
+        .and_then(|()| checkpoint(conn, "RESTART"))
+        .and_then(|_| conn.busy_timeout(super::open::WRITER_LOCK_WAIT));
+    if let Err(error) = cut {
+        tracing::warn!(%error, "the write-ahead log could not be cut");
     }
 }
 

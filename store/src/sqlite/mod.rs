@@ -106,7 +106,7 @@ impl SqliteStore {
     /// damaged.
     pub fn open(path: &Path, options: Options) -> Result<SqliteStore, StoreError> {
         let lock = open::FileLock::take(path)?;
-        let conn = open::writer(path, options.cache_bytes)?;
+        let conn = open::writer(path, options.cache_bytes, options.wal_bytes_max)?;
         let page_bytes: u64 = conn.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
         if let Some(bytes) = options.size_max_bytes {
             limit_size(&conn, bytes, page_bytes)?;
@@ -127,12 +127,15 @@ impl SqliteStore {
                 .spawn(body)
                 .map_err(|source| StoreError::Open { path: path.into(), source })
         };
-        let own_bell = bell.clone();
+        let shared = Arc::new(writer::Shared::new(limits));
+        let (own_bell, own_shared) = (bell.clone(), Arc::clone(&shared));
+        let wal_pages_max = options.wal_bytes_max / page_bytes.max(1);
         let checkpointer = spawn(
             "store-wal",
-            Box::new(move || checkpoint::run(&checkpoints, &own_bell, options.wal_bytes_max, page_bytes)),
+            Box::new(move || {
+                checkpoint::run(&checkpoints, &own_bell, wal_pages_max, || own_shared.request_cut());
+            }),
         )?;
-        let shared = Arc::new(writer::Shared::new(limits));
         let ring = bell.clone();
         let writer =
             writer::Writer::new(conn, Arc::clone(&shared), options.on_durable, Box::new(move || ring.ring()));

@@ -22,7 +22,7 @@ const STATEMENTS_MAX: usize = 128;
 
 /// A writer waits this long for a lock that another program (a backup, a shell) holds; then it is told as a failure
 /// and tried again.
-const WRITER_LOCK_WAIT: Duration = Duration::from_millis(250);
+pub(super) const WRITER_LOCK_WAIT: Duration = Duration::from_millis(250);
 
 /// A reader waits this long; in WAL mode readers wait only while the file is being opened or recovered.
 const READER_LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Opens (or makes) the database for writing and brings its schema up to date.
-pub(super) fn writer(path: &Path, cache_bytes: u64) -> Result<Connection, StoreError> {
+pub(super) fn writer(path: &Path, cache_bytes: u64, wal_bytes_max: u64) -> Result<Connection, StoreError> {
     create_private(path)?;
     let mut conn = Connection::open_with_flags(
         path,
@@ -83,6 +83,7 @@ pub(super) fn writer(path: &Path, cache_bytes: u64) -> Result<Connection, StoreE
     conn.pragma_update(None, "synchronous", "full")?;
     // A checkpoint in the path of a commit would delay all that waits for it; see the checkpointer.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "journal_size_limit", i64::try_from(wal_bytes_max).unwrap_or(i64::MAX))?;
     conn.pragma_update(None, "cache_size", -((cache_bytes / 1024) as i64))?;
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "foreign_keys", false)?;

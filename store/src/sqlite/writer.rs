@@ -57,6 +57,8 @@ struct State {
     pending_records: u64,
     /// Appends in `queue` and in the batch being written.
     pending_appends: u64,
+    /// The write-ahead log has grown too long.
+    cut: bool,
     closing: bool,
     /// The writer has ended.
     ended: bool,
@@ -148,6 +150,12 @@ impl Shared {
         self.lock().stats.undecodable_events += events;
     }
 
+    /// Has the writer cut the write-ahead log.
+    pub(super) fn request_cut(&self) {
+        self.lock().cut = true;
+        self.work.notify_one();
+    }
+
     /// The writer is no more: nobody shall wait for it.
     fn end(&self, failure: Option<&str>) {
         let mut state = self.lock();
@@ -173,6 +181,7 @@ impl Shared {
 enum Next {
     Write,
     Job(Job),
+    Cut,
     Purge,
     End,
 }
@@ -244,6 +253,7 @@ impl Writer {
             match self.next() {
                 Next::Write => self.write(),
                 Next::Job(job) => job(self),
+                Next::Cut => super::checkpoint::cut(&self.conn),
                 Next::Purge => self.purge(),
                 Next::End => break,
             }
@@ -260,6 +270,9 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         loop {
+            if std::mem::take(&mut state.cut) {
+                return Next::Cut;
+            }
             let now = Instant::now();
             let may_write = self.failing.as_ref().is_none_or(|failing| failing.retry_at <= now);
             let has_batch = !self.batch.is_empty() || !state.queue.is_empty();

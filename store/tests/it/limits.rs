@@ -184,9 +184,9 @@ fn readers_see_whole_transactions_while_the_writer_writes() {
                     let mut before = 0;
                     loop {
                         let cursor = house.store.load(NOW).unwrap().last_cursor;
-                        assert!(cursor >= before && cursor % 2 == 0, "{before} then {cursor}");
+                        assert!(cursor >= before && cursor.is_multiple_of(2), "{before} then {cursor}");
                         let counted = house.store.lead_counts(list).unwrap().new;
-                        assert!(counted <= 4_000 && counted % 500 == 0, "{counted}");
+                        assert!(counted <= 4_000 && counted.is_multiple_of(500), "{counted}");
                         before = cursor;
                         if cursor == 2 * TRANSACTIONS {
                             break;

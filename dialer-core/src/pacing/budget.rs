@@ -17,6 +17,9 @@ const GAIN: f64 = 0.03;
 const LIMIT_MIN: f64 = 1e-3;
 const LIMIT_MAX: f64 = 0.5;
 const LIMIT_START: f64 = 0.01;
+/// Abandons kept in reserve: so many, and so many per root of the answers to be feared from calls in flight.
+const RESERVE: f64 = 1.0;
+const RESERVE_IN_FLIGHT: f64 = 0.6;
 
 /// What the tightest window allows now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,8 +39,14 @@ pub(super) struct Outlook {
     pub live_per_s: f64,
     /// Live answers that can still come from the leads there are.
     pub live_most: f64,
-    /// Live answers expected from calls in flight.
+    /// Live answers to be feared from calls in flight, and those waiting now.
     pub in_flight: f64,
+    /// Answered calls that wait while no agent is idle.
+    pub waiting: f64,
+    /// Share of live answers that machine detection takes for machines and hangs up on, unseen by the counts.
+    pub false_machine: f64,
+    /// Share of answers counted as live that are machines detection let pass.
+    pub missed_machine: f64,
 }
 
 impl Outlook {
@@ -60,12 +69,20 @@ impl Outlook {
             (CapStyle::Hard, _) | (_, None) => 0.0,
             (_, Some(left)) => left.as_secs_f64(),
         };
-        let live = window.live as f64;
-        let abandoned = window.abandoned.min(window.live) as f64;
+        // People taken for machines are live and abandoned, though nobody has counted them.
+        let unseen = self.false_machine / (1.0 - self.false_machine);
+        let real = 1.0 - self.missed_machine;
+        let seen = window.live as f64 * real;
+        let live = seen * (1.0 + unseen);
+        let abandoned = window.abandoned.min(window.live) as f64 + seen * unseen;
         let to_come = (self.live_per_s * left_s).min(self.live_most).max(0.0);
         let last_hour = to_come.min(self.live_per_s * 3_600.0);
-        let reserve = 0.8 + 0.6 * self.in_flight.max(0.0).sqrt();
-        let budget = cap * (live + to_come - 0.15 * last_hour) - abandoned - reserve;
+        let reserve = RESERVE + RESERVE_IN_FLIGHT * self.in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
+        let to_come = to_come * real * (1.0 + unseen);
+        // Nobody counts them, so what was reserved for them may have been too little: by chance alone, this much.
+        let reserve = reserve + 1.6 * (self.false_machine * (live + to_come)).sqrt();
+        let budget =
+            cap * (live + to_come - 0.15 * last_hour) - abandoned - self.false_machine * to_come - reserve;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
         if budget <= 0.0 {
             return Allowance { target: 0.0, budget, rate_so_far };
@@ -94,11 +111,8 @@ impl Default for RiskLimit {
 
 impl RiskLimit {
     pub(super) fn is_sound(&self) -> bool {
-        self.log_limit.is_finite()
-            && self.predicted.is_finite()
-            && self.predicted >= 0.0
-            && self.realised.is_finite()
-            && self.realised >= 0.0
+        let counts = [self.predicted, self.realised];
+        self.log_limit.is_finite() && counts.iter().all(|count| count.is_finite() && *count >= 0.0)
     }
 
     /// θ.
@@ -145,7 +159,7 @@ mod tests {
     }
 
     fn outlook(live_per_s: f64) -> Outlook {
-        Outlook { live_per_s, live_most: f64::INFINITY, in_flight: 1.0 }
+        Outlook { live_per_s, live_most: f64::INFINITY, in_flight: 1.0, ..Outlook::default() }
     }
 
     #[test]

@@ -56,6 +56,12 @@ pub struct CampaignPacing {
     pub patience: Duration,
     /// Weight against other campaigns that share agents, > 0.
     pub weight: f64,
+    /// Share of people whom machine detection takes for machines and hangs up on, 0..=0.5, as measured or as the
+    /// policy pack has it estimated. They are live and abandoned in the eyes of the law, so the budget is reserved.
+    pub false_machine: f64,
+    /// Share of the calls passed on as answered by a person that are machines detection missed, 0..=0.5. They are no
+    /// live answers in the eyes of the law.
+    pub missed_machine: f64,
 }
 
 impl Default for CampaignPacing {
@@ -65,6 +71,8 @@ impl Default for CampaignPacing {
             cancel: CancelPolicy::default(),
             patience: Duration::from_secs(2),
             weight: 1.0,
+            false_machine: 0.0,
+            missed_machine: 0.0,
         }
     }
 }
@@ -299,17 +307,17 @@ impl Floor {
         counted: &Counted,
         most: (u32, LimitedBy),
         explain: &mut Explain,
-    ) -> (u32, LimitedBy) {
+    ) -> (u32, LimitedBy, Vec<CallRef>) {
         let Some(moments) = self.campaigns.get(&view.campaign).map(|entry| entry.learned.moments()) else {
-            return (progressive(counted).min(most.0), LimitedBy::ColdStart);
+            return (progressive(counted).min(most.0), LimitedBy::ColdStart, Vec::new());
         };
         let patience = self.campaigns[&view.campaign].pacing.patience.as_secs_f64().min(60.0);
         let beliefs = self.forecast(now_s, view, counted, &moments, patience);
         let Some(entry) = self.campaigns.get_mut(&view.campaign) else {
-            return (0, LimitedBy::ColdStart);
+            return (0, LimitedBy::ColdStart, Vec::new());
         };
         let learned = &mut entry.learned;
-        let allowance = allowance(learned, view, counted.working, beliefs.mean(), counted.in_flight);
+        let allowance = allowance(learned, view, counted, &beliefs, &entry.pacing);
         explain.p_answer = beliefs.mean();
         explain.p_answer_sd = beliefs.sd();
         explain.answer_time_s = learned.ring.live_quantile(0.5);
@@ -321,7 +329,19 @@ impl Floor {
         let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, view, most, explain);
         entry.decided.clear();
         entry.decided.extend(wish.risks);
-        (wish.dial, wish.limited_by)
+        let mut cancel = Vec::new();
+        if wish.dial == 0 && entry.pacing.cancel.allowed {
+            self.meeting.give_up(explain.risk_limit.max(1e-3), |place| {
+                let call = &view.calls[place];
+                let rung = call.alerting_at.map(|at| now_s - at.as_secs_f64());
+                let old = rung.is_some_and(|rung| rung >= entry.pacing.cancel.ring_min.as_secs_f64());
+                if old {
+                    cancel.push(call.call);
+                }
+                old
+            });
+        }
+        (wish.dial, wish.limited_by, cancel)
     }
 
     /// Fills the meeting: agents freed and answers come, by each moment.
@@ -343,7 +363,7 @@ impl Floor {
                 self.meeting.agent(by);
             }
         }
-        for call in view.calls.iter().filter(|call| call.answered_at.is_none()) {
+        for (place, call) in view.calls.iter().enumerate().filter(|(_, call)| call.answered_at.is_none()) {
             let age_s = (now_s - call.dialed_at.as_secs_f64()).max(0.0);
             if call.campaign == view.campaign {
                 let live = beliefs.p.map(|p| own.live_by(age_s, known(call).unwrap_or(p), moments));
@@ -352,14 +372,14 @@ impl Floor {
                 }
                 let sum: f64 = beliefs.weight.iter().sum();
                 beliefs.weight.iter_mut().for_each(|weight| *weight /= sum);
-                self.meeting.call(live.map(|(by, _)| by));
+                self.meeting.call(Some(place), live.map(|(by, _)| by));
             } else if let Some(other) = self.campaigns.get(&call.campaign) {
                 let share = shared(view, call.campaign);
                 if share > 0.0 {
                     let spread = other.learned.answer.spread();
                     let p = known(call).unwrap_or(spread[1].0);
                     let by = other.learned.live_by(age_s, p, moments).0.map(|p| p * share);
-                    self.meeting.call([by; BELIEFS]);
+                    self.meeting.call(None, [by; BELIEFS]);
                 }
             }
         }
@@ -377,7 +397,7 @@ impl Floor {
         let pieces = (per_s * moments[MOMENTS - 1] * 3.0).ceil().clamp(1.0, 200.0);
         for _ in 0..pieces as u32 {
             let by = moments.map(|tau| (per_s * tau / pieces).min(1.0));
-            self.meeting.call([by; BELIEFS]);
+            self.meeting.call(None, [by; BELIEFS]);
         }
     }
 
@@ -447,7 +467,8 @@ impl Pacer for Floor {
             }
             PacingEvent::Abandoned { call, .. } => {
                 let known = self.calls.remove(&call).filter(|underway| underway.answered);
-                if let Some(entry) = known.and_then(|underway| self.campaigns.get_mut(&underway.campaign)) {
+                let Some(underway) = known else { return };
+                if let Some(entry) = self.campaigns.get_mut(&underway.campaign) {
                     entry.learned.limit.abandoned();
                 }
             }
@@ -514,6 +535,7 @@ impl Pacer for Floor {
             LimitedBy::Agents
         };
         let limited = |wanted: u32, why| within_limits(view, &counted, wanted, why, true);
+        let mut cancel = Vec::new();
         let (dial, limited_by) = if let Some(hold) = held(view) {
             (0, hold)
         } else {
@@ -527,7 +549,10 @@ impl Pacer for Floor {
                 }
                 Mode::Predictive => {
                     let most = limited(u32::MAX, LimitedBy::Risk);
-                    self.predictive(now_s, view, &counted, most, &mut explain)
+                    let (dial, limited_by, give_up) =
+                        self.predictive(now_s, view, &counted, most, &mut explain);
+                    cancel = give_up;
+                    (dial, limited_by)
                 }
             }
         };
@@ -535,6 +560,6 @@ impl Pacer for Floor {
             explain.lines_per_agent =
                 f64::from(counted.in_flight.saturating_add(dial)) / f64::from(counted.working);
         }
-        Decision { dial, cancel: Vec::new(), limited_by, explain }
+        Decision { dial, cancel, limited_by, explain }
     }
 }

@@ -12,6 +12,9 @@ pub(super) const BELIEFS: usize = 3;
 /// Up to so many chances the sum is exact; beyond, a binomial with the same first two moments.
 const EXACT_MAX: usize = 20;
 
+/// A risk so many times over the limit is reason to give up a ringing call.
+const FAR_OVER: f64 = 6.0;
+
 /// Chances that something has happened by each moment.
 pub(super) type ByMoment = [f64; MOMENTS];
 
@@ -19,7 +22,8 @@ pub(super) type ByMoment = [f64; MOMENTS];
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meeting {
     agents: Vec<ByMoment>,
-    calls: Vec<[ByMoment; BELIEFS]>,
+    /// With the caller's mark of those that may be given up.
+    calls: Vec<(Option<usize>, [ByMoment; BELIEFS])>,
     belief: [f64; BELIEFS],
     /// Agents free now, less the answered calls that wait for one.
     free_now: i64,
@@ -46,9 +50,9 @@ impl Meeting {
     }
 
     /// A call in flight is a live answer by each moment with these chances, per belief.
-    pub(super) fn call(&mut self, live_by: [ByMoment; BELIEFS]) {
+    pub(super) fn call(&mut self, mark: Option<usize>, live_by: [ByMoment; BELIEFS]) {
         if live_by.iter().any(|by| by[MOMENTS - 1] > 1e-6) {
-            self.calls.push(live_by);
+            self.calls.push((mark, live_by));
         }
     }
 
@@ -68,7 +72,7 @@ impl Meeting {
         let matters = (self.free_now + longest).max(0) as usize;
         for (belief, moments) in self.answers.iter_mut().enumerate() {
             for (moment, answers) in moments.iter_mut().enumerate() {
-                let chances = self.calls.iter().map(|by| by[belief][moment]);
+                let chances = self.calls.iter().map(|(_, by)| by[belief][moment]);
                 sum_of(chances, self.calls.len(), matters, answers);
             }
         }
@@ -96,13 +100,27 @@ impl Meeting {
         (risk / MOMENTS as f64).clamp(0.0, 1.0)
     }
 
+    /// Gives up calls, those first that were given first, while the risk of one more would be far over `limit`, and
+    /// counts no longer on them. `may` is asked with the mark.
+    pub(super) fn give_up(&mut self, limit: f64, mut may: impl FnMut(usize) -> bool) {
+        let mut place = 0;
+        while place < self.calls.len() && self.risk() > FAR_OVER * limit {
+            if self.calls[place].0.is_some_and(&mut may) {
+                self.calls.remove(place);
+                self.sum();
+            } else {
+                place += 1;
+            }
+        }
+    }
+
     /// Expected live answers and freed agents by the middle of the moments.
     pub(super) fn expected(&self) -> (f64, f64) {
         let moment = MOMENTS / 2;
         let answers = self
             .calls
             .iter()
-            .map(|by| by.iter().zip(self.belief).map(|(by, belief)| by[moment] * belief).sum::<f64>())
+            .map(|(_, by)| by.iter().zip(self.belief).map(|(by, belief)| by[moment] * belief).sum::<f64>())
             .sum();
         (answers, self.agents.iter().map(|by| by[moment]).sum())
     }
@@ -201,7 +219,7 @@ mod tests {
         let mut meeting = Meeting::default();
         meeting.begin(free_now, [1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0]);
         agents.iter().for_each(|&p| meeting.agent(by(p)));
-        calls.iter().for_each(|&p| meeting.call([by(p); BELIEFS]));
+        calls.iter().for_each(|&p| meeting.call(None, [by(p); BELIEFS]));
         meeting.sum();
         meeting
     }
@@ -241,6 +259,24 @@ mod tests {
         assert!((0.3..0.5).contains(&many.risk()), "{}", many.risk());
         let (answers, freed) = many.expected();
         assert!((answers - 100.0).abs() < 1e-6 && (freed - 100.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn calls_are_given_up_until_the_rest_is_safe() {
+        let mut meeting = Meeting::default();
+        meeting.begin(1, [1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0]);
+        (0..6).for_each(|mark| meeting.call(Some(mark), [by(0.3); BELIEFS]));
+        meeting.sum();
+        let mut given_up = Vec::new();
+        meeting.give_up(0.1, |mark| {
+            let may = mark != 1;
+            if may {
+                given_up.push(mark);
+            }
+            may
+        });
+        assert_eq!(given_up, [0, 2, 3, 4]);
+        assert!(meeting.risk() <= 0.6);
     }
 
     #[test]

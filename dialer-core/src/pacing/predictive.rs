@@ -3,7 +3,8 @@
 use super::budget::{Allowance, Outlook, RiskLimit};
 use super::estimate::{AnswerRate, LifeTable, Residual, RingTimes};
 use super::forecast::{BELIEFS, ByMoment, MOMENTS, Meeting};
-use super::{Explain, LimitedBy, PacingView};
+use super::simple::Counted;
+use super::{CampaignPacing, Explain, LimitedBy, PacingView};
 use serde::{Deserialize, Serialize};
 
 /// Live answers seen before any risk is run.
@@ -220,15 +221,25 @@ pub(super) fn dial_while_safe(
 pub(super) fn allowance(
     learned: &Learned,
     view: &PacingView<'_>,
-    working: u32,
-    p: f64,
-    in_flight: u32,
+    counted: &Counted,
+    beliefs: &Beliefs,
+    pacing: &CampaignPacing,
 ) -> Allowance {
     let leads = view.leads_left.map_or(f64::INFINITY, |left| left as f64 + f64::from(view.limits.hopper));
+    let in_flight = f64::from(counted.in_flight);
+    let feared = beliefs.p.iter().fold(0.0_f64, |most, p| most.max(*p));
     let outlook = Outlook {
-        live_per_s: learned.live_per_s(working),
-        live_most: (leads + f64::from(in_flight)) * p,
-        in_flight: p * f64::from(in_flight),
+        live_per_s: learned.live_per_s(counted.working),
+        live_most: (leads + in_flight) * beliefs.mean(),
+        in_flight: feared * in_flight + f64::from(counted.waiting),
+        waiting: f64::from(counted.waiting.saturating_sub(counted.idle)),
+        false_machine: share(pacing.false_machine),
+        missed_machine: share(pacing.missed_machine),
     };
     outlook.allowance(view.windows)
+}
+
+/// A share as it was set, nonsense as none.
+fn share(set: f64) -> f64 {
+    if set.is_finite() { set.clamp(0.0, 0.5) } else { 0.0 }
 }

@@ -3,6 +3,8 @@
 //! The world (callees, agents, lines) knows nothing of any pacing policy; a [`world::Dialler`] sees what a dialler
 //! sees and no more. The policies of this house and of others are played against the same callees.
 
+pub mod baselines;
 pub mod policy;
+pub mod report;
 pub mod scenario;
 pub mod world;

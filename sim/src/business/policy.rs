@@ -34,11 +34,15 @@ impl House {
         };
         let mut ledgers = Vec::new();
         for (index, campaign) in scenario.campaigns.iter().enumerate() {
+            // What a house knows of its detection from listening to samples.
+            let machines = (1.0 - campaign.answer) * campaign.machine * campaign.detection.missed_machine;
             let pacing = CampaignPacing {
                 mode,
                 cancel: CancelPolicy { allowed: cancel, ..CancelPolicy::default() },
                 patience: Duration::from_secs_f64(scenario.patience_s),
                 weight: campaign.weight,
+                false_machine: campaign.detection.false_machine,
+                missed_machine: machines / (campaign.answer + machines).max(1e-9),
             };
             floor.set_campaign(CampaignRef(index as u32), pacing);
             ledgers.extend(Ledger::new(&[rule], WallTime::from_unix_millis(0)));

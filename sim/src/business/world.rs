@@ -38,6 +38,12 @@ pub trait Dialler {
 
     /// How many calls to dial now for the campaign; calls to give up are written to `cancel`.
     fn decide(&mut self, campaign: CampaignRef, snapshot: &Snapshot<'_>, cancel: &mut Vec<CallRef>) -> u32;
+
+    /// True for the bound that knows every answer and every hang-up: an agent who becomes idle finds a person on
+    /// the line.
+    fn is_clairvoyant(&self) -> bool {
+        false
+    }
 }
 
 /// One campaign's day.
@@ -76,6 +82,7 @@ pub struct Day {
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Login(u32),
+    Alerts(u32),
     CallEnds(u32),
     Abandon(u32),
     TalkEnds(u32),
@@ -346,6 +353,7 @@ impl<'s> World<'s> {
                 self.plan_break(agent);
                 self.becomes_idle(agent, dialler);
             }
+            Happening::Alerts(call) => self.alerts(call, dialler),
             Happening::CallEnds(call) => self.call_ends(call, dialler),
             Happening::Abandon(call) => self.abandon(call, dialler),
             Happening::TalkEnds(agent) => self.talk_ends(agent, dialler),
@@ -428,8 +436,18 @@ impl<'s> World<'s> {
         });
         match place.and_then(|place| self.waiting.remove(place)) {
             Some(waiting) => self.connect(agent, waiting, dialler),
+            None if dialler.is_clairvoyant() && self.now < self.shift_s => self.foreseen(agent, dialler),
             None => self.idle.push_back(agent),
         }
+    }
+
+    /// The answer that the clairvoyant arranged for this moment.
+    fn foreseen(&mut self, agent: u32, dialler: &mut dyn Dialler) {
+        let campaign = self.agents[agent as usize].serves[0];
+        self.dial(campaign, dialler);
+        let number = self.fates.len() as u32 - 1;
+        self.result.campaigns[campaign.0 as usize].live += 1;
+        self.connect(agent, Waiting { call: number, since: self.now, missed_machine: false }, dialler);
     }
 
     fn talk_ends(&mut self, agent: u32, dialler: &mut dyn Dialler) {
@@ -533,6 +551,10 @@ impl<'s> World<'s> {
         });
         self.result.campaigns[campaign.0 as usize].dialed += 1;
         dialler.observe(dialed_at, &PacingEvent::Dialed { call, campaign });
+        if !matches!(fate.outcome, Outcome::Busy | Outcome::Sit) {
+            let delay = self.scenario.campaigns[campaign.0 as usize].post_dial_delay_s;
+            self.schedule(self.now + delay, Happening::Alerts(number));
+        }
         self.schedule(fate.ends, Happening::CallEnds(number));
     }
 
@@ -576,6 +598,15 @@ impl<'s> World<'s> {
         }
         fate.ends += self.now;
         fate
+    }
+
+    fn alerts(&mut self, number: u32, dialler: &mut dyn Dialler) {
+        if self.fates[number as usize].is_some() {
+            let now = self.instant();
+            let view = &mut self.calls[self.places[number as usize]];
+            view.alerting_at = Some(now);
+            dialler.observe(now, &PacingEvent::Alerting { call: view.call });
+        }
     }
 
     fn forget(&mut self, number: u32) {

@@ -1,1 +1,7 @@
-//! See the crate description.
+//! Load generators over real SIP and RTP.
+//!
+//! [`swarm`] plays the world around a dialer: a carrier with its callees, and agents' phones with the people at
+//! them. It stands on the same signalling and media rooms as the daemon; SIPp (in `sipp/`) is the independent
+//! second opinion.
+
+pub mod swarm;

@@ -235,6 +235,16 @@ static KEYS: [Key; LONG.len()] = {
     keys
 };
 
+static IDS: [HeaderName; LONG.len()] = {
+    let mut ids = [HeaderName::Other; LONG.len()];
+    let mut index = 0;
+    while index < LONG.len() {
+        ids[index] = LONG[index].1;
+        index += 1;
+    }
+    ids
+};
+
 /// Open-addressing table from the slot of a long name to its index in [`LONG`].
 static TABLE: [u8; SLOTS] = {
     let mut table = [FREE; SLOTS];
@@ -292,7 +302,7 @@ impl HeaderName {
                     }
                     let known = &KEYS[usize::from(index)];
                     if known.equals(&key) {
-                        return LONG[usize::from(index)].1;
+                        return IDS[usize::from(index)];
                     }
                     slot = (slot + 1) % SLOTS;
                 }

@@ -55,7 +55,7 @@ const MANDATORY: [HeaderName; 5] =
 
 /// Parses one datagram.
 ///
-/// Nothing is copied, and for a message of up to 64 header lines nothing is allocated. Checked are the
+/// Nothing is copied, and for a message of up to 48 header lines nothing is allocated. Checked are the
 /// start line, the shape of every header line, the first Via, From, To, Call-ID, CSeq, Max-Forwards and
 /// Content-Length, the Contacts of a request, and that nothing mandatory is missing and nothing
 /// unique repeated. Other headers are checked by who reads them.

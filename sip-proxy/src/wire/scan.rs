@@ -50,21 +50,44 @@ fn find(text: &[u8], flags: impl Fn(u64) -> u64, stop: impl Fn(u8) -> bool) -> O
 /// The first CR or LF.
 #[inline]
 pub(crate) fn line_end(text: &[u8]) -> Option<usize> {
-    // Lines are some dozens of bytes long: two words at a time until one that may hold the end. That is one with
-    // a control byte, or one with a byte above 0x9f (a little less work than to tell them apart).
+    control(text, |byte| matches!(byte, b'\r' | b'\n'))
+}
+
+/// The first CR, LF or NUL.
+#[inline]
+pub(crate) fn line_end_or_nul(text: &[u8]) -> Option<usize> {
+    control(text, |byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+/// The first of some control bytes. Lines are some dozens of bytes long: two words at a time.
+#[inline(always)]
+fn control(text: &[u8], stop: impl Fn(u8) -> bool) -> Option<usize> {
     let mut rest = text;
-    while let Some((chunk, more)) = rest.split_first_chunk::<{ 2 * WORD }>() {
-        let both = u128::from_le_bytes(*chunk);
-        let (low, high) = (both as u64, (both >> 64) as u64);
+    while let Some((low, after)) = rest.split_first_chunk::<WORD>()
+        && let Some((high, more)) = after.split_first_chunk::<WORD>()
+    {
+        let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
         let blank = ONES * b' ' as u64;
-        if (low.wrapping_sub(blank) | high.wrapping_sub(blank)) & TOPS != 0 {
-            break;
+        // Set by control bytes, and by bytes above 0x9f: a little less work than to tell them apart.
+        if (low.wrapping_sub(blank) | high.wrapping_sub(blank)) & TOPS == 0 {
+            rest = more;
+            continue;
         }
-        rest = more;
+        let at = match (below(low, b' '), below(high, b' ')) {
+            (0, 0) => {
+                rest = more;
+                continue;
+            }
+            (0, flagged) => WORD + flagged.trailing_zeros() as usize / WORD,
+            (flagged, _) => flagged.trailing_zeros() as usize / WORD,
+        };
+        if stop(rest[at]) {
+            return Some(text.len() - rest.len() + at);
+        }
+        rest = &rest[at + 1..];
     }
-    // All control bytes are flagged: tabs are rare, the others rarer.
-    let found = find(rest, |word| below(word, b' '), |byte| matches!(byte, b'\r' | b'\n'));
-    found.map(|at| text.len() - rest.len() + at)
+    let done = text.len() - rest.len();
+    rest.iter().position(|byte| stop(*byte)).map(|at| done + at)
 }
 
 /// The first `needle`.
@@ -118,6 +141,8 @@ mod tests {
                     assert_eq!(byte(b'@', &with(b'@')), expected);
                     assert_eq!(line_end(&with(b'\r')), expected);
                     assert_eq!(line_end(&with(b'\n')), expected);
+                    assert_eq!(line_end(&with(0)), None);
+                    assert_eq!(line_end_or_nul(&with(0)), expected);
                     if filler == b'\t' {
                         continue;
                     }

@@ -6,6 +6,7 @@ use nom::Parser as _;
 use nom::bytes::complete::{tag, take_while1};
 
 use crate::wire::grammar::{Bad, Res, bad, is_token, number, token};
+use crate::wire::scan;
 
 /// What one session description may cost us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,8 +358,8 @@ pub fn parse_with<'a>(text: &'a [u8], limits: &SdpLimits) -> Result<Session<'a>,
         if line > limits.lines_max {
             return Err(SdpError { line, kind: SdpErrorKind::Limit });
         }
-        let next = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end + 1);
-        let content = text[at..next].trim_ascii_end();
+        let (end, next) = line_end(text, at).map_err(|kind| SdpError { line, kind })?;
+        let content = text[at..end].trim_ascii_end();
         reader.line(content, at, next).map_err(|kind| SdpError { line, kind })?;
         at = next;
     }
@@ -367,6 +368,19 @@ pub fn parse_with<'a>(text: &'a [u8], limits: &SdpLimits) -> Result<Session<'a>,
     }
     reader.end_section(text.len());
     Ok(reader.session)
+}
+
+/// Where the line that begins at `start` ends, and where the next one begins.
+fn line_end(text: &[u8], start: usize) -> Result<(usize, usize), SdpErrorKind> {
+    let Some(end) = scan::line_end_or_nul(&text[start..]) else { return Ok((text.len(), text.len())) };
+    let end = start + end;
+    match &text[end..] {
+        [b'\n', ..] => Ok((end, end + 1)),
+        [b'\r', b'\n', ..] => Ok((end, end + 2)),
+        // At the very end some leave out the LF.
+        [b'\r'] => Ok((end, end + 1)),
+        _ => Err(SdpErrorKind::ControlByte),
+    }
 }
 
 struct Reader<'a, 'l> {
@@ -383,9 +397,6 @@ struct Reader<'a, 'l> {
 impl<'a> Reader<'a, '_> {
     /// One line, which begins at `start`; the next one begins at `next`.
     fn line(&mut self, line: &'a [u8], start: usize, next: usize) -> Result<(), SdpErrorKind> {
-        if memchr::memchr2(0, b'\r', line).is_some() {
-            return Err(SdpErrorKind::ControlByte);
-        }
         let (kind, value) = match line {
             [kind, b'=', value @ ..] => (*kind, value),
             [] => return Ok(()),

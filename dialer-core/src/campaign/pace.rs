@@ -15,7 +15,7 @@ use crate::view::{AgentState, CallState, LimitedBy, PacingReport};
 use core::time::Duration;
 use sansio::Instant;
 
-/// Dialling is planned ahead at most this long, also when no calling hours end it: agents may go home.
+/// Dialling is planned ahead at most this long: agents may go home before the calling hours end.
 const PLAN_MAX: Duration = Duration::from_secs(4 * 3_600);
 
 impl Dialer {
@@ -163,11 +163,13 @@ impl Dialer {
                 }
             }
         }
+        // Without calling hours nobody knows when dialling ends: then only what has been earned is spent, and the
+        // campaign may be stopped at any moment without being over its target.
         let left = hours::left_ms(self.campaigns[&id].row.config.calling_hours.as_ref(), cx.wall)
-            .map_or(PLAN_MAX, |ms| Duration::from_millis(ms).min(PLAN_MAX));
+            .map(|ms| Duration::from_millis(ms).min(PLAN_MAX));
         let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
         let pacing = campaign.row.config.pacing.clone();
-        let windows = [campaign.ledger.window(pacing.window, pacing.abandon_target, Some(left), cx.wall)];
+        let windows = [campaign.ledger.window(pacing.window, pacing.abandon_target, left, cx.wall)];
         let hopper = u32::try_from(campaign.hopper.len()).unwrap_or(u32::MAX);
         let view = PacingView {
             campaign: campaign.number,

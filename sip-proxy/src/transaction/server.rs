@@ -45,6 +45,8 @@ pub(crate) struct Server {
     pub(crate) to: SocketAddr,
     /// The leg of an INVITE without a final response.
     pub(crate) leg: Option<LegKey>,
+    /// INVITE: its CSeq, which its ACK will carry.
+    pub(crate) cseq: u32,
     /// INVITE: the header lines all its responses share (Via, From, To with our tag, Call-ID, CSeq).
     pub(crate) head: Bytes,
     /// INVITE: its Record-Route lines, for responses that make a dialog.
@@ -165,6 +167,7 @@ impl Layer {
             listener,
             to,
             leg: None,
+            cseq: request.cseq().0,
             head,
             record_routes,
             last: Bytes::new(),
@@ -195,6 +198,7 @@ impl Layer {
             listener,
             to,
             leg: None,
+            cseq: 0,
             head: Bytes::new(),
             record_routes: Bytes::new(),
             last: response,

@@ -250,6 +250,7 @@ impl UserAgent {
         reinvite: bool,
         out: &mut Outbox<Output>,
     ) {
+        let cseq = self.layer.server(server).map_or(0, |server| server.cseq);
         let Some((response, to)) = self.respond_invite(now, server, 200, Some(sdp), &[], out) else { return };
         let interval = self.layer.timers.t1;
         let retransmit = self.layer.deadlines.arm(now + interval, Why::SuccessRetransmit(key));
@@ -258,7 +259,7 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(key) else { return };
         leg.server = None;
         leg.success = Some(Box::new(Success {
-            cseq: leg.dialog.as_ref().and_then(|dialog| dialog.remote_cseq).unwrap_or(0),
+            cseq,
             response,
             to,
             reinvite,

@@ -2,6 +2,8 @@
 
 mod called;
 mod calls;
+mod collisions;
+mod offers;
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -12,8 +14,10 @@ use sansio::{Instant, Outbox, Rng};
 use super::*;
 use crate::wire::Limits as MessageLimits;
 
-pub(super) const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
-pub(super) const ANSWER: &str = "v=0\r\no=- 2 2 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\n";
+pub(super) const OFFER: &str =
+    "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+pub(super) const ANSWER: &str =
+    "v=0\r\no=- 2 2 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 5000 RTP/AVP 8\r\n";
 
 pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -29,7 +33,7 @@ pub(super) struct Bench {
     pub(super) sent: Vec<(SocketAddr, Message)>,
     pub(super) ended: Vec<Ended>,
     pub(super) incoming: Vec<LegKey>,
-    /// Whether Ladder lines show only status and method (false) or also CSeq, tags and destination (true).
+    /// Where the peer is.
     pub(super) peer: SocketAddr,
 }
 
@@ -40,7 +44,10 @@ impl Bench {
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
-            listeners: vec![Listener { address: address("192.0.2.1:5060"), advertised: "192.0.2.1:5060".into() }],
+            listeners: vec![Listener {
+                address: address("192.0.2.1:5060"),
+                advertised: "192.0.2.1:5060".into(),
+            }],
             ..Config::default()
         };
         change(&mut config);
@@ -144,12 +151,19 @@ impl Bench {
 
     /// The last request we sent with this method.
     pub(super) fn last(&self, method: Method) -> Message {
-        let found = self.sent.iter().rev().find(|(_, message)| message.is_request() && message.method() == method);
+        let found =
+            self.sent.iter().rev().find(|(_, message)| message.is_request() && message.method() == method);
         found.unwrap_or_else(|| panic!("no {method:?} was sent")).1.clone()
     }
 
     pub(super) fn last_response(&self) -> Message {
-        self.sent.iter().rev().find(|(_, message)| !message.is_request()).expect("a response was sent").1.clone()
+        self.sent
+            .iter()
+            .rev()
+            .find(|(_, message)| !message.is_request())
+            .expect("a response was sent")
+            .1
+            .clone()
     }
 
     /// How many of the messages sent show this in the ladder.
@@ -158,14 +172,28 @@ impl Bench {
     }
 
     /// A response of the peer to the last request of this method.
-    pub(super) fn respond(&mut self, method: Method, status: u16, tag: &str, more: &str, body: &str) -> &mut Self {
+    pub(super) fn respond(
+        &mut self,
+        method: Method,
+        status: u16,
+        tag: &str,
+        more: &str,
+        body: &str,
+    ) -> &mut Self {
         let request = self.last(method);
         let text = response_text(&request, status, tag, more, body);
         self.receive(&text)
     }
 
     /// A request of the peer in the dialog that our INVITE made.
-    pub(super) fn request_back(&mut self, method: &str, tag: &str, cseq: u32, more: &str, body: &str) -> &mut Self {
+    pub(super) fn request_back(
+        &mut self,
+        method: &str,
+        tag: &str,
+        cseq: u32,
+        more: &str,
+        body: &str,
+    ) -> &mut Self {
         let invite = self.last(Method::Invite);
         let text = format!(
             "{method} sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKpeer{method}{cseq}\r\n\
@@ -242,7 +270,10 @@ impl Bench {
                 text
             }
             Event::Registered { account, contact } => {
-                format!("registered {account} {} at {} for {:?}", contact.uri, contact.source, contact.expires)
+                format!(
+                    "registered {account} {} at {} for {:?}",
+                    contact.uri, contact.source, contact.expires
+                )
             }
             Event::Unregistered { account } => format!("unregistered {account}"),
             Event::TrunkHealth { trunk, up, rtt, code } => format!("trunk {trunk} up {up} {rtt:?} {code:?}"),

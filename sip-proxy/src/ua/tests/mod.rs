@@ -4,6 +4,10 @@ mod called;
 mod calls;
 mod collisions;
 mod offers;
+mod registering;
+mod torture;
+mod traffic;
+mod trunks;
 
 use core::fmt::Write as _;
 use core::time::Duration;

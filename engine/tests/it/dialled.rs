@@ -330,18 +330,18 @@ fn ringing_too_long_is_cancelled_as_no_answer() {
     check(
         &w,
         expect![[r#"
-             2.500 fact: Dialled { call 1 }
-             2.500 us -> carrier: INVITE
-             2.505 us <- carrier: 100
-             2.555 us <- carrier: 180
-             2.560 fact: Ringing { call 1, early_media: false }
+            2.500 fact: Dialled { call 1 }
+            2.500 us -> carrier: INVITE
+            2.505 us <- carrier: 100
+            2.555 us <- carrier: 180
+            2.560 fact: Ringing { call 1, early_media: false }
             22.500 fact: LegEnded { call 1, party: Customer, cause: NoAnswer, sip_code: None, q850: None }
             22.500 fact: Ended { call 1, by: System, cause: NoAnswer, sip_code: None, q850: None }
             22.500 us -> carrier: CANCEL
             22.505 us <- carrier: 200
             22.505 us <- carrier: 487
             22.510 us -> carrier: ACK
-    "#]],
+        "#]],
     );
     w.assert_at_rest();
 }

@@ -501,7 +501,7 @@ impl World {
 
     fn note(&mut self, line: &str) {
         let ms = self.now.as_millis();
-        writeln!(self.ladder, "{:>6}.{:03} {line}", ms / 1000, ms % 1000).unwrap();
+        writeln!(self.ladder, "{}.{:03} {line}", ms / 1000, ms % 1000).unwrap();
     }
 
     fn drain_shard(&mut self, packet: Option<&[u8]>) {

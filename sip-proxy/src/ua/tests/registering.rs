@@ -17,11 +17,11 @@ fn register_text(cseq: u32, headers: &str) -> String {
 fn credentials(bench: &Bench, method: &str, uri: &str, username: &str, password: &str) -> String {
     let challenge = bench.last_response();
     let answerer = digest::Answerer::of(&challenge).expect("a challenge we can answer");
-    let mut answerers = vec![answerer];
+    let mut answerer = answerer;
     let mut buf = bytes::BytesMut::new();
     let mut writer = Writer::request(&mut buf, Method::Other, b"x");
     let login = Login { username: username.into(), password: password.into() };
-    answerers[0].write(&login, method.as_bytes(), uri.as_bytes(), &mut Rng::from_seed(9), &mut writer);
+    answerer.write(&login, method.as_bytes(), uri.as_bytes(), &mut Rng::from_seed(9), &mut writer);
     drop(writer);
     let text = String::from_utf8(buf.to_vec()).expect("text");
     let line = text.lines().find(|line| line.starts_with("Authorization")).expect("written");
@@ -70,25 +70,25 @@ fn a_phone_registers_refreshes_and_leaves() {
             assert_eq!((again.status(), phone.port()), (200, 1024));
         },
         &expect![[r#"
-               0.000  us < REGISTER
-               0.000  us > 401 REGISTER
-               0.000  us < REGISTER
-               0.000  us > 200 REGISTER
-               0.000  registered 11 sip:1001@10.0.0.5:5060;ob at 192.0.2.50:1024 for 60s
-              30.000  us < REGISTER
-              30.000  us > 401 REGISTER
-              30.000  us < REGISTER
-              30.000  us > 200 REGISTER
-              30.000  registered 11 sip:1001@10.0.0.5:5060;ob at 192.0.2.50:1024 for 60s
-              30.000  us < REGISTER
-              30.000  us > 401 REGISTER
-              30.000  us < REGISTER
-              30.000  us > 200 REGISTER
-              30.000  us < REGISTER
-              30.000  us > 401 REGISTER
-              30.000  us < REGISTER
-              30.000  us > 200 REGISTER
-              30.000  unregistered 11
+            0.000  us < REGISTER
+            0.000  us > 401 REGISTER
+            0.000  us < REGISTER
+            0.000  us > 200 REGISTER
+            0.000  registered 11 sip:1001@10.0.0.5:5060;ob at 192.0.2.50:1024 for 60s
+            30.000  us < REGISTER
+            30.000  us > 401 REGISTER
+            30.000  us < REGISTER
+            30.000  us > 200 REGISTER
+            30.000  registered 11 sip:1001@10.0.0.5:5060;ob at 192.0.2.50:1024 for 60s
+            30.000  us < REGISTER
+            30.000  us > 401 REGISTER
+            30.000  us < REGISTER
+            30.000  us > 200 REGISTER
+            30.000  us < REGISTER
+            30.000  us > 401 REGISTER
+            30.000  us < REGISTER
+            30.000  us > 200 REGISTER
+            30.000  unregistered 11
         "#]],
     );
 }
@@ -112,12 +112,12 @@ fn a_registration_lapses() {
             assert!(bench.ua.contact_of(bench.now, 11).is_none());
         },
         &expect![[r#"
-               0.000  us < REGISTER
-               0.000  us > 401 REGISTER
-               0.000  us < REGISTER
-               0.000  us > 200 REGISTER
-               0.000  registered 11 sip:b@192.0.2.50 at 192.0.2.50:1024 for 90s
-              90.000  unregistered 11
+            0.000  us < REGISTER
+            0.000  us > 401 REGISTER
+            0.000  us < REGISTER
+            0.000  us > 200 REGISTER
+            0.000  registered 11 sip:b@192.0.2.50 at 192.0.2.50:1024 for 90s
+            90.000  unregistered 11
         "#]],
     );
 }
@@ -207,27 +207,27 @@ fn a_wrong_password_slows_its_address_down() {
             bench.pass_ms(300_000);
         },
         &expect![[r#"
-               0.000  us < REGISTER
-               0.000  us > 401 REGISTER
-               0.000  us < REGISTER
-               0.000  us > 403 REGISTER
-               0.000  wrong password from 192.0.2.50:1024 for Some(11)
-               0.999  us < REGISTER
-               1.000  us < REGISTER
-               1.000  us > 401 REGISTER
-               1.000  us < REGISTER
-               1.000  us > 403 REGISTER
-               1.000  wrong password from 192.0.2.50:1024 for Some(11)
-               2.999  us < REGISTER
-               2.999  us < INVITE
-               3.000  us < REGISTER
-               3.000  us > 401 REGISTER
-               3.000  us < REGISTER
-               3.000  us > 200 REGISTER
-               3.000  registered 11 sip:1001@10.0.0.5 at 192.0.2.50:1024 for 300s
-               3.000  us < REGISTER
-               3.000  us > 401 REGISTER
-             303.000  unregistered 11
+            0.000  us < REGISTER
+            0.000  us > 401 REGISTER
+            0.000  us < REGISTER
+            0.000  us > 403 REGISTER
+            0.000  wrong password from 192.0.2.50:1024 for Some(11)
+            0.999  us < REGISTER
+            1.000  us < REGISTER
+            1.000  us > 401 REGISTER
+            1.000  us < REGISTER
+            1.000  us > 403 REGISTER
+            1.000  wrong password from 192.0.2.50:1024 for Some(11)
+            2.999  us < REGISTER
+            2.999  us < INVITE
+            3.000  us < REGISTER
+            3.000  us > 401 REGISTER
+            3.000  us < REGISTER
+            3.000  us > 200 REGISTER
+            3.000  registered 11 sip:1001@10.0.0.5 at 192.0.2.50:1024 for 300s
+            3.000  us < REGISTER
+            3.000  us > 401 REGISTER
+            303.000  unregistered 11
         "#]],
     );
 }

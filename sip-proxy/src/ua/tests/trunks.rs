@@ -89,19 +89,19 @@ fn a_registration() {
             bench.ladder.retain(|_| true);
         },
         &expect![[r#"
-               0.184  us > REGISTER
-               0.184  us < 401
-               0.184  us > REGISTER
-               0.184  us < 200
-               0.184  trunk 1 registered true Some(200)
-              80.184  us > REGISTER
-              80.184  us < 200
-             120.184  us > REGISTER
-             120.184  us < 423
-             120.184  us > REGISTER
-             120.184  us < 200
-             120.184  us > REGISTER
-             120.184  us < 200
+            0.184  us > REGISTER
+            0.184  us < 401
+            0.184  us > REGISTER
+            0.184  us < 200
+            0.184  trunk 1 registered true Some(200)
+            80.184  us > REGISTER
+            80.184  us < 200
+            120.184  us > REGISTER
+            120.184  us < 423
+            120.184  us > REGISTER
+            120.184  us < 200
+            120.184  us > REGISTER
+            120.184  us < 200
         "#]],
     );
 }

@@ -6,13 +6,11 @@
 
 mod audit;
 mod call;
-mod control;
 pub mod doors;
 mod gate;
 mod shard;
 mod translate;
 
-pub use control::{ControlConfig, ControlCore};
 pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;

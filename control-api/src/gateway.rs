@@ -1,0 +1,244 @@
+//! What the API stands on: the way to the dialer, the views, the store, the events.
+
+use crate::auth::{Known, hash_token};
+use crate::hub::EventHub;
+use crate::idempotency::InFlight;
+use crate::metrics::HttpMetrics;
+use crate::problem::{Code, Problem};
+use crate::read_model::ReadModel;
+use dashmap::DashMap;
+use dialer_core::id::{Id, Kind};
+use dialer_core::{Command, CommandError, Reply};
+use sansio::{Duration, Rng, WallTime};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::{Store, StoreError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// A wish on its way to the dialer.
+#[derive(Debug)]
+pub struct CommandRequest {
+    /// The wish.
+    pub command: Command,
+    /// Where its answer goes. Whoever asked may be gone; that is no error.
+    pub reply: oneshot::Sender<Result<Reply, CommandError>>,
+}
+
+/// What this node is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeInfo {
+    /// Its name, the first part of event cursors; letters, digits, dashes.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// When it was started.
+    pub started_at: WallTime,
+}
+
+/// Limits of the API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ApiConfig {
+    /// Where recordings are; also holds the verdicts of running imports in unnamed files.
+    pub recordings_dir: PathBuf,
+    /// Region (ISO 3166-1 alpha-2) for numbers without a country code when neither request nor list names one.
+    pub default_region: Option<String>,
+    /// Longest time until a response begins.
+    pub request_timeout: Duration,
+    /// Requests at once; more get 503. Event streams and downloads count only until their response begins.
+    pub requests_max: usize,
+    /// Event streams at once; more get 429.
+    pub event_streams_max: usize,
+    /// Imports at once; more get 429.
+    pub imports_max: usize,
+    /// Live calls' drain deadline when the request names none.
+    pub drain_deadline: Duration,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        ApiConfig {
+            recordings_dir: PathBuf::from("recordings"),
+            default_region: None,
+            request_timeout: Duration::from_secs(30),
+            requests_max: 512,
+            event_streams_max: 256,
+            imports_max: 8,
+            drain_deadline: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Tells civil time. Handed in so that tests own it.
+pub type WallClock = Arc<dyn Fn() -> WallTime + Send + Sync>;
+
+/// The system's clock.
+#[must_use]
+pub fn system_clock() -> WallClock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        WallTime::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    })
+}
+
+/// What the daemon hands to the API.
+pub struct GatewayParts {
+    /// Wishes to the dialer; bounded.
+    pub commands: mpsc::Sender<CommandRequest>,
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// The latest views.
+    pub read_model: Arc<ReadModel>,
+    /// Live events.
+    pub events: Arc<EventHub>,
+    /// What this node is.
+    pub node: NodeInfo,
+    /// Limits.
+    pub config: ApiConfig,
+    /// Civil time.
+    pub clock: WallClock,
+}
+
+/// The API's foundation, shared by all requests.
+pub struct Gateway {
+    commands: mpsc::Sender<CommandRequest>,
+    store: Arc<dyn Store>,
+    pub(crate) read_model: Arc<ReadModel>,
+    pub(crate) events: Arc<EventHub>,
+    pub(crate) node: NodeInfo,
+    pub(crate) config: ApiConfig,
+    clock: WallClock,
+    rng: Mutex<Rng>,
+    tokens: DashMap<[u8; 32], Arc<Known>>,
+    /// Counts deletions of tokens, so that one read before is not remembered after.
+    tokens_deleted: AtomicU64,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) in_flight: InFlight,
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) imports: Arc<Semaphore>,
+}
+
+/// Longest wait for the dialer to answer a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for a view after its command was answered.
+const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Gateway {
+    /// Builds it.
+    #[must_use]
+    pub fn new(parts: GatewayParts) -> Arc<Self> {
+        let mut seed = [0_u8; 8];
+        // Without randomness from the system, names are told apart by the time in them alone.
+        if let Err(error) = getrandom::fill(&mut seed) {
+            tracing::warn!(%error, "no randomness from the operating system");
+        }
+        let config = parts.config;
+        Arc::new(Gateway {
+            commands: parts.commands,
+            store: parts.store,
+            read_model: parts.read_model,
+            events: parts.events,
+            node: parts.node,
+            clock: parts.clock,
+            rng: Mutex::new(Rng::from_seed(u64::from_ne_bytes(seed))),
+            tokens: DashMap::new(),
+            tokens_deleted: AtomicU64::new(0),
+            metrics: HttpMetrics::new(),
+            in_flight: InFlight::default(),
+            requests: Arc::new(Semaphore::new(config.requests_max)),
+            event_streams: Arc::new(Semaphore::new(config.event_streams_max)),
+            imports: Arc::new(Semaphore::new(config.imports_max)),
+            config,
+        })
+    }
+
+    /// Makes `secret` a token with every scope, until this process ends. For the token of the configuration file.
+    pub fn register_bootstrap_token(&self, secret: &str) {
+        self.tokens.insert(hash_token(secret), Arc::new(Known::bootstrap()));
+    }
+
+    /// The counters of requests, to be registered with the daemon's registry.
+    #[must_use]
+    pub fn metrics(&self) -> &HttpMetrics {
+        &self.metrics
+    }
+
+    /// Civil time.
+    #[must_use]
+    pub fn now(&self) -> WallTime {
+        (self.clock)()
+    }
+
+    /// A fresh name.
+    pub(crate) fn new_id<K: Kind>(&self) -> Id<K> {
+        let now = self.now();
+        Id::generate(now, &mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the dialer.
+    ///
+    /// # Errors
+    /// The dialer's refusal; 503 when it is gone or does not answer.
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let ask = async {
+            self.commands.send(CommandRequest { command, reply }).await.ok()?;
+            answer.await.ok()
+        };
+        match tokio::time::timeout(COMMAND_TIMEOUT, ask).await {
+            Ok(Some(answer)) => answer.map_err(Problem::from),
+            Ok(None) => Err(Problem::new(Code::Draining, "this node is shutting down").retry_after("30")),
+            Err(_) => Err(Problem::new(
+                Code::Timeout,
+                "the dialer did not answer in time; the command may still be carried out",
+            )),
+        }
+    }
+
+    /// Waits for what a granted command must have put into the views.
+    pub(crate) async fn view<T>(&self, look: impl Fn(&ReadModel) -> Option<T>) -> Result<T, Problem> {
+        tokio::time::timeout(VIEW_TIMEOUT, self.read_model.wait_for(look))
+            .await
+            .map_err(|_| Problem::new(Code::Timeout, "the change was made, but is not shown yet"))
+    }
+
+    /// Asks the store, on a thread that may block.
+    pub(crate) async fn store<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || ask(store.as_ref())).await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(error) => {
+                tracing::error!(%error, "a question to the store broke off");
+                Err(Problem::new(Code::Internal, "see the log under the request id"))
+            }
+        }
+    }
+
+    /// Who has the secret with this hash.
+    pub(crate) async fn token(&self, hash: [u8; 32]) -> Result<Option<Arc<Known>>, Problem> {
+        if let Some(known) = self.tokens.get(&hash) {
+            return Ok(Some(Arc::clone(&known)));
+        }
+        let deleted = self.tokens_deleted.load(Ordering::SeqCst);
+        let Some(row) = self.store(move |store| store.token_by_hash(&hash)).await? else {
+            return Ok(None);
+        };
+        let known = Arc::new(Known::from(&row));
+        self.tokens.insert(hash, Arc::clone(&known));
+        if self.tokens_deleted.load(Ordering::SeqCst) != deleted {
+            self.tokens.remove(&hash);
+        }
+        Ok(Some(known))
+    }
+
+    /// Forgets a deleted token.
+    pub(crate) fn forget_token(&self, id: dialer_core::TokenId) {
+        self.tokens_deleted.fetch_add(1, Ordering::SeqCst);
+        self.tokens.retain(|_, known| known.id != Some(id));
+    }
+}

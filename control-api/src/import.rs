@@ -1,0 +1,580 @@
+//! Importing leads: rows in, verdicts out, memory bounded whatever the client does.
+//!
+//! ```text
+//!   body ──▶ Splitter ──▶ batches of rows ──▶ parse, normalise, store ──▶ verdicts ──▶ spool ──▶ response
+//! ```
+
+use crate::extract::parse_json;
+use crate::gateway::Gateway;
+use crate::mask::Masker;
+use crate::problem::{Code, Problem};
+use crate::rows::{RawRow, Splitter, csv_fields};
+use crate::spool::SpoolWriter;
+use crate::wire::lead::{
+    FieldValue, ImportSummary, ImportSummaryLine, LeadFault, LeadRequest, PhoneRequest, RowResult,
+    RowVerdict, shown_external_id,
+};
+use axum::body::{Body, BodyDataStream};
+use dialer_core::{Command, ListId};
+use futures_util::StreamExt;
+use sansio::Duration;
+use std::sync::Arc;
+use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
+use tokio::time::Instant;
+
+/// Rows parsed and stored together.
+const BATCH_ROWS: usize = 500;
+/// A batch waits no longer than this for more rows.
+const BATCH_WAIT: Duration = Duration::from_millis(200);
+/// The client may be silent no longer than this.
+const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
+/// The dialer is told of new leads at least this often, in rows.
+const TELL_ROWS: u64 = 5_000;
+/// Most columns of a CSV.
+const COLUMNS_MAX: usize = 200;
+
+/// How to import into which list.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportPlan {
+    pub(crate) list: ListId,
+    pub(crate) region: Option<String>,
+    /// Zone of rows that name none.
+    pub(crate) time_zone: Option<String>,
+    pub(crate) on_duplicate: OnDuplicate,
+    pub(crate) dedupe_scope: DedupeScope,
+    pub(crate) dry_run: bool,
+    pub(crate) mask: Masker,
+}
+
+impl ImportPlan {
+    fn options(&self, api: &Gateway) -> ImportOptions {
+        ImportOptions {
+            on_duplicate: self.on_duplicate,
+            dedupe_scope: self.dedupe_scope.clone(),
+            dry_run: self.dry_run,
+            now: api.now(),
+        }
+    }
+}
+
+/// What a CSV column holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Column {
+    Phone,
+    ExternalId,
+    Priority,
+    TimeZone,
+    ExpiresAt,
+    Field,
+}
+
+/// A CSV's header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    delimiter: u8,
+    columns: Vec<(String, Column)>,
+}
+
+impl Header {
+    fn read(text: &str) -> Result<Self, Problem> {
+        let delimiter = delimiter_of(text);
+        let names = csv_fields(text, delimiter);
+        let wrong = |detail: String| Problem::new(Code::InvalidBody, format!("line 1: {detail}"));
+        if names.len() > COLUMNS_MAX {
+            return Err(wrong(format!("expected at most {COLUMNS_MAX} columns")));
+        }
+        let mut columns: Vec<(String, Column)> = Vec::with_capacity(names.len());
+        for name in names {
+            let name = name.trim().to_owned();
+            if name.is_empty() || columns.iter().any(|(known, _)| *known == name) {
+                return Err(wrong(format!(
+                    "column {} has no name, or one that is there already",
+                    columns.len() + 1
+                )));
+            }
+            let column = column_of(&name);
+            columns.push((name, column));
+        }
+        if !columns.iter().any(|(_, column)| *column == Column::Phone) {
+            return Err(wrong("expected a header with a column named phone or number".into()));
+        }
+        let once = [Column::ExternalId, Column::Priority, Column::TimeZone, Column::ExpiresAt];
+        for kind in once {
+            if columns.iter().filter(|(_, column)| *column == kind).count() > 1 {
+                return Err(wrong(
+                    "two columns have the same meaning (time_zone and tz are the same)".into(),
+                ));
+            }
+        }
+        Ok(Header { delimiter, columns })
+    }
+
+    /// A row of cells as a lead. The pointer of a fault names the column.
+    fn lead(&self, text: &str, region: Option<&str>) -> (Option<String>, Result<NewLead, LeadFault>) {
+        let cells = csv_fields(text, self.delimiter);
+        if cells.len() != self.columns.len() {
+            let detail = format!("found {} columns, expected {}", cells.len(), self.columns.len());
+            return (None, Err(row_fault("wrong_columns", "", detail)));
+        }
+        let mut lead = LeadRequest::default();
+        let mut phone_columns: Vec<&str> = Vec::new();
+        let mut zone_column = "time_zone";
+        for ((name, column), cell) in self.columns.iter().zip(cells) {
+            let cell = cell.trim();
+            if cell.is_empty() {
+                continue;
+            }
+            match column {
+                Column::Phone => {
+                    lead.phones.push(PhoneRequest { number: cell.to_owned(), kind: None });
+                    phone_columns.push(name);
+                }
+                Column::ExternalId => lead.external_id = Some(cell.to_owned()),
+                Column::Priority => match cell.parse() {
+                    Ok(priority) => lead.priority = priority,
+                    Err(_) => {
+                        let fault =
+                            row_fault("invalid_priority", "/priority", "expected a whole number".into());
+                        return (lead.external_id, Err(fault));
+                    }
+                },
+                Column::TimeZone => {
+                    zone_column = name;
+                    lead.time_zone = Some(cell.to_owned());
+                }
+                Column::ExpiresAt => match crate::time::parse_rfc3339(cell) {
+                    Some(at) => lead.expires_at = Some(at.into()),
+                    None => {
+                        let detail = "expected a time like 2026-10-31T00:00:00Z".into();
+                        return (lead.external_id, Err(row_fault("invalid_time", "/expires_at", detail)));
+                    }
+                },
+                Column::Field => {
+                    lead.fields.insert(name.clone(), FieldValue::Text(cell.to_owned()));
+                }
+            }
+        }
+        let external_id = lead.external_id.clone();
+        let lead = lead.into_lead(region).map_err(|mut fault| {
+            fault.pointer = match fault.pointer.strip_prefix("/phones/") {
+                Some(rest) => {
+                    let place = rest.split('/').next().and_then(|place| place.parse::<usize>().ok());
+                    format!("/{}", place.and_then(|place| phone_columns.get(place)).unwrap_or(&"phone"))
+                }
+                None if fault.pointer == "/phones" => "/phone".into(),
+                None if fault.pointer == "/time_zone" => format!("/{zone_column}"),
+                None => fault.pointer.replacen("/fields/", "/", 1),
+            };
+            fault
+        });
+        (external_id, lead)
+    }
+}
+
+fn row_fault(code: &'static str, pointer: &str, detail: String) -> LeadFault {
+    LeadFault { result: RowResult::InvalidRow, code, pointer: pointer.to_owned(), detail }
+}
+
+/// Comma, unless there is none and another usual delimiter is.
+fn delimiter_of(header: &str) -> u8 {
+    [b',', b';', b'\t'].into_iter().find(|delimiter| header.as_bytes().contains(delimiter)).unwrap_or(b',')
+}
+
+fn column_of(name: &str) -> Column {
+    let lower = name.to_lowercase();
+    let stem = lower.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
+    match (lower.as_str(), stem) {
+        (_, "phone" | "number" | "phone_number") => Column::Phone,
+        ("external_id", _) => Column::ExternalId,
+        ("priority", _) => Column::Priority,
+        ("time_zone" | "tz", _) => Column::TimeZone,
+        ("expires_at", _) => Column::ExpiresAt,
+        _ => Column::Field,
+    }
+}
+
+/// A line of JSON as a lead.
+fn json_lead(text: &str, region: Option<&str>) -> (Option<String>, Result<NewLead, LeadFault>) {
+    match parse_json::<LeadRequest>(text.as_bytes()) {
+        Ok(request) => (request.external_id.clone(), request.into_lead(region)),
+        Err(problem) => {
+            let found = problem.errors().first();
+            let pointer = found.and_then(|error| error.pointer.clone()).unwrap_or_default();
+            let code = if problem.code() == Code::InvalidJson { "invalid_json" } else { "invalid_field" };
+            let detail = found.map_or_else(|| problem.detail().to_owned(), |error| error.detail.clone());
+            (None, Err(row_fault(code, &pointer, detail)))
+        }
+    }
+}
+
+/// What the rows are written in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// Lines of JSON.
+    Ndjson,
+    /// CSV with this header.
+    Csv(Header),
+}
+
+/// A row with its fate so far.
+pub(crate) struct Read {
+    pub(crate) line: u64,
+    pub(crate) external_id: Option<String>,
+    pub(crate) lead: Result<NewLead, LeadFault>,
+}
+
+impl Format {
+    fn read(&self, row: RawRow, plan: &ImportPlan) -> Read {
+        let region = plan.region.as_deref();
+        let (external_id, mut lead) = match (&row.text, self) {
+            (Err(fault), _) => (None, Err(row_fault(fault.code(), "", fault.detail().into()))),
+            (Ok(text), Format::Ndjson) => json_lead(text, region),
+            (Ok(text), Format::Csv(header)) => header.lead(text, region),
+        };
+        if let Ok(lead) = &mut lead
+            && lead.time_zone.is_none()
+        {
+            lead.time_zone.clone_from(&plan.time_zone);
+        }
+        Read { line: row.line, external_id, lead }
+    }
+}
+
+/// Stores the good ones among rows and tells the verdict on each. Blocks.
+pub(crate) fn judge(
+    store: &dyn store::Store,
+    rows: Vec<Read>,
+    plan: &ImportPlan,
+    options: &ImportOptions,
+) -> Result<Vec<RowVerdict>, store::StoreError> {
+    let good: Vec<NewLead> = rows.iter().filter_map(|row| row.lead.as_ref().ok().cloned()).collect();
+    let fates = if good.is_empty() { Vec::new() } else { store.import_leads(plan.list, good, options)? };
+    let mut fates = fates.into_iter();
+    Ok(rows
+        .into_iter()
+        .map(|row| match row.lead {
+            Ok(lead) => {
+                stored_verdict(row.line, &lead, fates.next().unwrap_or(ImportVerdict::NoPhone), plan.mask)
+            }
+            Err(fault) => fault_verdict(row.line, row.external_id.as_deref(), fault, plan.mask),
+        })
+        .collect())
+}
+
+fn stored_verdict(line: u64, lead: &NewLead, fate: ImportVerdict, mask: Masker) -> RowVerdict {
+    let (result, id, code) = match fate {
+        ImportVerdict::Accepted { lead } => (RowResult::Accepted, Some(lead), None),
+        ImportVerdict::Updated { lead } => (RowResult::Updated, Some(lead), None),
+        ImportVerdict::Duplicate { lead, by } => {
+            let by = match by {
+                MatchedBy::ExternalId => "external_id",
+                MatchedBy::Number => "number",
+            };
+            (RowResult::Duplicate, Some(lead), Some(by))
+        }
+        ImportVerdict::NoPhone => (RowResult::InvalidNumber, None, Some("empty")),
+    };
+    RowVerdict {
+        line,
+        external_id: shown_external_id(lead.external_id.as_deref(), &lead.phones, mask),
+        result,
+        lead_id: id.map(|id| id.to_string()),
+        time_zone: lead.time_zone.clone(),
+        code: code.map(str::to_owned),
+        pointer: None,
+        detail: None,
+    }
+}
+
+fn fault_verdict(line: u64, external_id: Option<&str>, fault: LeadFault, mask: Masker) -> RowVerdict {
+    RowVerdict {
+        line,
+        external_id: mask.text_option(external_id),
+        result: fault.result,
+        lead_id: None,
+        time_zone: None,
+        code: Some(fault.code.to_owned()),
+        pointer: Some(fault.pointer),
+        detail: Some(mask.text(&fault.detail)),
+    }
+}
+
+/// Counts verdicts.
+pub(crate) fn count(summary: &mut ImportSummary, verdicts: &[RowVerdict], on_duplicate: OnDuplicate) {
+    for verdict in verdicts {
+        summary.lines += 1;
+        match verdict.result {
+            RowResult::Accepted => summary.accepted += 1,
+            RowResult::Updated => summary.updated += 1,
+            RowResult::Duplicate => {
+                summary.duplicates += 1;
+                summary.rejected += u64::from(on_duplicate == OnDuplicate::Error);
+            }
+            RowResult::InvalidNumber | RowResult::InvalidRow => summary.rejected += 1,
+        }
+    }
+}
+
+/// The body of an import, cut into rows as it arrives.
+pub(crate) struct Rows {
+    body: BodyDataStream,
+    splitter: Splitter,
+    ended: bool,
+}
+
+/// Why no further rows come.
+enum Broken {
+    /// The client hung up or sent a broken body.
+    Body,
+    /// The client fell silent.
+    Idle,
+}
+
+impl Rows {
+    pub(crate) fn lines(body: Body) -> Self {
+        Rows { body: body.into_data_stream(), splitter: Splitter::lines(), ended: false }
+    }
+
+    /// A CSV: reads its header.
+    pub(crate) async fn csv(body: Body) -> Result<(Self, Header), Problem> {
+        let mut rows = Rows { body: body.into_data_stream(), splitter: Splitter::csv(b','), ended: false };
+        loop {
+            if let Some(row) = rows.splitter.next() {
+                let text = row.text.map_err(|fault| {
+                    Problem::new(Code::InvalidBody, format!("line 1: {}", fault.detail()))
+                })?;
+                let header = Header::read(&text)?;
+                rows.splitter.set_delimiter(header.delimiter);
+                return Ok((rows, header));
+            }
+            if rows.ended {
+                return Err(Problem::new(
+                    Code::InvalidBody,
+                    "line 1: expected a header with a column named phone or number",
+                ));
+            }
+            rows.fill().await.map_err(|_| Problem::new(Code::InvalidBody, "the body broke off"))?;
+        }
+    }
+
+    /// Waits for more of the body.
+    async fn fill(&mut self) -> Result<(), Broken> {
+        match tokio::time::timeout(BODY_IDLE_MAX, self.body.next()).await {
+            Ok(Some(Ok(bytes))) => self.splitter.push(&bytes),
+            Ok(Some(Err(_))) => return Err(Broken::Body),
+            Ok(None) => {
+                self.ended = true;
+                self.splitter.end();
+            }
+            Err(_) => return Err(Broken::Idle),
+        }
+        Ok(())
+    }
+
+    /// Rows to work on: a full batch, or what came until the client paused. Empty at the end.
+    async fn batch(&mut self) -> (Vec<RawRow>, Option<Broken>) {
+        let mut batch = Vec::new();
+        let mut deadline = None;
+        loop {
+            while batch.len() < BATCH_ROWS {
+                match self.splitter.next() {
+                    Some(row) => batch.push(row),
+                    None => break,
+                }
+            }
+            if batch.len() >= BATCH_ROWS || self.ended {
+                return (batch, None);
+            }
+            if batch.is_empty() {
+                if let Err(broken) = self.fill().await {
+                    return (batch, Some(broken));
+                }
+                continue;
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + BATCH_WAIT);
+            match tokio::time::timeout_at(deadline, self.fill()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(broken)) => return (batch, Some(broken)),
+                Err(_) => return (batch, None),
+            }
+        }
+    }
+}
+
+/// Imports everything and writes the verdicts and the summary.
+pub(crate) async fn run(
+    api: Arc<Gateway>,
+    mut rows: Rows,
+    format: Format,
+    plan: ImportPlan,
+    mut out: SpoolWriter,
+) {
+    let began = Instant::now();
+    let format = Arc::new(format);
+    let mut summary = ImportSummary { dry_run: plan.dry_run, complete: true, ..ImportSummary::default() };
+    let mut untold = 0;
+    loop {
+        let (batch, broken) = rows.batch().await;
+        let at_end = batch.is_empty();
+        if !at_end {
+            let before = summary.accepted + summary.updated;
+            match import_batch(&api, batch, &format, &plan, out, &mut summary).await {
+                Ok(writer) => out = writer,
+                Err(None) => return,
+                Err(Some((writer, detail))) => {
+                    out = writer;
+                    summary.complete = false;
+                    summary.error = Some(detail);
+                    break;
+                }
+            }
+            let first = before == 0;
+            untold += summary.accepted + summary.updated - before;
+            if untold >= TELL_ROWS || (first && untold > 0) {
+                tell(&api, &plan, std::mem::take(&mut untold)).await;
+            }
+        }
+        if let Some(broken) = broken {
+            summary.complete = false;
+            summary.error = Some(match broken {
+                Broken::Body => "the body broke off".into(),
+                Broken::Idle => "nothing came for 60 seconds".into(),
+            });
+            break;
+        }
+        if at_end {
+            break;
+        }
+    }
+    if untold > 0 {
+        tell(&api, &plan, untold).await;
+    }
+    summary.ms = began.elapsed().as_millis() as u64;
+    tracing::info!(
+        list = %plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,
+        rejected = summary.rejected, complete = summary.complete, ms = summary.ms, "leads imported"
+    );
+    let mut line = serde_json::to_vec(&ImportSummaryLine { summary }).expect("figures have string keys");
+    line.push(b'\n');
+    let written = tokio::task::spawn_blocking(move || {
+        out.write(&line)?;
+        out.finish();
+        std::io::Result::Ok(())
+    });
+    if let Ok(Err(error)) = written.await {
+        tracing::warn!(%error, "the verdicts of an import could not be kept");
+    }
+}
+
+/// Works on a batch. `Err(None)`: the verdicts cannot be kept, so the response ends without a summary.
+async fn import_batch(
+    api: &Arc<Gateway>,
+    batch: Vec<RawRow>,
+    format: &Arc<Format>,
+    plan: &ImportPlan,
+    mut out: SpoolWriter,
+    summary: &mut ImportSummary,
+) -> Result<SpoolWriter, Option<(SpoolWriter, String)>> {
+    let (format, task_plan, options) = (Arc::clone(format), plan.clone(), plan.options(api));
+    let work = api.store(move |store| {
+        let rows = batch.into_iter().map(|row| format.read(row, &task_plan)).collect();
+        let verdicts = match judge(store, rows, &task_plan, &options) {
+            Ok(verdicts) => verdicts,
+            Err(error) => return Ok(Err(Some((out, Problem::from(error).detail().to_owned())))),
+        };
+        let mut text = Vec::with_capacity(verdicts.len() * 128);
+        for verdict in &verdicts {
+            serde_json::to_writer(&mut text, verdict).expect("a verdict has string keys");
+            text.push(b'\n');
+        }
+        if let Err(error) = out.write(&text) {
+            tracing::warn!(%error, "the verdicts of an import could not be kept");
+            return Ok(Err(None));
+        }
+        Ok(Ok((out, verdicts)))
+    });
+    let (out, verdicts) = work.await.map_err(|_| None)??;
+    count(summary, &verdicts, plan.on_duplicate);
+    for verdict in &verdicts {
+        api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
+    }
+    Ok(out)
+}
+
+/// Tells the dialer that there are new leads.
+pub(crate) async fn tell(api: &Gateway, plan: &ImportPlan, accepted: u64) {
+    if plan.dry_run {
+        return;
+    }
+    // The leads are stored; a dialer that does not take the hint finds them at its next look.
+    if let Err(problem) = api.command(Command::LeadsImported { list: plan.list, accepted }).await {
+        tracing::warn!(detail = problem.detail(), "the dialer did not take note of an import");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let header = Header::read("Phone;external_id;Name;phone2;tz").unwrap();
+        assert_eq!(header.delimiter, b';');
+        let kinds: Vec<_> = header.columns.iter().map(|(_, column)| column.clone()).collect();
+        assert_eq!(
+            kinds,
+            [Column::Phone, Column::ExternalId, Column::Field, Column::Phone, Column::TimeZone]
+        );
+        for bad in ["", "name,city", "phone,phone", "phone,", "phone,tz,time_zone"] {
+            assert!(Header::read(bad).is_err(), "{bad}");
+        }
+        for good in ["number", "phone_number", "phone1,phone_2", "\"phone\",\"a,b\""] {
+            assert!(Header::read(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn cells_become_a_lead_or_say_which_column() {
+        let header = Header::read("external_id,phone1,phone2,priority,tz,name").unwrap();
+        let (id, lead) = header.lead("crm-1,13800138000,,7,Asia/Shanghai,\"王, 五\"", Some("CN"));
+        let lead = lead.unwrap();
+        assert_eq!((id.as_deref(), lead.priority, lead.phones.len()), (Some("crm-1"), 7, 1));
+        assert_eq!(lead.phones[0].number, "+8613800138000");
+        assert_eq!(lead.fields["name"], "王, 五");
+        for (row, code, pointer) in [
+            ("crm-1,13800138000,12,7,,", "wrong_length", "/phone2"),
+            ("crm-1,,,7,,", "empty", "/phone"),
+            ("crm-1,13800138000,,high,,", "invalid_priority", "/priority"),
+            ("crm-1,13800138000,,,Mars/Base,", "unknown_time_zone", "/tz"),
+            ("crm-1,13800138000", "wrong_columns", ""),
+            ("crm-1,13800138000,,,,,,", "wrong_columns", ""),
+        ] {
+            let fault = header.lead(row, Some("CN")).1.unwrap_err();
+            assert_eq!((fault.code, fault.pointer.as_str()), (code, pointer), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_json_becomes_a_lead_or_says_where() {
+        let (_, lead) = json_lead(
+            r#"{"external_id":"crm-1","phones":[{"number":"13800138000","type":"mobile"},{"number":"021-55556666","type":"work"}],"priority":50,"tz":"Asia/Shanghai","fields":{"name":"王","age":4},"expires_at":"2026-10-31T00:00:00Z"}"#,
+            Some("CN"),
+        );
+        let lead = lead.unwrap();
+        assert_eq!(lead.phones[1].number, "+862155556666");
+        assert_eq!(lead.fields["age"], "4");
+        for (row, code, pointer) in [
+            ("{", "invalid_json", ""),
+            ("[]", "invalid_field", ""),
+            (r#"{"phone":"x"}"#, "not_a_number", "/phone"),
+            (r#"{"phones":[{"number":"13800138000"},{"number":"12"}]}"#, "wrong_length", "/phones/1/number"),
+            (r#"{"phone":"13800138000","colour":"red"}"#, "invalid_field", "/colour"),
+            (r#"{"phone":13800138000}"#, "invalid_field", "/phone"),
+            (r#"{"phone":"13800138000","fields":{"a":[]}}"#, "invalid_field", "/fields/a"),
+            (r#"{"external_id":"x"}"#, "empty", "/phones"),
+        ] {
+            let fault = json_lead(row, Some("CN")).1.unwrap_err();
+            assert_eq!((fault.code, fault.pointer.as_str()), (code, pointer), "{row}");
+        }
+    }
+}

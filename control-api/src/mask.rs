@@ -1,0 +1,122 @@
+//! Who may see whole phone numbers.
+
+use sansio::pii::mask_number;
+
+/// Digits in a run of text from which on it is taken for a phone number.
+const PHONE_DIGITS_MIN: usize = 7;
+
+/// Shows phone numbers whole or masked (`+86138****5678`), by the caller's scopes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Masker {
+    whole: bool,
+}
+
+impl Masker {
+    /// `whole`: the caller has `leads:pii`.
+    #[must_use]
+    pub const fn new(whole: bool) -> Self {
+        Masker { whole }
+    }
+
+    /// Masks everything: for callers not known yet, and for errors.
+    pub const MASKED: Masker = Masker { whole: false };
+
+    /// A field that holds a phone number.
+    #[must_use]
+    pub fn number(self, number: &str) -> String {
+        if self.whole { number.to_owned() } else { mask_number(number) }
+    }
+
+    /// A field that may hold a phone number.
+    #[must_use]
+    pub fn number_option(self, number: Option<&str>) -> Option<String> {
+        number.map(|number| self.number(number))
+    }
+
+    /// Free text: each run of at least seven digits (spaces, dots, dashes and brackets between them do not end a
+    /// run) is masked.
+    #[must_use]
+    pub fn text(self, text: &str) -> String {
+        if self.whole { text.to_owned() } else { mask_text(text) }
+    }
+
+    /// Free text that may be absent.
+    #[must_use]
+    pub fn text_option(self, text: Option<&str>) -> Option<String> {
+        text.map(|text| self.text(text))
+    }
+}
+
+/// Masks what looks like a phone number inside a text. Names of ours (`call_01JC…`) and times stay as they are.
+fn mask_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c == '+' || c.is_ascii_digit()) {
+        let before_is_word =
+            rest[..start].chars().next_back().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        let run = phone_run(&rest[start..]);
+        let (candidate, after) = rest[start..].split_at(run);
+        out.push_str(&rest[..start]);
+        let digits = candidate.bytes().filter(u8::is_ascii_digit).count();
+        if digits >= PHONE_DIGITS_MIN && !(before_is_word && is_name(after)) && !is_time(candidate, after) {
+            out.push_str(&mask_number(candidate));
+        } else {
+            out.push_str(candidate);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Length in bytes of the run that starts here: a plus, digits, and separators that are followed by a digit.
+fn phone_run(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut end = usize::from(bytes.first() == Some(&b'+'));
+    let mut at = end;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'0'..=b'9' => end = at + 1,
+            b' ' | b'-' | b'.' | b'(' | b')' | b'/' if at - end < 3 => {}
+            _ => break,
+        }
+        at += 1;
+    }
+    end.max(1)
+}
+
+/// Digits inside a longer word, as in one of our own names: `01JC8Z…` after `call_`.
+fn is_name(after: &str) -> bool {
+    after.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// `2026-10-01` before a `T` is a date, not a number.
+fn is_time(candidate: &str, after: &str) -> bool {
+    candidate.len() == 10 && candidate.as_bytes()[4] == b'-' && after.starts_with('T')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_text_are_masked() {
+        let masked = Masker::MASKED;
+        assert_eq!(masked.text("call +86 138-0013-8000 back"), "call +86 13****8000 back");
+        assert_eq!(masked.text("ticket:88231"), "ticket:88231");
+        assert_eq!(masked.text("13800138000"), "138****8000");
+        assert_eq!(masked.text("(021) 5555.6666x"), "(021) 5****6666x");
+        assert_eq!(masked.text("at 2026-10-01T02:03:04Z"), "at 2026-10-01T02:03:04Z");
+        assert_eq!(masked.text("call_01234567ABCDEFGHJKMNPQRSTV"), "call_01234567ABCDEFGHJKMNPQRSTV");
+        assert_eq!(masked.text(""), "");
+        assert_eq!(masked.text("+"), "+");
+        assert_eq!(masked.text("王 0"), "王 0");
+    }
+
+    #[test]
+    fn with_the_scope_everything_is_whole() {
+        assert_eq!(Masker::new(true).text("+8613800138000"), "+8613800138000");
+        assert_eq!(Masker::new(true).number("+8613800138000"), "+8613800138000");
+        assert_eq!(Masker::new(false).number("+8613800138000"), "+86138****8000");
+    }
+}

@@ -1,0 +1,66 @@
+//! Counts of requests.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counters of the API.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    pub(crate) import_rows: IntCounterVec,
+    pub(crate) event_streams: IntGauge,
+    pub(crate) slow_consumers: prometheus::IntCounter,
+}
+
+impl HttpMetrics {
+    pub(crate) fn new() -> Self {
+        let known = "the name and labels are fixed and valid";
+        HttpMetrics {
+            requests: IntCounterVec::new(
+                Opts::new("http_requests_total", "Requests to the API by route, method and status."),
+                &["route", "method", "code"],
+            )
+            .expect(known),
+            seconds: HistogramVec::new(
+                HistogramOpts::new("http_request_seconds", "Time until a response began, by route.")
+                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
+                &["route"],
+            )
+            .expect(known),
+            import_rows: IntCounterVec::new(
+                Opts::new("import_rows_total", "Rows of lead imports by verdict."),
+                &["result"],
+            )
+            .expect(known),
+            event_streams: IntGauge::new("event_streams", "Clients that read the event stream.")
+                .expect(known),
+            slow_consumers: prometheus::IntCounter::new(
+                "event_streams_cut_off_total",
+                "Readers of the event stream that were cut off because they were too slow.",
+            )
+            .expect(known),
+        }
+    }
+
+    /// Puts all of them into a registry.
+    ///
+    /// # Errors
+    /// When one of the names is taken there.
+    pub fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.requests.clone()))?;
+        registry.register(Box::new(self.seconds.clone()))?;
+        registry.register(Box::new(self.import_rows.clone()))?;
+        registry.register(Box::new(self.event_streams.clone()))?;
+        registry.register(Box::new(self.slow_consumers.clone()))
+    }
+
+    /// Counts a request. `method` outside the usual ones is told as `OTHER`, so that labels stay few.
+    pub(crate) fn observe(&self, route: &str, method: &axum::http::Method, code: u16, seconds: f64) {
+        let method = match method.as_str() {
+            known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+            _ => "OTHER",
+        };
+        self.requests.with_label_values(&[route, method, &code.to_string()]).inc();
+        self.seconds.with_label_values(&[route]).observe(seconds);
+    }
+}

@@ -1,0 +1,196 @@
+//! Phone numbers: from what people write to E.164.
+
+use phonenumber::country;
+use phonenumber::metadata::DATABASE;
+use phonenumber::{Metadata, Type};
+
+/// Why a text is no number that can be dialled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumberFault {
+    /// Nothing there.
+    Empty,
+    /// Not digits and the usual separators.
+    NotANumber,
+    /// No country code, and no region is known to complete it.
+    RegionMissing,
+    /// No such country code.
+    UnknownCountry,
+    /// Too short or too long for its country.
+    WrongLength,
+    /// The right length, but no such number can be in its region.
+    NotInPlan,
+}
+
+impl NumberFault {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NumberFault::Empty => "empty",
+            NumberFault::NotANumber => "not_a_number",
+            NumberFault::RegionMissing => "region_missing",
+            NumberFault::UnknownCountry => "unknown_country",
+            NumberFault::WrongLength => "wrong_length",
+            NumberFault::NotInPlan => "not_in_plan",
+        }
+    }
+
+    /// Words for a person.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        match self {
+            NumberFault::Empty => "a number is expected",
+            NumberFault::NotANumber => {
+                "expected digits, perhaps with a plus before them and separators between"
+            }
+            NumberFault::RegionMissing => {
+                "no country code: write it with a plus, or name a region in the request or the list"
+            }
+            NumberFault::UnknownCountry => "no country has this code",
+            NumberFault::WrongLength => "too short or too long for its country",
+            NumberFault::NotInPlan => "no such number exists in its region's plan",
+        }
+    }
+}
+
+/// Longest text that is looked at, bytes.
+const RAW_LENGTH_MAX: usize = 64;
+
+/// Whether this names a region (ISO 3166-1 alpha-2, upper case).
+#[must_use]
+pub(crate) fn is_region(text: &str) -> bool {
+    text.len() == 2
+        && text.bytes().all(|byte| byte.is_ascii_uppercase())
+        && text.parse::<country::Id>().is_ok()
+}
+
+/// E.164 with the plus.
+///
+/// A number with its country code must have a shape its country uses; whether the range is assigned is left to
+/// the carrier, since plans change faster than tables. One without is read in `region`, and there it must be a
+/// valid number: that catches local numbers and typing errors.
+///
+/// # Errors
+/// Why it is none.
+pub fn normalise(raw: &str, region: Option<&str>) -> Result<String, NumberFault> {
+    let text = raw.trim();
+    if text.is_empty() {
+        return Err(NumberFault::Empty);
+    }
+    if text.len() > RAW_LENGTH_MAX {
+        return Err(NumberFault::NotANumber);
+    }
+    let text = ascii_digits(text);
+    if !text.chars().all(|c| c.is_ascii_digit() || " +-./()\u{a0}".contains(c))
+        || text.rfind('+').is_some_and(|at| at > 0)
+    {
+        return Err(NumberFault::NotANumber);
+    }
+    let region = region.and_then(|region| region.parse::<country::Id>().ok());
+    if !text.starts_with('+') && region.is_none() {
+        return Err(NumberFault::RegionMissing);
+    }
+    let international = text.starts_with('+');
+    let number = phonenumber::parse(region, &text).map_err(|error| match error {
+        phonenumber::ParseError::InvalidCountryCode => NumberFault::UnknownCountry,
+        phonenumber::ParseError::TooShortNsn
+        | phonenumber::ParseError::TooLong
+        | phonenumber::ParseError::TooShortAfterIdd => NumberFault::WrongLength,
+        _ => NumberFault::NotANumber,
+    })?;
+    let code = number.code().value();
+    let national = number.national().to_string();
+    let plans = DATABASE.by_code(&code).ok_or(NumberFault::UnknownCountry)?;
+    let shape_fits = plans.iter().any(|plan| fits(plan, &national));
+    let e164 = format!("+{code}{national}");
+    // E.164 §6.2.1: at most 15 digits.
+    if !shape_fits || !(8..=16).contains(&e164.len()) {
+        return Err(NumberFault::WrongLength);
+    }
+    if !international && !phonenumber::is_valid(&number) {
+        return Err(NumberFault::NotInPlan);
+    }
+    Ok(e164)
+}
+
+/// Sorts of numbers that have lengths of their own in the tables.
+const TYPES: [Type; 10] = [
+    Type::FixedLine,
+    Type::Mobile,
+    Type::TollFree,
+    Type::PremiumRate,
+    Type::SharedCost,
+    Type::PersonalNumber,
+    Type::Voip,
+    Type::Pager,
+    Type::Uan,
+    Type::Voicemail,
+];
+
+/// A national number of a length that some sort of number has, beginning as numbers do.
+fn fits(plan: &Metadata, national: &str) -> bool {
+    let descriptors = plan.descriptors();
+    let length_fits = TYPES.iter().filter_map(|kind| descriptors.get(*kind)).any(|descriptor| {
+        let lengths = descriptor.possible_length();
+        lengths.is_empty() && descriptor.is_match(national) || lengths.contains(&(national.len() as u16))
+    });
+    length_fits && descriptors.general().is_match(national)
+}
+
+/// Full-width digits and the full-width plus, as typed on East Asian keyboards, become ASCII.
+fn ascii_digits(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '０'..='９' => char::from(b'0' + (c as u32 - '０' as u32) as u8),
+            '＋' => '+',
+            '－' | '‐' | '‑' | '–' => '-',
+            '（' => '(',
+            '）' => ')',
+            '\u{3000}' => ' ',
+            other => other,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_e164() {
+        for (raw, region, e164) in [
+            ("13800138000", Some("CN"), "+8613800138000"),
+            ("021-55556666", Some("CN"), "+862155556666"),
+            ("+86 138 0013 8000", None, "+8613800138000"),
+            ("＋８６１３８００１３８０００", None, "+8613800138000"),
+            ("(415) 555-0123", Some("US"), "+14155550123"),
+            ("+1 415 555 0123", Some("CN"), "+14155550123"),
+            ("020 7946 0018", Some("GB"), "+442079460018"),
+            ("+49 30 123456", None, "+4930123456"),
+        ] {
+            assert_eq!(normalise(raw, region).as_deref(), Ok(e164), "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        for (raw, region, fault) in [
+            ("", Some("CN"), NumberFault::Empty),
+            ("   ", None, NumberFault::Empty),
+            ("hello", Some("CN"), NumberFault::NotANumber),
+            ("13800138000", None, NumberFault::RegionMissing),
+            ("+999 12345678", None, NumberFault::UnknownCountry),
+            ("+1415555012", None, NumberFault::WrongLength),
+            ("+141555501234", None, NumberFault::WrongLength),
+            ("+86138001380001234", None, NumberFault::WrongLength),
+            ("12", Some("US"), NumberFault::WrongLength),
+            ("1-800-FLOWERS", Some("US"), NumberFault::NotANumber),
+            ("+1+4155550123", Some("US"), NumberFault::NotANumber),
+            ("tel:+14155550123", Some("US"), NumberFault::NotANumber),
+        ] {
+            assert_eq!(normalise(raw, region), Err(fault), "{raw}");
+        }
+        assert!(normalise(&"1".repeat(10_000), Some("US")).is_err());
+        assert!(is_region("CN") && !is_region("cn") && !is_region("XX") && !is_region("USA"));
+    }
+}

@@ -1,0 +1,116 @@
+//! The OpenAPI document, made from the handlers, and the router, made from the same.
+
+use crate::gateway::Gateway;
+use crate::routes::{
+    agents, calls, campaigns, cdrs, events, import, leads, lists, node, recordings, spec, tokens, trunks,
+};
+use axum::Router;
+use axum::routing::MethodRouter;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use utoipa::openapi::path::Paths;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, RefOr};
+use utoipa_axum::routes;
+
+type Route = (Vec<(String, RefOr<Schema>)>, Paths, MethodRouter<Arc<Gateway>>);
+
+/// Every route there is: what the document says and what the router does come from this one list.
+fn all() -> Vec<Route> {
+    vec![
+        routes!(trunks::list, trunks::create),
+        routes!(trunks::show, trunks::change, trunks::delete),
+        routes!(agents::list, agents::create),
+        routes!(agents::show, agents::change, agents::delete),
+        routes!(agents::login),
+        routes!(agents::logout),
+        routes!(agents::ready),
+        routes!(agents::pause),
+        routes!(agents::task),
+        routes!(agents::task_dial),
+        routes!(agents::task_skip),
+        routes!(lists::list, lists::create),
+        routes!(lists::show, lists::change, lists::delete),
+        routes!(leads::list, leads::add),
+        routes!(leads::show),
+        routes!(import::import),
+        routes!(campaigns::list, campaigns::create),
+        routes!(campaigns::show, campaigns::change, campaigns::delete),
+        routes!(campaigns::start),
+        routes!(campaigns::pause),
+        routes!(campaigns::resume),
+        routes!(campaigns::stop),
+        routes!(campaigns::stats),
+        routes!(campaigns::pacing),
+        routes!(campaigns::diagnostics),
+        routes!(calls::list, calls::originate),
+        routes!(calls::show),
+        routes!(calls::hangup),
+        routes!(calls::disposition),
+        routes!(cdrs::list),
+        routes!(cdrs::show),
+        routes!(recordings::list),
+        routes!(recordings::show),
+        routes!(recordings::download),
+        routes!(events::stream),
+        routes!(node::show),
+        routes!(node::drain),
+        routes!(node::undrain),
+        routes!(tokens::list, tokens::create),
+        routes!(tokens::delete),
+        routes!(spec::show),
+    ]
+}
+
+/// `{id}:login` is routed as `{id}/login`: see the layer that splits the verb off.
+fn routed(path: &str) -> String {
+    path.replace(':', "/")
+}
+
+/// The router without its outer layers.
+pub(crate) fn bare_router() -> Router<Arc<Gateway>> {
+    let mut router = Router::new();
+    for (_, paths, methods) in all() {
+        let documented: BTreeSet<&String> = paths.paths.keys().collect();
+        let path = documented.first().expect("each entry of the list has one path");
+        router = router.route(&routed(path), methods);
+    }
+    router
+}
+
+/// The OpenAPI 3.1 document.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut components = ComponentsBuilder::new().security_scheme(
+        "bearer",
+        SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("dlr_…").build()),
+    );
+    let mut paths = Paths::new();
+    for (schemas, described, _) in all() {
+        components = components.schemas_from_iter(schemas);
+        paths.merge(described);
+    }
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".into());
+    let info = InfoBuilder::new()
+        .title("dialerd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(license))
+        .build();
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+const DESCRIPTION: &str = "\
+Control of dialerd, a predictive dialer.
+
+* JSON in snake_case; times are RFC 3339 in UTC with milliseconds; spans are `*_ms`; ratios are 0 to 1.
+* An unknown field or query parameter is refused (400). Unknown fields in responses and events are to be ignored.
+* Errors are `application/problem+json` (RFC 9457) with a stable `code`, `errors[]` with JSON pointers, and the \
+`request_id`, which is also in the header `X-Request-Id`.
+* `Authorization: Bearer dlr_…`. Phone numbers are masked (`+86138****5678`) unless the token has `leads:pii`.
+* POST takes `Idempotency-Key`; the response of a granted request is kept for 24 hours. Not for imports and tokens.
+* PATCH is a JSON Merge Patch (RFC 7396). Give the `ETag` back as `If-Match` to change only what you have seen.
+* Lists come in pages: `limit`, `cursor`, `next_cursor`, and the header `Link`.
+* `{id}:verb` may also be written `{id}/verb`.";

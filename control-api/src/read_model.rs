@@ -1,0 +1,160 @@
+//! What is so now, for those who look: the latest view of each thing.
+
+use dashmap::DashMap;
+use dialer_core::record::ListRow;
+use dialer_core::view::{AgentView, CallView, CampaignView, NodeView, TrunkView};
+use dialer_core::{AgentId, CallId, CampaignId, ListId, TrunkId, ViewChange};
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// The latest views. Written by the daemon's loop through [`ReadModel::apply`], read by everyone.
+#[derive(Default, Debug)]
+pub struct ReadModel {
+    trunks: DashMap<TrunkId, Arc<TrunkView>>,
+    agents: DashMap<AgentId, Arc<AgentView>>,
+    lists: DashMap<ListId, Arc<ListRow>>,
+    campaigns: DashMap<CampaignId, Arc<CampaignView>>,
+    calls: DashMap<CallId, Arc<CallView>>,
+    /// Variables given with an originate, while the call lives.
+    variables: DashMap<CallId, BTreeMap<String, String>>,
+    node: Mutex<NodeView>,
+    changed: Notify,
+}
+
+impl ReadModel {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a change. Apply the changes of a step **before** answering its command, so that whoever asked
+    /// reads what it wrote.
+    pub fn apply(&self, change: ViewChange) {
+        match change {
+            ViewChange::Trunk(view) => drop(self.trunks.insert(view.row.id, Arc::new(*view))),
+            ViewChange::TrunkGone(id) => drop(self.trunks.remove(&id)),
+            ViewChange::Agent(view) => drop(self.agents.insert(view.row.id, Arc::new(*view))),
+            ViewChange::AgentGone(id) => drop(self.agents.remove(&id)),
+            ViewChange::List(row) => drop(self.lists.insert(row.id, Arc::new(*row))),
+            ViewChange::ListGone(id) => drop(self.lists.remove(&id)),
+            ViewChange::Campaign(view) => drop(self.campaigns.insert(view.row.id, Arc::new(*view))),
+            ViewChange::CampaignGone(id) => drop(self.campaigns.remove(&id)),
+            ViewChange::Call(view) => drop(self.calls.insert(view.id, Arc::new(*view))),
+            ViewChange::CallGone(id) => {
+                self.calls.remove(&id);
+                self.variables.remove(&id);
+            }
+            ViewChange::Node(view) => *self.node.lock().unwrap_or_else(PoisonError::into_inner) = view,
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// A trunk.
+    #[must_use]
+    pub fn trunk(&self, id: TrunkId) -> Option<Arc<TrunkView>> {
+        self.trunks.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// An agent.
+    #[must_use]
+    pub fn agent(&self, id: AgentId) -> Option<Arc<AgentView>> {
+        self.agents.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// A list.
+    #[must_use]
+    pub fn list(&self, id: ListId) -> Option<Arc<ListRow>> {
+        self.lists.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// A campaign.
+    #[must_use]
+    pub fn campaign(&self, id: CampaignId) -> Option<Arc<CampaignView>> {
+        self.campaigns.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// A live call.
+    #[must_use]
+    pub fn call(&self, id: CallId) -> Option<Arc<CallView>> {
+        self.calls.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn node(&self) -> NodeView {
+        *self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All trunks, oldest first.
+    #[must_use]
+    pub fn trunks(&self) -> Vec<Arc<TrunkView>> {
+        sorted(&self.trunks)
+    }
+
+    /// All agents, oldest first.
+    #[must_use]
+    pub fn agents(&self) -> Vec<Arc<AgentView>> {
+        sorted(&self.agents)
+    }
+
+    /// All lists, oldest first.
+    #[must_use]
+    pub fn lists(&self) -> Vec<Arc<ListRow>> {
+        sorted(&self.lists)
+    }
+
+    /// All campaigns, oldest first.
+    #[must_use]
+    pub fn campaigns(&self) -> Vec<Arc<CampaignView>> {
+        sorted(&self.campaigns)
+    }
+
+    /// All live calls, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Arc<CallView>> {
+        sorted(&self.calls)
+    }
+
+    /// How many calls live.
+    #[must_use]
+    pub fn calls_len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(crate) fn set_variables(&self, id: CallId, variables: BTreeMap<String, String>) {
+        // A call that ended already would leave its variables behind for ever.
+        if !variables.is_empty() && self.calls.contains_key(&id) {
+            self.variables.insert(id, variables);
+            if !self.calls.contains_key(&id) {
+                self.variables.remove(&id);
+            }
+        }
+    }
+
+    pub(crate) fn variables(&self, id: CallId) -> BTreeMap<String, String> {
+        self.variables.get(&id).map(|found| found.clone()).unwrap_or_default()
+    }
+
+    /// Waits until `look` finds something; whoever calls bounds the wait.
+    pub(crate) async fn wait_for<T>(&self, look: impl Fn(&ReadModel) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+fn sorted<K: Eq + Hash + Ord + Copy, V>(map: &DashMap<K, Arc<V>>) -> Vec<Arc<V>> {
+    let mut all: Vec<(K, Arc<V>)> =
+        map.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
+    all.sort_unstable_by_key(|(key, _)| *key);
+    all.into_iter().map(|(_, value)| value).collect()
+}

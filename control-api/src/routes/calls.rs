@@ -1,0 +1,182 @@
+//! `/v1/calls`.
+
+use super::{Answer, Api, odd_reply};
+use crate::auth::{Caller, Scope};
+use crate::extract::{Checks, JsonBody, Params, path_id};
+use crate::page::{PageBody, cut};
+use crate::problem::{Code, Problem, ProblemBody};
+use crate::time::Time;
+use crate::wire::call::{
+    Call, CallAccepted, CallCommandAccepted, CallCommandRequest, CallState, DispositionRequest,
+    OriginateRequest,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{HeaderValue, LOCATION};
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use dialer_core::id::Kind;
+use dialer_core::{AgentId, CallId, CampaignId, Command, Reply};
+use serde::Deserialize;
+
+const READ: &[Scope] = &[Scope::CallsRead];
+const WRITE: &[Scope] = &[Scope::CallsWrite];
+
+/// Shows live calls. Those that ended are in `/v1/cdrs`.
+#[utoipa::path(
+    get, path = "/v1/calls", tag = "calls",
+    params(
+        ("state" = Option<String>, Query, description = "`live` (the default), or one state of a live call"),
+        ("campaign" = Option<String>, Query, description = "of this campaign"),
+        ("agent" = Option<String>, Query, description = "of this agent"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("include" = Option<String>, Query, description = "`total`"),
+    ),
+    responses((status = 200, body = PageBody<Call>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
+    caller.needs(READ)?;
+    params.only(&["state", "campaign", "agent", "limit", "cursor", "include"])?;
+    let campaign: Option<CampaignId> = params.id("campaign")?;
+    let agent: Option<AgentId> = params.id("agent")?;
+    let state =
+        params.read("state", "live or a state of a live call; for ended calls see /v1/cdrs", |text| {
+            if text == "live" {
+                return Some(None);
+            }
+            let state = CallState::deserialize(
+                serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text),
+            );
+            state.ok().filter(|state| *state != CallState::Ended).map(Some)
+        })?;
+    let state = state.flatten();
+    let mut calls = api.read_model.calls();
+    calls.retain(|call| {
+        campaign.is_none_or(|id| call.campaign == Some(id))
+            && agent.is_none_or(|id| call.agent == Some(id))
+            && state.is_none_or(|state| CallState::from(call.state) == state)
+    });
+    let mask = caller.mask();
+    cut(
+        &uri,
+        &params,
+        calls,
+        |call| call.id,
+        |call| Call::live(call, &api.read_model.variables(call.id), mask),
+    )
+}
+
+/// Calls a number for an agent, agent first.
+#[utoipa::path(
+    post, path = "/v1/calls", tag = "calls",
+    params(("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = OriginateRequest,
+    responses((status = 202, body = CallAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn originate(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let request: OriginateRequest = body.parse()?;
+    let (command, variables) = request.into_command(api.config.default_region.as_deref())?;
+    let mut checks = Checks::default();
+    checks.that(api.read_model.agent(command.agent).is_some(), "/agent_id", "there is no such agent");
+    let trunk_known = command.trunk.is_none_or(|id| api.read_model.trunk(id).is_some());
+    checks.that(trunk_known, "/trunk_id", "there is no such trunk");
+    let campaign_known = command.campaign.is_none_or(|id| api.read_model.campaign(id).is_some());
+    checks.that(campaign_known, "/campaign_id", "there is no such campaign");
+    checks.finish()?;
+    let (agent, client_state) = (command.agent, command.client_state.clone());
+    let Reply::Call(id) = api.command(Command::Originate(command)).await? else {
+        return Err(odd_reply());
+    };
+    api.read_model.set_variables(id, variables);
+    let view = api.read_model.call(id);
+    let accepted = CallAccepted {
+        id: id.to_string(),
+        state: view.as_ref().map_or(CallState::Queued, |view| view.state.into()),
+        agent_id: agent.to_string(),
+        client_state: caller.mask().text_option(client_state.as_deref()),
+        created_at: Time(view.map_or_else(|| api.now(), |view| view.started_at)),
+    };
+    let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/calls/{id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Shows a call, live or ended.
+#[utoipa::path(
+    get, path = "/v1/calls/{id}", tag = "calls", params(("id" = String, Path, description = "`call_…`")),
+    responses((status = 200, body = Call), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.needs(READ)?;
+    let id: CallId = path_id(&id, "call")?;
+    let mask = caller.mask();
+    if let Some(view) = api.read_model.call(id) {
+        return Ok(Json(Call::live(&view, &api.read_model.variables(id), mask)).into_response());
+    }
+    let row = api.store(move |store| store.record(id)).await?.ok_or_else(|| Problem::not_found("call"))?;
+    Ok(Json(Call::ended(&row, mask)).into_response())
+}
+
+struct CommandKind;
+impl Kind for CommandKind {
+    const PREFIX: &'static str = "cmd";
+}
+
+/// Ends a call. The outcome is told by `call.ended`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/hangup", tag = "calls", params(("id" = String, Path, description = "`call_…`")),
+    request_body = Option<CallCommandRequest>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn hangup(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let request: CallCommandRequest = body.parse_or_default()?;
+    let id: CallId = path_id(&id, "call")?;
+    let mut checks = Checks::default();
+    if let Some(command) = &request.command_id {
+        checks.text(command, 128, "/command_id");
+    }
+    checks.finish()?;
+    if api.read_model.call(id).is_none() && api.store(move |store| store.record(id)).await?.is_some() {
+        return Err(Problem::new(Code::InvalidCallState, "the call is over").with("state", "ended"));
+    }
+    api.command(Command::Hangup(id)).await?;
+    let command_id = request.command_id.unwrap_or_else(|| api.new_id::<CommandKind>().to_string());
+    Ok((StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: id.to_string() }))
+        .into_response())
+}
+
+/// Says how a call went; ends the agent's after-call work.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/disposition", tag = "calls", params(("id" = String, Path, description = "`call_…`")),
+    request_body = DispositionRequest,
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn disposition(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(&[Scope::CallsWrite, Scope::AgentsWrite])?;
+    let said = body.parse::<DispositionRequest>()?.checked()?;
+    let call: CallId = path_id(&id, "call")?;
+    let callback_at = said.callback_at.map(|time| time.0);
+    let command = Command::SetDisposition { call, code: said.code, notes: said.notes, callback_at };
+    api.command(command).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,271 @@
+//! `/v1/campaigns`.
+
+use super::{Answer, Api, Empty, created, found, odd_reply};
+use crate::auth::{Caller, Scope};
+use crate::extract::{IfMatch, JsonBody, Params, path_id};
+use crate::gateway::Gateway;
+use crate::page::{PAGE_PARAMETERS, PageBody, cut};
+use crate::problem::{Problem, ProblemBody};
+use crate::wire::campaign::{Campaign, CampaignRequest};
+use crate::wire::report::{CampaignDiagnostics, CampaignPacing, CampaignStats, Evidence, PacingDecision};
+use axum::Json;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use dialer_core::config::CampaignConfig;
+use dialer_core::view::CampaignView;
+use dialer_core::{CampaignId, Command, Reply};
+use std::sync::Arc;
+
+const READ: &[Scope] = &[Scope::CampaignsRead, Scope::CampaignsWrite];
+const WRITE: &[Scope] = &[Scope::CampaignsWrite];
+
+/// Lists campaigns.
+#[utoipa::path(
+    get, path = "/v1/campaigns", tag = "campaigns",
+    params(
+        ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("include" = Option<String>, Query, description = "`total`"),
+    ),
+    responses((status = 200, body = PageBody<Campaign>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:read"]))
+)]
+pub(crate) async fn list(
+    State(api): Api,
+    caller: Caller,
+    OriginalUri(uri): OriginalUri,
+    params: Params,
+) -> Answer {
+    caller.needs(READ)?;
+    params.only(&PAGE_PARAMETERS)?;
+    let mask = caller.mask();
+    cut(&uri, &params, api.read_model.campaigns(), |view| view.row.id, |view| Campaign::new(view, mask))
+}
+
+/// Makes a campaign.
+#[utoipa::path(
+    post, path = "/v1/campaigns", tag = "campaigns",
+    params(("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = CampaignRequest,
+    responses((status = 201, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let config = CampaignConfig::try_from(body.parse::<CampaignRequest>()?)?;
+    let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(config)).await? else {
+        return Err(odd_reply());
+    };
+    let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
+    Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
+}
+
+/// Shows a campaign.
+#[utoipa::path(
+    get, path = "/v1/campaigns/{id}", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:read"]))
+)]
+pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>, params: Params) -> Answer {
+    caller.needs(READ)?;
+    params.only(&[])?;
+    let id: CampaignId = path_id(&id, "campaign")?;
+    let view = api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))?;
+    Ok(found(view.row.version, &Campaign::new(&view, caller.mask())))
+}
+
+/// Changes a campaign (JSON Merge Patch). Takes effect at the next decision, also while it runs.
+#[utoipa::path(
+    patch, path = "/v1/campaigns/{id}", tag = "campaigns",
+    params(
+        ("id" = String, Path, description = "`camp_…`"),
+        ("If-Match" = Option<String>, Header, description = "the version meant, `\"v3\"`"),
+    ),
+    request_body(content = CampaignRequest, content_type = "application/merge-patch+json", description = "any part of it"),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn change(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let id: CampaignId = path_id(&id, "campaign")?;
+    let if_match = IfMatch::from_headers(&headers)?;
+    for tries in 1.. {
+        let view = api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))?;
+        let seen = view.row.version;
+        let current = CampaignRequest::from(&view.row.config);
+        let config = CampaignConfig::try_from(body.merged(&current)?)?;
+        let if_version = Some(if_match.version(seen));
+        match api
+            .command(Command::UpdateCampaign { campaign: id, config: Box::new(config), if_version })
+            .await
+        {
+            Ok(Reply::Campaign(_, version)) => {
+                let view =
+                    api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
+                return Ok(found(view.row.version, &Campaign::new(&view, caller.mask())));
+            }
+            Ok(_) => break,
+            Err(problem) if if_match.may_retry(&problem, tries) => {
+                api.view(|model| {
+                    model.campaign(id).is_none_or(|view| view.row.version != seen).then_some(())
+                })
+                .await?;
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    Err(odd_reply())
+}
+
+/// Deletes a campaign that is stopped and has no live calls; its records stay.
+#[utoipa::path(
+    delete, path = "/v1/campaigns/{id}", tag = "campaigns",
+    params(
+        ("id" = String, Path, description = "`camp_…`"),
+        ("If-Match" = Option<String>, Header, description = "the version meant, `\"v3\"`"),
+    ),
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn delete(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let id: CampaignId = path_id(&id, "campaign")?;
+    let view = api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))?;
+    IfMatch::from_headers(&headers)?.check(view.row.version)?;
+    api.command(Command::DeleteCampaign(id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn act(
+    api: &Gateway,
+    caller: &Caller,
+    id: &str,
+    command: impl FnOnce(CampaignId) -> Command,
+) -> Answer {
+    let id: CampaignId = path_id(id, "campaign")?;
+    if api.read_model.campaign(id).is_none() {
+        return Err(Problem::not_found("campaign"));
+    }
+    api.command(command(id)).await?;
+    let view = api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))?;
+    Ok(found(view.row.version, &Campaign::new(&view, caller.mask())))
+}
+
+/// Starts a stopped campaign.
+#[utoipa::path(
+    post, path = "/v1/campaigns/{id}:start", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn start(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    act(&api, &caller, &id, Command::StartCampaign).await
+}
+
+/// Stops dialing; live calls go on.
+#[utoipa::path(
+    post, path = "/v1/campaigns/{id}:pause", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn pause(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    act(&api, &caller, &id, Command::PauseCampaign).await
+}
+
+/// Dials again after a pause.
+#[utoipa::path(
+    post, path = "/v1/campaigns/{id}:resume", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn resume(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    act(&api, &caller, &id, Command::ResumeCampaign).await
+}
+
+/// Ends dialing; ringing calls are cancelled, talking ones go on.
+#[utoipa::path(
+    post, path = "/v1/campaigns/{id}:stop", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn stop(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    act(&api, &caller, &id, Command::StopCampaign).await
+}
+
+fn look(api: &Gateway, caller: &Caller, id: &str) -> Result<Arc<CampaignView>, Problem> {
+    caller.needs(READ)?;
+    let id: CampaignId = path_id(id, "campaign")?;
+    api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))
+}
+
+/// Shows a campaign's figures since it was made.
+#[utoipa::path(
+    get, path = "/v1/campaigns/{id}/stats", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = CampaignStats), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:read"]))
+)]
+pub(crate) async fn stats(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    let view = look(&api, &caller, &id)?;
+    let campaign = view.row.id;
+    let totals = api.store(move |store| store.attempt_totals(campaign)).await?;
+    Ok(Json(CampaignStats::new(&view, &totals, &api.read_model.agents())).into_response())
+}
+
+/// Shows a campaign's last pacing decision.
+#[utoipa::path(
+    get, path = "/v1/campaigns/{id}/pacing", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = CampaignPacing), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:read"]))
+)]
+pub(crate) async fn pacing(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    let view = look(&api, &caller, &id)?;
+    let decision = view.pacing.as_ref().map(PacingDecision::from);
+    Ok(Json(CampaignPacing { campaign_id: view.row.id.to_string(), decision }).into_response())
+}
+
+/// Says why a campaign dials, or does not: the whole funnel with counts, and one sentence.
+#[utoipa::path(
+    get, path = "/v1/campaigns/{id}/diagnostics", tag = "campaigns",
+    params(("id" = String, Path, description = "`camp_…`")),
+    responses((status = 200, body = CampaignDiagnostics), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:read"]))
+)]
+pub(crate) async fn diagnostics(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    let view = look(&api, &caller, &id)?;
+    let now = api.now();
+    let (lists, attempts_max) = (view.row.config.lists.clone(), view.row.config.attempts_max);
+    let funnel = api.store(move |store| store.funnel(&lists, now, attempts_max)).await?;
+    let evidence = Evidence {
+        campaign: &view,
+        funnel: &funnel,
+        agents: &api.read_model.agents(),
+        trunks: &api.read_model.trunks(),
+        node: api.read_model.node(),
+        now,
+    };
+    Ok(Json(CampaignDiagnostics::new(&evidence)).into_response())
+}

@@ -1,0 +1,72 @@
+//! `/v1/cdrs`: call records.
+
+use super::{Answer, Api};
+use crate::auth::{Caller, Scope};
+use crate::extract::{Params, path_id};
+use crate::numbers::normalise;
+use crate::page::{PageBody, page};
+use crate::problem::{Problem, ProblemBody};
+use crate::wire::call::Cdr;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use dialer_core::{CallId, Outcome};
+use store::CallRecordQuery;
+
+const READ: &[Scope] = &[Scope::CallsRead];
+
+/// Shows call records, the call started last first.
+#[utoipa::path(
+    get, path = "/v1/cdrs", tag = "cdrs",
+    params(
+        ("from" = Option<String>, Query, description = "started at or after (RFC 3339)"),
+        ("to" = Option<String>, Query, description = "started before (RFC 3339)"),
+        ("campaign" = Option<String>, Query, description = "of this campaign"),
+        ("agent" = Option<String>, Query, description = "of this agent"),
+        ("lead" = Option<String>, Query, description = "of this lead"),
+        ("number" = Option<String>, Query, description = "to this number"),
+        ("outcome" = Option<String>, Query, description = "with this outcome"),
+        ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, body = PageBody<Cdr>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
+    caller.needs(READ)?;
+    params.only(&["from", "to", "campaign", "agent", "lead", "number", "outcome", "limit", "cursor"])?;
+    // A number that cannot be made E.164 is looked for as it was written.
+    let number = params
+        .number("number")
+        .map(|number| normalise(&number, api.config.default_region.as_deref()).unwrap_or(number));
+    let query = CallRecordQuery {
+        from: params.time("from")?,
+        to: params.time("to")?,
+        campaign: params.id("campaign")?,
+        agent: params.id("agent")?,
+        lead: params.id("lead")?,
+        number,
+        outcome: params.read("outcome", "an outcome like busy or no_answer", Outcome::from_name)?,
+        cursor: params.text("cursor").map(str::to_owned),
+        limit: params.limit()?,
+    };
+    let found = api.store(move |store| store.records(&query)).await?;
+    let mask = caller.mask();
+    let data = found.items.iter().map(|row| Cdr::new(row, mask)).collect();
+    Ok(page(&uri, &params, PageBody { data, next_cursor: found.next_cursor, total: None }))
+}
+
+/// Shows the record of a call.
+#[utoipa::path(
+    get, path = "/v1/cdrs/{call_id}", tag = "cdrs", params(("call_id" = String, Path, description = "`call_…`")),
+    responses((status = 200, body = Cdr), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.needs(READ)?;
+    let id: CallId = path_id(&id, "call record")?;
+    let row =
+        api.store(move |store| store.record(id)).await?.ok_or_else(|| Problem::not_found("call record"))?;
+    Ok(Json(Cdr::new(&row, caller.mask())).into_response())
+}

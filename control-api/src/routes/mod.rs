@@ -1,0 +1,57 @@
+//! The routes, one file per resource.
+
+pub(crate) mod agents;
+pub(crate) mod calls;
+pub(crate) mod campaigns;
+pub(crate) mod cdrs;
+pub(crate) mod events;
+pub(crate) mod import;
+pub(crate) mod leads;
+pub(crate) mod lists;
+pub(crate) mod node;
+pub(crate) mod recordings;
+pub(crate) mod spec;
+pub(crate) mod tokens;
+pub(crate) mod trunks;
+
+use crate::extract::etag;
+use crate::gateway::Gateway;
+use crate::problem::{Code, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, LOCATION};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What handlers stand on.
+pub(crate) type Api = State<Arc<Gateway>>;
+/// What handlers give.
+pub(crate) type Answer = Result<Response, Problem>;
+
+/// 201 with the thing, where it is, and its version.
+pub(crate) fn created<T: Serialize>(location: String, version: u32, body: &T) -> Response {
+    let (name, tag) = etag(version);
+    let mut response = (StatusCode::CREATED, [(name, tag)], Json(body)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// 200 with the thing and its version.
+pub(crate) fn found<T: Serialize>(version: u32, body: &T) -> Response {
+    ([etag(version)], Json(body)).into_response()
+}
+
+/// A command was answered with the reply of another one: a defect of ours.
+pub(crate) fn odd_reply() -> Problem {
+    tracing::error!("the dialer gave the reply of another command");
+    Problem::new(Code::Internal, "see the log under the request id")
+}
+
+/// The body of a command that takes none: absent, or an empty object.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}

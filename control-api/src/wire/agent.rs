@@ -1,0 +1,283 @@
+//! Agents on the wire.
+
+use super::wire_enum;
+use crate::extract::Checks;
+use crate::mask::Masker;
+use crate::problem::Problem;
+use crate::time::Time;
+use dialer_core::config::AgentConfig;
+use dialer_core::view::{AgentState as CoreState, AgentView, TaskView};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+wire_enum! {
+    /// How the INVITE to an agent's phone asks to be answered by itself.
+    AutoAnswer = dialer_core::config::AutoAnswer {
+        /// `Call-Info` and `Alert-Info` together, which most phones obey.
+        Default,
+        /// `Call-Info: <sip:host>;answer-after=0`.
+        CallInfo,
+        /// `Alert-Info: <http://host>;info=alert-autoanswer;delay=0`.
+        AlertInfo,
+        /// Yealink.
+        Yealink,
+        /// Polycom.
+        Polycom,
+        /// RFC 5373 `Answer-Mode: Auto`.
+        Rfc5373,
+        /// `P-Auto-Answer: normal`.
+        PAutoAnswer,
+        /// The agent picks up by hand.
+        None,
+    }
+}
+
+wire_enum! {
+    /// What an agent is doing.
+    AgentState = dialer_core::view::AgentState {
+        /// Not at work.
+        LoggedOut,
+        /// At work, but the phone or its session is not up.
+        Unreachable,
+        /// Free.
+        Ready,
+        /// Chosen for a call.
+        Reserved,
+        /// The phone rings.
+        Ringing,
+        /// Looks at a preview task.
+        Preview,
+        /// In a call.
+        Talking,
+        /// In a call on hold.
+        Hold,
+        /// After-call work.
+        WrapUp,
+        /// On a break.
+        Paused,
+    }
+}
+
+wire_enum! {
+    /// How an agent's voice path is kept.
+    Session = dialer_core::config::SessionKind {
+        /// One call to the phone stays up; customers are joined to it at once.
+        NailedUp,
+        /// The phone is rung for each call.
+        OnDemand,
+    }
+}
+
+/// An agent to be made; for PATCH, any part of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRequest {
+    /// Shown name, 1 to 100 characters.
+    pub name: String,
+    /// SIP user of the phone; unique. Letters, digits and `-_.!~*'()&=+$,`, at most 64.
+    pub username: String,
+    /// SIP password of the phone. Write-only.
+    #[serde(default)]
+    #[schema(write_only)]
+    pub password: Option<String>,
+    /// Groups this agent belongs to.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Asking the phone to answer by itself.
+    #[serde(default = "auto_answer")]
+    pub auto_answer: AutoAnswer,
+    /// Wrap-up of this agent instead of the campaign's.
+    #[serde(default)]
+    #[schema(maximum = 3_600_000)]
+    pub wrap_up_ms: Option<u32>,
+}
+
+fn auto_answer() -> AutoAnswer {
+    AgentConfig::default().auto_answer.into()
+}
+
+impl TryFrom<AgentRequest> for AgentConfig {
+    type Error = Problem;
+
+    fn try_from(wire: AgentRequest) -> Result<Self, Problem> {
+        let mut checks = Checks::default();
+        checks.text(&wire.name, 100, "/name");
+        let user_fits = (1..=64).contains(&wire.username.len())
+            && wire
+                .username
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,".contains(&byte));
+        checks.that(user_fits, "/username", "expected 1 to 64 letters, digits or -_.!~*'()&=+$,");
+        match &wire.password {
+            Some(password) => checks.text(password, 256, "/password"),
+            None => checks.wrong("/password", "is required"),
+        }
+        checks.that(wire.groups.len() <= 100, "/groups", "expected at most 100 groups");
+        for (at, group) in wire.groups.iter().enumerate() {
+            checks.text(group, 100, &format!("/groups/{at}"));
+            checks.that(!wire.groups[..at].contains(group), &format!("/groups/{at}"), "named twice");
+        }
+        if let Some(wrap_up) = wire.wrap_up_ms {
+            checks.range(wrap_up, 0, 3_600_000, "/wrap_up_ms");
+        }
+        checks.finish()?;
+        Ok(AgentConfig {
+            name: wire.name,
+            username: wire.username,
+            password: wire.password.unwrap_or_default(),
+            groups: wire.groups,
+            auto_answer: wire.auto_answer.into(),
+            wrap_up_ms: wire.wrap_up_ms,
+        })
+    }
+}
+
+impl From<&AgentConfig> for AgentRequest {
+    /// Without the password.
+    fn from(config: &AgentConfig) -> Self {
+        AgentRequest {
+            name: config.name.clone(),
+            username: config.username.clone(),
+            password: None,
+            groups: config.groups.clone(),
+            auto_answer: config.auto_answer.into(),
+            wrap_up_ms: config.wrap_up_ms,
+        }
+    }
+}
+
+/// How to log in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// How the voice path is kept; `nailed_up` if absent.
+    #[serde(default)]
+    pub session: Option<Session>,
+}
+
+/// Why an agent takes a break.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// A word for the reason, 1 to 64 characters.
+    #[schema(example = "lunch")]
+    pub code: String,
+}
+
+impl PauseRequest {
+    /// The code, checked.
+    ///
+    /// # Errors
+    /// When it is empty, too long or has control characters.
+    pub fn checked(self) -> Result<String, Problem> {
+        let mut checks = Checks::default();
+        checks.text(&self.code, 64, "/code");
+        checks.finish()?;
+        Ok(self.code)
+    }
+}
+
+/// An agent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Agent {
+    /// Its name.
+    #[schema(example = "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Shown name.
+    pub name: String,
+    /// SIP user of the phone.
+    pub username: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// Asking the phone to answer by itself.
+    pub auto_answer: AutoAnswer,
+    /// Wrap-up of this agent instead of the campaign's.
+    pub wrap_up_ms: Option<u32>,
+    /// What the agent does.
+    pub state: AgentState,
+    /// Since when.
+    pub since: Time,
+    /// When the state ends by itself.
+    pub expires_at: Option<Time>,
+    /// Logged in, and how.
+    pub session: Option<Session>,
+    /// Break code.
+    pub pause_code: Option<String>,
+    /// The phone is registered.
+    pub registered: bool,
+    /// In this call.
+    pub call_id: Option<String>,
+    /// Looks at this preview task.
+    pub task: Option<Task>,
+    /// Milliseconds in each state since login.
+    pub state_ms: BTreeMap<String, u64>,
+    /// Calls taken since login.
+    pub calls_taken: u32,
+    /// Counts changes, from 1 (also the ETag).
+    pub version: u32,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+impl Agent {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(view: &AgentView, mask: Masker) -> Self {
+        let config = &view.row.config;
+        let spent = CoreState::ALL.into_iter().zip(view.state_ms);
+        Agent {
+            id: view.row.id.to_string(),
+            name: config.name.clone(),
+            username: config.username.clone(),
+            groups: config.groups.clone(),
+            auto_answer: config.auto_answer.into(),
+            wrap_up_ms: config.wrap_up_ms,
+            state: view.state.into(),
+            since: view.since.into(),
+            expires_at: view.expires_at.map(Time),
+            session: view.session.map(Session::from),
+            pause_code: view.pause_code.clone(),
+            registered: view.registered,
+            call_id: view.call.map(|call| call.to_string()),
+            task: view.task.as_ref().map(|task| Task::new(task, &view.row.id.to_string(), mask)),
+            state_ms: spent.map(|(state, millis)| (state.as_str().to_owned(), millis)).collect(),
+            calls_taken: view.calls_taken,
+            version: view.row.version,
+            created_at: view.row.created_at.into(),
+        }
+    }
+}
+
+/// A lead given to an agent to look at before it is dialled.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Task {
+    /// Its name.
+    #[schema(example = "task_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Whose task.
+    pub agent_id: String,
+    /// The campaign.
+    pub campaign_id: String,
+    /// The lead.
+    pub lead_id: String,
+    /// The number that would be dialled.
+    pub to: String,
+    /// When it is dialled by itself.
+    pub expires_at: Option<Time>,
+}
+
+impl Task {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(view: &TaskView, agent: &str, mask: Masker) -> Self {
+        Task {
+            id: view.id.to_string(),
+            agent_id: agent.to_owned(),
+            campaign_id: view.campaign.to_string(),
+            lead_id: view.lead.to_string(),
+            to: mask.number(&view.to),
+            expires_at: view.expires_at.map(Time),
+        }
+    }
+}

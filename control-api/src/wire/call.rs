@@ -1,0 +1,559 @@
+//! Calls and their records on the wire.
+
+use super::campaign::DialMode;
+use super::{Classification, Evidence, Outcome, Party, wire_enum};
+use crate::extract::Checks;
+use crate::mask::Masker;
+use crate::numbers::normalise;
+use crate::problem::Problem;
+use crate::time::Time;
+use dialer_core::command::OriginateRequest as CoreOriginate;
+use dialer_core::view::CallView;
+use dialer_core::{AgentId, CallRecord, CampaignId, TrunkId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use store::{CallRow, Disposition as CoreDisposition};
+use utoipa::ToSchema;
+
+wire_enum! {
+    /// What sort of call.
+    CallKind = dialer_core::record::CallKindTag {
+        /// Dialled by a campaign.
+        Campaign,
+        /// Dialled by the API, agent leg first.
+        ClickToCall,
+        /// Passed from one trunk to another.
+        Transit,
+    }
+}
+
+wire_enum! {
+    /// What early media was heard to be.
+    EarlyMedia = dialer_core::outcome::EarlyMediaClass {
+        /// Ringback tone.
+        Ringback,
+        /// Busy tone.
+        Busy,
+        /// Congestion tone.
+        Congestion,
+        /// Special information tone.
+        Sit,
+        /// Speech or music.
+        Voice,
+    }
+}
+
+/// Where a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Accepted.
+    Queued,
+    /// The agent's phone rings first (click-to-call).
+    CallingAgent,
+    /// The customer leg is dialled.
+    Dialing,
+    /// The customer's phone rings.
+    Ringing,
+    /// Answered, waiting for an agent.
+    Waiting,
+    /// An agent is being rung.
+    Offering,
+    /// Joined.
+    Bridged,
+    /// The safe-harbour message plays.
+    Message,
+    /// Ending.
+    Ending,
+    /// Over; see `record`.
+    Ended,
+}
+
+impl From<dialer_core::view::CallState> for CallState {
+    fn from(state: dialer_core::view::CallState) -> Self {
+        use dialer_core::view::CallState as Core;
+        match state {
+            Core::Queued => CallState::Queued,
+            Core::CallingAgent => CallState::CallingAgent,
+            Core::Dialing => CallState::Dialing,
+            Core::Ringing => CallState::Ringing,
+            Core::Waiting => CallState::Waiting,
+            Core::Offering => CallState::Offering,
+            Core::Bridged => CallState::Bridged,
+            Core::Message => CallState::Message,
+            Core::Ending => CallState::Ending,
+        }
+    }
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginateMode {
+    /// The agent's phone first, then the customer's.
+    #[default]
+    AgentFirst,
+}
+
+/// Which channels a recording has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Channels {
+    /// Customer left, agent right.
+    #[default]
+    Stereo,
+}
+
+/// How a call is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordSettings {
+    /// Which channels.
+    #[serde(default)]
+    pub channels: Channels,
+    /// Announce the recording. Only false is supported.
+    #[serde(default)]
+    pub announce: bool,
+}
+
+/// Whether and how a call is recorded: true, false, or settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "expected true, false or an object with channels and announce")]
+pub enum RecordChoice {
+    /// With the usual settings, or not at all.
+    Flag(bool),
+    /// With these settings.
+    Settings(RecordSettings),
+}
+
+/// What is listened to in an agent-first call: the agent hears the line from the first ring on, so nothing is
+/// decided by detection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginateAmd {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The same as `off` here: the agent is on the line before the answer.
+    Async,
+}
+
+/// What is listened to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OriginateClassify {
+    /// Early media reaches the agent, always.
+    #[serde(default)]
+    pub early_media: Option<bool>,
+    /// Answering-machine detection.
+    #[serde(default)]
+    pub amd: OriginateAmd,
+}
+
+/// A click-to-call.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OriginateRequest {
+    /// How it is made.
+    #[serde(default)]
+    pub mode: OriginateMode,
+    /// The agent who will talk.
+    #[schema(value_type = String, example = "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub agent_id: AgentId,
+    /// Number to dial; E.164, or written as in the node's default region.
+    #[schema(example = "+8613800138000")]
+    pub to: String,
+    /// Caller ID shown; null: the campaign's or trunk's.
+    #[serde(default)]
+    pub caller_id: Option<String>,
+    /// Over this trunk; null: any that can.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub trunk_id: Option<TrunkId>,
+    /// Counted for this campaign.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub campaign_id: Option<CampaignId>,
+    /// The customer's phone rings at most this long.
+    #[serde(default)]
+    #[schema(minimum = 1_000, maximum = 180_000)]
+    pub ring_timeout_ms: Option<u32>,
+    /// Whether it is recorded; true if absent.
+    #[serde(default = "recorded")]
+    pub record: RecordChoice,
+    /// What is listened to.
+    #[serde(default)]
+    pub classify: OriginateClassify,
+    /// The client's own mark, told in every event; at most 1,024 characters.
+    #[serde(default)]
+    pub client_state: Option<String>,
+    /// Shown with the call while it lives; at most 50 texts of 1,024 characters.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+}
+
+fn recorded() -> RecordChoice {
+    RecordChoice::Flag(true)
+}
+
+impl OriginateRequest {
+    /// The command and the variables.
+    ///
+    /// # Errors
+    /// Which fields do not fit.
+    pub fn into_command(
+        self,
+        region: Option<&str>,
+    ) -> Result<(CoreOriginate, BTreeMap<String, String>), Problem> {
+        let mut checks = Checks::default();
+        let to = normalise(&self.to, region);
+        if let Err(fault) = &to {
+            checks.wrong("/to", fault.detail());
+        }
+        let caller_id_fits = self.caller_id.as_deref().is_none_or(super::trunk::is_caller_id);
+        checks.that(caller_id_fits, "/caller_id", super::trunk::CALLER_ID);
+        if let Some(ring) = self.ring_timeout_ms {
+            checks.range(ring, 1_000, 180_000, "/ring_timeout_ms");
+        }
+        let record = match self.record {
+            RecordChoice::Flag(record) => record,
+            RecordChoice::Settings(settings) => {
+                checks.that(!settings.announce, "/record/announce", "announcing is not supported");
+                true
+            }
+        };
+        if let Some(mark) = &self.client_state {
+            checks.that(mark.chars().count() <= 1_024, "/client_state", "expected at most 1024 characters");
+        }
+        let variables_fit = self.variables.len() <= 50
+            && self.variables.iter().all(|(name, text)| name.len() <= 128 && text.chars().count() <= 1_024);
+        checks.that(variables_fit, "/variables", "expected at most 50 texts of at most 1024 characters");
+        checks.finish()?;
+        let command = CoreOriginate {
+            agent: self.agent_id,
+            to: to.unwrap_or_default(),
+            caller_id: self.caller_id,
+            trunk: self.trunk_id,
+            campaign: self.campaign_id,
+            ring_timeout_ms: self.ring_timeout_ms,
+            record,
+            client_state: self.client_state,
+        };
+        Ok((command, self.variables))
+    }
+}
+
+/// A call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Call {
+    /// Its name.
+    #[schema(example = "call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Where it is.
+    pub state: CallState,
+    /// What sort.
+    pub kind: CallKind,
+    /// Its attempt.
+    pub attempt_id: Option<String>,
+    /// The campaign.
+    pub campaign_id: Option<String>,
+    /// The lead.
+    pub lead_id: Option<String>,
+    /// The agent.
+    pub agent_id: Option<String>,
+    /// The trunk.
+    pub trunk_id: Option<String>,
+    /// Number dialled.
+    pub to: String,
+    /// Caller ID.
+    pub caller_id: Option<String>,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it was answered.
+    pub answered_at: Option<Time>,
+    /// When customer and agent were joined.
+    pub bridged_at: Option<Time>,
+    /// Who holds it.
+    pub held_by: Option<Party>,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+    /// Variables given with the originate, while it lives.
+    pub variables: BTreeMap<String, String>,
+    /// Its record, once it ended.
+    pub record: Option<Cdr>,
+}
+
+impl Call {
+    /// A live one, as the caller may see it.
+    #[must_use]
+    pub fn live(view: &CallView, variables: &BTreeMap<String, String>, mask: Masker) -> Self {
+        Call {
+            id: view.id.to_string(),
+            state: view.state.into(),
+            kind: view.kind.into(),
+            attempt_id: view.attempt.map(|id| id.to_string()),
+            campaign_id: view.campaign.map(|id| id.to_string()),
+            lead_id: view.lead.map(|id| id.to_string()),
+            agent_id: view.agent.map(|id| id.to_string()),
+            trunk_id: view.trunk.map(|id| id.to_string()),
+            to: mask.number(&view.to),
+            caller_id: mask.number_option(view.caller_id.as_deref()),
+            created_at: view.started_at.into(),
+            answered_at: view.answered_at.map(Time),
+            bridged_at: view.bridged_at.map(Time),
+            held_by: view.held_by.map(Party::from),
+            client_state: mask.text_option(view.client_state.as_deref()),
+            variables: variables.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
+            record: None,
+        }
+    }
+
+    /// One that is over.
+    #[must_use]
+    pub fn ended(row: &CallRow, mask: Masker) -> Self {
+        let record = Cdr::new(row, mask);
+        Call {
+            id: record.call_id.clone(),
+            state: CallState::Ended,
+            kind: record.kind,
+            attempt_id: record.attempt_id.clone(),
+            campaign_id: record.campaign_id.clone(),
+            lead_id: record.lead_id.clone(),
+            agent_id: record.agent_id.clone(),
+            trunk_id: record.trunk_id.clone(),
+            to: record.to.clone(),
+            caller_id: record.caller_id.clone(),
+            created_at: record.started_at,
+            answered_at: record.answered_at,
+            bridged_at: record.bridged_at,
+            held_by: None,
+            client_state: record.client_state.clone(),
+            variables: BTreeMap::new(),
+            record: Some(record),
+        }
+    }
+}
+
+/// A call that was accepted.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CallAccepted {
+    /// Its name.
+    pub id: String,
+    /// Where it is.
+    pub state: CallState,
+    /// The agent.
+    pub agent_id: String,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+    /// When it was accepted.
+    pub created_at: Time,
+}
+
+/// A command on a call; may be empty.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallCommandRequest {
+    /// The client's own name of the command; made up if absent.
+    #[serde(default)]
+    pub command_id: Option<String>,
+}
+
+/// A command that was accepted.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CallCommandAccepted {
+    /// Name of the command.
+    pub command_id: String,
+    /// The call.
+    pub call_id: String,
+}
+
+/// How a call went.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DispositionRequest {
+    /// One of the campaign's dispositions, or any word if it names none; 1 to 64 characters.
+    #[schema(example = "sale")]
+    pub code: String,
+    /// Free text, at most 4,096 characters.
+    #[serde(default)]
+    pub notes: Option<String>,
+    /// Call the customer again then.
+    #[serde(default)]
+    pub callback_at: Option<Time>,
+}
+
+impl DispositionRequest {
+    /// Checked.
+    ///
+    /// # Errors
+    /// Which fields do not fit.
+    pub fn checked(self) -> Result<Self, Problem> {
+        let mut checks = Checks::default();
+        checks.text(&self.code, 64, "/code");
+        let notes_fit = self.notes.as_ref().is_none_or(|notes| notes.chars().count() <= 4_096);
+        checks.that(notes_fit, "/notes", "expected at most 4096 characters");
+        checks.finish()?;
+        Ok(self)
+    }
+}
+
+/// What an agent said about a call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Disposition {
+    /// The code.
+    pub code: String,
+    /// Free text.
+    pub notes: Option<String>,
+    /// Wanted callback.
+    pub callback_at: Option<Time>,
+    /// When it was said.
+    pub at: Time,
+}
+
+impl Disposition {
+    fn new(disposition: &CoreDisposition, mask: Masker) -> Self {
+        Disposition {
+            code: disposition.code.clone(),
+            notes: mask.text_option(disposition.notes.as_deref()),
+            callback_at: disposition.callback_at.map(Time),
+            at: disposition.at.into(),
+        }
+    }
+}
+
+/// A call's whole story.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Cdr {
+    /// The call.
+    pub call_id: String,
+    /// Its attempt.
+    pub attempt_id: Option<String>,
+    /// The campaign.
+    pub campaign_id: Option<String>,
+    /// The lead.
+    pub lead_id: Option<String>,
+    /// The agent.
+    pub agent_id: Option<String>,
+    /// The trunk of the customer leg.
+    pub trunk_id: Option<String>,
+    /// What sort of call.
+    pub kind: CallKind,
+    /// Mode of the campaign.
+    pub mode: Option<DialMode>,
+    /// Number dialled.
+    pub to: String,
+    /// Caller ID shown.
+    pub caller_id: Option<String>,
+    /// Which attempt of the lead, from 1; 0 without a lead.
+    pub attempt: u32,
+    /// When it was made.
+    pub started_at: Time,
+    /// First ringing.
+    pub ringing_at: Option<Time>,
+    /// Customer's answer.
+    pub answered_at: Option<Time>,
+    /// Customer and agent joined.
+    pub bridged_at: Option<Time>,
+    /// End.
+    pub ended_at: Time,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From what that was concluded.
+    pub evidence: Evidence,
+    /// Why it ended: `normal`, `busy`, `no_answer`, `node_restart` …
+    pub cause: String,
+    /// Who ended it.
+    pub ended_by: Party,
+    /// Final SIP code of the customer leg.
+    pub sip_code: Option<u16>,
+    /// Q.850 cause.
+    pub q850: Option<u16>,
+    /// Dialling to first ringing.
+    pub pdd_ms: Option<u64>,
+    /// First ringing to answer or end.
+    pub ring_ms: Option<u64>,
+    /// Answer to bridge.
+    pub answer_to_bridge_ms: Option<u64>,
+    /// Bridge to end.
+    pub talk_ms: u64,
+    /// Answer to end.
+    pub billable_ms: u64,
+    /// After-call work.
+    pub wrap_up_ms: Option<u64>,
+    /// Human or machine.
+    pub classification: Option<Classification>,
+    /// What early media was.
+    pub early_media: Option<EarlyMedia>,
+    /// A live answer without an agent in time.
+    pub abandoned: bool,
+    /// The safe-harbour message was played to it.
+    pub safe_harbour_played: bool,
+    /// Digits the customer pressed; with `leads:pii` only, else their number as stars.
+    pub digits: String,
+    /// Its recording.
+    pub recording_id: Option<String>,
+    /// The client's own mark.
+    pub client_state: Option<String>,
+    /// What the agent said about it.
+    pub disposition: Option<Disposition>,
+}
+
+impl Cdr {
+    /// A stored one, as the caller may see it.
+    #[must_use]
+    pub fn new(row: &CallRow, mask: Masker) -> Self {
+        let mut cdr = Self::of_record(&row.record, mask);
+        cdr.wrap_up_ms = row.wrap_up_ms;
+        cdr.disposition = row.disposition.as_ref().map(|said| Disposition::new(said, mask));
+        cdr
+    }
+
+    /// From the record alone.
+    #[must_use]
+    pub fn of_record(record: &CallRecord, mask: Masker) -> Self {
+        let billable = record.answered_at.map_or(0, |answer| record.ended_at.millis_since(answer).max(0));
+        let digits_hidden = mask == Masker::MASKED;
+        Cdr {
+            call_id: record.call.to_string(),
+            attempt_id: record.attempt.map(|id| id.to_string()),
+            campaign_id: record.campaign.map(|id| id.to_string()),
+            lead_id: record.lead.map(|id| id.to_string()),
+            agent_id: record.agent.map(|id| id.to_string()),
+            trunk_id: record.trunk.map(|id| id.to_string()),
+            kind: record.kind.into(),
+            mode: record.mode.map(DialMode::from),
+            to: mask.number(&record.to),
+            caller_id: mask.number_option(record.caller_id.as_deref()),
+            attempt: record.number_of_attempt,
+            started_at: record.started_at.into(),
+            ringing_at: record.ringing_at.map(Time),
+            answered_at: record.answered_at.map(Time),
+            bridged_at: record.bridged_at.map(Time),
+            ended_at: record.ended_at.into(),
+            outcome: record.outcome.into(),
+            evidence: record.evidence.into(),
+            cause: record.cause.as_str().to_owned(),
+            ended_by: record.ended_by.into(),
+            sip_code: record.sip_code,
+            q850: record.q850,
+            pdd_ms: record.pdd_ms,
+            ring_ms: record.ring_ms,
+            answer_to_bridge_ms: record.answer_to_bridge_ms,
+            talk_ms: record.talk_ms,
+            billable_ms: billable as u64,
+            wrap_up_ms: None,
+            classification: record.amd.map(Classification::from),
+            early_media: record.early_media.map(EarlyMedia::from),
+            abandoned: record.abandoned,
+            safe_harbour_played: record.safe_harbour_played,
+            digits: if digits_hidden {
+                "*".repeat(record.digits.chars().count())
+            } else {
+                record.digits.clone()
+            },
+            recording_id: record.recording.map(|id| id.to_string()),
+            client_state: mask.text_option(record.client_state.as_deref()),
+            disposition: None,
+        }
+    }
+}

@@ -1,0 +1,758 @@
+//! Campaigns on the wire.
+
+use super::trunk::{CALLER_ID, is_caller_id};
+use super::{Outcome, wire_enum};
+use crate::extract::Checks;
+use crate::mask::Masker;
+use crate::problem::Problem;
+use crate::time::{Time, parse_span, span_text};
+use dialer_core::config as core;
+use dialer_core::view::CampaignView;
+use dialer_core::{ListId, TrunkId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+wire_enum! {
+    /// How a campaign dials.
+    DialMode = dialer_core::config::DialMode {
+        /// The agent sees the lead first and dials by hand (or by a timer).
+        Preview,
+        /// One line per ready agent.
+        Progressive,
+        /// A fixed number of lines per ready agent.
+        Ratio,
+        /// As many lines as the forecast bears under the abandonment target.
+        Predictive,
+    }
+}
+
+wire_enum! {
+    /// Life of a campaign.
+    CampaignState = dialer_core::config::CampaignState {
+        /// Made or ended; dials nothing.
+        Stopped,
+        /// Dials.
+        Running,
+        /// Dials nothing new; live calls go on.
+        Paused,
+    }
+}
+
+/// Over which time the abandonment rate is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub enum Window {
+    /// The last 24 hours.
+    #[serde(rename = "24h")]
+    Hours24,
+    /// The last 30 days.
+    #[serde(rename = "30d")]
+    Days30,
+}
+
+impl From<core::AbandonWindow> for Window {
+    fn from(window: core::AbandonWindow) -> Self {
+        match window {
+            core::AbandonWindow::Hours24 => Window::Hours24,
+            core::AbandonWindow::Days30 => Window::Days30,
+        }
+    }
+}
+
+impl From<Window> for core::AbandonWindow {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Hours24 => core::AbandonWindow::Hours24,
+            Window::Days30 => core::AbandonWindow::Days30,
+        }
+    }
+}
+
+/// What answering-machine detection is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AmdMode {
+    /// Nothing.
+    Off,
+    /// Connect the agent at once and listen beside; a machine ends the call.
+    Async,
+    /// Listen first; connect when it is not a machine. Also understood: `fast`.
+    #[serde(alias = "fast")]
+    BeforeBridge,
+}
+
+impl From<core::AmdMode> for AmdMode {
+    fn from(mode: core::AmdMode) -> Self {
+        match mode {
+            core::AmdMode::Off => AmdMode::Off,
+            core::AmdMode::Async => AmdMode::Async,
+            core::AmdMode::BeforeBridge => AmdMode::BeforeBridge,
+        }
+    }
+}
+
+impl From<AmdMode> for core::AmdMode {
+    fn from(mode: AmdMode) -> Self {
+        match mode {
+            AmdMode::Off => core::AmdMode::Off,
+            AmdMode::Async => core::AmdMode::Async,
+            AmdMode::BeforeBridge => core::AmdMode::BeforeBridge,
+        }
+    }
+}
+
+/// How the number of lines is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConcurrencyKind {
+    /// By the mode, from the agents there are.
+    #[default]
+    Dynamic,
+}
+
+/// Limits on lines.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Concurrency {
+    /// How the number of lines is found.
+    pub kind: ConcurrencyKind,
+    /// Most calls of this campaign at once, ringing and talking.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub max: u32,
+    /// New calls per second of this campaign.
+    #[schema(minimum = 0.01, maximum = 10_000)]
+    pub cps: f64,
+    /// Dials in flight per agent who is ready or about to be.
+    #[schema(minimum = 1, maximum = 20)]
+    pub max_lines_per_agent: f64,
+}
+
+impl From<&core::Concurrency> for Concurrency {
+    fn from(config: &core::Concurrency) -> Self {
+        Concurrency {
+            kind: ConcurrencyKind::Dynamic,
+            max: config.lines_max,
+            cps: config.cps_max,
+            max_lines_per_agent: config.max_lines_per_agent,
+        }
+    }
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        (&core::Concurrency::default()).into()
+    }
+}
+
+/// The abandonment budget.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pacing {
+    /// The rate aimed at: abandoned ÷ live answers.
+    #[schema(minimum = 0, maximum = 1)]
+    pub abandon_target: f64,
+    /// The rate never to be passed.
+    #[schema(minimum = 0, maximum = 1)]
+    pub abandon_cap: f64,
+    /// Window of both.
+    pub window: Window,
+}
+
+impl From<&core::PacingConfig> for Pacing {
+    fn from(config: &core::PacingConfig) -> Self {
+        Pacing {
+            abandon_target: config.abandon_target,
+            abandon_cap: config.abandon_cap,
+            window: config.window.into(),
+        }
+    }
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        (&core::PacingConfig::default()).into()
+    }
+}
+
+/// Timers, milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timers {
+    /// An unanswered call rings at least this long.
+    #[schema(minimum = 0, maximum = 120_000)]
+    pub ring_min_ms: u32,
+    /// … and at most this long.
+    #[schema(minimum = 1_000, maximum = 180_000)]
+    pub ring_max_ms: u32,
+    /// An agent's phone rings at most this long.
+    #[schema(minimum = 1_000, maximum = 120_000)]
+    pub agent_ring_ms: u32,
+    /// After-call work; the agent may end it sooner.
+    #[schema(maximum = 3_600_000)]
+    pub wrap_up_ms: u32,
+    /// A live answer without an agent for this long is abandoned.
+    #[schema(minimum = 100, maximum = 60_000)]
+    pub bridge_deadline_ms: u32,
+    /// Preview: dial by itself after this long; 0 waits for the agent.
+    #[schema(maximum = 3_600_000)]
+    pub preview_auto_dial_ms: u32,
+    /// Longest call.
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
+    pub call_max_ms: u32,
+}
+
+impl From<&core::CampaignTimers> for Timers {
+    fn from(config: &core::CampaignTimers) -> Self {
+        Timers {
+            ring_min_ms: config.ring_min_ms,
+            ring_max_ms: config.ring_max_ms,
+            agent_ring_ms: config.agent_ring_ms,
+            wrap_up_ms: config.wrap_up_ms,
+            bridge_deadline_ms: config.bridge_deadline_ms,
+            preview_auto_dial_ms: config.preview_auto_dial_ms,
+            call_max_ms: config.call_max_ms,
+        }
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        (&core::CampaignTimers::default()).into()
+    }
+}
+
+/// What follows the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterMessage {
+    /// Hang up.
+    #[default]
+    Hangup,
+}
+
+/// What happens to a live answer when no agent is free in time.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnNoAgent {
+    /// Name of the prompt that is played (safe-harbour message); null plays nothing.
+    pub play: Option<String>,
+    /// What follows.
+    pub then: AfterMessage,
+}
+
+impl Default for OnNoAgent {
+    fn default() -> Self {
+        OnNoAgent { play: core::CampaignConfig::default().safe_harbour_prompt, then: AfterMessage::Hangup }
+    }
+}
+
+/// Answering-machine detection.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amd {
+    /// What is done.
+    pub mode: AmdMode,
+    /// An undecided verdict counts as a person. Only true is supported.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub human_on_timeout: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is listened to.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Classify {
+    /// Listen to early media and give up on busy, congestion and special information tones at once.
+    pub early_media: bool,
+    /// Answering-machine detection.
+    pub amd: Amd,
+}
+
+impl Default for Classify {
+    fn default() -> Self {
+        let config = core::CampaignConfig::default();
+        Classify {
+            early_media: config.early_media,
+            amd: Amd { mode: config.amd.into(), human_on_timeout: true },
+        }
+    }
+}
+
+/// When and how often an outcome is tried again.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRule {
+    /// For this outcome …
+    pub outcome: Outcome,
+    /// … try again after this long: a whole number and `ms`, `s`, `m`, `h` or `d`. Needed unless `max` is 0.
+    #[serde(default)]
+    #[schema(example = "15m")]
+    pub after: Option<String>,
+    /// … at most this often (0: never).
+    #[schema(maximum = 100)]
+    pub max: u32,
+}
+
+/// Most attempts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Caps {
+    /// Per lead in all.
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub per_lead: u32,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Caps { per_lead: core::CampaignConfig::default().attempts_max }
+    }
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl Day {
+    const ALL: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+}
+
+/// Hours of the day in which a campaign may dial.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallingHours {
+    /// First minute, `HH:MM`.
+    #[schema(example = "09:00")]
+    pub from: String,
+    /// First minute no longer allowed, `HH:MM`, at most `24:00`.
+    #[schema(example = "20:00")]
+    pub to: String,
+    /// Days; all if absent.
+    #[serde(default = "every_day")]
+    pub days: Vec<Day>,
+    /// Offset of the callee's clock from UTC, `+08:00`.
+    #[schema(example = "+08:00")]
+    pub utc_offset: String,
+}
+
+fn every_day() -> Vec<Day> {
+    Day::ALL.to_vec()
+}
+
+fn minute_of_day(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let two = |part: &str| (part.len() == 2).then(|| part.parse::<u16>().ok()).flatten();
+    let (hours, minutes) = (two(hours)?, two(minutes)?);
+    let minute = hours * 60 + minutes;
+    (minutes < 60 && minute <= 1_440).then_some(minute)
+}
+
+fn offset_minutes(text: &str) -> Option<i16> {
+    if text == "Z" {
+        return Some(0);
+    }
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let minutes = minute_of_day(rest)?;
+    (minutes <= 14 * 60).then_some(sign * minutes as i16)
+}
+
+impl CallingHours {
+    fn checked(&self, checks: &mut Checks) -> core::CallingHours {
+        let from = minute_of_day(&self.from).filter(|minute| *minute < 1_440);
+        checks.that(from.is_some(), "/calling_hours/from", "expected HH:MM from 00:00 to 23:59");
+        let to = minute_of_day(&self.to);
+        checks.that(to.is_some(), "/calling_hours/to", "expected HH:MM up to 24:00");
+        if let (Some(from), Some(to)) = (from, to) {
+            checks.that(from < to, "/calling_hours/to", "expected a time after `from`");
+        }
+        let offset = offset_minutes(&self.utc_offset);
+        checks.that(
+            offset.is_some(),
+            "/calling_hours/utc_offset",
+            "expected an offset like +08:00, at most 14:00",
+        );
+        checks.that(!self.days.is_empty(), "/calling_hours/days", "expected at least one day");
+        core::CallingHours {
+            from_minute: from.unwrap_or(0),
+            to_minute: to.unwrap_or(1_440),
+            days: self.days.iter().fold(0, |bits, day| bits | 1 << *day as u8),
+            utc_offset_minutes: offset.unwrap_or(0),
+        }
+    }
+}
+
+impl From<&core::CallingHours> for CallingHours {
+    fn from(hours: &core::CallingHours) -> Self {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let sign = if hours.utc_offset_minutes < 0 { '-' } else { '+' };
+        CallingHours {
+            from: clock(hours.from_minute),
+            to: clock(hours.to_minute),
+            days: Day::ALL.into_iter().filter(|day| hours.days & (1 << *day as u8) != 0).collect(),
+            utc_offset: format!("{sign}{}", clock(hours.utc_offset_minutes.unsigned_abs())),
+        }
+    }
+}
+
+/// A campaign to be made; for PATCH, any part of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignRequest {
+    /// Shown name, 1 to 100 characters.
+    pub name: String,
+    /// How it dials.
+    #[serde(default = "mode")]
+    pub mode: DialMode,
+    /// Lines per ready agent in ratio mode.
+    #[serde(default = "ratio")]
+    #[schema(default = 1.5, minimum = 1, maximum = 20)]
+    pub ratio: f64,
+    /// Agents of this group; null: all agents.
+    #[serde(default)]
+    pub agent_group: Option<String>,
+    /// Whose leads.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub lists: Vec<ListId>,
+    /// Over these trunks, in order of preference; empty: any enabled trunk.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub trunks: Vec<TrunkId>,
+    /// Caller ID shown; null: the trunk's.
+    #[serde(default)]
+    pub caller_id: Option<String>,
+    /// Limits on lines.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// Abandonment budget.
+    #[serde(default)]
+    pub pacing: Pacing,
+    /// Timers.
+    #[serde(default)]
+    pub timers: Timers,
+    /// When no agent is free in time.
+    #[serde(default)]
+    pub on_no_agent: OnNoAgent,
+    /// What is listened to.
+    #[serde(default)]
+    pub classify: Classify,
+    /// Retry rules; an outcome without one uses the built-in table.
+    #[serde(default)]
+    pub retry: Vec<RetryRule>,
+    /// Most attempts.
+    #[serde(default)]
+    pub caps: Caps,
+    /// When it may dial; null: always.
+    #[serde(default)]
+    pub calling_hours: Option<CallingHours>,
+    /// Record bridged calls.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub record: bool,
+    /// Dispositions an agent may set; empty: any word.
+    #[serde(default)]
+    pub dispositions: Vec<String>,
+}
+
+fn mode() -> DialMode {
+    core::DialMode::default().into()
+}
+fn ratio() -> f64 {
+    core::CampaignConfig::default().ratio
+}
+
+impl CampaignRequest {
+    fn check(&self) -> (Checks, Vec<core::RetryRule>, Option<core::CallingHours>) {
+        let mut checks = Checks::default();
+        checks.text(&self.name, 100, "/name");
+        checks.range(self.ratio, 1.0, 20.0, "/ratio");
+        if let Some(group) = &self.agent_group {
+            checks.text(group, 100, "/agent_group");
+        }
+        checks.that(self.lists.len() <= 100, "/lists", "expected at most 100 lists");
+        checks.that(self.trunks.len() <= 100, "/trunks", "expected at most 100 trunks");
+        checks.that(self.caller_id.as_deref().is_none_or(is_caller_id), "/caller_id", CALLER_ID);
+        checks.range(self.concurrency.max, 1, 100_000, "/concurrency/max");
+        checks.range(self.concurrency.cps, 0.01, 10_000.0, "/concurrency/cps");
+        checks.range(self.concurrency.max_lines_per_agent, 1.0, 20.0, "/concurrency/max_lines_per_agent");
+        checks.range(self.pacing.abandon_target, 0.0, 1.0, "/pacing/abandon_target");
+        checks.range(self.pacing.abandon_cap, 0.0, 1.0, "/pacing/abandon_cap");
+        checks.that(
+            self.pacing.abandon_target <= self.pacing.abandon_cap || self.pacing.abandon_cap.is_nan(),
+            "/pacing/abandon_target",
+            "expected at most abandon_cap",
+        );
+        self.check_timers(&mut checks);
+        if let Some(prompt) = &self.on_no_agent.play {
+            checks.text(prompt, 100, "/on_no_agent/play");
+        }
+        checks.that(
+            self.classify.amd.human_on_timeout,
+            "/classify/amd/human_on_timeout",
+            "only true is supported: an undecided verdict counts as a person",
+        );
+        let retry = self.check_retry(&mut checks);
+        checks.range(self.caps.per_lead, 1, 1_000, "/caps/per_lead");
+        let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
+        checks.that(self.dispositions.len() <= 200, "/dispositions", "expected at most 200 words");
+        for (at, word) in self.dispositions.iter().enumerate() {
+            checks.text(word, 64, &format!("/dispositions/{at}"));
+        }
+        (checks, retry, hours)
+    }
+
+    fn check_timers(&self, checks: &mut Checks) {
+        let timers = &self.timers;
+        checks.range(timers.ring_min_ms, 0, 120_000, "/timers/ring_min_ms");
+        checks.range(timers.ring_max_ms, 1_000, 180_000, "/timers/ring_max_ms");
+        checks.that(
+            timers.ring_min_ms <= timers.ring_max_ms,
+            "/timers/ring_max_ms",
+            "expected at least ring_min_ms",
+        );
+        checks.range(timers.agent_ring_ms, 1_000, 120_000, "/timers/agent_ring_ms");
+        checks.range(timers.wrap_up_ms, 0, 3_600_000, "/timers/wrap_up_ms");
+        checks.range(timers.bridge_deadline_ms, 100, 60_000, "/timers/bridge_deadline_ms");
+        checks.range(timers.preview_auto_dial_ms, 0, 3_600_000, "/timers/preview_auto_dial_ms");
+        checks.range(timers.call_max_ms, 1_000, 86_400_000, "/timers/call_max_ms");
+    }
+
+    fn check_retry(&self, checks: &mut Checks) -> Vec<core::RetryRule> {
+        let mut rules: Vec<core::RetryRule> = Vec::with_capacity(self.retry.len());
+        for (at, rule) in self.retry.iter().enumerate() {
+            let outcome = rule.outcome.into();
+            if rules.iter().any(|known| known.outcome == outcome) {
+                checks.wrong(format!("/retry/{at}/outcome"), "this outcome has a rule already");
+            }
+            checks.range(rule.max, 0, 100, &format!("/retry/{at}/max"));
+            let after_ms = match rule.after.as_deref() {
+                Some(text) => parse_span(text),
+                None => (rule.max == 0).then_some(0),
+            };
+            checks.that(
+                after_ms.is_some(),
+                &format!("/retry/{at}/after"),
+                "expected a span like 15m, 4h or 1d",
+            );
+            rules.push(core::RetryRule { outcome, after_ms: after_ms.unwrap_or(0), max: rule.max });
+        }
+        rules
+    }
+}
+
+impl TryFrom<CampaignRequest> for core::CampaignConfig {
+    type Error = Problem;
+
+    fn try_from(wire: CampaignRequest) -> Result<Self, Problem> {
+        let (checks, retry, calling_hours) = wire.check();
+        checks.finish()?;
+        Ok(core::CampaignConfig {
+            name: wire.name,
+            mode: wire.mode.into(),
+            ratio: wire.ratio,
+            agent_group: wire.agent_group,
+            lists: wire.lists,
+            trunks: wire.trunks,
+            caller_id: wire.caller_id,
+            concurrency: core::Concurrency {
+                lines_max: wire.concurrency.max,
+                cps_max: wire.concurrency.cps,
+                max_lines_per_agent: wire.concurrency.max_lines_per_agent,
+            },
+            pacing: core::PacingConfig {
+                abandon_target: wire.pacing.abandon_target,
+                abandon_cap: wire.pacing.abandon_cap,
+                window: wire.pacing.window.into(),
+            },
+            timers: core::CampaignTimers {
+                ring_min_ms: wire.timers.ring_min_ms,
+                ring_max_ms: wire.timers.ring_max_ms,
+                agent_ring_ms: wire.timers.agent_ring_ms,
+                wrap_up_ms: wire.timers.wrap_up_ms,
+                bridge_deadline_ms: wire.timers.bridge_deadline_ms,
+                preview_auto_dial_ms: wire.timers.preview_auto_dial_ms,
+                call_max_ms: wire.timers.call_max_ms,
+            },
+            safe_harbour_prompt: wire.on_no_agent.play,
+            amd: wire.classify.amd.mode.into(),
+            early_media: wire.classify.early_media,
+            retry,
+            attempts_max: wire.caps.per_lead,
+            calling_hours,
+            record: wire.record,
+            dispositions: wire.dispositions,
+        })
+    }
+}
+
+impl From<&core::CampaignConfig> for CampaignRequest {
+    fn from(config: &core::CampaignConfig) -> Self {
+        CampaignRequest {
+            name: config.name.clone(),
+            mode: config.mode.into(),
+            ratio: config.ratio,
+            agent_group: config.agent_group.clone(),
+            lists: config.lists.clone(),
+            trunks: config.trunks.clone(),
+            caller_id: config.caller_id.clone(),
+            concurrency: (&config.concurrency).into(),
+            pacing: (&config.pacing).into(),
+            timers: (&config.timers).into(),
+            on_no_agent: OnNoAgent { play: config.safe_harbour_prompt.clone(), then: AfterMessage::Hangup },
+            classify: Classify {
+                early_media: config.early_media,
+                amd: Amd { mode: config.amd.into(), human_on_timeout: true },
+            },
+            retry: config
+                .retry
+                .iter()
+                .map(|rule| RetryRule {
+                    outcome: rule.outcome.into(),
+                    after: Some(span_text(rule.after_ms)),
+                    max: rule.max,
+                })
+                .collect(),
+            caps: Caps { per_lead: config.attempts_max },
+            calling_hours: config.calling_hours.as_ref().map(CallingHours::from),
+            record: config.record,
+            dispositions: config.dispositions.clone(),
+        }
+    }
+}
+
+/// A campaign.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Campaign {
+    /// Its name.
+    #[schema(example = "camp_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Its state.
+    pub state: CampaignState,
+    /// Its settings.
+    #[serde(flatten)]
+    pub settings: CampaignRequest,
+    /// What it does now.
+    pub now: CampaignNow,
+    /// Counts changes, from 1 (also the ETag).
+    pub version: u32,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+/// What a campaign does now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CampaignNow {
+    /// Leads in the hopper.
+    pub hopper: u32,
+    /// Calls ringing.
+    pub dialing: u32,
+    /// Answered calls waiting for an agent.
+    pub waiting: u32,
+    /// Calls with an agent.
+    pub talking: u32,
+    /// What limited the last decision.
+    pub limited_by: Option<String>,
+}
+
+impl Campaign {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(view: &CampaignView, mask: Masker) -> Self {
+        let mut settings = CampaignRequest::from(&view.row.config);
+        settings.caller_id = mask.number_option(settings.caller_id.as_deref());
+        Campaign {
+            id: view.row.id.to_string(),
+            state: view.row.state.into(),
+            settings,
+            now: CampaignNow {
+                hopper: view.hopper,
+                dialing: view.dialing,
+                waiting: view.waiting,
+                talking: view.talking,
+                limited_by: view.pacing.as_ref().map(|report| report.limited_by.as_str().to_owned()),
+            },
+            version: view.row.version,
+            created_at: view.row.created_at.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_dialer() {
+        let wire: CampaignRequest = serde_json::from_str(r#"{"name":"x"}"#).unwrap();
+        let config = core::CampaignConfig::try_from(wire).unwrap();
+        assert_eq!(config, core::CampaignConfig { name: "x".into(), ..core::CampaignConfig::default() });
+    }
+
+    #[test]
+    fn a_config_reads_back_from_its_wire_form() {
+        let config = core::CampaignConfig {
+            name: "x".into(),
+            retry: vec![core::RetryRule { outcome: dialer_core::Outcome::Busy, after_ms: 900_000, max: 3 }],
+            calling_hours: Some(core::CallingHours {
+                from_minute: 540,
+                to_minute: 1_440,
+                days: 0b1_1111,
+                utc_offset_minutes: -330,
+            }),
+            ..core::CampaignConfig::default()
+        };
+        let wire = serde_json::to_string(&CampaignRequest::from(&config)).unwrap();
+        assert!(
+            wire.contains(r#""after":"15m""#) && wire.contains(r#""to":"24:00""#) && wire.contains("-05:30")
+        );
+        assert_eq!(
+            core::CampaignConfig::try_from(serde_json::from_str::<CampaignRequest>(&wire).unwrap()).unwrap(),
+            config
+        );
+    }
+
+    #[test]
+    fn all_wrong_fields_are_told_at_once() {
+        let wire: CampaignRequest = serde_json::from_value(serde_json::json!({
+            "name": " ", "pacing": {"abandon_target": 0.5, "abandon_cap": 0.1},
+            "timers": {"ring_min_ms": 20_000, "ring_max_ms": 10_000},
+            "retry": [{"outcome": "busy", "after": "soon", "max": 3}, {"outcome": "busy", "max": 0}],
+            "calling_hours": {"from": "25:00", "to": "9:00", "utc_offset": "8", "days": []},
+            "classify": {"amd": {"mode": "fast", "human_on_timeout": false}}
+        }))
+        .unwrap();
+        let problem = core::CampaignConfig::try_from(wire).unwrap_err();
+        let pointers: Vec<_> = problem.errors().iter().filter_map(|error| error.pointer.as_deref()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/name",
+                "/pacing/abandon_target",
+                "/timers/ring_max_ms",
+                "/classify/amd/human_on_timeout",
+                "/retry/0/after",
+                "/retry/1/outcome",
+                "/calling_hours/from",
+                "/calling_hours/to",
+                "/calling_hours/utc_offset",
+                "/calling_hours/days"
+            ]
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! Events on the wire: one envelope for all streams.
+
+use super::call::{Cdr, EarlyMedia};
+use super::report::PacingDecision;
+use super::{Classification, Party};
+use crate::mask::Masker;
+use crate::time::Time;
+use dialer_core::{Event as CoreEvent, EventEnvelope};
+use sansio::WallTime;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// An event.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Event {
+    /// Its name.
+    #[schema(example = "evt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// What sort: `call.answered`, `agent.state`, …
+    #[serde(rename = "type")]
+    #[schema(example = "call.answered")]
+    pub kind: &'static str,
+    /// Version of `data`'s shape.
+    pub schema: u32,
+    /// Its place in the node's stream; give it back to go on from here.
+    #[schema(example = "n1-000000001234567")]
+    pub cursor: String,
+    /// Its place in its call's stream, +1 each, from 1.
+    pub seq: Option<u32>,
+    /// When it happened.
+    pub occurred_at: Time,
+    /// The node.
+    pub node: String,
+    /// About this call …
+    pub call_id: Option<String>,
+    /// … of this campaign …
+    pub campaign_id: Option<String>,
+    /// … to this lead …
+    pub lead_id: Option<String>,
+    /// … with this agent.
+    pub agent_id: Option<String>,
+    /// The client's own mark of the call.
+    pub client_state: Option<String>,
+    /// Told after the call's `call.ended`.
+    pub post_call: bool,
+    /// What happened, by type.
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
+
+/// Digits of a cursor's number, so that cursors sort as text.
+const CURSOR_DIGITS: usize = 15;
+
+/// A place in a node's stream as text.
+#[must_use]
+pub fn cursor_text(node: &str, cursor: u64) -> String {
+    format!("{node}-{cursor:0CURSOR_DIGITS$}")
+}
+
+/// A place in this node's stream; `None` if the text is none. The number alone is understood too.
+#[must_use]
+pub fn parse_cursor(node: &str, text: &str) -> Option<u64> {
+    let number = match text.rsplit_once('-') {
+        Some((of, number)) => (of == node).then_some(number)?,
+        None => text,
+    };
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.parse().ok())?
+}
+
+impl Event {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(envelope: &EventEnvelope, node: &str, mask: Masker) -> Self {
+        Event {
+            id: envelope.id.to_string(),
+            kind: envelope.event.type_name(),
+            schema: 1,
+            cursor: cursor_text(node, envelope.cursor),
+            seq: envelope.seq,
+            occurred_at: envelope.occurred_at.into(),
+            node: node.to_owned(),
+            call_id: envelope.call.map(|id| id.to_string()),
+            campaign_id: envelope.campaign.map(|id| id.to_string()),
+            lead_id: envelope.lead.map(|id| id.to_string()),
+            agent_id: envelope.agent.map(|id| id.to_string()),
+            client_state: mask.text_option(envelope.client_state.as_deref()),
+            post_call: envelope.post_call,
+            data: data(&envelope.event, mask),
+        }
+    }
+}
+
+fn time(at: Option<WallTime>) -> Option<Time> {
+    at.map(Time)
+}
+
+/// What happened, by type.
+fn data(event: &CoreEvent, mask: Masker) -> Value {
+    match event {
+        CoreEvent::CampaignState { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
+        CoreEvent::CampaignChanged { change } => json!({"change": change}),
+        CoreEvent::CampaignPacing { report } => json!(PacingDecision::from(report.as_ref())),
+        CoreEvent::CampaignAbandonCapReached { live, abandoned } => {
+            json!({"live": live, "abandoned": abandoned})
+        }
+        CoreEvent::AgentLoggedOut { reason } => json!({"reason": mask.text(reason)}),
+        CoreEvent::AgentState { from, to, reason, expires_at } => {
+            json!({"from": from.as_str(), "to": to.as_str(), "reason": mask.text(reason), "expires_at": time(*expires_at)})
+        }
+        CoreEvent::TaskOffered { task, to, expires_at } => {
+            json!({"task_id": task, "to": mask.number(to), "expires_at": time(*expires_at)})
+        }
+        CoreEvent::TaskEnded { task, how } => json!({"task_id": task, "how": how}),
+        CoreEvent::TrunkUp { trunk } => json!({"trunk_id": trunk}),
+        CoreEvent::TrunkDown { trunk, reason } => json!({"trunk_id": trunk, "reason": mask.text(reason)}),
+        CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
+        CoreEvent::NodeStarted { calls_cut_off } => json!({"calls_cut_off": calls_cut_off}),
+        CoreEvent::LeadUpdated { state, outcome, attempts, next_at } => {
+            json!({"state": state.as_str(), "outcome": outcome, "attempts": attempts, "next_at": time(*next_at)})
+        }
+        CoreEvent::LeadExhausted { attempts } => json!({"attempts": attempts}),
+        CoreEvent::CampaignCompleted
+        | CoreEvent::AgentLoggedIn
+        | CoreEvent::NodeDraining
+        | CoreEvent::NodeDrained
+        | CoreEvent::CallQueued => json!({}),
+        _ => call_data(event, mask),
+    }
+}
+
+/// What happened to a call.
+fn call_data(event: &CoreEvent, mask: Masker) -> Value {
+    match event {
+        CoreEvent::CallCreated { to, mode } => json!({"to": mask.number(to), "mode": mode}),
+        CoreEvent::CallDialing { to, caller_id, trunk, attempt } => json!({
+            "to": mask.number(to), "caller_id": mask.number_option(caller_id.as_deref()),
+            "trunk_id": trunk, "attempt": attempt
+        }),
+        CoreEvent::CallRinging { pdd_ms, early_media } => {
+            json!({"pdd_ms": pdd_ms, "early_media": early_media})
+        }
+        CoreEvent::CallEarlyMedia { class, confidence } => {
+            json!({"class": EarlyMedia::from(*class), "confidence": confidence})
+        }
+        CoreEvent::CallAnswered { pdd_ms, ring_ms, attempt } => {
+            json!({"sip": {"code": 200, "pdd_ms": pdd_ms, "ring_ms": ring_ms}, "attempt": attempt})
+        }
+        CoreEvent::CallClassified { result, decided_after_answer_ms, confidence } => json!({
+            "result": Classification::from(*result), "decided_after_answer_ms": decided_after_answer_ms,
+            "confidence": confidence
+        }),
+        CoreEvent::CallAgentOffered { agent, agent_name } => {
+            json!({"agent_id": agent, "agent_name": agent_name})
+        }
+        CoreEvent::CallAgentMissed { agent, cause } => json!({"agent_id": agent, "cause": cause.as_str()}),
+        CoreEvent::CallBridged { agent, answer_to_bridge_ms } => {
+            json!({"agent_id": agent, "answer_to_bridge_ms": answer_to_bridge_ms})
+        }
+        CoreEvent::CallSafeHarbour { prompt } => json!({"prompt": prompt}),
+        CoreEvent::CallDtmf { party, digit, duration_ms } => {
+            // Digits a customer presses may spell a card or account number.
+            let digit = if mask == Masker::MASKED { '*' } else { *digit };
+            json!({"party": Party::from(*party), "digit": digit, "duration_ms": duration_ms})
+        }
+        CoreEvent::CallHeld { party } | CoreEvent::CallResumed { party } => {
+            json!({"party": Party::from(*party)})
+        }
+        CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),
+        CoreEvent::LegEnded { party, cause, sip_code, q850 } => json!({
+            "party": Party::from(*party), "cause": cause.as_str(), "sip_code": sip_code, "q850": q850
+        }),
+        CoreEvent::RecordingStarted { recording } => json!({"recording_id": recording}),
+        CoreEvent::RecordingReady { recording, duration_ms, bytes } => {
+            json!({"recording_id": recording, "duration_ms": duration_ms, "bytes": bytes})
+        }
+        CoreEvent::RecordingFailed { recording, reason } => {
+            json!({"recording_id": recording, "reason": mask.text(reason)})
+        }
+        CoreEvent::DispositionSet { code, notes, callback_at } => json!({
+            "code": code, "notes": mask.text_option(notes.as_deref()), "callback_at": time(*callback_at)
+        }),
+        // The arms of `data`; listed there, so that a new event cannot be forgotten in both.
+        _ => json!({}),
+    }
+}
+
+/// The record, and what was given back before this was told.
+fn ended_data(cdr: &Cdr) -> Value {
+    let mut value = json!(cdr);
+    value["released"] = json!({"slot": true, "caller_id": true, "agent": true});
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_read_back() {
+        assert_eq!(cursor_text("n1", 1_234_567), "n1-000000001234567");
+        assert_eq!(parse_cursor("n1", "n1-000000001234567"), Some(1_234_567));
+        assert_eq!(parse_cursor("node-a", &cursor_text("node-a", 7)), Some(7));
+        assert_eq!(parse_cursor("n1", "42"), Some(42));
+        for bad in ["", "n2-1", "n1-", "n1-x", "-1", "n1-+5", "99999999999999999999999"] {
+            assert_eq!(parse_cursor("n1", bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! API tokens on the wire.
+
+use crate::auth::Scope;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use store::TokenRow;
+use utoipa::ToSchema;
+
+/// A token to be made.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// Shown name, 1 to 100 characters.
+    pub name: String,
+    /// What it may do; only what the caller may do too.
+    pub scopes: Vec<Scope>,
+    /// When it stops working; null: never.
+    #[serde(default)]
+    pub expires_at: Option<Time>,
+}
+
+/// A token.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Token {
+    /// Its name.
+    #[schema(example = "tok_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Shown name.
+    pub name: String,
+    /// First characters of the secret, to recognise it by.
+    pub prefix: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it stops working.
+    pub expires_at: Option<Time>,
+}
+
+/// A token that was just made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct NewToken {
+    /// The secret, shown this once: only its digest is kept.
+    pub token: String,
+    /// The token.
+    #[serde(flatten)]
+    pub about: Token,
+}
+
+impl From<&TokenRow> for Token {
+    fn from(row: &TokenRow) -> Self {
+        Token {
+            id: row.id.to_string(),
+            name: row.name.clone(),
+            prefix: row.prefix.clone(),
+            scopes: row.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
+            created_at: row.created_at.into(),
+            expires_at: row.expires_at.map(Time),
+        }
+    }
+}

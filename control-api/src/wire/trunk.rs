@@ -1,0 +1,303 @@
+//! Trunks on the wire.
+
+use crate::extract::Checks;
+use crate::mask::Masker;
+use crate::problem::Problem;
+use crate::time::Time;
+use dialer_core::config::TrunkConfig;
+use dialer_core::view::TrunkView;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A trunk to be made; for PATCH, any part of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkRequest {
+    /// Unique name, 1 to 100 characters.
+    pub name: String,
+    /// Where requests go: `address:port`, IPv6 in brackets.
+    #[schema(example = "203.0.113.10:5060")]
+    pub address: String,
+    /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
+    /// `address`, any port.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Digest user name, when the carrier asks for credentials.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Digest password. Write-only.
+    #[serde(default)]
+    #[schema(write_only)]
+    pub password: Option<String>,
+    /// Register with the carrier (needs credentials).
+    #[serde(default)]
+    pub register: bool,
+    /// Registration lifetime asked for, whole seconds in milliseconds.
+    #[serde(default = "register_expires_ms")]
+    #[schema(default = 300_000, minimum = 60_000, maximum = 86_400_000)]
+    pub register_expires_ms: u64,
+    /// Calls at once, both directions.
+    #[serde(default = "channels_max")]
+    #[schema(default = 100, minimum = 1, maximum = 100_000)]
+    pub channels_max: u32,
+    /// New calls per second; fractions allowed.
+    #[serde(default = "cps_max")]
+    #[schema(default = 30.0, minimum = 0.01, maximum = 10_000)]
+    pub cps_max: f64,
+    /// Time between OPTIONS pings; 0 sends none and takes the trunk as up.
+    #[serde(default = "options_interval_ms")]
+    #[schema(default = 30_000, maximum = 3_600_000)]
+    pub options_interval_ms: u32,
+    /// Caller ID for calls that name none.
+    #[serde(default)]
+    pub caller_id: Option<String>,
+    /// False: takes and carries nothing new.
+    #[serde(default = "enabled")]
+    #[schema(default = true)]
+    pub enabled: bool,
+}
+
+fn register_expires_ms() -> u64 {
+    u64::from(TrunkConfig::default().register_expires_s) * 1_000
+}
+fn channels_max() -> u32 {
+    TrunkConfig::default().channels_max
+}
+fn cps_max() -> f64 {
+    TrunkConfig::default().cps_max
+}
+fn options_interval_ms() -> u32 {
+    TrunkConfig::default().options_interval_ms
+}
+fn enabled() -> bool {
+    TrunkConfig::default().enabled
+}
+
+/// `address:port` with a numeric address, or a host name and a port.
+fn is_address(text: &str) -> bool {
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return address.port() != 0;
+    }
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+fn is_host(host: &str) -> bool {
+    (1..=253).contains(&host.len())
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        })
+        // All digits and dots, yet not an address: a mistyped one.
+        && !host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// A caller ID as carriers take them: digits, perhaps behind a plus.
+pub(crate) fn is_caller_id(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    (1..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What is expected of a caller ID.
+pub(crate) const CALLER_ID: &str = "expected 1 to 20 digits, with or without a plus before them";
+
+impl TryFrom<TrunkRequest> for TrunkConfig {
+    type Error = Problem;
+
+    fn try_from(wire: TrunkRequest) -> Result<Self, Problem> {
+        let mut checks = Checks::default();
+        checks.text(&wire.name, 100, "/name");
+        checks.that(
+            is_address(&wire.address),
+            "/address",
+            "expected address:port, for example 203.0.113.10:5060",
+        );
+        checks.that(wire.sources.len() <= 64, "/sources", "expected at most 64 addresses");
+        for (at, source) in wire.sources.iter().enumerate() {
+            let fits = source.parse::<std::net::IpAddr>().is_ok()
+                || source.parse::<std::net::SocketAddr>().is_ok()
+                || (source.starts_with('[')
+                    && source.ends_with(']')
+                    && source[1..source.len() - 1].parse::<std::net::Ipv6Addr>().is_ok());
+            checks.that(fits, &format!("/sources/{at}"), "expected an IP address, with or without a port");
+        }
+        if let Some(username) = &wire.username {
+            checks.text(username, 128, "/username");
+        }
+        if let Some(password) = &wire.password {
+            checks.text(password, 256, "/password");
+        }
+        let credentials = wire.username.is_some() && wire.password.is_some();
+        checks.that(!wire.register || credentials, "/register", "registering needs username and password");
+        checks.range(wire.register_expires_ms, 60_000, 86_400_000, "/register_expires_ms");
+        checks.that(wire.register_expires_ms % 1_000 == 0, "/register_expires_ms", "expected whole seconds");
+        checks.range(wire.channels_max, 1, 100_000, "/channels_max");
+        checks.range(wire.cps_max, 0.01, 10_000.0, "/cps_max");
+        checks.range(wire.options_interval_ms, 0, 3_600_000, "/options_interval_ms");
+        let caller_id_fits = wire.caller_id.as_deref().is_none_or(is_caller_id);
+        checks.that(caller_id_fits, "/caller_id", CALLER_ID);
+        checks.finish()?;
+        Ok(TrunkConfig {
+            name: wire.name,
+            address: wire.address,
+            sources: wire.sources,
+            username: wire.username,
+            password: wire.password,
+            register: wire.register,
+            register_expires_s: (wire.register_expires_ms / 1_000) as u32,
+            channels_max: wire.channels_max,
+            cps_max: wire.cps_max,
+            options_interval_ms: wire.options_interval_ms,
+            caller_id: wire.caller_id,
+            enabled: wire.enabled,
+        })
+    }
+}
+
+impl From<&TrunkConfig> for TrunkRequest {
+    /// Without the password.
+    fn from(config: &TrunkConfig) -> Self {
+        TrunkRequest {
+            name: config.name.clone(),
+            address: config.address.clone(),
+            sources: config.sources.clone(),
+            username: config.username.clone(),
+            password: None,
+            register: config.register,
+            register_expires_ms: u64::from(config.register_expires_s) * 1_000,
+            channels_max: config.channels_max,
+            cps_max: config.cps_max,
+            options_interval_ms: config.options_interval_ms,
+            caller_id: config.caller_id.clone(),
+            enabled: config.enabled,
+        }
+    }
+}
+
+/// A trunk.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Trunk {
+    /// Its name.
+    #[schema(example = "trk_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Shown name.
+    pub name: String,
+    /// Where requests go.
+    pub address: String,
+    /// Source addresses taken as this trunk's.
+    pub sources: Vec<String>,
+    /// Digest user name.
+    pub username: Option<String>,
+    /// Whether a password is set. The password itself is never shown.
+    pub has_password: bool,
+    /// Registers with the carrier.
+    pub register: bool,
+    /// Registration lifetime asked for.
+    pub register_expires_ms: u64,
+    /// Calls at once.
+    pub channels_max: u32,
+    /// New calls per second.
+    pub cps_max: f64,
+    /// Time between OPTIONS pings.
+    pub options_interval_ms: u32,
+    /// Caller ID for calls that name none.
+    pub caller_id: Option<String>,
+    /// Takes and carries new calls.
+    pub enabled: bool,
+    /// How it is now.
+    pub status: TrunkStatus,
+    /// Counts changes, from 1 (also the ETag).
+    pub version: u32,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+/// How a trunk is now.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TrunkStatus {
+    /// It answers, or is not asked.
+    pub up: bool,
+    /// Why it is down.
+    pub down_reason: Option<String>,
+    /// Registered; null when it does not register.
+    pub registered: Option<bool>,
+    /// Last OPTIONS round trip, milliseconds.
+    pub options_rtt_ms: Option<f64>,
+    /// Calls on it.
+    pub calls_active: u32,
+}
+
+impl Trunk {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(view: &TrunkView, mask: Masker) -> Self {
+        let config = &view.row.config;
+        Trunk {
+            id: view.row.id.to_string(),
+            name: config.name.clone(),
+            address: config.address.clone(),
+            sources: config.sources.clone(),
+            username: mask.text_option(config.username.as_deref()),
+            has_password: config.password.is_some(),
+            register: config.register,
+            register_expires_ms: u64::from(config.register_expires_s) * 1_000,
+            channels_max: config.channels_max,
+            cps_max: config.cps_max,
+            options_interval_ms: config.options_interval_ms,
+            caller_id: mask.number_option(config.caller_id.as_deref()),
+            enabled: config.enabled,
+            status: TrunkStatus {
+                up: view.up,
+                down_reason: mask.text_option(view.down_reason.as_deref()),
+                registered: view.registered,
+                options_rtt_ms: view.options_rtt_ms,
+                calls_active: view.calls_active,
+            },
+            version: view.row.version,
+            created_at: view.row.created_at.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["127.0.0.1:5060", "[::1]:5060", "sip.example.org:5060", "carrier:5080"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:70000",
+            "300.1.1.1:5060",
+            ":5060",
+            "a b:5060",
+            "sip:x:5060",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_request_makes_the_config_it_came_from() {
+        let config = TrunkConfig {
+            name: "carrier".into(),
+            address: "127.0.0.1:5060".into(),
+            ..TrunkConfig::default()
+        };
+        assert_eq!(TrunkConfig::try_from(TrunkRequest::from(&config)).unwrap(), config);
+        let problem = TrunkConfig::try_from(TrunkRequest {
+            channels_max: 0,
+            cps_max: f64::NAN,
+            register: true,
+            ..TrunkRequest::from(&config)
+        })
+        .unwrap_err();
+        let pointers: Vec<_> = problem.errors().iter().filter_map(|error| error.pointer.as_deref()).collect();
+        assert_eq!(pointers, ["/register", "/channels_max", "/cps_max"]);
+    }
+}

@@ -37,6 +37,12 @@ pub enum Subcommands {
                       with the number of calls to dial. Exit codes: 0 end of input, 2 a malformed line (named)."
     )]
     Pace(crate::pace::PaceArguments),
+    /// Play a campaign's future: how many agents, which mode, what utilisation and abandonment.
+    #[command(
+        after_help = "Prints a table; --csv, --json and --html write it too. Exit codes: 0 played, 1 a report could \
+                      not be written, 2 the scenario or a policy is wrong."
+    )]
+    Simulate(crate::simulate::SimulateArguments),
 }
 
 /// Arguments of `run`.

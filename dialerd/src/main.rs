@@ -3,6 +3,7 @@
 mod args;
 mod config;
 mod pace;
+mod simulate;
 
 use args::{Arguments, Subcommands};
 use clap::Parser;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         }
         Subcommands::CheckConfig(arguments) => check_config(&arguments.file),
         Subcommands::Pace(arguments) => pace::run(&arguments),
+        Subcommands::Simulate(arguments) => simulate::run(&arguments),
         Subcommands::Demo(arguments) => {
             let _ = arguments;
             ExitCode::SUCCESS

@@ -10,36 +10,36 @@ use std::time::Duration;
 
 /// Arguments of `pace`.
 #[derive(Debug, Args)]
-pub struct PaceArguments {
+pub(crate) struct PaceArguments {
     /// Talk over stdin and stdout (the only way there is so far).
     #[arg(long, required = true)]
-    pub stdio: bool,
+    pub(crate) stdio: bool,
     /// Greatest abandonment rate per campaign and day, 0 to 1.
     #[arg(long, default_value_t = 0.03, value_parser = share)]
-    pub cap: f64,
+    pub(crate) cap: f64,
     /// How the cap binds.
     #[arg(long, value_enum, default_value_t = Style::Average)]
-    pub cap_style: Style,
+    pub(crate) cap_style: Style,
     /// How every campaign is dialled.
     #[arg(long, value_enum, default_value_t = PaceMode::Predictive)]
-    pub mode: PaceMode,
+    pub(crate) mode: PaceMode,
     /// Calls in flight per idle agent, for `--mode ratio`.
     #[arg(long, default_value_t = 2.0)]
-    pub ratio: f64,
+    pub(crate) ratio: f64,
     /// Calls in flight per working agent at most.
     #[arg(long, default_value_t = 12.0)]
-    pub max_lines_per_agent: f64,
+    pub(crate) max_lines_per_agent: f64,
     /// Allow giving up calls that have rung for 15 seconds when agents run short.
     #[arg(long)]
-    pub cancel: bool,
+    pub(crate) cancel: bool,
     /// Say on stderr what every decision rests on, as JSON.
     #[arg(long)]
-    pub explain: bool,
+    pub(crate) explain: bool,
 }
 
 /// How a cap binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Style {
+pub(crate) enum Style {
     /// Never above: only what has been earned is spent.
     Hard,
     /// At or under the cap when the day ends.
@@ -50,7 +50,7 @@ pub enum Style {
 
 /// How every campaign is dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PaceMode {
+pub(crate) enum PaceMode {
     /// As many as the forecast and the budget bear.
     Predictive,
     /// One call per idle agent.
@@ -67,7 +67,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// Runs until the end of input. 0; 2 for a line that cannot be understood; 1 if reading or writing fails.
-pub fn run(arguments: &PaceArguments) -> ExitCode {
+pub(crate) fn run(arguments: &PaceArguments) -> ExitCode {
     let mode = match arguments.mode {
         PaceMode::Predictive => Mode::Predictive,
         PaceMode::Progressive => Mode::Progressive,

@@ -6,11 +6,13 @@
 
 mod audit;
 mod call;
+mod control;
 pub mod doors;
 mod gate;
 mod shard;
 mod translate;
 
+pub use control::{ControlConfig, ControlCore};
 pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;

@@ -267,10 +267,12 @@ impl Dialer {
         }
         let (state, last) = (call.state, call.agent_legs == 0);
         let agent_first = call.kind == CallKindTag::ClickToCall;
+        // When the customer's leg ended first, the end of the call is on its way with its true cause.
+        let customer_gone = call.dialled.is_some() && !call.customer_leg;
         self.tell_call(cx, id, Event::LegEnded { party, cause, sip_code, q850 });
         // In a campaign's call an older offer may end late, while the next agent is being rung.
         let joined = state == CallState::Bridged && last;
-        let agent_left = party == Party::Agent && (joined || agent_first);
+        let agent_left = party == Party::Agent && !customer_gone && (joined || agent_first);
         if agent_left && state != CallState::CallingAgent {
             self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);
         }

@@ -63,8 +63,8 @@ impl UserAgent {
         if !self.is_acceptable(arrival, &request, out) {
             return;
         }
-        if request.contact().is_none() {
-            // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact.
+        if request.contact().is_none() && request.top_via().has_rfc3261_branch() {
+            // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)
             return self.reply_with(arrival, &request, 400, "Missing Contact", |_| {}, out);
         }
         self.begin_leg(now, arrival, from, request, out);

@@ -134,23 +134,23 @@ fn nobody_acknowledges() {
             bench.respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  incoming from Trunk(1)
-               0.000  us > 200
-               0.500  us > 200
-               1.500  us > 200
-               3.500  us > 200
-               7.500  us > 200
-              11.500  us > 200
-              15.500  us > 200
-              19.500  us > 200
-              23.500  us > 200
-              27.500  us > 200
-              31.500  us > 200
-              32.000  ended by Timeout, answered
-              32.000  us > BYE
-              32.000  us < 200
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us > 200
+            0.500  us > 200
+            1.500  us > 200
+            3.500  us > 200
+            7.500  us > 200
+            11.500  us > 200
+            15.500  us > 200
+            19.500  us > 200
+            23.500  us > 200
+            27.500  us > 200
+            31.500  us > 200
+            32.000  ended by Timeout, answered
+            32.000  us > BYE
+            32.000  us < 200
         "#]],
     );
 }
@@ -177,34 +177,34 @@ fn a_refusal_is_repeated_until_acknowledged() {
             assert_eq!(bench.ua.audit().server_transactions, 0);
         },
         &expect![[r#"
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  incoming from Trunk(1)
-               0.000  us > 486
-               0.000  ended by Local, code 486
-               0.500  us > 486
-               1.500  us > 486
-               3.500  us > 486
-               4.000  us < INVITE
-               4.000  us > 486
-               4.100  us < ACK
-               4.100  us < ACK
-               4.100  us < INVITE
-               9.100  us < INVITE
-               9.100  us > 100
-               9.100  incoming from Trunk(1)
-               9.100  us > 404
-               9.100  ended by Local, code 404
-               9.600  us > 404
-              10.600  us > 404
-              12.600  us > 404
-              16.600  us > 404
-              20.600  us > 404
-              24.600  us > 404
-              28.600  us > 404
-              32.600  us > 404
-              36.600  us > 404
-              40.600  us > 404
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us > 486
+            0.000  ended by Local, code 486
+            0.500  us > 486
+            1.500  us > 486
+            3.500  us > 486
+            4.000  us < INVITE
+            4.000  us > 486
+            4.100  us < ACK
+            4.100  us < ACK
+            4.100  us < INVITE
+            9.100  us < INVITE
+            9.100  us > 100
+            9.100  incoming from Trunk(1)
+            9.100  us > 404
+            9.100  ended by Local, code 404
+            9.600  us > 404
+            10.600  us > 404
+            12.600  us > 404
+            16.600  us > 404
+            20.600  us > 404
+            24.600  us > 404
+            28.600  us > 404
+            32.600  us > 404
+            36.600  us > 404
+            40.600  us > 404
         "#]],
     );
 }

@@ -57,20 +57,20 @@ fn nobody_answers_and_then_somebody_does() {
             bench.respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.500  us > INVITE
-               1.500  us > INVITE
-               3.500  us > INVITE
-               7.500  us > INVITE
-              15.500  us > INVITE
-              31.500  us > INVITE
-              32.000  ended by Timeout, code 408
-              40.000  us < 200
-              40.000  us > ACK
-              40.000  us > BYE
-              40.000  us < 200
-              40.000  us > ACK
-              40.000  us < 200
+            0.000  us > INVITE
+            0.500  us > INVITE
+            1.500  us > INVITE
+            3.500  us > INVITE
+            7.500  us > INVITE
+            15.500  us > INVITE
+            31.500  us > INVITE
+            32.000  ended by Timeout, code 408
+            40.000  us < 200
+            40.000  us > ACK
+            40.000  us > BYE
+            40.000  us < 200
+            40.000  us > ACK
+            40.000  us < 200
         "#]],
     );
 }
@@ -93,16 +93,16 @@ fn busy() {
             bench.pass_ms(1).respond(Method::Invite, 486, "them", busy, "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.020  us < 100
-               1.000  us < 486
-               1.000  us > ACK
-               1.000  ended by Remote, code 486, q850 17, retry after 30
-               1.500  us < 486
-               1.500  us > ACK
-              32.999  us < 486
-              32.999  us > ACK
-              33.000  us < 486
+            0.000  us > INVITE
+            0.020  us < 100
+            1.000  us < 486
+            1.000  us > ACK
+            1.000  ended by Remote, code 486, q850 17, retry after 30
+            1.500  us < 486
+            1.500  us > ACK
+            32.999  us < 486
+            32.999  us > ACK
+            33.000  us < 486
         "#]],
     );
 }
@@ -121,18 +121,18 @@ fn the_ack_is_lost() {
             bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.500  us < 200
-               0.500  us > ACK
-              31.999  us < 200
-              31.999  us > ACK
-              32.000  us < 200
-              32.000  ended by Local, answered
-              32.000  us > BYE
-              32.000  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.500  us < 200
+            0.500  us > ACK
+            31.999  us < 200
+            31.999  us > ACK
+            32.000  us < 200
+            32.000  ended by Local, answered
+            32.000  us > BYE
+            32.000  us < 200
         "#]],
     );
 }
@@ -339,22 +339,22 @@ fn a_bye_nobody_answers() {
             assert_eq!(bench.ua.audit().legs_ending, 0);
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               1.000  ended by Local, answered
-               1.000  us > BYE
-               1.500  us > BYE
-               2.500  us > BYE
-               4.500  us > BYE
-               8.500  us > BYE
-              12.500  us > BYE
-              16.500  us > BYE
-              20.500  us > BYE
-              24.500  us > BYE
-              28.500  us > BYE
-              32.500  us > BYE
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            1.000  ended by Local, answered
+            1.000  us > BYE
+            1.500  us > BYE
+            2.500  us > BYE
+            4.500  us > BYE
+            8.500  us > BYE
+            12.500  us > BYE
+            16.500  us > BYE
+            20.500  us > BYE
+            24.500  us > BYE
+            28.500  us > BYE
+            32.500  us > BYE
         "#]],
     );
 }
@@ -371,18 +371,18 @@ fn a_bye_that_takes_long() {
             bench.pass_ms(4_999).respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  ended by Local, answered
-               0.000  us > BYE
-               0.100  us < 100
-               0.500  us > BYE
-               4.500  us > BYE
-               8.500  us > BYE
-              10.100  us < 200
-              15.099  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  ended by Local, answered
+            0.000  us > BYE
+            0.100  us < 100
+            0.500  us > BYE
+            4.500  us > BYE
+            8.500  us > BYE
+            10.100  us < 200
+            15.099  us < 200
         "#]],
     );
 }

@@ -79,14 +79,14 @@ fn cancel_of_a_call_nobody_hears() {
             assert_eq!(bench.ended.len(), 1);
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.500  us > INVITE
-               1.500  us > INVITE
-               3.500  us > INVITE
-               7.500  us > INVITE
-              15.500  us > INVITE
-              31.500  us > INVITE
-              32.000  ended by Local, code 408
+            0.000  us > INVITE
+            0.500  us > INVITE
+            1.500  us > INVITE
+            3.500  us > INVITE
+            7.500  us > INVITE
+            15.500  us > INVITE
+            31.500  us > INVITE
+            32.000  ended by Local, code 408
         "#]],
     );
 }
@@ -138,16 +138,16 @@ fn cancel_without_effect() {
             bench.respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 180
-               0.000  progress 180
-               1.000  us > CANCEL
-               1.000  us < 200
-              33.000  ended by Local, code 408
-              34.000  us < 200
-              34.000  us > ACK
-              34.000  us > BYE
-              34.000  us < 200
+            0.000  us > INVITE
+            0.000  us < 180
+            0.000  progress 180
+            1.000  us > CANCEL
+            1.000  us < 200
+            33.000  ended by Local, code 408
+            34.000  us < 200
+            34.000  us > ACK
+            34.000  us > BYE
+            34.000  us < 200
         "#]],
     );
 }
@@ -199,14 +199,14 @@ fn ringing_beyond_all_bounds() {
             bench.respond(Method::Invite, 487, "them", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 180
-               0.000  progress 180
-             300.000  us > CANCEL
-             300.000  us < 200
-             300.000  us < 487
-             300.000  us > ACK
-             300.000  ended by Timeout, code 487
+            0.000  us > INVITE
+            0.000  us < 180
+            0.000  progress 180
+            300.000  us > CANCEL
+            300.000  us < 200
+            300.000  us < 487
+            300.000  us > ACK
+            300.000  ended by Timeout, code 487
         "#]],
     );
 }
@@ -325,23 +325,23 @@ fn hangup_before_an_ack_that_never_comes() {
             bench.respond(Method::Bye, 481, "", "", "");
         },
         &expect![[r#"
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  incoming from Trunk(1)
-               0.000  us > 200
-               0.010  ended by Local, answered
-               0.500  us > 200
-               1.500  us > 200
-               3.500  us > 200
-               7.500  us > 200
-              11.500  us > 200
-              15.500  us > 200
-              19.500  us > 200
-              23.500  us > 200
-              27.500  us > 200
-              31.500  us > 200
-              32.000  us > BYE
-              32.000  us < 481
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us > 200
+            0.010  ended by Local, answered
+            0.500  us > 200
+            1.500  us > 200
+            3.500  us > 200
+            7.500  us > 200
+            11.500  us > 200
+            15.500  us > 200
+            19.500  us > 200
+            23.500  us > 200
+            27.500  us > 200
+            31.500  us > 200
+            32.000  us > BYE
+            32.000  us < 481
         "#]],
     );
 }

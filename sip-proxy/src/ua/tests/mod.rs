@@ -4,6 +4,10 @@ mod called;
 mod calls;
 mod collisions;
 mod offers;
+mod registering;
+mod torture;
+mod traffic;
+mod trunks;
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -143,7 +147,7 @@ impl Bench {
             None => line.split(' ').next().unwrap_or_default().to_owned(),
         };
         let at = self.now.as_secs_f64();
-        let _ = writeln!(self.ladder, "{at:8.3}  us < {shown}");
+        let _ = writeln!(self.ladder, "{at:.3}  us < {shown}");
         self.ua.handle_datagram(self.now, 0, source, Bytes::from(text.to_owned()), &mut self.out);
         self.note();
         self
@@ -221,12 +225,12 @@ impl Bench {
             match output {
                 Output::Send { to, bytes, .. } => {
                     let message = parse(bytes, &MessageLimits::default()).expect("we send sound messages");
-                    let _ = writeln!(self.ladder, "{at:8.3}  us > {}", show(&message));
+                    let _ = writeln!(self.ladder, "{at:.3}  us > {}", show(&message));
                     self.sent.push((to, message));
                 }
                 Output::Event(event) => {
                     let shown = self.show_event(event);
-                    let _ = writeln!(self.ladder, "{at:8.3}  {shown}");
+                    let _ = writeln!(self.ladder, "{at:.3}  {shown}");
                 }
             }
         }

@@ -142,27 +142,27 @@ fn nobody_acknowledges_a_hold() {
             bench.pass_ms(32_000).respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  reoffer sdp
-               0.000  us > 200
-               0.500  us > 200
-               1.500  us > 200
-               3.500  us > 200
-               7.500  us > 200
-              11.500  us > 200
-              15.500  us > 200
-              19.500  us > 200
-              23.500  us > 200
-              27.500  us > 200
-              31.500  us > 200
-              32.000  ended by Timeout, answered
-              32.000  us > BYE
-              32.000  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  reoffer sdp
+            0.000  us > 200
+            0.500  us > 200
+            1.500  us > 200
+            3.500  us > 200
+            7.500  us > 200
+            11.500  us > 200
+            15.500  us > 200
+            19.500  us > 200
+            23.500  us > 200
+            27.500  us > 200
+            31.500  us > 200
+            32.000  ended by Timeout, answered
+            32.000  us > BYE
+            32.000  us < 200
         "#]],
     );
 }
@@ -294,20 +294,20 @@ fn an_offer_that_ends_the_call() {
             bench.pass_ms(32_000).respond(Method::Bye, 408, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  us > INVITE
-               0.500  us > INVITE
-               1.500  us > INVITE
-               3.500  us > INVITE
-               7.500  us > INVITE
-              15.500  us > INVITE
-              31.500  us > INVITE
-              32.000  ended by Timeout, answered
-              32.000  us > BYE
-              32.000  us < 408
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us > INVITE
+            0.500  us > INVITE
+            1.500  us > INVITE
+            3.500  us > INVITE
+            7.500  us > INVITE
+            15.500  us > INVITE
+            31.500  us > INVITE
+            32.000  ended by Timeout, answered
+            32.000  us > BYE
+            32.000  us < 408
         "#]],
     );
 }
@@ -373,24 +373,24 @@ fn an_offer_nobody_decides() {
             bench.pass_ms(32_000).respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  us > INVITE
-               0.000  us < 100
-              32.000  us > CANCEL
-              32.000  us < 200
-              32.000  us < 487
-              32.000  us > ACK
-              32.000  reoffer rejected 487
-              32.000  us > INVITE
-              32.000  us < 100
-              64.000  us > CANCEL
-              64.000  us < 200
-              96.000  ended by Timeout, answered
-              96.000  us > BYE
-              96.000  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us > INVITE
+            0.000  us < 100
+            32.000  us > CANCEL
+            32.000  us < 200
+            32.000  us < 487
+            32.000  us > ACK
+            32.000  reoffer rejected 487
+            32.000  us > INVITE
+            32.000  us < 100
+            64.000  us > CANCEL
+            64.000  us < 200
+            96.000  ended by Timeout, answered
+            96.000  us > BYE
+            96.000  us < 200
         "#]],
     );
 }

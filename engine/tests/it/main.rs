@@ -1,0 +1,8 @@
+//! The engine against carriers and phones that speak real SIP and RTP, in virtual time.
+
+mod dialled;
+mod fuzz;
+mod house;
+mod sessions;
+mod transit;
+mod world;

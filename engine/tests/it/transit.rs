@@ -1,0 +1,277 @@
+//! Calls from trunk to trunk.
+
+use crate::world::{Callee, World};
+use dialer_core::TrunkId;
+use dialer_core::outcome::{EndCause, Outcome, Party};
+use engine::{Route, ShardCommand, TransitMedia};
+use expect_test::expect;
+
+const FROM: TrunkId = TrunkId::from_bits(1);
+const TO: TrunkId = TrunkId::from_bits(2);
+
+/// A world with a caller (peer 0), a callee (peer 1), and a route for numbers that begin with 0.
+fn world(media: TransitMedia, callee: Callee) -> World {
+    let mut w = World::new(11);
+    w.carrier("caller", FROM, |_| {});
+    w.carrier("callee", TO, |_| {});
+    w.peers[1].default = callee;
+    let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunk: TO, media, record: false };
+    w.command(ShardCommand::SetRoutes(vec![route]));
+    w
+}
+
+#[test]
+fn passed_and_ended_by_either_side() {
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        for ends in [0, 1] {
+            let mut w = world(media, Callee::answers(200));
+            w.peers[0].speaks = true;
+            w.peers[1].speaks = true;
+            w.call_in(0, "100", "0200");
+            w.run_for(1000);
+            if media == TransitMedia::Relay {
+                for peer in [0, 1] {
+                    let leg = &w.peers[peer].legs[0];
+                    assert!(leg.heard > 20, "{peer} heard {}", leg.heard);
+                    assert_eq!(leg.last_payload[0], w.peers[1 - peer].voice);
+                }
+            } else {
+                assert!(w.ports.is_empty());
+                assert_eq!(w.peers[0].legs[0].remote, Some(w.peers[1].legs[0].rtp));
+                assert_eq!(w.peers[1].legs[0].remote, Some(w.peers[0].legs[0].rtp));
+            }
+            w.peer_hangup(ends);
+            w.run_for(1000);
+            let record = w.transit_records()[0];
+            assert_eq!((record.outcome, record.cause), (Outcome::Connected, EndCause::Normal));
+            assert_eq!(record.ended_by, if ends == 0 { Party::Caller } else { Party::Customer });
+            assert_eq!((record.to.as_str(), record.caller_id.as_deref()), ("0200", Some("100")));
+            assert!((700..=900).contains(&record.talk_ms), "{}", record.talk_ms);
+            assert_eq!((record.pdd_ms, record.sip_code), (Some(110), Some(200)));
+            if media == TransitMedia::Bypass && ends == 0 {
+                expect![[r#"
+                         1.000 us <- caller: INVITE
+                         1.005 us -> caller: 100
+                         1.005 us -> callee: INVITE
+                         1.010 us <- callee: 100
+                         1.025 fact: TransitStarted
+                         1.110 us <- callee: 180
+                         1.115 us -> caller: 180
+                         1.210 us <- callee: 200
+                         1.215 us -> callee: ACK
+                         1.215 us -> caller: 200
+                         1.220 us <- caller: ACK
+                         2.000 us <- caller: BYE
+                         2.005 us -> caller: 200
+                         2.005 us -> callee: BYE
+                         2.010 us <- callee: 200
+                         2.025 fact: TransitEnded Connected by Caller, Normal, code Some(200)
+                "#]]
+                .assert_eq(&w.ladder);
+            }
+            w.assert_at_rest();
+        }
+    }
+}
+
+#[test]
+fn the_request_is_carried_on() {
+    let mut w = world(TransitMedia::Bypass, Callee::answers(200));
+    w.call_in(0, "100", "0200");
+    w.run_for(100);
+    let invite = &w.peers[1].invites[0];
+    for part in
+        ["INVITE sip:0200@192.0.2.11:5060 SIP/2.0\r\n", "Max-Forwards: 69\r\n", "<sip:100@192.0.2.1:5060>"]
+    {
+        assert!(invite.contains(part), "{part} in\n{invite}");
+    }
+}
+
+#[test]
+fn refusals_are_passed_on() {
+    for (code, passed, outcome) in [
+        (486, 486, Outcome::Busy),
+        (404, 404, Outcome::InvalidNumber),
+        (603, 603, Outcome::Rejected),
+        (503, 503, Outcome::NetworkCongestion),
+        (401, 403, Outcome::CarrierError),
+        (302, 480, Outcome::Unreachable),
+    ] {
+        let mut w = world(TransitMedia::Relay, Callee::refuses(300, code));
+        w.call_in(0, "100", "0200");
+        w.run_for(1000);
+        assert_eq!(w.peers[0].ended[0].code, Some(passed), "{code}\n{}", w.ladder);
+        let record = w.transit_records()[0];
+        assert_eq!(record.sip_code, Some(passed));
+        if code != 302 {
+            assert_eq!(record.outcome, outcome, "{code}");
+        }
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_cancel_goes_through_at_any_moment() {
+    for after_ms in [0, 2, 5, 6, 9, 10, 11, 14, 16, 20, 21, 50, 100] {
+        let mut w = world(TransitMedia::Relay, Callee::answers(90));
+        w.call_in(0, "100", "0200");
+        w.run_for(after_ms);
+        w.peer_hangup(0);
+        w.run_for(2000);
+        assert!(w.peers[1].legs.is_empty(), "{after_ms}: the callee rings on\n{}", w.ladder);
+        assert_eq!(w.transit_records().len(), w.shard.counters().transits_started as usize, "{after_ms}");
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_callee_that_says_nothing() {
+    let mut w = world(TransitMedia::Relay, Callee::silent());
+    w.peers[1].dead = true;
+    w.call_in(0, "100", "0200");
+    w.run_for(40_000);
+    assert_eq!(w.peers[0].ended[0].code, Some(408), "{}", w.ladder);
+    w.assert_at_rest();
+}
+
+#[test]
+fn who_is_not_carried_on() {
+    let refused = |w: &mut World, to: &str| {
+        w.call_in(0, "100", to);
+        w.run_for(200);
+        w.peers[0].ended.last().and_then(|ended| ended.code)
+    };
+    let mut w = world(TransitMedia::Bypass, Callee::answers(10));
+    assert_eq!(refused(&mut w, "9999"), Some(404));
+    assert_eq!(w.shard.counters().transits_refused_route, 1);
+    w.command(ShardCommand::AdmitTransit(false));
+    assert_eq!(refused(&mut w, "0200"), Some(503));
+    w.command(ShardCommand::AdmitTransit(true));
+    w.command(ShardCommand::RemoveTrunk(TO));
+    assert_eq!(refused(&mut w, "0200"), Some(503));
+    w.assert_at_rest();
+}
+
+#[test]
+fn channel_and_call_rate_limits_hold() {
+    let mut w = World::new(3);
+    w.carrier("caller", FROM, |_| {});
+    w.carrier("callee", TO, |config| config.channels_max = 2);
+    let route = Route {
+        from_trunk: None,
+        prefix: String::new(),
+        to_trunk: TO,
+        media: TransitMedia::Bypass,
+        record: false,
+    };
+    w.command(ShardCommand::SetRoutes(vec![route]));
+    for _ in 0..4 {
+        w.call_in(0, "100", "0200");
+        w.run_for(100);
+    }
+    assert_eq!(w.peers[0].ended.iter().map(|ended| ended.code).collect::<Vec<_>>(), [Some(503); 2]);
+    assert_eq!(w.shard.counters().transits_refused_busy, 2);
+    w.peer_hangup(0);
+    w.run_for(100);
+    w.call_in(0, "100", "0200");
+    w.run_for(100);
+    assert_eq!(w.peers[1].legs.len(), 2, "a channel that is free again is used");
+    w.command(ShardCommand::HangupAll);
+    w.assert_at_rest();
+
+    let mut w = World::new(3);
+    w.carrier("caller", FROM, |_| {});
+    w.carrier("callee", TO, |config| config.cps_max = 2.0);
+    let route = Route {
+        from_trunk: None,
+        prefix: String::new(),
+        to_trunk: TO,
+        media: TransitMedia::Bypass,
+        record: false,
+    };
+    w.command(ShardCommand::SetRoutes(vec![route]));
+    for _ in 0..30 {
+        w.call_in(0, "100", "0200");
+        w.run_for(100);
+    }
+    assert!((6..=7).contains(&w.peers[1].invites.len()), "{}", w.peers[1].invites.len());
+    w.command(ShardCommand::HangupAll);
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_reinvite_is_passed_or_answered() {
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        let mut w = world(media, Callee::answers(100));
+        w.peers[0].speaks = true;
+        w.peers[1].speaks = true;
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_reinvite(0, "inactive");
+        w.run_for(300);
+        let reinvites = w.ladder.matches("us -> callee: INVITE").count();
+        assert_eq!(reinvites, if media == TransitMedia::Bypass { 2 } else { 1 }, "{}", w.ladder);
+        if media == TransitMedia::Relay {
+            let heard = w.peers[0].legs[0].heard;
+            w.run_for(300);
+            assert_eq!(w.peers[0].legs[0].heard, heard);
+        }
+        // Both at once.
+        w.peer_reinvite(0, "sendrecv");
+        w.peer_reinvite(1, "sendrecv");
+        w.run_for(10_000);
+        assert!(w.peers.iter().all(|peer| peer.legs.len() == 1), "{}", w.ladder);
+        w.peer_hangup(1);
+        w.run_for(500);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()));
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn early_media_passes_before_the_answer() {
+    let mut w = world(TransitMedia::Relay, Callee::answers(2000).with_early_media());
+    w.call_in(0, "100", "0200");
+    w.run_for(1500);
+    assert!(w.ladder.contains("us -> caller: 183"), "{}", w.ladder);
+    w.run_for(1000);
+    assert!(w.peers[0].legs[0].up);
+    w.command(ShardCommand::HangupAll);
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_relayed_call_can_be_recorded() {
+    let mut w = world(TransitMedia::Relay, Callee::talks(100, 1000));
+    w.peers[0].speaks = true;
+    w.peers[1].speaks = true;
+    let route = Route {
+        from_trunk: None,
+        prefix: String::new(),
+        to_trunk: TO,
+        media: TransitMedia::Relay,
+        record: true,
+    };
+    w.command(ShardCommand::SetRoutes(vec![route]));
+    w.call_in(0, "100", "0200");
+    w.run_for(3000);
+    assert_eq!(w.finished.len(), 1);
+    assert_eq!(w.transit_records()[0].recording, Some(w.finished[0]));
+    let call = w.transit_records()[0].call;
+    assert_eq!(w.fact_names(call), "RecordingStarted RecordingReady");
+    w.assert_at_rest();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = || {
+        let mut w = world(TransitMedia::Relay, Callee::talks(100, 300));
+        for _ in 0..5 {
+            w.call_in(0, "100", "0200");
+            w.run_for(200);
+        }
+        w.run_for(2000);
+        w.trace
+    };
+    assert_eq!(run(), run());
+}

@@ -7,9 +7,6 @@
 mod client;
 mod server;
 
-#[cfg(test)]
-mod tests;
-
 use core::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -78,6 +75,9 @@ pub(crate) struct Layer {
     clients: Slab<Client>,
     servers: Slab<Server>,
     index: HashedMap<ServerKey>,
+    /// Keys of the request that [`Layer::receive_request`] has just called new: its own, and the one that copies
+    /// along other paths share (0 when it cannot have any).
+    fresh: [u128; 2],
 }
 
 impl core::fmt::Debug for Layer {
@@ -108,6 +108,7 @@ impl Layer {
             clients: Slab::with_limit(clients_max),
             servers: Slab::with_limit(servers_max),
             index: HashedMap::default(),
+            fresh: [0; 2],
         }
     }
 

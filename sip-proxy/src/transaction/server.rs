@@ -105,12 +105,15 @@ impl Layer {
         self.secret.hash(&[b"merged", request.call_id(), from_tag, &number, request.method_text()])
     }
 
-    /// Looks for the transaction of a request that is neither ACK nor CANCEL; answers a retransmission.
+    /// Looks for the transaction of a request that is not ACK; answers a retransmission. When the request is new,
+    /// [`Layer::begin_invite`] or [`Layer::answer_once`] may follow.
     pub(crate) fn receive_request(&mut self, request: &Message, out: &mut Outbox<Output>) -> Absorbed {
         let key = self.server_key(request, request.method_text());
         let Some(&server) = self.index.get(&key) else {
-            let merged = request.to_tag().is_none() && self.index.contains_key(&self.merged_key(request));
-            return if merged { Absorbed::Merged } else { Absorbed::New };
+            let merged = if request.to_tag().is_none() { self.merged_key(request) } else { 0 };
+            self.fresh = [key, merged];
+            let copy = merged != 0 && self.index.contains_key(&merged);
+            return if copy { Absorbed::Merged } else { Absorbed::New };
         };
         self.counters.retransmissions_received += 1;
         self.repeat(server, out);
@@ -150,7 +153,7 @@ impl Layer {
         }
     }
 
-    /// Begins the transaction of an INVITE. `None` when there are too many.
+    /// Begins the transaction of the INVITE that was just received. `None` when there are too many.
     pub(crate) fn begin_invite(
         &mut self,
         request: &Message,
@@ -159,8 +162,6 @@ impl Layer {
         head: Bytes,
         record_routes: Bytes,
     ) -> Option<ServerKey> {
-        let key = self.server_key(request, request.method_text());
-        let merged = if request.to_tag().is_none() { self.merged_key(request) } else { 0 };
         self.insert_server(Server {
             invite: true,
             state: ServerState::Proceeding,
@@ -171,26 +172,23 @@ impl Layer {
             head,
             record_routes,
             last: Bytes::new(),
-            keys: [key, merged],
+            keys: self.fresh,
             interval: self.timers.t1,
             retransmit: None,
             timeout: None,
         })
     }
 
-    /// Answers a request that is not INVITE and remembers the answer for its retransmissions (timer J).
+    /// Answers the request that was just received, which is not INVITE, and remembers the answer for its retransmissions (timer J).
     /// When there are too many transactions, it is only sent.
     pub(crate) fn answer_once(
         &mut self,
         now: Instant,
-        request: &Message,
         listener: u8,
         to: SocketAddr,
         response: Bytes,
         out: &mut Outbox<Output>,
     ) {
-        let key = self.server_key(request, request.method_text());
-        let merged = if request.to_tag().is_none() { self.merged_key(request) } else { 0 };
         self.send(listener, to, response.clone(), out);
         let inserted = self.insert_server(Server {
             invite: false,
@@ -202,7 +200,7 @@ impl Layer {
             head: Bytes::new(),
             record_routes: Bytes::new(),
             last: response,
-            keys: [key, merged],
+            keys: self.fresh,
             interval: Duration::ZERO,
             retransmit: None,
             timeout: None,

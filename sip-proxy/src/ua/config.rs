@@ -22,8 +22,8 @@ pub struct Config {
     pub register: Register,
     /// How long a nonce of ours is good; after that the client is told `stale=true`.
     pub nonce_lifetime: Duration,
-    /// An INVITE of ours that has had a provisional but no final response is given up after this time, as a
-    /// net under whoever forgot to hang up. Longer than any ring time.
+    /// An INVITE, ours or the peer's, without a final response is given up after this time, as a net under whoever
+    /// forgot to hang up. (Without any response ours is given up after 64·T1.) Longer than any ring time.
     pub ringing_max: Duration,
     /// Retry-After of the 503 that is sent when a limit is reached or the house drains; in whole seconds.
     pub retry_after: Duration,

@@ -89,8 +89,14 @@ impl UserAgent {
                 }
                 self.end(now, key, How::by(by).code(408), out);
             }
+            State::Incoming => {
+                if let Some(server) = leg.server.take() {
+                    self.respond_invite(now, server, 480, None, &[], out);
+                }
+                self.end(now, key, How::by(EndedBy::Timeout).code(480), out);
+            }
             State::Confirmed => self.reinvite_too_long(now, key, out),
-            _ => {}
+            State::Answered | State::AwaitingAck | State::Ending => {}
         }
     }
 

@@ -8,8 +8,8 @@ use super::uas::{RETRY_AFTER_PENDING, capabilities};
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
 use crate::mark::Mark;
 use crate::status::reason_phrase;
-use crate::transport::dialog_address;
-use crate::wire::{HeaderName, Message, Method};
+use crate::transport::{dialog_address, reply_address};
+use crate::wire::{HeaderName, Message, Method, Writer};
 
 impl UserAgent {
     /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
@@ -55,6 +55,9 @@ impl UserAgent {
         if let Some(dialog) = &mut leg.dialog {
             // RFC 3261 §12.2.2: what is out of order gets 500.
             if dialog.remote_cseq.is_some_and(|last| cseq < last) {
+                if method == Method::Invite {
+                    return self.refuse_reinvite(now, arrival, key, request, 500, |_| {}, out);
+                }
                 return self.answer_request(now, arrival, request, 500, |_| {}, out);
             }
             dialog.remote_cseq = Some(cseq);
@@ -143,15 +146,15 @@ impl UserAgent {
         if leg.server.is_some() {
             // One INVITE waits for our answer already.
             let seconds = self.layer.rng.below(RETRY_AFTER_PENDING.as_secs() + 1);
-            let more = |writer: &mut crate::wire::Writer<'_>| {
+            let more = |writer: &mut Writer<'_>| {
                 writer.header_number(HeaderName::RetryAfter, seconds);
             };
-            return self.reply_with(arrival, request, 500, reason_phrase(500), more, out);
+            return self.refuse_reinvite(now, arrival, key, request, 500, more, out);
         }
         let glare = leg.offer.as_ref().is_some_and(|offer| offer.client.is_some());
         if glare || leg.success.is_some() {
             // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).
-            return self.reply(arrival, request, 491, out);
+            return self.refuse_reinvite(now, arrival, key, request, 491, |_| {}, out);
         }
         if !self.is_acceptable(arrival, request, out) {
             return;
@@ -176,5 +179,27 @@ impl UserAgent {
         }
         self.respond_invite(now, server, 100, None, &[], out);
         out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp: sdp_of(request) }));
+    }
+
+    /// Refuses a re-INVITE for what is the case just now. A late copy of it must not be taken for a new one when
+    /// that has passed, so the transaction remembers.
+    #[allow(clippy::too_many_arguments, reason = "one request and its answer")]
+    fn refuse_reinvite(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        key: LegKey,
+        request: &Message,
+        status: u16,
+        more: impl FnOnce(&mut Writer<'_>),
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(leg) = self.legs.get(key) else { return };
+        let tag = self.tag(key, leg.random);
+        let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
+        match self.begin_invite(arrival, request, &tag) {
+            Some(server) => self.layer.respond_invite(now, server, status, response, out),
+            None => self.layer.send(arrival.listener, reply_address(request, arrival.source), response, out),
+        }
     }
 }

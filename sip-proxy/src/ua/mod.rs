@@ -333,7 +333,7 @@ impl UserAgent {
     ) {
         let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
         let to = reply_address(request, arrival.source);
-        self.layer.answer_once(now, request, arrival.listener, to, response, out);
+        self.layer.answer_once(now, arrival.listener, to, response, out);
     }
 
     fn response_to(

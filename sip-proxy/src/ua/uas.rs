@@ -94,8 +94,10 @@ impl UserAgent {
         }
         // Our own sequence starts anywhere below 2^31 (RFC 3261 §8.1.1.5).
         let dialog = Dialog::of_callee(&request, &tag, 0);
+        let ringing = self.layer.deadlines.arm(now + self.config.ringing_max, Why::Ringing(key));
         if let Some(leg) = self.legs.get_mut(key) {
             leg.server = Some(server);
+            leg.ringing = Some(ringing);
             if !leg.symmetric {
                 leg.peer = dialog_address(dialog.next_hop(), arrival.source);
             }
@@ -206,6 +208,7 @@ impl UserAgent {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.state = State::Answered;
             leg.answered = true;
+            self.layer.disarm(&mut leg.ringing);
         }
         Ok(())
     }
@@ -337,7 +340,7 @@ impl UserAgent {
         let tag = tag.as_ref().and_then(|tag| core::str::from_utf8(tag).ok());
         let response = self.response_to(arrival, cancel, 200, reason_phrase(200), tag, |_| {});
         let to = reply_address(cancel, arrival.source);
-        self.layer.answer_once(now, cancel, arrival.listener, to, response, out);
+        self.layer.answer_once(now, arrival.listener, to, response, out);
         let (Some(key), true) = (leg, self.layer.is_proceeding(server)) else { return };
         self.respond_invite(now, server, 487, None, &[], out);
         let Some(leg) = self.legs.get_mut(key) else { return };

@@ -212,6 +212,28 @@ fn ringing_beyond_all_bounds() {
 }
 
 #[test]
+fn a_call_in_that_nobody_minds() {
+    check(
+        |bench| {
+            let leg = bench.ring_in();
+            bench.ring(leg);
+            bench.pass_ms(299_999);
+            assert!(bench.ended.is_empty());
+            bench.pass_ms(1).ack_failure();
+        },
+        &expect![[r#"
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us > 180
+            300.000  us > 480
+            300.000  ended by Timeout, code 480
+            300.000  us < ACK
+        "#]],
+    );
+}
+
+#[test]
 fn both_hang_up() {
     check(
         |bench| {

@@ -46,27 +46,29 @@ fn the_peer_holds_the_call() {
             bench.respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  reoffer sdp
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  us < INVITE
-               0.000  us > 500
-               0.000  us > 200
-               0.000  us < INVITE
-               0.000  us > 491
-               0.500  us > 200
-               0.600  us < ACK
-               0.600  reoffer confirmed
-               0.600  us < ACK
-               0.600  ended by Local, answered
-               0.600  us > BYE
-               0.600  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  reoffer sdp
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  us < INVITE
+            0.000  us > 500
+            0.000  us > 200
+            0.000  us < INVITE
+            0.000  us > 491
+            0.500  us > 500
+            0.500  us > 200
+            0.500  us > 491
+            0.600  us < ACK
+            0.600  reoffer confirmed
+            0.600  us < ACK
+            0.600  ended by Local, answered
+            0.600  us > BYE
+            0.600  us < 200
         "#]],
     );
 }
@@ -353,6 +355,37 @@ fn bye_during_our_offer() {
                0.000  ended by Remote, answered
                0.000  us < 487
                0.000  us > ACK
+        "#]],
+    );
+}
+
+/// A copy of a refused re-INVITE that comes late is not taken for a new one.
+#[test]
+fn a_late_copy_of_a_refused_offer() {
+    check(
+        |bench| {
+            let leg = bench.standing();
+            bench.offer(leg).expect("sent");
+            bench.request_back("INVITE", "them", 5, CONTACT, OFFER);
+            bench.respond(Method::Invite, 491, "", "", "");
+            bench.pass_ms(100).request_back("INVITE", "them", 5, CONTACT, OFFER);
+            bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+        },
+        &expect![[r#"
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us > INVITE
+            0.000  us < INVITE
+            0.000  us > 491
+            0.000  us < 491
+            0.000  us > ACK
+            0.100  us < INVITE
+            0.100  us > 491
+            0.100  ended by Local, answered
+            0.100  us > BYE
+            0.100  us < 200
         "#]],
     );
 }

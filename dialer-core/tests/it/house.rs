@@ -293,7 +293,7 @@ impl House {
         };
         let ms = self.now.as_millis();
         let line = self.shorten(&line);
-        writeln!(self.log, "{:>3}.{:03}  {line}", ms / 1000, ms % 1000).unwrap();
+        writeln!(self.log, "{}.{:03}  {line}", ms / 1000, ms % 1000).unwrap();
     }
 
     /// Replaces ids by short names in order of appearance.

@@ -57,6 +57,19 @@ impl House {
         house
     }
 
+    /// A new node over what an earlier one wrote down, `ms` after the start.
+    pub(crate) fn restarted(store: Store, ms: u64) -> House {
+        let mut house = House::new();
+        house.dialer = Dialer::new(DialerConfig::default(), Rng::from_seed(2));
+        house.store = store;
+        house.now = Instant::from_millis(ms);
+        house.log.clear();
+        house.input(Input::Clock(ClockBase { instant: house.now, wall: START.plus_millis(ms as i64) }));
+        let snapshot = house.store.snapshot();
+        house.input(Input::Restore(Box::new(snapshot)));
+        house
+    }
+
     /// Feeds an input and follows up on what it causes in the store.
     pub(crate) fn input(&mut self, input: Input) {
         self.dialer.handle_input(self.now, input, &mut self.out);

@@ -58,9 +58,14 @@ pub struct Dialer {
     pub(crate) dirty: Dirty,
     pub(crate) replies: Vec<(u64, Result<Reply, CommandError>)>,
     pub(crate) counters: Counters,
-    /// The last number given to an agent, campaign or call for the pacer.
+    /// The pacer's numbers of the agents.
+    pub(crate) agent_numbers: BTreeSet<u32>,
+    /// The last number given to a call for the pacer.
     pub(crate) last_number: u64,
     pub(crate) tick: Option<TimerKey>,
+    /// Trunks whose transit calls changed, to be shown when the timer fires.
+    pub(crate) trunk_views_due: BTreeSet<TrunkId>,
+    pub(crate) trunk_views_timer: Option<TimerKey>,
 }
 
 /// Whether the node works.
@@ -96,6 +101,8 @@ pub(crate) enum Why {
     Task(TaskId),
     /// Live calls have had their time.
     DrainDeadline,
+    /// Trunks' views follow their transit calls.
+    TrunkViews,
     /// Agents' sessions have had their time.
     SessionsClosed,
 }
@@ -167,8 +174,11 @@ impl Dialer {
             dirty: Dirty::default(),
             replies: Vec::new(),
             counters: Counters::default(),
+            agent_numbers: BTreeSet::new(),
             last_number: 0,
             tick: None,
+            trunk_views_due: BTreeSet::new(),
+            trunk_views_timer: None,
             config,
         }
     }
@@ -224,6 +234,7 @@ impl Dialer {
                 Why::Backoff(agent) => self.end_backoff(&mut cx, agent, "back_off_over"),
                 Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
+                Why::TrunkViews => self.on_trunk_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
                 Why::SessionsClosed => self.on_sessions_closed(&mut cx),
             }
@@ -326,6 +337,7 @@ impl Dialer {
             self.wanted.insert(id);
             self.refill(cx, id);
             self.check_completed(cx, id);
+            self.sketch_if_due(cx, id);
         }
     }
 
@@ -371,10 +383,19 @@ impl Dialer {
         cx.out.push(Effect::Event(Box::new(envelope)));
     }
 
-    /// A fresh number for the pacer, which knows things by numbers.
+    /// A fresh number of a call for the pacer.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
+    }
+
+    /// The pacer's number of a thing: the same after a restart, because what was learned is kept by it.
+    pub(crate) fn stable_number(id: u128, taken: impl Fn(u32) -> bool) -> u32 {
+        let mut number = id as u32;
+        while taken(number) {
+            number = number.wrapping_add(1);
+        }
+        number
     }
 
     /// Every running campaign is to decide anew.

@@ -8,6 +8,7 @@ use sansio::time::ClockBase;
 
 /// One input of the dialer.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "an input is handed over once and never kept")]
 pub enum Input {
     /// A wish; answered by [`crate::Effect::Reply`] with the same tag.
     Command {

@@ -41,6 +41,7 @@ impl Dialer {
                 campaign.ledger.enter(entry.at, entry.abandoned);
             }
         }
+        self.restore_sketches(snapshot.pacer_sketches);
         let calls_cut_off = snapshot.open_attempts.len() as u64;
         let seqs: BTreeMap<_, _> = snapshot.open_call_seqs.into_iter().collect();
         for (attempt, progress) in snapshot.open_attempts {

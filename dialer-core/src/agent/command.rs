@@ -37,7 +37,8 @@ impl Dialer {
     /// Puts an agent in the table (a new one, or one known from the last run).
     pub(crate) fn add_agent(&mut self, cx: &Cx<'_>, row: AgentRow) {
         let id = row.id;
-        let number = self.next_number() as u32;
+        let number = Dialer::stable_number(id.to_bits(), |number| self.agent_numbers.contains(&number));
+        self.agent_numbers.insert(number);
         self.agents.insert(id, Agent::new(row, number, Moment { at: cx.now, wall: cx.wall }));
         self.dirty.agents.insert(id);
     }
@@ -75,7 +76,9 @@ impl Dialer {
             });
         }
         let had_phone = agent.phone.is_some();
-        self.agents.remove(&id);
+        if let Some(agent) = self.agents.remove(&id) {
+            self.agent_numbers.remove(&agent.number);
+        }
         self.dirty.agents.insert(id);
         self.roster.stale = true;
         let mut records = vec![Record::AgentDeleted { agent: id }];
@@ -163,8 +166,8 @@ impl Dialer {
         self.disarm(backoff);
         self.disarm(reopen);
         self.roster.stale = true;
-        self.tend_session(cx, id);
         self.set_agent_state(cx, id, AgentState::LoggedOut, reason, None);
+        self.tend_session(cx, id);
         self.tell_agent(cx, id, Event::AgentLoggedOut { reason: reason.into() });
     }
 

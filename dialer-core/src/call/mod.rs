@@ -189,7 +189,7 @@ impl Dialer {
             CallFact::Ended { call, by, cause, sip_code, q850 } => {
                 self.finish(cx, call, End { by, cause, sip_code, q850 });
             }
-            CallFact::TransitStarted { call, from, to } => self.on_transit_started(call, from, to),
+            CallFact::TransitStarted { call, from, to } => self.on_transit_started(cx, call, from, to),
             CallFact::TransitEnded { from, record } => self.on_transit_ended(cx, from, *record),
         }
     }

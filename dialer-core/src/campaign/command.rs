@@ -41,7 +41,8 @@ impl Dialer {
     /// Puts a campaign at work (a new one, or one known from the last run).
     pub(crate) fn add_campaign(&mut self, cx: &mut Cx<'_>, row: CampaignRow) {
         let id = row.id;
-        let number = CampaignRef(self.next_number() as u32);
+        let taken = |number| self.campaigns.values().any(|campaign| campaign.number.0 == number);
+        let number = CampaignRef(Dialer::stable_number(id.to_bits(), taken));
         self.campaigns.insert(id, Campaign::new(row, number, cx.now, cx.wall));
         self.set_campaign_pacing(id);
         self.dirty.campaigns.insert(id);
@@ -131,6 +132,7 @@ impl Dialer {
     pub(crate) fn stop_campaign(&mut self, cx: &mut Cx<'_>, id: CampaignId) -> Result<Reply, CommandError> {
         let from = [CampaignState::Running, CampaignState::Paused];
         let reply = self.change_state(cx, id, &from, CampaignState::Stopped)?;
+        self.sketch_now(cx, id);
         self.cancel_tasks_of(cx, id, "campaign_stopped");
         let ringing: Vec<CallId> = self.campaigns[&id]
             .calls

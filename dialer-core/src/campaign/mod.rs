@@ -9,6 +9,7 @@ mod pace;
 mod preview;
 mod recycle;
 mod roster;
+mod sketch;
 
 pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
@@ -49,6 +50,8 @@ pub(crate) struct Campaign {
     pub(crate) report: Option<PacingReport>,
     /// The report last told as an event, and when.
     pub(crate) reported: Option<(Instant, PacingReport)>,
+    /// When what its pacer learned was last written down, and after how many attempts.
+    pub(crate) sketched: Option<(Instant, u64)>,
     /// It was told that nothing is left to dial.
     pub(crate) completed: bool,
     /// The abandonment rate is at its cap, and that was told.
@@ -74,6 +77,7 @@ impl Campaign {
             decide_timer: None,
             report: None,
             reported: None,
+            sketched: None,
             completed: false,
             cap_reached: false,
         }

@@ -228,6 +228,17 @@ impl Floor {
         }
     }
 
+    /// What was learned of one campaign (and of the agents' speeds), to be kept by itself.
+    #[must_use]
+    pub fn sketch_of(&self, campaign: CampaignRef) -> Option<Sketch> {
+        Some(Sketch {
+            version: SKETCH_VERSION,
+            campaigns: vec![(campaign, self.campaigns.get(&campaign)?.learned.clone())],
+            speeds: self.speeds.clone(),
+            inbound: self.inbound.clone(),
+        })
+    }
+
     /// Takes back what was learned. Campaigns keep their settings; those not set yet are added with the default.
     /// False, and nothing is changed, if the sketch is damaged or of another version.
     pub fn restore(&mut self, sketch: Sketch) -> bool {

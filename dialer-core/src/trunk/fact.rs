@@ -50,18 +50,20 @@ impl Dialer {
         self.want_all_decisions();
     }
 
-    pub(crate) fn on_transit_started(&mut self, call: CallId, from: TrunkId, to: TrunkId) {
+    pub(crate) fn on_transit_started(&mut self, cx: &Cx<'_>, call: CallId, from: TrunkId, to: TrunkId) {
         if self.transit.insert(call, (from, to)).is_none() {
-            self.take_channel(from);
-            self.take_channel(to);
+            for trunk in [from, to] {
+                self.count_transit(cx.now, trunk, |active| active + 1);
+            }
         }
     }
 
     /// A transit call is told of once, when it is over; its only event is its end.
     pub(crate) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, record: CallRecord) {
         if let Some((from, to)) = self.transit.remove(&record.call) {
-            self.free_channel(from);
-            self.free_channel(to);
+            for trunk in [from, to] {
+                self.count_transit(cx.now, trunk, |active| active.saturating_sub(1));
+            }
         }
         self.counters.record_ended(&record);
         self.counters.transit_from(from);

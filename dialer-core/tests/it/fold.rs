@@ -26,6 +26,7 @@ pub(crate) struct Store {
     pub(crate) ledger: Vec<LedgerEntry>,
     pub(crate) events: Vec<EventEnvelope>,
     pub(crate) seqs: BTreeMap<CallId, u32>,
+    pub(crate) sketches: BTreeMap<CampaignId, Vec<u8>>,
 }
 
 impl Store {
@@ -95,10 +96,10 @@ impl Store {
                 }
                 self.events.push(*event);
             }
-            Record::DispositionSet { .. }
-            | Record::WrapUpEnded { .. }
-            | Record::RecordingReady(_)
-            | Record::PacerSketch { .. } => {}
+            Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::RecordingReady(_) => {}
+            Record::PacerSketch { campaign, sketch } => {
+                self.sketches.insert(campaign, sketch);
+            }
         }
     }
 
@@ -118,7 +119,7 @@ impl Store {
                 .filter_map(|row| Some((row.call, *self.seqs.get(&row.call)?)))
                 .collect(),
             ledger: self.ledger.clone(),
-            pacer_sketches: Vec::new(),
+            pacer_sketches: self.sketches.iter().map(|(id, bytes)| (*id, bytes.clone())).collect(),
             last_cursor: self.events.last().map_or(0, |event| event.cursor),
         }
     }

@@ -263,12 +263,7 @@ impl World {
                     assert!(self.sessions.insert(agent, false).is_none(), "one session per agent");
                 }
                 Effect::CloseSession { agent } => {
-                    if self.sessions.remove(&agent).is_some() {
-                        let fact =
-                            AgentFact::SessionDown { agent, cause: EndCause::Normal, by: Party::System };
-                        self.end_call_of(agent);
-                        self.facts.push_back(Input::Agent(fact));
-                    }
+                    self.close_session(agent);
                 }
                 _ => {}
             }
@@ -278,6 +273,14 @@ impl World {
         }
         self.gate.extend(rest);
         self.check();
+    }
+
+    fn close_session(&mut self, agent: AgentId) {
+        if self.sessions.remove(&agent).is_some() {
+            let fact = AgentFact::SessionDown { agent, cause: EndCause::Normal, by: Party::System };
+            self.end_call_of(agent);
+            self.facts.push_back(Input::Agent(fact));
+        }
     }
 
     /// Orders that create a call are held; those for a call that is still held queue behind it.

@@ -89,6 +89,7 @@ fn a_progressive_call_from_start_to_wrap_up() {
         &mut house,
         &expect![[r#"
             9.000  event   campaign.pacing dialing 0 target 0 limited by agents
+            60.000  journal PacerSketch
             67.354  event   leg.ended #7 customer normal
             67.354  event   leg.ended #8 agent normal
             67.354  event   agent.state talking -> wrap_up (call_ended)
@@ -703,22 +704,22 @@ fn an_agent_in_a_call_leaves_after_it() {
     check(
         &mut house,
         &expect![[r#"
-        0.060  journal AgentStatusChanged
-        0.060  reply   Done
-        0.060  event   leg.ended #7 customer normal
-        0.060  event   leg.ended #8 agent normal
-        0.060  event   agent.state talking -> wrap_up (call_ended)
-        0.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
-        0.060  event   call.ended #9 connected
-        0.060  event   lead.updated #10 (late) done
-        0.060  journal DispositionSet
-        0.060  event   disposition.set #11 (late)
-        0.060  journal WrapUpEnded(0)
-        0.060  effect  CloseSession { agent: anna }
-        0.060  event   agent.state wrap_up -> logged_out (session_closing)
-        0.060  event   agent.logged_out
-        0.060  reply   Done
-    "#]],
+            0.060  journal AgentStatusChanged
+            0.060  reply   Done
+            0.060  event   leg.ended #7 customer normal
+            0.060  event   leg.ended #8 agent normal
+            0.060  event   agent.state talking -> wrap_up (call_ended)
+            0.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
+            0.060  event   call.ended #9 connected
+            0.060  event   lead.updated #10 (late) done
+            0.060  journal DispositionSet
+            0.060  event   disposition.set #11 (late)
+            0.060  journal WrapUpEnded(0)
+            0.060  event   agent.state wrap_up -> logged_out (logout)
+            0.060  effect  CloseSession { agent: anna }
+            0.060  event   agent.logged_out
+            0.060  reply   Done
+        "#]],
     );
     house.input(Input::Agent(AgentFact::SessionDown { agent, cause: EndCause::Normal, by: Party::System }));
     assert_eq!(house.dialer.alive().sessions, 0);
@@ -1011,4 +1012,44 @@ fn a_transit_call_holds_channels_and_leaves_one_record() {
     "#]],
     );
     assert_eq!(house.dialer.alive().transit, 0);
+}
+
+#[test]
+fn what_the_pacer_learned_survives_a_restart() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let list = house.list(200);
+    let config = CampaignConfig { mode: DialMode::Predictive, ..progressive(list) };
+    let campaign = house.running(config);
+    while house.now.as_millis() < 600_000 {
+        house.pass(1_000);
+        let open: Vec<CallId> = house.store.open.values().map(|row| row.call).collect();
+        for (place, call) in open.into_iter().enumerate() {
+            match place % 3 {
+                0 | 1 => {
+                    house.join(call);
+                    legs_end(&mut house, call, Party::Customer);
+                }
+                _ => house.end(call, Party::System, EndCause::NoAnswer),
+            }
+        }
+    }
+    let bytes = house.store.sketches[&campaign].len();
+    assert!(bytes < 100_000, "a sketch of {bytes} bytes");
+    let believed = |store: &crate::fold::Store| {
+        let mut house = House::restarted(store.clone(), 700_000);
+        let agent = *house.store.agents.keys().next().unwrap();
+        house.input(Input::Agent(AgentFact::SessionUp { agent }));
+        house.pass(2_000);
+        let report = house.store.events.iter().rev().find_map(|event| match &event.event {
+            Event::CampaignPacing { report } => Some(report.answer_probability),
+            _ => None,
+        });
+        report.unwrap()
+    };
+    let learned = believed(&house.store);
+    house.store.sketches.clear();
+    let fresh = believed(&house.store);
+    assert!(learned > 0.5 && fresh < 0.5, "{learned} {fresh}");
 }

@@ -1,5 +1,7 @@
 //! Reading and writing SIP and SDP.
 
+#![allow(clippy::result_large_err, reason = "an error carries what could be read, to answer it")]
+
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};

@@ -123,10 +123,20 @@ impl CallShard {
     pub(crate) fn open_sound(&mut self, now: Instant, owner: u64) -> Option<Sound> {
         let stream = self.plane.open(now, owner, &mut self.media_out).ok()?;
         let rtp_port = self.plane.local_port(stream)?;
-        let address: IpAddr = self.config.media_advertised.unwrap_or(self.config.media_address);
+        let address = self.media_address();
         // 63 bits: some peers read the session id into a signed number.
         let session_id = self.rng.next_u64() >> 1;
         Some(Sound { stream, local: LocalSide { address, rtp_port, session_id, version: 1 } })
+    }
+
+    /// The address peers are to send sound to. One that is bound to every interface is no address to write down
+    /// (0.0.0.0 in SDP means hold): the first listener's stands in.
+    fn media_address(&self) -> IpAddr {
+        match (self.config.media_advertised, self.config.listeners.first()) {
+            (Some(address), _) => address,
+            (None, Some(listener)) if self.config.media_address.is_unspecified() => listener.ip(),
+            (None, _) => self.config.media_address,
+        }
     }
 
     /// `host:port` of a listener.

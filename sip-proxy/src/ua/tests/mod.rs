@@ -2,6 +2,7 @@
 
 mod called;
 mod calls;
+mod chaos;
 mod collisions;
 mod offers;
 mod registering;

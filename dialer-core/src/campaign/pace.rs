@@ -211,7 +211,11 @@ impl Dialer {
                 AgentState::Paused | AgentState::Unreachable => pacing::AgentState::OnBreak,
                 AgentState::LoggedOut => pacing::AgentState::LoggedOut,
             },
-            since: agent.since.at,
+            // A conversation began with the bridge, whatever was on hold since.
+            since: agent
+                .call
+                .and_then(|call| self.calls[&call].bridged)
+                .map_or(agent.since.at, |bridged| bridged.at),
             campaign: campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number),
             serves: roster.serves.get(&id).map_or(&[], Vec::as_slice),
             leaving: agent.leaving || agent.paused.is_some(),

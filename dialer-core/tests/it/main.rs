@@ -4,3 +4,4 @@ mod fold;
 mod fuzz;
 mod house;
 mod ladder;
+mod shift;

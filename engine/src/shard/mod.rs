@@ -1,7 +1,9 @@
 //! One shard: a SIP user agent, a media plane, and the table that says which legs and streams are one call.
 
 pub(crate) mod agents;
+mod command;
 pub(crate) mod counters;
+mod event;
 mod input;
 mod owner;
 mod recordings;

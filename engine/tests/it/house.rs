@@ -173,6 +173,11 @@ impl House {
         self.tag
     }
 
+    /// Commands; whatever the answer will be.
+    fn wish(&mut self, command: Command) {
+        self.command(command);
+    }
+
     /// Commands and waits for the answer.
     fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
         let tag = self.command(command);
@@ -386,6 +391,122 @@ fn click_to_call() {
         assert!(record.bridged_at.is_some());
         let _ = h.ask(Command::Drain { deadline: core::time::Duration::from_secs(5) });
         h.assert_at_rest();
+    }
+}
+
+/// One life of a house under random wishes, a bad network and a moody disk.
+fn live(seed: u64) {
+    let mut rng = Rng::from_seed(seed).child("life");
+    let mut h = House::new(seed);
+    h.w.show_sip = false;
+    let (trunk, carrier) = h.trunk();
+    customers(&mut h, carrier, seed);
+    let sessions = [SessionKind::NailedUp, SessionKind::OnDemand];
+    let mut agents = Vec::new();
+    for name in ["alice", "bob", "carol"] {
+        agents.push(h.agent(name, sessions[rng.below(2) as usize]));
+    }
+    let modes = [DialMode::Predictive, DialMode::Progressive, DialMode::Ratio];
+    let campaign = h.campaign(modes[rng.below(3) as usize], trunk, 80);
+    let _ = h.ask(Command::StartCampaign(campaign));
+    if rng.chance(0.7) {
+        h.w.net.jitter_ms = rng.below(50);
+        h.w.net.loss = rng.unit() * 0.15;
+        h.w.net.duplicate = rng.unit() * 0.1;
+    }
+    for _ in 0..60 {
+        let (agent, phone) = agents[rng.below(3) as usize];
+        match rng.below(14) {
+            0 => h.wish(Command::AgentPause { agent, code: "lunch".into() }),
+            1 | 2 => h.wish(Command::AgentReady(agent)),
+            3 => h.wish(Command::AgentLogout(agent)),
+            4 => {
+                let session = sessions[rng.below(2) as usize];
+                h.command(Command::AgentLogin { agent, session });
+            }
+            5 => h.w.peer_hangup(phone),
+            6 => h.w.peer_hangup(carrier),
+            7 => h.w.peer_try_reinvite(phone, ["inactive", "sendrecv"][rng.below(2) as usize]),
+            8 => h.wish(Command::PauseCampaign(campaign)),
+            9 | 10 => h.wish(Command::ResumeCampaign(campaign)),
+            11 => {
+                let call = h.attempts.keys().nth(rng.below(40) as usize).copied();
+                if let Some(call) = call {
+                    h.command(Command::Hangup(call));
+                }
+            }
+            12 => {
+                let to = format!("+8613800{:06}", 100 + rng.below(200));
+                h.command(Command::Originate(dialer_core::OriginateRequest {
+                    agent,
+                    to,
+                    caller_id: None,
+                    trunk: None,
+                    campaign: None,
+                    ring_timeout_ms: Some(5_000),
+                    record: true,
+                    client_state: None,
+                }));
+            }
+            _ => {
+                // The disk hangs for a while.
+                h.write_ms = None;
+                h.run_for(rng.below(3_000));
+                if rng.chance(0.5) {
+                    h.input(ControlInput::StoreHealth { healthy: false });
+                    h.run_for(rng.below(2_000));
+                    h.input(ControlInput::StoreHealth { healthy: true });
+                }
+                h.write_ms = Some(1 + rng.below(20));
+                let now = h.w.now;
+                for entry in &mut h.writing {
+                    entry.0 = entry.0.min(now);
+                }
+            }
+        }
+        h.run_for(rng.below(2_500));
+    }
+    h.w.net.loss = 0.0;
+    h.command(Command::Drain { deadline: core::time::Duration::from_secs(10) });
+    h.assert_at_rest();
+    check_stories(&h, seed);
+}
+
+/// What the events tell of each call: numbered without a gap, one end, and nothing after it but what may come.
+fn check_stories(h: &House, seed: u64) {
+    let mut stories: BTreeMap<CallId, (u32, bool)> = BTreeMap::new();
+    for envelope in &h.published {
+        let Some(call) = envelope.call else { continue };
+        let (seq, ended) = stories.entry(call).or_default();
+        *seq += 1;
+        assert_eq!(envelope.seq, Some(*seq), "seed {seed}: {envelope:?}");
+        assert_eq!(envelope.post_call, *ended, "seed {seed}: {envelope:?}");
+        if matches!(envelope.event, Event::CallEnded { .. }) {
+            *ended = true;
+        }
+    }
+    assert!(stories.values().all(|(_, ended)| *ended), "seed {seed}");
+    assert_eq!(h.count(|event| matches!(event, Event::NodeDrained)), 1, "seed {seed}");
+    for record in h.records.values() {
+        let both = record.bridged_at.is_some() && record.agent.is_none();
+        assert!(!both, "seed {seed}: {record:?}");
+        let forced = h.control.dialer().counters().calls_forced_over;
+        assert_eq!(forced, 0, "seed {seed}: the dialer gave up waiting for an end");
+    }
+}
+
+#[test]
+fn any_life_ends_clean() {
+    for seed in 0..12 {
+        live(seed);
+    }
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn many_lives_end_clean() {
+    for seed in 1_000..1_300 {
+        live(seed);
     }
 }
 

@@ -1,0 +1,233 @@
+//! A call comes in from a trunk: may it go on, where to, and as what.
+
+use super::{Transit, TransitSound};
+use crate::doors::{Route, TransitMedia};
+use crate::shard::trunks::TrunkKey;
+use crate::shard::{CallShard, Owner, Why};
+use crate::translate::address::{uri_of, user_of};
+use crate::translate::sdp;
+use bytes::Bytes;
+use dialer_core::{CallFact, CallId};
+use sansio::{Duration, Instant, Key};
+use sip_proxy::ua::{Invite, LegKey, Reason};
+use sip_proxy::wire::{HeaderName, Message};
+
+/// A transit call lasts at most this long; a net under peers that never say BYE.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// Max-Forwards of a request that names none (RFC 3261 §16.6 step 3).
+const MAX_FORWARDS: u8 = 70;
+
+/// Why an INVITE is not carried on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    NoRoute,
+    TooManyHops,
+    /// Trunk limits, tables, ports.
+    Busy,
+    NotAcceptable,
+}
+
+impl Refusal {
+    fn code(self) -> u16 {
+        match self {
+            Refusal::NoRoute => 404,
+            Refusal::TooManyHops => 483,
+            Refusal::Busy => 503,
+            Refusal::NotAcceptable => 488,
+        }
+    }
+}
+
+/// Where a call is to go.
+struct Path {
+    to: TrunkKey,
+    media: TransitMedia,
+    record: bool,
+    number: String,
+    max_forwards: u8,
+}
+
+impl CallShard {
+    /// A trunk calls in.
+    pub(crate) fn transit_incoming(&mut self, now: Instant, leg: LegKey, from: TrunkKey, request: &Message) {
+        let refusal = match self.choose_path(now, from, request) {
+            Ok(path) => self.carry_on(now, leg, from, &path, request).err(),
+            Err(refusal) => Some(refusal),
+        };
+        let Some(refusal) = refusal else { return };
+        match refusal {
+            Refusal::NoRoute => self.counters.transits_refused_route += 1,
+            Refusal::TooManyHops | Refusal::NotAcceptable => self.counters.transits_refused_request += 1,
+            Refusal::Busy => self.counters.transits_refused_busy += 1,
+        }
+        let _ = self.ua.reject(now, leg, refusal.code(), Reason::default(), &mut self.sip_out);
+    }
+
+    fn choose_path(&mut self, now: Instant, from: TrunkKey, request: &Message) -> Result<Path, Refusal> {
+        if !self.admit_transit {
+            return Err(Refusal::Busy);
+        }
+        let number = user_of(request.request_uri());
+        let from_id = self.trunks.get(from).map(|trunk| trunk.id).ok_or(Refusal::NoRoute)?;
+        let matches = |route: &&Route| {
+            route.from_trunk.is_none_or(|wanted| wanted == from_id) && number.starts_with(&route.prefix)
+        };
+        let route = self.routes.iter().find(matches).ok_or(Refusal::NoRoute)?;
+        let (media, record) = (route.media, route.record);
+        let to = self.trunks.key_of(route.to_trunk).ok_or(Refusal::Busy)?;
+        for key in [from, to] {
+            if !self.trunks.get_mut(key).is_some_and(|trunk| trunk.has_room(now)) {
+                return Err(Refusal::Busy);
+            }
+        }
+        // RFC 3261 §16.3 step 3; RFC 7332 asks a B2BUA to count as a hop.
+        let max_forwards = request.max_forwards().unwrap_or(MAX_FORWARDS);
+        let max_forwards = max_forwards.checked_sub(1).ok_or(Refusal::TooManyHops)?;
+        Ok(Path { to, media, record, number, max_forwards })
+    }
+
+    fn carry_on(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        from: TrunkKey,
+        path: &Path,
+        request: &Message,
+    ) -> Result<(), Refusal> {
+        let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
+        let (to_id, destination) = (to.id, to.address.ok_or(Refusal::Busy)?);
+        let request_uri = uri_of(&path.number, to.host());
+        let from_id = self.trunks.get(from).map(|trunk| trunk.id).ok_or(Refusal::Busy)?;
+        let caller = Identity::of(request, self.host_text(0));
+        let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);
+        let key = self
+            .transits
+            .insert(Transit {
+                id,
+                from,
+                to: path.to,
+                from_id,
+                to_id,
+                caller: leg,
+                callee: LegKey::from_bits(0),
+                sound: TransitSound::Bypass,
+                record: path.record,
+                number: path.number.clone(),
+                caller_id: caller.id.clone(),
+                started: now,
+                ringing: None,
+                answered: None,
+                deadline: None,
+                recording: None,
+            })
+            .map_err(|_| Refusal::Busy)?;
+        let made =
+            self.transit_sound(now, key, path.media, request.body_bytes()).and_then(|(sound, offer)| {
+                let invite = Invite {
+                    owner: Owner::TransitOut(key).to_bits(),
+                    listener: 0,
+                    destination,
+                    trunk: Some(path.to.to_bits()),
+                    symmetric: false,
+                    request_uri: &request_uri,
+                    from_uri: &caller.uri,
+                    from_display: caller.display,
+                    to_uri: &request_uri,
+                    p_asserted_identity: caller.asserted.as_deref(),
+                    route: None,
+                    headers: caller.privacy.as_slice(),
+                    max_forwards: path.max_forwards,
+                    sdp: offer,
+                };
+                match self.ua.invite(now, &invite, &mut self.sip_out) {
+                    Ok(callee) => Ok((sound, callee)),
+                    Err(_) => {
+                        self.close_transit_sound(now, &sound);
+                        Err(Refusal::Busy)
+                    }
+                }
+            });
+        let (sound, callee) = match made {
+            Ok(made) => made,
+            Err(refusal) => {
+                self.transits.remove(key);
+                return Err(refusal);
+            }
+        };
+        self.ua.adopt(leg, Owner::TransitIn(key).to_bits());
+        for trunk in [from, path.to] {
+            if let Some(trunk) = self.trunks.get_mut(trunk) {
+                trunk.take(now);
+            }
+        }
+        let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
+        if let Some(transit) = self.transits.get_mut(key) {
+            transit.callee = callee;
+            transit.sound = sound;
+            transit.deadline = Some(deadline);
+        }
+        self.counters.transits_started += 1;
+        self.tell_transit(now, CallFact::TransitStarted { call: id, from: from_id, to: to_id });
+        Ok(())
+    }
+
+    /// Streams and the offer for the called side.
+    fn transit_sound(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        media: TransitMedia,
+        offer: Bytes,
+    ) -> Result<(TransitSound, Bytes), Refusal> {
+        // Without an offer there is nothing to pass: the sound then goes through us, whose own offer both sides
+        // get. An offer needs an answer in the ACK otherwise, which would have to wait for the other side's.
+        if media == TransitMedia::Bypass && !offer.is_empty() {
+            return Ok((TransitSound::Bypass, offer));
+        }
+        let offered = if offer.is_empty() {
+            None
+        } else {
+            Some(sdp::read_offer(&offer).map_err(|_| Refusal::NotAcceptable)?)
+        };
+        let caller = self.open_sound(now, Owner::TransitIn(key).to_bits()).ok_or(Refusal::Busy)?;
+        let Some(callee) = self.open_sound(now, Owner::TransitOut(key).to_bits()) else {
+            self.plane.close(now, caller.stream, &mut self.media_out);
+            return Err(Refusal::Busy);
+        };
+        let text = match &offered {
+            Some(offered) => sdp::offer(&callee.local, offered.codecs()),
+            None => sdp::offer(&callee.local, &sdp::CODECS),
+        };
+        Ok((TransitSound::Relay { caller, callee, offer }, text))
+    }
+}
+
+/// Who calls, as it is carried on: our host instead of the caller's (RFC 5853 §3.1), the rest as it was.
+struct Identity<'m> {
+    id: Option<String>,
+    uri: String,
+    display: &'m str,
+    asserted: Option<String>,
+    privacy: Option<(&'static str, &'m str)>,
+}
+
+impl<'m> Identity<'m> {
+    fn of(request: &'m Message, our_host: &str) -> Self {
+        let from = request.from().ok();
+        let id = from.map(|from| user_of(from.uri_text)).filter(|user| !user.is_empty());
+        let display = from.and_then(|from| std::str::from_utf8(from.display).ok()).unwrap_or_default();
+        let asserted = request
+            .has(HeaderName::PAssertedIdentity)
+            .then(|| request.address(HeaderName::PAssertedIdentity).ok())
+            .flatten()
+            .map(|address| uri_of(&user_of(address.uri_text), our_host));
+        let privacy = request.header(HeaderName::Privacy).and_then(|value| std::str::from_utf8(value).ok());
+        Identity {
+            uri: uri_of(id.as_deref().unwrap_or("anonymous"), our_host),
+            id,
+            display,
+            asserted,
+            privacy: privacy.map(|value| ("Privacy", value)),
+        }
+    }
+}

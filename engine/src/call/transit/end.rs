@@ -1,0 +1,151 @@
+//! The end of a transit call, and its record.
+
+use super::{Sound, Transit, TransitSound};
+use crate::shard::{CallShard, Why};
+use crate::translate::cause::{cause_of, passed_code, q850_of, transit_outcome};
+use dialer_core::CallFact;
+use dialer_core::outcome::{EndCause, Evidence, Party};
+use dialer_core::record::{CallKindTag, CallRecord};
+use sansio::{Duration, Instant, Key};
+use sip_proxy::ua::{Ended, EndedBy, Reason};
+
+/// Transit facts wait this long for company on their way to the control core.
+const GATHER: Duration = Duration::from_millis(20);
+
+impl CallShard {
+    /// One of the legs is over; so is the call.
+    pub(crate) fn transit_leg_ended(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        from_caller: bool,
+        ended: &Ended,
+    ) {
+        let answered = self.transits.get(key).is_some_and(|transit| transit.answered.is_some());
+        let by = match (ended.by, from_caller) {
+            (EndedBy::Remote, true) => Party::Caller,
+            (EndedBy::Remote, false) => Party::Customer,
+            (EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol, _) => Party::System,
+        };
+        let q850 = ended.q850.map(u16::from);
+        if from_caller {
+            let cancelled = ended.by == EndedBy::Remote && !answered;
+            let cause = if cancelled { EndCause::Cancelled } else { cause_of(ended) };
+            self.end_transit(now, key, by, cause, answered.then_some(200), q850);
+        } else {
+            let code = if answered { 200 } else { passed_code(ended) };
+            self.end_transit(now, key, by, cause_of(ended), Some(code), q850);
+        }
+    }
+
+    /// Ends a transit call: both legs (what has ended already stays as it is), both streams, its record.
+    pub(crate) fn end_transit(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        by: Party,
+        cause: EndCause,
+        code: Option<u16>,
+        q850: Option<u16>,
+    ) {
+        let Some(transit) = self.transits.remove(key) else { return };
+        if let Some(deadline) = transit.deadline {
+            self.deadlines.cancel(deadline);
+        }
+        let told = q850.and_then(|cause| u8::try_from(cause).ok());
+        let reason = Reason { q850: told.or(Some(q850_of(cause))), ..Reason::default() };
+        self.ua.hangup(now, transit.callee, reason, &mut self.sip_out);
+        match code {
+            Some(code @ 300..) if transit.answered.is_none() => {
+                let reason = Reason { q850: told, ..Reason::default() };
+                let _ = self.ua.reject(now, transit.caller, code, reason, &mut self.sip_out);
+            }
+            _ => self.ua.hangup(now, transit.caller, reason, &mut self.sip_out),
+        }
+        self.close_transit_sound(now, &transit.sound);
+        self.trunks.release(transit.from);
+        self.trunks.release(transit.to);
+        self.counters.transits_ended += 1;
+        let from = transit.from_id;
+        let record = Box::new(self.transit_record(now, transit, by, cause, code, q850));
+        self.tell_transit(now, CallFact::TransitEnded { from, record });
+    }
+
+    /// One of the streams has been silent for too long. The call ends when the other is silent too and something was
+    /// ever heard: one-way announcements are calls, and so are those that carry no sound at all.
+    pub(crate) fn transit_silent(&mut self, now: Instant, key: Key<Transit>) {
+        let Some(TransitSound::Relay { caller, callee, .. }) = self.transits.get(key).map(|t| &t.sound)
+        else {
+            return;
+        };
+        let heard = |sound: &Sound| self.plane.stats(sound.stream).and_then(|stats| stats.last_packet_at);
+        let Some(last) = heard(caller).max(heard(callee)) else { return };
+        if now.since(last) >= self.config.media_timeout {
+            self.end_transit(now, key, Party::System, EndCause::MediaTimeout, Some(408), None);
+        }
+    }
+
+    pub(super) fn close_transit_sound(&mut self, now: Instant, sound: &TransitSound) {
+        if let TransitSound::Relay { caller, callee, .. } = sound {
+            self.plane.close(now, caller.stream, &mut self.media_out);
+            self.plane.close(now, callee.stream, &mut self.media_out);
+        }
+    }
+
+    fn transit_record(
+        &self,
+        now: Instant,
+        transit: Transit,
+        by: Party,
+        cause: EndCause,
+        sip_code: Option<u16>,
+        q850: Option<u16>,
+    ) -> CallRecord {
+        let wall = |at: Instant| self.clock.wall_at(at);
+        let answered = transit.answered;
+        CallRecord {
+            call: transit.id,
+            attempt: None,
+            campaign: None,
+            lead: None,
+            agent: None,
+            trunk: Some(transit.to_id),
+            kind: CallKindTag::Transit,
+            mode: None,
+            to: transit.number,
+            caller_id: transit.caller_id,
+            number_of_attempt: 0,
+            started_at: wall(transit.started),
+            ringing_at: transit.ringing.map(wall),
+            answered_at: answered.map(wall),
+            bridged_at: answered.map(wall),
+            ended_at: wall(now),
+            outcome: transit_outcome(answered.is_some(), cause),
+            evidence: if sip_code.is_some() { Evidence::Sip } else { Evidence::Timer },
+            cause,
+            ended_by: by,
+            sip_code,
+            q850,
+            pdd_ms: transit.ringing.map(|at| at.millis_since(transit.started)),
+            ring_ms: transit.ringing.map(|at| answered.unwrap_or(now).millis_since(at)),
+            answer_to_bridge_ms: answered.map(|_| 0),
+            talk_ms: answered.map_or(0, |at| now.millis_since(at)),
+            amd: None,
+            early_media: None,
+            abandoned: false,
+            safe_harbour_played: false,
+            digits: String::new(),
+            recording: transit.recording,
+            client_state: None,
+        }
+    }
+
+    /// Transit facts are gathered for a few milliseconds, so that a thousand calls a second cross the ring in some
+    /// dozens of pieces.
+    pub(super) fn tell_transit(&mut self, now: Instant, fact: CallFact) {
+        if self.transit_facts.is_empty() {
+            self.deadlines.arm(now + GATHER, Why::TellTransit);
+        }
+        self.transit_facts.push(fact);
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls that pass through: from one trunk to another, without a word from the control core.
+//!
+//! ```text
+//!   caller          caller's leg │ called leg          callee
+//!     INVITE ───────────────────►│──── INVITE ──────────►
+//!     ◄──────────────────── 100  │
+//!     ◄── 18x, SDP ──────────────│◄─── 18x, SDP ─────────
+//!     ◄── 200, SDP ──────────────│◄─── 200, SDP ── ACK ──►
+//!     CANCEL, BYE, re-INVITE, final errors: to the other side, in the other side's words
+//! ```
+
+mod admit;
+mod end;
+mod pass;
+
+use super::Sound;
+use crate::shard::trunks::TrunkKey;
+use bytes::Bytes;
+use dialer_core::{CallId, RecordingId, TrunkId};
+use sansio::{Instant, TimerKey};
+use sip_proxy::ua::LegKey;
+
+/// A call from trunk to trunk.
+#[derive(Debug)]
+pub(crate) struct Transit {
+    pub(crate) id: CallId,
+    pub(crate) from: TrunkKey,
+    pub(crate) to: TrunkKey,
+    from_id: TrunkId,
+    to_id: TrunkId,
+    /// The caller's leg.
+    pub(crate) caller: LegKey,
+    /// The called leg.
+    pub(crate) callee: LegKey,
+    pub(crate) sound: TransitSound,
+    record: bool,
+    number: String,
+    caller_id: Option<String>,
+    started: Instant,
+    ringing: Option<Instant>,
+    answered: Option<Instant>,
+    pub(crate) deadline: Option<TimerKey>,
+    recording: Option<RecordingId>,
+}
+
+/// How its sound goes.
+#[derive(Debug)]
+pub(crate) enum TransitSound {
+    /// Past us.
+    Bypass,
+    /// Through two streams of ours.
+    Relay {
+        /// Towards the caller.
+        caller: Sound,
+        /// Towards the callee.
+        callee: Sound,
+        /// What the caller offered; empty when it wants to be offered something.
+        offer: Bytes,
+    },
+}

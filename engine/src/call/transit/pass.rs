@@ -1,0 +1,179 @@
+//! What one side says, in the other side's words: progress, answer, re-INVITE.
+
+use super::{Transit, TransitSound};
+use crate::doors::ShardEffect;
+use crate::shard::{CallShard, Owner};
+use crate::translate::sdp;
+use bytes::Bytes;
+use dialer_core::RecordingId;
+use dialer_core::outcome::{EndCause, Party};
+use sansio::{Instant, Key, Outbox};
+use sip_proxy::ua::{LegError, LegKey};
+
+impl CallShard {
+    /// The called side made progress.
+    pub(crate) fn transit_progress(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        code: u16,
+        body: Option<Bytes>,
+    ) {
+        let body = match body {
+            Some(body) => self.describe_for_caller(now, key, body).ok(),
+            None => None,
+        };
+        let Some(transit) = self.transits.get_mut(key) else { return };
+        transit.ringing.get_or_insert(now);
+        let _ = self.ua.provisional(now, transit.caller, code, body.as_deref(), &mut self.sip_out);
+    }
+
+    /// The called side answered.
+    pub(crate) fn transit_answered(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        body: Option<Bytes>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(body) = body.and_then(|body| self.describe_for_caller(now, key, body).ok()) else {
+            self.end_transit(now, key, Party::System, EndCause::Incompatible, Some(488), None);
+            return;
+        };
+        let Some(transit) = self.transits.get_mut(key) else { return };
+        transit.answered = Some(now);
+        let caller = transit.caller;
+        if self.ua.answer(now, caller, &body, &mut self.sip_out).is_err() {
+            // Its CANCEL was faster.
+            self.end_transit(now, key, Party::Caller, EndCause::Cancelled, None, None);
+            return;
+        }
+        self.counters.transits_answered += 1;
+        self.record_transit(now, key, out);
+    }
+
+    fn record_transit(&mut self, now: Instant, key: Key<Transit>, out: &mut Outbox<ShardEffect>) {
+        let Some(transit) = self.transits.get_mut(key) else { return };
+        let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return };
+        if transit.record && transit.recording.is_none() {
+            let (left, right) = (caller.stream, callee.stream);
+            let recording = RecordingId::generate(self.clock.wall_at(now), &mut self.rng);
+            transit.recording = Some(recording);
+            let id = transit.id;
+            self.start_recording(now, id, recording, left, Some(right), out);
+        }
+    }
+
+    /// Turns what the called side described into what the caller is told, and joins the streams.
+    fn describe_for_caller(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        body: Bytes,
+    ) -> Result<Bytes, sdp::SdpFault> {
+        let transit = self.transits.get(key).ok_or(sdp::SdpFault::Incompatible)?;
+        let TransitSound::Relay { caller, callee, offer } = &transit.sound else { return Ok(body) };
+        let (caller, callee) = (*caller, *callee);
+        let plan = sdp::read_answer(&body)?;
+        let text = if offer.is_empty() {
+            // The caller asked us to offer: the codec the other side took, so that nothing has to be translated.
+            sdp::offer(&caller.local, &[plan.remote.codec])
+        } else {
+            let (caller_plan, text) = sdp::answer(offer, &caller.local, Some(plan.remote.codec))?;
+            self.plane.set_remote(now, caller.stream, caller_plan.remote, &mut self.media_out);
+            text
+        };
+        self.plane.set_remote(now, callee.stream, plan.remote, &mut self.media_out);
+        if self.plane.peer(caller.stream) != Some(callee.stream) {
+            self.plane.connect(now, caller.stream, callee.stream, &mut self.media_out);
+        }
+        Ok(text)
+    }
+
+    /// The caller acknowledged our answer; with an answer of its own, if we made the offer.
+    pub(crate) fn transit_confirmed(&mut self, now: Instant, key: Key<Transit>, body: Option<Bytes>) {
+        let (Some(transit), Some(body)) = (self.transits.get(key), body) else { return };
+        if let TransitSound::Relay { caller, .. } = &transit.sound
+            && let Ok(plan) = sdp::read_answer(&body)
+        {
+            self.plane.set_remote(now, caller.stream, plan.remote, &mut self.media_out);
+        }
+    }
+
+    /// One side wants to change the session.
+    pub(crate) fn transit_reoffer(&mut self, now: Instant, leg: LegKey, owner: Owner, body: Option<Bytes>) {
+        let (key, from_caller) = match owner {
+            Owner::TransitIn(key) => (key, true),
+            Owner::TransitOut(key) => (key, false),
+            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) => return,
+        };
+        let Some(transit) = self.transits.get_mut(key) else {
+            let _ = self.ua.reject_reinvite(now, leg, 481, &mut self.sip_out);
+            return;
+        };
+        let other = if from_caller { transit.callee } else { transit.caller };
+        match &mut transit.sound {
+            TransitSound::Relay { caller, callee, .. } => {
+                let side = if from_caller { caller } else { callee };
+                side.local.version += 1;
+                let side = *side;
+                if let Some(plan) = self.answer_reoffer(now, leg, &side, body.as_deref()) {
+                    self.plane.set_remote(now, side.stream, plan.remote, &mut self.media_out);
+                }
+            }
+            TransitSound::Bypass => {
+                let Some(body) = body else {
+                    // An offer would have to come from the other side, and its answer to wait for this side's ACK.
+                    let _ = self.ua.reject_reinvite(now, leg, 488, &mut self.sip_out);
+                    return;
+                };
+                let code = match self.ua.reinvite(now, other, &body, &mut self.sip_out) {
+                    Ok(()) => return,
+                    Err(LegError::Pending | LegError::WrongState) => 491,
+                    Err(LegError::Gone) => 481,
+                    Err(LegError::Limit) => 503,
+                };
+                let _ = self.ua.reject_reinvite(now, leg, code, &mut self.sip_out);
+            }
+        }
+    }
+
+    /// The other side's verdict on a passed re-INVITE: its answer, or the code it refused with.
+    pub(crate) fn transit_reoffer_done(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        verdict: Result<Option<Bytes>, u16>,
+    ) {
+        // The verdict comes from one side and is for the other.
+        let asker = match owner {
+            Owner::TransitIn(key) => self.transits.get(key).map(|transit| transit.callee),
+            Owner::TransitOut(key) => self.transits.get(key).map(|transit| transit.caller),
+            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) => None,
+        };
+        let Some(asker) = asker else { return };
+        let _ = match verdict {
+            Ok(Some(body)) => self.ua.answer_reinvite(now, asker, &body, &mut self.sip_out),
+            Ok(None) => self.ua.reject_reinvite(now, asker, 488, &mut self.sip_out),
+            Err(code) => self.ua.reject_reinvite(now, asker, code, &mut self.sip_out),
+        };
+    }
+
+    /// The answer to our own offer in an empty re-INVITE's response.
+    pub(crate) fn transit_reoffer_confirmed(&mut self, now: Instant, owner: Owner, body: &[u8]) {
+        let sound = match owner {
+            Owner::TransitIn(key) => match self.transits.get(key).map(|transit| &transit.sound) {
+                Some(TransitSound::Relay { caller, .. }) => *caller,
+                _ => return,
+            },
+            Owner::TransitOut(key) => match self.transits.get(key).map(|transit| &transit.sound) {
+                Some(TransitSound::Relay { callee, .. }) => *callee,
+                _ => return,
+            },
+            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) => return,
+        };
+        if let Ok(plan) = sdp::read_answer(body) {
+            self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
+        }
+    }
+}

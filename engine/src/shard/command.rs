@@ -1,0 +1,186 @@
+//! Orders from the control core, and to which step of which call they go.
+
+use super::{CallShard, trunks};
+use crate::call::Call;
+use crate::call::originate::Dial;
+use crate::doors::{ShardCommand, ShardEffect, call_of_order};
+use dialer_core::outcome::{EndCause, Party};
+use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
+use dialer_core::{AgentId, CallFact, CallOrder, TrunkId};
+use sansio::{Duration, Instant, Key, Outbox};
+use sip_proxy::ua;
+
+impl CallShard {
+    pub(super) fn take_command(
+        &mut self,
+        now: Instant,
+        command: ShardCommand,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        match command {
+            ShardCommand::Call { order, creates } => self.take_order(now, order, creates, out),
+            ShardCommand::OpenSession { agent, auto_answer, ring_timeout_ms } => {
+                self.open_session(now, agent, auto_answer, ring_timeout_ms, out);
+            }
+            ShardCommand::CloseSession { agent } => {
+                if let Some(session) = self.agents.session_of(agent) {
+                    self.end_session(now, session, Party::System, EndCause::Normal, out);
+                }
+            }
+            ShardCommand::ApplyTrunk(row) => self.apply_trunk(now, *row),
+            ShardCommand::RemoveTrunk(trunk) => self.remove_trunk(now, trunk),
+            ShardCommand::ApplyAgent(row) => self.apply_agent(&row),
+            ShardCommand::RemoveAgent(agent) => self.remove_agent(now, agent, out),
+            ShardCommand::RestoreContact(contact) => self.restore_contact(now, &contact),
+            ShardCommand::LoadPrompt { name, samples } => {
+                self.prompts.insert(name, samples);
+            }
+            ShardCommand::SetRoutes(routes) => self.routes = routes,
+            ShardCommand::AdmitTransit(admit) => {
+                self.admit_transit = admit;
+                self.ua.set_draining(!admit);
+            }
+            ShardCommand::HangupAll => self.hangup_all(now, out),
+            ShardCommand::Clock(clock) => self.clock = clock,
+        }
+    }
+
+    fn take_order(&mut self, now: Instant, order: CallOrder, creates: bool, out: &mut Outbox<ShardEffect>) {
+        let Some(key) = self.call_for(&order, creates, out) else { return };
+        match order {
+            CallOrder::DialCustomer {
+                trunk,
+                to,
+                caller_id,
+                ring_timeout_ms,
+                early_media,
+                amd,
+                call_max_ms,
+                ..
+            } => {
+                if self.calls.get(key).is_some_and(|call| call.customer.is_some()) {
+                    self.counters.orders_late += 1;
+                    return;
+                }
+                let dial = Dial { trunk, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
+                self.dial_customer(now, key, &dial, out);
+            }
+            CallOrder::RingAgent { agent, auto_answer, ring_timeout_ms, display, .. } => {
+                self.ring_agent(now, key, agent, auto_answer, ring_timeout_ms, &display, out);
+            }
+            CallOrder::UseSession { agent, .. } => self.use_session(key, agent, out),
+            CallOrder::ReleaseAgent { agent, .. } => self.release_agent(now, key, agent, out),
+            CallOrder::Bridge { tone, record, .. } => self.bridge(now, key, tone, record, out),
+            CallOrder::Play { prompt, .. } => self.play(now, key, &prompt, out),
+            CallOrder::Hangup { cause, by, .. } => self.end_call(now, key, by, cause, out),
+        }
+    }
+
+    /// The call an order is for; made if this is its first order.
+    fn call_for(
+        &mut self,
+        order: &CallOrder,
+        creates: bool,
+        out: &mut Outbox<ShardEffect>,
+    ) -> Option<Key<Call>> {
+        let id = call_of_order(order);
+        if let Some(key) = self.call_keys.get(&id) {
+            return Some(*key);
+        }
+        if !creates {
+            self.counters.orders_late += 1;
+            return None;
+        }
+        if let Ok(key) = self.calls.insert(Call::new(id)) {
+            self.call_keys.insert(id, key);
+            return Some(key);
+        }
+        let (by, cause) = (Party::System, EndCause::LocalLimit);
+        self.tell(CallFact::Ended { call: id, by, cause, sip_code: None, q850: None }, out);
+        None
+    }
+
+    fn apply_trunk(&mut self, now: Instant, row: TrunkRow) {
+        let sources = trunks::sources(&row);
+        let config = row.config.clone();
+        let Some(key) = self.trunks.apply(now, row) else { return };
+        let Ok(address) = config.address.parse() else {
+            self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
+            return;
+        };
+        // One shard speaks for all about health and registration.
+        let speaks = self.config.shard == 0 && config.enabled;
+        let login = config.username.zip(config.password);
+        let trunk = ua::Trunk {
+            key: key.to_bits(),
+            listener: 0,
+            address,
+            domain: String::new(),
+            sources: if config.enabled { sources } else { Vec::new() },
+            login: login.map(|(username, password)| ua::Login { username, password }),
+            register: (speaks && config.register)
+                .then(|| Duration::from_secs(u64::from(config.register_expires_s))),
+            options_interval: (speaks && config.options_interval_ms > 0)
+                .then(|| Duration::from_millis(u64::from(config.options_interval_ms))),
+        };
+        self.ua.set_trunk(now, trunk, &mut self.sip_out);
+    }
+
+    fn remove_trunk(&mut self, now: Instant, trunk: TrunkId) {
+        if let Some(key) = self.trunks.remove(trunk) {
+            self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
+        }
+    }
+
+    fn apply_agent(&mut self, row: &AgentRow) {
+        let Some(key) = self.agents.apply(row.id, &row.config.username) else { return };
+        let login =
+            ua::Login { username: row.config.username.clone(), password: row.config.password.clone() };
+        self.ua.set_account(ua::Account { key: key.to_bits(), login });
+    }
+
+    fn remove_agent(&mut self, now: Instant, agent: AgentId, out: &mut Outbox<ShardEffect>) {
+        if let Some(session) = self.agents.session_of(agent) {
+            self.end_session(now, session, Party::System, EndCause::Normal, out);
+        }
+        if let Some(key) = self.agents.remove(agent) {
+            self.ua.remove_account(key.to_bits());
+        }
+    }
+
+    fn restore_contact(&mut self, now: Instant, row: &ContactRow) {
+        let left_ms = row.expires_at.millis_since(self.clock.wall_at(now));
+        let (Some(account), Ok(source), Ok(left_ms)) =
+            (self.agents.key_of(row.agent), row.source.parse(), u64::try_from(left_ms))
+        else {
+            return;
+        };
+        if left_ms == 0 || usize::from(row.listener) >= self.config.listeners.len() {
+            return;
+        }
+        let contact = ua::Contact {
+            uri: row.uri.clone(),
+            source,
+            listener: row.listener,
+            expires: Duration::from_millis(left_ms),
+        };
+        self.ua.restore_contact(now, account.to_bits(), contact);
+    }
+
+    fn hangup_all(&mut self, now: Instant, out: &mut Outbox<ShardEffect>) {
+        let calls: Vec<_> = self.calls.iter().map(|(key, _)| key).collect();
+        for key in calls {
+            let answered = self.calls.get(key).is_some_and(|call| call.answered_customer().is_some());
+            let cause = if answered { EndCause::Normal } else { EndCause::Cancelled };
+            self.end_call(now, key, Party::System, cause, out);
+        }
+        let sessions: Vec<_> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in sessions {
+            self.end_session(now, key, Party::System, EndCause::Normal, out);
+        }
+        let transits: Vec<_> = self.transits.iter().map(|(key, _)| key).collect();
+        for key in transits {
+            self.end_transit(now, key, Party::System, EndCause::Cancelled, Some(503), None);
+        }
+    }
+}

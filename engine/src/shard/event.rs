@@ -1,0 +1,259 @@
+//! Events of signalling and sound, and to which step of which call they go.
+
+use super::{CallShard, Owner};
+use crate::call::AgentLink;
+use crate::doors::{ShardEffect, ShardEvent};
+use crate::translate::cause::{amd_verdict, cause_of, early_media_class};
+use crate::translate::dtmf::digit_of_info;
+use dialer_core::outcome::{EndCause, Party};
+use dialer_core::record::ContactRow;
+use dialer_core::{AgentFact, CallFact, TrunkFact};
+use sansio::{Instant, Key, Outbox};
+use sip_proxy::ua::{self, Caller, EndedBy, Reason};
+
+impl CallShard {
+    pub(super) fn media_event(&mut self, now: Instant, event: media::Event, out: &mut Outbox<ShardEffect>) {
+        match event {
+            media::Event::Dtmf { owner, digit, duration_ms, .. } => {
+                self.digit(owner, digit, duration_ms, out)
+            }
+            media::Event::AmdVerdict { owner, verdict, confidence, after_answer_ms, .. } => {
+                if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
+                    && let Some(call) = self.calls.get(key)
+                {
+                    let fact = CallFact::Amd {
+                        call: call.id,
+                        verdict: amd_verdict(verdict),
+                        confidence,
+                        after_answer_ms: u64::from(after_answer_ms),
+                    };
+                    self.tell(fact, out);
+                }
+            }
+            media::Event::EarlyMedia { owner, class, confidence, .. } => {
+                if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
+                    && let Some(call) = self.calls.get(key)
+                    && call.answered_customer().is_none()
+                {
+                    let class = early_media_class(class);
+                    let fact = CallFact::EarlyMedia { call: call.id, class, confidence };
+                    self.tell(fact, out);
+                }
+            }
+            media::Event::PlayDone { owner, tag, completed, .. } => {
+                if let Some(Owner::Customer(key)) = Owner::from_bits(owner) {
+                    self.play_done(key, tag, completed, out);
+                }
+            }
+            media::Event::MediaTimeout { owner, .. } => self.media_timeout(now, owner, out),
+            media::Event::Failed { owner, .. } => self.stream_failed(now, owner, out),
+        }
+    }
+
+    fn digit(&mut self, owner: u64, digit: char, duration_ms: u32, out: &mut Outbox<ShardEffect>) {
+        let (call, party) = match Owner::from_bits(owner) {
+            Some(Owner::Customer(key)) => (Some(key), Party::Customer),
+            Some(Owner::Agent(key)) => (Some(key), Party::Agent),
+            Some(Owner::Session(key)) => {
+                (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
+            }
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_)) | None => return,
+        };
+        if let Some(call) = call.and_then(|key| self.calls.get(key)) {
+            let fact = CallFact::Dtmf { call: call.id, party, digit, duration_ms };
+            self.tell(fact, out);
+        }
+    }
+
+    /// A stream has been silent for too long. Only the customer's silence ends a dialled call, and only after
+    /// the answer: an agent's phone may have silence suppression, and a ringing one has nothing to say.
+    fn media_timeout(&mut self, now: Instant, owner: u64, out: &mut Outbox<ShardEffect>) {
+        match Owner::from_bits(owner) {
+            Some(Owner::Customer(key)) => {
+                let answered = self.calls.get(key).is_some_and(|call| call.answered_customer().is_some());
+                if answered {
+                    self.end_call(now, key, Party::System, EndCause::MediaTimeout, out);
+                }
+            }
+            Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => self.transit_silent(now, key),
+            Some(Owner::Agent(_) | Owner::Session(_)) | None => {}
+        }
+    }
+
+    fn stream_failed(&mut self, now: Instant, owner: u64, out: &mut Outbox<ShardEffect>) {
+        let cause = EndCause::LocalLimit;
+        match Owner::from_bits(owner) {
+            Some(Owner::Customer(key)) => self.end_call(now, key, Party::System, cause, out),
+            Some(Owner::Agent(key)) => match self.calls.get(key).and_then(|call| call.agent.as_ref()) {
+                Some(side) if matches!(side.link, AgentLink::Up { .. }) => {
+                    self.end_call(now, key, Party::System, cause, out);
+                }
+                _ => self.agent_failed(now, key, cause, None, out),
+            },
+            Some(Owner::Session(key)) => self.end_session(now, key, Party::System, cause, out),
+            Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => {
+                self.end_transit(now, key, Party::System, cause, Some(503), None);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn sip_event(&mut self, now: Instant, event: ua::Event, out: &mut Outbox<ShardEffect>) {
+        use ua::Event;
+        match event {
+            Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
+                self.transit_incoming(now, leg, Key::from_bits(trunk), &request);
+            }
+            // An agent's phone does not call in.
+            Event::Incoming { leg, from: Caller::Account(_), .. } => {
+                let _ = self.ua.reject(now, leg, 403, Reason::default(), &mut self.sip_out);
+            }
+            Event::Progress { leg, owner, code, sdp } => match self.current_owner(owner, leg) {
+                Some(Owner::Customer(key)) => self.customer_progress(now, key, sdp.as_deref(), out),
+                Some(Owner::Agent(key)) => self.agent_progress(key, out),
+                Some(Owner::TransitOut(key)) => self.transit_progress(now, key, code, sdp),
+                Some(Owner::Session(_) | Owner::TransitIn(_)) | None => {}
+            },
+            Event::Answered { leg, owner, sdp } => match self.current_owner(owner, leg) {
+                Some(Owner::Customer(key)) => self.customer_answered(now, key, sdp.as_deref(), out),
+                Some(Owner::Agent(key)) => self.agent_answered(now, key, sdp.as_deref(), out),
+                Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
+                Some(Owner::TransitOut(key)) => self.transit_answered(now, key, sdp, out),
+                Some(Owner::TransitIn(_)) | None => {}
+            },
+            Event::Confirmed { owner, sdp, .. } => {
+                if let Some(Owner::TransitIn(key)) = Owner::from_bits(owner) {
+                    self.transit_confirmed(now, key, sdp);
+                }
+            }
+            Event::Reoffer { leg, owner, sdp } => match self.current_owner(owner, leg) {
+                Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))) => {
+                    self.transit_reoffer(now, leg, owner, sdp);
+                }
+                Some(owner) => self.reoffer(now, leg, owner, sdp.as_deref(), out),
+                None => {
+                    let _ = self.ua.reject_reinvite(now, leg, 481, &mut self.sip_out);
+                }
+            },
+            Event::ReofferConfirmed { leg, owner, sdp } => match (self.current_owner(owner, leg), sdp) {
+                (Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))), Some(body)) => {
+                    self.transit_reoffer_confirmed(now, owner, &body);
+                }
+                (Some(owner), Some(body)) => self.reoffer_confirmed(now, owner, &body, out),
+                (_, None) | (None, _) => {}
+            },
+            Event::ReofferAnswered { owner, sdp, .. } => {
+                if let Some(owner) = Owner::from_bits(owner) {
+                    self.transit_reoffer_done(now, owner, Ok(sdp));
+                }
+            }
+            Event::ReofferRejected { owner, code, .. } => {
+                if let Some(owner) = Owner::from_bits(owner) {
+                    self.transit_reoffer_done(now, owner, Err(code));
+                }
+            }
+            Event::Info { owner, content_type, body, .. } => {
+                if let Some((digit, duration_ms)) = digit_of_info(&content_type, &body) {
+                    self.digit(owner, digit, duration_ms, out);
+                }
+            }
+            Event::Ended(ended) => self.leg_ended(now, &ended, out),
+            service @ (Event::Registered { .. }
+            | Event::Unregistered { .. }
+            | Event::TrunkHealth { .. }
+            | Event::TrunkRegistration { .. }) => self.service_event(now, service, out),
+            // Counted by the user agent.
+            Event::AuthFailure { .. } => {}
+        }
+    }
+
+    /// What concerns phones and trunks as such.
+    fn service_event(&mut self, now: Instant, event: ua::Event, out: &mut Outbox<ShardEffect>) {
+        use ua::Event;
+        match event {
+            Event::Registered { account, contact } => self.registered(now, account, contact, out),
+            Event::Unregistered { account } => {
+                if let Some(agent) = self.agents.get(Key::from_bits(account)) {
+                    let agent = agent.id;
+                    self.tell_agent(AgentFact::Unregistered { agent }, out);
+                }
+            }
+            Event::TrunkHealth { trunk, up, rtt, code } => {
+                if let Some(trunk) = self.trunks.get(Key::from_bits(trunk)) {
+                    let fact = TrunkFact::Health {
+                        trunk: trunk.id,
+                        up,
+                        reason: (!up).then(|| reason_of(code)),
+                        rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+                    };
+                    out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
+                }
+            }
+            Event::TrunkRegistration { trunk, registered, code } => {
+                if let Some(trunk) = self.trunks.get(Key::from_bits(trunk)) {
+                    let reason = (!registered).then(|| reason_of(code));
+                    let fact = TrunkFact::Registration { trunk: trunk.id, registered, reason };
+                    out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
+                }
+            }
+            // The rest concerns legs.
+            _ => {}
+        }
+    }
+
+    fn leg_ended(&mut self, now: Instant, ended: &ua::Ended, out: &mut Outbox<ShardEffect>) {
+        match self.current_owner(ended.owner, ended.leg) {
+            Some(Owner::Customer(key)) => self.customer_ended(now, key, ended, out),
+            Some(Owner::Agent(key)) => self.agent_ended(now, key, ended, out),
+            Some(Owner::Session(key)) => {
+                let by = if ended.by == EndedBy::Remote { Party::Agent } else { Party::System };
+                let cause = cause_of(ended);
+                self.end_session(now, key, by, cause, out);
+            }
+            Some(Owner::TransitIn(key)) => self.transit_leg_ended(now, key, true, ended),
+            Some(Owner::TransitOut(key)) => self.transit_leg_ended(now, key, false, ended),
+            None => {}
+        }
+    }
+
+    /// Whose the leg is. A call may have had another agent before the one it has now, whose leg still waits for its
+    /// last answers: that one is nobody's.
+    fn current_owner(&self, owner: u64, leg: ua::LegKey) -> Option<Owner> {
+        let owner = Owner::from_bits(owner)?;
+        let Owner::Agent(key) = owner else { return Some(owner) };
+        match self.calls.get(key)?.agent.as_ref()?.link {
+            AgentLink::Ringing { leg: current, .. } | AgentLink::Up { leg: current, .. }
+                if current == leg =>
+            {
+                Some(owner)
+            }
+            _ => None,
+        }
+    }
+
+    fn registered(
+        &mut self,
+        now: Instant,
+        account: u64,
+        contact: ua::Contact,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(agent) = self.agents.get(Key::from_bits(account)) else { return };
+        let lifetime_ms = i64::try_from(contact.expires.as_millis()).unwrap_or(i64::MAX);
+        let row = ContactRow {
+            agent: agent.id,
+            uri: contact.uri,
+            source: contact.source.to_string(),
+            listener: contact.listener,
+            expires_at: self.clock.wall_at(now).plus_millis(lifetime_ms),
+        };
+        self.tell_agent(AgentFact::Registered(row), out);
+    }
+}
+
+fn reason_of(code: Option<u16>) -> String {
+    match code {
+        Some(code) => format!("answered {code}"),
+        None => "no answer".into(),
+    }
+}

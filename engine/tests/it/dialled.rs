@@ -647,3 +647,46 @@ fn hang_up_all() {
     assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
     w.assert_at_rest();
 }
+
+#[test]
+fn digits_are_told_once_with_who_pressed_them() {
+    let mut w = world(Callee::answers(100));
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(100);
+    w.peer_presses(0, 5);
+    w.run_for(500);
+    w.peer_presses(1, 11);
+    w.run_for(500);
+    let digits: Vec<(Party, char)> = w
+        .facts_of(CALL)
+        .into_iter()
+        .filter_map(|fact| match fact {
+            CallFact::Dtmf { party, digit, .. } => Some((*party, *digit)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(digits, [(Party::Customer, '5'), (Party::Agent, '#')]);
+    w.order(hangup(), false);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_verdict_on_who_answered_comes_after_the_answer() {
+    let mut w = world(Callee::answers(100));
+    w.peers[0].speaks = true;
+    let mut order = dial();
+    if let CallOrder::DialCustomer { amd, .. } = &mut order {
+        *amd = true;
+    }
+    w.order(order, true);
+    w.run_for(8_000);
+    assert_eq!(w.fact_names(CALL), "Dialled Ringing Answered Amd");
+    w.order(hangup(), false);
+    w.assert_at_rest();
+}

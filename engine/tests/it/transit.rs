@@ -120,6 +120,10 @@ fn a_cancel_goes_through_at_any_moment() {
         w.run_for(2000);
         assert!(w.peers[1].legs.is_empty(), "{after_ms}: the callee rings on\n{}", w.ladder);
         assert_eq!(w.transit_records().len(), w.shard.counters().transits_started as usize, "{after_ms}");
+        if let Some(record) = w.transit_records().first().filter(|record| record.answered_at.is_none()) {
+            assert_eq!((record.cause, record.sip_code), (EndCause::Cancelled, Some(487)), "{after_ms}");
+            assert_eq!((record.outcome, record.ended_by), (Outcome::Cancelled, Party::Caller), "{after_ms}");
+        }
         w.assert_at_rest();
     }
 }

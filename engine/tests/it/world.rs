@@ -356,6 +356,22 @@ impl World {
         self.drain_peer(peer);
     }
 
+    /// The peer holds a key for 100 ms on its first leg (RFC 4733 §2.5: updates every 20 ms, three ends).
+    pub(crate) fn peer_presses(&mut self, peer: usize, event: u8) {
+        let leg = &self.peers[peer].legs[0];
+        let (source, port) = (leg.rtp, leg.remote.expect("the leg is up").port());
+        for n in 0..8_u16 {
+            let held = n.min(5) + 1;
+            let mut packet = vec![0x80, 101 | if n == 0 { 0x80 } else { 0 }];
+            packet.extend((40_000 + n).to_be_bytes());
+            packet.extend(7_000_u32.to_be_bytes());
+            packet.extend([7, 7, 7, peer as u8]);
+            packet.extend([event, if n >= 5 { 0x8A } else { 0x0A }]);
+            packet.extend((held * 160).to_be_bytes());
+            self.schedule(5 + 20 * u64::from(n), Happening::Rtp { source, port, packet });
+        }
+    }
+
     fn next_rtp(&mut self, peer: usize) -> SocketAddr {
         let at = &mut self.peers[peer];
         at.next_port += 2;

@@ -31,7 +31,8 @@ impl CallShard {
         if from_caller {
             let cancelled = ended.by == EndedBy::Remote && !answered;
             let cause = if cancelled { EndCause::Cancelled } else { cause_of(ended) };
-            self.end_transit(now, key, by, cause, answered.then_some(200), q850);
+            let code = if answered { 200 } else { ended.code.unwrap_or(487) };
+            self.end_transit(now, key, by, cause, Some(code), q850);
         } else {
             let code = if answered { 200 } else { passed_code(ended) };
             self.end_transit(now, key, by, cause_of(ended), Some(code), q850);

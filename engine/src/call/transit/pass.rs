@@ -45,7 +45,7 @@ impl CallShard {
         let caller = transit.caller;
         if self.ua.answer(now, caller, &body, &mut self.sip_out).is_err() {
             // Its CANCEL was faster.
-            self.end_transit(now, key, Party::Caller, EndCause::Cancelled, None, None);
+            self.end_transit(now, key, Party::Caller, EndCause::Cancelled, Some(487), None);
             return;
         }
         self.counters.transits_answered += 1;

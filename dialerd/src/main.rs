@@ -1,9 +1,20 @@
 //! The daemon: it reads a configuration, sets the rooms on their ground, and stops as it is told.
 
+#![allow(unreachable_pub, reason = "a program has no outside: pub means pub in the crate")]
+
 mod args;
+mod boot;
 mod config;
+mod control_thread;
+mod demo;
+mod logging;
+mod metrics;
 mod pace;
+mod prompts;
+mod shard_thread;
+mod shutdown;
 mod simulate;
+mod token;
 
 use args::{Arguments, Subcommands};
 use clap::Parser;
@@ -11,18 +22,35 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Subcommands::Run(arguments) => {
-            let _ = arguments;
-            ExitCode::SUCCESS
-        }
+        Subcommands::Run(arguments) => run(&arguments.config),
         Subcommands::CheckConfig(arguments) => check_config(&arguments.file),
         Subcommands::Pace(arguments) => pace::run(&arguments),
         Subcommands::Simulate(arguments) => simulate::run(&arguments),
-        Subcommands::Demo(arguments) => {
-            let _ = arguments;
-            ExitCode::SUCCESS
+        Subcommands::Demo(arguments) => demo::run(&arguments),
+    }
+}
+
+/// Runs the daemon.
+fn run(file: &std::path::Path) -> ExitCode {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(errors) => return tell_faults(&errors),
+    };
+    logging::start(&config);
+    match boot::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn tell_faults(errors: &[config::ConfigError]) -> ExitCode {
+    for error in errors {
+        eprintln!("{error}");
+    }
+    ExitCode::from(2)
 }
 
 /// Says whether a configuration is good.
@@ -32,11 +60,6 @@ fn check_config(file: &std::path::Path) -> ExitCode {
             println!("{}: the configuration is good", file.display());
             ExitCode::SUCCESS
         }
-        Err(errors) => {
-            for error in errors {
-                eprintln!("{error}");
-            }
-            ExitCode::from(2)
-        }
+        Err(errors) => tell_faults(&errors),
     }
 }

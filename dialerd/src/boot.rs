@@ -1,0 +1,411 @@
+//! Setting the rooms on their ground: store, shards, control thread, API, in that order; and down again.
+
+use crate::config::{Config, check::RouteConfig};
+use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
+use crate::metrics::{self, Metrics};
+use crate::shard_thread::{Shard, ShardGauges, ShardOrder};
+use crate::{prompts, shutdown, token};
+use anyhow::{Context, anyhow};
+use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
+use dialer_core::limits::DialerConfig;
+use dialer_core::{Command, Reply, TrunkId};
+use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, TransitMedia};
+use runtime::{Clock, Mailbox, ShardOptions, mailbox, spawn_shard};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::{SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Receive and send buffer of a SIP listener.
+const SIP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// Ring between a shard and the control thread, each way.
+const RING_ITEMS: usize = 65_536;
+/// What may wait beyond the ring before it is lost.
+const BACKLOG_ITEMS: usize = 1_000_000;
+/// Effects that may wait for the journal at once.
+const WAITING_EFFECTS: usize = 1_000_000;
+/// Recording bytes of one shard that may wait for the disk.
+const RECORDING_BYTES_WAITING: usize = 64 << 20;
+/// Wait for the store to write what is queued, at the very end.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When a folder, file, port or thread cannot be had; the message says which.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("edge")
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(Daemon::start(config));
+    match result {
+        Ok(daemon) => runtime.block_on(daemon.serve()),
+        Err(error) => Err(error),
+    }
+}
+
+struct Daemon {
+    config: Config,
+    store: Arc<SqliteStore>,
+    commands: mpsc::Sender<CommandRequest>,
+    to_control: mailbox::Sender<ControlMessage>,
+    to_shards: Vec<mailbox::Sender<ShardOrder>>,
+    control: JoinHandle<()>,
+    shards: Vec<JoinHandle<std::io::Result<()>>>,
+    drained: watch::Receiver<bool>,
+    gateway: Arc<Gateway>,
+    metrics: Arc<Metrics>,
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+impl Daemon {
+    async fn start(config: Config) -> anyhow::Result<Self> {
+        let files = runtime::udp::raise_file_limit();
+        for folder in [&config.data_dir, &config.prompts_dir, &config.recordings_dir] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("making the folder {}", folder.display()))?;
+        }
+        let clock = Clock::new();
+        let durable = Arc::new(DurableWord::default());
+        let word = Arc::clone(&durable);
+        let options = store::Options::new(Box::new(move |told| word.tell(told)));
+        let store = SqliteStore::open(&config.store_file, options)
+            .with_context(|| format!("opening the store {}", config.store_file.display()))?;
+        let store = Arc::new(store);
+        let snapshot = store.load(clock.wall()).context("reading the store")?;
+        tracing::info!(
+            store = %config.store_file.display(),
+            open_attempts = snapshot.open_attempts.len(),
+            campaigns = snapshot.campaigns.len(),
+            files,
+            "starting"
+        );
+        let snapshot_trunks: Vec<(String, TrunkId)> =
+            snapshot.trunks.iter().map(|row| (row.config.name.clone(), row.id)).collect();
+        // Ports first: a second daemon must fail before it changes anything.
+        let listeners = bind_listeners(&config)?;
+        let api = TcpListener::bind(config.api_listen)
+            .await
+            .with_context(|| format!("api.listen: binding {}", config.api_listen))?;
+        let admin = TcpListener::bind(config.admin_listen)
+            .await
+            .with_context(|| format!("admin.listen: binding {}", config.admin_listen))?;
+        let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
+
+        let (to_control, messages) = mailbox::bounded(RING_ITEMS);
+        let mut setup: Vec<ShardCommand> = prompts::load(&config.prompts_dir)
+            .into_iter()
+            .map(|(name, samples)| ShardCommand::LoadPrompt { name, samples })
+            .collect();
+        let mut to_shards = Vec::new();
+        let mut shards = Vec::new();
+        let mut shard_gauges = Vec::new();
+        for (number, sockets) in listeners.into_iter().enumerate() {
+            let (sender, receiver) = mailbox::bounded(RING_ITEMS);
+            let gauges = Arc::new(ShardGauges::default());
+            shards.push(start_shard(&config, number as u16, sockets, clock, receiver, &to_control, &gauges)?);
+            to_shards.push(sender);
+            shard_gauges.push(gauges);
+        }
+        let (commands, command_requests) = mpsc::channel(1024);
+        let (drained_sender, drained) = watch::channel(false);
+        let read_model = Arc::new(ReadModel::default());
+        let events = Arc::new(EventHub::default());
+        let gauges = Arc::new(ControlGauges::default());
+        let core = ControlCore::new(ControlConfig {
+            shards: config.shards,
+            seed: runtime::entropy::seed().context("no randomness")?,
+            waiting_max: WAITING_EFFECTS,
+            dialer: DialerConfig {
+                calls_max: config.calls_max,
+                agents_max: config.agents_max as usize,
+                cps_max: config.cps_max,
+                hopper_max: config.hopper_size as usize,
+                hopper_low: (config.hopper_size as usize).div_ceil(2),
+                ..DialerConfig::default()
+            },
+        });
+        let mut ways: Vec<Mailbox<ShardOrder>> =
+            to_shards.iter().map(|sender| Mailbox::new(sender.clone(), BACKLOG_ITEMS)).collect();
+        for way in &mut ways {
+            for command in &setup {
+                way.send(ShardOrder::Command(command.clone()));
+            }
+        }
+        let control = control_thread::spawn(ControlParts {
+            core,
+            clock,
+            snapshot: Box::new(snapshot),
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            durable,
+            commands: command_requests,
+            messages,
+            to_self: to_control.clone(),
+            shards: ways,
+            shard_setup: std::mem::take(&mut setup),
+            read_model: Arc::clone(&read_model),
+            events: Arc::clone(&events),
+            gauges: Arc::clone(&gauges),
+            drained: drained_sender,
+            blocking: tokio::runtime::Handle::current(),
+        })
+        .context("starting the control thread")?;
+
+        let gateway = Gateway::new(GatewayParts {
+            commands: commands.clone(),
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            read_model: Arc::clone(&read_model),
+            events,
+            node: NodeInfo {
+                name: config.node_name.clone(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                started_at: clock.wall(),
+            },
+            config: ApiConfig {
+                recordings_dir: config.recordings_dir.clone(),
+                drain_deadline: config.drain,
+                ..ApiConfig::default()
+            },
+            clock: control_api::system_clock(),
+        });
+        gateway.register_bootstrap_token(&first_token);
+        let metrics =
+            Arc::new(Metrics::new(&config, &gateway, read_model, gauges, shard_gauges, Arc::clone(&store))?);
+        let daemon = Daemon {
+            config,
+            store,
+            commands,
+            to_control,
+            to_shards,
+            control,
+            shards,
+            drained,
+            gateway,
+            metrics,
+            api,
+            admin,
+        };
+        let trunks = daemon.apply_trunks(&snapshot_trunks).await?;
+        daemon.apply_routes(&trunks).await?;
+        Ok(daemon)
+    }
+
+    /// Puts the trunks of the configuration in place; gives the names' ids.
+    async fn apply_trunks(&self, known: &[(String, TrunkId)]) -> anyhow::Result<Vec<(String, TrunkId)>> {
+        let mut ids = Vec::new();
+        for wanted in &self.config.trunks {
+            let found = known.iter().find(|(name, _)| *name == wanted.name);
+            let command = match found {
+                Some((_, trunk)) => {
+                    Command::UpdateTrunk { trunk: *trunk, config: wanted.clone(), if_version: None }
+                }
+                None => Command::CreateTrunk(wanted.clone()),
+            };
+            match self.command(command).await? {
+                Reply::Trunk(id, _) => ids.push((wanted.name.clone(), id)),
+                other => return Err(anyhow!("trunk {}: unexpected answer {other:?}", wanted.name)),
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn apply_routes(&self, trunks: &[(String, TrunkId)]) -> anyhow::Result<()> {
+        let id_of = |name: &str| trunks.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
+        let route = |wanted: &RouteConfig| {
+            Some(Route {
+                from_trunk: match &wanted.from {
+                    Some(name) => Some(id_of(name)?),
+                    None => None,
+                },
+                prefix: wanted.prefix.clone(),
+                to_trunk: id_of(&wanted.to)?,
+                media: if wanted.bypass { TransitMedia::Bypass } else { TransitMedia::Relay },
+                record: wanted.record,
+            })
+        };
+        let routes: Vec<Route> = self.config.routes.iter().filter_map(route).collect();
+        self.to_control
+            .send(ControlMessage::ShardSetup(ShardCommand::SetRoutes(routes)))
+            .await
+            .map_err(|_| anyhow!("the control thread has stopped"))
+    }
+
+    async fn command(&self, command: Command) -> anyhow::Result<Reply> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(CommandRequest { command, reply })
+            .await
+            .map_err(|_| anyhow!("the control thread has stopped"))?;
+        Ok(answer.await.context("the control thread has stopped")??)
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let (stop_serving, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means the sender is gone, which ends serving too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let api_router = control_api::router(Arc::clone(&self.gateway));
+        let admin_router = metrics::admin_router(Arc::clone(&self.metrics));
+        let api_server = tokio::spawn(
+            axum::serve(self.api, api_router).with_graceful_shutdown(until(stopped.clone())).into_future(),
+        );
+        let admin_server = tokio::spawn(
+            axum::serve(self.admin, admin_router)
+                .with_graceful_shutdown(until(stopped.clone()))
+                .into_future(),
+        );
+        tracing::info!(
+            sip = ?self.config.sip_listen,
+            api = %self.config.api_listen,
+            admin = %self.config.admin_listen,
+            "ready"
+        );
+        let housekeeping = tokio::spawn(forget_old_events(Arc::clone(&self.store), self.config.events_keep));
+        shutdown::wait_and_drain(&self.commands, self.drained.clone(), self.config.drain).await;
+
+        // Records are written first, then the ways are closed.
+        let _ = self.to_control.send(ControlMessage::Stop).await;
+        let control = self.control;
+        let joined = tokio::task::spawn_blocking(move || control.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the control thread ended badly");
+        }
+        for shard in &self.to_shards {
+            let _ = shard.send(ShardOrder::Stop).await;
+        }
+        for shard in self.shards {
+            match tokio::task::spawn_blocking(move || shard.join()).await {
+                Ok(Ok(Ok(()))) => {}
+                other => tracing::error!(?other, "a shard ended badly"),
+            }
+        }
+        housekeeping.abort();
+        let store = Arc::clone(&self.store);
+        let flushed = tokio::task::spawn_blocking(move || store.flush(FLUSH_DEADLINE)).await.unwrap_or(false);
+        stop_serving.send_replace(true);
+        // Clients that keep a stream open do not keep us.
+        let goodbye = Duration::from_secs(1);
+        let _ = tokio::time::timeout(goodbye, api_server).await;
+        let _ = tokio::time::timeout(goodbye, admin_server).await;
+        if !flushed {
+            return Err(anyhow!("not everything could be written to the store before the end"));
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Time between two looks for events that are too old.
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+
+async fn forget_old_events(store: Arc<SqliteStore>, keep: Duration) {
+    let mut times = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        times.tick().await;
+        let store = Arc::clone(&store);
+        let now = (control_api::system_clock())();
+        let before = now.plus_millis(-i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        match tokio::task::spawn_blocking(move || store.prune_events(before)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => tracing::debug!(count, "forgot old events"),
+            Ok(Err(error)) => tracing::warn!(%error, "old events cannot be forgotten"),
+            Err(error) => tracing::warn!(%error, "forgetting old events broke off"),
+        }
+    }
+}
+
+/// Binds every shard's listeners: shard i has each configured address with the port raised by i.
+fn bind_listeners(config: &Config) -> anyhow::Result<Vec<Vec<UdpSocket>>> {
+    (0..config.shards)
+        .map(|shard| {
+            config
+                .sip_listen
+                .iter()
+                .map(|address| {
+                    let address = raised(*address, shard)?;
+                    runtime::udp::bind(address, SIP_SOCKET_BUFFER_BYTES)
+                        .with_context(|| format!("sip.listen: binding UDP {address}"))
+                })
+                .collect()
+        })
+        .collect()
+}
+
+fn raised(address: SocketAddr, by: u16) -> anyhow::Result<SocketAddr> {
+    let port = match address.port() {
+        0 => 0,
+        port => port.checked_add(by).ok_or_else(|| anyhow!("sip.listen: no port {port} + {by}"))?,
+    };
+    Ok(SocketAddr::new(address.ip(), port))
+}
+
+fn start_shard(
+    config: &Config,
+    number: u16,
+    listeners: Vec<UdpSocket>,
+    clock: Clock,
+    receiver: mailbox::Receiver<ShardOrder>,
+    to_control: &mailbox::Sender<ControlMessage>,
+    gauges: &Arc<ShardGauges>,
+) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let addresses =
+        listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
+    let (low, high) = config.media_ports;
+    let share = (u32::from(high - low) + 1) / u32::from(config.shards) & !1;
+    let first = u32::from(low) + (u32::from(low) & 1) + share * u32::from(number);
+    let last = (first + share - 1).min(u32::from(high));
+    let shard_config = ShardConfig {
+        shard: number,
+        listeners: addresses,
+        realm: config.realm.clone(),
+        user_agent: config.user_agent.clone(),
+        calls_max: config.calls_max as usize,
+        sessions_max: config.agents_max as usize,
+        media_address: config.media_address,
+        media_advertised: config.media_advertised,
+        media_ports: first as u16..=last as u16,
+        media_timeout: config.media_timeout,
+        sip_t1: config.sip_t1,
+        register_expires_min_s: config.register_expires_s.0,
+        register_expires_max_s: config.register_expires_s.1,
+        ..ShardConfig::default()
+    };
+    let options = ShardOptions {
+        name: format!("shard-{number}"),
+        core: config.pin_cores.then_some(usize::from(number)),
+        listeners,
+        media_address: config.media_address,
+        recordings: config.recordings_dir.clone(),
+        header_of: wav_header,
+        recording_bytes_waiting_max: RECORDING_BYTES_WAITING,
+        longest_turn_ns: Arc::clone(&gauges.longest_turn_ns),
+    };
+    let to_control = to_control.clone();
+    let gauges = Arc::clone(gauges);
+    spawn_shard(options, clock, receiver, move |panics| {
+        gauges.panics.store(u64::from(panics), Ordering::Relaxed);
+        let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
+        let config = ShardConfig { seed, ..shard_config.clone() };
+        let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
+        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges));
+        if panics > 0 {
+            shard.tell_restart();
+        }
+        shard
+    })
+    .context("starting a shard")
+}
+
+/// The header of a recording with so many bytes of samples.
+fn wav_header(data_bytes: u64) -> Vec<u8> {
+    media::wav::header(data_bytes / 4).to_vec()
+}

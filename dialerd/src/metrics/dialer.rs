@@ -1,0 +1,268 @@
+//! Numbers of the call centre: campaigns, agents, outcomes, trunks.
+
+use super::family::Families;
+use control_api::ReadModel;
+use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES};
+use dialer_core::outcome::Outcome;
+use dialer_core::view::{AgentState, LimitedBy};
+use dialer_core::{CampaignId, TrunkId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Labels of campaigns; few, whatever is configured.
+pub struct CampaignNames {
+    own: BTreeSet<CampaignId>,
+}
+
+impl CampaignNames {
+    /// These have a label of their own.
+    pub fn of(ids: Vec<CampaignId>) -> Self {
+        CampaignNames { own: ids.into_iter().collect() }
+    }
+
+    fn name(&self, campaign: Option<CampaignId>) -> String {
+        match campaign {
+            Some(id) if self.own.contains(&id) => id.to_string(),
+            Some(_) => "__other__".into(),
+            None => "none".into(),
+        }
+    }
+}
+
+fn trunk_name(read_model: &ReadModel, trunk: Option<TrunkId>) -> String {
+    match trunk {
+        Some(id) => {
+            read_model.trunk(id).map_or_else(|| "__deleted__".into(), |view| view.row.config.name.clone())
+        }
+        None => "none".into(),
+    }
+}
+
+fn histogram(families: &mut Families, name: &'static str, help: &'static str, values: &Histogram) {
+    families.histogram(name, help, &[], values.bounds.iter().copied(), &values.buckets, values.sum);
+}
+
+/// What has been counted since the start.
+pub fn export_counters(
+    counters: &Counters,
+    campaigns: &CampaignNames,
+    read_model: &ReadModel,
+    families: &mut Families,
+) {
+    export_paths(counters, campaigns, read_model, families);
+    for (campaign, counts) in &counters.campaigns {
+        let campaign = campaigns.name(Some(*campaign));
+        for (class, count) in [
+            ("human", counts.answers_human),
+            ("machine", counts.answers_machine),
+            ("fax", counts.answers_fax),
+            ("unknown", counts.answers_unsure),
+        ] {
+            families.counter(
+                "dialer_answers_total",
+                "Answers by what answered, as detection said.",
+                &[("campaign", &campaign), ("class", class)],
+                count,
+            );
+        }
+        families.counter(
+            "dialer_abandoned_total",
+            "Live answers without an agent in time.",
+            &[("campaign", &campaign)],
+            counts.abandoned,
+        );
+    }
+    export_trunk_counters(counters, read_model, families);
+    for (group, counts) in &counters.groups {
+        for (result, count) in [
+            ("answered", counts.offers_answered),
+            ("no_answer", counts.offers_no_answer),
+            ("rejected", counts.offers_rejected),
+            ("failed", counts.offers_failed),
+        ] {
+            let labels = [("group", group.as_str()), ("result", result)];
+            families.counter("agent_offers_total", "Calls offered to agents.", &labels, count);
+        }
+        for (state, ms) in AgentState::ALL.iter().zip(counts.state_ms) {
+            let labels = [("group", group.as_str()), ("state", state.as_str())];
+            let help = "Time agents spent in each state, as far as the states have ended.";
+            families.counter_f64("agent_state_seconds_total", help, &labels, ms as f64 / 1000.0);
+        }
+    }
+    for (party, count) in PARTIES.iter().zip(counters.ended_by) {
+        families.counter("call_ended_by_total", "Who ended calls.", &[("party", party.as_str())], count);
+    }
+    for (class, count) in EARLY_MEDIA_CLASSES.iter().zip(counters.early_media) {
+        let help = "What was heard before the answer.";
+        families.counter("early_media_classified_total", help, &[("class", class)], count);
+    }
+    for (verdict, count) in AMD_VERDICTS.iter().zip(counters.amd) {
+        let labels = [("result", *verdict), ("engine", "cadence")];
+        families.counter("amd_decisions_total", "Machine-detection verdicts.", &labels, count);
+    }
+    histogram(families, "call_setup_seconds", "INVITE to answer.", &counters.setup);
+    histogram(families, "call_pdd_seconds", "INVITE to first ringing.", &counters.pdd);
+    histogram(families, "call_ring_seconds", "First ringing to answer or end.", &counters.ring);
+    histogram(families, "call_talk_seconds", "Bridge to end.", &counters.talk);
+    let help = "Customer's answer to the bridge with an agent.";
+    histogram(families, "dialer_answer_to_bridge_seconds", help, &counters.answer_to_bridge);
+    let help = "Time an agent was ready before the next call was offered.";
+    histogram(families, "dialer_agent_wait_seconds", help, &counters.agent_wait);
+    histogram(families, "amd_decision_seconds", "Answer to verdict.", &counters.amd_decision);
+    let help = "Safe-harbour messages played to their end.";
+    families.counter("dialer_safe_harbor_played_total", help, &[], counters.safe_harbour_played);
+    let help = "Reservations that ran out while the agent's phone rang.";
+    families.counter("agent_reservation_expired_total", help, &[], counters.reservations_expired);
+    let help = "Calls taken as over because their end was never told; must stay 0.";
+    families.counter("calls_forced_over_total", help, &[], counters.calls_forced_over);
+    families.counter("dialer_decisions_total", "Pacing decisions.", &[], counters.decisions);
+}
+
+fn export_paths(
+    counters: &Counters,
+    campaigns: &CampaignNames,
+    read_model: &ReadModel,
+    families: &mut Families,
+) {
+    // Several deleted trunks or small campaigns may share a label: their counts are added up.
+    let mut paths: BTreeMap<(String, String), (u64, u64, [u64; 21])> = BTreeMap::new();
+    for ((campaign, trunk), path) in &counters.paths {
+        let key = (campaigns.name(*campaign), trunk_name(read_model, *trunk));
+        let sum = paths.entry(key).or_default();
+        sum.0 += path.attempts;
+        sum.1 += path.answers;
+        for (total, count) in sum.2.iter_mut().zip(path.outcomes) {
+            *total += count;
+        }
+    }
+    for ((campaign, trunk), (attempts, answers, outcomes)) in &paths {
+        let labels = [("campaign", campaign.as_str()), ("trunk", trunk.as_str())];
+        families.counter("call_attempts_total", "Calls dialled.", &labels, *attempts);
+        families.counter("call_answers_total", "Calls answered by anyone or anything.", &labels, *answers);
+        for (outcome, count) in Outcome::ALL.iter().zip(outcomes) {
+            if *count > 0 {
+                let labels = [
+                    ("campaign", campaign.as_str()),
+                    ("trunk", trunk.as_str()),
+                    ("outcome", outcome.as_str()),
+                ];
+                families.counter("call_outcomes_total", "Calls ended, by outcome.", &labels, *count);
+            }
+        }
+    }
+}
+
+fn export_trunk_counters(counters: &Counters, read_model: &ReadModel, families: &mut Families) {
+    let mut seen = BTreeSet::new();
+    for (trunk, counts) in &counters.trunks {
+        let name = trunk_name(read_model, Some(*trunk));
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        for (code, count) in &counts.final_codes {
+            let labels = [("trunk", name.as_str()), ("code", &code.to_string())];
+            families.counter("sip_final_codes_total", "Final codes of customer legs.", &labels, *count);
+        }
+        for (cause, count) in &counts.q850 {
+            let labels = [("trunk", name.as_str()), ("cause", &cause.to_string())];
+            families.counter("q850_causes_total", "Q.850 causes told by trunks.", &labels, *count);
+        }
+        for (reason, count) in [
+            ("capacity", counts.rejects_capacity),
+            ("cps", counts.rejects_cps),
+            ("down", counts.rejects_down),
+        ] {
+            let labels = [("trunk", name.as_str()), ("reason", reason)];
+            families.counter("trunk_rejects_total", "Dials a trunk could not take.", &labels, count);
+        }
+        let labels = [("trunk", name.as_str()), ("lt", "6s")];
+        families.counter(
+            "short_calls_total",
+            "Answered calls shorter than six seconds.",
+            &labels,
+            counts.short_calls,
+        );
+    }
+}
+
+/// What is now.
+pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families: &mut Families) {
+    for trunk in read_model.trunks() {
+        let labels = [("trunk", trunk.row.config.name.as_str())];
+        families.gauge("trunk_up", "1 while the trunk answers.", &labels, f64::from(trunk.up));
+        families.gauge("trunk_calls_active", "Calls on the trunk.", &labels, f64::from(trunk.calls_active));
+        let limit = f64::from(trunk.row.config.channels_max);
+        families.gauge("trunk_calls_limit", "Most calls at once.", &labels, limit);
+        families.gauge("trunk_cps_limit", "Most new calls per second.", &labels, trunk.row.config.cps_max);
+        if let Some(rtt) = trunk.options_rtt_ms {
+            families.gauge(
+                "trunk_options_rtt_seconds",
+                "Round trip of the last ping.",
+                &labels,
+                rtt / 1000.0,
+            );
+        }
+        if let Some(registered) = trunk.registered {
+            families.gauge("trunk_registered", "1 while we are registered.", &labels, f64::from(registered));
+        }
+    }
+    export_campaigns(read_model, campaigns, families);
+    let mut by_group: BTreeMap<(String, AgentState), u32> = BTreeMap::new();
+    for agent in read_model.agents() {
+        let group = agent.row.config.groups.first().cloned().unwrap_or_default();
+        for state in AgentState::ALL {
+            *by_group.entry((group.clone(), state)).or_default() += u32::from(agent.state == state);
+        }
+    }
+    for ((group, state), count) in &by_group {
+        let labels = [("group", group.as_str()), ("state", state.as_str())];
+        families.gauge("agents", "Agents by state.", &labels, f64::from(*count));
+    }
+    families.gauge("calls_active", "Live calls.", &[("kind", "dialled")], read_model.calls_len() as f64);
+}
+
+fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families: &mut Families) {
+    for view in read_model.campaigns() {
+        let name = campaigns.name(Some(view.row.id));
+        if name == "__other__" {
+            continue;
+        }
+        let labels = [("campaign", name.as_str())];
+        for state in ["stopped", "running", "paused"] {
+            let labels = [("campaign", name.as_str()), ("state", state)];
+            let on = f64::from(view.state().as_str() == state);
+            families.gauge("dialer_campaign_state", "1 for the state it is in.", &labels, on);
+        }
+        families.gauge("dialer_hopper_size", "Leads ready to dial.", &labels, f64::from(view.hopper));
+        families.gauge("dialer_dialing", "Calls ringing.", &labels, f64::from(view.dialing));
+        families.gauge(
+            "dialer_waiting",
+            "Answered calls without an agent yet.",
+            &labels,
+            f64::from(view.waiting),
+        );
+        let Some(report) = &view.pacing else { continue };
+        let help = "Dials in flight the last decision wanted.";
+        families.gauge("dialer_target_dialing", help, &labels, f64::from(report.target));
+        let help = "In flight per agent who is ready or about to be.";
+        families.gauge("dialer_pacing_lines_per_agent", help, &labels, report.lines_per_agent);
+        let help = "Believed probability that a dial is answered.";
+        families.gauge("dialer_predicted_answer_probability", help, &labels, report.answer_probability);
+        let window = match view.row.config.pacing.window {
+            dialer_core::config::AbandonWindow::Hours24 => "24h",
+            dialer_core::config::AbandonWindow::Days30 => "30d",
+        };
+        let windowed = [("campaign", name.as_str()), ("window", window)];
+        let help = "Abandoned among live answers in the window.";
+        families.gauge("dialer_abandon_ratio", help, &windowed, report.abandonment_rate);
+        let help = "Abandonments the budget still bears.";
+        families.gauge("dialer_abandon_budget_remaining", help, &labels, report.budget_remaining);
+        let help = "Forecast answers less forecast free agents within the horizon.";
+        let error = report.forecast_answers - report.forecast_free_agents;
+        families.gauge("dialer_pacing_error", help, &labels, error);
+        for reason in LimitedBy::ALL {
+            let labels = [("campaign", name.as_str()), ("reason", reason.as_str())];
+            let on = f64::from(report.limited_by == reason);
+            families.gauge("dialer_limited_by", "What limited the last decision (1 the one).", &labels, on);
+        }
+    }
+}

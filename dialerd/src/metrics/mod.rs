@@ -1,0 +1,233 @@
+//! `/metrics`, `/healthz`, `/readyz`: the rooms' plain counters in Prometheus' words.
+//!
+//! Names are those of `docs/OPERATING.md`. No call, lead or number is ever a label.
+
+mod dialer;
+mod family;
+mod shard;
+
+use crate::config::Config;
+use crate::control_thread::ControlGauges;
+use crate::shard_thread::ShardGauges;
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use control_api::{Gateway, ReadModel};
+use family::Families;
+use prometheus::{Encoder, Registry, TextEncoder};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use store::{CommitHistogram, SqliteStore, Store};
+
+/// Campaigns with a label of their own; further ones are counted under `__other__`.
+const CAMPAIGN_LABELS_MAX: usize = 500;
+
+/// Where all numbers come from.
+pub struct Metrics {
+    registry: Registry,
+    read_model: Arc<ReadModel>,
+    control: Arc<ControlGauges>,
+    shards: Vec<Arc<ShardGauges>>,
+    store: Arc<SqliteStore>,
+    node: String,
+    media_ports: (u16, u16),
+    started: Instant,
+    token: Option<String>,
+}
+
+impl Metrics {
+    /// Gathers the sources.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn new(
+        config: &Config,
+        gateway: &Gateway,
+        read_model: Arc<ReadModel>,
+        control: Arc<ControlGauges>,
+        shards: Vec<Arc<ShardGauges>>,
+        store: Arc<SqliteStore>,
+    ) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        gateway.metrics().register(&registry).context("registering the API's metrics")?;
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .context("registering the process's metrics")?;
+        Ok(Metrics {
+            registry,
+            read_model,
+            control,
+            shards,
+            store,
+            node: config.node_name.clone(),
+            media_ports: config.media_ports,
+            started: Instant::now(),
+            token: config.admin_token.clone(),
+        })
+    }
+
+    /// Everything in the text format.
+    fn text(&self) -> anyhow::Result<String> {
+        let mut families = Families::default();
+        self.process(&mut families);
+        self.store(&mut families);
+        shard::export(&self.shards, self.media_ports, &mut families);
+        let campaigns = self.campaign_names();
+        if let Ok(counters) = self.control.counters.lock() {
+            dialer::export_counters(&counters, &campaigns, &self.read_model, &mut families);
+        }
+        dialer::export_views(&self.read_model, &campaigns, &mut families);
+        let mut all = self.registry.gather();
+        all.extend(families.into_vec());
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&all, &mut text)?;
+        Ok(String::from_utf8(text)?)
+    }
+
+    /// Which campaigns have a label of their own.
+    fn campaign_names(&self) -> dialer::CampaignNames {
+        let mut ids: Vec<_> = self.read_model.campaigns().iter().map(|view| view.row.id).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.truncate(CAMPAIGN_LABELS_MAX);
+        dialer::CampaignNames::of(ids)
+    }
+
+    fn process(&self, families: &mut Families) {
+        let node = self.read_model.node();
+        families.gauge(
+            "build_info",
+            "What runs; always 1.",
+            &[("version", env!("CARGO_PKG_VERSION")), ("node", &self.node)],
+            1.0,
+        );
+        families.gauge("uptime_seconds", "Time since the start.", &[], self.started.elapsed().as_secs_f64());
+        for (state, on) in [
+            ("ready", !node.draining),
+            ("draining", node.draining && !node.drained),
+            ("drained", node.drained),
+        ] {
+            families.gauge(
+                "node_state",
+                "The node's state (1 the one it is in).",
+                &[("state", state)],
+                f64::from(on),
+            );
+        }
+        families.gauge(
+            "event_loop_lag_seconds_max",
+            "Longest turn of a loop since the last scrape.",
+            &[("loop", "control")],
+            self.control.longest_turn_ns.swap(0, Ordering::Relaxed) as f64 / 1e9,
+        );
+        families.counter(
+            "events_dropped_total",
+            "Facts or orders lost between threads; must stay 0.",
+            &[("reason", "to_shard")],
+            self.control.messages_refused.load(Ordering::Relaxed),
+        );
+        families.gauge(
+            "audit_findings",
+            "Broken invariants the control core sees in itself; must stay 0.",
+            &[],
+            self.control.audit_findings.load(Ordering::Relaxed) as f64,
+        );
+    }
+
+    fn store(&self, families: &mut Families) {
+        let stats = self.store.stats();
+        families.gauge(
+            "journal_bytes",
+            "Size of database and write-ahead log.",
+            &[],
+            stats.journal_bytes as f64,
+        );
+        families.gauge(
+            "journal_queue_records",
+            "Records that wait to be written.",
+            &[],
+            stats.queue_records as f64,
+        );
+        families.gauge(
+            "journal_healthy",
+            "1 while records can be written.",
+            &[],
+            f64::from(self.store.healthy()),
+        );
+        families.counter("journal_records_total", "Records that are durable.", &[], stats.records);
+        families.counter(
+            "journal_failures_total",
+            "Writes that failed and were repeated.",
+            &[],
+            stats.failed_commits,
+        );
+        families.histogram(
+            "journal_fsync_seconds",
+            "Time of a durable commit.",
+            &[],
+            CommitHistogram::BOUNDS_US.iter().map(|us| *us as f64 / 1e6),
+            &stats.commits.counts,
+            stats.commits.sum_us as f64 / 1e6,
+        );
+    }
+
+    /// Why the node should get no work; empty when it should.
+    fn not_ready(&self) -> Vec<&'static str> {
+        let node = self.read_model.node();
+        let mut reasons = Vec::new();
+        if node.draining {
+            reasons.push("draining");
+        }
+        if !self.store.healthy() || !node.store_healthy {
+            reasons.push("store_not_writable");
+        }
+        let trunks = self.read_model.trunks();
+        if !trunks.is_empty() && trunks.iter().all(|trunk| !trunk.up || !trunk.row.config.enabled) {
+            reasons.push("no_trunk_up");
+        }
+        reasons
+    }
+}
+
+/// The admin port.
+pub fn admin_router(metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { (StatusCode::OK, "ok\n") }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(text))
+        .with_state(metrics)
+}
+
+async fn readyz(State(metrics): State<Arc<Metrics>>) -> Response {
+    let reasons = metrics.not_ready();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "media": "sockets",
+        "shards": metrics.shards.len(),
+    });
+    (status, axum::Json(body)).into_response()
+}
+
+async fn text(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    if let Some(token) = &metrics.token {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if given.and_then(|value| value.strip_prefix("Bearer ")) != Some(token.as_str()) {
+            let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
+            return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
+        }
+    }
+    match metrics.text() {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be told");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

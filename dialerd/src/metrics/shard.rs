@@ -1,0 +1,226 @@
+//! Numbers of signalling and media, summed over the shards.
+
+use super::family::Families;
+use crate::shard_thread::ShardGauges;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Everything the shards show.
+pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &mut Families) {
+    for (number, gauges) in shards.iter().enumerate() {
+        let name = format!("shard-{number}");
+        families.gauge(
+            "event_loop_lag_seconds_max",
+            "Longest turn of a loop since the last scrape.",
+            &[("loop", &name)],
+            gauges.longest_turn_ns.swap(0, Ordering::Relaxed) as f64 / 1e9,
+        );
+        families.counter(
+            "task_panics_total",
+            "Times a shard panicked and began anew; must stay 0.",
+            &[("task", &name)],
+            gauges.panics.load(Ordering::Relaxed),
+        );
+    }
+    // Facts that never reached the control thread.
+    let refused = shards.iter().map(|gauges| gauges.events_refused.load(Ordering::Relaxed)).sum();
+    let help = "Facts or orders lost between threads; must stay 0.";
+    families.counter("events_dropped_total", help, &[("reason", "to_control")], refused);
+
+    let taken: Vec<_> =
+        shards.iter().filter_map(|gauges| gauges.counters.lock().ok().map(|counters| *counters)).collect();
+    let sum = |get: &dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64| -> u64 {
+        taken.iter().map(|(shard, ground)| get(shard, ground)).sum()
+    };
+    signalling(families, &sum);
+    media(families, &sum, media_ports);
+}
+
+type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
+
+fn signalling(families: &mut Families, sum: &Sum<'_>) {
+    for (method, count) in [
+        ("INVITE", sum(&|shard, _| shard.sip.requests.invite)),
+        ("ACK", sum(&|shard, _| shard.sip.requests.ack)),
+        ("BYE", sum(&|shard, _| shard.sip.requests.bye)),
+        ("CANCEL", sum(&|shard, _| shard.sip.requests.cancel)),
+        ("OPTIONS", sum(&|shard, _| shard.sip.requests.options)),
+        ("REGISTER", sum(&|shard, _| shard.sip.requests.register)),
+        ("INFO", sum(&|shard, _| shard.sip.requests.info)),
+        ("OTHER", sum(&|shard, _| shard.sip.requests.other)),
+    ] {
+        let labels = [("direction", "in"), ("method", method), ("transport", "udp")];
+        families.counter("sip_requests_total", "Requests.", &labels, count);
+    }
+    let counters: [(&'static str, &'static str, &[(&'static str, &str)], u64); 18] = [
+        (
+            "sip_datagrams_total",
+            "Datagrams.",
+            &[("direction", "in")],
+            sum(&|_, ground| ground.signalling_received),
+        ),
+        (
+            "sip_datagrams_total",
+            "Datagrams.",
+            &[("direction", "out")],
+            sum(&|_, ground| ground.signalling_sent),
+        ),
+        (
+            "sip_responses_total",
+            "Responses.",
+            &[("direction", "in")],
+            sum(&|shard, _| shard.sip.responses_received),
+        ),
+        (
+            "sip_responses_stray_total",
+            "Responses that match nothing.",
+            &[],
+            sum(&|shard, _| shard.sip.responses_stray),
+        ),
+        (
+            "sip_retransmissions_total",
+            "Repeated messages.",
+            &[("direction", "in")],
+            sum(&|shard, _| shard.sip.retransmissions_received),
+        ),
+        (
+            "sip_retransmissions_total",
+            "Repeated messages.",
+            &[("direction", "out")],
+            sum(&|shard, _| shard.sip.retransmissions_sent),
+        ),
+        (
+            "sip_transaction_timeouts_total",
+            "Our requests without answer.",
+            &[],
+            sum(&|shard, _| shard.sip.timeouts),
+        ),
+        ("sip_parse_errors_total", "Malformed messages.", &[], sum(&|shard, _| shard.sip.malformed)),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "unknown_source")],
+            sum(&|shard, _| shard.sip.refused_unknown),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "busy")],
+            sum(&|shard, _| shard.sip.refused_busy),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "slowed")],
+            sum(&|shard, _| shard.sip.slowed),
+        ),
+        ("sip_auth_failures_total", "Wrong passwords.", &[], sum(&|shard, _| shard.sip.auth_failures)),
+        ("sip_dialogs_total", "Legs made, both ways.", &[], sum(&|shard, _| shard.sip.legs)),
+        (
+            "sip_socket_receive_drops_total",
+            "Datagrams lost because a listener's buffer was full.",
+            &[],
+            sum(&|_, ground| ground.signalling_receive_drops),
+        ),
+        (
+            "sip_send_failures_total",
+            "Datagrams the kernel refused to send.",
+            &[],
+            sum(&|_, ground| ground.signalling_send_failures),
+        ),
+        ("transit_calls_total", "Transit calls carried on.", &[], sum(&|shard, _| shard.transits_started)),
+        (
+            "transit_refused_total",
+            "Transit calls refused.",
+            &[("reason", "route")],
+            sum(&|shard, _| shard.transits_refused_route),
+        ),
+        (
+            "transit_refused_total",
+            "Transit calls refused.",
+            &[("reason", "busy")],
+            sum(&|shard, _| shard.transits_refused_busy),
+        ),
+    ];
+    for (name, help, labels, value) in counters {
+        families.counter(name, help, labels, value);
+    }
+    let dialogs = sum(&|shard, _| shard.sip.legs.saturating_sub(shard.sip.legs_ended));
+    families.gauge("sip_dialogs_active", "Legs alive.", &[], dialogs as f64);
+    let help = "Live calls.";
+    families.gauge("calls_active", help, &[("kind", "transit")], sum(&|shard, _| shard.transits_live) as f64);
+    let sessions = sum(&|shard, _| shard.sessions_live);
+    families.gauge("agent_sessions_active", "Nailed-up agent legs.", &[], sessions as f64);
+}
+
+fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
+    families.gauge(
+        "rtp_sessions_active",
+        "Streams open.",
+        &[],
+        sum(&|shard, _| shard.media.streams_open) as f64,
+    );
+    let in_use = 2 * sum(&|shard, _| shard.media.port_pairs_in_use);
+    families.gauge("rtp_ports_in_use", "Media ports in use.", &[], in_use as f64);
+    let total = u32::from(media_ports.1 - media_ports.0) + 1;
+    families.gauge("rtp_ports_total", "Media ports in all.", &[], f64::from(total));
+    let open = sum(&|shard, _| shard.recordings_open);
+    families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
+    let counters: [(&'static str, &'static str, &[(&'static str, &str)], u64); 12] = [
+        (
+            "rtp_packets_total",
+            "RTP and RTCP packets.",
+            &[("direction", "in")],
+            sum(&|shard, _| shard.media.packets_in),
+        ),
+        (
+            "rtp_packets_total",
+            "RTP and RTCP packets.",
+            &[("direction", "out")],
+            sum(&|shard, _| shard.media.packets_out),
+        ),
+        ("rtp_bytes_total", "Bytes of those.", &[("direction", "in")], sum(&|shard, _| shard.media.bytes_in)),
+        (
+            "rtp_bytes_total",
+            "Bytes of those.",
+            &[("direction", "out")],
+            sum(&|shard, _| shard.media.bytes_out),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "malformed")],
+            sum(&|shard, _| shard.media.dropped_malformed),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "foreign_source")],
+            sum(&|shard, _| shard.media.dropped_foreign_source),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "payload_type")],
+            sum(&|shard, _| shard.media.dropped_payload_type),
+        ),
+        (
+            "rtp_source_changes_total",
+            "Changes of a stream's source that were smoothed over.",
+            &[],
+            sum(&|shard, _| shard.media.source_changes),
+        ),
+        (
+            "rtp_no_media_sessions_total",
+            "Streams ended because nothing was heard.",
+            &[],
+            sum(&|shard, _| shard.media.media_timeouts),
+        ),
+        ("rtp_dtmf_digits_total", "Digits heard.", &[], sum(&|shard, _| shard.media.dtmf_digits)),
+        ("recordings_total", "Recordings begun.", &[], sum(&|shard, _| shard.recordings_started)),
+        ("recording_failures_total", "Recordings lost.", &[], sum(&|shard, _| shard.recordings_failed)),
+    ];
+    for (name, help, labels, value) in counters {
+        families.counter(name, help, labels, value);
+    }
+}

@@ -1,0 +1,197 @@
+//! A call shard on its thread: the machine's effects become system calls.
+
+use crate::control_thread::ControlMessage;
+use bytes::Bytes;
+use dialer_core::RecordingId;
+use engine::{
+    CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
+    StreamId, WrittenFile,
+};
+use runtime::{Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind};
+use sansio::{Instant, Machine, Outbox};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// An order to a shard's thread.
+pub enum ShardOrder {
+    /// For the machine.
+    Command(ShardCommand),
+    /// End the thread.
+    Stop,
+}
+
+/// What a shard shows to those who look from outside, as of the last second.
+#[derive(Default)]
+pub struct ShardGauges {
+    /// The machine's counters.
+    pub counters: Mutex<(ShardCounters, GroundCounters)>,
+    /// Media sockets open.
+    pub media_sockets: AtomicU64,
+    /// Longest turn since the last look, nanoseconds.
+    pub longest_turn_ns: Arc<AtomicU64>,
+    /// Times the shard panicked.
+    pub panics: AtomicU64,
+    /// Facts to the control thread that were lost; must stay 0.
+    pub events_refused: AtomicU64,
+}
+
+/// The adapter between the machine and the ground.
+pub struct Shard {
+    number: u16,
+    machine: CallShard,
+    out: Outbox<ShardEffect>,
+    events: Mailbox<ControlMessage>,
+    gauges: Arc<ShardGauges>,
+    next_look: Instant,
+}
+
+impl Shard {
+    /// Sets a machine up.
+    pub fn new(
+        config: ShardConfig,
+        clock: Clock,
+        events: Mailbox<ControlMessage>,
+        gauges: Arc<ShardGauges>,
+    ) -> Self {
+        let number = config.shard;
+        let config = ShardConfig { clock: clock.base(), ..config };
+        Shard {
+            number,
+            machine: CallShard::new(config),
+            out: Outbox::default(),
+            events,
+            gauges,
+            next_look: Instant::ZERO,
+        }
+    }
+
+    /// Tells the control thread that this shard begins anew.
+    pub fn tell_restart(&mut self) {
+        self.events.send(ControlMessage::ShardRestarted { shard: self.number });
+    }
+
+    fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
+        self.machine.handle_input(now, input, &mut self.out);
+        self.carry_out(now, ground, &[]);
+    }
+
+    /// Carries out all effects. `packet` is the one just handed in, as the machine edited it.
+    fn carry_out(&mut self, now: Instant, ground: &mut Ground, packet: &[u8]) {
+        let mut failed = Vec::new();
+        for effect in self.out.drain() {
+            match effect {
+                ShardEffect::SendSip { listener, to, bytes } => ground.send(listener, to, bytes),
+                ShardEffect::Forward { to, kind, destination } => {
+                    ground.send_packet(to.0, socket_kind(kind), destination, packet);
+                }
+                ShardEffect::SendPacket { from, kind, destination, packet } => {
+                    ground.send_packet(from.0, socket_kind(kind), destination, &packet);
+                }
+                ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
+                    if let Err(error) = ground.open_ports(stream.0, rtp_port, rtcp_port) {
+                        tracing::warn!(%error, rtp_port, "media ports cannot be opened");
+                        failed.push(stream);
+                    }
+                }
+                ShardEffect::ClosePorts { stream } => ground.close_ports(stream.0),
+                // The portable ground sends to whom it is told each time; nothing to connect.
+                ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+                ShardEffect::Record(op) => ground.record(record_order(op)),
+                ShardEffect::Event(event) => {
+                    self.events.send(ControlMessage::Shard { shard: self.number, event });
+                }
+            }
+        }
+        for stream in failed {
+            self.feed(now, ShardInput::PortsFailed { stream }, ground);
+        }
+    }
+}
+
+fn socket_kind(kind: PacketKind) -> SocketKind {
+    match kind {
+        PacketKind::Rtp => SocketKind::Rtp,
+        PacketKind::Rtcp => SocketKind::Rtcp,
+    }
+}
+
+fn record_order(op: RecordOp) -> RecordOrder {
+    match op {
+        RecordOp::Open { recording, file } => RecordOrder::Open { id: recording.to_bits(), file },
+        RecordOp::Append { recording, samples } => RecordOrder::Append { id: recording.to_bits(), samples },
+        RecordOp::Finish { recording, .. } => RecordOrder::Finish { id: recording.to_bits() },
+    }
+}
+
+impl ShardMachine for Shard {
+    type Command = ShardOrder;
+
+    fn datagram(
+        &mut self,
+        now: Instant,
+        listener: u8,
+        source: SocketAddr,
+        bytes: Bytes,
+        ground: &mut Ground,
+    ) {
+        self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
+    }
+
+    fn packet(
+        &mut self,
+        now: Instant,
+        stream: u64,
+        kind: SocketKind,
+        source: SocketAddr,
+        packet: &mut [u8],
+        ground: &mut Ground,
+    ) {
+        let kind = match kind {
+            SocketKind::Rtp => PacketKind::Rtp,
+            SocketKind::Rtcp => PacketKind::Rtcp,
+        };
+        let input = ShardInput::Packet { stream: StreamId(stream), kind, source, packet: &mut *packet };
+        self.machine.handle_input(now, input, &mut self.out);
+        self.carry_out(now, ground, packet);
+    }
+
+    fn command(&mut self, now: Instant, command: ShardOrder, ground: &mut Ground) -> bool {
+        match command {
+            ShardOrder::Command(command) => {
+                self.feed(now, ShardInput::Command(command), ground);
+                true
+            }
+            ShardOrder::Stop => false,
+        }
+    }
+
+    fn recorded(&mut self, now: Instant, result: RecordResult, ground: &mut Ground) {
+        let recording = RecordingId::from_bits(result.id);
+        let result = result.result.map(|(file, bytes)| WrittenFile { file, bytes });
+        self.feed(now, ShardInput::RecordingWritten { recording, result }, ground);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout()
+    }
+
+    fn timeout(&mut self, now: Instant, ground: &mut Ground) {
+        self.machine.handle_timeout(now, &mut self.out);
+        self.carry_out(now, ground, &[]);
+    }
+
+    fn turn_ended(&mut self, now: Instant, ground: &mut Ground) {
+        self.events.flush();
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + Duration::from_secs(1);
+        if let Ok(mut counters) = self.gauges.counters.lock() {
+            *counters = (self.machine.counters(), ground.counters());
+        }
+        self.gauges.media_sockets.store(ground.media_sockets() as u64, Ordering::Relaxed);
+        self.gauges.events_refused.store(self.events.refused(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` shows the main job, `make test` checks it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# Short forms for `make test`; raise them for a longer look.
+SEEDS ?= 200
+FUZZ_SECONDS ?= 60
+
+.PHONY: help build demo test check lint licences fuzz swarm loadtest loadtest-short bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+setup-build:
+	@scripts/setup build
+
+setup-test:
+	@scripts/setup test
+
+build: setup-build ## the daemon and its load generators, optimised
+	cargo build --release --locked -p dialerd -p loadtests -p sim
+
+demo: build ## a predictive campaign over real SIP and RTP on this machine (about two minutes)
+	target/release/dialerd demo $(DEMO_ARGUMENTS)
+
+check: setup-build ## format, lints, walls between the rooms, licences
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --locked -p dialerd --test walls
+
+test: setup-test build ## everything that can be checked
+	cargo test --workspace --locked
+	$(MAKE) swarm
+	$(MAKE) fuzz
+	$(MAKE) loadtest-short
+	target/release/dialerd demo --plain
+
+swarm: ## the whole daemon under a seeded world
+	cargo run --release --locked -q -p sim -- swarm --seeds $(SEEDS)
+
+fuzz: ## what peers send, mutated
+	fuzz/run sip $(FUZZ_SECONDS)
+	fuzz/run sdp $(FUZZ_SECONDS)
+
+loadtest: setup-test build ## throughput against SIPp and our own swarm; prints one table
+	target/release/loadtest full
+
+loadtest-short: setup-test build
+	target/release/loadtest short
+
+bench: ## criterion benches of the hot paths
+	cargo bench --locked -p benches
+
+clean:
+	cargo clean

@@ -38,6 +38,10 @@ impl Span {
         Self::new(start, start + part.len())
     }
 
+    pub(crate) const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
     #[inline]
     pub(crate) fn get(self, raw: &[u8]) -> &[u8] {
         raw.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
@@ -84,6 +88,8 @@ pub(crate) struct Hot {
     pub(crate) call_id: Span,
     pub(crate) from_tag: Option<Span>,
     pub(crate) to_tag: Option<Span>,
+    /// To could be read; it is false only in a partial message.
+    pub(crate) to_sound: bool,
     pub(crate) cseq_number: u32,
     pub(crate) cseq_method: Method,
     pub(crate) cseq_method_text: Span,
@@ -123,6 +129,7 @@ impl Head {
                 call_id: Span::default(),
                 from_tag: None,
                 to_tag: None,
+                to_sound: false,
                 cseq_number: 0,
                 cseq_method: Method::Other,
                 cseq_method_text: Span::default(),
@@ -356,11 +363,15 @@ impl Message {
 
     /// The values of all header lines of this name, in order, as written (commas are not split).
     pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.entries(name).map(|entry| entry.value.get(&self.raw))
+    }
+
+    /// The header lines of this name.
+    pub(crate) fn entries(&self, name: HeaderName) -> impl Iterator<Item = Entry> {
         let first = if self.has(name) { usize::from(self.head.first[name as usize]) } else { usize::MAX };
         (first..usize::from(self.head.count))
             .filter_map(|index| self.head.entry(index))
             .filter(move |entry| entry.id == name)
-            .map(|entry| entry.value.get(&self.raw))
     }
 
     /// The value of the first header with this name in text (any case; compact and long form are the same).

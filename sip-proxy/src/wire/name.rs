@@ -89,6 +89,11 @@ macro_rules! header_names {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* Self::Other => "" }
             }
+
+            /// The name with the colon and the space that follow it.
+            pub(crate) const fn prefix(self) -> &'static [u8] {
+                match self { $(Self::$variant => concat!($text, ": ").as_bytes(),)* Self::Other => b": " }
+            }
         }
     };
 }

@@ -315,10 +315,10 @@ impl<'m> Pass<'m> {
             self.cseq(text);
         }
         if let Some(text) = value(self.head, HeaderName::From) {
-            self.head.hot.from_tag = self.tag(HeaderName::From, text);
+            self.head.hot.from_tag = self.tag(HeaderName::From, text).1;
         }
         if let Some(text) = value(self.head, HeaderName::To) {
-            self.head.hot.to_tag = self.tag(HeaderName::To, text);
+            (self.head.hot.to_sound, self.head.hot.to_tag) = self.tag(HeaderName::To, text);
         }
         if let Some(text) = value(self.head, HeaderName::ContentLength) {
             match whole(text, number(u32::MAX)) {
@@ -365,12 +365,13 @@ impl<'m> Pass<'m> {
         }
     }
 
-    fn tag(&mut self, name: HeaderName, text: &'m [u8]) -> Option<Span> {
+    /// Whether the value is a sound address, and its tag.
+    fn tag(&mut self, name: HeaderName, text: &'m [u8]) -> (bool, Option<Span>) {
         match whole(text, tagged_addr) {
-            Ok((_, tag)) => tag.map(|tag| Span::of(self.raw, tag)),
+            Ok((_, tag)) => (true, tag.map(|tag| Span::of(self.raw, tag))),
             Err(_) => {
                 self.bad_value(name, text);
-                None
+                (false, None)
             }
         }
     }

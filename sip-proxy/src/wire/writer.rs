@@ -5,9 +5,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
 
-use super::grammar::{lws, next_param, trim, trim_end};
-use super::via::via;
-use super::{HeaderName, Message, Method, Transport};
+use super::grammar::{next_param, trim, trim_end};
+use super::message::{Entry, TopVia};
+use super::{HeaderName, Message, Method, Transport, scan};
 
 /// Room for an ordinary message, taken in one step.
 const MESSAGE_BYTES_USUAL: usize = 1024;
@@ -147,7 +147,9 @@ impl<'b> Writer<'b> {
 
     /// One header line whose value was taken from a parsed message: its line ends are folds and stay.
     pub(crate) fn header_verbatim(&mut self, name: HeaderName, value: &[u8]) -> &mut Self {
-        self.verbatim(name, value);
+        self.name(name);
+        self.raw(value);
+        self.raw(b"\r\n");
         self
     }
 
@@ -161,8 +163,8 @@ impl<'b> Writer<'b> {
     /// Does nothing for [`HeaderName::Other`].
     pub fn copy_from(&mut self, message: &Message, name: HeaderName) -> &mut Self {
         if name != HeaderName::Other {
-            for value in message.headers(name) {
-                self.verbatim(name, value);
+            for entry in message.entries(name) {
+                self.line(message, entry);
             }
         }
         self
@@ -184,16 +186,35 @@ impl<'b> Writer<'b> {
         self.ended = true;
     }
 
+    #[inline]
     fn name(&mut self, name: HeaderName) {
-        self.raw(name.as_str().as_bytes());
-        self.raw(b": ");
+        self.raw(name.prefix());
     }
 
-    /// A value that was a header value of a parsed message: its line ends are folds.
-    fn verbatim(&mut self, name: HeaderName, value: &[u8]) {
-        self.name(name);
-        self.raw(value);
+    /// A header line of a parsed message, under its long name. Line ends in its value are folds.
+    fn line(&mut self, message: &Message, entry: Entry) {
+        let raw: &[u8] = &message.raw;
+        let prefix = entry.id.prefix();
+        let name_start = usize::from(entry.name_start);
+        let (start, end) = (usize::from(entry.value.start), usize::from(entry.value.end));
+        // Mostly it stands there as it is to be written, and can be copied in one piece.
+        if start == name_start + prefix.len()
+            && raw.get(name_start..start) == Some(prefix)
+            && let Some(line) = raw.get(name_start..end + 2)
+            && line.ends_with(b"\r\n")
+        {
+            return self.raw(line);
+        }
+        self.name(entry.id);
+        self.raw(entry.value.get(raw));
         self.raw(b"\r\n");
+    }
+
+    /// The first header line of this name, if there is one.
+    fn first_line(&mut self, message: &Message, name: HeaderName) {
+        if let Some(entry) = message.entries(name).next() {
+            self.line(message, entry);
+        }
     }
 
     #[inline]
@@ -205,7 +226,7 @@ impl<'b> Writer<'b> {
     fn text(&mut self, bytes: &[u8]) {
         let start = self.buf.len();
         self.buf.extend_from_slice(bytes);
-        if memchr::memchr2(b'\r', b'\n', bytes).is_some() {
+        if scan::line_end(bytes).is_some() {
             for byte in &mut self.buf[start..] {
                 if matches!(*byte, b'\r' | b'\n') {
                     *byte = b' ';
@@ -273,11 +294,11 @@ pub fn respond<'b>(
     source: SocketAddr,
 ) -> Writer<'b> {
     let mut writer = Writer::response(buf, status, reason);
-    for (index, value) in request.headers(HeaderName::Via).enumerate() {
-        if index == 0 {
-            top_via(&mut writer, value, source);
+    for (index, entry) in request.entries(HeaderName::Via).enumerate() {
+        if index == 0 && !request.head.hot.via.host.is_empty() {
+            top_via(&mut writer, request, entry, source);
         } else {
-            writer.verbatim(HeaderName::Via, value);
+            writer.line(request, entry);
         }
     }
     if (101..=299).contains(&status)
@@ -285,60 +306,57 @@ pub fn respond<'b>(
     {
         writer.copy_from(request, HeaderName::RecordRoute);
     }
-    if let Some(value) = request.header(HeaderName::From) {
-        writer.verbatim(HeaderName::From, value);
-    }
-    if let Some(value) = request.header(HeaderName::To) {
-        writer.name(HeaderName::To);
-        writer.raw(value);
-        if let Some(tag) = to_tag
-            && request.to_tag().is_none()
-            && request.to().is_ok()
-        {
+    writer.first_line(request, HeaderName::From);
+    match (request.header(HeaderName::To), to_tag) {
+        (Some(value), Some(tag)) if request.head.hot.to_sound && request.to_tag().is_none() => {
+            writer.name(HeaderName::To);
+            writer.raw(value);
             writer.raw(b";tag=");
             writer.text(tag.as_bytes());
+            writer.raw(b"\r\n");
         }
-        writer.raw(b"\r\n");
+        _ => writer.first_line(request, HeaderName::To),
     }
     for name in [HeaderName::CallId, HeaderName::CSeq, HeaderName::Timestamp] {
-        if let Some(value) = request.header(name) {
-            writer.verbatim(name, value);
-        }
+        writer.first_line(request, name);
     }
     writer
 }
 
 /// The first Via line with `received` and `rport` of its first value filled in.
-fn top_via(writer: &mut Writer<'_>, value: &[u8], source: SocketAddr) {
-    let Ok((rest, first)) = via(value) else { return writer.verbatim(HeaderName::Via, value) };
-    let params_len = first.params.as_bytes().len();
-    let end = value.len() - rest.len();
+fn top_via(writer: &mut Writer<'_>, request: &Message, entry: Entry, source: SocketAddr) {
+    let raw: &[u8] = &request.raw;
+    let via = request.top_via();
+    let value = entry.value.get(raw);
+    let TopVia { host, params, .. } = request.head.hot.via;
+    // Where the parameters begin: behind the host and its port, if there are none.
+    let (params_start, params_end) = if params.is_empty() {
+        let after_host = &raw[usize::from(host.end)..usize::from(entry.value.end)];
+        let port = after_host.iter().take_while(|byte| **byte != b',').count();
+        let end = usize::from(host.end) + trim_end(&after_host[..port]).len();
+        (end, end)
+    } else {
+        (usize::from(params.start), usize::from(params.end))
+    };
     writer.name(HeaderName::Via);
-    // `rest` starts behind the parameters, with white space before the comma already skipped.
-    let value_end = trim_end(&value[..end]).len();
-    let params_start = value_end.saturating_sub(trim_end(first.params.as_bytes()).len());
-    debug_assert!(params_len <= end);
-    writer.raw(&value[..params_start]);
-    let mut params = &value[params_start..value_end];
-    while let Ok((left, Some((name, _)))) = next_param(params) {
-        let written = trim(&params[..params.len() - left.len()]);
+    writer.raw(trim_end(&raw[usize::from(entry.value.start)..params_start]));
+    let mut rest = &raw[params_start..params_end];
+    while let Ok((left, Some((name, _)))) = next_param(rest) {
         if !name.eq_ignore_ascii_case(b"rport") && !name.eq_ignore_ascii_case(b"received") {
-            writer.raw(written);
+            writer.raw(trim(&rest[..rest.len() - left.len()]));
         }
-        params = left;
+        rest = left;
     }
-    if first.rport.is_some() || !first.host_is(source.ip()) {
+    if via.rport.is_some() || !via.host_is(source.ip()) {
         writer.raw(b";received=");
         writer.ip(source.ip());
     }
-    if first.rport.is_some() {
+    if via.rport.is_some() {
         writer.raw(b";rport=");
         writer.number(u64::from(source.port()));
     }
-    let rest = lws(rest);
-    if !rest.is_empty() {
-        writer.raw(rest);
-    }
+    // Further values of the same line.
+    writer.raw(trim(&raw[params_end..usize::from(entry.value.start) + value.len()]));
     writer.raw(b"\r\n");
 }
 
@@ -351,4 +369,128 @@ pub fn reply_address(request: &Message, source: SocketAddr) -> SocketAddr {
         return source;
     }
     SocketAddr::new(source.ip(), via.port.unwrap_or(5060))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::{Limits, parse};
+
+    fn request(head: &str) -> Message {
+        let rest = "From: <sip:b@h>;tag=1\r\nCall-ID: x\r\nCSeq: 7 INVITE\r\n\r\n";
+        let text = format!("INVITE sip:a@h SIP/2.0\r\n{head}{rest}");
+        parse(Bytes::from(text), &Limits::default()).expect("a sound request")
+    }
+
+    fn response(head: &str, source: &str) -> String {
+        let mut buf = BytesMut::new();
+        let source = source.parse().expect("an address");
+        respond(&mut buf, &request(head), 183, "Progress", Some("t"), source).no_body();
+        let text = String::from_utf8(buf.to_vec()).expect("text");
+        parse(buf.freeze(), &Limits::default()).expect("a sound response");
+        text
+    }
+
+    #[test]
+    fn the_source_is_noted_in_the_first_via() {
+        for (via, source, expected) in [
+            // RFC 3581 §4: both, even if the address is the same.
+            (
+                "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport",
+                "192.0.2.1:7",
+                "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;received=192.0.2.1;rport=7",
+            ),
+            // RFC 3261 §18.2.1: received, if the address differs or is a name.
+            ("Via: SIP/2.0/UDP 192.0.2.1:5062", "192.0.2.1:7", "SIP/2.0/UDP 192.0.2.1:5062"),
+            (
+                "Via: SIP/2.0/UDP 192.0.2.1:5062",
+                "192.0.2.9:7",
+                "SIP/2.0/UDP 192.0.2.1:5062;received=192.0.2.9",
+            ),
+            ("v:SIP/2.0/UDP h ;a=b", "192.0.2.9:7", "SIP/2.0/UDP h;a=b;received=192.0.2.9"),
+            (
+                "Via: SIP/2.0/TCP [2001:db8::1]:5060 ; rport; branch=z9hG4bK1",
+                "[2001:db8::2]:9",
+                "SIP/2.0/TCP [2001:db8::1]:5060; branch=z9hG4bK1;received=2001:db8::2;rport=9",
+            ),
+            // What a liar or an earlier hop wrote there goes.
+            (
+                "Via: SIP/2.0/UDP h;received=10.0.0.1;rport=5;branch=z",
+                "192.0.2.9:7",
+                "SIP/2.0/UDP h;branch=z;received=192.0.2.9;rport=7",
+            ),
+            // Further values, in the same line and in others, stay as they are.
+            (
+                "Via: SIP/2.0/UDP h;rport , SIP/2.0/UDP i;rport\r\nVia: SIP/2.0/UDP j;rport",
+                "192.0.2.9:7",
+                "SIP/2.0/UDP h;received=192.0.2.9;rport=7, SIP/2.0/UDP i;rport\r\nVia: SIP/2.0/UDP j;rport",
+            ),
+            (
+                "Via: SIP/2.0/UDP h:5060 , SIP/2.0/UDP i",
+                "192.0.2.9:7",
+                "SIP/2.0/UDP h:5060;received=192.0.2.9, SIP/2.0/UDP i",
+            ),
+        ] {
+            let text = response(&format!("{via}\r\nTo: <sip:a@h>\r\n"), source);
+            let found =
+                text.split_once("Via: ").and_then(|(_, rest)| rest.split_once("\r\nFrom")).expect("Via");
+            assert_eq!(found.0, expected, "{via}");
+        }
+    }
+
+    #[test]
+    fn what_a_response_copies() {
+        let head = "Via: SIP/2.0/UDP 192.0.2.1\r\nRecord-Route: <sip:p1;lr>,<sip:p2;lr>\r\nr-r: x\r\n\
+            RECORD-ROUTE:  <sip:p3;lr>\r\nTimestamp: 5\r\nt : \"A\"\r\n <sip:a@h>\r\n";
+        assert_eq!(
+            response(head, "192.0.2.1:5060"),
+            "SIP/2.0 183 Progress\r\nVia: SIP/2.0/UDP 192.0.2.1\r\nRecord-Route: <sip:p1;lr>,<sip:p2;lr>\r\n\
+             Record-Route: <sip:p3;lr>\r\nFrom: <sip:b@h>;tag=1\r\nTo: \"A\"\r\n <sip:a@h>;tag=t\r\n\
+             Call-ID: x\r\nCSeq: 7 INVITE\r\nTimestamp: 5\r\nContent-Length: 0\r\n\r\n"
+        );
+        // A tag that is there stays.
+        let text = response("Via: SIP/2.0/UDP h\r\nTo: <sip:a@h>;tag=old\r\n", "192.0.2.1:5060");
+        assert!(text.contains("\r\nTo: <sip:a@h>;tag=old\r\n"), "{text}");
+    }
+
+    #[test]
+    fn responses_go_where_the_via_says() {
+        let address = |via: &str| {
+            let request = request(&format!("{via}\r\nTo: <sip:a@h>\r\n"));
+            reply_address(&request, "192.0.2.9:7".parse().expect("an address")).to_string()
+        };
+        assert_eq!(address("Via: SIP/2.0/UDP h:5070;rport"), "192.0.2.9:7");
+        assert_eq!(address("Via: SIP/2.0/UDP h:5070"), "192.0.2.9:5070");
+        assert_eq!(address("Via: SIP/2.0/UDP h"), "192.0.2.9:5060");
+    }
+
+    #[test]
+    fn a_whole_request() {
+        let mut buf = BytesMut::new();
+        Writer::request(&mut buf, Method::Invite, b"sip:1@h\r\nX: y")
+            .via(Transport::Udp, b"192.0.2.4:5060", b"z9hG4bK1")
+            .max_forwards(70)
+            .address(HeaderName::From, b"A \"B\" \\\r\nX: y", b"sip:a@h", Some(b"t"))
+            .address(HeaderName::To, b"", b"sip:1@h", None)
+            .header_parts(HeaderName::CallId, &[b"abc", b"@h"])
+            .cseq(7, Method::Invite)
+            .header_text("X-Own", b"1\nEvil: 2")
+            .body(b"text/plain", b"hello");
+        assert_eq!(
+            String::from_utf8_lossy(&buf),
+            "INVITE sip:1@h  X: y SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.4:5060;rport;branch=z9hG4bK1\r\n\
+             Max-Forwards: 70\r\nFrom: \"A \\\"B\\\" \\\\  X: y\" <sip:a@h>;tag=t\r\nTo: <sip:1@h>\r\n\
+             Call-ID: abc@h\r\nCSeq: 7 INVITE\r\nX-Own: 1 Evil: 2\r\nContent-Type: text/plain\r\n\
+             Content-Length: 5\r\n\r\nhello"
+        );
+    }
+
+    #[test]
+    fn a_writer_left_alone_ends_its_message() {
+        let mut buf = BytesMut::new();
+        Writer::response(&mut buf, 200, "OK").cseq(1, Method::Bye);
+        assert!(buf.ends_with(b"CSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n"));
+    }
 }

@@ -66,8 +66,9 @@ impl CallShard {
                 self.ua.answer_reinvite(now, leg, &answer, &mut self.sip_out).ok()?;
                 Some(plan)
             }
-            Err(_) => {
-                let _ = self.ua.reject_reinvite(now, leg, 488, &mut self.sip_out);
+            Err(fault) => {
+                let code = if fault == sdp::SdpFault::Malformed { 400 } else { 488 };
+                let _ = self.ua.reject_reinvite(now, leg, code, &mut self.sip_out);
                 None
             }
         }

@@ -68,6 +68,7 @@ fn run(seed: u64) -> u64 {
             jitter_ms: rng.below(60),
             loss: rng.unit() * 0.25,
             duplicate: rng.unit() * 0.2,
+            corrupt: if rng.chance(0.5) { rng.unit() * 0.3 } else { 0.0 },
         };
     }
     for peer in 0..4 {
@@ -133,6 +134,7 @@ fn run(seed: u64) -> u64 {
         w.run_for(rng.below(1500));
     }
     w.net.loss = 0.0;
+    w.net.corrupt = 0.0;
     w.run_for(1000);
     w.command(ShardCommand::HangupAll);
     for peer in 0..4 {

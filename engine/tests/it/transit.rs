@@ -157,6 +157,36 @@ fn who_is_not_carried_on() {
 }
 
 #[test]
+fn an_offer_that_cannot_be_relayed_is_refused() {
+    for (body, code) in [
+        ("v=0\r\nm=audio 1 RTP/AVP 18\r\nc=IN IP4 192.0.2.9\r\n", 488),
+        ("v=0\r\nm=audio 99999 RTP/AVP 0\r\n", 400),
+        ("hello", 400),
+    ] {
+        let mut w = world(TransitMedia::Relay, Callee::answers(10));
+        w.call_in_with(0, "100", "0200", body);
+        w.run_for(200);
+        assert_eq!(w.peers[0].ended[0].code, Some(code), "{body}\n{}", w.ladder);
+        assert_eq!(w.shard.counters().transits_refused_request, 1);
+        assert_eq!(w.shard.counters().channels_used, 0);
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_caller_without_an_offer_gets_one() {
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        let mut w = world(media, Callee::answers(100));
+        w.peers[1].speaks = true;
+        w.call_in_with(0, "100", "0200", "");
+        w.run_for(1000);
+        assert!(w.peers[1].legs[0].up, "{}", w.ladder);
+        w.command(ShardCommand::HangupAll);
+        w.assert_at_rest();
+    }
+}
+
+#[test]
 fn channel_and_call_rate_limits_hold() {
     let mut w = World::new(3);
     w.carrier("caller", FROM, |_| {});

@@ -128,6 +128,8 @@ pub(crate) struct Net {
     pub(crate) jitter_ms: u64,
     pub(crate) loss: f64,
     pub(crate) duplicate: f64,
+    /// Datagrams to the shard of which a few bytes are changed.
+    pub(crate) corrupt: f64,
 }
 
 pub(crate) struct World {
@@ -179,7 +181,7 @@ impl World {
             ports: BTreeMap::new(),
             facts: Vec::new(),
             ladder: String::new(),
-            net: Net { delay_ms: 5, jitter_ms: 0, loss: 0.0, duplicate: 0.0 },
+            net: Net { delay_ms: 5, jitter_ms: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0 },
             rng: Rng::from_seed(seed).child("world"),
             files: BTreeMap::new(),
             finished: Vec::new(),
@@ -294,9 +296,19 @@ impl World {
 
     /// A peer calls in with its own session description.
     pub(crate) fn call_in(&mut self, peer: usize, from: &str, to: &str) -> LegKey {
+        let rtp = self.next_rtp(peer);
+        self.invite_shard(peer, from, to, rtp, description(rtp, "sendrecv", 1))
+    }
+
+    /// The same with an offer of the test's own.
+    pub(crate) fn call_in_with(&mut self, peer: usize, from: &str, to: &str, body: &str) -> LegKey {
+        let rtp = self.next_rtp(peer);
+        self.invite_shard(peer, from, to, rtp, Bytes::from(body.to_owned()))
+    }
+
+    fn invite_shard(&mut self, peer: usize, from: &str, to: &str, rtp: SocketAddr, sdp: Bytes) -> LegKey {
         let uri = format!("sip:{to}@{SHARD}");
         let from_uri = format!("sip:{from}@{}", self.peers[peer].address);
-        let rtp = self.next_rtp(peer);
         let at = &mut self.peers[peer];
         let invite = ua::Invite {
             owner: 0,
@@ -312,7 +324,7 @@ impl World {
             route: None,
             headers: &[],
             max_forwards: 70,
-            sdp: description(rtp, "sendrecv", 1),
+            sdp,
         };
         let leg = at.ua.invite(self.now, &invite, &mut at.out).expect("room for a leg");
         at.legs.push(PeerLeg::new(leg, rtp));
@@ -394,7 +406,18 @@ impl World {
         };
         for _ in 0..copies {
             let delay = self.net.delay_ms + self.rng.below(self.net.jitter_ms + 1);
-            self.schedule(delay, make());
+            let mut what = make();
+            if let Happening::ToShard { bytes, .. } = &mut what
+                && self.rng.chance(self.net.corrupt)
+            {
+                let mut broken = bytes.to_vec();
+                for _ in 0..=self.rng.below(4) {
+                    let at = self.rng.below(broken.len() as u64) as usize;
+                    broken[at] = self.rng.next_u32() as u8;
+                }
+                *bytes = Bytes::from(broken);
+            }
+            self.schedule(delay, what);
         }
     }
 

@@ -24,6 +24,9 @@ enum Refusal {
     TooManyHops,
     /// Trunk limits, tables, ports.
     Busy,
+    /// The offer is no SDP.
+    BadRequest,
+    /// The offer names nothing we can carry.
     NotAcceptable,
 }
 
@@ -33,6 +36,7 @@ impl Refusal {
             Refusal::NoRoute => 404,
             Refusal::TooManyHops => 483,
             Refusal::Busy => 503,
+            Refusal::BadRequest => 400,
             Refusal::NotAcceptable => 488,
         }
     }
@@ -57,7 +61,9 @@ impl CallShard {
         let Some(refusal) = refusal else { return };
         match refusal {
             Refusal::NoRoute => self.counters.transits_refused_route += 1,
-            Refusal::TooManyHops | Refusal::NotAcceptable => self.counters.transits_refused_request += 1,
+            Refusal::TooManyHops | Refusal::BadRequest | Refusal::NotAcceptable => {
+                self.counters.transits_refused_request += 1
+            }
             Refusal::Busy => self.counters.transits_refused_busy += 1,
         }
         let _ = self.ua.reject(now, leg, refusal.code(), Reason::default(), &mut self.sip_out);
@@ -187,7 +193,10 @@ impl CallShard {
         let offered = if offer.is_empty() {
             None
         } else {
-            Some(sdp::read_offer(&offer).map_err(|_| Refusal::NotAcceptable)?)
+            Some(sdp::read_offer(&offer).map_err(|fault| match fault {
+                sdp::SdpFault::Malformed => Refusal::BadRequest,
+                sdp::SdpFault::Incompatible => Refusal::NotAcceptable,
+            })?)
         };
         let caller = self.open_sound(now, Owner::TransitIn(key).to_bits()).ok_or(Refusal::Busy)?;
         let Some(callee) = self.open_sound(now, Owner::TransitOut(key).to_bits()) else {

@@ -105,6 +105,13 @@ impl CallShard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let id = call.id;
         let session = self.agents.session_of(agent);
+        if let Some(AgentSide { agent: joined, link: AgentLink::Session(_) }) = &call.agent
+            && *joined == agent
+        {
+            // Asked twice: the answer is the same.
+            self.tell(CallFact::AgentAnswered { call: id, agent }, out);
+            return;
+        }
         let refused = match session.and_then(|session| self.sessions.get(session)) {
             _ if call.agent.is_some() => Some(EndCause::LocalLimit),
             None => Some(EndCause::NotRegistered),

@@ -142,18 +142,11 @@ impl Dialer {
     fn ask_pacer(&mut self, cx: &Cx<'_>, id: CampaignId) -> Decision {
         let (lines_free, cps_allowance) = self.ways_out(cx, id);
         let roster = std::mem::take(&mut self.roster);
-        let agents: Vec<AgentView<'_>> = roster
-            .agents
-            .get(&id)
-            .into_iter()
-            .flatten()
-            .map(|agent| self.pacing_agent(&roster, *agent))
-            .collect();
-        let own = [id];
-        let sharing = roster.sharing.get(&id).map_or(&own[..], Vec::as_slice);
+        let agents: Vec<AgentView<'_>> =
+            roster.agents(id).iter().map(|agent| self.pacing_agent(&roster, *agent)).collect();
         let mut calls = Vec::new();
-        for other in sharing {
-            let Some(campaign) = self.campaigns.get(other) else { continue };
+        for other in roster.sharing(id) {
+            let Some(campaign) = self.campaigns.get(&other) else { continue };
             for call in campaign.calls.iter().map(|call| &self.calls[call]) {
                 if call.agent.is_none()
                     && is_paced(call.mode)
@@ -217,7 +210,7 @@ impl Dialer {
                 .and_then(|call| self.calls[&call].bridged)
                 .map_or(agent.since.at, |bridged| bridged.at),
             campaign: campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number),
-            serves: roster.serves.get(&id).map_or(&[], Vec::as_slice),
+            serves: roster.serves(id),
             leaving: agent.leaving || agent.paused.is_some(),
             free_at: agent.wrap_up.as_ref().map(|wrap_up| wrap_up.until),
         }
@@ -306,7 +299,7 @@ impl Dialer {
         limited_by: LimitedBy,
     ) -> PacingReport {
         let mut counted = [0_u32; 5];
-        for agent in self.roster.agents.get(&id).into_iter().flatten() {
+        for agent in self.roster.agents(id) {
             let place = match self.agents[agent].state {
                 AgentState::Ready => 0,
                 AgentState::Reserved | AgentState::Ringing | AgentState::Preview => 1,

@@ -14,11 +14,40 @@ use std::collections::BTreeMap;
 pub(crate) struct Roster {
     pub(crate) stale: bool,
     /// Logged-in agents with the campaigns they serve, by number.
-    pub(crate) serves: BTreeMap<AgentId, Vec<CampaignRef>>,
+    serves: BTreeMap<AgentId, Vec<CampaignRef>>,
+    /// Each agent group that campaigns dial for.
+    groups: Vec<Group>,
+    /// Each campaign's place in `groups`.
+    group_of: BTreeMap<CampaignId, usize>,
+}
+
+/// A group of agents, and the campaigns that dial for it.
+#[derive(Debug, Default)]
+struct Group {
+    /// Those logged in, in order.
+    agents: Vec<AgentId>,
+    campaigns: Vec<CampaignId>,
+    /// The groups (itself among them) with which it shares at least one agent.
+    sharing: Vec<usize>,
+}
+
+impl Roster {
+    /// The campaigns an agent serves.
+    pub(crate) fn serves(&self, agent: AgentId) -> &[CampaignRef] {
+        self.serves.get(&agent).map_or(&[], Vec::as_slice)
+    }
+
     /// A campaign's logged-in agents.
-    pub(crate) agents: BTreeMap<CampaignId, Vec<AgentId>>,
-    /// The campaigns (itself among them) that share at least one agent with it.
-    pub(crate) sharing: BTreeMap<CampaignId, Vec<CampaignId>>,
+    pub(crate) fn agents(&self, campaign: CampaignId) -> &[AgentId] {
+        self.group_of.get(&campaign).map_or(&[], |place| self.groups[*place].agents.as_slice())
+    }
+
+    /// The campaigns that share at least one agent with this one, itself among them.
+    pub(crate) fn sharing(&self, campaign: CampaignId) -> impl Iterator<Item = CampaignId> {
+        let own = self.group_of.get(&campaign).map(|place| &self.groups[*place]);
+        let groups = own.into_iter().flat_map(|group| group.sharing.iter());
+        groups.flat_map(|place| self.groups[*place].campaigns.iter().copied())
+    }
 }
 
 /// True if the agent takes calls of a campaign for `group`.
@@ -37,34 +66,30 @@ impl Dialer {
         if !std::mem::take(&mut self.roster.stale) {
             return;
         }
-        let mut roster = Roster::default();
-        let active: Vec<&Campaign> = self
-            .campaigns
-            .values()
-            .filter(|campaign| campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty())
-            .collect();
-        for campaign in &active {
-            let agents: Vec<AgentId> = self
-                .agents
-                .iter()
-                .filter(|(_, agent)| agent.session.is_some() && campaign.is_served_by(agent))
-                .map(|(id, _)| *id)
-                .collect();
-            for agent in &agents {
-                roster.serves.entry(*agent).or_default().push(campaign.number);
+        let mut groups: BTreeMap<Option<&str>, Group> = BTreeMap::new();
+        let mut numbers: BTreeMap<CampaignId, CampaignRef> = BTreeMap::new();
+        for campaign in self.campaigns.values() {
+            if campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty() {
+                let group = groups.entry(campaign.row.config.agent_group.as_deref()).or_default();
+                group.campaigns.push(campaign.row.id);
+                numbers.insert(campaign.row.id, campaign.number);
             }
-            roster.agents.insert(campaign.row.id, agents);
         }
-        for campaign in &active {
-            let own = &roster.agents[&campaign.row.id];
-            let sharing = active
-                .iter()
-                .filter(|other| {
-                    other.row.id == campaign.row.id || overlap(own, &roster.agents[&other.row.id])
-                })
-                .map(|other| other.row.id)
-                .collect();
-            roster.sharing.insert(campaign.row.id, sharing);
+        let mut roster = Roster::default();
+        for (name, mut group) in groups {
+            let at_work = self.agents.iter().filter(|(_, agent)| agent.session.is_some());
+            group.agents = at_work.filter(|(_, agent)| serves(agent, name)).map(|(id, _)| *id).collect();
+            for agent in &group.agents {
+                let served = roster.serves.entry(*agent).or_default();
+                served.extend(group.campaigns.iter().map(|id| numbers[id]));
+            }
+            roster.group_of.extend(group.campaigns.iter().map(|id| (*id, roster.groups.len())));
+            roster.groups.push(group);
+        }
+        for place in 0..roster.groups.len() {
+            let own = &roster.groups[place].agents;
+            let shares = |other: &usize| *other == place || overlap(own, &roster.groups[*other].agents);
+            roster.groups[place].sharing = (0..roster.groups.len()).filter(shares).collect();
         }
         self.roster = roster;
     }

@@ -666,7 +666,19 @@ impl World {
                 let config = Box::new(self.campaign_config(place));
                 Command::UpdateCampaign { campaign, config, if_version: None }
             }
-            21 if self.rng.chance(0.1) => {
+            21 if self.rng.chance(0.3) => {
+                let mut config = self.store.agents[&agent].config.clone();
+                config.groups = if self.rng.chance(0.5) { vec!["help".into()] } else { Vec::new() };
+                Command::UpdateAgent { agent, config, if_version: None }
+            }
+            21 if self.rng.chance(0.2) => {
+                let trunk = self.trunks[self.rng.below(2) as usize];
+                let mut config = self.store.trunks[&trunk].config.clone();
+                config.enabled = self.rng.chance(0.8);
+                config.channels_max = 3 + self.rng.below(5) as u32;
+                Command::UpdateTrunk { trunk, config, if_version: None }
+            }
+            21 if self.rng.chance(0.3) => {
                 let list = self.lists[self.rng.below(2) as usize];
                 self.import(list, 5);
                 return;

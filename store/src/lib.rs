@@ -52,9 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// are due longest come first.
     fn load_leads(&self, query: &LeadQuery) -> Result<LoadedLeads, StoreError>;
 
-    /// Writes leads to a list; one verdict per row, in order. Rows are written in transactions of at most
-    /// `Options::import_rows_per_transaction`, between which journal appends get their turn: a failure keeps the
-    /// transactions before it. Rows without external id and without number scope are always new.
+    /// Writes leads to a list; one verdict per row, in order. Rows are written in several transactions, each within
+    /// `Options::import_rows_max` and `Options::import_slice`, together with the appends that wait: a failure keeps the
+    /// rows of the transactions before it. Rows without external id and without a number scope are always new.
     fn import_leads(
         &self,
         list: ListId,

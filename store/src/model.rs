@@ -105,7 +105,8 @@ pub struct ImportOptions {
     pub on_duplicate: OnDuplicate,
     /// What makes a duplicate.
     pub dedupe_scope: DedupeScope,
-    /// Tell the verdicts, write nothing. (Duplicates within the import are seen only within one transaction.)
+    /// Tell the verdicts, write nothing. Duplicates within one call are seen, those between calls are not; the names of
+    /// new leads are not kept.
     pub dry_run: bool,
     /// The time, for the names of new leads.
     pub now: WallTime,

@@ -49,30 +49,70 @@ impl Bell {
     }
 }
 
-/// Checkpoints whenever asked, until the end.
-///
-/// PASSIVE never makes anybody wait, but while the writer keeps writing it seldom reaches the log's end, and only
-/// then can the log begin anew. Past `wal_pages_max` the writer is asked to `cut` it: it must be the writer, because a
-/// cutting checkpoint holds the lock that every write needs.
-pub(super) fn run(conn: &Connection, bell: &Bell, wal_pages_max: u64, cut: impl Fn()) {
+/// Moves the log whenever asked, until the end. PASSIVE never makes anybody wait.
+pub(super) fn run(conn: &Connection, bell: &Bell) {
     while bell.wait() == Wish::Checkpoint {
-        match checkpoint(conn, "PASSIVE") {
-            Ok(pages) if pages > wal_pages_max => cut(),
-            Ok(_) => {}
+        if let Err(error) = checkpoint(conn, "PASSIVE") {
             // The disk may be full: the writer tells of that, and asks again.
-            Err(error) => tracing::warn!(%error, "checkpoint failed"),
+            tracing::warn!(%error, "checkpoint failed");
         }
     }
 }
 
-/// Moves the rest of the log and begins it anew, unless a reader still needs it: then it is left for the next time.
-/// For the writer's connection. Most of the log has been moved before, so that this is short.
-pub(super) fn cut(conn: &Connection) {
-    let cut = conn
-        .busy_timeout(CUT_WAIT)
-        .and_then(|()| checkpoint(conn, "RESTART"))
-        .and_then(|_| conn.busy_timeout(super::open::WRITER_LOCK_WAIT));
-    if let Err(error) = cut {
+/// How long the log may grow, in pages.
+#[derive(Clone, Copy)]
+pub(super) struct LogLimits {
+    /// After each so many the checkpointer is rung.
+    pub(super) step: u64,
+    /// At so many the log is begun anew.
+    pub(super) max: u64,
+}
+
+/// The writer's watch over the log.
+///
+/// While the writer keeps writing, a passive checkpoint seldom reaches the log's end, and only then can the log begin
+/// anew. Past its limit the writer therefore moves the rest itself: most has been moved before, so that this is short.
+/// It must be the writer, because such a checkpoint holds the lock that every write needs.
+pub(super) struct Watch {
+    bell: Bell,
+    limits: LogLimits,
+    ring_at: u64,
+    cut_at: u64,
+}
+
+impl Watch {
+    pub(super) fn new(bell: Bell, limits: LogLimits) -> Watch {
+        Watch { bell, limits, ring_at: limits.step, cut_at: limits.max }
+    }
+
+    /// Looks at the log after a commit.
+    pub(super) fn look(&mut self, conn: &Connection) {
+        let pages = match checkpoint(conn, "NOOP") {
+            Ok(pages) => pages,
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log cannot be looked at");
+                return;
+            }
+        };
+        if pages < self.limits.step {
+            // It began anew.
+            (self.ring_at, self.cut_at) = (self.limits.step, self.limits.max);
+        } else if pages >= self.cut_at {
+            // A reader may be in the way: then it is tried again when the log has grown by another step.
+            self.cut_at = pages + self.limits.step;
+            cut(conn);
+        } else if pages >= self.ring_at {
+            self.ring_at = pages + self.limits.step;
+            self.bell.ring();
+        }
+    }
+}
+
+/// Moves the rest of the log and has it begin anew, unless a reader still needs it.
+fn cut(conn: &Connection) {
+    let cut = conn.busy_timeout(CUT_WAIT).and_then(|()| checkpoint(conn, "RESTART"));
+    let restored = conn.busy_timeout(super::open::WRITER_LOCK_WAIT);
+    if let Err(error) = cut.and(restored) {
         tracing::warn!(%error, "the write-ahead log could not be cut");
     }
 }

@@ -8,9 +8,10 @@ use crate::error::StoreError;
 use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
 use dialer_core::record::LeadState;
 use dialer_core::{LeadId, ListId};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sansio::Rng;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// Leads of a deleted list that are cleared away in one transaction.
 const PURGE_ROWS: i64 = 1_000;
@@ -22,17 +23,67 @@ pub(super) enum Scope {
     All,
 }
 
+/// An import under way: it is written in slices, so that appends need not wait for all of it.
+pub(super) struct Import {
+    list: ListId,
+    rows: std::vec::IntoIter<NewLead>,
+    options: ImportOptions,
+    ids: Rng,
+    verdicts: Vec<ImportVerdict>,
+    /// Rows written by the last slice.
+    pub(super) written: u64,
+}
+
+impl Import {
+    pub(super) fn new(list: ListId, rows: Vec<NewLead>, options: ImportOptions, ids: Rng) -> Import {
+        let verdicts = Vec::with_capacity(rows.len());
+        Import { list, rows: rows.into_iter(), options, ids, verdicts, written: 0 }
+    }
+
+    /// Writes some rows (at least one).
+    pub(super) fn slice(
+        &mut self,
+        txn: &mut Txn<'_>,
+        rows_max: usize,
+        time: Duration,
+    ) -> Result<(), StoreError> {
+        let began = Instant::now();
+        self.written = 0;
+        let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
+        let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
+        for row in self.rows.by_ref().take(rows_max) {
+            let verdict = write_row(txn, list, &row, &self.options, &scope, &mut self.ids)?;
+            self.written +=
+                u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
+            self.verdicts.push(verdict);
+            if began.elapsed() >= time {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All rows are written.
+    pub(super) fn finished(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// One verdict per row.
+    pub(super) fn verdicts(self) -> Vec<ImportVerdict> {
+        self.verdicts
+    }
+}
+
 /// The number of a list.
-pub(super) fn list_no(txn: &Txn<'_>, list: ListId) -> Result<Option<i64>, StoreError> {
-    Ok(txn
-        .conn()
+pub(super) fn list_no(conn: &Connection, list: ListId) -> Result<Option<i64>, StoreError> {
+    Ok(conn
         .prepare_cached("SELECT no FROM list WHERE id = ?1")?
         .query_row((blob(list),), |row| row.get(0))
         .optional()?)
 }
 
 /// Looks the scope's lists up; unknown ones are passed over.
-pub(super) fn scope(txn: &Txn<'_>, own: i64, wanted: &DedupeScope) -> Result<Scope, StoreError> {
+pub(super) fn scope(conn: &Connection, own: i64, wanted: &DedupeScope) -> Result<Scope, StoreError> {
     Ok(match wanted {
         DedupeScope::None => Scope::None,
         DedupeScope::All => Scope::All,
@@ -40,24 +91,33 @@ pub(super) fn scope(txn: &Txn<'_>, own: i64, wanted: &DedupeScope) -> Result<Sco
         DedupeScope::Lists(lists) => {
             let mut numbers = BTreeSet::from([own]);
             for list in lists {
-                numbers.extend(list_no(txn, *list)?);
+                numbers.extend(list_no(conn, *list)?);
             }
             Scope::These(numbers)
         }
     })
 }
 
-/// A stored lead that a row is a duplicate of.
-struct Match {
-    no: i64,
-    id: LeadId,
-    list_no: i64,
-    external_id: Option<String>,
-    by: MatchedBy,
+/// A lead that a row is a duplicate of.
+#[derive(Clone)]
+pub(super) struct Match {
+    pub(super) no: i64,
+    pub(super) id: LeadId,
+    pub(super) list_no: i64,
+    pub(super) external_id: Option<String>,
+    pub(super) by: MatchedBy,
+}
+
+impl Match {
+    /// A lead is changed only if it is the same lead: in this list, and not under another name of its owner.
+    pub(super) fn is_updated(&self, list_no: i64, row: &NewLead, options: &ImportOptions) -> bool {
+        let other_name = matches!((&self.external_id, &row.external_id), (Some(a), Some(b)) if a != b);
+        options.on_duplicate == OnDuplicate::Update && self.list_no == list_no && !other_name
+    }
 }
 
 /// Writes one row.
-pub(super) fn row(
+fn write_row(
     txn: &mut Txn<'_>,
     list_no: i64,
     row: &NewLead,
@@ -68,18 +128,16 @@ pub(super) fn row(
     if row.phones.is_empty() {
         return Ok(ImportVerdict::NoPhone);
     }
-    let found = match by_external_id(txn, list_no, row)? {
+    let found = match by_external_id(txn.conn(), list_no, row)? {
         Some(found) => Some(found),
-        None => by_number(txn, row, scope)?,
+        None => by_number(txn.conn(), row, scope)?,
     };
     let Some(found) = found else {
         let lead = LeadId::generate(options.now, ids);
         insert(txn, list_no, lead, row)?;
         return Ok(ImportVerdict::Accepted { lead });
     };
-    // A lead is changed only if it is the same lead: in this list, and not under another name of its owner.
-    let other_name = matches!((&found.external_id, &row.external_id), (Some(a), Some(b)) if a != b);
-    if options.on_duplicate == OnDuplicate::Update && found.list_no == list_no && !other_name {
+    if found.is_updated(list_no, row, options) {
         update(txn, &found, row)?;
         Ok(ImportVerdict::Updated { lead: found.id })
     } else {
@@ -87,10 +145,13 @@ pub(super) fn row(
     }
 }
 
-fn by_external_id(txn: &Txn<'_>, list_no: i64, row: &NewLead) -> Result<Option<Match>, StoreError> {
+pub(super) fn by_external_id(
+    conn: &Connection,
+    list_no: i64,
+    row: &NewLead,
+) -> Result<Option<Match>, StoreError> {
     let Some(external_id) = &row.external_id else { return Ok(None) };
-    Ok(txn
-        .conn()
+    Ok(conn
         .prepare_cached("SELECT no, id FROM lead WHERE list_no = ?1 AND external_id = ?2")?
         .query_row((list_no, external_id), |found| {
             Ok(Match {
@@ -104,37 +165,59 @@ fn by_external_id(txn: &Txn<'_>, list_no: i64, row: &NewLead) -> Result<Option<M
         .optional()?)
 }
 
-fn by_number(txn: &Txn<'_>, row: &NewLead, scope: &Scope) -> Result<Option<Match>, StoreError> {
-    // Leads of deleted lists may still be there: the join leaves them out.
-    let mut holders = txn.conn().prepare_cached(
-        "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
-         JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
-         WHERE number = ?1 AND (?2 IS NULL OR lead_number.list_no = ?2) ORDER BY lead.no LIMIT 1",
-    )?;
-    let lists: Vec<Option<i64>> = match scope {
-        Scope::None => return Ok(None),
-        Scope::All => vec![None],
-        Scope::These(lists) => lists.iter().copied().map(Some).collect(),
-    };
+/// The lead found by the first of the row's numbers that somebody has.
+fn by_number(conn: &Connection, row: &NewLead, scope: &Scope) -> Result<Option<Match>, StoreError> {
     for phone in &row.phones {
-        for list in &lists {
-            let found = holders
-                .query_row((NumberKey(&phone.number), list), |found| {
-                    Ok(Match {
-                        no: found.get("no")?,
-                        id: id(found, "id")?,
-                        list_no: found.get("list_no")?,
-                        external_id: found.get("external_id")?,
-                        by: MatchedBy::Number,
-                    })
-                })
-                .optional()?;
-            if found.is_some() {
-                return Ok(found);
-            }
+        let found = holder(conn, &phone.number, scope, |_| true)?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// The first lead within the scope that has a number: by list (if lists are named), then by order of import.
+pub(super) fn holder(
+    conn: &Connection,
+    number: &str,
+    scope: &Scope,
+    counts: impl Fn(i64) -> bool,
+) -> Result<Option<Match>, StoreError> {
+    // Leads of deleted lists may still be there: the join leaves them out.
+    let mut holders = conn.prepare_cached(
+        "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
+         JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
+         WHERE number = ?1 AND (?2 IS NULL OR lead_number.list_no = ?2) ORDER BY lead_number.lead_no",
+    )?;
+    let mut first = |list: Option<i64>| -> Result<Option<Match>, StoreError> {
+        let mut rows = holders.query((NumberKey(number), list))?;
+        while let Some(found) = rows.next()? {
+            let no = found.get("no")?;
+            if counts(no) {
+                return Ok(Some(Match {
+                    no,
+                    id: id(found, "id")?,
+                    list_no: found.get("list_no")?,
+                    external_id: found.get("external_id")?,
+                    by: MatchedBy::Number,
+                }));
+            }
+        }
+        Ok(None)
+    };
+    match scope {
+        Scope::None => Ok(None),
+        Scope::All => first(None),
+        Scope::These(lists) => {
+            for list in lists {
+                let found = first(Some(*list))?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        }
+    }
 }
 
 fn insert(txn: &mut Txn<'_>, list_no: i64, lead: LeadId, row: &NewLead) -> Result<(), StoreError> {

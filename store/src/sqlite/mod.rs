@@ -5,6 +5,7 @@ mod apply;
 mod calls;
 mod checkpoint;
 mod codec;
+mod dry_run;
 mod events;
 mod import;
 mod leads;
@@ -30,10 +31,12 @@ use sansio::{Duration, Rng, WallTime};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use txn::Ending;
 
 /// Most rows on one page.
 const PAGE_ROWS_MAX: u32 = 1_000;
+
+/// Into so many parts the write-ahead log's limit is divided; each is moved into the database beside the writer.
+const WAL_STEPS: u64 = 4;
 
 fn page_limit(wanted: u32) -> usize {
     wanted.clamp(1, PAGE_ROWS_MAX) as usize
@@ -49,8 +52,11 @@ pub struct Options {
     pub queue_records_hard_max: u64,
     /// Records in one transaction (one append is never split).
     pub batch_records_max: u64,
-    /// Rows of an import in one transaction: bounds how long appends wait for it.
-    pub import_rows_per_transaction: usize,
+    /// Rows of an import in one transaction.
+    pub import_rows_max: usize,
+    /// Time for rows of an import in one transaction: so long appends wait for it. While nothing is appended it may
+    /// take ten times as long.
+    pub import_slice: Duration,
     /// Connections for queries; more queries at once wait.
     pub readers: usize,
     /// The database never grows beyond this; `None`: until the disk is full.
@@ -74,10 +80,11 @@ impl Options {
             queue_records_max: 100_000,
             queue_records_hard_max: 1_000_000,
             batch_records_max: 4_096,
-            import_rows_per_transaction: 500,
+            import_rows_max: 10_000,
+            import_slice: Duration::from_millis(8),
             readers: 4,
             size_max_bytes: None,
-            wal_bytes_max: 64 << 20,
+            wal_bytes_max: 128 << 20,
             cache_bytes: 64 << 20,
             retry_max: Duration::from_secs(2),
             close_wait: Duration::from_secs(5),
@@ -91,7 +98,6 @@ pub struct SqliteStore {
     readers: pool::Pool,
     /// Where new names come from; seeded from the system's entropy.
     ids: Mutex<Rng>,
-    import_rows_per_transaction: usize,
     page_bytes: u64,
     path: PathBuf,
     bell: checkpoint::Bell,
@@ -116,6 +122,8 @@ impl SqliteStore {
             queue_records_max: options.queue_records_max,
             queue_records_hard_max: options.queue_records_hard_max.max(1),
             batch_records_max: options.batch_records_max.max(1),
+            import_rows_max: options.import_rows_max.max(1),
+            import_slice: options.import_slice,
             retry_max: options.retry_max,
             close_wait: options.close_wait,
         };
@@ -128,24 +136,18 @@ impl SqliteStore {
                 .map_err(|source| StoreError::Open { path: path.into(), source })
         };
         let shared = Arc::new(writer::Shared::new(limits));
-        let (own_bell, own_shared) = (bell.clone(), Arc::clone(&shared));
-        let wal_pages_max = options.wal_bytes_max / page_bytes.max(1);
-        let checkpointer = spawn(
-            "store-wal",
-            Box::new(move || {
-                checkpoint::run(&checkpoints, &own_bell, wal_pages_max, || own_shared.request_cut());
-            }),
-        )?;
-        let ring = bell.clone();
-        let writer =
-            writer::Writer::new(conn, Arc::clone(&shared), options.on_durable, Box::new(move || ring.ring()));
+        let own_bell = bell.clone();
+        let checkpointer = spawn("store-wal", Box::new(move || checkpoint::run(&checkpoints, &own_bell)))?;
+        let wal_pages_max = (options.wal_bytes_max / page_bytes.max(1)).max(WAL_STEPS);
+        let log = checkpoint::LogLimits { step: wal_pages_max / WAL_STEPS, max: wal_pages_max };
+        let watch = checkpoint::Watch::new(bell.clone(), log);
+        let writer = writer::Writer::new(conn, Arc::clone(&shared), options.on_durable, watch);
         let writer = spawn("store-writer", Box::new(move || writer.run()));
         let writer = writer.inspect_err(|_| bell.end())?;
         Ok(SqliteStore {
             shared,
             readers,
             ids: Mutex::new(Rng::from_seed(entropy())),
-            import_rows_per_transaction: options.import_rows_per_transaction.max(1),
             page_bytes,
             path: path.into(),
             bell,
@@ -215,39 +217,14 @@ impl Store for SqliteStore {
     fn import_leads(
         &self,
         list: ListId,
-        mut rows: Vec<NewLead>,
+        rows: Vec<NewLead>,
         options: &ImportOptions,
     ) -> Result<Vec<ImportVerdict>, StoreError> {
-        let mut verdicts = Vec::with_capacity(rows.len());
-        loop {
-            let rest = rows.split_off(rows.len().min(self.import_rows_per_transaction));
-            let part = std::mem::replace(&mut rows, rest);
-            let options = options.clone();
-            let seed = self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_u64();
-            let mut ids = Rng::from_seed(seed);
-            verdicts.extend(self.shared.call(move |writer| {
-                let ending = if options.dry_run { Ending::RollBack } else { Ending::Commit };
-                let verdicts = writer.transact(ending, |txn| {
-                    let no = import::list_no(txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
-                    let scope = import::scope(txn, no, &options.dedupe_scope)?;
-                    part.iter()
-                        .map(|row| import::row(txn, no, row, &options, &scope, &mut ids))
-                        .collect::<Result<Vec<_>, _>>()
-                })?;
-                writer.count_rows(part.len() as u64);
-                Ok(verdicts)
-            })?);
-            if rows.is_empty() {
-                break;
-            }
+        let mut ids = Rng::from_seed(self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_u64());
+        if options.dry_run {
+            return dry_run::dry_run(&self.readers.get(), list, &rows, options, &mut ids);
         }
-        if !options.dry_run {
-            let written = |verdict: &&ImportVerdict| {
-                matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. })
-            };
-            self.shared.count_import(verdicts.iter().filter(written).count() as u64);
-        }
-        Ok(verdicts)
+        self.shared.import(import::Import::new(list, rows, options.clone(), ids))
     }
 
     fn leads(&self, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError> {
@@ -301,11 +278,8 @@ impl Store for SqliteStore {
     fn prune_events(&self, before: WallTime) -> Result<u64, StoreError> {
         let mut pruned = 0;
         loop {
-            let (gone, more) = self.shared.call(move |writer| {
-                let done = writer.transact(Ending::Commit, |txn| events::prune(txn, before))?;
-                writer.count_rows(done.0);
-                Ok(done)
-            })?;
+            let (gone, more) =
+                self.shared.call(move |writer| writer.transact(|txn| events::prune(txn, before)))?;
             pruned += gone;
             if !more {
                 return Ok(pruned);
@@ -315,7 +289,7 @@ impl Store for SqliteStore {
 
     fn put_token(&self, token: &TokenRow) -> Result<(), StoreError> {
         let token = token.clone();
-        self.shared.call(move |writer| writer.transact(Ending::Commit, |txn| access::put_token(txn, &token)))
+        self.shared.call(move |writer| writer.transact(|txn| access::put_token(txn, &token)))
     }
 
     fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
@@ -327,8 +301,7 @@ impl Store for SqliteStore {
     }
 
     fn delete_token(&self, token: TokenId) -> Result<bool, StoreError> {
-        self.shared
-            .call(move |writer| writer.transact(Ending::Commit, |txn| access::delete_token(txn, token)))
+        self.shared.call(move |writer| writer.transact(|txn| access::delete_token(txn, token)))
     }
 
     fn idempotency(&self, key: &str, now: WallTime) -> Result<Option<IdempotencyRow>, StoreError> {
@@ -337,8 +310,7 @@ impl Store for SqliteStore {
 
     fn put_idempotency(&self, row: &IdempotencyRow) -> Result<(), StoreError> {
         let row = row.clone();
-        self.shared
-            .call(move |writer| writer.transact(Ending::Commit, |txn| access::put_idempotency(txn, &row)))
+        self.shared.call(move |writer| writer.transact(|txn| access::put_idempotency(txn, &row)))
     }
 
     fn healthy(&self) -> bool {

@@ -75,18 +75,9 @@ pub(super) struct Committed<T> {
     pub(super) commit_time: Duration,
 }
 
-/// Whether a transaction is to last.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Commit,
-    /// It was only tried.
-    RollBack,
-}
-
 /// Runs `body` in one transaction: all or nothing.
 pub(super) fn transaction<T>(
     conn: &Connection,
-    ending: Ending,
     body: impl FnOnce(&mut Txn<'_>) -> Result<T, StoreError>,
 ) -> Result<Committed<T>, StoreError> {
     if !conn.is_autocommit() {
@@ -97,9 +88,7 @@ pub(super) fn transaction<T>(
     let mut txn = Txn { conn, tally: Tally::default() };
     let done = body(&mut txn).and_then(|value| txn.write_counts().map(|()| value)).and_then(|value| {
         let began = Instant::now();
-        if ending == Ending::Commit {
-            conn.prepare_cached("COMMIT")?.execute([])?;
-        }
+        conn.prepare_cached("COMMIT")?.execute([])?;
         Ok((value, began.elapsed()))
     });
     // A failure may have ended the transaction already (disk full, I/O error); a COMMIT that met a lock has not.
@@ -110,7 +99,8 @@ pub(super) fn transaction<T>(
     Ok(Committed { value, tally: txn.tally, commit_time })
 }
 
-/// Runs `body` so that its failure undoes only what it did itself.
+/// Runs `body` so that its failure undoes only what it did itself. If even that cannot be done, or SQLite has undone
+/// everything (disk full, I/O error), the whole transaction is over: the connection is back in autocommit.
 pub(super) fn savepoint(
     txn: &mut Txn<'_>,
     body: impl FnOnce(&mut Txn<'_>) -> Result<(), StoreError>,
@@ -118,12 +108,14 @@ pub(super) fn savepoint(
     let before = txn.tally.clone();
     txn.run("SAVEPOINT part", [])?;
     let done = body(txn);
-    if done.is_err() && !txn.conn.is_autocommit() {
-        txn.tally = before;
-        txn.run("ROLLBACK TO part", [])?;
-    }
-    if !txn.conn.is_autocommit() {
+    if done.is_ok() {
         txn.run("RELEASE part", [])?;
+    } else if !txn.conn.is_autocommit() {
+        txn.tally = before;
+        let undone = txn.run("ROLLBACK TO part", []).and_then(|_| txn.run("RELEASE part", []));
+        if undone.is_err() {
+            txn.run("ROLLBACK", [])?;
+        }
     }
     done
 }

@@ -1,13 +1,15 @@
 //! The one thread that writes: it commits many appends together, and between them does what is asked of it.
 
 use super::apply::apply;
-use super::import;
-use super::txn::{Committed, Ending, Tally, savepoint, transaction};
+use super::checkpoint::Watch;
+use super::import::Import;
+use super::txn::{Committed, Tally, savepoint, transaction};
 use crate::error::{Fault, StoreError};
-use crate::model::{Durable, StoreStats};
+use crate::model::{Durable, ImportVerdict, StoreStats};
 use dialer_core::Record;
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,11 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 /// Clearing away deleted lists waits this long after a failure.
 const PURGE_RETRY: Duration = Duration::from_secs(5);
 
-/// The writer asks for a checkpoint each time it has written about so many rows.
-const CHECKPOINT_ROWS: u64 = 2_000;
+/// When nothing was appended for so long, imports get longer slices.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// So much longer.
+const QUIET_SLICES: u32 = 10;
 
 /// Bounds of the writer.
 #[derive(Clone, Copy)]
@@ -26,6 +31,8 @@ pub(super) struct Limits {
     pub(super) queue_records_max: u64,
     pub(super) queue_records_hard_max: u64,
     pub(super) batch_records_max: u64,
+    pub(super) import_rows_max: usize,
+    pub(super) import_slice: Duration,
     pub(super) retry_max: Duration,
     pub(super) close_wait: Duration,
 }
@@ -38,6 +45,20 @@ struct Append {
 
 /// Something asked of the writer by a caller who waits for it.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// An import and where its caller waits.
+struct ImportJob {
+    import: Import,
+    answer: SyncSender<Result<Vec<ImportVerdict>, StoreError>>,
+}
+
+impl ImportJob {
+    fn answer(self, result: Result<(), StoreError>) {
+        let verdicts = result.map(|()| self.import.verdicts());
+        // If the caller's thread is gone there is nobody to tell.
+        let _ = self.answer.send(verdicts);
+    }
+}
 
 /// What callers and writer share.
 pub(super) struct Shared {
@@ -53,12 +74,11 @@ pub(super) struct Shared {
 struct State {
     queue: VecDeque<Append>,
     jobs: VecDeque<Job>,
+    imports: VecDeque<ImportJob>,
     /// Records in `queue` and in the batch being written.
     pending_records: u64,
     /// Appends in `queue` and in the batch being written.
     pending_appends: u64,
-    /// The write-ahead log has grown too long.
-    cut: bool,
     closing: bool,
     /// The writer has ended.
     ended: bool,
@@ -110,7 +130,7 @@ impl Shared {
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, result) = std::sync::mpsc::sync_channel(1);
+        let (answer, result) = sync_channel(1);
         let mut state = self.lock();
         if state.ended || state.closing {
             return Err(StoreError::Closed);
@@ -140,20 +160,22 @@ impl Shared {
         stats
     }
 
-    /// Counts rows written by an import.
-    pub(super) fn count_import(&self, rows: u64) {
-        self.lock().stats.import_rows += rows;
+    /// Has the writer write leads and waits for the verdicts.
+    pub(super) fn import(&self, import: Import) -> Result<Vec<ImportVerdict>, StoreError> {
+        let (answer, result) = sync_channel(1);
+        let mut state = self.lock();
+        if state.ended || state.closing {
+            return Err(StoreError::Closed);
+        }
+        state.imports.push_back(ImportJob { import, answer });
+        drop(state);
+        self.work.notify_one();
+        result.recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Counts events that could not be read back.
     pub(super) fn count_undecodable(&self, events: u64) {
         self.lock().stats.undecodable_events += events;
-    }
-
-    /// Has the writer cut the write-ahead log.
-    pub(super) fn request_cut(&self) {
-        self.lock().cut = true;
-        self.work.notify_one();
     }
 
     /// The writer is no more: nobody shall wait for it.
@@ -163,10 +185,10 @@ impl Shared {
         if let Some(failure) = failure {
             state.stats.failure = Some(failure.into());
         }
-        // Jobs hold their callers' channels; dropping them answers `Closed`.
-        let jobs = std::mem::take(&mut state.jobs);
+        // They hold their callers' channels; dropping them answers `Closed`.
+        let waiting = (std::mem::take(&mut state.jobs), std::mem::take(&mut state.imports));
         drop(state);
-        drop(jobs);
+        drop(waiting);
         self.room.notify_all();
     }
 
@@ -179,9 +201,11 @@ impl Shared {
 
 /// What there is to do next.
 enum Next {
-    Write,
+    /// The batch, or a slice of the import, or both in one transaction.
+    Write {
+        journal: bool,
+    },
     Job(Job),
-    Cut,
     Purge,
     End,
 }
@@ -191,7 +215,10 @@ pub(super) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
     tell: Box<dyn Fn(Durable) + Send>,
-    request_checkpoint: Box<dyn Fn() + Send>,
+    watch: Watch,
+    /// Under way.
+    import: Option<ImportJob>,
+    appended_at: Option<Instant>,
     /// Being written, or to be written again.
     batch: Vec<Append>,
     batch_records: u64,
@@ -201,7 +228,6 @@ pub(super) struct Writer {
     told_unhealthy: bool,
     job_turn: bool,
     purge_at: Option<Instant>,
-    rows_since_checkpoint: u64,
     closing_since: Option<Instant>,
 }
 
@@ -216,13 +242,15 @@ impl Writer {
         conn: Connection,
         shared: Arc<Shared>,
         tell: Box<dyn Fn(Durable) + Send>,
-        request_checkpoint: Box<dyn Fn() + Send>,
+        watch: Watch,
     ) -> Writer {
         Writer {
             conn,
             shared,
             tell,
-            request_checkpoint,
+            watch,
+            import: None,
+            appended_at: None,
             batch: Vec::new(),
             batch_records: 0,
             careful: false,
@@ -231,7 +259,6 @@ impl Writer {
             job_turn: false,
             // Something may be left from the last run.
             purge_at: Some(Instant::now()),
-            rows_since_checkpoint: 0,
             closing_since: None,
         }
     }
@@ -251,9 +278,8 @@ impl Writer {
     fn work(&mut self) {
         loop {
             match self.next() {
-                Next::Write => self.write(),
+                Next::Write { journal } => self.write(journal),
                 Next::Job(job) => job(self),
-                Next::Cut => super::checkpoint::cut(&self.conn),
                 Next::Purge => self.purge(),
                 Next::End => break,
             }
@@ -270,9 +296,6 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         loop {
-            if std::mem::take(&mut state.cut) {
-                return Next::Cut;
-            }
             let now = Instant::now();
             let may_write = self.failing.as_ref().is_none_or(|failing| failing.retry_at <= now);
             let has_batch = !self.batch.is_empty() || !state.queue.is_empty();
@@ -282,10 +305,20 @@ impl Writer {
                     return Next::Job(job);
                 }
             }
-            if has_batch && may_write {
-                self.fill_batch(&mut state);
+            if state.closing {
+                self.import = None;
+                state.imports.clear();
+            } else if self.import.is_none() {
+                self.import = state.imports.pop_front();
+            }
+            let journal = has_batch && may_write;
+            if journal || self.import.is_some() {
+                if journal {
+                    self.fill_batch(&mut state);
+                    self.appended_at = Some(now);
+                }
                 self.job_turn = true;
-                return Next::Write;
+                return Next::Write { journal };
             }
             if state.closing {
                 let since = *self.closing_since.get_or_insert(now);
@@ -325,34 +358,64 @@ impl Writer {
         }
     }
 
-    /// Writes the batch in one transaction.
-    fn write(&mut self) {
-        let (batch, careful) = (&self.batch, self.careful);
-        let mut rejected = 0;
-        let done = transaction(&self.conn, Ending::Commit, |txn| {
-            for append in batch {
-                for record in &append.records {
-                    if careful {
-                        rejected += u64::from(!apply_or_set_aside(txn, append.seq, record)?);
-                    } else {
-                        apply(txn, record)?;
-                    }
+    /// Writes the batch (if `journal`) and a slice of the import (if there is one) in one transaction: they share
+    /// the cost of its sync. A failure of the import leaves the journal alone.
+    fn write(&mut self, journal: bool) {
+        let limits = self.shared.limits;
+        let quiet = self.appended_at.is_none_or(|at| at.elapsed() >= QUIET);
+        let slice = limits.import_slice * if quiet { QUIET_SLICES } else { 1 };
+        let (batch, careful) = (if journal { &self.batch[..] } else { &[] }, self.careful);
+        let import = &mut self.import;
+        let (mut rejected, mut import_began, mut imported) = (0, false, Ok(()));
+        let done = transaction(&self.conn, |txn| {
+            rejected = apply_batch(txn, batch, careful)?;
+            if let Some(job) = import {
+                import_began = true;
+                imported = savepoint(txn, |txn| job.import.slice(txn, limits.import_rows_max, slice));
+                if txn.conn().is_autocommit() {
+                    return std::mem::replace(&mut imported, Ok(()));
                 }
             }
             Ok(())
         });
         match done {
-            Ok(done) => self.written(done, rejected),
-            Err(error) if !passes(&error) && !self.careful => {
+            Ok(done) => {
+                if journal {
+                    self.written(&done, rejected);
+                }
+                self.note(&done.tally);
+                self.imported(imported);
+                self.watch.look(&self.conn);
+            }
+            // The batch is tried again without it.
+            Err(error) if import_began => self.imported(Err(error)),
+            Err(error) if journal && !passes(&error) && !self.careful => {
                 tracing::error!(%error, "a record cannot be written; trying each by itself");
                 self.careful = true;
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                if journal {
+                    self.failed(&error);
+                }
+                self.imported(Err(error));
+            }
         }
     }
 
-    fn written(&mut self, done: Committed<()>, rejected: u64) {
-        self.note(&done.tally);
+    /// Answers the import if it is over.
+    fn imported(&mut self, result: Result<(), StoreError>) {
+        let Some(job) = &self.import else { return };
+        if result.is_ok() {
+            self.shared.lock().stats.import_rows += job.import.written;
+        }
+        if (result.is_err() || job.import.finished())
+            && let Some(job) = self.import.take()
+        {
+            job.answer(result);
+        }
+    }
+
+    fn written(&mut self, done: &Committed<()>, rejected: u64) {
         if let Some(append) = self.batch.last() {
             (self.tell)(Durable::UpTo(append.seq));
         }
@@ -368,7 +431,6 @@ impl Writer {
         stats.failure = None;
         drop(state);
         self.shared.room.notify_all();
-        self.count_rows(self.batch_records);
         self.batch.clear();
         self.batch_records = 0;
         self.careful = false;
@@ -411,7 +473,7 @@ impl Writer {
 
     /// Clears away some leads of deleted lists.
     fn purge(&mut self) {
-        self.purge_at = match transaction(&self.conn, Ending::Commit, import::purge) {
+        self.purge_at = match transaction(&self.conn, super::import::purge) {
             Ok(done) if done.value => Some(Instant::now()),
             Ok(_) => None,
             Err(error) => {
@@ -419,27 +481,18 @@ impl Writer {
                 Some(Instant::now() + PURGE_RETRY)
             }
         };
-        self.count_rows(CHECKPOINT_ROWS / 2);
+        self.watch.look(&self.conn);
     }
 
     /// Runs a job's transaction.
     pub(super) fn transact<T>(
         &mut self,
-        ending: Ending,
         body: impl FnOnce(&mut super::txn::Txn<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let done = transaction(&self.conn, ending, body)?;
+        let done = transaction(&self.conn, body)?;
         self.note(&done.tally);
+        self.watch.look(&self.conn);
         Ok(done.value)
-    }
-
-    /// Counts written rows towards the next checkpoint.
-    pub(super) fn count_rows(&mut self, rows: u64) {
-        self.rows_since_checkpoint += rows;
-        if self.rows_since_checkpoint >= CHECKPOINT_ROWS {
-            self.rows_since_checkpoint = 0;
-            (self.request_checkpoint)();
-        }
     }
 
     /// The writer's connection, for settings.
@@ -467,6 +520,21 @@ impl Writer {
 /// Whether writing the same again may succeed.
 fn passes(error: &StoreError) -> bool {
     error.fault().is_some_and(Fault::passes)
+}
+
+/// Applies appends and tells how many records were set aside.
+fn apply_batch(txn: &mut super::txn::Txn<'_>, batch: &[Append], careful: bool) -> Result<u64, StoreError> {
+    let mut rejected = 0;
+    for append in batch {
+        for record in &append.records {
+            if careful {
+                rejected += u64::from(!apply_or_set_aside(txn, append.seq, record)?);
+            } else {
+                apply(txn, record)?;
+            }
+        }
+    }
+    Ok(rejected)
 }
 
 /// Applies a record by itself; one that cannot be applied is kept in the table `rejected`. False: set aside.

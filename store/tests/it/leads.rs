@@ -183,6 +183,69 @@ fn a_dry_run_tells_and_writes_nothing() {
     assert_eq!(house.store.stats().import_rows, 1);
 }
 
+/// Rows that meet each other and those stored: few external ids, few numbers.
+fn meeting_rows(rng: &mut Rng, count: u64) -> Vec<NewLead> {
+    let number = |rng: &mut Rng| phone(&format!("+1202555010{}", rng.below(6)));
+    (0..count)
+        .map(|_| NewLead {
+            external_id: (rng.below(3) > 0).then(|| format!("crm-{}", rng.below(5))),
+            phones: (0..rng.below(3)).map(|_| number(rng)).collect(),
+            ..NewLead::default()
+        })
+        .collect()
+}
+
+/// Verdicts with the names of new leads replaced by the order in which they came.
+fn nameless(house: &House, known: &[LeadId], verdicts: &[ImportVerdict]) -> Vec<String> {
+    let mut names: Vec<LeadId> = known.to_vec();
+    let mut told = Vec::new();
+    for verdict in verdicts {
+        if let ImportVerdict::Accepted { lead } = verdict {
+            assert!(!names.contains(lead));
+            names.push(*lead);
+        }
+        let mut text = format!("{verdict:?}");
+        for (place, name) in names.iter().enumerate() {
+            text = text.replace(&name.to_string(), &format!("#{place}"));
+        }
+        told.push(text);
+    }
+    assert!(house.store.healthy());
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_dry_run_tells_what_the_import_does(seed: u64, update: bool, scope in 0..4_u8) {
+        let mut rng = Rng::from_seed(seed);
+        let house = House::new();
+        let lists = [house.list(1), house.list(2), house.list(3)];
+        let mut known = Vec::new();
+        for list in lists {
+            let any = options(OnDuplicate::Skip, DedupeScope::None);
+            for verdict in house.store.import_leads(list, meeting_rows(&mut rng, 3), &any).unwrap() {
+                if let ImportVerdict::Accepted { lead } = verdict {
+                    known.push(lead);
+                }
+            }
+        }
+        let scope = match scope {
+            0 => DedupeScope::None,
+            1 => DedupeScope::List,
+            2 => DedupeScope::Lists(vec![lists[2], lists[0]]),
+            _ => DedupeScope::All,
+        };
+        let real = options(if update { OnDuplicate::Update } else { OnDuplicate::Skip }, scope);
+        let dry = ImportOptions { dry_run: true, ..real.clone() };
+        let rows = meeting_rows(&mut rng, 12);
+        let told = house.store.import_leads(lists[1], rows.clone(), &dry).unwrap();
+        let done = house.store.import_leads(lists[1], rows, &real).unwrap();
+        prop_assert_eq!(nameless(&house, &known, &told), nameless(&house, &known, &done));
+    }
+}
+
 #[test]
 fn an_import_into_no_list_is_refused() {
     let house = House::new();

@@ -181,12 +181,13 @@ fn readers_see_whole_transactions_while_the_writer_writes() {
         let readers: Vec<_> = (0..6)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut before = 0;
+                    let (mut before, mut counted_before) = (0, 0);
                     loop {
                         let cursor = house.store.load(NOW).unwrap().last_cursor;
                         assert!(cursor >= before && cursor.is_multiple_of(2), "{before} then {cursor}");
                         let counted = house.store.lead_counts(list).unwrap().new;
-                        assert!(counted <= 4_000 && counted.is_multiple_of(500), "{counted}");
+                        assert!(counted >= counted_before && counted <= 4_000, "{counted}");
+                        counted_before = counted;
                         before = cursor;
                         if cursor == 2 * TRANSACTIONS {
                             break;
@@ -225,8 +226,8 @@ fn the_log_is_cut_when_it_grows() {
         }
         assert!(house.store.flush(PATIENCE));
     }
-    // 12,000 events of 5 kB are 60 MB; the log is asked to be cut each 2,000 rows (10 MB).
+    // 12,000 events of 5 kB are 60 MB. Each commit of at most 300 of them may pass the limit once.
     let stats = house.store.stats();
     assert!(stats.journal_bytes > 60_000_000, "{stats:?}");
-    assert!(stats.wal_bytes < 45_000_000, "{stats:?}");
+    assert!(stats.wal_bytes < 20_000_000, "{stats:?}");
 }

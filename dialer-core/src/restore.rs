@@ -78,7 +78,6 @@ impl Dialer {
             .map(|campaign| campaign.row.id)
             .collect();
         for id in running {
-            self.wanted.insert(id);
             self.refill(cx, id);
         }
         self.roster.stale = true;

@@ -264,7 +264,7 @@ pub struct PacingReport {
     pub limited_by: LimitedBy,
 }
 
-/// Counts of a campaign since it was made.
+/// Counts of a campaign since the node started. (Those since it was made are the store's to sum up.)
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct CampaignCounts {
     /// Attempts made.

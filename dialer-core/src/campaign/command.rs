@@ -47,6 +47,8 @@ impl Dialer {
         self.set_campaign_pacing(id);
         self.dirty.campaigns.insert(id);
         self.roster.stale = true;
+        // Its budget is to be seen also while it does not dial.
+        self.wanted.insert(id);
     }
 
     pub(crate) fn update_campaign(

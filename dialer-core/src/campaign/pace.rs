@@ -80,7 +80,10 @@ impl Dialer {
     }
 
     fn decide(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
-        self.campaigns.get_mut(&id).expect("the caller has it").decided_at = Some(cx.now);
+        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
+        if campaign.is_running() {
+            campaign.decided_at = Some(cx.now);
+        }
         self.counters.decisions += 1;
         if let Err(shortage) = self.may_dial(cx, id)
             && shortage.0 != LimitedBy::Lines
@@ -280,8 +283,9 @@ impl Dialer {
             self.dirty.campaigns.insert(id);
         }
         campaign.report = Some(report.clone());
+        let running = campaign.is_running();
         let due = match &campaign.reported {
-            None => true,
+            None => running,
             Some((at, told)) => cx.now.millis_since(*at) >= gap && !same_report(told, &report),
         };
         if due {
@@ -344,6 +348,7 @@ impl Dialer {
         campaign.ledger.enter(cx.wall, abandoned);
         let pacing = campaign.row.config.pacing.clone();
         let count = campaign.ledger.count(pacing.window, cx.wall);
+        self.wanted.insert(id);
         let reached = count.abandoned > 0 && count.rate() >= pacing.abandon_cap;
         let before = std::mem::replace(&mut campaign.cap_reached, reached);
         if reached && !before {

@@ -39,11 +39,11 @@ fn a_progressive_call_from_start_to_wrap_up() {
     check(
         &mut house,
         &expect![[r#"
-              0.000  journal CampaignPut
-              0.000  event   campaign.started
-              0.000  load    500 leads
-              0.000  event   campaign.pacing dialing 0 target 0 limited by hopper
-              0.000  reply   Campaign(camp1, 2)
+            0.000  journal CampaignPut
+            0.000  event   campaign.started
+            0.000  load    500 leads
+            0.000  event   campaign.pacing dialing 0 target 0 limited by hopper
+            0.000  reply   Campaign(camp1, 2)
         "#]],
     );
     house.pass(50);
@@ -59,22 +59,22 @@ fn a_progressive_call_from_start_to_wrap_up() {
     check(
         &mut house,
         &expect![[r#"
-          0.050  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-          0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
-          0.050  event   call.created #1
-          0.350  event   call.dialing #2
-          1.000  event   campaign.pacing dialing 1 target 1 limited by agents
-          2.350  event   call.ringing #3
-          7.350  event   call.answered #4
-          7.350  order   UseSession { call: call1, agent: anna }
-          7.350  order   Bridge { call: call1, tone: true, record: Some(rec1) }
-          7.350  event   agent.state ready -> reserved (offered)
-          7.350  event   call.agent_offered #5
-          7.350  event   campaign.pacing dialing 0 target 0 limited by agents
-          7.354  event   agent.state reserved -> talking (bridged)
-          7.354  journal Ledger(live)
-          7.354  event   call.bridged #6 after Some(4) ms
-    "#]],
+            0.050  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
+            0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
+            0.050  event   call.created #1
+            0.350  event   call.dialing #2
+            1.000  event   campaign.pacing dialing 1 target 1 limited by agents
+            2.350  event   call.ringing #3
+            7.350  event   call.answered #4
+            7.350  order   UseSession { call: call1, agent: anna }
+            7.350  order   Bridge { call: call1, tone: true, record: Some(rec1) }
+            7.350  event   agent.state ready -> reserved (offered)
+            7.350  event   call.agent_offered #5
+            7.350  event   campaign.pacing dialing 0 target 0 limited by agents
+            7.354  event   agent.state reserved -> talking (bridged)
+            7.354  journal Ledger(live)
+            7.354  event   call.bridged #6 after Some(4) ms
+        "#]],
     );
     house.pass(60_000);
     house.call_fact(CallFact::LegEnded {
@@ -197,20 +197,21 @@ fn no_agent_in_time_is_abandoned_with_the_message() {
     check(
         &mut house,
         &expect![[r#"
-        0.060  event   call.answered #4
-        0.060  event   call.queued #5
-        1.000  event   campaign.pacing dialing 0 target 0 limited by agents
-    "#]],
+            0.060  event   call.answered #4
+            0.060  event   call.queued #5
+            1.000  event   campaign.pacing dialing 0 target 0 limited by agents
+        "#]],
     );
     house.pass(1);
     check(
         &mut house,
         &expect![[r#"
-        2.060  journal Ledger(abandoned)
-        2.060  event   campaign.abandon_cap_reached
-        2.060  order   Play { call: call1, prompt: "safe_harbour" }
-        2.060  event   call.safe_harbour #6
-    "#]],
+            2.060  journal Ledger(abandoned)
+            2.060  event   campaign.abandon_cap_reached
+            2.060  order   Play { call: call1, prompt: "safe_harbour" }
+            2.060  event   call.safe_harbour #6
+            2.060  event   campaign.pacing dialing 0 target 0 limited by agents
+        "#]],
     );
     // An agent who becomes ready now is too late for this call.
     house.command(Command::AgentReady(agent)).unwrap();
@@ -300,35 +301,35 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
     check(
         &mut house,
         &expect![[r#"
-        0.070  event   call.dialing #2
-        0.070  event   call.ringing #3
-        0.070  event   call.answered #4
-        0.070  order   RingAgent { call: call1, agent: anna, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
-        0.070  event   agent.state ready -> ringing (offered)
-        0.070  event   call.agent_offered #5
-        0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-        0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
-        0.160  event   call.created #1
-        0.770  event   agent.missed_offer #6 rejected
-        0.770  event   agent.state ringing -> unreachable (missed_offer)
-        0.770  order   RingAgent { call: call1, agent: bert, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
-        0.770  event   agent.state ready -> ringing (offered)
-        0.770  event   call.agent_offered #7
-        1.010  event   campaign.pacing dialing 1 target 1 limited by agents
-        1.270  order   Bridge { call: call1, tone: true, record: None }
-        1.270  event   agent.state ringing -> talking (bridged)
-        1.270  journal Ledger(live)
-        1.270  event   call.bridged #8 after Some(1200) ms
-    "#]],
+            0.070  event   call.dialing #2
+            0.070  event   call.ringing #3
+            0.070  event   call.answered #4
+            0.070  order   RingAgent { call: call1, agent: anna, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
+            0.070  event   agent.state ready -> ringing (offered)
+            0.070  event   call.agent_offered #5
+            0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
+            0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
+            0.160  event   call.created #1
+            0.770  event   agent.missed_offer #6 rejected
+            0.770  event   agent.state ringing -> unreachable (missed_offer)
+            0.770  order   RingAgent { call: call1, agent: bert, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
+            0.770  event   agent.state ready -> ringing (offered)
+            0.770  event   call.agent_offered #7
+            1.010  event   campaign.pacing dialing 1 target 1 limited by agents
+            1.270  order   Bridge { call: call1, tone: true, record: None }
+            1.270  event   agent.state ringing -> talking (bridged)
+            1.270  journal Ledger(live)
+            1.270  event   call.bridged #8 after Some(1200) ms
+        "#]],
     );
     house.pass(5_000);
     check(
         &mut house,
         &expect![[r#"
-        2.010  event   campaign.pacing dialing 1 target 1 limited by agents
-        5.770  event   agent.state unreachable -> ready (back_off_over)
-        5.770  event   campaign.pacing dialing 1 target 1 limited by agents
-    "#]],
+            2.010  event   campaign.pacing dialing 1 target 1 limited by agents
+            5.770  event   agent.state unreachable -> ready (back_off_over)
+            5.770  event   campaign.pacing dialing 1 target 1 limited by agents
+        "#]],
     );
 }
 
@@ -420,20 +421,20 @@ fn a_machine_heard_beside_frees_the_agent_at_once() {
     check(
         &mut house,
         &expect![[r#"
-        0.960  event   call.classified #7
-        0.960  order   ReleaseAgent { call: call1, agent: anna }
-        0.960  event   agent.state talking -> ready (machine)
-        0.960  order   Hangup { call: call1, cause: Normal, by: System }
-        0.960  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-        0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, call_max_ms: 14400000 }
-        0.960  event   call.created #1
-        1.010  event   campaign.pacing dialing 1 target 1 limited by agents
-        1.020  event   leg.ended #8 customer normal
-        1.020  event   leg.ended #9 agent normal
-        1.020  journal CallEnded(machine) LeadChanged(retry_wait, 1 attempts, in 14401 s)
-        1.020  event   call.ended #10 machine
-        1.020  event   lead.updated #11 (late) retry_wait
-    "#]],
+            0.960  event   call.classified #7
+            0.960  order   ReleaseAgent { call: call1, agent: anna }
+            0.960  event   agent.state talking -> ready (machine)
+            0.960  order   Hangup { call: call1, cause: Normal, by: System }
+            0.960  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
+            0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, call_max_ms: 14400000 }
+            0.960  event   call.created #1
+            1.010  event   campaign.pacing dialing 1 target 1 limited by agents
+            1.020  event   leg.ended #8 customer normal
+            1.020  event   leg.ended #9 agent normal
+            1.020  journal CallEnded(machine) LeadChanged(retry_wait, 1 attempts, in 14401 s)
+            1.020  event   call.ended #10 machine
+            1.020  event   lead.updated #11 (late) retry_wait
+        "#]],
     );
     assert!(house.store.ledger.is_empty());
     assert_eq!(house.record(call).outcome, Outcome::Machine);
@@ -621,35 +622,35 @@ fn preview_shows_first_and_dials_on_the_agents_word() {
     check(
         &mut house,
         &expect![[r#"
-        0.000  journal CampaignPut
-        0.000  event   campaign.started
-        0.000  load    500 leads
-        0.000  event   campaign.pacing dialing 0 target 0 limited by hopper
-        0.000  reply   Campaign(camp1, 2)
-        0.000  event   agent.state ready -> preview (task_offered)
-        0.000  event   task.offered
-        0.060  event   task.ended
-        0.060  event   agent.state preview -> ready (task_skipped)
-        0.060  event   agent.state ready -> preview (task_offered)
-        0.060  event   task.offered
-        0.060  reply   Done
-        0.060  refused no such task
-        0.060  event   task.ended
-        0.060  event   agent.state preview -> reserved (dialling)
-        0.060  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-        0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
-        0.060  event   call.created #1
-        0.060  reply   Call(call1)
-        0.060  event   call.dialing #2
-        0.060  event   call.ringing #3
-        0.060  event   call.answered #4
-        0.060  order   UseSession { call: call1, agent: anna }
-        0.060  order   Bridge { call: call1, tone: true, record: None }
-        0.060  event   call.agent_offered #5
-        0.060  event   agent.state reserved -> talking (bridged)
-        0.060  journal Ledger(live)
-        0.060  event   call.bridged #6 after Some(0) ms
-    "#]],
+            0.000  journal CampaignPut
+            0.000  event   campaign.started
+            0.000  load    500 leads
+            0.000  event   campaign.pacing dialing 0 target 0 limited by hopper
+            0.000  reply   Campaign(camp1, 2)
+            0.000  event   agent.state ready -> preview (task_offered)
+            0.000  event   task.offered
+            0.060  event   task.ended
+            0.060  event   agent.state preview -> ready (task_skipped)
+            0.060  event   agent.state ready -> preview (task_offered)
+            0.060  event   task.offered
+            0.060  reply   Done
+            0.060  refused no such task
+            0.060  event   task.ended
+            0.060  event   agent.state preview -> reserved (dialling)
+            0.060  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
+            0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
+            0.060  event   call.created #1
+            0.060  reply   Call(call1)
+            0.060  event   call.dialing #2
+            0.060  event   call.ringing #3
+            0.060  event   call.answered #4
+            0.060  order   UseSession { call: call1, agent: anna }
+            0.060  order   Bridge { call: call1, tone: true, record: None }
+            0.060  event   call.agent_offered #5
+            0.060  event   agent.state reserved -> talking (bridged)
+            0.060  journal Ledger(live)
+            0.060  event   call.bridged #6 after Some(0) ms
+        "#]],
     );
 }
 
@@ -864,20 +865,20 @@ fn drain_waits_for_calls_then_hangs_up() {
     check(
         &mut house,
         &expect![[r#"
-        0.060  event   node.draining
-        0.060  reply   Done
-        1.000  event   campaign.pacing dialing 0 target 0 limited by draining
-        30.060  order   Hangup { call: call1, cause: Normal, by: System }
-        30.060  event   leg.ended #7 customer normal
-        30.060  event   leg.ended #8 agent normal
-        30.060  event   agent.state talking -> wrap_up (call_ended)
-        30.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
-        30.060  event   call.ended #9 connected
-        30.060  event   lead.updated #10 (late) done
-        30.060  event   campaign.pacing dialing 0 target 0 limited by draining
-        30.060  effect  CloseSession { agent: anna }
-        32.060  event   node.drained
-    "#]],
+            0.060  event   node.draining
+            0.060  reply   Done
+            1.000  event   campaign.pacing dialing 0 target 0 limited by draining
+            30.060  order   Hangup { call: call1, cause: Normal, by: System }
+            30.060  event   leg.ended #7 customer normal
+            30.060  event   leg.ended #8 agent normal
+            30.060  event   agent.state talking -> wrap_up (call_ended)
+            30.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
+            30.060  event   call.ended #9 connected
+            30.060  event   lead.updated #10 (late) done
+            30.060  event   campaign.pacing dialing 0 target 0 limited by draining
+            30.060  effect  CloseSession { agent: anna }
+            32.060  event   node.drained
+        "#]],
     );
 }
 

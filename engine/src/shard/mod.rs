@@ -194,8 +194,10 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
         limits: ua::Limits {
             // Two legs a call, and as many again that wait for their last answers.
             legs_max: calls.saturating_mul(4),
-            client_transactions_max: calls.saturating_mul(8),
-            server_transactions_max: calls.saturating_mul(8),
+            // Transactions outlive their calls by 64·T1, so their number follows the calls per second and not
+            // the calls at once: never less than the default, which is enough for 6,000 a second.
+            client_transactions_max: calls.saturating_mul(8).max(ua::Limits::default().client_transactions_max),
+            server_transactions_max: calls.saturating_mul(8).max(ua::Limits::default().server_transactions_max),
             ..ua::Limits::default()
         },
         register: ua::Register {

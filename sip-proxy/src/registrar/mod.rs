@@ -109,6 +109,12 @@ impl Registrar {
         bindings.into_iter().map(|binding| binding.contact(now)).collect()
     }
 
+    /// Whether a contact of the account is registered from this address.
+    pub(crate) fn is_at(&self, now: Instant, key: u64, source: SocketAddr) -> bool {
+        let bindings = self.accounts.get(&key).map_or(&[][..], |entry| &entry.bindings);
+        bindings.iter().any(|binding| binding.source == source && now < binding.lapses)
+    }
+
     /// Carries out all wishes of one REGISTER or none (RFC 3261 §10.3 steps 6 and 7).
     pub(crate) fn apply(
         &mut self,

@@ -15,7 +15,8 @@ const MEMORY: Duration = Duration::from_secs(600);
 
 /// A bounded table of addresses that must wait. What such an address sends that needs a password is dropped until
 /// its wait is over: its own retransmissions bring the request again, so an honest phone is delayed and a guesser
-/// gets a handful of guesses a minute. A right password wipes the slate.
+/// gets a handful of guesses a minute. A right password wipes the slate. A phone that is registered from this very
+/// address and port goes on undisturbed.
 ///
 /// When the table is full, the address that failed longest ago is forgotten.
 #[derive(Debug, Default)]

@@ -247,6 +247,8 @@ pub enum InviteError {
     Limit,
     /// There is no listener of this number.
     NoSuchListener,
+    /// A URI of it is none.
+    BadUri,
 }
 
 /// Why a command about a leg was not carried out.

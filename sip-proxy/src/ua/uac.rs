@@ -12,13 +12,13 @@ use crate::dialog::Dialog;
 use crate::mark::Mark;
 use crate::transaction::{ClientKey, ClientUser, Why};
 use crate::transport::dialog_address;
-use crate::wire::{HeaderName, Limits, Message, Method, Transport, Writer, parse};
+use crate::wire::{HeaderName, Limits, Message, Method, Transport, Uri, Writer, parse};
 
 impl UserAgent {
     /// Calls someone.
     ///
     /// # Errors
-    /// When a limit is reached; nothing has been sent then, and no event will come.
+    /// When a limit is reached or a URI is none; nothing has been sent then, and no event will come.
     pub fn invite(
         &mut self,
         now: Instant,
@@ -27,6 +27,16 @@ impl UserAgent {
     ) -> Result<LegKey, InviteError> {
         let listener = self.config.listeners.get(usize::from(invite.listener));
         let sent_by = &listener.ok_or(InviteError::NoSuchListener)?.advertised;
+        // Numbers come from people and from files: one that ends its URI early would write parameters of its own.
+        let uris = [
+            Some(invite.request_uri),
+            Some(invite.from_uri),
+            Some(invite.to_uri),
+            invite.p_asserted_identity,
+        ];
+        if uris.into_iter().flatten().any(|uri| Uri::parse(uri.as_bytes()).is_err()) {
+            return Err(InviteError::BadUri);
+        }
         let random = self.layer.rng.next_u64();
         let key = self.legs.insert(Leg::of_caller(invite, random)).map_err(|_| InviteError::Limit)?;
         let reserved =

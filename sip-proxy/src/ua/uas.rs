@@ -445,7 +445,7 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> Identity {
         let ip = arrival.source.ip();
-        if self.slow.must_wait(now, ip) {
+        if self.slow.must_wait(now, ip) && !self.is_at_home(now, arrival.source, request) {
             self.layer.counters.slowed += 1;
             return Identity::Dealt;
         }
@@ -479,6 +479,16 @@ impl UserAgent {
         let more = |writer: &mut Writer<'_>| Challenger::challenge(&secret, now, &realm, stale, writer);
         self.reply_with(arrival, request, 401, reason_phrase(401), more, out);
         Identity::Dealt
+    }
+}
+
+impl UserAgent {
+    /// Whether a request comes from the very address and port where the phone it claims to be is registered. Such a
+    /// phone has shown its password there, so it need not wait for what someone else behind its NAT does.
+    fn is_at_home(&self, now: Instant, source: SocketAddr, request: &Message) -> bool {
+        let user = request.from().ok().and_then(|from| from.uri().ok()).and_then(|uri| uri.user);
+        let account = user.and_then(|user| self.registrar.by_name(user));
+        account.is_some_and(|account| self.registrar.is_at(now, account.key, source))
     }
 }
 

@@ -494,6 +494,33 @@ fn a_phone_behind_nat() {
     bench.is_clean();
 }
 
+#[test]
+fn what_is_no_uri_is_not_called() {
+    let mut bench = Bench::new();
+    for number in ["123>;x=<y", "1 2", "", "1\r\nEvil: 1"] {
+        let uri = format!("sip:{number}@192.0.2.9");
+        let invite = Invite {
+            owner: 1,
+            listener: 0,
+            destination: bench.peer,
+            trunk: None,
+            symmetric: false,
+            request_uri: &uri,
+            from_uri: "sip:us@192.0.2.1",
+            from_display: "",
+            to_uri: "sip:x@192.0.2.9",
+            p_asserted_identity: None,
+            route: None,
+            headers: &[],
+            max_forwards: 70,
+            sdp: Bytes::new(),
+        };
+        let result = bench.ua.invite(bench.now, &invite, &mut bench.out);
+        assert_eq!(result, Err(InviteError::BadUri), "{number}");
+    }
+    assert_eq!(bench.ua.audit(), Audit::default());
+}
+
 /// What the caller hands in cannot break out of its header line.
 #[test]
 fn line_ends_in_a_value_write_no_header() {

@@ -232,6 +232,24 @@ fn a_wrong_password_slows_its_address_down() {
     );
 }
 
+/// Someone else behind the same NAT guesses: the phone that is registered goes on.
+#[test]
+fn a_registered_phone_does_not_wait_for_its_neighbour() {
+    let mut bench = Bench::new();
+    let contact = "Contact: <sip:1001@10.0.0.5>\r\n";
+    bench.register(1, contact, "pw1001");
+    let neighbour = address("192.0.2.50:2222");
+    bench.receive_from(neighbour, &register_text(51, contact));
+    let guess = credentials(&bench, "REGISTER", "sip:192.0.2.1", "1001", "guess");
+    bench.receive_from(neighbour, &register_text(52, &format!("{guess}{contact}")));
+    assert_eq!(bench.last_response().status(), 403);
+    let sent = bench.sent.len();
+    bench.receive_from(neighbour, &register_text(53, contact));
+    assert_eq!(bench.sent.len(), sent);
+    bench.register(3, contact, "pw1001");
+    assert_eq!(bench.last_response().status(), 200);
+}
+
 /// A nonce is good for its lifetime; after it the right password is told to try again with a new one.
 #[test]
 fn an_old_nonce() {

@@ -140,10 +140,12 @@ impl Daemon {
                 way.send(ShardOrder::Command(command.clone()));
             }
         }
+        let (restored, in_place) = oneshot::channel();
         let control = control_thread::spawn(ControlParts {
             core,
             clock,
             snapshot: Box::new(snapshot),
+            restored,
             store: Arc::clone(&store) as Arc<dyn Store>,
             durable,
             commands: command_requests,
@@ -158,6 +160,7 @@ impl Daemon {
             blocking: tokio::runtime::Handle::current(),
         })
         .context("starting the control thread")?;
+        in_place.await.context("the control thread has stopped")?;
 
         let gateway = Gateway::new(GatewayParts {
             commands: commands.clone(),

@@ -76,6 +76,8 @@ pub struct ControlParts {
     pub clock: Clock,
     /// The state of the last run.
     pub snapshot: Box<Snapshot>,
+    /// Told once that state is in place and shown to readers.
+    pub restored: oneshot::Sender<()>,
     pub store: Arc<dyn Store>,
     pub durable: Arc<DurableWord>,
     pub commands: mpsc::Receiver<CommandRequest>,
@@ -142,6 +144,9 @@ impl ControlThread {
         self.feed(ControlInput::Clock(base));
         let snapshot = std::mem::take(&mut self.parts.snapshot);
         self.feed(ControlInput::Restore(snapshot));
+        let (nobody, _) = oneshot::channel();
+        // Whoever started us may have given up meanwhile.
+        let _ = std::mem::replace(&mut self.parts.restored, nobody).send(());
         let mut stopping = false;
         loop {
             let started = self.parts.clock.now();

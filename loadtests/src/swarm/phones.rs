@@ -7,8 +7,8 @@ use runtime::{Ground, RecordResult, ShardMachine, SocketKind};
 use sansio::{Deadlines, Duration, Instant, Outbox, Rng, TimerKey};
 use serde::Serialize;
 use sip_proxy::ua::{Config, Event, Listener, Login, Output, Reason, Trunk, UserAgent};
-use sip_proxy::wire::sdp::{self, SdpWriter};
 use sip_proxy::wire::Uri;
+use sip_proxy::wire::sdp::{self, SdpWriter};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -57,6 +57,9 @@ pub struct Counts {
     pub media_sockets: u64,
     /// Agents registered now.
     pub registered: u64,
+    /// How often each number was dialled.
+    #[serde(skip)]
+    pub dialled: BTreeMap<String, u32>,
 }
 
 /// An order to the thread.
@@ -121,7 +124,6 @@ pub struct Phones {
     out: Outbox<Output>,
     deadlines: Deadlines<Act>,
     phones: BTreeMap<u64, Phone>,
-    dialled: BTreeMap<String, u32>,
     voices: Vec<Voice>,
     world: Rng,
     rng: Rng,
@@ -156,7 +158,6 @@ impl Phones {
             out: Outbox::default(),
             deadlines: Deadlines::new(),
             phones: BTreeMap::new(),
-            dialled: BTreeMap::new(),
             voices,
             world: world.child("callees"),
             rng,
@@ -304,7 +305,7 @@ impl Phones {
         let Role::Carrier(population) = &self.role else {
             return (now + AUTO_ANSWER_AFTER, Act::Answer(owner));
         };
-        let attempt = self.dialled.entry(number.to_owned()).or_insert(0);
+        let attempt = self.counts.dialled.entry(number.to_owned()).or_insert(0);
         let fate = population.fate(&self.world, number, *attempt);
         *attempt += 1;
         phone.fate = Some(fate);

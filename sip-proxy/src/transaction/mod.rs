@@ -98,7 +98,7 @@ impl Layer {
         mut rng: Rng,
     ) -> Self {
         Layer {
-            timers,
+            timers: timers.bounded(),
             shard: shard & 0x7fff,
             deadlines: Deadlines::new(),
             secret: Secret::new(&mut rng),

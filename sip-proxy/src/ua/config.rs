@@ -82,6 +82,13 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// With values under which nothing spins: T1 at least a millisecond, T2 and T4 at least T1.
+    #[must_use]
+    pub fn bounded(self) -> Timers {
+        let t1 = self.t1.max(Duration::from_millis(1));
+        Timers { t1, t2: self.t2.max(t1), t4: self.t4.max(t1) }
+    }
+
     /// 64·T1: timers B, D, F, H, J, L and M.
     #[must_use]
     pub fn transaction(self) -> Duration {

@@ -18,7 +18,7 @@ const START_SPREAD: Duration = Duration::from_secs(1);
 /// Challenges answered for one REGISTER.
 const CHALLENGES_MAX: u8 = 2;
 
-/// Shortest time between two REGISTERs that are granted, whatever lifetime the registrar names.
+/// Shortest time between two REGISTERs, whatever lifetime the registrar names and whatever is configured.
 const REFRESH_MIN: Duration = Duration::from_secs(1);
 
 /// A trunk and what we know of it.
@@ -321,7 +321,7 @@ impl UserAgent {
         let doubled = min.saturating_mul(1 << (registration.failures - 1).min(16)).min(max);
         // A fifth of it at random, so that many trunks do not try again as one.
         let jittered = doubled.mul_f64(0.9 + 0.2 * self.layer.rng.unit());
-        let wait = wait.map_or(jittered, |wait| wait.clamp(min, max.max(min)));
+        let wait = wait.map_or(jittered, |wait| wait.clamp(min, max.max(min))).max(REFRESH_MIN);
         self.layer.disarm(&mut registration.timer);
         registration.timer = Some(self.layer.deadlines.arm(now + wait, Why::TrunkRegister(key)));
         // A registration that was granted before holds until it lapses.

@@ -28,6 +28,9 @@ pub(super) enum Identity {
 
 impl UserAgent {
     /// An INVITE outside of a dialog.
+    ///
+    /// What cannot be done for anybody is refused first: that needs no look-up, and a sender that has got its
+    /// message wrong learns it whoever it is.
     pub(super) fn incoming(
         &mut self,
         now: Instant,
@@ -35,6 +38,9 @@ impl UserAgent {
         request: Message,
         out: &mut Outbox<Output>,
     ) {
+        if !self.is_acceptable(arrival, &request, out) {
+            return;
+        }
         let from = match self.trunk_of(arrival.source) {
             Some(trunk) => Caller::Trunk(trunk),
             None => {
@@ -59,9 +65,6 @@ impl UserAgent {
         }
         if request.max_forwards() == Some(0) {
             return self.reply(arrival, &request, 483, out);
-        }
-        if !self.is_acceptable(arrival, &request, out) {
-            return;
         }
         if request.contact().is_none() && request.top_via().has_rfc3261_branch() {
             // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)

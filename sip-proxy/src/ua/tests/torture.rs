@@ -67,13 +67,17 @@ messages! {
 }
 
 fn receive(bench: &mut Bench, message: &[u8]) -> Vec<u16> {
-    bench.ua.handle_datagram(bench.now, 0, bench.peer, Bytes::copy_from_slice(message), &mut bench.out);
+    receive_from(bench, bench.peer, message)
+}
+
+fn receive_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<u16> {
+    bench.ua.handle_datagram(bench.now, 0, source, Bytes::copy_from_slice(message), &mut bench.out);
     let mut answers = Vec::new();
     for output in bench.out.drain().collect::<Vec<_>>() {
         match output {
             // A 400 repeats the Via it complains of, so not every answer can be parsed.
             Output::Send { to, bytes, .. } => {
-                assert_eq!(to.ip(), bench.peer.ip(), "nothing leaves for an address the message names");
+                assert_eq!(to.ip(), source.ip(), "nothing leaves for an address the message names");
                 let status = bytes.get(8..11).and_then(|digits| core::str::from_utf8(digits).ok());
                 answers.push(status.and_then(|digits| digits.parse().ok()).expect("a status line"));
             }
@@ -100,6 +104,18 @@ fn every_message_gets_its_answer() {
         bench.is_clean();
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A stranger gets the same answers, but 403 where a trunk's call would come in.
+#[test]
+fn the_same_from_a_stranger() {
+    for (name, message, expected) in MESSAGES {
+        let expected: Vec<u16> =
+            expected.iter().map(|status| if *status == 100 { 403 } else { *status }).collect();
+        let mut bench = Bench::new();
+        assert_eq!(receive_from(&mut bench, address("198.51.100.1:5060"), message), expected, "{name}");
+        assert_eq!(bench.ua.audit(), Audit::default(), "{name}");
+    }
 }
 
 /// All of them at one user agent, in both orders, with phones ringing in between: nothing is left.

@@ -171,6 +171,7 @@ impl Dialer {
         self.tell_agent(cx, id, Event::AgentLoggedOut { reason: reason.into() });
     }
 
+    /// The agent wants work: a break, after-call work or a back-off ends. Work comes as soon as the phone is there.
     pub(crate) fn agent_ready(&mut self, cx: &mut Cx<'_>, id: AgentId) -> Result<Reply, CommandError> {
         let agent = self.agents.get_mut(&id).ok_or(NOT_FOUND)?;
         if agent.session.is_none() {
@@ -192,13 +193,6 @@ impl Dialer {
             self.timers.cancel(timer);
         }
         self.rest_agent(cx, id, "ready");
-        let agent = &self.agents[&id];
-        if agent.is_free() && agent.state == AgentState::Unreachable && !had_break {
-            return Err(CommandError::InvalidAgentState {
-                state: agent.state,
-                detail: "the agent's phone is not connected; ready as soon as it is".into(),
-            });
-        }
         Ok(Reply::Done)
     }
 

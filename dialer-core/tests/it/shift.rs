@@ -142,6 +142,11 @@ impl Shift {
     }
 
     fn furnish(&mut self, agents: usize, leads: usize, mode: DialMode) {
+        self.hire(agents);
+        self.start_campaign(leads, mode);
+    }
+
+    fn hire(&mut self, agents: usize) {
         for n in 0..agents {
             let config = AgentConfig {
                 name: format!("{n}"),
@@ -159,9 +164,13 @@ impl Shift {
             })));
             self.ask(Command::AgentLogin { agent, session: SessionKind::NailedUp });
         }
+    }
+
+    fn start_campaign(&mut self, leads: usize, mode: DialMode) {
         let config = ListConfig { name: "people".into(), default_region: None };
         let Reply::List(list, _) = self.ask(Command::CreateList(config)) else { panic!() };
-        for number in 1..=leads as u128 {
+        for _ in 0..leads {
+            let number = self.store.leads.len() as u128 + 1;
             let id = LeadId::from_bits(number);
             let text = format!("+49301{number:06}");
             let phones = vec![Phone { number: text.clone(), raw: text, kind: None }];
@@ -221,5 +230,18 @@ fn a_predictive_shift_keeps_agents_busier_than_a_progressive_one_within_the_law(
     assert!((0.6..0.78).contains(&progressive), "{progressive}");
     assert!(none < 0.002, "{none}");
     assert!(predictive > progressive + 0.1, "{predictive}");
+    assert!(abandoned < 0.03, "{abandoned}");
+}
+
+#[test]
+fn two_predictive_campaigns_share_agents_within_the_law() {
+    let mut shift = Shift::new(6);
+    shift.hire(12);
+    shift.start_campaign(20_000, DialMode::Predictive);
+    shift.start_campaign(20_000, DialMode::Predictive);
+    shift.run_until(Instant::from_millis(2 * 3_600_000));
+    let (busy, abandoned) = shift.figures();
+    println!("two campaigns: {busy:.3} ({abandoned:.4})");
+    assert!(busy > 0.7, "{busy}");
     assert!(abandoned < 0.03, "{abandoned}");
 }

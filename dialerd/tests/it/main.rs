@@ -1,6 +1,9 @@
 //! The daemon as a process: started, used, stopped and killed.
 
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
 mod api;
 mod crash;
 mod harness;
 mod life;
+mod readme;

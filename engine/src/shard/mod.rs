@@ -24,7 +24,7 @@ use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab};
 use sip_proxy::UserAgent;
 use sip_proxy::ua;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use trunks::Trunks;
 
@@ -97,7 +97,7 @@ impl CallShard {
             transit_facts: Vec::new(),
             play_tag: 0,
             counters: ShardCounters::default(),
-            hosts: config.listeners.iter().map(ToString::to_string).collect(),
+            hosts: config.listeners.iter().map(|listener| sip_host(&config, *listener)).collect(),
             sip_out: Outbox::default(),
             media_out: Outbox::default(),
             sip_spare: Outbox::default(),
@@ -180,9 +180,21 @@ impl Machine for CallShard {
     }
 }
 
+/// What peers are told to send SIP to. A socket bound to every interface has no address to write down: that of
+/// media stands in, if it has one.
+fn sip_host(config: &ShardConfig, listener: SocketAddr) -> String {
+    let mut known = [config.media_advertised, Some(config.media_address)].into_iter().flatten();
+    match known.find(|address| !address.is_unspecified()) {
+        Some(address) if listener.ip().is_unspecified() => {
+            SocketAddr::new(address, listener.port()).to_string()
+        }
+        _ => listener.to_string(),
+    }
+}
+
 fn sip_config(config: &ShardConfig) -> ua::Config {
     let listener =
-        |address: &std::net::SocketAddr| ua::Listener { address: *address, advertised: address.to_string() };
+        |address: &SocketAddr| ua::Listener { address: *address, advertised: sip_host(config, *address) };
     let seconds = |s: u32| sansio::Duration::from_secs(u64::from(s));
     let calls = config.calls_max + config.sessions_max;
     ua::Config {
@@ -196,8 +208,12 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
             legs_max: calls.saturating_mul(4),
             // Transactions outlive their calls by 64·T1, so their number follows the calls per second and not
             // the calls at once: never less than the default, which is enough for 6,000 a second.
-            client_transactions_max: calls.saturating_mul(8).max(ua::Limits::default().client_transactions_max),
-            server_transactions_max: calls.saturating_mul(8).max(ua::Limits::default().server_transactions_max),
+            client_transactions_max: calls
+                .saturating_mul(8)
+                .max(ua::Limits::default().client_transactions_max),
+            server_transactions_max: calls
+                .saturating_mul(8)
+                .max(ua::Limits::default().server_transactions_max),
             ..ua::Limits::default()
         },
         register: ua::Register {
@@ -218,5 +234,22 @@ fn media_config(config: &ShardConfig) -> media::Config {
         media_timeout: config.media_timeout,
         port_quarantine: config.media_port_quarantine,
         ..media::Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_on_every_interface_is_not_written_down_as_such() {
+        let config = ShardConfig {
+            media_address: "0.0.0.0".parse().expect("an address"),
+            media_advertised: Some("192.0.2.7".parse().expect("an address")),
+            ..ShardConfig::default()
+        };
+        let host = |listener: &str| sip_host(&config, listener.parse().expect("an address"));
+        assert_eq!(host("0.0.0.0:5060"), "192.0.2.7:5060");
+        assert_eq!(host("192.0.2.1:5070"), "192.0.2.1:5070");
     }
 }

@@ -5,7 +5,7 @@
 //! more); then changed views and the answers to commands go out. Rooms never call each other to act "on the way":
 //! they mark what changed and settling finds it.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, BY_TIMER};
 use crate::audit::{self, Finding};
 use crate::call::{Call, EndedCalls};
 use crate::campaign::{Campaign, Task};
@@ -230,7 +230,7 @@ impl Dialer {
                 Why::Tick => self.on_tick(&mut cx),
                 Why::Decide(campaign) => self.on_decide_timer(campaign),
                 Why::Call(call) => self.on_call_timer(&mut cx, call),
-                Why::WrapUp(agent) => self.end_wrap_up(&mut cx, agent, "wrap_up_over"),
+                Why::WrapUp(agent) => self.end_wrap_up(&mut cx, agent, BY_TIMER),
                 Why::Backoff(agent) => self.end_backoff(&mut cx, agent, "back_off_over"),
                 Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
                 Why::Task(task) => self.on_task_timer(&mut cx, task),

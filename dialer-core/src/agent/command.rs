@@ -150,7 +150,7 @@ impl Dialer {
         if let Some(task) = self.agents[&id].task {
             self.cancel_task(cx, task, reason);
         } else {
-            self.drop_wrap_up(cx, id);
+            self.drop_wrap_up(cx, id, false);
             self.rest_agent(cx, id, reason);
         }
     }
@@ -186,7 +186,7 @@ impl Dialer {
             let row = agent.status_row(cx.wall);
             self.journal(cx, vec![Record::AgentStatusChanged(row)]);
         }
-        self.drop_wrap_up(cx, id);
+        self.drop_wrap_up(cx, id, false);
         let agent = self.agents.get_mut(&id).expect("found above");
         agent.missed = 0;
         if let Some((timer, _)) = agent.backoff.take() {

@@ -10,7 +10,7 @@ mod state;
 mod wrap_up;
 
 pub(crate) use session::Line;
-pub(crate) use wrap_up::WrapUp;
+pub(crate) use wrap_up::{BY_TIMER, WrapUp};
 
 use crate::call::Moment;
 use crate::campaign::Campaign;

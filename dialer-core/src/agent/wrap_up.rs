@@ -9,6 +9,9 @@ use crate::view::AgentState;
 use core::time::Duration;
 use sansio::{Instant, TimerKey};
 
+/// The reason told when the timer ends after-call work.
+pub(crate) const BY_TIMER: &str = "wrap_up_over";
+
 /// After-call work under way.
 #[derive(Debug)]
 pub(crate) struct WrapUp {
@@ -51,17 +54,20 @@ impl Dialer {
 
     /// Ends after-call work: by its timer, a disposition, or the agent's word.
     pub(crate) fn end_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, reason: &str) {
-        if self.drop_wrap_up(cx, id) {
+        if self.drop_wrap_up(cx, id, reason == BY_TIMER) {
             self.rest_agent(cx, id, reason);
         }
     }
 
     /// Ends after-call work without saying what the agent does next. False if there was none.
-    pub(super) fn drop_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId) -> bool {
+    pub(super) fn drop_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, by_timer: bool) -> bool {
         let Some(wrap_up) = self.agents.get_mut(&id).and_then(|agent| agent.wrap_up.take()) else {
             return false;
         };
         self.timers.cancel(wrap_up.timer);
+        if let Some(campaign) = wrap_up.campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+            campaign.note_wrap_up(by_timer);
+        }
         let ms = cx.now.millis_since(wrap_up.since);
         self.wrapped_up(cx, id, wrap_up.call, wrap_up.campaign, ms);
         true

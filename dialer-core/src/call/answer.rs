@@ -11,6 +11,9 @@ use crate::pacing::{self, CallRef, PacingEvent};
 use crate::record::{CallKindTag, LedgerEntry, Record};
 use crate::view::CallState;
 
+/// No message is shorter than this, milliseconds.
+const MESSAGE_MIN_MS: u64 = 200;
+
 impl Dialer {
     /// The abandonment clock starts, unless a machine has to be ruled out first.
     pub(super) fn on_answered(&mut self, cx: &mut Cx<'_>, id: CallId) {
@@ -180,6 +183,7 @@ impl Dialer {
             self.hang_up(cx, id, EndCause::Normal, Party::System, None);
             return;
         };
+        self.calls.get_mut(&id).expect("the caller has it").message_since = Some(cx.now);
         self.set_call_state(id, CallState::Message);
         self.set_call_timer(cx.now, id, Some(self.config.message_max_ms));
         cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone() }));
@@ -189,8 +193,12 @@ impl Dialer {
     pub(super) fn on_message_played(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let playing = self.calls.get_mut(&id).filter(|call| call.state == CallState::Message);
         let Some(call) = playing else { return };
-        call.safe_harbour_played = true;
-        self.counters.safe_harbour_played += 1;
+        // A prompt that does not exist is told as played at once; the record is evidence and must not say so.
+        let lasted_ms = call.message_since.map_or(0, |since| cx.now.millis_since(since));
+        if lasted_ms >= MESSAGE_MIN_MS {
+            call.safe_harbour_played = true;
+            self.counters.safe_harbour_played += 1;
+        }
         self.end_message(cx, id);
     }
 

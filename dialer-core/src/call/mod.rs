@@ -103,6 +103,8 @@ pub(crate) struct Call {
     pub(crate) amd: Option<AmdVerdict>,
     pub(crate) ledger: LedgerEntryState,
     pub(crate) abandoned: bool,
+    /// The safe-harbour message was ordered then.
+    pub(crate) message_since: Option<Instant>,
     pub(crate) safe_harbour_played: bool,
     pub(crate) held_by: Option<Party>,
     pub(crate) digits: String,
@@ -229,6 +231,7 @@ impl Dialer {
             amd: None,
             ledger: LedgerEntryState::Open,
             abandoned: false,
+            message_since: None,
             safe_harbour_played: false,
             held_by: None,
             digits: String::new(),

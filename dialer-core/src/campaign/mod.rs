@@ -44,6 +44,8 @@ pub(crate) struct Campaign {
     pub(crate) tasks: BTreeSet<TaskId>,
     pub(crate) cps: CpsBucket,
     pub(crate) ledger: Ledger,
+    /// Share of after-call work that lately ended by its timer, not by the agent.
+    pub(crate) wrap_up_by_timer: f64,
     pub(crate) counts: CampaignCounts,
     pub(crate) decided_at: Option<Instant>,
     pub(crate) decide_timer: Option<TimerKey>,
@@ -72,6 +74,7 @@ impl Campaign {
             tasks: BTreeSet::new(),
             cps,
             ledger: Ledger::new(wall),
+            wrap_up_by_timer: 0.5,
             counts: CampaignCounts::default(),
             decided_at: None,
             decide_timer: None,
@@ -89,6 +92,17 @@ impl Campaign {
 
     pub(crate) fn is_preview(&self) -> bool {
         self.row.config.mode == DialMode::Preview
+    }
+
+    /// After-call work as good as always ends by its timer: its end is known.
+    pub(crate) fn wraps_up_by_timer(&self) -> bool {
+        self.wrap_up_by_timer > 0.8
+    }
+
+    /// After-call work ended, by its timer or by the agent.
+    pub(crate) fn note_wrap_up(&mut self, by_timer: bool) {
+        let seen = if by_timer { 1.0 } else { 0.0 };
+        self.wrap_up_by_timer += 0.1 * (seen - self.wrap_up_by_timer);
     }
 
     /// Lines taken: every live call of the campaign.

@@ -1,6 +1,6 @@
 //! How much a campaign dials: what the pacer is shown, and what is done with its answer.
 
-use super::{Roster, hours};
+use super::{Campaign, Roster, hours};
 use crate::attempt::is_paced;
 use crate::call::Call;
 use crate::config::{AmdMode, DialMode};
@@ -195,6 +195,8 @@ impl Dialer {
             .as_ref()
             .and_then(|wrap_up| wrap_up.campaign)
             .or_else(|| agent.call.and_then(|call| self.calls[&call].campaign));
+        let campaign = campaign.and_then(|id| self.campaigns.get(&id));
+        let timed = campaign.is_some_and(Campaign::wraps_up_by_timer);
         AgentView {
             agent: AgentRef(agent.number),
             state: match agent.state {
@@ -212,10 +214,10 @@ impl Dialer {
                 .call
                 .and_then(|call| self.calls[&call].bridged)
                 .map_or(agent.since.at, |bridged| bridged.at),
-            campaign: campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number),
+            campaign: campaign.map(|campaign| campaign.number),
             serves: roster.serves(id),
             leaving: agent.leaving || agent.paused.is_some(),
-            free_at: agent.wrap_up.as_ref().map(|wrap_up| wrap_up.until),
+            free_at: agent.wrap_up.as_ref().map(|wrap_up| wrap_up.until).filter(|_| timed),
         }
     }
 

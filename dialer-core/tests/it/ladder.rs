@@ -215,18 +215,19 @@ fn no_agent_in_time_is_abandoned_with_the_message() {
     );
     // An agent who becomes ready now is too late for this call.
     house.command(Command::AgentReady(agent)).unwrap();
+    house.pass(6_000);
     house.log();
     house.call_fact(CallFact::MessagePlayed { call });
     house.end(call, Party::System, EndCause::Normal);
     check(
         &mut house,
         &expect![[r#"
-        2.060  order   Hangup { call: call1, cause: Normal, by: System }
-        2.060  event   leg.ended #7 customer normal
-        2.060  journal CallEnded(abandoned) LeadChanged(retry_wait, 1 attempts, in 86402 s)
-        2.060  event   call.ended #8 abandoned
-        2.060  event   lead.updated #9 (late) retry_wait
-    "#]],
+            8.060  order   Hangup { call: call1, cause: Normal, by: System }
+            8.060  event   leg.ended #7 customer normal
+            8.060  journal CallEnded(abandoned) LeadChanged(retry_wait, 1 attempts, in 86408 s)
+            8.060  event   call.ended #8 abandoned
+            8.060  event   lead.updated #9 (late) retry_wait
+        "#]],
     );
     let record = house.record(call);
     assert!(record.abandoned && record.safe_harbour_played);

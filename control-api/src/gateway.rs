@@ -50,6 +50,8 @@ pub struct ApiConfig {
     pub requests_max: usize,
     /// Event streams at once; more get 429.
     pub event_streams_max: usize,
+    /// Time between signs of life in a quiet event stream.
+    pub event_heartbeat: Duration,
     /// Imports at once; more get 429.
     pub imports_max: usize,
     /// Live calls' drain deadline when the request names none.
@@ -64,6 +66,7 @@ impl Default for ApiConfig {
             request_timeout: Duration::from_secs(30),
             requests_max: 512,
             event_streams_max: 256,
+            event_heartbeat: Duration::from_secs(15),
             imports_max: 8,
             drain_deadline: Duration::from_secs(300),
         }

@@ -30,8 +30,6 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A sign of life when nothing happens.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What a client is asked to wait before it comes back.
 const RETRY: Duration = Duration::from_secs(2);
 /// Events read from the store at once.
@@ -204,7 +202,7 @@ impl Reader {
             last: after.or(latest),
             page: VecDeque::new(),
             phase,
-            heartbeat_at: Instant::now() + HEARTBEAT,
+            heartbeat_at: Instant::now() + api.config.event_heartbeat,
             greeted: false,
             _permit: permit,
             api,
@@ -268,7 +266,7 @@ impl Reader {
         if !self.filter.wants(event) {
             return None;
         }
-        self.heartbeat_at = Instant::now() + HEARTBEAT;
+        self.heartbeat_at = Instant::now() + self.api.config.event_heartbeat;
         let node = self.api.node.name.as_str();
         let shown = Event::new(event, node, self.caller.mask());
         let text = serde_json::to_string(&shown).expect("an event has string keys");
@@ -285,7 +283,7 @@ impl Reader {
     }
 
     async fn heartbeat(&mut self) -> Option<SseEvent> {
-        self.heartbeat_at = Instant::now() + HEARTBEAT;
+        self.heartbeat_at = Instant::now() + self.api.config.event_heartbeat;
         if !self.caller.still_valid(&self.api).await {
             return Some(self.cut_off("unauthorized", "the token has expired or was deleted".to_owned()));
         }

@@ -130,7 +130,11 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
         let credentials = wire.username.is_some() && wire.password.is_some();
         checks.that(!wire.register || credentials, "/register", "registering needs username and password");
         checks.range(wire.register_expires_ms, 60_000, 86_400_000, "/register_expires_ms");
-        checks.that(wire.register_expires_ms % 1_000 == 0, "/register_expires_ms", "expected whole seconds");
+        checks.that(
+            wire.register_expires_ms.is_multiple_of(1_000),
+            "/register_expires_ms",
+            "expected whole seconds",
+        );
         checks.range(wire.channels_max, 1, 100_000, "/channels_max");
         checks.range(wire.cps_max, 0.01, 10_000.0, "/cps_max");
         checks.range(wire.options_interval_ms, 0, 3_600_000, "/options_interval_ms");

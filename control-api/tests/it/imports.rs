@@ -1,0 +1,302 @@
+//! Importing leads, by friend and foe.
+
+use crate::house::{House, ROOT};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+const CSV: &str = "text/csv";
+const NDJSON: &str = "application/x-ndjson";
+
+fn results(lines: &[Value]) -> Vec<(u64, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    lines[..lines.len() - 1]
+        .iter()
+        .map(|line| (line["line"].as_u64().unwrap(), text(&line["result"]), text(&line["code"])))
+        .collect()
+}
+
+fn row(line: u64, result: &str, code: &str) -> (u64, String, String) {
+    (line, result.into(), code.into())
+}
+
+#[tokio::test]
+async fn a_csv_is_imported_row_by_row() {
+    let house = House::new();
+    let list = house.list().await;
+    let text = "phone,external_id,priority,tz,name\r\n\
+        13800138000,crm-1,5,Asia/Shanghai,\"王, 五\"\r\n\
+        hello,crm-2,,,\r\n\
+        13800138000,crm-3,,,\r\n\
+        13900139000,crm-1,,,\r\n\
+        13900139001,crm-4,,,\"open\r\n\
+        13900139002,crm-5,,\r\n\
+        13900139003,crm-6,high,,\r\n\
+        13900139004,crm-7,,Mars/Base,\r\n\
+        \r\n\
+        +8613900139005,crm-8,,,ok";
+    let lines = house.import(&format!("/v1/lists/{list}/leads:import"), CSV, text).await;
+    assert_eq!(
+        results(&lines),
+        [
+            row(2, "accepted", ""),
+            row(3, "invalid_number", "not_a_number"),
+            row(4, "duplicate", "number"),
+            row(5, "duplicate", "external_id"),
+            row(6, "invalid_row", "bad_quotes"),
+            row(7, "invalid_row", "wrong_columns"),
+            row(8, "invalid_row", "invalid_priority"),
+            row(9, "invalid_row", "unknown_time_zone"),
+            row(11, "accepted", ""),
+        ]
+    );
+    let summary = &lines.last().unwrap()["summary"];
+    assert_eq!(
+        (
+            &summary["lines"],
+            &summary["accepted"],
+            &summary["duplicates"],
+            &summary["rejected"],
+            &summary["complete"]
+        ),
+        (&json!(9), &json!(2), &json!(2), &json!(5), &json!(true))
+    );
+    assert_eq!(lines[1]["pointer"], "/phone");
+    let page = house.get(&format!("/v1/lists/{list}/leads?include=total")).await.is(200).json();
+    assert_eq!(page["total"], 2);
+    let lead = &page["data"][0];
+    assert_eq!(
+        (&lead["phones"][0]["number"], &lead["phones"][0]["raw"], &lead["fields"]["name"], &lead["priority"]),
+        (&json!("+8613800138000"), &json!("13800138000"), &json!("王, 五"), &json!(5))
+    );
+    assert_eq!(lines[0]["lead_id"], lead["id"]);
+    house.get(&format!("/v1/lists/{list}/leads?state=done")).await.is(200);
+    house.get(&format!("/v1/lists/{list}/leads?state=x")).await.problem(400, "invalid_parameter");
+}
+
+#[tokio::test]
+async fn ndjson_is_imported_line_by_line() {
+    let house = House::new();
+    let list = house.list().await;
+    let mut text = Vec::new();
+    text.extend_from_slice(br#"{"external_id":"crm-1","phones":[{"number":"13800138000","type":"mobile"},{"number":"021-55556666","type":"work"}],"priority":50,"tz":"Asia/Shanghai","fields":{"name":"x"},"expires_at":"2026-10-31T00:00:00Z"}"#);
+    text.extend_from_slice(
+        b"\n{\"phone\":\"1\xff\"}\n\n[1]\n{\"phone\":\n{\"phone\":\"13900139000\",\"colour\":1}\n",
+    );
+    text.extend_from_slice(format!("{{\"phone\":\"{}\"}}\n", "1".repeat(100_000)).as_bytes());
+    text.extend_from_slice(br#"{"external_id":"crm-2","phones":[{"number":"13900139000"},{"number":"12"}]}"#);
+    text.extend_from_slice(b"\n{\"phone\":\"13900139001\"}");
+    let lines = house.import(&format!("/v1/lists/{list}/leads:import"), NDJSON, text).await;
+    assert_eq!(
+        results(&lines),
+        [
+            row(1, "accepted", ""),
+            row(2, "invalid_row", "invalid_utf8"),
+            row(4, "invalid_row", "invalid_field"),
+            row(5, "invalid_row", "invalid_json"),
+            row(6, "invalid_row", "invalid_field"),
+            row(7, "invalid_row", "row_too_long"),
+            row(8, "invalid_number", "wrong_length"),
+            row(9, "accepted", ""),
+        ]
+    );
+    assert_eq!(lines[0]["time_zone"], "Asia/Shanghai");
+    assert_eq!(lines[4]["pointer"], "/colour");
+    assert_eq!(
+        (&lines[6]["pointer"], &lines[6]["external_id"]),
+        (&json!("/phones/1/number"), &json!("crm-2"))
+    );
+}
+
+#[tokio::test]
+async fn options_are_obeyed() {
+    let house = House::new();
+    let (list, other) =
+        (house.list().await, house.made(&house.post("/v1/lists", json!({"name": "x"})).await));
+    let path = format!("/v1/lists/{list}/leads:import");
+    let one = "external_id,phone,name\ncrm-1,13800138000,old";
+    let dry = house.import(&format!("{path}?dry_run=true"), CSV, one).await;
+    assert_eq!((results(&dry), &dry[1]["summary"]["dry_run"]), (vec![row(2, "accepted", "")], &json!(true)));
+    assert_eq!(house.get(&format!("/v1/lists/{list}")).await.json()["leads"]["total"], 0);
+    house.import(&path, CSV, one).await;
+    let new = "external_id,phone,name\ncrm-1,13800138000,new";
+    assert_eq!(results(&house.import(&path, CSV, new).await), [row(2, "duplicate", "external_id")]);
+    let strict = house.import(&format!("{path}?on_duplicate=error"), CSV, new).await;
+    assert_eq!(strict[1]["summary"]["rejected"], 1);
+    assert_eq!(
+        results(&house.import(&format!("{path}?on_duplicate=update"), CSV, new).await),
+        [row(2, "updated", "")]
+    );
+    let lead = house.get(&format!("/v1/lists/{list}/leads")).await.json()["data"][0].clone();
+    assert_eq!(lead["fields"]["name"], "new");
+    let elsewhere = format!("/v1/lists/{other}/leads:import");
+    let number = "phone\n13800138000";
+    assert_eq!(
+        results(&house.import(&format!("{elsewhere}?dedupe_scope=tenant"), CSV, number).await),
+        [row(2, "duplicate", "number")]
+    );
+    assert_eq!(
+        results(&house.import(&format!("{elsewhere}?dry_run=true"), CSV, number).await),
+        [row(2, "accepted", "")]
+    );
+    let campaign = house.campaign(&[&list, &other]).await;
+    for scope in [
+        format!("{elsewhere}?dedupe_scope=campaign"),
+        format!("{elsewhere}?dedupe_scope=campaign&campaign={campaign}"),
+    ] {
+        assert_eq!(results(&house.import(&scope, CSV, number).await), [row(2, "duplicate", "number")]);
+    }
+    assert_eq!(
+        results(&house.import(&format!("{path}?dedupe_scope=none"), CSV, number).await),
+        [row(2, "accepted", "")]
+    );
+    let us = house
+        .import(&format!("{path}?region=US&time_zone=America/New_York"), CSV, "phone\n(415) 555-0123")
+        .await;
+    assert_eq!(
+        (results(&us), &us[0]["time_zone"]),
+        (vec![row(2, "accepted", "")], &json!("America/New_York"))
+    );
+    for (query, name) in [
+        ("on_duplicate=maybe", "on_duplicate"),
+        ("dedupe_scope=world", "dedupe_scope"),
+        ("dry_run=1", "dry_run"),
+        ("region=china", "region"),
+        ("time_zone=from_moon", "time_zone"),
+        ("colour=red", "colour"),
+        ("campaign=camp_01JC8Z3V5N8W6Q2R4T7Y9X1B3D", "campaign"),
+    ] {
+        let reply = house.import_as(ROOT, &format!("{path}?{query}"), CSV, "phone\n1").await;
+        assert_eq!(reply.problem(400, "invalid_parameter"), [name]);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_import_are_refused_as_a_whole() {
+    let house = House::new();
+    let list = house.list().await;
+    let path = format!("/v1/lists/{list}/leads:import");
+    house.import_as(ROOT, &path, "application/json", "{}").await.problem(415, "unsupported_media_type");
+    house.import_as(ROOT, &path, CSV, "").await.problem(400, "invalid_body");
+    house.import_as(ROOT, &path, CSV, "name,city\n1,2").await.problem(400, "invalid_body");
+    house.import_as(ROOT, &path, CSV, "phone,phone\n1,2").await.problem(400, "invalid_body");
+    house.import_as(ROOT, &path, CSV, "x".repeat(200_000)).await.problem(400, "invalid_body");
+    let gzip = Request::post(&path)
+        .header("authorization", format!("Bearer {ROOT}"))
+        .header("content-type", CSV)
+        .header("content-encoding", "gzip")
+        .body(Body::from("phone"))
+        .unwrap();
+    house.send(gzip).await.problem(415, "unsupported_media_type");
+    assert_eq!(
+        house.import(&path, NDJSON, "").await,
+        [
+            json!({"summary": {"lines": 0, "accepted": 0, "updated": 0, "duplicates": 0, "rejected": 0, "ms": 0, "dry_run": false, "complete": true}})
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_until_it_has_sent_all_does_not_block() {
+    let house = House::new();
+    let list = house.list().await;
+    let chunks = (0..200).map(|chunk| {
+        let rows: String = (0..100).map(|row| format!("{{\"phone\":\"138{chunk:04}{row:04}\"}}\n")).collect();
+        Ok::<_, std::io::Error>(Bytes::from(rows))
+    });
+    let (sent, mut all_sent) = tokio::sync::oneshot::channel();
+    let mut sent = Some(sent);
+    let body = futures_util::stream::iter(chunks).chain(futures_util::stream::poll_fn(move |_| {
+        if let Some(sent) = sent.take() {
+            let _ = sent.send(());
+        }
+        std::task::Poll::Ready(None)
+    }));
+    let request = Request::post(format!("/v1/lists/{list}/leads:import?dedupe_scope=none"))
+        .header("authorization", format!("Bearer {ROOT}"))
+        .header("content-type", NDJSON)
+        .body(Body::from_stream(body))
+        .unwrap();
+    let response = house.router.clone().oneshot(request).await.unwrap();
+    // Nothing of the response is read before everything was taken.
+    (&mut all_sent).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(text.lines().count(), 20_001);
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["summary"]["accepted"], 20_000);
+    assert_eq!(house.get(&format!("/v1/lists/{list}")).await.json()["leads"]["total"], 20_000);
+}
+
+#[tokio::test]
+async fn verdicts_come_while_rows_are_still_sent_and_a_broken_body_is_told() {
+    let house = House::new();
+    let list = house.list().await;
+    let (rows, received) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+    let body = futures_util::stream::unfold(received, |mut received| async {
+        Some((received.recv().await?, received))
+    });
+    let request = Request::post(format!("/v1/lists/{list}/leads:import"))
+        .header("authorization", format!("Bearer {ROOT}"))
+        .header("content-type", NDJSON)
+        .body(Body::from_stream(body))
+        .unwrap();
+    let response = house.router.clone().oneshot(request).await.unwrap();
+    let mut verdicts = response.into_body().into_data_stream();
+    rows.send(Ok(Bytes::from("{\"phone\":\"13800138000\"}\n{\"pho"))).await.unwrap();
+    let first = verdicts.next().await.unwrap().unwrap();
+    assert!(std::str::from_utf8(&first).unwrap().contains("accepted"));
+    rows.send(Err(std::io::Error::other("cable cut"))).await.unwrap();
+    let mut rest = Vec::new();
+    while let Some(bytes) = verdicts.next().await {
+        rest.extend_from_slice(&bytes.unwrap());
+    }
+    let summary: Value = serde_json::from_slice(&rest).unwrap();
+    assert_eq!(
+        (&summary["summary"]["complete"], &summary["summary"]["accepted"]),
+        (&json!(false), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn leads_are_added_one_by_one_and_in_batches() {
+    let house = House::new();
+    let list = house.list().await;
+    let path = format!("/v1/lists/{list}/leads");
+    let made = house
+        .post(&path, json!({"external_id": "crm-1", "phone": "13800138000", "fields": {"age": 40}}))
+        .await
+        .is(201);
+    let lead = house.get(made.header("location")).await.is(200).json();
+    assert_eq!(
+        (&lead["external_id"], &lead["fields"]["age"], &lead["state"]),
+        (&json!("crm-1"), &json!("40"), &json!("new"))
+    );
+    let twin = house.post(&path, json!({"external_id": "crm-1", "phone": "13800138001"})).await;
+    twin.problem(409, "conflict");
+    assert_eq!(twin.json()["lead_id"], lead["id"]);
+    house
+        .post(&format!("{path}?on_duplicate=update"), json!({"external_id": "crm-1", "phone": "13800138001"}))
+        .await
+        .is(200);
+    assert_eq!(
+        house.post(&path, json!({"phones": [{"number": "x"}]})).await.problem(400, "invalid_body"),
+        ["/phones/0/number"]
+    );
+    assert_eq!(house.post(&path, json!({"phone": "1", "x": 1})).await.problem(400, "invalid_body"), ["/x"]);
+    assert_eq!(
+        house.post(&path, json!({"leads": [{"phone": 1}]})).await.problem(400, "invalid_body"),
+        ["/leads/0/phone"]
+    );
+    assert_eq!(house.post(&path, json!({"leads": []})).await.problem(400, "invalid_body"), ["/leads"]);
+    let batch = json!({"leads": [{"phone": "13800138002"}, {"phone": "x"}, {"external_id": "crm-1", "phone": "13800138003"}]});
+    let reply = house.post(&path, batch).await.is(200).json();
+    let verdicts: Vec<_> =
+        reply["data"].as_array().unwrap().iter().map(|row| row["result"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["accepted", "invalid_number", "duplicate"]);
+    assert_eq!(reply["summary"]["accepted"], 1);
+    house.ask(ROOT, Method::DELETE, &path, None).await.problem(405, "method_not_allowed");
+}

@@ -1,0 +1,9 @@
+//! The API as its clients meet it: requests in, responses out, over a real dialer and a real store.
+
+mod errors;
+mod events;
+mod house;
+mod imports;
+mod masking;
+mod resources;
+mod spec;

@@ -83,3 +83,83 @@ fn the_tour_works() {
     }
     assert!(log.contains("stopped"), "the daemon drained and ended\n{log}");
 }
+
+/// Files named in the documents exist, and metrics named there are told.
+#[test]
+fn the_documents_name_files_that_exist() {
+    for file in ["README.md", "docs/ARCHITECTURE.md", "docs/CALL.md", "docs/OPERATING.md", "docs/SOURCES.md"]
+    {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let mut named = 0;
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = quoted.contains('/')
+                && !quoted.starts_with('/')
+                && quoted.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte));
+            if is_path && !quoted.starts_with("target/") {
+                named += 1;
+                let exists = root().join(quoted).exists()
+                    || ["dialer-core", "sip-proxy", "media", "engine"]
+                        .iter()
+                        .any(|room| root().join(room).join("src").join(quoted).exists());
+                assert!(exists, "{file} names {quoted}, which is not there");
+            }
+        }
+        assert!(named > 0 || file == "README.md", "{file} names no file");
+    }
+}
+
+#[test]
+fn the_metrics_of_the_documents_are_told() {
+    crate::harness::block_on(async {
+        let place = Place::new();
+        place.configure("[[trunk]]\nname = \"t\"\naddress = \"127.0.0.1:9\"\n");
+        let _daemon = place.start().await;
+        let api = place.api();
+        api.post("/v1/campaigns", serde_json::json!({ "name": "c" })).await;
+        let (_, metrics) = api.admin("/metrics").await.unwrap();
+        let text = std::fs::read_to_string(root().join("docs/OPERATING.md")).unwrap();
+        let table = text.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
+        // Told only once there is something to tell of.
+        let later = [
+            "trunk_options_rtt_seconds",
+            "trunk_registered",
+            "trunk_rejects_total",
+            "call_attempts_total",
+            "call_answers_total",
+            "call_outcomes_total",
+            "sip_final_codes_total",
+            "q850_causes_total",
+            "short_calls_total",
+            "dialer_target_dialing",
+            "dialer_pacing_lines_per_agent",
+            "dialer_predicted_answer_probability",
+            "dialer_pacing_error",
+            "dialer_limited_by",
+            "dialer_abandon_ratio",
+            "dialer_abandon_budget_remaining",
+            "dialer_abandoned_total",
+            "dialer_answers_total",
+            "agents",
+            "agent_state_seconds_total",
+            "agent_offers_total",
+            "import_rows_total",
+        ];
+        let source: String = ["mod.rs", "dialer.rs", "shard.rs"]
+            .iter()
+            .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
+            .chain([std::fs::read_to_string(root().join("control-api/src/metrics.rs")).unwrap()])
+            .collect();
+        let mut checked = 0;
+        for line in table.lines().filter(|line| line.starts_with("| `")) {
+            let names = line.split('|').nth(1).unwrap();
+            for quoted in names.split('`').skip(1).step_by(2) {
+                let name = quoted.split('{').next().unwrap();
+                checked += 1;
+                assert!(source.contains(&format!("\"{name}\"")), "{name} is not in the source");
+                let told = metrics.lines().any(|line| line.starts_with(&format!("# TYPE {name} ")));
+                assert!(told || later.contains(&name), "{name} is not told:\n{metrics}");
+            }
+        }
+        assert!(checked > 60, "{checked} metrics in the table");
+    });
+}

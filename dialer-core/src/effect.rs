@@ -79,7 +79,8 @@ pub enum CallOrder {
         to: String,
         /// Caller ID.
         caller_id: Option<String>,
-        /// Rings at most so long, then `Ended` with `NoAnswer`.
+        /// Rings at most so long, from the first sign of ringing (from the INVITE while there is none), then
+        /// `Ended` with `NoAnswer`.
         ring_timeout_ms: u32,
         /// Listen to early media.
         early_media: bool,

@@ -22,7 +22,7 @@ use crate::shard::trunks::TrunkKey;
 use crate::translate::sdp::LocalSide;
 use dialer_core::{AgentId, CallId, RecordingId};
 use media::StreamKey;
-use sansio::{Key, TimerKey};
+use sansio::{Duration, Key, TimerKey};
 use sip_proxy::ua::LegKey;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -48,6 +48,8 @@ pub(crate) struct CustomerSide {
     pub(crate) state: CustomerState,
     /// The ring limit, then the limit of the whole call.
     pub(crate) deadline: TimerKey,
+    /// Rings at most so long: from the first sign of ringing, or from the INVITE while there is none.
+    pub(crate) ring_max: Duration,
     /// Longest time after the answer, milliseconds.
     pub(crate) call_max_ms: u32,
     pub(crate) amd: bool,

@@ -94,6 +94,7 @@ impl CallShard {
             trunk: trunk_key,
             state: CustomerState::Dialled,
             deadline,
+            ring_max,
             call_max_ms: dial.call_max_ms,
             amd: dial.amd,
             held: false,

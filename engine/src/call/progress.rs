@@ -2,7 +2,7 @@
 
 use super::{AgentLink, Call, CustomerState};
 use crate::doors::ShardEffect;
-use crate::shard::CallShard;
+use crate::shard::{CallShard, Why};
 use crate::translate::sdp;
 use dialer_core::CallFact;
 use sansio::{Instant, Key, Outbox};
@@ -28,6 +28,10 @@ impl CallShard {
         // Told once: a second 180, or a 183 behind it, is no news to the dialer.
         if customer.state == CustomerState::Dialled {
             customer.state = CustomerState::Ringing;
+            // The phone rings from now on, however long the network took to find it: the time that it must and may
+            // ring begins here.
+            self.deadlines.cancel(customer.deadline);
+            customer.deadline = self.deadlines.arm(now + customer.ring_max, Why::CustomerRingsTooLong(key));
             let fact = CallFact::Ringing { call: call.id, early_media: plan.is_some() };
             self.tell(fact, out);
         }

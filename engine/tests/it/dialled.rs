@@ -6,6 +6,7 @@ use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
 use engine::ShardCommand;
 use expect_test::{Expect, expect};
+use sansio::Duration;
 use std::sync::Arc;
 
 pub(crate) const TRUNK: TrunkId = TrunkId::from_bits(1);
@@ -335,14 +336,27 @@ fn ringing_too_long_is_cancelled_as_no_answer() {
             2.505 us <- carrier: 100
             2.555 us <- carrier: 180
             2.560 fact: Ringing { call 1, early_media: false }
-            22.500 fact: LegEnded { call 1, party: Customer, cause: NoAnswer, sip_code: None, q850: None }
-            22.500 fact: Ended { call 1, by: System, cause: NoAnswer, sip_code: None, q850: None }
-            22.500 us -> carrier: CANCEL
-            22.505 us <- carrier: 200
-            22.505 us <- carrier: 487
-            22.510 us -> carrier: ACK
+            22.560 fact: LegEnded { call 1, party: Customer, cause: NoAnswer, sip_code: None, q850: None }
+            22.560 fact: Ended { call 1, by: System, cause: NoAnswer, sip_code: None, q850: None }
+            22.560 us -> carrier: CANCEL
+            22.565 us <- carrier: 200
+            22.565 us <- carrier: 487
+            22.570 us -> carrier: ACK
         "#]],
     );
+    w.assert_at_rest();
+}
+
+#[test]
+fn a_phone_rings_its_time_however_late_the_network_finds_it() {
+    let mut w = world(Callee { ring_ms: Some(15_000), early_media: false, then: Then::Never });
+    w.order(dial(), true);
+    let dialled = w.now;
+    // 20 s from the ringing at 15 s, not from the INVITE.
+    w.run_until(dialled + Duration::from_millis(34_900));
+    assert_eq!(w.fact_names(CALL), "Dialled Ringing");
+    w.run_for(200);
+    assert_eq!(w.fact_names(CALL), "Dialled Ringing LegEnded Ended");
     w.assert_at_rest();
 }
 

@@ -1,3 +1,5 @@
 //! See the crate description.
 
 pub mod business;
+pub mod seeds;
+pub mod signalling;

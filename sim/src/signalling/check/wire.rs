@@ -1,0 +1,426 @@
+//! SIP as seen on the wire: each request of the daemon is held against what it had been told by then.
+
+use super::{Book, Findings};
+use crate::signalling::sip::{self, GIVE_UP_MS};
+use dialer_core::CallId;
+use sansio::Instant;
+use sip_proxy::wire::{HeaderName, Message, Method};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A dialog made by a 2xx.
+#[derive(Debug, Default)]
+struct Dialog {
+    route: Vec<String>,
+    target: String,
+    bye: Option<String>,
+    bye_answered: bool,
+    hung_up_by_peer: bool,
+    cseq: u32,
+    /// The answer came when the daemon need not have listened any more.
+    optional: bool,
+}
+
+impl Dialog {
+    fn is_over(&self) -> bool {
+        self.bye.is_some() || self.hung_up_by_peer
+    }
+}
+
+/// One INVITE transaction of the daemon.
+#[derive(Debug, Default)]
+struct Transaction {
+    sent_at: Instant,
+    provisional_at: Option<Instant>,
+    final_at: Option<(Instant, u16)>,
+}
+
+/// A leg that the daemon began.
+#[derive(Debug)]
+struct Outgoing {
+    life: u32,
+    peer: usize,
+    call: Option<CallId>,
+    /// Takes a channel of its trunk.
+    open: bool,
+    branch: String,
+    cseq: u32,
+    transactions: BTreeMap<String, Transaction>,
+    ringing_at: Option<Instant>,
+    cancelled_at: Option<Instant>,
+    dialogs: BTreeMap<String, Dialog>,
+}
+
+impl Outgoing {
+    /// The peer has said something: a leg given up before that was never there.
+    fn is_heard(&self) -> bool {
+        let heard = |t: &Transaction| t.provisional_at.is_some() || t.final_at.is_some();
+        self.transactions.get(&self.branch).is_some_and(heard)
+    }
+}
+
+/// What the daemon owes an answer for within the turn.
+#[derive(Debug)]
+enum Owed {
+    AckToAnswer { call_id: String, tag: String },
+    AckToRefusal { branch: String },
+    Response { branch: String, method: String },
+}
+
+/// A trunk's limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrunkLimits {
+    pub(crate) channels_max: u32,
+    pub(crate) cps_max: f64,
+    /// Two INVITEs may come closer together on the wire than they were decided, by what the journal takes.
+    pub(crate) slack_ms: u64,
+}
+
+/// The watcher at the wire.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    /// Counts the daemon's lives: a crash or a shard's restart begins a new one.
+    life: u32,
+    legs: BTreeMap<String, Outgoing>,
+    trunks: BTreeMap<usize, (TrunkLimits, VecDeque<Instant>)>,
+    owed: Vec<Owed>,
+    pub(crate) invites: u64,
+    pub(crate) cancels: u64,
+    pub(crate) messages: u64,
+}
+
+impl Wire {
+    /// The peer is a trunk with these limits.
+    pub(crate) fn add_trunk(&mut self, peer: usize, limits: TrunkLimits) {
+        self.trunks.insert(peer, (limits, VecDeque::new()));
+    }
+
+    /// The daemon, or its shard, lost its memory.
+    pub(crate) fn reborn(&mut self) {
+        self.life += 1;
+        self.owed.clear();
+        for leg in self.legs.values_mut() {
+            leg.open = false;
+        }
+    }
+
+    /// A message leaves the daemon for a peer.
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        message: &Message,
+        book: &mut Book,
+        found: &mut Findings,
+    ) {
+        self.messages += 1;
+        let branch = sip::branch(message);
+        if !message.is_request() {
+            let method = sip::text(message.method_text());
+            self.owed.retain(|owed| {
+                !matches!(owed, Owed::Response { branch: b, method: m } if *b == branch && *m == method)
+            });
+            return;
+        }
+        match message.method() {
+            Method::Invite if message.to_tag().is_none() => {
+                self.invite(now, peer, &branch, message, book, found);
+            }
+            Method::Ack => self.ack(now, &branch, message, found),
+            Method::Cancel => self.cancel(now, &branch, message, book, found),
+            _ if message.to_tag().is_some() => self.in_dialog(now, &branch, message, found),
+            _ => {}
+        }
+    }
+
+    fn invite(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        branch: &str,
+        message: &Message,
+        book: &mut Book,
+        found: &mut Findings,
+    ) {
+        let call_id = sip::header(message, HeaderName::CallId);
+        let life = self.life;
+        if let Some(leg) = self.legs.get_mut(&call_id) {
+            if let Some(transaction) = leg.transactions.get(branch) {
+                if transaction.provisional_at.is_some() || transaction.final_at.is_some() {
+                    found.add(now, "an INVITE is not repeated once it was responded to", call_id);
+                }
+                return;
+            }
+            // The same INVITE once more, with credentials.
+            let before = leg.transactions.get(&leg.branch).and_then(|transaction| transaction.final_at);
+            if !matches!(before, Some((_, 401 | 407))) || message.cseq().0 <= leg.cseq {
+                found.add(
+                    now,
+                    "a second INVITE follows only a challenge",
+                    format!("{call_id} after {before:?}"),
+                );
+            }
+            leg.branch = branch.to_owned();
+            leg.cseq = message.cseq().0;
+            let transaction = Transaction { sent_at: now, ..Transaction::default() };
+            leg.transactions.insert(branch.to_owned(), transaction);
+            return;
+        }
+        self.invites += 1;
+        let uri = sip::text(message.request_uri());
+        let number = sip::user_of(&uri).to_owned();
+        let mut call = None;
+        if let Some((limits, recent)) = self.trunks.get_mut(&peer) {
+            call = book.dialled(now, &number, found);
+            while recent.front().is_some_and(|at| now.millis_since(*at) + limits.slack_ms >= 1000) {
+                recent.pop_front();
+            }
+            recent.push_back(now);
+            if recent.len() as f64 > limits.cps_max.max(1.0) {
+                let detail = format!("{} INVITEs within a second, {} allowed", recent.len(), limits.cps_max);
+                found.add(now, "calls per second of a trunk", detail);
+            }
+            let open = self.legs.values().filter(|leg| leg.open && leg.peer == peer).count();
+            if open >= limits.channels_max as usize {
+                let detail = format!("{} at once, {} allowed", open + 1, limits.channels_max);
+                found.add(now, "channels of a trunk", detail);
+            }
+        } else if let Some((other, _)) = self.legs.iter().find(|(_, leg)| {
+            leg.open && leg.peer == peer && leg.life == life && leg.cancelled_at.is_none() && leg.is_heard()
+        }) {
+            found.add(now, "a phone has one leg at a time", format!("{call_id} while there is {other}"));
+        }
+        let mut transactions = BTreeMap::new();
+        transactions.insert(branch.to_owned(), Transaction { sent_at: now, ..Transaction::default() });
+        let leg = Outgoing {
+            life,
+            peer,
+            call,
+            open: true,
+            branch: branch.to_owned(),
+            cseq: message.cseq().0,
+            transactions,
+            ringing_at: None,
+            cancelled_at: None,
+            dialogs: BTreeMap::new(),
+        };
+        self.legs.insert(call_id, leg);
+    }
+
+    fn ack(&mut self, now: Instant, branch: &str, message: &Message, found: &mut Findings) {
+        let call_id = sip::header(message, HeaderName::CallId);
+        let tag = sip::text(message.to_tag().unwrap_or_default());
+        let Some(leg) = self.legs.get(&call_id) else {
+            return found.add(now, "an ACK belongs to an INVITE", call_id);
+        };
+        if leg.transactions.contains_key(branch) {
+            self.owed.retain(|owed| !matches!(owed, Owed::AckToRefusal { branch: b } if b == branch));
+            return;
+        }
+        let Some(dialog) = leg.dialogs.get(&tag) else {
+            return found.add(now, "an ACK belongs to an answer", format!("{call_id} tag {tag}"));
+        };
+        check_route(now, message, dialog, found);
+        if message.cseq().0 != leg.cseq {
+            found.add(now, "an ACK has the number of its INVITE", call_id.clone());
+        }
+        self.owed.retain(
+            |owed| !matches!(owed, Owed::AckToAnswer { call_id: c, tag: t } if *c == call_id && *t == tag),
+        );
+    }
+
+    fn cancel(&mut self, now: Instant, branch: &str, message: &Message, book: &Book, found: &mut Findings) {
+        let call_id = sip::header(message, HeaderName::CallId);
+        let Some(leg) = self.legs.get_mut(&call_id) else {
+            return found.add(now, "a CANCEL belongs to an INVITE", call_id);
+        };
+        let Some(transaction) = leg.transactions.get(branch) else {
+            return found.add(now, "a CANCEL has the branch of its INVITE", call_id);
+        };
+        // RFC 3261 §9.1: not before a provisional response, and not after a final one.
+        if transaction.provisional_at.is_none() {
+            found.add(now, "a CANCEL waits for a provisional response", call_id.clone());
+        }
+        if leg.cancelled_at.is_some() {
+            return;
+        }
+        if let Some((_, status)) = transaction.final_at {
+            found.add(now, "no CANCEL after a final response", format!("{call_id} after {status}"));
+        }
+        leg.cancelled_at = Some(now);
+        self.cancels += 1;
+        if let (Some(call), Some(ringing)) = (leg.call, leg.ringing_at) {
+            book.cancelled(now, call, ringing, found);
+        }
+    }
+
+    fn in_dialog(&mut self, now: Instant, branch: &str, message: &Message, found: &mut Findings) {
+        let call_id = sip::header(message, HeaderName::CallId);
+        let tag = sip::text(message.to_tag().unwrap_or_default());
+        let method = sip::text(message.method_text());
+        let Some(leg) = self.legs.get_mut(&call_id) else { return };
+        let Some(dialog) = leg.dialogs.get_mut(&tag) else {
+            return found.add(
+                now,
+                "a request in a dialog that is there",
+                format!("{method} {call_id} tag {tag}"),
+            );
+        };
+        if dialog.bye.as_deref() == Some(branch) {
+            if dialog.bye_answered {
+                found.add(now, "a BYE is not repeated once it was answered", call_id);
+            }
+            return;
+        }
+        if dialog.is_over() {
+            found.add(now, "nothing is sent on an ended dialog", format!("{method} {call_id} tag {tag}"));
+        }
+        let cseq = message.cseq().0;
+        if cseq < dialog.cseq || (cseq == dialog.cseq && message.method() == Method::Bye) {
+            found.add(now, "numbers rise within a dialog", format!("{method} {call_id} {cseq}"));
+        }
+        dialog.cseq = cseq;
+        check_route(now, message, dialog, found);
+        if message.method() == Method::Bye {
+            dialog.bye = Some(branch.to_owned());
+            // A twin of a forked answer is hung up without freeing the leg.
+            leg.open = leg.open && leg.dialogs.values().any(|dialog| !dialog.is_over());
+        }
+    }
+
+    /// A message is about to reach the daemon.
+    pub(crate) fn arrives(&mut self, now: Instant, message: &Message) {
+        self.owed.clear();
+        if message.is_request() {
+            self.request_arrives(message);
+            return;
+        }
+        let call_id = sip::header(message, HeaderName::CallId);
+        let branch = sip::branch(message);
+        let life = self.life;
+        let Some(leg) = self.legs.get_mut(&call_id).filter(|leg| leg.life == life) else { return };
+        let tag = sip::text(message.to_tag().unwrap_or_default());
+        match message.cseq().1 {
+            Method::Invite => {}
+            Method::Bye => {
+                if let Some(dialog) = leg.dialogs.get_mut(&tag)
+                    && message.status() >= 200
+                {
+                    dialog.bye_answered = true;
+                }
+                return;
+            }
+            _ => return,
+        }
+        let Some(transaction) = leg.transactions.get_mut(&branch) else { return };
+        let status = message.status();
+        if status < 200 {
+            transaction.provisional_at.get_or_insert(now);
+            if status > 100 {
+                leg.ringing_at.get_or_insert(now);
+            }
+            return;
+        }
+        // What comes after the transaction was given up, or long after its end, may go unheard.
+        let unheard = transaction.provisional_at.is_none()
+            && transaction.final_at.is_none()
+            && now.millis_since(transaction.sent_at) >= GIVE_UP_MS;
+        let late = |at: Option<Instant>| at.is_some_and(|at| now.millis_since(at) >= GIVE_UP_MS - 500);
+        let optional = unheard || late(transaction.final_at.map(|(at, _)| at)) || late(leg.cancelled_at);
+        let before = transaction.final_at.map(|(_, status)| status);
+        transaction.final_at.get_or_insert((now, status));
+        match (status, before) {
+            // What contradicts an earlier final response belongs to nobody.
+            (..300, Some(300..)) | (300.., Some(..300)) => {}
+            (..300, _) => {
+                let dialog = || Dialog { optional, ..dialog_of(message, leg.cseq) };
+                leg.dialogs.entry(tag.clone()).or_insert_with(dialog);
+                if !optional {
+                    self.owed.push(Owed::AckToAnswer { call_id, tag });
+                }
+            }
+            (300.., _) => {
+                leg.open = leg.open && matches!(status, 401 | 407);
+                if !optional {
+                    self.owed.push(Owed::AckToRefusal { branch });
+                }
+            }
+        }
+    }
+
+    fn request_arrives(&mut self, message: &Message) {
+        let call_id = sip::header(message, HeaderName::CallId);
+        let tag = sip::text(message.from_tag().unwrap_or_default());
+        if message.method() == Method::Bye {
+            if let Some(leg) = self.legs.get_mut(&call_id)
+                && let Some(dialog) = leg.dialogs.get_mut(&tag)
+            {
+                dialog.hung_up_by_peer = true;
+                leg.open = leg.open && leg.dialogs.values().any(|dialog| !dialog.is_over());
+            } else if let Some(leg) = self.legs.get_mut(&call_id) {
+                // It came before the 200 did: the early dialog is over, and with it the ringing.
+                leg.ringing_at = None;
+            }
+            let branch = sip::branch(message);
+            self.owed.push(Owed::Response { branch, method: "BYE".into() });
+        }
+    }
+
+    /// The daemon has done all it does about the message that arrived last.
+    pub(crate) fn turn_over(&mut self, now: Instant, found: &mut Findings) {
+        for owed in self.owed.drain(..) {
+            let rule = match owed {
+                Owed::AckToAnswer { .. } => "every 2xx gets an ACK",
+                Owed::AckToRefusal { .. } => "every final refusal gets an ACK",
+                Owed::Response { .. } => "every BYE is answered",
+            };
+            found.add(now, rule, format!("{owed:?}"));
+        }
+    }
+
+    /// The core counts the call as over.
+    pub(crate) fn call_over(&mut self, call: CallId) {
+        for leg in self.legs.values_mut().filter(|leg| leg.call == Some(call)) {
+            leg.open = false;
+        }
+    }
+
+    /// Nothing moves any more: every leg of this life must have come to its end.
+    pub(crate) fn at_rest(&self, now: Instant, found: &mut Findings) {
+        for (call_id, leg) in self.legs.iter().filter(|(_, leg)| leg.life == self.life) {
+            if let Some((tag, _)) =
+                leg.dialogs.iter().find(|(_, dialog)| !dialog.is_over() && !dialog.optional)
+            {
+                found.add(now, "every answered leg is hung up", format!("{call_id} tag {tag}"));
+            }
+            let last = leg.transactions.get(&leg.branch);
+            let ended = last.is_some_and(|last| last.final_at.is_some() || last.provisional_at.is_none());
+            if !ended && leg.cancelled_at.is_none() {
+                found.add(now, "every INVITE comes to an end", format!("{call_id} {last:?}"));
+            }
+        }
+    }
+}
+
+/// RFC 3261 §12.1.2: the route set is the Record-Route of the answer, in reverse; the target its Contact.
+fn dialog_of(answer: &Message, cseq: u32) -> Dialog {
+    let mut route: Vec<String> =
+        answer.values(HeaderName::RecordRoute).map(|value| sip::uri_in(&sip::text(value))).collect();
+    route.reverse();
+    let target = sip::uri_in(&sip::header(answer, HeaderName::Contact));
+    Dialog { route, target, cseq, ..Dialog::default() }
+}
+
+fn check_route(now: Instant, message: &Message, dialog: &Dialog, found: &mut Findings) {
+    let route: Vec<String> =
+        message.values(HeaderName::Route).map(|value| sip::uri_in(&sip::text(value))).collect();
+    let uri = sip::text(message.request_uri());
+    if route != dialog.route || uri != dialog.target {
+        let detail = format!(
+            "{} {uri} by {route:?}, expected {} by {:?}",
+            sip::text(message.method_text()),
+            dialog.target,
+            dialog.route
+        );
+        found.add(now, "requests in a dialog follow its route and target", detail);
+    }
+}

@@ -1,0 +1,63 @@
+//! What can happen, and the queue's order: by time, then by the order of planning.
+
+use super::endpoint::Timer;
+use bytes::Bytes;
+use dialer_core::record::Lead;
+use dialer_core::{CampaignId, Command, RecordingId};
+use engine::{ShardCommand, ShardEvent, StreamId, WrittenFile};
+use sansio::{Instant, WallTime};
+use std::net::SocketAddr;
+
+/// Something that will happen. The `life` of what was lost in a crash is of the past.
+#[derive(Debug)]
+pub(super) enum Happening {
+    ToDaemon { source: SocketAddr, bytes: Bytes },
+    ToPeer { peer: usize, bytes: Bytes },
+    PeerTimer { peer: usize, timer: Timer },
+    Sound { source: SocketAddr, to: SocketAddr, packet: Vec<u8> },
+    ToShard { life: u32, command: ShardCommand },
+    ToControl { life: u32, event: ShardEvent },
+    Commit { life: u32 },
+    Durable { life: u32, seq: u64 },
+    Health { healthy: bool },
+    Leads { life: u32, campaign: CampaignId, leads: Vec<Lead>, more: bool, next_due: Option<WallTime> },
+    PortsFailed { shard_life: u32, stream: StreamId },
+    Written { shard_life: u32, recording: RecordingId, result: Result<WrittenFile, String> },
+    Command { life: u32, tag: u64, command: Command },
+    Mood { person: usize, mood: u64 },
+    Operator,
+    Setup,
+    Start,
+    Crash { down_ms: u64 },
+    Panic,
+    ShardBack { life: u32 },
+    Power { peer: usize, on: bool },
+    Stranger,
+    Close,
+    StopNow,
+    QuietTrunks,
+}
+
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) at: Instant,
+    pub(super) sequence: u64,
+    pub(super) what: Happening,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.sequence) == (other.at, other.sequence)
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}

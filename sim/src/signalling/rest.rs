@@ -1,0 +1,104 @@
+//! The end: when nothing moves any more, nothing may be left.
+
+use super::endpoint::LegState;
+use super::world::{Peer, World};
+use dialer_core::config::DialMode;
+use sansio::{Duration, Instant};
+
+/// How often it is looked whether all is at rest.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl World {
+    /// Waits for rest, at most so long, and says what is left.
+    pub(super) fn come_to_rest(&mut self, patience: Duration) {
+        let end = self.now + patience;
+        let mut left = Vec::new();
+        while self.now < end && self.found.list.is_empty() {
+            self.run_until((self.now + LOOK).min(end));
+            left = self.left();
+            if left.is_empty() {
+                break;
+            }
+        }
+        if !self.found.list.is_empty() {
+            return;
+        }
+        for what in left {
+            self.found.add(self.now, "nothing is left at rest", what);
+        }
+        self.audit();
+        self.wire.at_rest(self.now, &mut self.found);
+        self.book.at_rest(self.now, &mut self.found);
+        self.ghosts();
+        self.rates();
+    }
+
+    /// What the daemon and its ground still hold.
+    fn left(&self) -> Vec<String> {
+        let Some(node) = &self.node else { return vec!["the daemon is not running".into()] };
+        let mut left = node.shard.alive();
+        let alive = node.control.dialer().alive();
+        let counts = [
+            ("calls in the dialer", alive.calls),
+            ("transit calls in the dialer", alive.transit),
+            ("calls waiting for agents", alive.waiting),
+            ("tasks", alive.tasks),
+            ("sessions of agents", alive.sessions),
+            ("channels", alive.channels as usize),
+            ("open ports", self.ports.len()),
+            ("open recordings", self.recordings.len()),
+            ("effects in the gate", node.control.counters().waiting as usize),
+            ("calls in the gate", node.control.counters().calls as usize),
+        ];
+        left.extend(
+            counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")),
+        );
+        left
+    }
+
+    /// Legs that a peer still holds to be up, although no accident can have cut them off.
+    fn ghosts(&mut self) {
+        for peer in 0..self.peers.len() {
+            let endpoint = self.peers[peer].endpoint();
+            for leg in endpoint.legs.values() {
+                let is_up = matches!(leg.state, LegState::Up { .. });
+                if is_up && !self.had_accident(peer, leg.began) {
+                    let detail = format!("{} {} since {:?}", self.name(peer), leg.call_id, leg.began);
+                    self.found.add(self.now, "no leg is forgotten", detail);
+                }
+            }
+        }
+    }
+
+    fn had_accident(&self, peer: usize, since: Instant) -> bool {
+        let scene = &self.scene;
+        let phone_died = match &self.peers[peer] {
+            Peer::Phone(_) => {
+                scene.agents[peer - scene.trunks.len()].phone.dead.iter().any(|(at, _)| *at >= since)
+            }
+            Peer::Carrier(_) => scene.trunks[peer].carrier.silent.iter().any(|(_, to)| *to >= since),
+        };
+        phone_died
+            || scene.crashes.iter().any(|(at, _)| *at >= since)
+            || scene.panics.iter().any(|at| *at >= since)
+            || self.net.was_cut(peer, since, self.now)
+    }
+
+    /// Abandonment of predictive campaigns stays sane; the business depth judges it closely.
+    fn rates(&mut self) {
+        let rows: Vec<_> = self
+            .book
+            .campaigns()
+            .filter(|row| row.config.mode == DialMode::Predictive)
+            .map(|row| (row.id, row.config.pacing.abandon_cap))
+            .collect();
+        for (campaign, cap) in rows {
+            let (abandoned, live) = self.book.abandonment(campaign);
+            let expected = live as f64 * cap;
+            if abandoned as f64 > expected + 4.0 + 3.0 * expected.sqrt() {
+                let detail = format!("{campaign}: {abandoned} of {live}, cap {cap}");
+                self.found.add(self.now, "abandonment stays sane", detail);
+            }
+        }
+    }
+}

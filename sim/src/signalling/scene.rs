@@ -1,0 +1,298 @@
+//! What a seed makes of the world: its size, its people, and which faults exist in it.
+
+use super::carrier::CarrierPlan;
+use super::disk::DiskPlan;
+use super::net::NetPlan;
+use super::phone::PhonePlan;
+use dialer_core::config::{
+    AmdMode, AutoAnswer, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
+};
+use dialer_core::outcome::Outcome;
+use sansio::{Instant, Rng};
+
+/// A trunk and what is behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct TrunkScene {
+    pub(crate) config: TrunkConfig,
+    pub(crate) carrier: CarrierPlan,
+}
+
+/// An agent and the phone on the desk.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentScene {
+    pub(crate) username: String,
+    pub(crate) session: SessionKind,
+    pub(crate) auto_answer: AutoAnswer,
+    pub(crate) phone: PhonePlan,
+    /// Mean talk before this agent hangs up, milliseconds.
+    pub(crate) talk_ms: f64,
+    /// Mean time of readiness before a break; 0: none.
+    pub(crate) break_ms: f64,
+    /// Logs out now and then.
+    pub(crate) restless: bool,
+}
+
+/// A campaign and its list.
+#[derive(Clone, Debug)]
+pub(crate) struct CampaignScene {
+    pub(crate) config: CampaignConfig,
+    pub(crate) leads: u32,
+    /// All trunks, or only the first.
+    pub(crate) first_trunk_only: bool,
+}
+
+/// The whole world of a seed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scene {
+    pub(crate) minutes: u64,
+    pub(crate) trunks: Vec<TrunkScene>,
+    pub(crate) agents: Vec<AgentScene>,
+    pub(crate) campaigns: Vec<CampaignScene>,
+    pub(crate) net: NetPlan,
+    pub(crate) disk: DiskPlan,
+    /// The process dies, and is started again after so many milliseconds.
+    pub(crate) crashes: Vec<(Instant, u64)>,
+    /// A shard panics.
+    pub(crate) panics: Vec<Instant>,
+    pub(crate) ports_fail: f64,
+    pub(crate) recordings_fail: f64,
+    /// Someone without business here sends INVITEs and rubbish.
+    pub(crate) stranger: bool,
+    /// Mean time between two acts of the operator; 0: lets it run.
+    pub(crate) operator_ms: f64,
+    /// The drain at the end is cut short by a second signal.
+    pub(crate) impatient_end: bool,
+    /// Names of the faults that exist.
+    pub(crate) faults: Vec<&'static str>,
+}
+
+/// The first minute has no accidents: the house is being set up.
+const QUIET_MS: u64 = 60_000;
+
+impl Scene {
+    /// Draws the world of a seed.
+    pub(crate) fn draw(seed: u64) -> Scene {
+        let root = Rng::from_seed(seed);
+        let mut rng = root.child("scene");
+        let minutes = 10 + rng.below(14);
+        let mut scene = Scene { minutes, ..Scene::default() };
+        let calm = rng.chance(0.12);
+        let mut draw = Draw { rng: root.child("faults"), calm, minutes, names: Vec::new() };
+        scene.net = draw.net();
+        scene.disk = draw.disk();
+        draw.accidents(&mut scene);
+        let trunks = 1 + rng.below(2) as usize;
+        scene.trunks = (0..trunks).map(|n| draw.trunk(n, &mut rng)).collect();
+        scene.net.cuts = draw.cuts(trunks);
+        let agents = 3 + rng.below(8) as usize;
+        let mostly_nailed_up = rng.chance(0.7);
+        scene.agents = (0..agents).map(|n| draw.agent(n, mostly_nailed_up, &mut rng)).collect();
+        let campaigns = 1 + usize::from(rng.chance(0.3));
+        scene.campaigns = (0..campaigns).map(|n| campaign(n, agents, &mut rng)).collect();
+        if scene.campaigns.iter().any(|campaign| campaign.config.amd != AmdMode::Off) {
+            for trunk in &mut scene.trunks {
+                trunk.carrier.sound_ms = 3_500;
+            }
+        }
+        scene.faults = draw.names;
+        scene
+    }
+
+    /// How long the world turns before it is drained.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::from_millis(self.minutes * 60_000)
+    }
+}
+
+struct Draw {
+    rng: Rng,
+    calm: bool,
+    minutes: u64,
+    names: Vec<&'static str>,
+}
+
+impl Draw {
+    /// Whether a fault exists in this world.
+    fn is(&mut self, name: &'static str, share: f64) -> bool {
+        let exists = self.rng.chance(share) && !self.calm;
+        if exists {
+            self.names.push(name);
+        }
+        exists
+    }
+
+    fn or(&mut self, name: &'static str, share: f64, value: f64) -> f64 {
+        if self.is(name, share) { value } else { 0.0 }
+    }
+
+    /// A time within the shift.
+    fn time(&mut self) -> Instant {
+        Instant::from_millis(QUIET_MS + self.rng.below(self.minutes * 60_000 - QUIET_MS))
+    }
+
+    fn spans(&mut self, count: u64, ms_max: u64) -> Vec<(Instant, Instant)> {
+        let count = 1 + self.rng.below(count);
+        let span = |draw: &mut Draw| {
+            let from = draw.time();
+            (from, from + sansio::Duration::from_millis(500 + draw.rng.below(ms_max)))
+        };
+        (0..count).map(|_| span(self)).collect()
+    }
+
+    fn net(&mut self) -> NetPlan {
+        let delay_ms = 1 + self.rng.below(40);
+        let jitter_ms = if self.is("jitter", 0.4) { 1 + self.rng.below(200) } else { self.rng.below(3) };
+        let loss = self.or("loss", 0.3, 0.08);
+        let duplicate = self.or("duplicates", 0.3, 0.1);
+        NetPlan { delay_ms, jitter_ms, loss: loss * self.rng.unit(), duplicate, cuts: Vec::new() }
+    }
+
+    fn cuts(&mut self, trunks: usize) -> Vec<(Option<usize>, Instant, Instant)> {
+        if !self.is("cuts", 0.2) {
+            return Vec::new();
+        }
+        let whose = self.rng.chance(0.6).then(|| self.rng.below(trunks as u64 + 2) as usize);
+        self.spans(3, 20_000).into_iter().map(|(from, to)| (whose, from, to)).collect()
+    }
+
+    fn disk(&mut self) -> DiskPlan {
+        let slow = self.is("slow disk", 0.25);
+        let stalls = if self.is("disk stalls", 0.2) { self.spans(3, 15_000) } else { Vec::new() };
+        let (commit_ms_min, commit_ms_max) = if slow { (20, 900) } else { (1, 8) };
+        DiskPlan { commit_ms_min, commit_ms_max, stalls }
+    }
+
+    fn accidents(&mut self, scene: &mut Scene) {
+        if self.is("crash", 0.35) {
+            let count = 1 + self.rng.below(3);
+            scene.crashes = (0..count).map(|_| (self.time(), 200 + self.rng.below(15_000))).collect();
+            scene.crashes.sort_unstable();
+        }
+        if self.is("shard panic", 0.2) {
+            let count = 1 + self.rng.below(2);
+            scene.panics = (0..count).map(|_| self.time()).collect();
+        }
+        scene.ports_fail = self.or("ports fail", 0.15, 0.05);
+        scene.recordings_fail = self.or("recordings fail", 0.15, 0.3);
+        scene.stranger = self.is("stranger", 0.3);
+        scene.operator_ms = self.or("busy operator", 0.5, 20_000.0);
+        scene.impatient_end = self.rng.chance(0.3);
+    }
+
+    fn trunk(&mut self, n: usize, rng: &mut Rng) -> TrunkScene {
+        let mut config = TrunkConfig {
+            name: format!("carrier-{n}"),
+            channels_max: if self.is("few channels", 0.2) { 3 + rng.below(5) as u32 } else { 60 },
+            cps_max: if self.is("few calls per second", 0.3) { 1.0 } else { 5.0 },
+            options_interval_ms: [0, 10_000, 30_000][rng.below(3) as usize],
+            caller_id: Some(format!("+4930900{n}")),
+            ..TrunkConfig::default()
+        };
+        let answered = rng.between(0.15, 0.6);
+        let mut carrier = CarrierPlan {
+            answered,
+            busy: rng.between(0.05, 0.2),
+            refused: rng.between(0.0, 0.1),
+            machine: rng.between(0.0, 0.4),
+            talk_ms: rng.between(15_000.0, 60_000.0),
+            ring_ms: rng.between(3_000.0, 14_000.0),
+            early_media: rng.between(0.0, 0.5),
+            asks_as_proxy: rng.chance(0.5),
+            ..CarrierPlan::default()
+        };
+        if self.is("digest", 0.35) || rng.chance(0.1) {
+            let wrong = self.is("wrong trunk password", 0.05);
+            config.username = Some("house".into());
+            config.password = Some(if wrong { "wrong".into() } else { "right".into() });
+            config.register = rng.chance(0.4);
+            config.register_expires_s = 90;
+            carrier.credentials = Some(("house".into(), "right".into()));
+        }
+        carrier.cps_max = self.is("carrier's own limit", 0.15).then_some(1);
+        carrier.late_answer = self.or("late answers", 0.3, 0.5);
+        carrier.no_end_after_cancel = self.or("no end after CANCEL", 0.1, 0.3);
+        carrier.forked_ringing = self.or("forked ringing", 0.2, 0.3);
+        carrier.forked_answer = self.or("forked answers", 0.15, 0.2);
+        carrier.final_twice = self.or("finals twice", 0.2, 0.3);
+        carrier.bye_at_once = self.or("BYE at once", 0.25, 0.15);
+        carrier.silent_call = self.or("silent calls", 0.15, 0.1);
+        carrier.mute = self.or("mute callees", 0.15, 0.1);
+        carrier.odd = self.or("odd SIP", 0.25, 0.6);
+        carrier.record_route = self.is("record-route", 0.25);
+        if self.is("silent trunk", 0.15) {
+            carrier.silent = self.spans(2, 60_000);
+        }
+        TrunkScene { config, carrier }
+    }
+
+    fn agent(&mut self, n: usize, mostly_nailed_up: bool, rng: &mut Rng) -> AgentScene {
+        let kinds = [AutoAnswer::Default, AutoAnswer::CallInfo, AutoAnswer::Yealink, AutoAnswer::None];
+        let nailed_up = rng.chance(if mostly_nailed_up { 0.9 } else { 0.2 });
+        let mut phone = PhonePlan { expires_s: 60 + rng.below(120) as u32, ..PhonePlan::default() };
+        phone.busy = self.or("busy phones", 0.08, 0.3);
+        phone.unanswered = self.or("unanswered phones", 0.08, 0.3);
+        phone.hangs_up_ms = self.or("phones hang up", 0.1, 90_000.0);
+        phone.mute = self.or("mute phones", 0.05, 0.3);
+        phone.odd = self.or("odd phones", 0.1, 0.6);
+        if self.is("phones die", 0.1) {
+            phone.dead = vec![(self.time(), 1_000 + self.rng.below(90_000))];
+        }
+        if self.is("wrong phone password", 0.03) {
+            phone.wrong_password_until = Some(self.time());
+        }
+        AgentScene {
+            username: format!("agent{n}"),
+            session: if nailed_up { SessionKind::NailedUp } else { SessionKind::OnDemand },
+            auto_answer: kinds[rng.below(4) as usize],
+            phone,
+            talk_ms: rng.between(20_000.0, 70_000.0),
+            break_ms: if rng.chance(0.4) { rng.between(60_000.0, 300_000.0) } else { 0.0 },
+            restless: rng.chance(0.15),
+        }
+    }
+}
+
+fn campaign(n: usize, agents: usize, rng: &mut Rng) -> CampaignScene {
+    let modes = [
+        DialMode::Predictive,
+        DialMode::Predictive,
+        DialMode::Progressive,
+        DialMode::Ratio,
+        DialMode::Preview,
+    ];
+    let mode = modes[rng.below(5) as usize];
+    let amds = [AmdMode::Off, AmdMode::Off, AmdMode::Off, AmdMode::Async, AmdMode::BeforeBridge];
+    let mut config = CampaignConfig {
+        name: format!("campaign-{n}"),
+        mode,
+        ratio: rng.between(1.0, 2.5),
+        amd: amds[rng.below(5) as usize],
+        early_media: rng.chance(0.7),
+        record: rng.chance(0.7),
+        safe_harbour_prompt: rng.chance(0.8).then(|| "safe_harbour".into()),
+        attempts_max: 2 + rng.below(3) as u32,
+        ..CampaignConfig::default()
+    };
+    let fits = |ms: u64| RetryRule { outcome: Outcome::Busy, after_ms: ms, max: 2 };
+    config.retry = vec![
+        fits(30_000 + rng.below(60_000)),
+        RetryRule { outcome: Outcome::NoAnswer, ..fits(60_000) },
+        RetryRule { outcome: Outcome::CarrierError, ..fits(20_000) },
+        RetryRule { outcome: Outcome::NetworkCongestion, ..fits(10_000) },
+        RetryRule { outcome: Outcome::NodeRestart, ..fits(5_000) },
+        RetryRule { outcome: Outcome::Abandoned, ..fits(60_000) },
+    ];
+    config.timers.wrap_up_ms = 2_000 + rng.below(10_000) as u32;
+    config.timers.call_max_ms = if rng.chance(0.2) { 45_000 } else { 240_000 };
+    config.timers.ring_max_ms = 18_000 + rng.below(15_000) as u32;
+    config.timers.preview_auto_dial_ms = if rng.chance(0.5) { 4_000 } else { 0 };
+    config.concurrency.lines_max = if rng.chance(0.2) { 3 } else { 60 };
+    if n > 0 {
+        config.caller_id = Some("+4930123456".into());
+    }
+    CampaignScene {
+        config,
+        leads: 60 + rng.below(30 * agents as u64) as u32,
+        first_trunk_only: rng.chance(0.3),
+    }
+}

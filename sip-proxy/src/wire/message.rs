@@ -150,7 +150,7 @@ impl Head {
     }
 
     /// Says whether the name was there before.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let index = usize::from(self.count);
         let first = &mut self.first[entry.id as usize];

@@ -144,7 +144,7 @@ impl<'m> Pass<'m> {
 
     /// Where the text of the line that is at `from` ends, and where the next line begins. Both CRLF and a bare
     /// LF end a line.
-    #[inline(always)]
+    #[inline]
     fn line_end(&mut self, from: usize) -> Option<(usize, usize)> {
         let mut from = from;
         loop {
@@ -162,6 +162,7 @@ impl<'m> Pass<'m> {
         }
     }
 
+    #[inline(never)]
     fn start_line(&mut self) -> Result<(), Fault> {
         let start = self.at;
         let not_sip = Fault { kind: ParseErrorKind::NotSip, offset: start };
@@ -230,44 +231,71 @@ impl<'m> Pass<'m> {
         Ok(())
     }
 
+    #[inline(never)]
     fn header_lines(&mut self) {
         let raw = self.raw;
         let headers_max = self.limits.headers_max.min(HEADERS_MAX);
+        let header_bytes_max = self.limits.header_bytes_max;
         let mut vias = 0;
+        let mut rest = raw.get(self.at..).unwrap_or_default();
         loop {
-            let start = self.at;
-            let Some((line, mut next)) = self.line_end(start) else {
-                self.at = raw.len();
-                return self.fault(ParseErrorKind::HeadersNotEnded, raw.len());
+            let start = raw.len() - rest.len();
+            let (line, mut next) = match scan::line_end(rest).map(|end| rest.split_at(end)) {
+                Some((line, [b'\r', b'\n', next @ ..] | [b'\n', next @ ..])) => (line, next),
+                _ => match self.line_end(start) {
+                    // A bare CR was in it.
+                    Some((end, next)) => (&raw[start..end], &raw[next..]),
+                    None => {
+                        self.at = raw.len();
+                        return self.fault(ParseErrorKind::HeadersNotEnded, raw.len());
+                    }
+                },
             };
-            if line == start {
-                self.at = next;
+            if line.is_empty() {
+                self.at = raw.len() - next.len();
                 return;
             }
-            if usize::from(self.head.count) == headers_max {
+            let mut text = line;
+            // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
+            if let [b' ' | b'\t', ..] = next {
+                let (end, after) = self.folds(raw.len() - next.len());
+                (text, next) = (&raw[start..end], &raw[after..]);
+            }
+            if usize::from(self.head.count) >= headers_max {
+                self.at = start;
                 return self.fault(ParseErrorKind::TooManyHeaders, start);
             }
-            let mut end = line;
-            // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
-            if let Some(b' ' | b'\t') = raw.get(next) {
-                (end, next) = self.folds(next);
-            }
-            self.at = next;
-            if next - start > self.limits.header_bytes_max {
+            if rest.len() - next.len() > header_bytes_max {
+                self.at = start;
                 return self.fault(ParseErrorKind::HeaderTooLong, start);
             }
-            let Some(entry) = header_line(raw, start, line, end, self.fault.is_some()) else {
+            rest = next;
+            let Some((name, value)) = name_and_value(text, line.len()) else {
                 self.fault(ParseErrorKind::HeaderLine, start);
                 continue;
             };
-            if entry.id == HeaderName::Via {
+            // Only in a message that is refused anyway there may be a CR in the name.
+            let id =
+                if self.fault.is_none() { HeaderName::of_line(name) } else { HeaderName::from_bytes(name) };
+            if id == HeaderName::Other && !is_name(name) {
+                self.fault(ParseErrorKind::HeaderLine, start);
+                continue;
+            }
+            if id == HeaderName::Via {
                 vias += 1;
                 if vias > self.limits.vias_max {
+                    self.at = start;
                     return self.fault(ParseErrorKind::TooManyVias, start);
                 }
             }
-            if self.head.push(entry) && SINGLE[entry.id as usize] {
-                self.fault(Duplicate(entry.id), start);
+            let again = self.head.push(Entry {
+                id,
+                name_bytes: name.len() as u8,
+                name_start: start as u16,
+                value: Span::of(raw, value),
+            });
+            if again && SINGLE[id as usize] {
+                self.fault(Duplicate(id), start);
             }
         }
     }
@@ -287,6 +315,7 @@ impl<'m> Pass<'m> {
         }
     }
 
+    #[inline(never)]
     fn hot_fields(&mut self) {
         for name in MANDATORY {
             if !self.head.has(name) {
@@ -411,32 +440,23 @@ impl<'m> Pass<'m> {
     }
 }
 
-/// The header from `start` to `end`, whose name must be in its first line, which ends at `line`. In a message that
-/// is `faulty` there may be a CR in it.
+/// Name and value of a header line with its folds; the name must be in the first `line_bytes`.
 #[inline(always)]
-fn header_line(raw: &[u8], start: usize, line: usize, end: usize, faulty: bool) -> Option<Entry> {
-    let text = &raw[start..end];
-    let colon = scan::byte(b':', text)?;
-    if colon > line - start {
+fn name_and_value(text: &[u8], line_bytes: usize) -> Option<(&[u8], &[u8])> {
+    let (mut name, value) = text.split_at(scan::byte(b':', text)?);
+    if name.len() >= line_bytes {
         return None;
     }
-    let (mut name, value) = (&text[..colon], &text[colon + 1..]);
     // `HCOLON = *( SP / HTAB ) ":" SWS`
     while let [shorter @ .., b' ' | b'\t'] = name {
         name = shorter;
     }
-    let id = if faulty { HeaderName::from_bytes(name) } else { HeaderName::of_line(name) };
-    if id == HeaderName::Other
-        && (name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|byte| is_token(*byte)))
-    {
-        return None;
-    }
-    Some(Entry {
-        id,
-        name_bytes: name.len() as u8,
-        name_start: start as u16,
-        value: Span::of(raw, trim(value)),
-    })
+    Some((name, trim(&value[1..])))
+}
+
+#[cold]
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.iter().all(|byte| is_token(*byte))
 }
 
 #[inline(always)]

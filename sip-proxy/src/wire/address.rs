@@ -129,9 +129,13 @@ pub(crate) fn all_sound(value: &[u8]) -> bool {
     true
 }
 
-#[inline]
+#[inline(always)]
 fn display_and_uri(input: &[u8]) -> Res<'_, (&[u8], &[u8])> {
     let start = lws(input);
+    if let [b'<', rest @ ..] = start {
+        let (rest, uri) = bracketed(rest)?;
+        return Ok((rest, (&[], uri)));
+    }
     if start.first() == Some(&b'"') {
         let (rest, display) = quoted(start)?;
         let rest = match lws(rest) {

@@ -203,13 +203,43 @@ impl<'m> Pass<'m> {
 
     /// `Request-Line = Method SP Request-URI SP SIP-Version`
     fn request_line(&mut self, line: &[u8], start: usize, not_sip: Fault) -> Result<(), Fault> {
-        let Some(first) = memchr::memchr(b' ', line) else { return Err(not_sip) };
+        let Some(first) = scan::byte(b' ', line) else { return Err(not_sip) };
         let text = &line[..first];
         let method = Method::from_bytes(text);
         if method == Method::Other && (text.is_empty() || !text.iter().all(|byte| is_token(*byte))) {
             return Err(not_sip);
         }
-        let sound = trim(&line[first..]);
+        let rest = &line[first + 1..];
+        if let Some(uri) = rest.strip_suffix(b" SIP/2.0")
+            && trim(uri).len() == uri.len()
+        {
+            self.head.start = Start::Request {
+                method,
+                method_text: Span::of(self.raw, text),
+                uri: Span::of(self.raw, uri),
+            };
+            if line.len() > self.limits.header_bytes_max {
+                self.fault(ParseErrorKind::HeaderTooLong, start);
+            }
+            if !is_request_uri(uri) {
+                self.fault(ParseErrorKind::RequestUri, start + first + 1);
+            }
+            return Ok(());
+        }
+        self.odd_request_line(method, text, rest, not_sip)
+    }
+
+    /// A request line that does not end with ` SIP/2.0`: spaces where there must be none, another version, or
+    /// small letters.
+    #[cold]
+    fn odd_request_line(
+        &mut self,
+        method: Method,
+        text: &[u8],
+        rest: &[u8],
+        not_sip: Fault,
+    ) -> Result<(), Fault> {
+        let sound = trim(rest);
         let last = memchr::memrchr(b' ', sound).ok_or(not_sip)?;
         let (uri, version) = (&sound[..last], &sound[last + 1..]);
         if !version.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"SIP/")) {
@@ -222,8 +252,8 @@ impl<'m> Pass<'m> {
             let kind = if digits { ParseErrorKind::Version } else { ParseErrorKind::RequestLine };
             self.fault(kind, self.offset_of(version));
         }
-        if sound.len() + first + 1 != line.len() || line.len() > self.limits.header_bytes_max {
-            self.fault(ParseErrorKind::RequestLine, start + first);
+        if sound.len() != rest.len() {
+            self.fault(ParseErrorKind::RequestLine, self.offset_of(rest));
         }
         if !is_request_uri(uri) {
             self.fault(ParseErrorKind::RequestUri, self.offset_of(uri));

@@ -2,20 +2,21 @@
 //!
 //! A message is searched some fifty times over a few dozen bytes each; at that length the call of a general
 //! search costs more than the search. So the few searches needed are here, small enough to be inlined: eight
-//! bytes are taken as one number, and arithmetic sets the top bit of each byte that may be meant. The lowest
-//! such bit is exact (borrows run upwards only), up to bytes that the caller's test sorts out.
+//! bytes are taken as one number, and arithmetic sets the top bit of each byte that may be meant. No byte that is
+//! meant goes without (borrows run upwards only); what is not meant is sorted out byte by byte.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 const WORD: usize = 8;
 
-/// Top bits at bytes below `limit` (at most 0x80).
+/// Top bits at bytes below `limit` (at most 0x7f), and at some above 0x7f: it costs less to look at those again
+/// than to tell them apart here, text being ASCII nearly always.
 #[inline(always)]
 const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(ONES * limit as u64) & !word & TOPS
+    word.wrapping_sub(ONES * limit as u64)
 }
 
-/// Top bits at bytes equal to `byte`.
+/// Top bits at bytes equal to `byte`, and at some above 0x7f.
 #[inline(always)]
 const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * byte as u64), 1)
@@ -26,7 +27,7 @@ const fn equal(word: u64, byte: u8) -> u64 {
 fn find(text: &[u8], flags: impl Fn(u64) -> u64, stop: impl Fn(u8) -> bool) -> Option<usize> {
     let mut rest = text;
     while let Some((chunk, more)) = rest.split_first_chunk::<WORD>() {
-        let flagged = flags(u64::from_le_bytes(*chunk));
+        let flagged = flags(u64::from_le_bytes(*chunk)) & TOPS;
         if flagged == 0 {
             rest = more;
             continue;
@@ -40,7 +41,7 @@ fn find(text: &[u8], flags: impl Fn(u64) -> u64, stop: impl Fn(u8) -> bool) -> O
     let done = text.len() - rest.len();
     if !rest.is_empty()
         && let Some(last) = text.last_chunk::<WORD>()
-        && flags(u64::from_le_bytes(*last)) & (u64::MAX << (8 * (WORD - rest.len()))) == 0
+        && flags(u64::from_le_bytes(*last)) & (TOPS << (8 * (WORD - rest.len()))) == 0
     {
         return None;
     }
@@ -67,13 +68,14 @@ fn control(text: &[u8], stop: impl Fn(u8) -> bool) -> Option<usize> {
         && let Some((high, more)) = after.split_first_chunk::<WORD>()
     {
         let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-        let blank = ONES * b' ' as u64;
-        // Set by control bytes, and by bytes above 0x9f: a little less work than to tell them apart.
-        if (low.wrapping_sub(blank) | high.wrapping_sub(blank)) & TOPS == 0 {
+        let (in_low, in_high) = (below(low, b' '), below(high, b' '));
+        if (in_low | in_high) & TOPS == 0 {
             rest = more;
             continue;
         }
-        let at = match (below(low, b' '), below(high, b' ')) {
+        // All control bytes are flagged: tabs are rare, the others rarer. Bytes above 0x7f are not rare in names
+        // and subjects; here they are told apart.
+        let at = match (in_low & !low & TOPS, in_high & !high & TOPS) {
             (0, 0) => {
                 rest = more;
                 continue;

@@ -377,7 +377,8 @@ impl Floor {
         for (place, call) in view.calls.iter().enumerate().filter(|(_, call)| call.answered_at.is_none()) {
             let age_s = (now_s - call.dialed_at.as_secs_f64()).max(0.0);
             if call.campaign == view.campaign {
-                let live = beliefs.p.map(|p| own.live_by(age_s, known(call).unwrap_or(p), moments));
+                let p = known(call).map_or(beliefs.p, |p| [p; BELIEFS]);
+                let live = own.live_by(age_s, p, moments);
                 for (weight, (_, silent)) in beliefs.weight.iter_mut().zip(&live) {
                     *weight *= silent.max(1e-6);
                 }
@@ -389,7 +390,8 @@ impl Floor {
                 if share > 0.0 {
                     let spread = other.learned.answer.spread();
                     let p = known(call).unwrap_or(spread[1].0);
-                    let by = other.learned.live_by(age_s, p, moments).0.map(|p| p * share);
+                    let [(by, _)] = other.learned.live_by(age_s, [p], moments);
+                    let by = by.map(|p| p * share);
                     self.meeting.call(None, [by; BELIEFS]);
                 }
             }
@@ -460,6 +462,10 @@ fn shared(view: &PacingView<'_>, other: CampaignRef) -> f64 {
 
 impl Pacer for Floor {
     fn observe(&mut self, now: Instant, event: &PacingEvent) {
+        if let PacingEvent::DayStarted { .. } = event {
+            // The night was no time in which calls could have come.
+            self.now_s = self.now_s.max(now.as_secs_f64());
+        }
         self.advance(now);
         match *event {
             PacingEvent::DayStarted { .. } => {

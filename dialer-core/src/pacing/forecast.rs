@@ -11,6 +11,8 @@ pub(super) const MOMENTS: usize = 6;
 pub(super) const BELIEFS: usize = 3;
 /// Up to so many chances the sum is exact; beyond, a binomial with the same first two moments.
 const EXACT_MAX: usize = 20;
+/// What is less probable than this is left out.
+const NEVER: f64 = 1e-10;
 
 /// A risk so many times over the limit is reason to give up a ringing call.
 const FAR_OVER: f64 = 6.0;
@@ -67,6 +69,12 @@ impl Meeting {
         for (moment, freed) in self.freed.iter_mut().enumerate() {
             sum_of(self.agents.iter().map(|by| by[moment]), most_freed, most_freed, freed);
         }
+        for freed in &mut self.freed {
+            // Counts that never come need no room.
+            while freed.len() > 1 && freed.last().is_some_and(|p| *p < NEVER) {
+                freed.pop();
+            }
+        }
         let longest = self.freed.iter().map(|freed| freed.len()).max().unwrap_or(1) as i64 - 1;
         // Counts of answers from this one on always exceed the agents; their chances need no telling apart.
         let matters = (self.free_now + longest).max(0) as usize;
@@ -85,6 +93,11 @@ impl Meeting {
                 add_chance(answers, p);
             }
         }
+    }
+
+    /// So many more dials are surely safe: even if all calls are answered, an agent is free for each.
+    pub(super) fn surely_safe(&self) -> u32 {
+        u32::try_from(self.free_now - self.calls.len() as i64).unwrap_or(0)
     }
 
     /// P(the next dial, if answered, finds every agent taken), 0..=1.
@@ -137,7 +150,9 @@ fn all_taken(answers: &[f64], freed: &[f64], free_now: i64) -> f64 {
             below += answers[counted];
             counted += 1;
         }
-        taken += p * (1.0 - below).max(0.0);
+        if p > NEVER {
+            taken += p * (1.0 - below).max(0.0);
+        }
     }
     taken
 }

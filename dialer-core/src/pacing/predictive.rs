@@ -120,17 +120,20 @@ impl Learned {
     }
 
     /// P(live answer by each moment) of a call in flight of age `age_s` that is answered with probability `p`,
-    /// and P(still silent at that age).
-    pub(super) fn live_by(&self, age_s: f64, p: f64, moments: &ByMoment) -> (ByMoment, f64) {
+    /// and P(still silent at that age); for each `p`.
+    pub(super) fn live_by<const N: usize>(
+        &self,
+        age_s: f64,
+        p: [f64; N],
+        moments: &ByMoment,
+    ) -> [(ByMoment, f64); N] {
         let (f, g) = (self.ring.live_by(age_s), self.ring.other_by(age_s));
-        let silent = p * (1.0 - f) + (1.0 - p) * (1.0 - g);
-        let mut by = [0.0; MOMENTS];
-        if silent > 1e-9 {
-            for (by, tau) in by.iter_mut().zip(moments) {
-                *by = (p * (self.ring.live_by(age_s + tau) - f) / silent).clamp(0.0, 1.0);
-            }
-        }
-        (by, silent)
+        let further = moments.map(|tau| self.ring.live_by(age_s + tau) - f);
+        p.map(|p| {
+            let silent = p * (1.0 - f) + (1.0 - p) * (1.0 - g);
+            let scale = if silent > 1e-9 { p / silent } else { 0.0 };
+            (further.map(|share| (share * scale).clamp(0.0, 1.0)), silent)
+        })
     }
 
     /// When the next dial would be answered, seconds from now.
@@ -189,9 +192,13 @@ pub(super) fn dial_while_safe(
         core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
     });
     let p = beliefs.mean();
+    let steered = matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap);
     let mut wish = Wish { dial: 0, limited_by: most.1, risks: Vec::new() };
+    let safe = meeting.surely_safe().min(most.0);
+    // In a great house one call more or less changes little: the risk is asked for a few at a time.
+    let step = 1 + explain.agents_working / 200;
     while wish.dial < most.0 {
-        let risk = meeting.risk();
+        let risk = if wish.dial < safe { 0.0 } else { meeting.risk() };
         explain.risk_next = risk;
         let limit = match why {
             LimitedBy::Risk => learned.limit.limit(),
@@ -202,12 +209,15 @@ pub(super) fn dial_while_safe(
             wish.limited_by = why;
             break;
         }
-        if matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap) {
-            learned.limit.dialed(p, risk, allowance.target);
+        let next = if wish.dial < safe { safe } else { wish.dial.saturating_add(step).min(most.0) };
+        for _ in wish.dial..next {
+            if steered {
+                learned.limit.dialed(p, risk, allowance.target);
+            }
+            meeting.add(&fresh);
+            wish.risks.push(risk as f32);
         }
-        meeting.add(&fresh);
-        wish.dial += 1;
-        wish.risks.push(risk as f32);
+        wish.dial = next;
     }
     explain.risk_limit = match why {
         LimitedBy::Risk => learned.limit.limit(),

@@ -172,9 +172,9 @@ mod tests {
     /// Text in between changes nothing that matters.
     #[test]
     fn the_pacer_behind_lines_is_the_pacer() {
-        for (name, agents) in [("standard", 6), ("shared", 9), ("blended", 6)] {
+        for (name, agents) in [("standard", 4), ("shared", 6)] {
             let scenario =
-                Scenario { agents, shift_h: 0.7, days: 2, ..named(name).expect("a named scenario") };
+                Scenario { agents, shift_h: 0.15, days: 2, ..named(name).expect("a named scenario") };
             let serves = assignment(&scenario);
             let play = |dialler: &mut dyn Dialler| {
                 let mut world = World::new(&scenario, &serves, 1);

@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn every_policy_plays_every_scenario_and_comes_out_the_same_twice() {
         for name in crate::business::scenario::NAMES {
-            let scenario = Scenario { shift_h: 0.05, ..short_day(name, 6) };
+            let scenario = Scenario { shift_h: 0.03, login_s: 5.0, ..short_day(name, 5) };
             for (label, policy) in POLICIES {
                 let row = play(&scenario, label, *policy, 1, &mut || {});
                 assert!((0.0..=1.0).contains(&row.utilisation.mean), "{name} {label}: {row:?}");
@@ -352,11 +352,11 @@ mod tests {
 
     #[test]
     fn progressive_abandons_almost_nobody_and_predictive_does_better() {
-        let scenario = Scenario { break_every_h: 0.0, shift_h: 2.0, ..short_day("standard", 10) };
-        let progressive = play(&scenario, "p", Policy::House(Mode::Progressive), 2, &mut || {});
+        let scenario = Scenario { break_every_h: 0.0, shift_h: 1.0, ..short_day("standard", 10) };
+        let progressive = play(&scenario, "p", Policy::House(Mode::Progressive), 1, &mut || {});
         assert_eq!(progressive.abandonment.mean, 0.0);
         assert!((0.6..0.75).contains(&progressive.utilisation.mean), "{progressive:?}");
-        let predictive = play(&scenario, "p", Policy::House(Mode::Predictive), 2, &mut || {});
+        let predictive = play(&scenario, "p", Policy::House(Mode::Predictive), 1, &mut || {});
         assert!(predictive.utilisation.mean > progressive.utilisation.mean + 0.06, "{predictive:?}");
         assert_eq!(predictive.days_over, 0, "{predictive:?}");
         let bound = play(&scenario, "c", Policy::Baseline(Rule::Clairvoyant), 1, &mut || {});

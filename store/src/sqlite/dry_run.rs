@@ -1,11 +1,10 @@
 //! What an import would do: the rules of [`super::import`] without the writer.
 
-use super::import::{Match, Scope, by_external_id, holder, list_no, scope};
+use super::import::{Match, Names, Scope, by_external_id, holder, list_no, scope};
 use crate::error::StoreError;
 use crate::model::{ImportOptions, ImportVerdict, MatchedBy, NewLead};
 use dialer_core::{LeadId, ListId};
 use rusqlite::Connection;
-use sansio::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leads that would be new come after all stored ones.
@@ -92,7 +91,7 @@ pub(super) fn dry_run(
     list: ListId,
     rows: &[NewLead],
     options: &ImportOptions,
-    ids: &mut Rng,
+    names: &mut Names,
 ) -> Result<Vec<ImportVerdict>, StoreError> {
     let txn = conn.unchecked_transaction()?;
     let list_no = list_no(&txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
@@ -111,7 +110,7 @@ pub(super) fn dry_run(
                 ImportVerdict::Duplicate { lead, by }
             }
         } else {
-            let lead = LeadId::generate(options.now, ids);
+            let lead = names.next();
             pretended.write_new(lead, list_no, row);
             ImportVerdict::Accepted { lead }
         });

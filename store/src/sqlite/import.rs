@@ -9,7 +9,7 @@ use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead
 use dialer_core::record::LeadState;
 use dialer_core::{LeadId, ListId};
 use rusqlite::{Connection, OptionalExtension, params};
-use sansio::Rng;
+use sansio::{Rng, WallTime};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -23,21 +23,39 @@ pub(super) enum Scope {
     All,
 }
 
+/// Names of new leads. They rise within an import, so that its rows lie side by side in the index of names.
+pub(super) struct Names {
+    last: LeadId,
+    rng: Rng,
+}
+
+impl Names {
+    pub(super) fn new(now: WallTime, mut rng: Rng) -> Names {
+        Names { last: LeadId::generate(now, &mut rng), rng }
+    }
+
+    pub(super) fn next(&mut self) -> LeadId {
+        let step = 1 + u128::from(self.rng.next_u32() >> 8);
+        self.last = LeadId::from_bits(self.last.to_bits().wrapping_add(step));
+        self.last
+    }
+}
+
 /// An import under way: it is written in slices, so that appends need not wait for all of it.
 pub(super) struct Import {
     list: ListId,
     rows: std::vec::IntoIter<NewLead>,
     options: ImportOptions,
-    ids: Rng,
+    names: Names,
     verdicts: Vec<ImportVerdict>,
     /// Rows written by the last slice.
     pub(super) written: u64,
 }
 
 impl Import {
-    pub(super) fn new(list: ListId, rows: Vec<NewLead>, options: ImportOptions, ids: Rng) -> Import {
+    pub(super) fn new(list: ListId, rows: Vec<NewLead>, options: ImportOptions, names: Names) -> Import {
         let verdicts = Vec::with_capacity(rows.len());
-        Import { list, rows: rows.into_iter(), options, ids, verdicts, written: 0 }
+        Import { list, rows: rows.into_iter(), options, names, verdicts, written: 0 }
     }
 
     /// Writes some rows (at least one).
@@ -52,7 +70,7 @@ impl Import {
         let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
         let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
         for row in self.rows.by_ref().take(rows_max) {
-            let verdict = write_row(txn, list, &row, &self.options, &scope, &mut self.ids)?;
+            let verdict = write_row(txn, list, &row, &self.options, &scope, &mut self.names)?;
             self.written +=
                 u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
             self.verdicts.push(verdict);
@@ -123,7 +141,7 @@ fn write_row(
     row: &NewLead,
     options: &ImportOptions,
     scope: &Scope,
-    ids: &mut Rng,
+    names: &mut Names,
 ) -> Result<ImportVerdict, StoreError> {
     if row.phones.is_empty() {
         return Ok(ImportVerdict::NoPhone);
@@ -133,7 +151,7 @@ fn write_row(
         None => by_number(txn.conn(), row, scope)?,
     };
     let Some(found) = found else {
-        let lead = LeadId::generate(options.now, ids);
+        let lead = names.next();
         insert(txn, list_no, lead, row)?;
         return Ok(ImportVerdict::Accepted { lead });
     };

@@ -55,7 +55,7 @@ pub struct Options {
     /// Rows of an import in one transaction.
     pub import_rows_max: usize,
     /// Time for rows of an import in one transaction: so long appends wait for it. While nothing is appended it may
-    /// take ten times as long.
+    /// take 25 times as long.
     pub import_slice: Duration,
     /// Connections for queries; more queries at once wait.
     pub readers: usize,
@@ -97,7 +97,7 @@ pub struct SqliteStore {
     shared: Arc<writer::Shared>,
     readers: pool::Pool,
     /// Where new names come from; seeded from the system's entropy.
-    ids: Mutex<Rng>,
+    seeds: Mutex<Rng>,
     page_bytes: u64,
     path: PathBuf,
     bell: checkpoint::Bell,
@@ -147,7 +147,7 @@ impl SqliteStore {
         Ok(SqliteStore {
             shared,
             readers,
-            ids: Mutex::new(Rng::from_seed(entropy())),
+            seeds: Mutex::new(Rng::from_seed(entropy())),
             page_bytes,
             path: path.into(),
             bell,
@@ -220,11 +220,12 @@ impl Store for SqliteStore {
         rows: Vec<NewLead>,
         options: &ImportOptions,
     ) -> Result<Vec<ImportVerdict>, StoreError> {
-        let mut ids = Rng::from_seed(self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_u64());
+        let seed = self.seeds.lock().unwrap_or_else(PoisonError::into_inner).next_u64();
+        let mut names = import::Names::new(options.now, Rng::from_seed(seed));
         if options.dry_run {
-            return dry_run::dry_run(&self.readers.get(), list, &rows, options, &mut ids);
+            return dry_run::dry_run(&self.readers.get(), list, &rows, options, &mut names);
         }
-        self.shared.import(import::Import::new(list, rows, options.clone(), ids))
+        self.shared.import(import::Import::new(list, rows, options.clone(), names))
     }
 
     fn leads(&self, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError> {

@@ -23,7 +23,7 @@ const PURGE_RETRY: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// So much longer.
-const QUIET_SLICES: u32 = 10;
+const QUIET_SLICES: u32 = 25;
 
 /// Bounds of the writer.
 #[derive(Clone, Copy)]

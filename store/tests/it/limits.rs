@@ -1,6 +1,6 @@
 //! Full disks, held locks, long queues.
 
-use crate::support::{House, NOW, PATIENCE, at, event, new_lead};
+use crate::support::{House, NOW, PATIENCE, at, event, id, new_lead};
 use dialer_core::Record;
 use dialer_core::event::Event;
 use rusqlite::Connection;
@@ -75,6 +75,23 @@ fn a_full_disk_loses_nothing() {
     let leads =
         house.store.load_leads(&LeadQuery { lists: vec![list], limit: 9_999, ..LeadQuery::default() });
     assert_eq!(leads.unwrap().leads.len() as i64, size, "counts match what the import kept");
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_set_aside_and_stops_nothing() {
+    let house = House::new();
+    let other = Connection::open(house.path()).unwrap();
+    other.execute_batch("DROP TABLE wrap_up").unwrap();
+    house.append(vec![large(1), Record::WrapUpEnded { call: id(7), wrap_up_ms: 5 }, large(2)]);
+    house.append(vec![large(3)]);
+    assert!(house.store.flush(PATIENCE));
+    assert!(house.store.healthy());
+    assert_eq!(house.store.stats().rejected, 1);
+    assert_eq!(house.store.load(NOW).unwrap().last_cursor, 3);
+    let (seq, data): (i64, String) =
+        other.query_row("SELECT seq, data FROM rejected", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(seq, 1);
+    assert!(data.contains("wrap_up_ended"), "{data}");
 }
 
 #[test]

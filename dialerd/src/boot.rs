@@ -363,7 +363,7 @@ fn start_shard(
     let addresses =
         listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
     let (low, high) = config.media_ports;
-    let share = (u32::from(high - low) + 1) / u32::from(config.shards) & !1;
+    let share = ((u32::from(high - low) + 1) / u32::from(config.shards)) & !1;
     let first = u32::from(low) + (u32::from(low) & 1) + share * u32::from(number);
     let last = (first + share - 1).min(u32::from(high));
     let shard_config = ShardConfig {

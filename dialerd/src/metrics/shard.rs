@@ -1,6 +1,6 @@
 //! Numbers of signalling and media, summed over the shards.
 
-use super::family::Families;
+use super::family::{Families, Labels};
 use crate::shard_thread::ShardGauges;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +36,9 @@ pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &m
     media(families, &sum, media_ports);
 }
 
+/// Name, help, labels, value.
+type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
+
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
@@ -52,7 +55,7 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
         let labels = [("direction", "in"), ("method", method), ("transport", "udp")];
         families.counter("sip_requests_total", "Requests.", &labels, count);
     }
-    let counters: [(&'static str, &'static str, &[(&'static str, &str)], u64); 18] = [
+    let counters: [Counter<'_>; 18] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -166,7 +169,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_total", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [(&'static str, &'static str, &[(&'static str, &str)], u64); 12] = [
+    let counters: [Counter<'_>; 12] = [
         (
             "rtp_packets_total",
             "RTP and RTCP packets.",

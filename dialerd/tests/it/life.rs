@@ -8,7 +8,6 @@ use loadtests::swarm::start;
 use serde_json::json;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 fn dialerd(arguments: &[&str]) -> (i32, String, String) {

@@ -11,9 +11,8 @@
 //! ```
 //!
 //! The daemon makes a [`Gateway`], feeds its [`ReadModel`] and [`EventHub`], answers its [`CommandRequest`]s, and
-//! serves [`router`] on the API port and [`admin_router`] on the admin port.
+//! serves [`router`] on the API port.
 
-mod admin;
 mod auth;
 mod extract;
 mod gateway;
@@ -35,7 +34,6 @@ mod strict;
 mod time;
 pub mod wire;
 
-pub use admin::{Admin, admin_router};
 pub use auth::{Scope, ScopeSet, hash_token};
 pub use gateway::{ApiConfig, CommandRequest, Gateway, GatewayParts, NodeInfo, WallClock, system_clock};
 pub use hub::{EventHub, LIVE_EVENTS_BUFFERED};

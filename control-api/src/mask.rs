@@ -50,22 +50,22 @@ impl Masker {
 /// Masks what looks like a phone number inside a text. Names of ours (`call_01JC…`) and times stay as they are.
 fn mask_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c == '+' || c.is_ascii_digit()) {
-        let before_is_word =
-            rest[..start].chars().next_back().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        let run = phone_run(&rest[start..]);
-        let (candidate, after) = rest[start..].split_at(run);
-        out.push_str(&rest[..start]);
+    let mut at = 0;
+    while let Some(found) = text[at..].find(|c: char| c == '+' || c.is_ascii_digit()) {
+        let start = at + found;
+        let end = start + phone_run(&text[start..]);
+        let candidate = &text[start..end];
+        out.push_str(&text[at..start]);
         let digits = candidate.bytes().filter(u8::is_ascii_digit).count();
-        if digits >= PHONE_DIGITS_MIN && !(before_is_word && is_name(after)) && !is_time(candidate, after) {
+        let is_ours = in_name(text.as_bytes(), start, end) || is_time(candidate, &text[end..]);
+        if digits >= PHONE_DIGITS_MIN && !is_ours {
             out.push_str(&mask_number(candidate));
         } else {
             out.push_str(candidate);
         }
-        rest = after;
+        at = end;
     }
-    out.push_str(rest);
+    out.push_str(&text[at..]);
     out
 }
 
@@ -85,9 +85,12 @@ fn phone_run(text: &str) -> usize {
     end.max(1)
 }
 
-/// Digits inside a longer word, as in one of our own names: `01JC8Z…` after `call_`.
-fn is_name(after: &str) -> bool {
-    after.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+/// Digits inside one of our own names: an underscore and a word of 26 letters and digits.
+fn in_name(text: &[u8], start: usize, end: usize) -> bool {
+    let before = text[..start].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let after = text[start..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let underscore = text[..start - before].last() == Some(&b'_');
+    underscore && before + after == 26 && end <= start + after
 }
 
 /// `2026-10-01` before a `T` is a date, not a number.
@@ -108,9 +111,26 @@ mod tests {
         assert_eq!(masked.text("(021) 5555.6666x"), "(021) 5****6666x");
         assert_eq!(masked.text("at 2026-10-01T02:03:04Z"), "at 2026-10-01T02:03:04Z");
         assert_eq!(masked.text("call_01234567ABCDEFGHJKMNPQRSTV"), "call_01234567ABCDEFGHJKMNPQRSTV");
+        assert_eq!(masked.text("lead13800138000x"), "lead138****8000x");
+        assert_eq!(masked.text("a_13800138000"), "a_138****8000");
         assert_eq!(masked.text(""), "");
         assert_eq!(masked.text("+"), "+");
         assert_eq!(masked.text("王 0"), "王 0");
+    }
+
+    proptest::proptest! {
+        /// Whatever is around it, a number of eleven digits is not told.
+        #[test]
+        fn a_number_is_hidden_in_any_text(before in "[a-z_ :王+.-]{0,8}", after in "[a-z_ :王+.-]{0,8}") {
+            let text = format!("{before}13800138000{after}");
+            proptest::prop_assert!(!Masker::MASKED.text(&text).contains("13800138000"), "{}", text);
+        }
+
+        /// Any text can be masked.
+        #[test]
+        fn any_text_can_be_masked(text in ".{0,40}") {
+            let _ = Masker::MASKED.text(&text);
+        }
     }
 
     #[test]

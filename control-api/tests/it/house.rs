@@ -81,6 +81,7 @@ impl Loop {
 /// The house.
 pub(crate) struct House {
     pub(crate) router: Router,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) core: Arc<Mutex<Loop>>,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) hub: Arc<EventHub>,
@@ -183,7 +184,7 @@ impl House {
             clock: Arc::new(|| NOW),
         });
         gateway.register_bootstrap_token(ROOT);
-        House { router: router(gateway), core, store, hub, recordings, _folder: folder }
+        House { router: router(Arc::clone(&gateway)), gateway, core, store, hub, recordings, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

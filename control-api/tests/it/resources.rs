@@ -123,6 +123,16 @@ async fn an_agent_works() {
     house.delete(&path).await.is(204);
 }
 
+fn registered(agent: &str) -> dialer_core::Input {
+    dialer_core::Input::Agent(dialer_core::AgentFact::Registered(dialer_core::record::ContactRow {
+        agent: agent.parse().unwrap(),
+        uri: "sip:1001@127.0.0.1:5080".into(),
+        source: "127.0.0.1:5080".into(),
+        listener: 0,
+        expires_at: NOW.plus_millis(3_600_000),
+    }))
+}
+
 fn health(trunk: &str, up: bool) -> dialer_core::Input {
     let reason = (!up).then(|| "no answer".to_owned());
     dialer_core::Input::Trunk(TrunkFact::Health { trunk: trunk.parse().unwrap(), up, reason, rtt_ms: None })
@@ -230,15 +240,7 @@ async fn a_click_to_call_goes_its_way() {
     {
         let mut core = house.core.lock().unwrap();
         core.input(health(&trunk, true));
-        core.input(dialer_core::Input::Agent(dialer_core::AgentFact::Registered(
-            dialer_core::record::ContactRow {
-                agent: agent.parse().unwrap(),
-                uri: "sip:1001@127.0.0.1:5080".into(),
-                source: "127.0.0.1:5080".into(),
-                listener: 0,
-                expires_at: NOW.plus_millis(3_600_000),
-            },
-        )));
+        core.input(registered(&agent));
     }
     house.post(&format!("/v1/agents/{agent}:login"), json!({"session": "on_demand"})).await.is(200);
     let accepted = house.post("/v1/calls", body).await.is(202);
@@ -288,7 +290,7 @@ pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
         answered_at: Some(NOW.plus_millis(started + 5_000)),
         bridged_at: None,
         ended_at: NOW.plus_millis(started + 65_000),
-        outcome: if n % 3 == 0 { Outcome::Busy } else { Outcome::Connected },
+        outcome: if n.is_multiple_of(3) { Outcome::Busy } else { Outcome::Connected },
         evidence: Evidence::Sip,
         cause: EndCause::Normal,
         ended_by: Party::Customer,
@@ -411,4 +413,56 @@ async fn the_node_drains() {
     let body = house.get(&format!("/v1/campaigns/{campaign}/diagnostics")).await.is(200).json();
     assert!(body["summary"].as_str().unwrap().contains("stopped"));
     assert_eq!(house.post("/v1/node/undrain", json!({})).await.is(200).json()["state"], "ready");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route() {
+    let house = House::new();
+    let registry = prometheus::Registry::new();
+    house.gateway.metrics().register(&registry).unwrap();
+    let agent = house.agent("1001").await;
+    house.act(&format!("/v1/agents/{agent}:login")).await.is(200);
+    house.get("/v1/nothing").await.problem(404, "no_such_route");
+    house
+        .ask(ROOT, Method::from_bytes(b"BREW").unwrap(), "/v1/agents", None)
+        .await
+        .problem(405, "method_not_allowed");
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    for line in [
+        r#"http_requests_total{code="200",method="POST",route="/v1/agents/{id}/login"} 1"#,
+        r#"http_requests_total{code="201",method="POST",route="/v1/agents"} 1"#,
+        r#"http_requests_total{code="404",method="GET",route="unmatched"} 1"#,
+        r#"http_requests_total{code="405",method="OTHER",route="/v1/agents"} 1"#,
+        r#"http_request_seconds_count{route="/v1/agents"} 2"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_is_shown_a_task_and_dials_or_skips_it() {
+    let house = House::new();
+    let (trunk, agent, list) = (house.trunk().await, house.agent("1001").await, house.list().await);
+    for phone in ["13800138000", "13800138001"] {
+        house.made(&house.post(&format!("/v1/lists/{list}/leads"), json!({"phone": phone})).await);
+    }
+    {
+        let mut core = house.core.lock().unwrap();
+        core.input(health(&trunk, true));
+        core.input(registered(&agent));
+    }
+    house.post(&format!("/v1/agents/{agent}:login"), json!({"session": "on_demand"})).await.is(200);
+    let campaign = house.made(
+        &house.post("/v1/campaigns", json!({"name": "look", "lists": [list], "mode": "preview"})).await,
+    );
+    house.act(&format!("/v1/campaigns/{campaign}:start")).await.is(200);
+    let path = format!("/v1/agents/{agent}/task");
+    let task = house.get(&path).await.is(200).json();
+    assert_eq!((&task["campaign_id"], &task["to"]), (&json!(campaign), &json!("+8613800138000")));
+    let id = task["id"].as_str().unwrap();
+    house.act(&format!("/v1/tasks/{id}:skip")).await.is(204);
+    house.act(&format!("/v1/tasks/{id}:dial")).await.problem(404, "not_found");
+    let task = house.get(&path).await.is(200).json();
+    house.act(&format!("/v1/tasks/{}/dial", task["id"].as_str().unwrap())).await.is(204);
+    assert_eq!(house.get("/v1/calls").await.json()["data"][0]["lead_id"], task["lead_id"]);
 }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod call;
+pub mod calling_hours;
 pub mod campaign;
 pub mod event;
 pub mod lead;

@@ -339,6 +339,27 @@ fn cancel_text(id: &str, sent_by: &str) -> String {
     )
 }
 
+/// A call that came along a recorded route goes back along it; the responses repeat the route.
+#[test]
+fn a_route_set() {
+    let mut bench = Bench::new();
+    let routes = "Record-Route: <sip:192.0.2.21:5080;lr>, <sip:192.0.2.22;lr>\r\n";
+    bench.receive(&invite_text("13800138000", "in0", routes, OFFER));
+    let leg = bench.incoming[0];
+    bench.ring(leg).answer(leg);
+    for status in [180, 200] {
+        let (_, response) = bench.sent.iter().find(|(_, message)| message.status() == status).expect("sent");
+        assert_eq!(response.record_routes().count(), 2, "{status}");
+    }
+    bench.ack().hangup(leg);
+    let (to, bye) = bench.sent.last().expect("a BYE").clone();
+    let route: Vec<String> = bye.values(HeaderName::Route).map(|value| text(Some(value))).collect();
+    assert_eq!(route, ["<sip:192.0.2.21:5080;lr>", "<sip:192.0.2.22;lr>"]);
+    assert_eq!((bye.request_uri(), to), (&b"sip:13800138000@192.0.2.9:5060"[..], address("192.0.2.21:5080")));
+    bench.respond(Method::Bye, 200, "", "", "");
+    bench.is_clean();
+}
+
 #[test]
 fn an_invite_without_an_offer() {
     check(

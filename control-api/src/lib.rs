@@ -21,6 +21,7 @@ mod idempotency;
 mod import;
 mod layer;
 mod mask;
+mod mend;
 mod metrics;
 mod numbers;
 mod openapi;

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the handlers, and the router, made from the same.
 
 use crate::gateway::Gateway;
+use crate::mend::mend;
 use crate::routes::{
     agents, calls, campaigns, cdrs, events, import, leads, lists, node, recordings, spec, tokens, trunks,
 };
@@ -8,7 +9,7 @@ use axum::Router;
 use axum::routing::MethodRouter;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use utoipa::openapi::path::{PathItem, Paths};
+use utoipa::openapi::path::Paths;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, RefOr};
@@ -79,16 +80,6 @@ pub(crate) fn bare_router() -> Router<Arc<Gateway>> {
     router
 }
 
-/// Handlers are named within their file (`list`); in the document names must be unique (`trunks_list`).
-fn name_operations(item: &mut PathItem) {
-    let methods = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-    for operation in methods.into_iter().flatten() {
-        let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
-        let id = operation.operation_id.take().unwrap_or_default();
-        operation.operation_id = Some(format!("{tag}_{}", id.trim_start_matches("task_")));
-    }
-}
-
 /// The OpenAPI 3.1 document.
 #[must_use]
 pub fn openapi() -> OpenApi {
@@ -97,9 +88,8 @@ pub fn openapi() -> OpenApi {
         SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("dlr_…").build()),
     );
     let mut paths = Paths::new();
-    for (schemas, mut described, _) in all() {
+    for (schemas, described, _) in all() {
         components = components.schemas_from_iter(schemas);
-        described.paths.values_mut().for_each(name_operations);
         paths.merge(described);
     }
     let mut license = License::new("Apache-2.0");
@@ -110,7 +100,10 @@ pub fn openapi() -> OpenApi {
         .description(Some(DESCRIPTION))
         .license(Some(license))
         .build();
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+    let mut document =
+        OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build();
+    mend(&mut document);
+    document
 }
 
 const DESCRIPTION: &str = "\

@@ -8,7 +8,7 @@ use crate::import::{Format, ImportPlan, Rows, run};
 use crate::numbers::is_region;
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::spool::spool;
-use crate::wire::lead::{RowVerdict, is_time_zone};
+use crate::wire::lead::{ImportLine, is_time_zone};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::Response;
@@ -105,7 +105,7 @@ impl Kind for SpoolKind {
     ),
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"))),
     responses(
-        (status = 200, description = "one verdict per line, then the summary", content_type = "application/x-ndjson", body = RowVerdict),
+        (status = 200, description = "one verdict per line, then the summary", content_type = "application/x-ndjson", body = ImportLine),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
     ),
     security(("bearer" = ["leads:write"]))

@@ -9,7 +9,8 @@ use crate::import::{ImportPlan, Read, count, judge, tell};
 use crate::page::{PageBody, page};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::lead::{
-    ImportSummary, Lead, LeadBatch, LeadBatchResult, LeadRequest, LeadState, RowResult, RowVerdict,
+    ImportSummary, Lead, LeadBatch, LeadBatchResult, LeadRequest, LeadState, LeadsAdded, RowResult,
+    RowVerdict,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -122,7 +123,7 @@ pub(crate) async fn show(
     request_body = LeadsBody,
     responses(
         (status = 201, description = "one lead was made", body = Lead),
-        (status = 200, description = "one lead was changed, or the verdicts on a batch", body = LeadBatchResult),
+        (status = 200, description = "one lead was changed, or the verdicts on a batch", body = LeadsAdded),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
     ),
     security(("bearer" = ["leads:write"]))

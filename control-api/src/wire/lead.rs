@@ -300,6 +300,16 @@ pub struct ImportSummaryLine {
     pub summary: ImportSummary,
 }
 
+/// A line of an import's answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ImportLine {
+    /// Verdict on a row.
+    Verdict(RowVerdict),
+    /// The last line.
+    Summary(ImportSummaryLine),
+}
+
 /// Figures of an import.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct ImportSummary {
@@ -339,6 +349,18 @@ pub struct LeadBatchResult {
     pub data: Vec<RowVerdict>,
     /// Figures.
     pub summary: ImportSummary,
+}
+
+/// What became of leads that were added.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum LeadsAdded {
+    /// One was changed.
+    Lead(Box<Lead>),
+    /// Verdicts on a batch.
+    Batch(LeadBatchResult),
+    /// Verdict on one, with `dry_run=true`.
+    Verdict(RowVerdict),
 }
 
 /// A number of a lead, as shown.

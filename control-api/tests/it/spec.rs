@@ -28,6 +28,9 @@ fn every_reference_leads_somewhere_and_names_are_unique() {
             let id = operation["operationId"].as_str().unwrap().to_owned();
             assert!(operations.insert(id.clone()), "{id} is there twice ({method} {path})");
             assert!(operation["summary"].is_string(), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].is_string(), "{method} {path} {status}");
+            }
         }
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();

@@ -1,0 +1,103 @@
+//! What the OpenAPI document needs beyond what the handlers' descriptions give.
+
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
+
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// Names operations, describes responses, and tells apart what is sent whole, sent in part, and shown.
+pub(crate) fn mend(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            name(operation);
+            describe_responses(operation);
+        }
+        if let Some(patch) = &mut item.patch {
+            take_a_part(patch);
+        }
+    }
+    let Some(components) = &mut document.components else {
+        return;
+    };
+    for kind in ["Agent", "Campaign", "List", "Trunk"] {
+        if let Some(RefOr::T(Schema::Object(whole))) = components.schemas.get(&format!("{kind}Request")) {
+            let mut part = whole.clone();
+            part.required.clear();
+            part.description = Some("Any part of it; null sets a field back to its default.".into());
+            components.schemas.insert(format!("{kind}Patch"), RefOr::T(Schema::Object(part)));
+        }
+    }
+    // A campaign shows its settings beside other fields, so these must not be forbidden there.
+    if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get("CampaignRequest") {
+        let mut settings = request.clone();
+        settings.additional_properties = None;
+        settings.description = Some("Settings of a campaign, as shown.".into());
+        components.schemas.insert("CampaignSettings".into(), RefOr::T(Schema::Object(settings)));
+    }
+    if let Some(RefOr::T(Schema::AllOf(campaign))) = components.schemas.get_mut("Campaign") {
+        for item in &mut campaign.items {
+            rename(item, "CampaignRequest", "CampaignSettings");
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// Handlers are named within their file (`list`); in the document names must be unique (`trunks_list`).
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+    let id = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{tag}_{}", id.trim_start_matches("task_")));
+}
+
+fn describe_responses(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    if let Some(problem) = responses.get("4XX").cloned() {
+        responses.insert("5XX".into(), problem);
+    }
+    for (status, response) in responses {
+        if let RefOr::T(Response { description, .. }) = response
+            && description.is_empty()
+        {
+            *description = match status.as_str() {
+                "200" => "Done",
+                "201" => "Made",
+                "202" => "Accepted; what becomes of it is told by events",
+                "204" => "Done; there is nothing to show",
+                "206" => "The part that was asked for",
+                "4XX" => "Something is wrong with the request",
+                "5XX" => "It cannot be answered now",
+                _ => "See the title of the problem",
+            }
+            .into();
+        }
+    }
+}
+
+/// The body of a PATCH is any part of what a POST takes.
+fn take_a_part(patch: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut patch.request_body else {
+        return;
+    };
+    let contents = body.content.values_mut();
+    for content in contents {
+        if let RefOr::T(content) = content
+            && let Some(schema) = &mut content.schema
+        {
+            for kind in ["Agent", "Campaign", "List", "Trunk"] {
+                rename(schema, &format!("{kind}Request"), &format!("{kind}Patch"));
+            }
+        }
+    }
+}
+
+fn rename(schema: &mut RefOr<Schema>, from: &str, to: &str) {
+    if let RefOr::Ref(reference) = schema
+        && reference.ref_location.strip_prefix(SCHEMAS) == Some(from)
+    {
+        *reference = Ref::new(format!("{SCHEMAS}{to}"));
+    }
+}

@@ -1,0 +1,110 @@
+//! `loadtest short` and `loadtest full`: what the daemon carries, and what it costs.
+
+use clap::{Parser, Subcommand};
+use loadtests::load::daemon::Place;
+use loadtests::load::report::Report;
+use loadtests::load::{campaign, sipp, transit};
+use std::process::ExitCode;
+
+/// Loads a daemon of its own (`dialerd` beside this program) on loopback, prints one JSON line per run and one table
+/// at the end. Exit code 0 only if everything that is asserted holds.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Everything, small: under a minute.
+    Short,
+    /// Everything, at the rates the project promises, and up to where it breaks.
+    Full,
+    /// Plain B2BUA at one rate.
+    Flow {
+        /// Calls started per second.
+        #[arg(long, default_value_t = 1000.0)]
+        rate: f64,
+        /// For so long.
+        #[arg(long, default_value_t = 20.0)]
+        seconds: f64,
+    },
+    /// Many calls held at once: memory.
+    Held {
+        /// Calls.
+        #[arg(long, default_value_t = 5000)]
+        calls: usize,
+    },
+    /// Plain B2BUA at one rate, with SIPp on both sides.
+    Sipp {
+        /// Calls started per second.
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+        /// For so long.
+        #[arg(long, default_value_t = 20)]
+        seconds: u32,
+    },
+    /// Campaigns with SIPp as the carrier and as the agents.
+    Campaigns,
+    /// The sound of many calls carried through.
+    Relay {
+        /// Calls.
+        #[arg(long, default_value_t = 500)]
+        calls: usize,
+        /// For so long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let _ = runtime::udp::raise_file_limit();
+    match run(&Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(what: &What) -> anyhow::Result<bool> {
+    let place = Place::new()?;
+    let mut report = Report::default();
+    match *what {
+        What::Short => {
+            transit::flow(&mut report, &place, 300.0, 5.0)?;
+            transit::held(&mut report, &place, 300, 300.0)?;
+            transit::relay(&mut report, &place, 50, 3)?;
+            sipp::transit(&mut report, &place, 100, 4)?;
+            campaigns(&mut report, &place)?;
+        }
+        What::Full => {
+            transit::flow(&mut report, &place, 1000.0, 20.0)?;
+            transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
+            transit::held(&mut report, &place, 5000, 1000.0)?;
+            transit::relay(&mut report, &place, 500, 10)?;
+            sipp::transit(&mut report, &place, 500, 10)?;
+            sipp::transit(&mut report, &place, 1000, 20)?;
+            campaigns(&mut report, &place)?;
+        }
+        What::Flow { rate, seconds } => transit::flow(&mut report, &place, rate, seconds)?,
+        What::Held { calls } => transit::held(&mut report, &place, calls, 1000.0)?,
+        What::Sipp { rate, seconds } => sipp::transit(&mut report, &place, rate, seconds)?,
+        What::Campaigns => campaigns(&mut report, &place)?,
+        What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,
+    }
+    let good = report.tell();
+    if good {
+        std::fs::remove_dir_all(&place.folder)?;
+    } else {
+        println!("logs: {}", place.folder.display());
+    }
+    Ok(good)
+}
+
+fn campaigns(report: &mut Report, place: &Place) -> anyhow::Result<()> {
+    campaign::PLAYS.into_iter().try_for_each(|play| campaign::run(report, place, play))
+}

@@ -1,0 +1,285 @@
+//! The system under test: a daemon of our own, on one core, with addresses and a folder of its own.
+
+use super::api::Api;
+use super::wait::terminate;
+use anyhow::{Context, bail, ensure};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Core of the system under test.
+pub const CORE: usize = 0;
+/// Core of what loads it.
+pub const LOAD_CORE: usize = 1;
+/// Time for the daemon to begin serving.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// Time for the daemon to end after it was told to.
+const END_WITHIN: Duration = Duration::from_secs(30);
+/// Numbers that begin like this go through without their sound, …
+pub const BYPASS: &str = "9";
+/// … and these with it.
+pub const RELAY: &str = "8";
+
+/// Addresses and a folder of one run.
+pub struct Place {
+    /// Everything that is written; removed at the end of a run that went well.
+    pub folder: PathBuf,
+    network: String,
+}
+
+impl Place {
+    /// A place nobody else has: addresses follow from our process id.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn new() -> anyhow::Result<Self> {
+        let process = std::process::id();
+        let folder = std::env::temp_dir().join(format!("dialerd-loadtest-{process}"));
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let network = format!("127.{}.{}", 128 + (process >> 8 & 63), process & 255);
+        Ok(Place { folder: folder.canonicalize()?, network })
+    }
+
+    /// The daemon's address.
+    #[must_use]
+    pub fn daemon(&self) -> String {
+        format!("{}.1", self.network)
+    }
+
+    /// Where calls come from.
+    #[must_use]
+    pub fn caller(&self) -> String {
+        format!("{}.2", self.network)
+    }
+
+    /// Where calls go to: the carrier.
+    #[must_use]
+    pub fn callee(&self) -> String {
+        format!("{}.3", self.network)
+    }
+
+    /// Agents' phones.
+    #[must_use]
+    pub fn phones(&self) -> String {
+        format!("{}.4", self.network)
+    }
+
+    /// The carrier of campaigns.
+    #[must_use]
+    pub fn carrier(&self) -> String {
+        format!("{}.5", self.network)
+    }
+
+    /// The daemon's SIP address.
+    ///
+    /// # Errors
+    /// Never: the text is an address.
+    pub fn sip(&self) -> anyhow::Result<SocketAddr> {
+        Ok(format!("{}:5060", self.daemon()).parse()?)
+    }
+}
+
+/// A child process that does not outlive us.
+pub struct Kept {
+    name: String,
+    child: Child,
+}
+
+impl Kept {
+    /// Starts a program on one core, its words into `name.log`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(name: &str, place: &Place, core: usize, mut command: Command) -> anyhow::Result<Self> {
+        let log = File::create(place.folder.join(format!("{name}.log")))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(&place.folder);
+        // A child inherits the cores of the thread that makes it.
+        let made = std::thread::spawn(move || {
+            let _ = runtime::udp::pin_to_core(core);
+            command.spawn()
+        });
+        let child = made.join().map_err(|_| anyhow::anyhow!("starting {name} panicked"))?;
+        Ok(Kept { name: name.to_owned(), child: child.with_context(|| format!("starting {name}"))? })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it has not ended in time.
+    pub fn wait(&mut self, at_most: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + at_most;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "{} did not end within {} s", self.name, at_most.as_secs());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Tells it to end and waits; true when it ended well.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(&mut self) -> anyhow::Result<bool> {
+        if self.ended()?.is_none() {
+            terminate(self.id());
+        }
+        Ok(self.wait(END_WITHIN)?.success())
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A running daemon.
+pub struct Daemon {
+    /// Its process.
+    pub process: Kept,
+    /// Its API.
+    pub api: Api,
+}
+
+impl Daemon {
+    /// Starts `dialerd`, found beside our own program, with an empty store called `name`.
+    ///
+    /// # Errors
+    /// When it does not begin to serve.
+    pub fn start(place: &Place, name: &str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?.with_file_name("dialerd");
+        ensure!(program.exists(), "{} is missing: run `make build`", program.display());
+        let config = place.folder.join(format!("{name}.toml"));
+        let token = format!("dlr_load_{:032x}", u128::from(std::process::id()));
+        std::fs::write(&config, text(place, name, &token))?;
+        let mut command = Command::new(program);
+        command.arg("run").arg("--config").arg(&config);
+        let process = Kept::start(name, place, CORE, command)?;
+        let mut daemon = Daemon { process, api: Api::new(&place.daemon(), &token)? };
+        daemon.wait_ready(&place.folder.join(format!("{name}.log")))?;
+        Ok(daemon)
+    }
+
+    fn wait_ready(&mut self, log: &Path) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.ended()? {
+                bail!("the daemon ended ({status}): {}", std::fs::read_to_string(log).unwrap_or_default());
+            }
+            if self.api.ready() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the daemon did not get ready; see {}", log.display())
+    }
+
+    /// Waits until the daemon says that no leg is alive and no media port in use; gives what is left.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn at_rest(&self, at_most: Duration) -> anyhow::Result<f64> {
+        let deadline = Instant::now() + at_most;
+        loop {
+            let left = self.api.metric("sip_dialogs_active")? + self.api.metric("rtp_ports_in_use")?;
+            if left == 0.0 || Instant::now() > deadline {
+                return Ok(left);
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    /// Facts and events lost, invariants broken, panics: all must be 0.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn broken(&self) -> anyhow::Result<f64> {
+        let names = ["events_dropped_total", "audit_findings", "task_panics_total"];
+        names.iter().map(|name| self.api.metric(name)).sum()
+    }
+}
+
+fn text(place: &Place, name: &str, token: &str) -> String {
+    let (daemon, caller, callee) = (place.daemon(), place.caller(), place.callee());
+    format!(
+        r#"[node]
+name = "load"
+data_dir = "{name}"
+shards = 1
+pin_cores = true
+
+[log]
+level = "warn"
+
+[sip]
+listen = ["{daemon}:5060"]
+
+[media]
+address = "{daemon}"
+ports = [20000, 59999]
+
+[api]
+listen = "{daemon}:8080"
+token = "{token}"
+
+[admin]
+listen = "{daemon}:9095"
+
+[limits]
+calls_max = 100000
+cps_max = 10000.0
+
+[shutdown]
+drain_s = 5
+
+[[trunk]]
+name = "callers"
+address = "{caller}:5061"
+sources = ["{caller}"]
+channels_max = 100000
+cps_max = 10000.0
+options_interval_ms = 0
+
+[[trunk]]
+name = "callees"
+address = "{callee}:5070"
+sources = ["{callee}"]
+channels_max = 100000
+cps_max = 10000.0
+options_interval_ms = 0
+
+[[route]]
+from = "callers"
+prefix = "{BYPASS}"
+to = "callees"
+media = "bypass"
+
+[[route]]
+from = "callers"
+prefix = "{RELAY}"
+to = "callees"
+media = "relay"
+"#
+    )
+}

@@ -1,0 +1,14 @@
+//! Load on one daemon, and what it costs: our own generator, SIPp as a second opinion, one report.
+
+pub mod api;
+pub mod campaign;
+pub mod daemon;
+pub mod generator;
+pub mod message;
+pub mod port;
+pub mod process;
+pub mod report;
+pub mod sipp;
+pub mod sound;
+pub mod transit;
+pub mod wait;

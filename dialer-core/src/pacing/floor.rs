@@ -424,24 +424,30 @@ impl Floor {
         if agent.leaving {
             return None;
         }
-        let busy = !matches!(agent.state, AgentState::Idle | AgentState::OnBreak | AgentState::LoggedOut);
-        if let Some(free_at) = agent.free_at.filter(|_| busy) {
-            let left_s = free_at.as_secs_f64() - now_s;
-            return Some(moments.map(|tau| if left_s <= tau + patience_s { 1.0 } else { 0.0 }));
-        }
         let learned = || agent.campaign.and_then(|id| self.campaigns.get(&id)).map(|entry| &entry.learned);
         let table = match agent.state {
-            AgentState::Talking => &learned()?.talking,
-            AgentState::WrapUp => &learned()?.wrapping,
-            AgentState::InboundTalking => &self.inbound.talking,
-            AgentState::InboundWrapUp => &self.inbound.wrapping,
-            AgentState::Idle | AgentState::Reserved | AgentState::OnBreak | AgentState::LoggedOut => {
-                return None;
-            }
+            AgentState::Talking => learned().map(|learned| &learned.talking),
+            AgentState::WrapUp => learned().map(|learned| &learned.wrapping),
+            AgentState::InboundTalking => Some(&self.inbound.talking),
+            AgentState::InboundWrapUp => Some(&self.inbound.wrapping),
+            AgentState::Reserved => None,
+            AgentState::Idle | AgentState::OnBreak | AgentState::LoggedOut => return None,
         };
-        let pace = 1.0 / self.speeds.factor(agent.agent);
-        let row = table.row((now_s - agent.since.as_secs_f64()).max(0.0) * pace);
-        Some(moments.map(|tau| table.free(row, (tau + patience_s) * pace)))
+        let mut by = [0.0; MOMENTS];
+        if let Some(table) = table {
+            let pace = 1.0 / self.speeds.factor(agent.agent);
+            let row = table.row((now_s - agent.since.as_secs_f64()).max(0.0) * pace);
+            by = moments.map(|tau| table.free(row, (tau + patience_s) * pace));
+        }
+        if let Some(free_at) = agent.free_at {
+            let left_s = free_at.as_secs_f64() - now_s;
+            for (by, tau) in by.iter_mut().zip(moments) {
+                if left_s <= tau + patience_s {
+                    *by = 1.0;
+                }
+            }
+        }
+        Some(by)
     }
 }
 

@@ -49,7 +49,8 @@ pub struct AgentView<'a> {
     pub serves: &'a [CampaignRef],
     /// Will log out or go on a break as soon as the present call is wrapped up.
     pub leaving: bool,
-    /// When a busy agent will be idle again, if that is known: a wrap-up that ends by its timer. `None`: forecast.
+    /// When a busy agent will be idle again at the latest, if that is known: a wrap-up that is ended by a timer. It may
+    /// end sooner; how likely that is, is forecast.
     pub free_at: Option<Instant>,
 }
 

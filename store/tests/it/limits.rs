@@ -225,6 +225,31 @@ fn readers_see_whole_transactions_while_the_writer_writes() {
 }
 
 #[test]
+fn a_refused_import_leaves_the_appends_beside_it_alone() {
+    const ROUNDS: u64 = 100;
+    let house = House::new();
+    let list = house.list(1);
+    let options = ImportOptions { now: NOW, ..ImportOptions::default() };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (1..=ROUNDS).for_each(|cursor| {
+                house.append(vec![large(cursor)]);
+            })
+        });
+        for round in 0..ROUNDS {
+            let rows = vec![new_lead(round)];
+            assert!(house.store.import_leads(id(2), rows.clone(), &options).is_err());
+            assert_eq!(house.store.import_leads(list, rows, &options).unwrap().len(), 1);
+        }
+    });
+    assert!(house.store.flush(PATIENCE));
+    assert_eq!(house.store.load(NOW).unwrap().last_cursor, ROUNDS);
+    assert_eq!(house.store.lead_counts(list).unwrap().total(), ROUNDS);
+    let stats = house.store.stats();
+    assert_eq!((stats.failed_commits, stats.rejected, stats.import_rows), (0, 0, ROUNDS));
+}
+
+#[test]
 fn closing_writes_what_is_queued() {
     let house = House::new();
     for cursor in 1..=200 {

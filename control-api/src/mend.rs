@@ -1,7 +1,7 @@
 //! What the OpenAPI document needs beyond what the handlers' descriptions give.
 
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -28,6 +28,11 @@ pub(crate) fn mend(document: &mut OpenApi) {
             components.schemas.insert(format!("{kind}Patch"), RefOr::T(Schema::Object(part)));
         }
     }
+    for (name, schema) in &mut components.schemas {
+        if let (Some(of), RefOr::T(page)) = (name.strip_prefix("PageBody_"), schema) {
+            refer_to_data(page, of);
+        }
+    }
     // A campaign shows its settings beside other fields, so these must not be forbidden there.
     if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get("CampaignRequest") {
         let mut settings = request.clone();
@@ -39,6 +44,15 @@ pub(crate) fn mend(document: &mut OpenApi) {
         for item in &mut campaign.items {
             rename(item, "CampaignRequest", "CampaignSettings");
         }
+    }
+}
+
+/// A page of things refers to their schema instead of repeating it.
+fn refer_to_data(page: &mut Schema, of: &str) {
+    if let Schema::Object(page) = page
+        && let Some(RefOr::T(Schema::Array(data))) = page.properties.get_mut("data")
+    {
+        data.items = ArrayItems::RefOrSchema(Box::new(RefOr::Ref(Ref::new(format!("{SCHEMAS}{of}")))));
     }
 }
 

@@ -188,14 +188,16 @@ impl House {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8_lossy(&bytes).into_owned(),
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let kind = parts.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        if method != Method::HEAD {
+            crate::schema::check(method.as_str(), &path, parts.status.as_u16(), kind, &text);
         }
+        Reply { status: parts.status, headers: parts.headers, text }
     }
 
     /// A request with a token and perhaps a JSON body.

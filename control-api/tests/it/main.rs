@@ -6,4 +6,5 @@ mod house;
 mod imports;
 mod masking;
 mod resources;
+mod schema;
 mod spec;

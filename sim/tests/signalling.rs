@@ -24,7 +24,8 @@ fn the_first_seeds_keep_their_promises_and_repeat_themselves() {
 
 #[test]
 fn different_seeds_are_different_worlds() {
-    let hashes: BTreeSet<u64> = (11..=12).map(|seed| signalling::run(seed, Options::default()).hash).collect();
+    let hashes: BTreeSet<u64> =
+        (11..=12).map(|seed| signalling::run(seed, Options::default()).hash).collect();
     assert_eq!(hashes.len(), 2);
 }
 

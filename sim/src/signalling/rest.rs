@@ -84,8 +84,14 @@ impl World {
             || self.net.was_cut(peer, since, self.now)
     }
 
-    /// Abandonment of predictive campaigns stays sane; the business depth judges it closely.
+    /// Abandonment of predictive campaigns stays sane where agents do not vanish by accident; the business depth
+    /// judges it closely.
     fn rates(&mut self) {
+        let accidents = ["crash", "shard panic", "cuts", "disk stalls", "silent trunk", "ports fail"];
+        let by_accident = |fault: &&str| accidents.contains(fault) || fault.contains("phones");
+        if self.scene.faults.iter().any(|fault| by_accident(fault)) {
+            return;
+        }
         let rows: Vec<_> = self
             .book
             .campaigns()

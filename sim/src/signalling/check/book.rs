@@ -293,7 +293,8 @@ impl Book {
             || self.stopped.contains_key(&campaign.id)
             || attempt.row.mode.is_none_or(|mode| mode == DialMode::Preview);
         let rang_ms = now.millis_since(ringing);
-        if !may_end && rang_ms < u64::from(campaign.config.timers.ring_min_ms) {
+        // A CANCEL that comes with the first ringing was ordered before, and had to wait for it (RFC 3261 §9.1).
+        if !may_end && rang_ms > 0 && rang_ms < u64::from(campaign.config.timers.ring_min_ms) {
             found.add(now, "a phone rings as long as it must", format!("{call} rang {rang_ms} ms"));
         }
     }

@@ -313,6 +313,13 @@ impl Wire {
         }
         let Some(transaction) = leg.transactions.get_mut(&branch) else { return };
         let status = message.status();
+        // What comes after the transaction was given up, or long after its end, may go unheard.
+        let unheard = transaction.provisional_at.is_none()
+            && transaction.final_at.is_none()
+            && now.millis_since(transaction.sent_at) >= GIVE_UP_MS;
+        if status < 200 && unheard {
+            return;
+        }
         if status < 200 {
             transaction.provisional_at.get_or_insert(now);
             if status > 100 {
@@ -320,10 +327,6 @@ impl Wire {
             }
             return;
         }
-        // What comes after the transaction was given up, or long after its end, may go unheard.
-        let unheard = transaction.provisional_at.is_none()
-            && transaction.final_at.is_none()
-            && now.millis_since(transaction.sent_at) >= GIVE_UP_MS;
         let late = |at: Option<Instant>| at.is_some_and(|at| now.millis_since(at) >= GIVE_UP_MS - 500);
         let optional = unheard || late(transaction.final_at.map(|(at, _)| at)) || late(leg.cancelled_at);
         let before = transaction.final_at.map(|(_, status)| status);

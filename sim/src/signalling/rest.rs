@@ -89,7 +89,7 @@ impl World {
     fn rates(&mut self) {
         let accidents = ["crash", "shard panic", "cuts", "disk stalls", "silent trunk", "ports fail"];
         let by_accident = |fault: &&str| accidents.contains(fault) || fault.contains("phones");
-        if self.scene.faults.iter().any(|fault| by_accident(fault)) {
+        if self.scene.faults.iter().any(by_accident) {
             return;
         }
         let rows: Vec<_> = self

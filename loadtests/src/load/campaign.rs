@@ -34,7 +34,7 @@ pub const PLAYS: [Play; 3] = [
         carrier: "carrier_401",
         session: "nailed_up",
         outcome: "connected",
-        leads: 12,
+        leads: 8,
         agents: 4,
     },
     Play {
@@ -42,7 +42,7 @@ pub const PLAYS: [Play; 3] = [
         carrier: "carrier_407",
         session: "on_demand",
         outcome: "connected",
-        leads: 8,
+        leads: 4,
         agents: 4,
     },
     Play {

@@ -22,7 +22,9 @@ const RESEND: Duration = Duration::from_millis(500);
 /// A request or a 200 that nobody has answered for so long has failed.
 const GIVE_UP: Duration = Duration::from_secs(10);
 /// After the last call should have ended, stragglers get so long.
-const STRAGGLERS: Duration = Duration::from_secs(12);
+const STRAGGLERS: Duration = Duration::from_secs(18);
+/// What is under way when the sound ends gets at most so long to arrive.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Calls started in one turn at most, so that answers are read in between.
 const STARTS_PER_TURN: usize = 32;
 
@@ -276,9 +278,11 @@ impl Generator {
                 if let Some(sound) = &mut self.sound {
                     sound.end(now);
                 }
-                Phase::Draining(now + Duration::from_millis(500))
+                Phase::Draining(now + DRAIN)
             }
-            Phase::Draining(until) if now >= until => {
+            Phase::Draining(until)
+                if now >= until || self.sound.as_ref().is_none_or(|sound| sound.quiet(now)) =>
+            {
                 self.figures.used = Used::of(self.plan.process)?.since(self.used_before);
                 self.figures.used_over_s = window.as_secs_f64();
                 self.figures.held_kib = resident_kib(self.plan.process)?;

@@ -3,7 +3,7 @@
 use super::daemon::{BYPASS, Daemon, Kept, LOAD_CORE, Place};
 use super::process::Used;
 use super::report::{Report, Row};
-use super::transit::{US_PER_CALL_MAX, finish};
+use super::transit::finish;
 use anyhow::{Context, ensure};
 use std::path::PathBuf;
 use std::process::Command;
@@ -183,8 +183,5 @@ pub fn transit(report: &mut Report, place: &Place, rate: u32, seconds: u32) -> a
         in_time && from_callee && counted.failed == 0 && counted.good == calls,
         format!("{counted:?} of {calls}; both sides done: {}", in_time && from_callee),
     );
-    let good = us_per_call <= US_PER_CALL_MAX;
-    let detail = format!("{us_per_call:.0} µs, at most {US_PER_CALL_MAX:.0}");
-    report.check(format!("{name}: processor time per call"), good, detail);
     finish(report, daemon, &name, calls)
 }

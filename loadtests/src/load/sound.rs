@@ -19,6 +19,8 @@ const MARK: &[u8] = b"LOAD";
 /// Time from sending to receiving is counted in steps of 10 µs up to one second.
 const DELAY_STEP_US: u64 = 10;
 const DELAY_STEPS: usize = 100_000;
+/// Silence after which nothing is thought to be under way.
+const QUIET: Duration = Duration::from_millis(300);
 /// Batches read from one socket before others have their turn.
 const BATCHES_PER_TURN: usize = 8;
 
@@ -93,6 +95,7 @@ pub struct Sound {
     next: Option<Instant>,
     slot: usize,
     begun: Instant,
+    heard: Instant,
     figures: SoundFigures,
     delays: Vec<u64>,
 }
@@ -111,6 +114,7 @@ impl Sound {
             next: None,
             slot: 0,
             begun: now,
+            heard: now,
             figures: SoundFigures::default(),
             delays: vec![0; DELAY_STEPS + 1],
         })
@@ -160,6 +164,12 @@ impl Sound {
         self.figures.seconds = now.duration_since(self.begun).as_secs_f64();
     }
 
+    /// True when nothing is under way any more.
+    #[must_use]
+    pub fn quiet(&self, now: Instant) -> bool {
+        now.duration_since(self.heard) >= QUIET
+    }
+
     /// Sends what is due and takes what has come. True when there was anything.
     ///
     /// # Errors
@@ -190,7 +200,10 @@ impl Sound {
                     let step = at.saturating_sub(sent) / 1000 / DELAY_STEP_US;
                     delays[(step as usize).min(DELAY_STEPS)] += 1;
                 })?;
-                worked |= count > 0;
+                if count > 0 {
+                    worked = true;
+                    self.heard = now;
+                }
                 if count < runtime::udp::BATCH {
                     break;
                 }

@@ -5,8 +5,11 @@ use super::generator::{Figures, Plan, Shape, run};
 use super::report::{Report, Row};
 use std::time::{Duration, Instant};
 
-/// Processor time per plain call that may not be passed, microseconds.
+/// Processor time per plain call that may not be passed at full rate, microseconds.
 pub const US_PER_CALL_MAX: f64 = 200.0;
+/// The same for a short run at a low rate beside other work: a net under gross mistakes. A call costs more when
+/// the daemon is woken for each datagram, and a machine that is shared costs more again.
+pub const US_PER_CALL_MAX_SHORT: f64 = 1500.0;
 /// Calls last this long.
 const HOLD: Duration = Duration::from_secs(1);
 /// Time for the daemon to come to rest after a run.
@@ -34,11 +37,11 @@ fn on_load_core(plan: Plan) -> anyhow::Result<Figures> {
     thread.join().map_err(|_| anyhow::anyhow!("the generator panicked"))?
 }
 
-/// A rate for some time; every call must succeed and have its record.
+/// A rate for some time; every call must succeed, have its record, and cost at most `us_max`.
 ///
 /// # Errors
 /// When the run cannot be made; failed calls are in the report.
-pub fn flow(report: &mut Report, place: &Place, rate: f64, seconds: f64) -> anyhow::Result<()> {
+pub fn flow(report: &mut Report, place: &Place, rate: f64, seconds: f64, us_max: f64) -> anyhow::Result<()> {
     let daemon = Daemon::start(place, "transit")?;
     let calls = (rate * seconds) as usize;
     let figures = on_load_core(Plan { rate, calls, ..plan(place, &daemon, BYPASS)? })?;
@@ -46,12 +49,8 @@ pub fn flow(report: &mut Report, place: &Place, rate: f64, seconds: f64) -> anyh
     report.add(Row { us_per_call: Some(figures.us_per_call()), ..Row::of(&name, &figures) });
     let detail = format!("{} of {} failed, codes {:?}", figures.failed, figures.calls, figures.codes);
     report.check(format!("{name}: no call failed"), figures.failed == 0, detail);
-    let detail = format!("{:.0} µs, at most {US_PER_CALL_MAX:.0}", figures.us_per_call());
-    report.check(
-        format!("{name}: processor time per call"),
-        figures.us_per_call() <= US_PER_CALL_MAX,
-        detail,
-    );
+    let detail = format!("{:.0} µs, at most {us_max:.0}", figures.us_per_call());
+    report.check(format!("{name}: processor time per call"), figures.us_per_call() <= us_max, detail);
     finish(report, daemon, &name, figures.calls)
 }
 
@@ -159,8 +158,11 @@ pub fn relay(report: &mut Report, place: &Place, calls: usize, seconds: u64) -> 
     let detail = format!("{} failed", figures.failed);
     report.check(format!("{name}: no call failed"), figures.failed == 0, detail);
     let wanted = (calls as u64) * 100 * seconds;
+    // Counters are shown once a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    let refused = daemon.api.metric("rtp_dropped_total")?;
     let detail = format!(
-        "{} sent, {} arrived, {} foreign, {} lost at our own sockets",
+        "{refused} refused by the daemon, {} sent, {} arrived, {} foreign, {} lost at our own sockets",
         sound.sent, sound.arrived, sound.foreign, sound.own_drops
     );
     let all = sound.arrived == sound.sent && sound.foreign == 0 && sound.sent * 100 >= wanted * 95;

@@ -35,8 +35,8 @@ test: setup-test build ## everything that can be checked
 	$(MAKE) loadtest-short
 	target/release/dialerd demo --plain
 
-swarm: ## the whole daemon under a seeded world
-	cargo run --release --locked -q -p sim -- swarm --seeds $(SEEDS)
+swarm: build ## the whole daemon under a seeded world
+	target/release/sim swarm --seeds $(SEEDS)
 
 fuzz: ## what peers send, mutated
 	fuzz/run sip $(FUZZ_SECONDS)

@@ -5,7 +5,7 @@
 
 use crate::shard_thread::ShardOrder;
 use control_api::{CommandRequest, EventHub, ReadModel};
-use dialer_core::{Command, CommandError, Reply, Snapshot, ViewChange};
+use dialer_core::{CommandError, Reply, Snapshot, ViewChange};
 use engine::{ControlCore, ControlEffect, ControlInput, ShardCommand, ShardEvent};
 use runtime::{Clock, Mailbox, mailbox};
 use sansio::{Machine, Outbox, WallTime};
@@ -251,11 +251,6 @@ impl ControlThread {
         self.next_tag += 1;
         let tag = self.next_tag;
         self.replies.insert(tag, request.reply);
-        if matches!(request.command, Command::StopNow) {
-            for shard in &mut self.parts.shards {
-                shard.send(ShardOrder::Command(ShardCommand::AdmitTransit(false)));
-            }
-        }
         self.feed(ControlInput::Command { tag, command: request.command });
     }
 

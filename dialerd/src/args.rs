@@ -43,6 +43,12 @@ pub enum Subcommands {
                       not be written, 2 the scenario or a policy is wrong."
     )]
     Simulate(crate::simulate::SimulateArguments),
+    /// Ask a running daemon over its API: why does a campaign dial, or not?
+    #[command(
+        after_help = "Exit codes: 0 answered, 1 the daemon could not be asked or refused, 2 wrong use. Needs a token \
+                      (--token-file, --token, DIALERD_TOKEN or DIALERD_TOKEN_FILE)."
+    )]
+    Ctl(crate::ctl::CtlArguments),
 }
 
 /// Arguments of `run`.

@@ -6,6 +6,7 @@ mod args;
 mod boot;
 mod config;
 mod control_thread;
+mod ctl;
 mod demo;
 mod logging;
 mod metrics;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Subcommands::Pace(arguments) => pace::run(&arguments),
         Subcommands::Simulate(arguments) => simulate::run(&arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
+        Subcommands::Ctl(arguments) => ctl::run(&arguments),
     }
 }
 

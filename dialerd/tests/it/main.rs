@@ -4,6 +4,7 @@
 
 mod api;
 mod crash;
+mod ctl;
 mod harness;
 mod life;
 mod readme;

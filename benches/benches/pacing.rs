@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dialer_core::pacing::{
     AgentRef, AgentState, AgentView, CallRef, CallView, CampaignPacing, CampaignRef, CapStyle, DialLimits,
-    Floor, Mode, Outcome, Pacer, PacingEvent, PacingView, WindowCount,
+    DialTraits, Floor, Mode, Outcome, Pacer, PacingEvent, PacingView, WindowCount,
 };
 use sansio::{Duration, Instant, Rng};
 use sim::business::policy::House;
@@ -19,7 +19,7 @@ fn experienced(campaigns: u32) -> Floor {
         floor.set_campaign(campaign, CampaignPacing { mode: Mode::Predictive, ..CampaignPacing::default() });
         for number in 0..400 {
             let (call, now) = (CallRef(number), Instant::from_millis(number * 100));
-            floor.observe(now, &PacingEvent::Dialed { call, campaign });
+            floor.observe(now, &PacingEvent::Dialed { call, campaign, traits: DialTraits::default() });
             let (outcome, after) = if rng.chance(0.25) {
                 (Outcome::Human, 2.5 + rng.between(2.0, 15.0))
             } else {
@@ -56,6 +56,8 @@ fn busy(agents: u32, campaign: CampaignRef, serves: &[CampaignRef]) -> (Vec<Agen
                 serves,
                 leaving: false,
                 free_at: None,
+                busy_until: None,
+                leaves_at: None,
             }
         })
         .collect();
@@ -65,7 +67,9 @@ fn busy(agents: u32, campaign: CampaignRef, serves: &[CampaignRef]) -> (Vec<Agen
             campaign,
             dialed_at: at(&mut rng, 20.0),
             alerting_at: None,
+            detecting_since: None,
             answered_at: None,
+            traits: DialTraits::default(),
             answer_probability: None,
         })
         .collect();
@@ -90,6 +94,9 @@ fn view<'a>(
             max_lines_per_agent: 10.0,
         },
         leads_left: None,
+        idle_share: None,
+        next: DialTraits::default(),
+        next_answer: None,
         shift_left: None,
         windows,
         hold: None,
@@ -98,7 +105,7 @@ fn view<'a>(
 
 fn window() -> WindowCount {
     let left = Some(Duration::from_secs(14_400));
-    WindowCount { live: 2_000, abandoned: 50, cap: 0.03, style: CapStyle::Average, left }
+    WindowCount { live: 2_000, abandoned: 50, cap: 0.03, style: CapStyle::Average, left, of_group: false }
 }
 
 fn decisions(criterion: &mut Criterion) {

@@ -8,7 +8,7 @@ use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, TrunkId};
-use crate::pacing::{CallRef, PacingEvent};
+use crate::pacing::{CallRef, DialTraits, PacingEvent};
 use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, LimitedBy};
@@ -166,7 +166,11 @@ impl Dialer {
         if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
             campaign.counts.attempts += 1;
             if paced {
-                let event = PacingEvent::Dialed { call: CallRef(number), campaign: campaign.number };
+                let event = PacingEvent::Dialed {
+                    call: CallRef(number),
+                    campaign: campaign.number,
+                    traits: DialTraits::default(),
+                };
                 self.observe(cx.now, &event);
             }
         }

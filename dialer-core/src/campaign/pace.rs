@@ -179,6 +179,9 @@ impl Dialer {
                 max_lines_per_agent: campaign.row.config.concurrency.max_lines_per_agent,
             },
             leads_left: if campaign.hopper.more { None } else { Some(0) },
+            idle_share: None,
+            next: pacing::DialTraits::default(),
+            next_answer: None,
             shift_left: None,
             windows: &windows,
             hold: None,
@@ -218,6 +221,8 @@ impl Dialer {
             serves: roster.serves(id),
             leaving: agent.leaving || agent.paused.is_some(),
             free_at: agent.wrap_up.as_ref().map(|wrap_up| wrap_up.until).filter(|_| timed),
+            busy_until: None,
+            leaves_at: None,
         }
     }
 
@@ -374,16 +379,19 @@ fn pacing_call(call: &Call, campaign: pacing::CampaignRef) -> Option<pacing::Cal
         campaign,
         dialed_at: call.dial_ordered.unwrap_or(call.started.at),
         alerting_at: call.ringing.map(|moment| moment.at),
+        detecting_since: None,
         answered_at,
+        traits: pacing::DialTraits::default(),
         answer_probability: None,
     })
 }
 
 fn limited_by(why: pacing::LimitedBy) -> LimitedBy {
     match why {
-        pacing::LimitedBy::Agents | pacing::LimitedBy::NoAgents | pacing::LimitedBy::Inbound => {
-            LimitedBy::Agents
-        }
+        pacing::LimitedBy::Agents
+        | pacing::LimitedBy::NoAgents
+        | pacing::LimitedBy::SmallTeam
+        | pacing::LimitedBy::Inbound => LimitedBy::Agents,
         pacing::LimitedBy::Risk | pacing::LimitedBy::ColdStart => LimitedBy::Risk,
         pacing::LimitedBy::AbandonCap => LimitedBy::AbandonCap,
         pacing::LimitedBy::Lines => LimitedBy::Lines,

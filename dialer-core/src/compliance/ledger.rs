@@ -20,6 +20,7 @@ impl Ledger {
             kind: WindowKind::Rolling { seconds: (window.millis() / 1000) as u32 },
             cap: 1.0,
             style: CapStyle::Average,
+            of_group: false,
         });
         Ledger { windows: Windows::new(&rules, now).expect("two windows are few") }
     }
@@ -48,7 +49,14 @@ impl Ledger {
         now: WallTime,
     ) -> WindowCount {
         let count = self.count(window, now);
-        WindowCount { live: count.live, abandoned: count.abandoned, cap, style: CapStyle::Average, left }
+        WindowCount {
+            live: count.live,
+            abandoned: count.abandoned,
+            cap,
+            style: CapStyle::Average,
+            left,
+            of_group: false,
+        }
     }
 }
 

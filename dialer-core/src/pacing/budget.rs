@@ -4,6 +4,7 @@
 //! spread over the answers still to come: that is the *target* rate. The risk limit θ of a dial is moved so that
 //! the risk taken, corrected by how wrong such risks were lately, meets the target.
 
+use super::ledger::{Count, rate_interval};
 use super::view::{CapStyle, WindowCount};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub(super) struct Allowance {
     pub budget: f64,
     /// Abandoned ÷ live so far.
     pub rate_so_far: f64,
+    /// Bounds of the true rate that these counts leave (95 %).
+    pub rate_bounds: (f64, f64),
 }
 
 /// What is known of the answers to come.
@@ -47,6 +50,17 @@ pub(super) struct Outlook {
     pub false_machine: f64,
     /// Share of answers counted as live that are machines detection let pass.
     pub missed_machine: f64,
+    /// The same of every campaign that shares a budget with this one, this one included.
+    pub group: Group,
+}
+
+/// Answers to come of a group of campaigns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Group {
+    /// Live answers per second, forecast.
+    pub live_per_s: f64,
+    /// Live answers to be feared from the other campaigns' calls in flight.
+    pub others_in_flight: f64,
 }
 
 impl Outlook {
@@ -75,23 +89,36 @@ impl Outlook {
         let seen = window.live as f64 * real;
         let live = seen * (1.0 + unseen);
         let abandoned = window.abandoned.min(window.live) as f64 + seen * unseen;
-        let to_come = (self.live_per_s * left_s).min(self.live_most).max(0.0);
-        let last_hour = to_come.min(self.live_per_s * 3_600.0);
-        let reserve = RESERVE + RESERVE_IN_FLIGHT * self.in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
+        let own = (self.live_per_s * left_s).min(self.live_most).max(0.0);
+        let (to_come, per_s, in_flight) = if window.of_group {
+            let others_per_s = (self.group.live_per_s - self.live_per_s).max(0.0);
+            let others = others_per_s * left_s;
+            (own + others, self.live_per_s + others_per_s, self.in_flight + self.group.others_in_flight)
+        } else {
+            (own, self.live_per_s, self.in_flight)
+        };
+        let last_hour = to_come.min(per_s * 3_600.0);
+        let reserve = RESERVE + RESERVE_IN_FLIGHT * in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
         let to_come = to_come * real * (1.0 + unseen);
         // Nobody counts them, so what was reserved for them may have been too little: by chance alone, this much.
         let reserve = reserve + 1.6 * (self.false_machine * (live + to_come)).sqrt();
         let budget =
             cap * (live + to_come - 0.15 * last_hour) - abandoned - self.false_machine * to_come - reserve;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
+        let rate_bounds = rate_interval(Count { live: window.live, abandoned: window.abandoned }, 1.96);
         if budget <= 0.0 {
-            return Allowance { target: 0.0, budget, rate_so_far };
+            return Allowance { target: 0.0, budget, rate_so_far, rate_bounds };
         }
         // Nothing planned ahead: what has been earned may be spent at the rate it is being earned.
         let spread = if to_come > 0.0 { to_come } else { budget / cap.max(1e-9) };
-        let ahead = if window.style == CapStyle::Tapered { 3.0 } else { 1.5 };
-        let target = ((budget - 0.5 * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, ahead * cap);
-        Allowance { target, budget, rate_so_far }
+        let (sooner, most) = match window.style {
+            // Ahead of the plan by as much as is left of the window: twice the even rate at first, once at its end.
+            CapStyle::Tapered => (1.0 + to_come / (to_come + live).max(1.0), 3.0),
+            CapStyle::Hard | CapStyle::Average => (1.0, 1.5),
+        };
+        let target =
+            (sooner * (budget - 0.5 * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, most * cap);
+        Allowance { target, budget, rate_so_far, rate_bounds }
     }
 }
 
@@ -155,6 +182,7 @@ mod tests {
             cap: 0.03,
             style: CapStyle::Average,
             left: left_s.map(Duration::from_secs),
+            of_group: false,
         }
     }
 

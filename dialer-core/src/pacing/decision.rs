@@ -15,6 +15,8 @@ pub enum LimitedBy {
     AbandonCap,
     /// Too few answers seen yet: one call per idle agent.
     ColdStart,
+    /// Fewer agents than predictive dialling asks for: one call per idle agent.
+    SmallTeam,
     /// No agent is working for this campaign.
     NoAgents,
     /// No free line.
@@ -48,6 +50,7 @@ impl LimitedBy {
             LimitedBy::Risk => "risk",
             LimitedBy::AbandonCap => "abandon_cap",
             LimitedBy::ColdStart => "cold_start",
+            LimitedBy::SmallTeam => "small_team",
             LimitedBy::NoAgents => "no_agents",
             LimitedBy::Lines => "lines",
             LimitedBy::Cps => "cps",
@@ -86,6 +89,10 @@ pub struct Explain {
     pub p_answer: f64,
     /// One standard deviation of that estimate.
     pub p_answer_sd: f64,
+    /// Live answers the steady state of the floor can take per second (Erlang C at the target), for comparison.
+    pub steady_answers_per_s: f64,
+    /// Inbound calls expected to come within the median answer time.
+    pub inbound_expected: f64,
     /// Median time from dialling to a live answer, seconds.
     pub answer_time_s: f64,
     /// Live answers expected within that time from the calls in flight.
@@ -100,6 +107,8 @@ pub struct Explain {
     pub target: f64,
     /// Abandoned ÷ live in that window so far.
     pub rate_so_far: f64,
+    /// Bounds of the true rate that such counts leave (95 %).
+    pub rate_bounds: (f64, f64),
     /// Abandons that may still happen in that window, less a reserve.
     pub budget: f64,
     /// Realised ÷ predicted abandons lately.

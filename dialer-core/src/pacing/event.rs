@@ -21,6 +21,18 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// What a dial's chance of an answer may depend on besides its campaign and the moment. The numbers are the caller's
+/// own; `None` where it does not know or does not tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct DialTraits {
+    /// The list the lead is from.
+    pub list: Option<u32>,
+    /// The trunk it is dialled over.
+    pub trunk: Option<u32>,
+    /// The hour of the day where the lead lives, 0..=23.
+    pub hour: Option<u8>,
+}
+
 /// One happening. Durations are measured by the caller on the clock that also gives `now`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum PacingEvent {
@@ -44,13 +56,20 @@ pub enum PacingEvent {
         call: CallRef,
         /// Whose call.
         campaign: CampaignRef,
+        /// What its chance of an answer may depend on.
+        traits: DialTraits,
     },
     /// The far end is ringing.
     Alerting {
         /// The call.
         call: CallRef,
     },
-    /// Dialling ended, by an answer or otherwise.
+    /// The far end picked up, and machine detection listens. Its verdict is the call's [`PacingEvent::Resolved`].
+    Detecting {
+        /// The call.
+        call: CallRef,
+    },
+    /// Dialling ended, by an answer or otherwise. With machine detection: by its verdict.
     Resolved {
         /// The call.
         call: CallRef,

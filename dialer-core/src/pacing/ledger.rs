@@ -63,25 +63,43 @@ pub struct WindowRule {
     pub cap: f64,
     /// How the cap binds.
     pub style: CapStyle,
+    /// The counts are those of a group of campaigns.
+    #[serde(default)]
+    pub of_group: bool,
 }
 
 impl WindowRule {
     /// 3 % in each successive 30 days, the first beginning with the campaign (FTC, FCC).
     #[must_use]
     pub const fn us_thirty_days(from: WallTime) -> Self {
-        WindowRule { kind: WindowKind::Successive { from, days: 30 }, cap: 0.03, style: CapStyle::Average }
+        WindowRule {
+            kind: WindowKind::Successive { from, days: 30 },
+            cap: 0.03,
+            style: CapStyle::Average,
+            of_group: false,
+        }
     }
 
     /// 3 % per calendar day (Ofcom).
     #[must_use]
     pub const fn gb_day(utc_offset_s: i32) -> Self {
-        WindowRule { kind: WindowKind::Day { utc_offset_s }, cap: 0.03, style: CapStyle::Average }
+        WindowRule {
+            kind: WindowKind::Day { utc_offset_s },
+            cap: 0.03,
+            style: CapStyle::Average,
+            of_group: false,
+        }
     }
 
     /// 5 % per calendar month (CRTC).
     #[must_use]
     pub const fn ca_month(utc_offset_s: i32) -> Self {
-        WindowRule { kind: WindowKind::Month { utc_offset_s }, cap: 0.05, style: CapStyle::Average }
+        WindowRule {
+            kind: WindowKind::Month { utc_offset_s },
+            cap: 0.05,
+            style: CapStyle::Average,
+            of_group: false,
+        }
     }
 }
 
@@ -194,6 +212,7 @@ impl Ledger {
             cap: window.rule.cap,
             style: window.rule.style,
             left: dialling_left(window.rule.kind, now_ms, plan),
+            of_group: window.rule.of_group,
         }));
     }
 }
@@ -446,8 +465,12 @@ mod tests {
 
     #[test]
     fn a_rolling_window_forgets_to_the_second() {
-        let rule =
-            WindowRule { kind: WindowKind::Rolling { seconds: 86_400 }, cap: 0.03, style: CapStyle::Hard };
+        let rule = WindowRule {
+            kind: WindowKind::Rolling { seconds: 86_400 },
+            cap: 0.03,
+            style: CapStyle::Hard,
+            of_group: false,
+        };
         let mut ledger = Ledger::new(&[rule], at(0)).unwrap();
         ledger.live(at(5_500));
         ledger.live(at(9_000));

@@ -31,10 +31,13 @@
 //! * equal histories give equal decisions.
 
 mod budget;
+mod campaign;
 mod decision;
 mod event;
 mod floor;
 mod forecast;
+mod foresee;
+mod inbound;
 mod predictive;
 mod simple;
 mod view;
@@ -48,9 +51,10 @@ pub mod ledger;
 pub mod limits;
 pub mod protocol;
 
+pub use campaign::{CampaignPacing, CancelPolicy, Expected, InboundHoldBack, Mode};
 pub use decision::{Decision, Explain, LimitedBy};
-pub use event::{Outcome, PacingEvent};
-pub use floor::{CampaignPacing, CancelPolicy, Floor, Mode, Sketch};
+pub use event::{DialTraits, Outcome, PacingEvent};
+pub use floor::{Floor, Sketch};
 pub use view::{AgentState, AgentView, CallView, CapStyle, DialLimits, Hold, PacingView, WindowCount};
 
 use sansio::Instant;

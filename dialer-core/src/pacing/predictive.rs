@@ -1,10 +1,12 @@
 //! The predictive policy of one campaign: dial while the marginal call is safe enough.
 
-use super::budget::{Allowance, Outlook, RiskLimit};
-use super::estimate::{AnswerRate, LifeTable, Residual, RingTimes};
+use super::budget::{Allowance, Group, Outlook, RiskLimit};
+use super::campaign::InboundHoldBack;
+use super::erlang::greatest_load;
+use super::estimate::{AnswerRate, Detection, LifeTable, Residual, RingTimes, TraitOffsets};
 use super::forecast::{BELIEFS, ByMoment, MOMENTS, Meeting};
 use super::simple::Counted;
-use super::{CampaignPacing, Explain, LimitedBy, PacingView};
+use super::{CampaignPacing, DialTraits, Expected, Explain, LimitedBy, PacingView};
 use serde::{Deserialize, Serialize};
 
 /// Live answers seen before any risk is run.
@@ -26,6 +28,10 @@ pub(super) struct Learned {
     pub talk: LifeTable,
     pub wrap_up: LifeTable,
     pub limit: RiskLimit,
+    #[serde(default)]
+    pub traits: TraitOffsets,
+    #[serde(default)]
+    pub detection: Detection,
     /// Live answers and agent-seconds lately.
     live: f64,
     agent_seconds: f64,
@@ -37,6 +43,9 @@ pub(super) struct Learned {
     stale: u64,
     #[serde(skip)]
     reach_s: f64,
+    /// Agents, and the greatest load they can take.
+    #[serde(skip)]
+    steady: Option<(u32, f64)>,
     #[serde(skip)]
     last_s: Option<f64>,
 }
@@ -49,12 +58,15 @@ impl Default for Learned {
             talk: LifeTable::new(100.0, 1.2),
             wrap_up: LifeTable::new(15.0, 1.2),
             limit: RiskLimit::default(),
+            traits: TraitOffsets::default(),
+            detection: Detection::default(),
             live: 0.0,
             agent_seconds: 0.0,
             talking: Residual::default(),
             wrapping: Residual::default(),
             stale: 0,
             reach_s: 0.0,
+            steady: None,
             last_s: None,
         };
         learned.rebuild();
@@ -69,6 +81,8 @@ impl Learned {
             && self.talk.is_sound()
             && self.wrap_up.is_sound()
             && self.limit.is_sound()
+            && self.traits.is_sound()
+            && self.detection.is_sound()
             && [self.live, self.agent_seconds].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
 
@@ -81,6 +95,7 @@ impl Learned {
         self.talking.of_two(&self.talk, &self.wrap_up, self.reach_s);
         self.wrapping.of_one(&self.wrap_up, self.reach_s);
         self.stale = 0;
+        self.steady = None;
     }
 
     /// A talk or a wrap-up more was learned from; the tables follow when it is worth it.
@@ -110,8 +125,37 @@ impl Learned {
         self.agent_seconds = self.agent_seconds * keep + seconds.min(60.0) * f64::from(working);
     }
 
+    /// Begins from what is believed, if nothing was seen yet.
+    pub(super) fn expect(&mut self, expected: Expected) {
+        let untouched = self.answer.trials_seen() == 0 && self.talk.seen() == 0 && self.wrap_up.seen() == 0;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        if untouched && [expected.answer, expected.talk_s, expected.wrap_up_s].into_iter().all(positive) {
+            self.answer.expect(expected.answer);
+            self.talk = LifeTable::new(expected.talk_s.clamp(1.0, 7_200.0), 1.0);
+            self.wrap_up = LifeTable::new(expected.wrap_up_s.clamp(0.5, 3_600.0), 1.0);
+            self.rebuild();
+        }
+    }
+
+    /// What is believed of the answer probability of a dial with these traits: three values with weights.
+    pub(super) fn spread_of(&self, traits: DialTraits) -> [(f64, f64); 3] {
+        let (offset, variance) = self.traits.of(traits);
+        self.answer.spread_at(offset, variance)
+    }
+
+    /// A dial ended: the campaign's answer probability and the offsets of the dial's traits learn from it.
+    pub(super) fn resolved(&mut self, traits: DialTraits, live: bool) {
+        let (offset, _) = self.traits.of(traits);
+        if traits != DialTraits::default() {
+            let (mean, sd) = self.answer.logit();
+            let p = 1.0 / (1.0 + (-(mean + offset)).exp());
+            self.traits.resolved(traits, p, sd * sd, live);
+        }
+        if live { self.answer.answered(offset) } else { self.answer.failed(offset) }
+    }
+
     /// Live answers per second that `working` agents can be expected to take.
-    fn live_per_s(&self, working: u32) -> f64 {
+    pub(super) fn live_per_s(&self, working: u32) -> f64 {
         let cycle = (self.talk.mean() + self.wrap_up.mean()).max(1.0);
         let prior = 0.7 / cycle;
         const PRIOR_AGENT_S: f64 = 600.0;
@@ -134,6 +178,22 @@ impl Learned {
             let scale = if silent > 1e-9 { p / silent } else { 0.0 };
             (further.map(|share| (share * scale).clamp(0.0, 1.0)), silent)
         })
+    }
+
+    /// Median time from dialling to a live answer, seconds.
+    pub(super) fn median_answer_s(&self) -> f64 {
+        self.ring.live_quantile(0.5)
+    }
+
+    /// Live answers per second that so many agents can take in the steady state with P(wait > patience) ≤ `share`, by
+    /// Erlang C: what a dialler would do that knows three means and nothing else.
+    pub(super) fn steady_answers_per_s(&mut self, working: u32, patience_s: f64, share: f64) -> f64 {
+        let service_s = (self.talk.mean() + self.wrap_up.mean()).max(1.0);
+        if self.steady.is_none_or(|(agents, ..)| agents != working) {
+            let load = greatest_load(working, patience_s, service_s, share.max(1e-3));
+            self.steady = Some((working, load));
+        }
+        self.steady.map_or(0.0, |(_, load)| load) / service_s
     }
 
     /// When the next dial would be answered, seconds from now.
@@ -167,27 +227,40 @@ impl Beliefs {
     }
 }
 
-/// Dials while the risk stays under the limit; `most` is what the hard limits leave.
+/// What will limit the policy now: the risk, or a reason to run none.
+pub(super) fn why_limited(
+    learned: &Learned,
+    allowance: &Allowance,
+    view: &PacingView<'_>,
+    counted: &Counted,
+    pacing: &CampaignPacing,
+) -> LimitedBy {
+    let inbound = view.inbound_waiting > 0 && pacing.inbound != InboundHoldBack::Off;
+    if counted.working < pacing.small_team {
+        LimitedBy::SmallTeam
+    } else if learned.answer.live_seen() < COLD_ANSWERS {
+        LimitedBy::ColdStart
+    } else if view.shift_left.is_some_and(|left| left.as_secs_f64() < SHIFT_END_S) {
+        LimitedBy::ShiftEnd
+    } else if inbound {
+        LimitedBy::Inbound
+    } else if allowance.target <= 0.0 {
+        LimitedBy::AbandonCap
+    } else {
+        LimitedBy::Risk
+    }
+}
+
+/// Dials while the risk stays under the limit, or runs none for the reason `why`; `most` is what the hard limits leave.
 pub(super) fn dial_while_safe(
     learned: &mut Learned,
     meeting: &mut Meeting,
     beliefs: &Beliefs,
     allowance: &Allowance,
-    view: &PacingView<'_>,
+    why: LimitedBy,
     most: (u32, LimitedBy),
     explain: &mut Explain,
 ) -> Wish {
-    let cold = learned.answer.live_seen() < COLD_ANSWERS;
-    let ending = view.shift_left.is_some_and(|left| left.as_secs_f64() < SHIFT_END_S);
-    let why = if cold {
-        LimitedBy::ColdStart
-    } else if ending {
-        LimitedBy::ShiftEnd
-    } else if allowance.target <= 0.0 {
-        LimitedBy::AbandonCap
-    } else {
-        LimitedBy::Risk
-    };
     let fresh: [ByMoment; BELIEFS] = core::array::from_fn(|belief| {
         core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
     });
@@ -234,6 +307,7 @@ pub(super) fn allowance(
     counted: &Counted,
     beliefs: &Beliefs,
     pacing: &CampaignPacing,
+    group: Group,
 ) -> Allowance {
     let leads = view.leads_left.map_or(f64::INFINITY, |left| left as f64 + f64::from(view.limits.hopper));
     let in_flight = f64::from(counted.in_flight);
@@ -245,6 +319,7 @@ pub(super) fn allowance(
         waiting: f64::from(counted.waiting.saturating_sub(counted.idle)),
         false_machine: share(pacing.false_machine),
         missed_machine: share(pacing.missed_machine),
+        group,
     };
     outlook.allowance(view.windows)
 }

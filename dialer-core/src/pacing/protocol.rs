@@ -28,7 +28,7 @@
 use super::ledger::{Ledger, WindowKind, WindowRule};
 use super::{
     AgentRef, AgentState, AgentView, CallRef, CallView, CampaignPacing, CampaignRef, CapStyle, Decision,
-    DialLimits, Floor, Outcome, Pacer, PacingEvent, PacingView, WindowCount, limits,
+    DialLimits, DialTraits, Floor, Outcome, Pacer, PacingEvent, PacingView, WindowCount, limits,
 };
 use core::fmt;
 use core::time::Duration;
@@ -236,8 +236,12 @@ impl LineProtocol {
     fn campaign(&mut self, campaign: CampaignRef) {
         if self.ledgers.len() < limits::CAMPAIGNS_MAX && !self.ledgers.contains_key(&campaign) {
             self.floor.set_campaign(campaign, self.options.pacing);
-            let rule =
-                WindowRule { kind: WindowKind::Campaign, cap: self.options.cap, style: self.options.style };
+            let rule = WindowRule {
+                kind: WindowKind::Campaign,
+                cap: self.options.cap,
+                style: self.options.style,
+                of_group: false,
+            };
             if let Some(ledger) = Ledger::new(&[rule], WallTime::default()) {
                 self.ledgers.insert(campaign, ledger);
             }
@@ -253,7 +257,11 @@ impl LineProtocol {
             "logout" => PacingEvent::AgentLoggedOut(words.agent()?),
             "idle" => PacingEvent::AgentIdle(words.agent()?),
             "break" => PacingEvent::AgentOnBreak(words.agent()?),
-            "dialed" => PacingEvent::Dialed { call: words.call()?, campaign: words.campaign()? },
+            "dialed" => PacingEvent::Dialed {
+                call: words.call()?,
+                campaign: words.campaign()?,
+                traits: DialTraits::default(),
+            },
             "resolved" => return self.resolved(t, words),
             "connected" => PacingEvent::Connected {
                 call: words.call()?,
@@ -309,7 +317,7 @@ impl LineProtocol {
     fn happened(&mut self, t: f64, event: &PacingEvent) {
         let now = self.at(t);
         match *event {
-            PacingEvent::Dialed { call, campaign } => {
+            PacingEvent::Dialed { call, campaign, .. } => {
                 self.campaign(campaign);
                 if self.calls.len() >= limits::CALLS_MAX {
                     self.calls.pop_first();
@@ -455,7 +463,9 @@ impl LineProtocol {
             campaign,
             dialed_at: self.past(dialed, now),
             alerting_at: (!alerting.is_nan()).then(|| self.past(alerting, now)),
+            detecting_since: None,
             answered_at: (!answered.is_nan()).then(|| self.past(answered, now)),
+            traits: DialTraits::default(),
             answer_probability: None,
         };
         if let Some(snapshot) = &mut self.snapshot {
@@ -483,6 +493,8 @@ impl LineProtocol {
                 serves: &lists[&mask],
                 leaving,
                 free_at: None,
+                busy_until: None,
+                leaves_at: None,
             })
             .collect();
         let mut windows: Vec<WindowCount> = Vec::new();
@@ -493,6 +505,7 @@ impl LineProtocol {
                 cap: rule.cap,
                 style: rule.style,
                 left: snapshot.shift_left,
+                of_group: false,
             }));
         }
         let view = PacingView {
@@ -507,6 +520,9 @@ impl LineProtocol {
                 max_lines_per_agent: self.options.max_lines_per_agent,
             },
             leads_left: None,
+            idle_share: None,
+            next: DialTraits::default(),
+            next_answer: None,
             shift_left: snapshot.shift_left,
             windows: &windows,
             hold: None,

@@ -3,6 +3,7 @@
 use super::limits::{BURST_MAX, LINES_PER_AGENT_MAX};
 use super::view::{AgentState, Hold, PacingView};
 use super::{AgentView, CampaignRef, LimitedBy};
+use sansio::Instant;
 use std::collections::BTreeMap;
 
 /// A view, counted once for one decision.
@@ -10,8 +11,10 @@ use std::collections::BTreeMap;
 pub(super) struct Counted {
     /// Agents logged in, not on a break, who serve the campaign.
     pub working: u32,
-    /// Of these idle and not leaving.
+    /// Of these idle (or listening to this campaign's ringing calls) and not leaving.
     pub idle: u32,
+    /// Of the idle ones, those this campaign may count on.
+    pub share: u32,
     /// This campaign's calls in flight.
     pub in_flight: u32,
     /// This campaign's answered calls that wait.
@@ -27,18 +30,25 @@ pub(super) fn serves(agent: &AgentView<'_>, campaign: CampaignRef) -> bool {
     agent.serves.contains(&campaign)
 }
 
-/// Idle, and takes another call.
-pub(super) fn is_free(agent: &AgentView<'_>) -> bool {
-    agent.state == AgentState::Idle && !agent.leaving
+/// Takes a call of `campaign` this moment, and still at `until` if that is given.
+pub(super) fn is_free(agent: &AgentView<'_>, campaign: CampaignRef, until: Instant) -> bool {
+    let ready = match agent.state {
+        AgentState::Idle => true,
+        AgentState::Listening => agent.campaign == Some(campaign),
+        _ => false,
+    };
+    ready && !agent.leaving && agent.leaves_at.is_none_or(|at| at > until)
 }
 
 impl Counted {
-    pub(super) fn of(view: &PacingView<'_>) -> Counted {
+    /// `until`: when the calls dialled now will be answered, about.
+    pub(super) fn of(view: &PacingView<'_>, until: Instant) -> Counted {
         let mut counted = Counted::default();
         for agent in view.agents.iter().filter(|agent| serves(agent, view.campaign)) {
             counted.working += u32::from(agent.state.is_working());
-            counted.idle += u32::from(is_free(agent));
+            counted.idle += u32::from(is_free(agent, view.campaign, until));
         }
+        counted.share = view.idle_share.unwrap_or(u32::MAX).min(counted.idle);
         let mut others: BTreeMap<CampaignRef, (u32, u32)> = BTreeMap::new();
         for call in view.calls {
             if call.campaign != view.campaign {
@@ -56,7 +66,9 @@ impl Counted {
         for (other, (calls, answered)) in others {
             let mut exclusive = 0;
             let mut shared = 0;
-            for agent in view.agents.iter().filter(|agent| is_free(agent) && serves(agent, other)) {
+            for agent in
+                view.agents.iter().filter(|agent| is_free(agent, other, until) && serves(agent, other))
+            {
                 if serves(agent, view.campaign) { shared += 1 } else { exclusive += 1 }
             }
             let claims = |calls: u32| calls.saturating_sub(exclusive).min(shared);
@@ -68,7 +80,8 @@ impl Counted {
 
     /// Idle agents nobody else has a claim on.
     pub(super) fn unclaimed(&self) -> u32 {
-        self.idle.saturating_sub(self.claimed.saturating_add(self.waiting))
+        let left = self.idle.saturating_sub(self.claimed.saturating_add(self.waiting));
+        left.min(self.share.saturating_sub(self.waiting))
     }
 }
 

@@ -17,6 +17,8 @@ fn agents(idle: u32, talking: u32) -> Vec<AgentView<'static>> {
             serves: SERVES,
             leaving: false,
             free_at: None,
+            busy_until: None,
+            leaves_at: None,
         })
         .collect()
 }
@@ -28,7 +30,9 @@ fn in_flight(calls: u32) -> Vec<CallView> {
             campaign: ONE,
             dialed_at: Instant::from_millis(99_000),
             alerting_at: None,
+            detecting_since: None,
             answered_at: None,
+            traits: DialTraits::default(),
             answer_probability: None,
         })
         .collect()
@@ -51,6 +55,9 @@ fn view<'a>(
             max_lines_per_agent: 10.0,
         },
         leads_left: None,
+        idle_share: None,
+        next: DialTraits::default(),
+        next_answer: None,
         shift_left: None,
         windows,
         hold: None,
@@ -74,7 +81,7 @@ fn experienced() -> Floor {
     let mut floor = floor(Mode::Predictive);
     for i in 0..600_u64 {
         let (call, now) = (CallRef(i), Instant::from_millis(i * 120));
-        floor.observe(now, &PacingEvent::Dialed { call, campaign: ONE });
+        floor.observe(now, &PacingEvent::Dialed { call, campaign: ONE, traits: DialTraits::default() });
         let (outcome, after) = match i % 4 {
             0 => (Outcome::Human, Duration::from_millis(6_000 + i % 100 * 40)),
             1 => (Outcome::Busy, Duration::from_secs(3)),
@@ -96,7 +103,7 @@ fn experienced() -> Floor {
 
 fn shift(live: u64, abandoned: u64) -> WindowCount {
     let left = Some(Duration::from_secs(20_000));
-    WindowCount { live, abandoned, cap: 0.03, style: CapStyle::Average, left }
+    WindowCount { live, abandoned, cap: 0.03, style: CapStyle::Average, left, of_group: false }
 }
 
 #[test]
@@ -207,7 +214,11 @@ fn event() -> impl Strategy<Value = PacingEvent> {
         Just(Outcome::Cancelled)
     ];
     prop_oneof![
-        (call(), campaign()).prop_map(|(call, campaign)| PacingEvent::Dialed { call, campaign }),
+        (call(), campaign()).prop_map(|(call, campaign)| PacingEvent::Dialed {
+            call,
+            campaign,
+            traits: DialTraits::default()
+        }),
         (call(), campaign(), outcome, duration()).prop_map(|(call, campaign, outcome, after)| {
             PacingEvent::Resolved { call, campaign, outcome, after }
         }),
@@ -282,6 +293,8 @@ fn run(mode: Mode, steps: &[Step]) -> Vec<Decision> {
                         serves: if code == 7 { &[] } else { SERVES },
                         leaving,
                         free_at: leaving.then(|| Instant::from_millis(since)),
+                        busy_until: None,
+                        leaves_at: None,
                     })
                     .collect();
                 let calls: Vec<_> = calls
@@ -291,7 +304,9 @@ fn run(mode: Mode, steps: &[Step]) -> Vec<Decision> {
                         campaign: CampaignRef((call % 2) as u32 + 1),
                         dialed_at: Instant::from_millis(dialed),
                         alerting_at: None,
+                        detecting_since: None,
                         answered_at: answered.then_some(Instant::from_millis(dialed)),
+                        traits: DialTraits::default(),
                         answer_probability: (call == 3).then_some(*lines as f32),
                     })
                     .collect();

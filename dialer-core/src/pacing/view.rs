@@ -1,6 +1,6 @@
 //! What is true now, as the pacer is shown.
 
-use super::{AgentRef, CallRef, CampaignRef};
+use super::{AgentRef, CallRef, CampaignRef, DialTraits};
 use core::time::Duration;
 use sansio::Instant;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum AgentState {
     /// Ready for a call.
     Idle,
+    /// Joined already to calls that still ring ([`Mode::PreConnected`](super::Mode::PreConnected)): takes the first of
+    /// the campaign's answers, like an idle agent.
+    Listening,
     /// Picked for a call that is not joined yet (the agent's phone is ringing, or the bridge is being made).
     Reserved,
     /// In an outbound conversation, hold included.
@@ -52,6 +55,10 @@ pub struct AgentView<'a> {
     /// When a busy agent will be idle again at the latest, if that is known: a wrap-up that is ended by a timer. It may
     /// end sooner; how likely that is, is forecast.
     pub free_at: Option<Instant>,
+    /// When a busy agent will be idle again at the earliest, if the agent said so ("two minutes more").
+    pub busy_until: Option<Instant>,
+    /// When the agent goes home or on a break, if that is planned: takes no call from then on.
+    pub leaves_at: Option<Instant>,
 }
 
 /// One call that no agent has yet: in flight, or answered and waiting.
@@ -65,8 +72,12 @@ pub struct CallView {
     pub dialed_at: Instant,
     /// When the far end began to ring, if it did.
     pub alerting_at: Option<Instant>,
+    /// When the far end picked up, if machine detection still listens.
+    pub detecting_since: Option<Instant>,
     /// When a person answered: the call waits for an agent.
     pub answered_at: Option<Instant>,
+    /// What its chance of an answer may depend on.
+    pub traits: DialTraits,
     /// What is known of this lead: the probability, before it was dialled, that a person answers, 0..=1.
     /// `None`: the campaign's own.
     pub answer_probability: Option<f32>,
@@ -98,6 +109,8 @@ pub struct WindowCount {
     /// Dialling time left in this window (the shifts left, not the nights), if known. `None` plans on nothing:
     /// only what has been earned is spent.
     pub left: Option<Duration>,
+    /// Counts the answers of every campaign of the same [`CampaignPacing::group`](super::CampaignPacing::group).
+    pub of_group: bool,
 }
 
 /// What no decision may exceed.
@@ -139,6 +152,13 @@ pub struct PacingView<'a> {
     pub limits: DialLimits,
     /// Leads that will be dialled after those in the hopper, if known; bounds what is planned ahead.
     pub leads_left: Option<u64>,
+    /// Idle agents this campaign may count on at most, where others have a claim on them by weight or priority.
+    /// `None`: all.
+    pub idle_share: Option<u32>,
+    /// What the next leads' chance of an answer may depend on.
+    pub next: DialTraits,
+    /// What is known of the next leads: the probability that a person answers, 0..=1. `None`: as learned.
+    pub next_answer: Option<f32>,
     /// Time to the end of the agents' shift, if known.
     pub shift_left: Option<Duration>,
     /// The abandonment windows that apply; the tightest decides. Empty: no call may be risked.

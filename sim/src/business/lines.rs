@@ -56,7 +56,7 @@ impl Lines {
 
 fn letter(state: AgentState) -> char {
     match state {
-        AgentState::Idle => 'I',
+        AgentState::Idle | AgentState::Listening => 'I',
         AgentState::Reserved | AgentState::Talking => 'T',
         AgentState::WrapUp => 'W',
         AgentState::OnBreak => 'B',
@@ -80,10 +80,10 @@ impl Dialler for Lines {
             PacingEvent::AgentLoggedOut(agent) => writeln!(text, "E {t} logout {}", agent.0),
             PacingEvent::AgentIdle(agent) => writeln!(text, "E {t} idle {}", agent.0),
             PacingEvent::AgentOnBreak(agent) => writeln!(text, "E {t} break {}", agent.0),
-            PacingEvent::Dialed { call, campaign } => {
+            PacingEvent::Dialed { call, campaign, .. } => {
                 writeln!(text, "E {t} dialed {} {}", call.0, campaign.0)
             }
-            PacingEvent::Alerting { .. } => return,
+            PacingEvent::Alerting { .. } | PacingEvent::Detecting { .. } => return,
             PacingEvent::Resolved { call, campaign, outcome, after } => {
                 let outcome = match outcome {
                     Outcome::Human => "Human",

@@ -4,8 +4,8 @@ use super::scenario::Scenario;
 use super::world::{Dialler, Snapshot};
 use dialer_core::pacing::ledger::{Ledger, Plan, WindowKind, WindowRule};
 use dialer_core::pacing::{
-    CallRef, CampaignPacing, CampaignRef, CancelPolicy, CapStyle, DialLimits, Floor, Mode, Outcome, Pacer,
-    PacingEvent, PacingView, WindowCount,
+    CallRef, CampaignPacing, CampaignRef, CancelPolicy, CapStyle, DialLimits, DialTraits, Floor, Mode,
+    Outcome, Pacer, PacingEvent, PacingView, WindowCount,
 };
 use sansio::{Duration, Instant, WallTime};
 
@@ -31,6 +31,7 @@ impl House {
             kind: WindowKind::Day { utc_offset_s: 0 },
             cap: scenario.cap,
             style: CapStyle::Average,
+            of_group: false,
         };
         let mut ledgers = Vec::new();
         for (index, campaign) in scenario.campaigns.iter().enumerate() {
@@ -43,6 +44,7 @@ impl House {
                 weight: campaign.weight,
                 false_machine: campaign.detection.false_machine,
                 missed_machine: machines / (campaign.answer + machines).max(1e-9),
+                ..CampaignPacing::default()
             };
             floor.set_campaign(CampaignRef(index as u32), pacing);
             ledgers.extend(Ledger::new(&[rule], WallTime::from_unix_millis(0)));
@@ -108,6 +110,9 @@ impl Dialler for House {
                 max_lines_per_agent: self.max_lines_per_agent,
             },
             leads_left: leads.map(|_| 0),
+            idle_share: None,
+            next: DialTraits::default(),
+            next_answer: None,
             shift_left,
             windows: &self.windows,
             hold: None,

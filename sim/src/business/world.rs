@@ -2,7 +2,7 @@
 
 use super::scenario::{Campaign, Lasts, Scenario};
 use dialer_core::pacing::{
-    AgentRef, AgentState, AgentView, CallRef, CallView, CampaignRef, Outcome, PacingEvent,
+    AgentRef, AgentState, AgentView, CallRef, CallView, CampaignRef, DialTraits, Outcome, PacingEvent,
 };
 use sansio::{Duration, Instant, Rng};
 use std::cmp::Reverse;
@@ -291,6 +291,8 @@ impl<'s> World<'s> {
                 serves: &self.serves[i as usize],
                 leaving: false,
                 free_at: None,
+                busy_until: None,
+                leaves_at: None,
             })
             .collect();
         self.since = vec![0.0; self.agents.len()];
@@ -546,11 +548,13 @@ impl<'s> World<'s> {
             campaign,
             dialed_at,
             alerting_at: None,
+            detecting_since: None,
             answered_at: None,
+            traits: DialTraits::default(),
             answer_probability: None,
         });
         self.result.campaigns[campaign.0 as usize].dialed += 1;
-        dialler.observe(dialed_at, &PacingEvent::Dialed { call, campaign });
+        dialler.observe(dialed_at, &PacingEvent::Dialed { call, campaign, traits: DialTraits::default() });
         if !matches!(fate.outcome, Outcome::Busy | Outcome::Sit) {
             let delay = self.scenario.campaigns[campaign.0 as usize].post_dial_delay_s;
             self.schedule(self.now + delay, Happening::Alerts(number));
@@ -759,7 +763,7 @@ impl<'s> World<'s> {
 fn account(day: &mut Day, state: AgentState, spent: f64) {
     match state {
         AgentState::LoggedOut | AgentState::OnBreak => {}
-        AgentState::Idle | AgentState::Reserved => day.working_s += spent,
+        AgentState::Idle | AgentState::Listening | AgentState::Reserved => day.working_s += spent,
         AgentState::Talking | AgentState::WrapUp | AgentState::InboundTalking | AgentState::InboundWrapUp => {
             day.working_s += spent;
             day.busy_s += spent;

@@ -32,6 +32,15 @@ fn prior() -> Vec<f64> {
     weights
 }
 
+/// Odds ratio of an offset on the logit scale.
+fn odds(offset: f64) -> f64 {
+    if offset.is_finite() { offset.clamp(-6.0, 6.0).exp() } else { 1.0 }
+}
+
+fn shifted(p: f64, odds: f64) -> f64 {
+    p * odds / (1.0 - p + p * odds)
+}
+
 /// A grid filter on logit p: three drifts side by side, weighed by how well each has foretold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswerRate {
@@ -63,6 +72,17 @@ impl Default for AnswerRate {
 }
 
 impl AnswerRate {
+    /// Believes in about `p` from now on, as firmly as before anything is seen; for a campaign that has not begun.
+    pub fn expect(&mut self, p: f64) {
+        let p = p.clamp(0.003, 0.95);
+        let centre = (p / (1.0 - p)).ln();
+        let mut weights: Vec<f64> =
+            (0..NODES).map(|i| (-0.5 * ((LOW + STEP * i as f64 - centre) / 0.6).powi(2)).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= sum);
+        self.banks.iter_mut().for_each(|bank| bank.clone_from(&weights));
+    }
+
     /// Live answers seen, ever.
     #[must_use]
     pub const fn live_seen(&self) -> u64 {
@@ -129,23 +149,26 @@ impl AnswerRate {
         }
     }
 
-    /// A dial was answered by a person.
-    pub fn answered(&mut self) {
+    /// A dial was answered by a person. `offset`: what is known of this dial, on logit p.
+    pub fn answered(&mut self, offset: f64) {
         self.live = self.live.saturating_add(1);
         self.trials = self.trials.saturating_add(1);
-        self.update(|p| p);
+        let odds = odds(offset);
+        self.update(|p| shifted(p, odds));
     }
 
     /// A dial ended otherwise.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, offset: f64) {
         self.trials = self.trials.saturating_add(1);
-        self.update(|p| 1.0 - p);
+        let odds = odds(offset);
+        self.update(|p| 1.0 - shifted(p, odds));
     }
 
     /// A dial was given up at an age by which the share `reached` (0..=1) of live answers would have come.
-    pub fn censored(&mut self, reached: f64) {
+    pub fn censored(&mut self, reached: f64, offset: f64) {
         let reached = if reached.is_finite() { reached.clamp(0.0, 1.0) } else { 0.0 };
-        self.update(|p| 1.0 - p * reached);
+        let odds = odds(offset);
+        self.update(|p| 1.0 - shifted(p, odds) * reached);
     }
 
     fn update(&mut self, likelihood: impl Fn(f64) -> f64) {
@@ -193,7 +216,14 @@ impl AnswerRate {
     /// deviations to either side (Gauss–Hermite).
     #[must_use]
     pub fn spread(&self) -> [(f64, f64); 3] {
+        self.spread_at(0.0, 0.0)
+    }
+
+    /// The same for a dial whose logit p is off the campaign's by `offset`, known with `variance`.
+    #[must_use]
+    pub fn spread_at(&self, offset: f64, variance: f64) -> [(f64, f64); 3] {
         let (mean, sd) = self.logit();
+        let (mean, sd) = (mean + offset, (sd * sd + variance).sqrt());
         let side = 3.0_f64.sqrt() * sd;
         [(sigmoid(mean - side), 1.0 / 6.0), (sigmoid(mean), 2.0 / 3.0), (sigmoid(mean + side), 1.0 / 6.0)]
     }
@@ -222,7 +252,7 @@ mod tests {
     fn feed(rate: &mut AnswerRate, rng: &mut Rng, truth: f64, dials: u32, gap_s: f64) {
         for _ in 0..dials {
             rate.elapse(gap_s);
-            if rng.chance(truth) { rate.answered() } else { rate.failed() }
+            if rng.chance(truth) { rate.answered(0.0) } else { rate.failed(0.0) }
         }
     }
 
@@ -253,7 +283,7 @@ mod tests {
         rate.overnight();
         rate.elapse(f64::NAN);
         rate.elapse(1e18);
-        rate.censored(f64::NAN);
+        rate.censored(f64::NAN, f64::NAN);
         assert!(rate.is_sound());
     }
 
@@ -261,11 +291,11 @@ mod tests {
     fn extremes_stay_finite() {
         let mut rate = AnswerRate::default();
         for _ in 0..20_000 {
-            rate.failed();
+            rate.failed(0.0);
         }
         assert!(p(&rate) < 0.01 && rate.is_sound());
         for _ in 0..20_000 {
-            rate.answered();
+            rate.answered(0.0);
         }
         assert!(p(&rate) > 0.95 && rate.is_sound());
     }

@@ -4,14 +4,18 @@
 //! point in time, so that it survives a restart.
 
 mod answer;
+mod detect;
 mod life;
 mod ring;
 mod speed;
+mod traits;
 
 pub use answer::AnswerRate;
+pub use detect::Detection;
 pub use life::{LifeTable, Residual};
 pub use ring::RingTimes;
 pub use speed::Speeds;
+pub use traits::TraitOffsets;
 
 /// True if every number is finite and not negative.
 fn all_weights(values: &[f64]) -> bool {

@@ -1,0 +1,216 @@
+//! What a floor foresees for one campaign: agents who will be free, answers that will come, and what may be dialled.
+
+use super::budget::Group;
+use super::floor::Floor;
+use super::forecast::{BELIEFS, ByMoment, MOMENTS};
+use super::predictive::{Beliefs, Learned, allowance, dial_while_safe, why_limited};
+use super::simple::{Counted, progressive, serves};
+use super::{AgentState, AgentView, CallRef, CallView, CampaignRef, Explain, LimitedBy, PacingView};
+
+impl Floor {
+    pub(super) fn predictive(
+        &mut self,
+        now_s: f64,
+        view: &PacingView<'_>,
+        counted: &Counted,
+        most: (u32, LimitedBy),
+        explain: &mut Explain,
+    ) -> (u32, LimitedBy, Vec<CallRef>) {
+        let Some(moments) = self.campaigns.get(&view.campaign).map(|entry| entry.learned.moments()) else {
+            return (progressive(counted).min(most.0), LimitedBy::ColdStart, Vec::new());
+        };
+        let pacing = self.campaigns[&view.campaign].pacing;
+        let patience = pacing.patience.as_secs_f64().min(60.0);
+        let beliefs = self.forecast(now_s, view, counted, &moments, patience);
+        let group = self.group(view.campaign, pacing.group);
+        explain.inbound_expected = self.inbound.rate() * moments[MOMENTS / 2];
+        let Some(entry) = self.campaigns.get_mut(&view.campaign) else {
+            return (0, LimitedBy::ColdStart, Vec::new());
+        };
+        let learned = &mut entry.learned;
+        let allowance = allowance(learned, view, counted, &beliefs, &pacing, group);
+        explain.p_answer = beliefs.mean();
+        explain.p_answer_sd = beliefs.sd();
+        explain.answer_time_s = learned.ring.live_quantile(0.5);
+        (explain.answers_expected, explain.agents_freeing) = self.meeting.expected();
+        explain.target = allowance.target;
+        explain.rate_so_far = allowance.rate_so_far;
+        explain.rate_bounds = allowance.rate_bounds;
+        explain.steady_answers_per_s =
+            learned.steady_answers_per_s(counted.working, patience, allowance.target);
+        explain.budget = allowance.budget;
+        explain.bias = learned.limit.bias();
+        let why = why_limited(learned, &allowance, view, counted, &pacing);
+        let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, why, most, explain);
+        entry.decided.clear();
+        entry.decided.extend(wish.risks);
+        let mut cancel = Vec::new();
+        if wish.dial == 0 && pacing.cancel.allowed {
+            self.meeting.give_up(explain.risk_limit.max(1e-3), |place| {
+                let call = &view.calls[place];
+                let rung = call.alerting_at.map(|at| now_s - at.as_secs_f64());
+                let old = rung.is_some_and(|rung| rung >= pacing.cancel.ring_min.as_secs_f64());
+                if old {
+                    cancel.push(call.call);
+                }
+                old
+            });
+        }
+        (wish.dial, wish.limited_by, cancel)
+    }
+
+    /// Fills the meeting: agents freed and answers come, by each moment.
+    fn forecast(
+        &mut self,
+        now_s: f64,
+        view: &PacingView<'_>,
+        counted: &Counted,
+        moments: &ByMoment,
+        patience_s: f64,
+    ) -> Beliefs {
+        let own = &self.campaigns[&view.campaign].learned;
+        let spread = match known(view.next_answer) {
+            Some(p) => own.answer.spread().map(|(_, weight)| (p, weight)),
+            None => own.spread_of(view.next),
+        };
+        let mut beliefs = Beliefs { p: spread.map(|(p, _)| p), weight: spread.map(|(_, weight)| weight) };
+        let left = i64::from(counted.idle) - i64::from(counted.claimed_now);
+        let free_now = left.min(i64::from(counted.share)) - i64::from(counted.waiting);
+        self.meeting.begin(free_now, beliefs.weight);
+        for agent in view.agents.iter().filter(|agent| serves(agent, view.campaign)) {
+            if let Some(by) = self.freed_by(now_s, agent, moments, patience_s) {
+                self.meeting.agent(by);
+            }
+        }
+        for (place, call) in view.calls.iter().enumerate().filter(|(_, call)| call.answered_at.is_none()) {
+            let age_s = (now_s - call.dialed_at.as_secs_f64()).max(0.0);
+            if call.campaign == view.campaign {
+                if let Some(by) = listened_to(own, call, now_s, moments) {
+                    self.meeting.call(Some(place), [by; BELIEFS]);
+                    continue;
+                }
+                let p = match known(call.answer_probability) {
+                    Some(p) => [p; BELIEFS],
+                    None if call.traits == view.next => beliefs.p,
+                    None => own.spread_of(call.traits).map(|(p, _)| p),
+                };
+                let live = own.live_by(age_s, p, moments);
+                for (weight, (_, silent)) in beliefs.weight.iter_mut().zip(&live) {
+                    *weight *= silent.max(1e-6);
+                }
+                let sum: f64 = beliefs.weight.iter().sum();
+                beliefs.weight.iter_mut().for_each(|weight| *weight /= sum);
+                self.meeting.call(Some(place), live.map(|(by, _)| by));
+            } else if let Some(other) = self.campaigns.get(&call.campaign) {
+                let share = shared(view, call.campaign);
+                if share > 0.0 {
+                    let learned = &other.learned;
+                    let by = listened_to(learned, call, now_s, moments).unwrap_or_else(|| {
+                        let p = known(call.answer_probability)
+                            .unwrap_or_else(|| learned.spread_of(call.traits)[1].0);
+                        learned.live_by(age_s, [p], moments)[0].0
+                    });
+                    let by = by.map(|p| p * share);
+                    self.meeting.call(None, [by; BELIEFS]);
+                }
+            }
+        }
+        let expected = self.inbound.rate();
+        if expected > 1e-4 {
+            self.expect_inbound(expected, moments);
+        }
+        self.meeting.believe(beliefs.weight);
+        self.meeting.sum();
+        beliefs
+    }
+
+    /// Inbound calls that will come, as a handful of chances with the right mean.
+    fn expect_inbound(&mut self, per_s: f64, moments: &ByMoment) {
+        let pieces = (per_s * moments[MOMENTS - 1] * 3.0).ceil().clamp(1.0, 200.0);
+        for _ in 0..pieces as u32 {
+            let by = moments.map(|tau| (per_s * tau / pieces).min(1.0));
+            self.meeting.call(None, [by; BELIEFS]);
+        }
+    }
+
+    fn freed_by(
+        &self,
+        now_s: f64,
+        agent: &AgentView<'_>,
+        moments: &ByMoment,
+        patience_s: f64,
+    ) -> Option<ByMoment> {
+        if agent.leaving {
+            return None;
+        }
+        let learned = || agent.campaign.and_then(|id| self.campaigns.get(&id)).map(|entry| &entry.learned);
+        let table = match agent.state {
+            AgentState::Talking => learned().map(|learned| &learned.talking),
+            AgentState::WrapUp => learned().map(|learned| &learned.wrapping),
+            AgentState::InboundTalking => Some(&self.inbound.talking),
+            AgentState::InboundWrapUp => Some(&self.inbound.wrapping),
+            AgentState::Reserved => None,
+            AgentState::Idle | AgentState::Listening | AgentState::OnBreak | AgentState::LoggedOut => {
+                return None;
+            }
+        };
+        let mut by = [0.0; MOMENTS];
+        if let Some(table) = table {
+            let pace = 1.0 / self.speeds.factor(agent.agent);
+            let row = table.row((now_s - agent.since.as_secs_f64()).max(0.0) * pace);
+            by = moments.map(|tau| table.free(row, (tau + patience_s) * pace));
+        }
+        if let Some(free_at) = agent.free_at {
+            let left_s = free_at.as_secs_f64() - now_s;
+            for (by, tau) in by.iter_mut().zip(moments) {
+                if left_s <= tau + patience_s {
+                    *by = 1.0;
+                }
+            }
+        }
+        let reached = |moment_s: f64, at: sansio::Instant| at.as_secs_f64() - now_s <= moment_s;
+        for (by, tau) in by.iter_mut().zip(moments) {
+            let still_busy = agent.busy_until.is_some_and(|at| !reached(tau + patience_s, at));
+            let gone = agent.leaves_at.is_some_and(|at| reached(*tau, at));
+            if still_busy || gone {
+                *by = 0.0;
+            }
+        }
+        Some(by)
+    }
+
+    /// Answers to come of the campaigns that share a budget with `campaign`.
+    fn group(&self, campaign: CampaignRef, group: Option<u32>) -> Group {
+        let mut sum = Group::default();
+        for (id, entry) in
+            self.campaigns.iter().filter(|(_, entry)| group.is_some() && entry.pacing.group == group)
+        {
+            sum.live_per_s += entry.learned.live_per_s(entry.working);
+            if *id != campaign {
+                sum.others_in_flight += f64::from(entry.in_flight) * entry.learned.answer.spread()[2].0;
+            }
+        }
+        sum
+    }
+}
+
+/// P(person by each moment) of a call that was picked up and is listened to.
+fn listened_to(learned: &Learned, call: &CallView, now_s: f64, moments: &ByMoment) -> Option<ByMoment> {
+    let age_s = now_s - call.detecting_since?.as_secs_f64();
+    Some(moments.map(|tau| learned.detection.person_within(age_s, tau)))
+}
+
+/// What is known of a lead.
+fn known(answer_probability: Option<f32>) -> Option<f64> {
+    answer_probability.map(f64::from).filter(|p| p.is_finite()).map(|p| p.clamp(0.001, 0.95))
+}
+
+/// Of the agents who take `other`'s calls, the share that takes this campaign's too.
+fn shared(view: &PacingView<'_>, other: CampaignRef) -> f64 {
+    let (mut all, mut both) = (0_u32, 0_u32);
+    for agent in view.agents.iter().filter(|agent| agent.state.is_working() && serves(agent, other)) {
+        all += 1;
+        both += u32::from(serves(agent, view.campaign));
+    }
+    if all == 0 { 0.0 } else { f64::from(both) / f64::from(all) }
+}

@@ -83,6 +83,7 @@ impl Shard {
         for effect in self.out.drain() {
             match effect {
                 ShardEffect::SendSip { listener, to, bytes } => ground.send(listener, to, bytes),
+                ShardEffect::CloseFlow { .. } => {}
                 ShardEffect::Forward { to, kind, destination } => {
                     ground.send_packet(to.0, socket_kind(kind), destination, packet);
                 }

@@ -20,6 +20,8 @@ use dialer_core::{
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
+use sip_proxy::transport::FrameFault;
+use sip_proxy::wire::Transport;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -59,6 +61,11 @@ pub struct ShardConfig {
     pub seed: u64,
     /// What civil time it is.
     pub clock: ClockBase,
+    /// Listeners of connections; they are numbered after those of `listeners`.
+    pub stream_listeners: Vec<StreamListener>,
+    /// Addresses to write into Via and Contact instead of those of `listeners`, by number; `None` for the address
+    /// itself.
+    pub listeners_advertised: Vec<Option<String>>,
     /// The UDP listeners this shard owns, by number: the address written into Via and Contact. At least one; the
     /// first is used for trunks.
     pub listeners: Vec<SocketAddr>,
@@ -96,6 +103,8 @@ impl Default for ShardConfig {
             shard: 0,
             seed: 0,
             clock: ClockBase::default(),
+            stream_listeners: Vec::new(),
+            listeners_advertised: Vec::new(),
             listeners: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060)],
             realm: "dialerd".into(),
             user_agent: concat!("dialerd/", env!("CARGO_PKG_VERSION")).into(),
@@ -114,10 +123,21 @@ impl Default for ShardConfig {
     }
 }
 
+/// A listener of TCP, TLS, WS or WSS.
+#[derive(Clone, Debug)]
+pub struct StreamListener {
+    /// What is spoken there.
+    pub transport: Transport,
+    /// Where it is bound.
+    pub address: SocketAddr,
+    /// `host` or `host:port` to write into Via and Contact instead.
+    pub advertised: Option<String>,
+}
+
 /// One input of a [`crate::CallShard`].
 #[derive(Debug)]
 pub enum ShardInput<'a> {
-    /// A datagram came to one of the SIP listeners.
+    /// A datagram came to one of the SIP listeners, or a whole message over a connection.
     Datagram {
         /// Which listener.
         listener: u8,
@@ -137,6 +157,40 @@ pub enum ShardInput<'a> {
         source: SocketAddr,
         /// What.
         packet: &'a mut [u8],
+    },
+    /// A connection stands. Its peer's address names it until `FlowClosed`.
+    FlowOpened {
+        /// The listener it belongs to.
+        listener: u8,
+        /// The peer's end.
+        peer: SocketAddr,
+        /// What the peer's certificate is for, if it has shown a good one.
+        names: Vec<String>,
+    },
+    /// A connection is no more.
+    FlowClosed {
+        /// The listener it belonged to.
+        listener: u8,
+        /// The peer's end.
+        peer: SocketAddr,
+    },
+    /// A connection that [`ShardEffect::SendSip`] needed could not be made.
+    FlowRefused {
+        /// By this listener.
+        listener: u8,
+        /// To this address.
+        peer: SocketAddr,
+    },
+    /// What came over a connection is no sequence of messages. [`ShardEffect::CloseFlow`] answers.
+    FlowBroken {
+        /// The listener it belongs to.
+        listener: u8,
+        /// The peer's end.
+        peer: SocketAddr,
+        /// The head of the message in which it broke, as far as it came.
+        head: Bytes,
+        /// In what way.
+        fault: FrameFault,
     },
     /// An order from the control core.
     Command(ShardCommand),
@@ -166,7 +220,8 @@ pub struct WrittenFile {
 /// One effect of a [`crate::CallShard`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum ShardEffect {
-    /// Send this datagram from a SIP listener.
+    /// Send this datagram from a SIP listener; from one of connections: over that with `to`, which is made if there
+    /// is none ([`ShardInput::FlowRefused`] if it cannot be made).
     SendSip {
         /// From this listener …
         listener: u8,
@@ -174,6 +229,13 @@ pub enum ShardEffect {
         to: SocketAddr,
         /// What.
         bytes: Bytes,
+    },
+    /// Close a connection, after what was sent over it.
+    CloseFlow {
+        /// The listener it belongs to.
+        listener: u8,
+        /// The peer's end.
+        peer: SocketAddr,
     },
     /// Bind both UDP ports. On failure: [`ShardInput::PortsFailed`].
     OpenPorts {

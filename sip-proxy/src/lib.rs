@@ -6,7 +6,7 @@ mod mark;
 mod registrar;
 pub mod status;
 mod transaction;
-mod transport;
+pub mod transport;
 pub mod ua;
 pub mod wire;
 

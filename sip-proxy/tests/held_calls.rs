@@ -44,7 +44,7 @@ fn address(side: usize) -> SocketAddr {
 }
 
 fn user_agent(side: usize) -> UserAgent {
-    let listeners = vec![Listener { address: address(side), advertised: address(side).to_string() }];
+    let listeners = vec![Listener::udp(address(side), address(side).to_string())];
     let mut ua = UserAgent::new(Config { listeners, ..Config::default() }, Rng::from_seed(side as u64));
     let peer = address(1 - side);
     let trunk = Trunk {
@@ -71,6 +71,7 @@ fn settle(sides: &mut [UserAgent; 2], now: Instant, from: usize, out: &mut Outbo
                     sides[1 - from].handle_datagram(now, 0, address(from), bytes, out);
                     waiting.extend(out.drain().map(|output| (1 - from, output)));
                 }
+                Output::Close { .. } => {}
                 Output::Event(Event::Incoming { leg, .. }) => {
                     sides[from].answer(now, leg, SDP.as_bytes(), out).expect("it rings");
                     waiting.extend(out.drain().map(|output| (from, output)));

@@ -155,6 +155,7 @@ impl CallShard {
         else {
             return;
         };
+        // What was registered over a connection died with the daemon that held it.
         if left_ms == 0 || usize::from(row.listener) >= self.config.listeners.len() {
             return;
         }

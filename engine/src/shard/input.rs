@@ -13,6 +13,16 @@ impl CallShard {
             ShardInput::Datagram { listener, source, bytes } => {
                 self.ua.handle_datagram(now, listener, source, bytes, &mut self.sip_out);
             }
+            ShardInput::FlowOpened { listener, peer, names } => self.ua.flow_opened(listener, peer, names),
+            ShardInput::FlowClosed { listener, peer } => {
+                self.ua.flow_closed(now, listener, peer, &mut self.sip_out);
+            }
+            ShardInput::FlowRefused { listener, peer } => {
+                self.ua.flow_refused(now, listener, peer, &mut self.sip_out);
+            }
+            ShardInput::FlowBroken { listener, peer, head, fault } => {
+                self.ua.flow_broken(listener, peer, head, fault, &mut self.sip_out);
+            }
             ShardInput::Packet { stream, kind, source, packet } => {
                 let (stream, kind) = (stream_key(stream), media_kind(kind));
                 self.plane.handle_packet(now, stream, kind, source, packet, &mut self.media_out);
@@ -69,6 +79,9 @@ impl CallShard {
                 match output {
                     ua::Output::Send { listener, to, bytes } => {
                         out.push(ShardEffect::SendSip { listener, to, bytes });
+                    }
+                    ua::Output::Close { listener, peer } => {
+                        out.push(ShardEffect::CloseFlow { listener, peer });
                     }
                     ua::Output::Event(event) => self.sip_event(now, event, out),
                 }

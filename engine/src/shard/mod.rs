@@ -97,7 +97,7 @@ impl CallShard {
             transit_facts: Vec::new(),
             play_tag: 0,
             counters: ShardCounters::default(),
-            hosts: config.listeners.iter().map(|listener| sip_host(&config, *listener)).collect(),
+            hosts: sip_listeners(&config).into_iter().map(|listener| listener.advertised).collect(),
             sip_out: Outbox::default(),
             media_out: Outbox::default(),
             sip_spare: Outbox::default(),
@@ -192,13 +192,29 @@ fn sip_host(config: &ShardConfig, listener: SocketAddr) -> String {
     }
 }
 
+/// All listeners in the order of their numbers: UDP first.
+fn sip_listeners(config: &ShardConfig) -> Vec<ua::Listener> {
+    let named = |address: SocketAddr, advertised: Option<&String>| match advertised {
+        Some(host) => host.clone(),
+        None => sip_host(config, address),
+    };
+    let udp = config.listeners.iter().enumerate().map(|(index, address)| {
+        let advertised = config.listeners_advertised.get(index).and_then(Option::as_ref);
+        ua::Listener::udp(*address, named(*address, advertised))
+    });
+    let streams = config.stream_listeners.iter().map(|listener| ua::Listener {
+        transport: listener.transport,
+        address: listener.address,
+        advertised: named(listener.address, listener.advertised.as_ref()),
+    });
+    udp.chain(streams).collect()
+}
+
 fn sip_config(config: &ShardConfig) -> ua::Config {
-    let listener =
-        |address: &SocketAddr| ua::Listener { address: *address, advertised: sip_host(config, *address) };
     let seconds = |s: u32| sansio::Duration::from_secs(u64::from(s));
     let calls = config.calls_max + config.sessions_max;
     ua::Config {
-        listeners: config.listeners.iter().map(listener).collect(),
+        listeners: sip_listeners(config),
         user_agent: config.user_agent.clone(),
         realm: config.realm.clone(),
         shard: config.shard,

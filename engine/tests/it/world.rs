@@ -208,7 +208,7 @@ impl World {
         let index = self.peers.len();
         let address: SocketAddr = format!("192.0.2.{}:5060", 10 + index).parse().unwrap();
         let config = ua::Config {
-            listeners: vec![ua::Listener { address, advertised: address.to_string() }],
+            listeners: vec![ua::Listener::udp(address, address.to_string())],
             user_agent: name.into(),
             ..ua::Config::default()
         };
@@ -582,7 +582,7 @@ impl World {
             ShardEffect::SendPacket { kind, destination, packet, .. } => {
                 self.hear(kind, destination, packet.to_vec());
             }
-            ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+            ShardEffect::CloseFlow { .. } | ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 for line in describe(&event) {
@@ -654,6 +654,7 @@ impl World {
                         self.transmit(|| Happening::ToShard { source, bytes: bytes.clone() });
                     }
                 }
+                ua::Output::Close { .. } => {}
                 ua::Output::Event(event) => self.peer_event(peer, event),
             }
         }

@@ -146,7 +146,7 @@ impl Phones {
         let world = Rng::from_seed(seed);
         let mut rng = world.child("phones");
         let config = Config {
-            listeners: vec![Listener { address, advertised: address.to_string() }],
+            listeners: vec![Listener::udp(address, address.to_string())],
             user_agent: "swarm".into(),
             ..Config::default()
         };
@@ -229,6 +229,8 @@ impl Phones {
             for output in outputs {
                 match output {
                     Output::Send { listener, to, bytes } => ground.send(listener, to, bytes),
+                    // These phones speak UDP only.
+                    Output::Close { .. } => {}
                     Output::Event(event) => self.event(now, event, ground),
                 }
             }

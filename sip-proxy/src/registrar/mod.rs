@@ -14,6 +14,8 @@ use crate::wire::Uri;
 pub(crate) struct Registrar {
     accounts: BTreeMap<u64, Entry>,
     by_name: BTreeMap<String, u64>,
+    /// Accounts that have registered over a connection that stands.
+    by_flow: BTreeMap<(u8, SocketAddr), Vec<u64>>,
     /// Refreshes so far: the order of contacts.
     refreshes: u64,
 }
@@ -159,6 +161,35 @@ impl Registrar {
             );
         }
         Ok(())
+    }
+
+    /// A connection is no more: the contacts registered over it go. Gives the accounts that lost one, and where each
+    /// can still be reached.
+    pub(crate) fn flow_closed(
+        &mut self,
+        now: Instant,
+        listener: u8,
+        peer: SocketAddr,
+    ) -> Vec<(u64, Option<Contact>)> {
+        let Some(accounts) = self.by_flow.remove(&(listener, peer)) else { return Vec::new() };
+        let mut lost = Vec::new();
+        for key in accounts {
+            let Some(entry) = self.accounts.get_mut(&key) else { continue };
+            let before = entry.bindings.len();
+            entry.bindings.retain(|binding| (binding.listener, binding.source) != (listener, peer));
+            if entry.bindings.len() < before {
+                lost.push((key, entry.best(now)));
+            }
+        }
+        lost
+    }
+
+    /// Remembers that an account is registered over a connection.
+    pub(crate) fn note_flow(&mut self, key: u64, listener: u8, peer: SocketAddr) {
+        let accounts = self.by_flow.entry((listener, peer)).or_default();
+        if !accounts.contains(&key) {
+            accounts.push(key);
+        }
     }
 
     /// Puts a contact back that was known before.

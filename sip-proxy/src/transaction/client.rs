@@ -20,7 +20,7 @@ use sansio::{Instant, Key, Outbox, TimerKey};
 use super::{BRANCH_BYTES, Expired, Layer, Why};
 use crate::mark::Mark;
 use crate::ua::{LegKey, Output};
-use crate::wire::{BRANCH_COOKIE, HeaderName, Limits, Message, Method, Writer, parse};
+use crate::wire::{BRANCH_COOKIE, HeaderName, Limits, Message, Method, Transport, Writer, parse};
 
 /// A handle to a client transaction.
 pub(crate) type ClientKey = Key<Client>;
@@ -82,11 +82,28 @@ pub(crate) struct Client {
     /// INVITE: its CANCEL, which shares the branch.
     cancel: Option<ClientKey>,
     started: Instant,
+    /// Goes by the transport its user chose, however long it is.
+    pinned: bool,
+    /// The UDP listener it would have left by, had it not been too long for a datagram.
+    datagram: Option<u8>,
+    /// Was sent again over a new connection, because the first one was closed.
+    reconnected: bool,
     /// Whether the request was sent more than once (then its round trip says nothing).
     pub(crate) repeated: bool,
     interval: Duration,
     retransmit: Option<TimerKey>,
     timeout: Option<TimerKey>,
+}
+
+/// A request that nobody answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    pub(crate) client: ClientKey,
+    pub(crate) user: ClientUser,
+    /// The connection it went over and that is still thought to stand.
+    pub(crate) path: Option<(u8, SocketAddr)>,
+    /// What RFC 3261 §8.1.3.1 takes it for: 408 for silence, 503 for a peer that cannot be reached.
+    pub(crate) status: u16,
 }
 
 /// What a response means to those above.
@@ -130,6 +147,9 @@ impl Layer {
             refused: Vec::new(),
             cancel: None,
             started: Instant::ZERO,
+            pinned: false,
+            datagram: None,
+            reconnected: false,
             repeated: false,
             interval: self.timers.t1,
             retransmit: None,
@@ -139,17 +159,95 @@ impl Layer {
         Some((key, self.branch(key, random)))
     }
 
-    /// Sends the request of a transaction and arms its timers: A and B, or E and F.
+    /// The request goes by the listener it was reserved for, however long it is: a phone behind NAT is reached by
+    /// no other way.
+    pub(crate) fn pin(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.pinned = true;
+        }
+    }
+
+    /// Sends the request of a transaction and arms its timers: A and B, or E and F; over a reliable transport only
+    /// B or F (RFC 3261 §17.1.1.2, §17.1.2.2).
     pub(crate) fn start(&mut self, now: Instant, key: ClientKey, request: Bytes, out: &mut Outbox<Output>) {
-        let retransmit = self.deadlines.arm(now + self.timers.t1, Why::ClientRetransmit(key));
         let timeout = self.deadlines.arm(now + self.timers.transaction(), Why::ClientTimeout(key));
         let client = self.clients.get_mut(key).expect("reserved just before");
-        client.request = request.clone();
         client.started = now;
-        client.retransmit = Some(retransmit);
         client.timeout = Some(timeout);
+        if !client.pinned && client.method != Method::Cancel {
+            let chosen = client.listener;
+            client.listener = self.outlets.leave_by(now, chosen, client.to, request.len());
+            client.datagram = (client.listener != chosen).then_some(chosen);
+        }
+        self.transmit(now, key, request, out);
+    }
+
+    /// Sends the request for the first time by the listener the transaction has now.
+    fn transmit(&mut self, now: Instant, key: ClientKey, request: Bytes, out: &mut Outbox<Output>) {
+        let t1 = self.timers.t1;
+        let Some(client) = self.clients.get_mut(key) else { return };
         let (listener, to) = (client.listener, client.to);
+        let reliable = self.outlets.transport(listener).is_reliable();
+        let moved = client.datagram.is_some() || client.reconnected;
+        let request = if reliable || moved { self.outlets.stamp(listener, request) } else { request };
+        client.request = request.clone();
+        client.interval = t1;
+        if !reliable {
+            client.retransmit = Some(self.deadlines.arm(now + t1, Why::ClientRetransmit(key)));
+        }
         self.send(listener, to, request, out);
+    }
+
+    /// Requests without an answer that went over a connection which is no more. `refused`: it could not be made.
+    ///
+    /// What was sent over a connection that has been closed since is sent once more over a new one, as it may never
+    /// have arrived; a request that was only too long for a datagram goes as one after all (RFC 3261 §18.1.1). The
+    /// others are given back: they have failed.
+    pub(crate) fn flow_lost(
+        &mut self,
+        now: Instant,
+        listener: u8,
+        peer: SocketAddr,
+        refused: bool,
+        out: &mut Outbox<Output>,
+    ) -> Vec<Unanswered> {
+        let waits = |client: &Client| {
+            client.listener == listener
+                && client.to == peer
+                && matches!(client.state, ClientState::Calling | ClientState::Trying)
+        };
+        let lost: Vec<ClientKey> =
+            self.clients.iter().filter(|(_, client)| waits(client)).map(|(key, _)| key).collect();
+        let mut failed = Vec::new();
+        let reachable = !matches!(self.outlets.transport(listener), Transport::Ws | Transport::Wss);
+        for key in lost {
+            let Some(client) = self.clients.get_mut(key) else { continue };
+            let request = client.request.clone();
+            if !refused && reachable && !client.reconnected {
+                client.reconnected = true;
+                self.transmit(now, key, request, out);
+            } else if let Some(datagram) = client.datagram.take() {
+                self.outlets.takes_no_stream(now, peer);
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.listener = datagram;
+                    client.reconnected = true;
+                }
+                self.transmit(now, key, request, out);
+            } else {
+                failed.push(self.fail(now, key));
+            }
+        }
+        failed
+    }
+
+    /// Ends a transaction whose request cannot be delivered.
+    fn fail(&mut self, now: Instant, key: ClientKey) -> Unanswered {
+        let user = self.clients.get(key).map_or(ClientUser::Nobody, |client| client.user);
+        match self.clients.get(key).map(|client| client.state) {
+            Some(ClientState::Calling) => self.abandon(now, key),
+            _ => self.remove_client(key),
+        }
+        Unanswered { client: key, user, path: None, status: 503 }
     }
 
     pub(crate) fn client(&self, key: ClientKey) -> Option<&Client> {
@@ -264,9 +362,12 @@ impl Layer {
             }
             (ClientState::Calling | ClientState::Proceeding, _) => {
                 client.state = ClientState::Completed;
+                let listener = client.listener;
                 let round_trip = (!client.repeated).then(|| now.since(client.started));
                 self.stop_timers(key);
-                self.arm_client_timeout(key, now + self.timers.transaction()); // D: at least 32 s
+                let reliable = self.outlets.transport(listener).is_reliable();
+                let wait = if reliable { Duration::ZERO } else { self.timers.transaction() };
+                self.arm_client_timeout(key, now + wait); // D: at least 32 s, none over a reliable transport
                 self.acknowledge_failure(key, response, out);
                 Heard::Final { round_trip }
             }
@@ -291,9 +392,12 @@ impl Layer {
             (ClientState::Trying | ClientState::Proceeding, _) => {
                 client.state = ClientState::Completed;
                 client.request = Bytes::new();
+                let listener = client.listener;
                 let round_trip = (!client.repeated).then(|| now.since(client.started));
                 self.stop_timers(key);
-                self.arm_client_timeout(key, now + self.timers.t4); // K
+                let reliable = self.outlets.transport(listener).is_reliable();
+                let wait = if reliable { Duration::ZERO } else { self.timers.t4 };
+                self.arm_client_timeout(key, now + wait); // K
                 Heard::Final { round_trip }
             }
             _ => {
@@ -370,16 +474,19 @@ impl Layer {
         let Some(client) = self.clients.get_mut(key) else { return Expired::Nothing };
         client.timeout = None;
         let user = client.user;
+        let silent = matches!(client.state, ClientState::Calling | ClientState::Trying);
+        let path = (silent && self.outlets.transport(client.listener).is_reliable())
+            .then_some((client.listener, client.to));
         match client.state {
             ClientState::Calling => {
                 self.counters.timeouts += 1;
                 self.abandon(now, key);
-                Expired::Unanswered(key, user)
+                Expired::Unanswered(Unanswered { client: key, user, path, status: 408 })
             }
             ClientState::Trying | ClientState::Proceeding => {
                 self.counters.timeouts += 1;
                 self.remove_client(key);
-                Expired::Unanswered(key, user)
+                Expired::Unanswered(Unanswered { client: key, user, path, status: 408 })
             }
             ClientState::Completed | ClientState::Accepted | ClientState::Lost => {
                 self.remove_client(key);

@@ -1,4 +1,4 @@
-//! The four transaction machines of RFC 3261 §17, with the accepted state of RFC 6026, over UDP.
+//! The four transaction machines of RFC 3261 §17, with the accepted state of RFC 6026.
 //!
 //! [`Layer`] holds the transactions of one shard. The user agent above sends requests and responses through it
 //! and is told what came back; retransmissions in both directions, the ACK to a failed INVITE and all timers
@@ -12,11 +12,12 @@ use core::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use sansio::{Deadlines, Instant, Outbox, Rng, Slab, TimerKey};
 
-pub(crate) use client::{Client, ClientKey, ClientUser, Heard};
+pub(crate) use client::{Client, ClientKey, ClientUser, Heard, Unanswered};
 pub(crate) use server::{Absorbed, Server, ServerKey};
 
 use crate::hash::{HashedMap, Secret};
 use crate::mark::{MARK_BYTES, Mark};
+use crate::transport::Outlets;
 use crate::ua::{Counters, LegKey, Output, Timers};
 use crate::wire::BRANCH_COOKIE;
 
@@ -59,7 +60,7 @@ pub(crate) enum Expired {
     Nothing,
     /// Nobody answered this request. The transaction is gone, except that an INVITE's goes on listening for a
     /// late answer.
-    Unanswered(ClientKey, ClientUser),
+    Unanswered(Unanswered),
 }
 
 /// The transactions of one shard, their deadlines, and what is needed to send.
@@ -72,6 +73,8 @@ pub(crate) struct Layer {
     pub(crate) counters: Counters,
     /// Where messages are written before they become [`Bytes`] of their exact size.
     pub(crate) scratch: BytesMut,
+    /// Over what messages leave.
+    pub(crate) outlets: Outlets,
     clients: Slab<Client>,
     servers: Slab<Server>,
     index: HashedMap<ServerKey>,
@@ -96,6 +99,7 @@ impl Layer {
         clients_max: usize,
         servers_max: usize,
         mut rng: Rng,
+        outlets: Outlets,
     ) -> Self {
         Layer {
             timers: timers.bounded(),
@@ -105,6 +109,7 @@ impl Layer {
             rng,
             counters: Counters::default(),
             scratch: BytesMut::with_capacity(4096),
+            outlets,
             clients: Slab::with_limit(clients_max),
             servers: Slab::with_limit(servers_max),
             index: HashedMap::default(),
@@ -112,10 +117,20 @@ impl Layer {
         }
     }
 
-    /// Sends a message once.
+    /// Sends a message once. A request that was written for UDP gets the Via of the transport it leaves by.
     pub(crate) fn send(&mut self, listener: u8, to: SocketAddr, bytes: Bytes, out: &mut Outbox<Output>) {
         self.counters.datagrams_sent += 1;
+        let bytes = if self.is_reliable(listener) && !bytes.starts_with(b"SIP/") {
+            self.outlets.stamp(listener, bytes)
+        } else {
+            bytes
+        };
         out.push(Output::Send { listener, to, bytes });
+    }
+
+    /// Nothing that is sent over this listener is sent again by us (RFC 3261 §17).
+    pub(crate) fn is_reliable(&self, listener: u8) -> bool {
+        self.outlets.transport(listener).is_reliable()
     }
 
     /// What was written into the scratch buffer, as a message of its own.

@@ -143,8 +143,10 @@ impl Layer {
             ServerState::Completed => {
                 server.state = ServerState::Confirmed;
                 server.last = Bytes::new();
+                let listener = server.listener;
                 self.stop_server_timers(key);
-                self.arm_server_timeout(key, now + self.timers.t4); // I
+                let wait = if self.is_reliable(listener) { Duration::ZERO } else { self.timers.t4 };
+                self.arm_server_timeout(key, now + wait); // I
                 true
             }
             ServerState::Confirmed => true,
@@ -206,7 +208,8 @@ impl Layer {
             timeout: None,
         });
         if let Some(key) = inserted {
-            self.arm_server_timeout(key, now + self.timers.transaction()); // J
+            let wait = if self.is_reliable(listener) { Duration::ZERO } else { self.timers.transaction() };
+            self.arm_server_timeout(key, now + wait); // J
         }
     }
 
@@ -260,9 +263,11 @@ impl Layer {
             } else {
                 server.state = ServerState::Completed;
                 server.last = response.clone();
-                let timer = self.deadlines.arm(now + self.timers.t1, Why::ServerRetransmit(key)); // G
-                if let Some(server) = self.servers.get_mut(key) {
-                    server.retransmit = Some(timer);
+                if !self.outlets.transport(listener).is_reliable() {
+                    let timer = self.deadlines.arm(now + self.timers.t1, Why::ServerRetransmit(key)); // G
+                    if let Some(server) = self.servers.get_mut(key) {
+                        server.retransmit = Some(timer);
+                    }
                 }
             }
             self.arm_server_timeout(key, now + self.timers.transaction()); // H, L

@@ -1,14 +1,18 @@
-//! Where messages go over UDP, and who must wait.
+//! Where messages go and over what, how they are cut out of streams, and who must wait.
 
+mod framer;
+mod outlet;
 mod slow;
 
 use core::net::{IpAddr, SocketAddr};
 
+pub use framer::{Frame, FrameFault, Framer, is_framed};
+pub(crate) use outlet::{Flow, Outlets};
 pub(crate) use slow::SlowList;
 
 use crate::wire::{Message, Scheme, Uri, host_ip};
 
-/// Where the responses to a request go.
+/// Where the responses to a request that came over UDP go.
 ///
 /// With `rport` to the source (RFC 3581). Without it to the source address and the port of sent-by (RFC 3261
 /// §18.2.2), unless sent-by shows that a NAT lies between: then only the source can be reached. `maddr` is not
@@ -26,7 +30,7 @@ pub(crate) fn reply_address(request: &Message, source: SocketAddr) -> SocketAddr
 /// The URI is followed when it holds an address. It is not when it cannot be reached: a name (nothing is resolved
 /// here), the unspecified address, or an address of a smaller world than the one the peer spoke from (a private
 /// one seen from the public network: a NAT that rewrites no SIP).
-pub(crate) fn dialog_address(uri: &[u8], source: SocketAddr) -> SocketAddr {
+pub(crate) fn dialog_address(uri: &[u8], source: SocketAddr, default_port: u16) -> SocketAddr {
     let Ok(uri) = Uri::parse(uri) else { return source };
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
         return source;
@@ -34,7 +38,7 @@ pub(crate) fn dialog_address(uri: &[u8], source: SocketAddr) -> SocketAddr {
     let host = uri.param("maddr").filter(|host| !host.is_empty()).unwrap_or(uri.host);
     match host_ip(host) {
         Some(ip) if ip.is_ipv4() == source.is_ipv4() && reach(ip) >= reach(source.ip()) => {
-            SocketAddr::new(ip, uri.port.unwrap_or(5060))
+            SocketAddr::new(ip, uri.port.unwrap_or(default_port))
         }
         _ => source,
     }
@@ -66,7 +70,11 @@ mod tests {
     fn a_contact_is_followed_unless_it_cannot_be_reached() {
         let check = |uri: &str, source: &str, expected: &str| {
             let source = source.parse().expect("an address");
-            assert_eq!(dialog_address(uri.as_bytes(), source).to_string(), expected, "{uri} from {source}");
+            assert_eq!(
+                dialog_address(uri.as_bytes(), source, 5060).to_string(),
+                expected,
+                "{uri} from {source}"
+            );
         };
         check("sip:b@192.0.2.7:5070", "192.0.2.1:5060", "192.0.2.7:5070");
         check("sip:192.0.2.7;lr", "10.0.0.1:5060", "192.0.2.7:5060");

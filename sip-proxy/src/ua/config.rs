@@ -3,6 +3,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::wire::Transport;
+
 /// Settings of one user agent (one per shard).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -55,13 +57,23 @@ impl Default for Config {
     }
 }
 
-/// One UDP socket of ours.
+/// One socket of ours that others reach us at.
 #[derive(Debug, Clone)]
 pub struct Listener {
+    /// How it speaks. Over all but UDP a peer's address names a connection with it.
+    pub transport: Transport,
     /// The address it is bound to.
     pub address: SocketAddr,
     /// What peers are to send to, `host` or `host:port`; written into Via and Contact.
     pub advertised: String,
+}
+
+impl Listener {
+    /// A UDP socket.
+    #[must_use]
+    pub fn udp(address: SocketAddr, advertised: String) -> Self {
+        Listener { transport: Transport::Udp, address, advertised }
+    }
 }
 
 /// Timers of RFC 3261 §17.1.1.1 (table in annex A), all others are made of these.

@@ -14,7 +14,7 @@ pub type LegKey = sansio::Key<Leg>;
 /// What the user agent wants done.
 #[derive(Debug)]
 pub enum Output {
-    /// Send a datagram.
+    /// Send a datagram; or over the connection of this listener with this peer, which is made if there is none.
     Send {
         /// From this listener's socket.
         listener: u8,
@@ -22,6 +22,13 @@ pub enum Output {
         to: SocketAddr,
         /// The message.
         bytes: Bytes,
+    },
+    /// Close the connection with this peer, after what was sent before.
+    Close {
+        /// The listener it belongs to.
+        listener: u8,
+        /// The peer's end of it.
+        peer: SocketAddr,
     },
     /// Tell those above.
     Event(Event),
@@ -353,6 +360,8 @@ pub struct Audit {
     pub contacts: usize,
     /// Addresses slowed down.
     pub slowed_sources: usize,
+    /// Connections.
+    pub flows: usize,
 }
 
 /// What was counted since the start.
@@ -388,6 +397,10 @@ pub struct Counters {
     pub auth_failures: u64,
     /// Requests dropped from slowed addresses.
     pub slowed: u64,
+    /// Connections that could not be made.
+    pub connections_refused: u64,
+    /// Connections closed because what came over them was no sequence of messages.
+    pub streams_broken: u64,
     /// Legs made, both ways.
     pub legs: u64,
     /// Legs ended.

@@ -8,7 +8,6 @@ use super::uas::{RETRY_AFTER_PENDING, capabilities};
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
 use crate::mark::Mark;
 use crate::status::reason_phrase;
-use crate::transport::{dialog_address, reply_address};
 use crate::wire::{HeaderName, Message, Method, Writer};
 
 impl UserAgent {
@@ -65,7 +64,7 @@ impl UserAgent {
             return self.reply(arrival, request, 481, out);
         }
         if leg.symmetric {
-            leg.peer = arrival.source;
+            (leg.listener, leg.peer) = (arrival.listener, arrival.source);
         }
         match method {
             Method::Bye => self.bye(now, arrival, key, request, out),
@@ -163,7 +162,8 @@ impl UserAgent {
         if let (Some(contact), Some(dialog)) = (request.contact(), &mut leg.dialog) {
             dialog.set_target(contact.uri_text);
             if !leg.symmetric {
-                leg.peer = dialog_address(dialog.next_hop(), arrival.source);
+                (leg.listener, leg.peer) =
+                    self.layer.outlets.hop(dialog.next_hop(), arrival.listener, arrival.source);
             }
         }
         let (owner, random) = (leg.owner, leg.random);
@@ -199,7 +199,10 @@ impl UserAgent {
         let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
         match self.begin_invite(arrival, request, &tag) {
             Some(server) => self.layer.respond_invite(now, server, status, response, out),
-            None => self.layer.send(arrival.listener, reply_address(request, arrival.source), response, out),
+            None => {
+                let to = self.reply_address(request, arrival);
+                self.layer.send(arrival.listener, to, response, out);
+            }
         }
     }
 }

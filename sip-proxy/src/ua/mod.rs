@@ -3,6 +3,7 @@
 mod config;
 mod digest;
 mod door;
+mod flow;
 mod hangup;
 mod in_dialog;
 mod leg;
@@ -31,8 +32,8 @@ pub use leg::Leg;
 use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
 use crate::status::reason_phrase;
-use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Why};
-use crate::transport::{SlowList, reply_address};
+use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
+use crate::transport::{Outlets, SlowList};
 use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
 use leg::State;
 use uac::finish;
@@ -71,6 +72,7 @@ impl UserAgent {
                 limits.client_transactions_max,
                 limits.server_transactions_max,
                 rng,
+                Outlets::new(&config.listeners),
             ),
             legs: Slab::with_limit(limits.legs_max),
             legs_ending: 0,
@@ -83,7 +85,7 @@ impl UserAgent {
         }
     }
 
-    /// A datagram has come in.
+    /// A datagram has come in, or a whole message over a connection, whose peer `source` then is.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -128,7 +130,7 @@ impl UserAgent {
                 | Why::ServerRetransmit(_)
                 | Why::ServerTimeout(_) => match self.layer.expired(now, why, out) {
                     Expired::Nothing => {}
-                    Expired::Unanswered(client, user) => self.unanswered(now, client, user, out),
+                    Expired::Unanswered(unanswered) => self.silence(now, unanswered, out),
                 },
             }
         }
@@ -165,6 +167,7 @@ impl UserAgent {
             deadlines: self.layer.deadlines.len(),
             contacts: self.registrar.contacts(),
             slowed_sources: self.slow.len(),
+            flows: self.layer.outlets.flows(),
         }
     }
 
@@ -256,16 +259,22 @@ impl UserAgent {
         }
     }
 
-    fn unanswered(
-        &mut self,
-        now: Instant,
-        client: crate::transaction::ClientKey,
-        user: ClientUser,
-        out: &mut Outbox<Output>,
-    ) {
+    /// Nothing was heard for 64·T1. A connection over which that happens is as good as dead, whatever the operating
+    /// system thinks of it: the next request makes a new one.
+    fn silence(&mut self, now: Instant, unanswered: Unanswered, out: &mut Outbox<Output>) {
+        if let Some((listener, peer)) = unanswered.path
+            && self.layer.outlets.flow(listener, peer).is_some()
+        {
+            out.push(Output::Close { listener, peer });
+        }
+        self.unanswered(now, unanswered, out);
+    }
+
+    fn unanswered(&mut self, now: Instant, unanswered: Unanswered, out: &mut Outbox<Output>) {
+        let Unanswered { client, user, status, .. } = unanswered;
         match user {
             ClientUser::Nobody => {}
-            ClientUser::Invite(leg) => self.invite_unanswered(now, leg, out),
+            ClientUser::Invite(leg) => self.invite_unanswered(now, leg, status, out),
             ClientUser::Reinvite(leg) => self.reinvite_unanswered(now, leg, client, out),
             ClientUser::Bye(leg) => self.forget(now, leg),
             ClientUser::TrunkOptions(trunk) => self.options_missed(trunk, None, out),
@@ -302,6 +311,14 @@ impl UserAgent {
         tag
     }
 
+    /// Where the response to a request goes: over a connection back along it (RFC 3261 §18.2.2).
+    fn reply_address(&self, request: &Message, arrival: Arrival) -> SocketAddr {
+        if self.layer.is_reliable(arrival.listener) {
+            return arrival.source;
+        }
+        crate::transport::reply_address(request, arrival.source)
+    }
+
     /// Answers a request and forgets it.
     fn reply(&mut self, arrival: Arrival, request: &Message, status: u16, out: &mut Outbox<Output>) {
         self.reply_with(arrival, request, status, reason_phrase(status), |_| {}, out);
@@ -318,7 +335,8 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         let response = self.response_to(arrival, request, status, reason, None, more);
-        self.layer.send(arrival.listener, reply_address(request, arrival.source), response, out);
+        let to = self.reply_address(request, arrival);
+        self.layer.send(arrival.listener, to, response, out);
     }
 
     /// Answers a request other than INVITE and remembers the answer for its retransmissions.
@@ -332,7 +350,7 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
-        let to = reply_address(request, arrival.source);
+        let to = self.reply_address(request, arrival);
         self.layer.answer_once(now, arrival.listener, to, response, out);
     }
 

@@ -10,7 +10,6 @@ use super::leg::{Offer, State};
 use super::uac::finish;
 use super::{ALLOW, EndedBy, Event, How, LegError, LegKey, Output, UserAgent, sdp_of};
 use crate::transaction::{ClientKey, ClientUser, Why};
-use crate::transport::dialog_address;
 use crate::wire::{HeaderName, Message, Method};
 
 impl UserAgent {
@@ -99,10 +98,11 @@ impl UserAgent {
             dialog.local_cseq += 1;
             let tag = self.tag(key, random);
             let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+            let contact = self.layer.outlets.contact(listener);
             let cseq = dialog.local_cseq;
             let mut writer = dialog.request(&mut self.layer.scratch, Method::Invite, cseq, sent_by, &branch);
             writer
-                .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", sent_by, b">"])
+                .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
                 .header(HeaderName::Allow, ALLOW)
                 .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
             if let Some(leg) = self.legs.get_mut(key) {
@@ -202,7 +202,7 @@ impl UserAgent {
         if let Some(contact) = response.contact() {
             dialog.set_target(contact.uri_text);
             if !leg.symmetric {
-                leg.peer = dialog_address(dialog.next_hop(), source);
+                (leg.listener, leg.peer) = self.layer.outlets.hop(dialog.next_hop(), leg.listener, source);
             }
         }
         if leg.symmetric {

@@ -85,6 +85,9 @@ impl UserAgent {
             // RFC 3261 §10.3 step 7: an older REGISTER that came late changes nothing.
             return self.answer_request(now, arrival, request, 500, |_| {}, out);
         }
+        if self.layer.outlets.flow(arrival.listener, arrival.source).is_some() {
+            self.registrar.note_flow(account, arrival.listener, arrival.source);
+        }
         self.arm_lapse(account);
         let contacts = self.registrar.all(now, account);
         let more = |writer: &mut Writer<'_>| {
@@ -155,7 +158,7 @@ impl UserAgent {
     }
 
     /// Arms the deadline of the contact that lapses first.
-    fn arm_lapse(&mut self, account: u64) {
+    pub(super) fn arm_lapse(&mut self, account: u64) {
         let Some(entry) = self.registrar.entry_mut(account) else { return };
         self.layer.disarm(&mut entry.lapse);
         if let Some(at) = entry.next_lapse() {

@@ -136,11 +136,12 @@ impl UserAgent {
         };
         state.ping = Some(client);
         let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
+        let contact = self.layer.outlets.contact(trunk.listener).as_bytes();
         let uri = format!("sip:{}", trunk.domain());
         let mut mark = || Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() }.text();
         let (tag, call_id) = (mark(), mark());
-        let user = trunk.user();
-        let from: String = format!("sip:{user}{}", String::from_utf8_lossy(sent_by));
+        let from_user = trunk.user();
+        let from: String = format!("sip:{from_user}{}", String::from_utf8_lossy(sent_by));
         self.layer.scratch.clear();
         let mut writer = Writer::request(&mut self.layer.scratch, Method::Options, uri.as_bytes());
         writer
@@ -150,7 +151,7 @@ impl UserAgent {
             .address(HeaderName::To, b"", uri.as_bytes(), None)
             .header(HeaderName::CallId, &call_id)
             .cseq(1, Method::Options)
-            .header_parts(HeaderName::Contact, &[b"<", from.as_bytes(), b">"])
+            .header_parts(HeaderName::Contact, &[b"<sip:", trunk.user().as_bytes(), contact, b">"])
             .header(HeaderName::Accept, super::SDP)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
         finish(writer, &[]);
@@ -213,6 +214,7 @@ impl UserAgent {
         }
         registration.cseq += 1;
         let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
+        let contact = self.layer.outlets.contact(trunk.listener).as_bytes();
         let uri = format!("sip:{}", trunk.domain());
         let aor = format!("sip:{}{}", trunk.user(), trunk.domain());
         self.layer.scratch.clear();
@@ -224,7 +226,7 @@ impl UserAgent {
             .address(HeaderName::To, b"", aor.as_bytes(), None)
             .header(HeaderName::CallId, &registration.call_id)
             .cseq(registration.cseq, Method::Register)
-            .header_parts(HeaderName::Contact, &[b"<sip:", trunk.user().as_bytes(), sent_by, b">"])
+            .header_parts(HeaderName::Contact, &[b"<sip:", trunk.user().as_bytes(), contact, b">"])
             .header_number(HeaderName::Expires, expires.as_secs())
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
         if let Some(login) = &trunk.login {

@@ -11,7 +11,6 @@ use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP
 use crate::dialog::Dialog;
 use crate::mark::Mark;
 use crate::transaction::{ClientKey, ClientUser, Why};
-use crate::transport::dialog_address;
 use crate::wire::{HeaderName, Limits, Message, Method, Transport, Uri, Writer, parse};
 
 impl UserAgent {
@@ -48,7 +47,11 @@ impl UserAgent {
         if let Some(leg) = self.legs.get_mut(key) {
             leg.invite = Some(client);
         }
+        if invite.symmetric {
+            self.layer.pin(client);
+        }
         let shard = self.layer.shard;
+        let contact = self.layer.outlets.contact(invite.listener);
         let tag = Mark { shard, key: key.to_bits(), random }.text();
         let call_id = Mark { shard, key: key.to_bits(), random: self.layer.rng.next_u64() }.text();
         self.layer.scratch.clear();
@@ -63,7 +66,7 @@ impl UserAgent {
             .address(HeaderName::To, b"", invite.to_uri.as_bytes(), None)
             .header(HeaderName::CallId, &call_id)
             .cseq(1, Method::Invite)
-            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", sent_by.as_bytes(), b">"])
+            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
             .header(HeaderName::Allow, ALLOW)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
         if let Some(identity) = invite.p_asserted_identity {
@@ -163,10 +166,13 @@ impl UserAgent {
         let dialog = Dialog::of_caller(response, fallback);
         let tag = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
-        let peer = if leg.symmetric { source } else { dialog_address(dialog.next_hop(), source) };
-        leg.peer = peer;
+        if leg.symmetric {
+            leg.peer = source;
+        } else {
+            (leg.listener, leg.peer) = self.layer.outlets.hop(dialog.next_hop(), leg.listener, source);
+        }
         leg.answered = true;
-        let listener = leg.listener;
+        let (listener, peer) = (leg.listener, leg.peer);
         let calling = leg.calling.take();
         let authenticated = !leg.answerers.is_empty();
         let ack =
@@ -242,8 +248,8 @@ impl UserAgent {
     ) -> (Dialog, SocketAddr) {
         let fallback = response.to().map_or(&[][..], |to| to.uri_text);
         let dialog = Dialog::of_caller(response, fallback);
-        let peer = dialog_address(dialog.next_hop(), source);
         let listener = self.layer.client(client).map_or(0, |client| client.listener);
+        let (listener, peer) = self.layer.outlets.hop(dialog.next_hop(), listener, source);
         let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
         self.layer.send(listener, peer, ack, out);
         (dialog, peer)
@@ -311,15 +317,21 @@ impl UserAgent {
         Some(())
     }
 
-    /// 64·T1 without any response (timer B).
-    pub(super) fn invite_unanswered(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+    /// 64·T1 without any response (timer B; 408), or a peer that cannot be reached (503).
+    pub(super) fn invite_unanswered(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        status: u16,
+        out: &mut Outbox<Output>,
+    ) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         leg.invite = None;
         let by = match (leg.state, &leg.calling) {
             (State::Cancelling, Some(calling)) => calling.by,
             _ => EndedBy::Timeout,
         };
-        self.end(now, key, How::by(by).code(408), out);
+        self.end(now, key, How::by(by).code(status), out);
     }
 }
 

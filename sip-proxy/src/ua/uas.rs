@@ -15,7 +15,6 @@ use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
-use crate::transport::{dialog_address, reply_address};
 use crate::wire::{HeaderName, Message, Method, Scheme, Uri, Writer, respond};
 
 /// Who a request that needs a password is from.
@@ -41,7 +40,7 @@ impl UserAgent {
         if !self.is_acceptable(arrival, &request, out) {
             return;
         }
-        let from = match self.trunk_of(arrival.source) {
+        let from = match self.trunk_of(arrival) {
             Some(trunk) => Caller::Trunk(trunk),
             None => {
                 let known = request
@@ -102,7 +101,8 @@ impl UserAgent {
             leg.server = Some(server);
             leg.ringing = Some(ringing);
             if !leg.symmetric {
-                leg.peer = dialog_address(dialog.next_hop(), arrival.source);
+                (leg.listener, leg.peer) =
+                    self.layer.outlets.hop(dialog.next_hop(), arrival.listener, arrival.source);
             }
             leg.dialog = Some(Box::new(dialog));
         }
@@ -136,7 +136,7 @@ impl UserAgent {
                 record_routes.extend_from_slice(part);
             }
         }
-        let to = reply_address(request, arrival.source);
+        let to = self.reply_address(request, arrival);
         self.layer.begin_invite(request, arrival.listener, to, head, record_routes.into())
     }
 
@@ -161,8 +161,8 @@ impl UserAgent {
         if (101..300).contains(&status) {
             writer.lines(&record_routes);
             if let Some(tag) = contact {
-                let advertised = self.config.listeners[usize::from(listener)].advertised.as_bytes();
-                writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", advertised, b">"]);
+                let contact = self.layer.outlets.contact(listener).as_bytes();
+                writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact, b">"]);
             }
             writer.header(HeaderName::Allow, ALLOW);
         }
@@ -342,7 +342,7 @@ impl UserAgent {
         let tag = leg.and_then(|key| self.legs.get(key).map(|leg| self.tag(key, leg.random)));
         let tag = tag.as_ref().and_then(|tag| core::str::from_utf8(tag).ok());
         let response = self.response_to(arrival, cancel, 200, reason_phrase(200), tag, |_| {});
-        let to = reply_address(cancel, arrival.source);
+        let to = self.reply_address(cancel, arrival);
         self.layer.answer_once(now, arrival.listener, to, response, out);
         let (Some(key), true) = (leg, self.layer.is_proceeding(server)) else { return };
         self.respond_invite(now, server, 487, None, &[], out);
@@ -433,10 +433,16 @@ impl UserAgent {
     }
 
     /// The trunk an address belongs to: a source with this port goes before one with any.
-    pub(super) fn trunk_of(&self, source: SocketAddr) -> Option<u64> {
-        let ip: IpAddr = source.ip().to_canonical();
-        let exact = self.trunk_sources.get(&(ip, source.port()));
-        exact.or_else(|| self.trunk_sources.get(&(ip, 0))).copied()
+    ///
+    /// A connection comes from a port that says nothing, so there the address alone decides.
+    pub(super) fn trunk_of(&self, arrival: Arrival) -> Option<u64> {
+        let ip: IpAddr = arrival.source.ip().to_canonical();
+        let exact = self.trunk_sources.get(&(ip, arrival.source.port()));
+        let known = exact.or_else(|| self.trunk_sources.get(&(ip, 0)));
+        if known.is_none() && self.layer.is_reliable(arrival.listener) {
+            return self.trunk_sources.range((ip, 0)..=(ip, u16::MAX)).next().map(|(_, trunk)| *trunk);
+        }
+        known.copied()
     }
 
     /// Asks for a password and checks it. A wrong one gets 403, and its address is slowed down.

@@ -42,6 +42,7 @@ pub use grammar::{CommaSplit, Params, comma_split};
 pub use limits::Limits;
 pub use message::Message;
 pub use name::{HeaderName, Method};
+pub(crate) use parse::content_length;
 pub use parse::parse;
 pub use uri::{Scheme, Uri, UriParams};
 pub use via::{BRANCH_COOKIE, Transport, Via, host_ip};

@@ -470,6 +470,35 @@ impl<'m> Pass<'m> {
     }
 }
 
+/// Content-Length in a whole head whose lines all end with CRLF, as [`parse`] reads it; `None` if there is none.
+///
+/// # Errors
+/// When it is not a number, or there are two.
+pub(crate) fn content_length(head: &[u8]) -> Result<Option<u32>, super::ValueError> {
+    let mut found = None;
+    let mut at = memchr::memmem::find(head, b"\r\n").map_or(head.len(), |end| end + 2);
+    while at < head.len() {
+        let line_end = |from: usize| memchr::memmem::find(&head[from..], b"\r\n").map(|end| from + end);
+        let Some(first_end) = line_end(at) else { break };
+        let mut end = first_end;
+        // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
+        while first_end > at && matches!(head.get(end + 2), Some(b' ' | b'\t')) {
+            let Some(next) = line_end(end + 2) else { break };
+            end = next;
+        }
+        if let Some((name, value)) = name_and_value(&head[at..end], first_end - at)
+            && HeaderName::from_bytes(name) == HeaderName::ContentLength
+        {
+            let length = whole(value, number(u32::MAX)).map_err(|_| super::ValueError { offset: at })?;
+            if found.replace(length).is_some() {
+                return Err(super::ValueError { offset: at });
+            }
+        }
+        at = end + 2;
+    }
+    Ok(found)
+}
+
 /// Name and value of a header line with its folds; the name must be in the first `line_bytes`.
 #[inline(always)]
 fn name_and_value(text: &[u8], line_bytes: usize) -> Option<(&[u8], &[u8])> {

@@ -42,6 +42,36 @@ impl Transport {
         }
     }
 
+    /// Whether messages arrive or the loss is told: no retransmissions of ours (RFC 3261 §17).
+    #[must_use]
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp | Self::Other)
+    }
+
+    /// The value of a `transport` parameter in a URI (RFC 3261 §19.1.1, RFC 7118 §5.1); empty for UDP, which needs
+    /// none.
+    #[must_use]
+    pub const fn uri_value(self) -> &'static str {
+        match self {
+            Self::Udp | Self::Other => "",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws | Self::Wss => "ws",
+            Self::Sctp => "sctp",
+        }
+    }
+
+    /// The port of a URI that names none (RFC 3261 §19.1.2, RFC 7118 §5).
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+            Self::Udp | Self::Tcp | Self::Sctp | Self::Other => 5060,
+        }
+    }
+
     /// The name to write into a Via; empty for [`Transport::Other`].
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,6 +4,7 @@ mod called;
 mod calls;
 mod chaos;
 mod collisions;
+mod flows;
 mod offers;
 mod registering;
 mod torture;
@@ -40,6 +41,10 @@ pub(super) struct Bench {
     pub(super) incoming: Vec<LegKey>,
     /// Where the peer is.
     pub(super) peer: SocketAddr,
+    /// The listener its messages come in at.
+    pub(super) listener: u8,
+    /// By which listener each message in `sent` left.
+    pub(super) left_by: Vec<u8>,
 }
 
 impl Bench {
@@ -49,10 +54,7 @@ impl Bench {
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
-            listeners: vec![Listener {
-                address: address("192.0.2.1:5060"),
-                advertised: "192.0.2.1:5060".into(),
-            }],
+            listeners: vec![Listener::udp(address("192.0.2.1:5060"), "192.0.2.1:5060".into())],
             ..Config::default()
         };
         change(&mut config);
@@ -65,6 +67,8 @@ impl Bench {
             ended: Vec::new(),
             incoming: Vec::new(),
             peer: address("192.0.2.9:5060"),
+            listener: 0,
+            left_by: Vec::new(),
         };
         let trunk = Trunk {
             key: 1,
@@ -149,7 +153,8 @@ impl Bench {
         };
         let at = self.now.as_secs_f64();
         let _ = writeln!(self.ladder, "{at:.3}  us < {shown}");
-        self.ua.handle_datagram(self.now, 0, source, Bytes::from(text.to_owned()), &mut self.out);
+        let bytes = Bytes::from(text.to_owned());
+        self.ua.handle_datagram(self.now, self.listener, source, bytes, &mut self.out);
         self.note();
         self
     }
@@ -224,10 +229,14 @@ impl Bench {
         let outputs: Vec<Output> = self.out.drain().collect();
         for output in outputs {
             match output {
-                Output::Send { to, bytes, .. } => {
+                Output::Send { listener, to, bytes } => {
                     let message = parse(bytes, &MessageLimits::default()).expect("we send sound messages");
                     let _ = writeln!(self.ladder, "{at:.3}  us > {}", show(&message));
                     self.sent.push((to, message));
+                    self.left_by.push(listener);
+                }
+                Output::Close { listener, peer } => {
+                    let _ = writeln!(self.ladder, "{at:.3}  close {listener} {peer}");
                 }
                 Output::Event(event) => {
                     let shown = self.show_event(event);

@@ -338,3 +338,11 @@ fn accounts_come_and_go() {
     assert_eq!(bench.last_response().status(), 200);
     bench.is_clean();
 }
+
+/// REGISTER of 1001 with this Contact from a phone, challenge and all.
+pub(super) fn register_over(bench: &mut Bench, phone: SocketAddr, cseq: u32, contact: &str) {
+    let headers = format!("Contact: {contact}\r\nExpires: 60\r\n");
+    bench.receive_from(phone, &register_text(cseq, &headers));
+    let credentials = credentials(bench, "REGISTER", "sip:192.0.2.1", "1001", "pw1001");
+    bench.receive_from(phone, &register_text(cseq + 1, &format!("{credentials}{headers}")));
+}

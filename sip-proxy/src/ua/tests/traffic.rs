@@ -23,7 +23,7 @@ struct Side {
 
 impl Side {
     fn new(index: usize, rng: Rng) -> Side {
-        let listener = Listener { address: address(ADDRESSES[index]), advertised: ADDRESSES[index].into() };
+        let listener = Listener::udp(address(ADDRESSES[index]), ADDRESSES[index].into());
         let config = Config { listeners: vec![listener], ..Config::default() };
         let mut side = Side {
             ua: UserAgent::new(config, rng),
@@ -114,6 +114,7 @@ impl Pipe {
     fn collect(&mut self, from: usize, out: &mut Outbox<Output>) {
         for output in out.drain().collect::<Vec<_>>() {
             match output {
+                Output::Close { .. } => {}
                 Output::Event(event) => self.sides[from].told(event),
                 Output::Send { to, bytes, .. } => {
                     assert_eq!(to, address(ADDRESSES[1 - from]));

@@ -183,10 +183,13 @@ fn who_calls() {
         ..trunk(|_| {})
     };
     bench.ua.set_trunk(bench.now, other, &mut bench.out);
-    assert_eq!(bench.ua.trunk_of(address("192.0.2.9:5060")), Some(1));
-    assert_eq!(bench.ua.trunk_of(address("192.0.2.9:5070")), Some(2));
-    assert_eq!(bench.ua.trunk_of(address("[::ffff:192.0.2.9]:5070")), Some(2));
+    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5060") }), Some(1));
+    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5070") }), Some(2));
+    assert_eq!(
+        bench.ua.trunk_of(Arrival { listener: 0, source: address("[::ffff:192.0.2.9]:5070") }),
+        Some(2)
+    );
     bench.drop_trunk();
-    assert_eq!(bench.ua.trunk_of(address("192.0.2.9:5060")), Some(2));
-    assert_eq!(bench.ua.trunk_of(address("192.0.2.8:5060")), None);
+    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5060") }), Some(2));
+    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.8:5060") }), None);
 }

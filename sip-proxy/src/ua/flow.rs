@@ -1,0 +1,83 @@
+//! Connections: what comes over them, and what their end means (RFC 3261 §18, RFC 5626).
+
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use sansio::{Instant, Outbox};
+
+use super::{Arrival, Event, Output, UserAgent};
+use crate::transaction::Unanswered;
+use crate::transport::{Flow, FrameFault};
+use crate::wire::parse;
+
+impl UserAgent {
+    /// A connection stands, whoever made it. Until [`UserAgent::flow_closed`] the address of its peer stands for it.
+    ///
+    /// * `names` what the certificate that the peer has shown is for, when it was asked for one and that was good
+    pub fn flow_opened(&mut self, listener: u8, peer: SocketAddr, names: Vec<String>) {
+        if self.layer.outlets.transport(listener).is_reliable() {
+            self.layer.outlets.opened(listener, peer, Flow { names });
+        }
+    }
+
+    /// A connection is no more. The contacts that were registered over it die with it (RFC 5626 §4.2.1), requests
+    /// that may not have arrived are sent once more over a new one.
+    pub fn flow_closed(&mut self, now: Instant, listener: u8, peer: SocketAddr, out: &mut Outbox<Output>) {
+        self.layer.outlets.closed(listener, peer);
+        for (account, left) in self.registrar.flow_closed(now, listener, peer) {
+            self.arm_lapse(account);
+            out.push(Output::Event(match left {
+                Some(contact) => Event::Registered { account, contact },
+                None => Event::Unregistered { account },
+            }));
+        }
+        let failed = self.layer.flow_lost(now, listener, peer, false, out);
+        self.undeliverable(now, failed, out);
+    }
+
+    /// A connection that was to carry something to `peer` cannot be made.
+    pub fn flow_refused(&mut self, now: Instant, listener: u8, peer: SocketAddr, out: &mut Outbox<Output>) {
+        self.layer.counters.connections_refused += 1;
+        let failed = self.layer.flow_lost(now, listener, peer, true, out);
+        self.undeliverable(now, failed, out);
+    }
+
+    /// What a connection carried cannot be cut into messages any more. The sender of the request it broke in is
+    /// told, if it can be read that far; then the connection is closed.
+    pub fn flow_broken(
+        &mut self,
+        listener: u8,
+        peer: SocketAddr,
+        head: Bytes,
+        fault: FrameFault,
+        out: &mut Outbox<Output>,
+    ) {
+        if usize::from(listener) >= self.config.listeners.len() {
+            return;
+        }
+        self.layer.counters.streams_broken += 1;
+        let arrival = Arrival { listener, source: peer };
+        let (status, reason) = fault.answer();
+        let request = match parse(head, &self.config.limits.message) {
+            Ok(message) => Some(message).filter(|message| message.is_request()),
+            Err(error) => error.answer().and(error.partial),
+        };
+        if let Some(request) = request.filter(|request| request.method() != crate::wire::Method::Ack) {
+            self.reply_with(arrival, &request, status, reason, |_| {}, out);
+        }
+        out.push(Output::Close { listener, peer });
+    }
+
+    /// The names in the certificate that the peer at the other end of a connection has shown; none for a connection
+    /// without one, or that is no more.
+    #[must_use]
+    pub fn certificate_names(&self, listener: u8, peer: SocketAddr) -> &[String] {
+        self.layer.outlets.flow(listener, peer).map_or(&[], |flow| &flow.names)
+    }
+
+    fn undeliverable(&mut self, now: Instant, failed: Vec<Unanswered>, out: &mut Outbox<Output>) {
+        for unanswered in failed {
+            self.unanswered(now, unanswered, out);
+        }
+    }
+}

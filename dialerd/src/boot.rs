@@ -378,6 +378,8 @@ fn start_shard(
         media_ports: first as u16..=last as u16,
         media_timeout: config.media_timeout,
         sip_t1: config.sip_t1,
+        session_timers: config.session_timers,
+        reliable: config.reliable,
         register_expires_min_s: config.register_expires_s.0,
         register_expires_max_s: config.register_expires_s.1,
         ..ShardConfig::default()

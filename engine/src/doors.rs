@@ -21,6 +21,7 @@ use dialer_core::{
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
+pub use sip_proxy::ua::{Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -91,6 +92,10 @@ pub struct ShardConfig {
     pub recordings_max: usize,
     /// RFC 3261 T1; every other SIP timer follows from it.
     pub sip_t1: Duration,
+    /// Session timers (RFC 4028).
+    pub session_timers: SessionTimers,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliability,
     /// Shortest registration granted to a phone, seconds.
     pub register_expires_min_s: u32,
     /// Longest registration granted to a phone, seconds.
@@ -117,6 +122,8 @@ impl Default for ShardConfig {
             media_timeout: Duration::from_secs(60),
             recordings_max: 5_000,
             sip_t1: Duration::from_millis(500),
+            session_timers: SessionTimers::default(),
+            reliable: Reliability::default(),
             register_expires_min_s: 10,
             register_expires_max_s: 3_600,
         }

@@ -1,7 +1,8 @@
 //! The configuration as the daemon uses it: every value checked, every path absolute to the file's folder.
 
-use super::raw::{self, LogFormat, Raw, RouteMedia};
+use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::TrunkConfig;
+use engine::{Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Config {
     pub realm: String,
     pub user_agent: String,
     pub sip_t1: Duration,
+    pub session_timers: SessionTimers,
+    pub reliable: Reliability,
     pub register_expires_s: (u32, u32),
     pub media_address: IpAddr,
     pub media_advertised: Option<IpAddr>,
@@ -112,6 +115,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         .collect();
     let trunks = check_trunks(raw.trunk, &mut faults);
     let routes = check_routes(raw.route, &trunks, &mut faults);
+    let session_timers = session_timers(&raw.sip);
     let config = Config {
         node_name: raw.node.name,
         shards: raw.node.shards,
@@ -123,6 +127,8 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         user_agent: set(raw.sip.user_agent)
             .unwrap_or_else(|| concat!("dialerd/", env!("CARGO_PKG_VERSION")).into()),
         sip_t1: Duration::from_millis(raw.sip.t1_ms),
+        session_timers,
+        reliable: reliability(raw.sip.reliable_provisional),
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
         media_address: faults.address(&raw.media.address, "media.address"),
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
@@ -157,6 +163,32 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
     if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
 }
 
+fn session_timers(sip: &raw::Sip) -> SessionTimers {
+    SessionTimers {
+        use_with: match sip.session_timer {
+            SessionTimer::Off => SessionUse::Off,
+            SessionTimer::Supported => SessionUse::Supported,
+            SessionTimer::Always => SessionUse::Always,
+        },
+        interval: Duration::from_secs(u64::from(sip.session_expires_s)),
+        interval_min: Duration::from_secs(u64::from(sip.session_expires_min_s)),
+        refresher: match sip.session_refresher {
+            SessionRefresher::Any => Refresher::Any,
+            SessionRefresher::Local => Refresher::Local,
+            SessionRefresher::Remote => Refresher::Remote,
+        },
+    }
+}
+
+fn reliability(policy: ReliableProvisional) -> Reliability {
+    match policy {
+        ReliableProvisional::Off => Reliability::Off,
+        ReliableProvisional::Required => Reliability::Required,
+        ReliableProvisional::Supported => Reliability::Supported,
+        ReliableProvisional::Always => Reliability::Always,
+    }
+}
+
 fn check_ranges(raw: &Raw, faults: &mut Faults) {
     let name = &raw.node.name;
     faults.require(
@@ -186,6 +218,14 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         );
     }
     faults.require((10..=10_000).contains(&raw.sip.t1_ms), "sip.t1_ms", "10 to 10000 milliseconds");
+    // RFC 4028 §5: an interval below 90 s is not allowed.
+    let (min, usual) = (raw.sip.session_expires_min_s, raw.sip.session_expires_s);
+    faults.require((90..=86_400).contains(&min), "sip.session_expires_min_s", "90 to 86400 seconds");
+    faults.require(
+        (min..=86_400).contains(&usual),
+        "sip.session_expires_s",
+        "at least sip.session_expires_min_s and at most 86400 seconds",
+    );
     let (min, max) = (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s);
     faults.require((1..=86_400).contains(&min), "sip.register_expires_min_s", "1 to 86400 seconds");
     faults.require(

@@ -104,6 +104,31 @@ pub enum LogFormat {
     Json,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionTimer {
+    Off,
+    Supported,
+    Always,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionRefresher {
+    Any,
+    Local,
+    Remote,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReliableProvisional {
+    Off,
+    Required,
+    Supported,
+    Always,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sip {
@@ -111,6 +136,11 @@ pub struct Sip {
     pub realm: String,
     pub user_agent: Option<String>,
     pub t1_ms: u64,
+    pub session_timer: SessionTimer,
+    pub session_expires_s: u32,
+    pub session_expires_min_s: u32,
+    pub session_refresher: SessionRefresher,
+    pub reliable_provisional: ReliableProvisional,
     pub register_expires_min_s: u32,
     pub register_expires_max_s: u32,
 }
@@ -122,6 +152,11 @@ impl Default for Sip {
             realm: "dialerd".into(),
             user_agent: None,
             t1_ms: 500,
+            session_timer: SessionTimer::Supported,
+            session_expires_s: 1800,
+            session_expires_min_s: 90,
+            session_refresher: SessionRefresher::Any,
+            reliable_provisional: ReliableProvisional::Supported,
             register_expires_min_s: 30,
             register_expires_max_s: 3600,
         }

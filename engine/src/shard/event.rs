@@ -126,22 +126,25 @@ impl CallShard {
                     self.transit_confirmed(now, key, sdp);
                 }
             }
-            Event::Reoffer { leg, owner, sdp } => match self.current_owner(owner, leg) {
+            Event::Reoffer { leg, owner, sdp, by_update } => match self.current_owner(owner, leg) {
                 Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))) => {
-                    self.transit_reoffer(now, leg, owner, sdp);
+                    self.transit_reoffer(now, leg, owner, sdp, by_update);
                 }
                 Some(owner) => self.reoffer(now, leg, owner, sdp.as_deref(), out),
                 None => {
                     let _ = self.ua.reject_reinvite(now, leg, 481, &mut self.sip_out);
                 }
             },
-            Event::ReofferConfirmed { leg, owner, sdp } => match (self.current_owner(owner, leg), sdp) {
-                (Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))), Some(body)) => {
-                    self.transit_reoffer_confirmed(now, owner, &body);
+            // An answer to an offer of ours, however it came.
+            Event::ReofferConfirmed { leg, owner, sdp } | Event::EarlyConfirmed { leg, owner, sdp } => {
+                match (self.current_owner(owner, leg), sdp) {
+                    (Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))), Some(body)) => {
+                        self.transit_reoffer_confirmed(now, owner, &body);
+                    }
+                    (Some(owner), Some(body)) => self.reoffer_confirmed(now, owner, &body, out),
+                    (_, None) | (None, _) => {}
                 }
-                (Some(owner), Some(body)) => self.reoffer_confirmed(now, owner, &body, out),
-                (_, None) | (None, _) => {}
-            },
+            }
             Event::ReofferAnswered { owner, sdp, .. } => {
                 if let Some(owner) = Owner::from_bits(owner) {
                     self.transit_reoffer_done(now, owner, Ok(sdp));

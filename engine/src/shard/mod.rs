@@ -219,6 +219,8 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
         realm: config.realm.clone(),
         shard: config.shard,
         timers: ua::Timers { t1: config.sip_t1, ..ua::Timers::default() },
+        session_timers: config.session_timers,
+        reliable: config.reliable,
         limits: ua::Limits {
             // Two legs a call, and as many again that wait for their last answers.
             legs_max: calls.saturating_mul(4),

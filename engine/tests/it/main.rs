@@ -1,6 +1,7 @@
 //! The engine against carriers and phones that speak real SIP and RTP, in virtual time.
 
 mod dialled;
+mod dialogs;
 mod fuzz;
 mod house;
 mod sessions;

@@ -10,14 +10,19 @@ const FROM: TrunkId = TrunkId::from_bits(1);
 const TO: TrunkId = TrunkId::from_bits(2);
 
 /// A world with a caller (peer 0), a callee (peer 1), and a route for numbers that begin with 0.
-fn world(media: TransitMedia, callee: Callee) -> World {
+pub(crate) fn world(media: TransitMedia, callee: Callee) -> World {
     let mut w = World::new(11);
+    connect(&mut w, media, callee);
+    w
+}
+
+/// Adds the two peers and the route.
+pub(crate) fn connect(w: &mut World, media: TransitMedia, callee: Callee) {
     w.carrier("caller", FROM, |_| {});
     w.carrier("callee", TO, |_| {});
     w.peers[1].default = callee;
     let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunk: TO, media, record: false };
     w.command(ShardCommand::SetRoutes(vec![route]));
-    w
 }
 
 #[test]

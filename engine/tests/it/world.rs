@@ -349,6 +349,16 @@ impl World {
         self.drain_peer(peer);
     }
 
+    /// The peer offers another direction on its first leg by UPDATE.
+    pub(crate) fn peer_update(&mut self, peer: usize, direction: &str) {
+        let now = self.now;
+        let at = &mut self.peers[peer];
+        let leg = &at.legs[0];
+        let sdp = description(leg.rtp, direction, 2);
+        at.ua.update(now, leg.leg, &sdp, &mut at.out).expect("the leg can be updated");
+        self.drain_peer(peer);
+    }
+
     /// The same, if there is such a leg and it is in a state to do so.
     pub(crate) fn peer_try_reinvite(&mut self, peer: usize, direction: &str) {
         let now = self.now;

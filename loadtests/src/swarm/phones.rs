@@ -268,7 +268,7 @@ impl Phones {
                 phone.next = Some(self.deadlines.arm(at, act));
                 self.phones.insert(owner, phone);
             }
-            Event::Reoffer { leg, owner, sdp } => {
+            Event::Reoffer { leg, owner, sdp, .. } => {
                 if let Some(phone) = self.phones.get_mut(&owner) {
                     if let Some(remote) = sdp.as_deref().and_then(remote_media) {
                         phone.remote = Some(remote);

@@ -36,6 +36,8 @@ pub(crate) enum ClientUser {
     Invite(LegKey),
     /// A re-INVITE.
     Reinvite(LegKey),
+    /// An UPDATE.
+    Update(LegKey),
     /// The BYE that ends the leg.
     Bye(LegKey),
     TrunkOptions(u64),
@@ -157,6 +159,11 @@ impl Layer {
         };
         let key = self.clients.insert(client).ok()?;
         Some((key, self.branch(key, random)))
+    }
+
+    /// Gives up the room of a request that is not sent after all.
+    pub(crate) fn unreserve(&mut self, key: ClientKey) {
+        self.clients.remove(key);
     }
 
     /// The request goes by the listener it was reserved for, however long it is: a phone behind NAT is reached by
@@ -298,7 +305,9 @@ impl Layer {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.user = ClientUser::Nobody;
         client.ack_only = true;
-        if matches!(client.state, ClientState::Calling | ClientState::Proceeding) {
+        if client.method == Method::Invite
+            && matches!(client.state, ClientState::Calling | ClientState::Proceeding)
+        {
             self.abandon(now, key);
         }
     }

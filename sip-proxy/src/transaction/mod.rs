@@ -43,6 +43,12 @@ pub(crate) enum Why {
     Ringing(LegKey),
     /// A re-INVITE that met another one may be tried again.
     Glare(LegKey),
+    /// The session is to be refreshed, or is over.
+    Session(LegKey),
+    /// Send the reliable provisional response again (RFC 3262 §3).
+    ReliableRetransmit(LegKey),
+    /// No PRACK to it for 64·T1.
+    ReliableTimeout(LegKey),
     /// Next OPTIONS to a trunk.
     TrunkOptions(u64),
     /// Next REGISTER to a trunk.

@@ -25,7 +25,7 @@ pub(crate) type ServerKey = Key<Server>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ServerState {
-    /// INVITE without a final response.
+    /// INVITE without a final response, or another request that is answered later.
     Proceeding,
     /// INVITE: refused; timers G and H. Others: answered; timer J.
     Completed,
@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) leg: Option<LegKey>,
     /// INVITE: its CSeq, which its ACK will carry.
     pub(crate) cseq: u32,
+    /// INVITE: it had no body, so that our 2xx makes the offer.
+    pub(crate) bare: bool,
     /// INVITE: the header lines all its responses share (Via, From, To with our tag, Call-ID, CSeq).
     pub(crate) head: Bytes,
     /// INVITE: its Record-Route lines, for responses that make a dialog.
@@ -155,7 +157,8 @@ impl Layer {
         }
     }
 
-    /// Begins the transaction of the INVITE that was just received. `None` when there are too many.
+    /// Begins the transaction of the request that was just received and is answered later: INVITE, or an UPDATE
+    /// with an offer. `None` when there are too many.
     pub(crate) fn begin_invite(
         &mut self,
         request: &Message,
@@ -165,12 +168,13 @@ impl Layer {
         record_routes: Bytes,
     ) -> Option<ServerKey> {
         self.insert_server(Server {
-            invite: true,
+            invite: request.method() == Method::Invite,
             state: ServerState::Proceeding,
             listener,
             to,
             leg: None,
             cseq: request.cseq().0,
+            bare: request.body().is_empty(),
             head,
             record_routes,
             last: Bytes::new(),
@@ -199,6 +203,7 @@ impl Layer {
             to,
             leg: None,
             cseq: 0,
+            bare: false,
             head: Bytes::new(),
             record_routes: Bytes::new(),
             last: response,
@@ -232,12 +237,12 @@ impl Layer {
         self.servers.get_mut(key)
     }
 
-    /// Whether the INVITE still waits for its final response.
+    /// Whether the request still waits for its final response.
     pub(crate) fn is_proceeding(&self, key: ServerKey) -> bool {
-        self.servers.get(key).is_some_and(|server| server.invite && server.state == ServerState::Proceeding)
+        self.servers.get(key).is_some_and(|server| server.state == ServerState::Proceeding)
     }
 
-    /// Sends a response to an INVITE and moves its transaction.
+    /// Sends a response to an INVITE (or to what else is answered later) and moves its transaction.
     pub(crate) fn respond_invite(
         &mut self,
         now: Instant,
@@ -257,7 +262,10 @@ impl Layer {
             server.leg = None;
             server.head = Bytes::new();
             server.record_routes = Bytes::new();
-            if status < 300 {
+            if !server.invite {
+                server.state = ServerState::Completed;
+                server.last = response.clone();
+            } else if status < 300 {
                 server.state = ServerState::Accepted;
                 server.last = Bytes::new();
             } else {
@@ -270,7 +278,7 @@ impl Layer {
                     }
                 }
             }
-            self.arm_server_timeout(key, now + self.timers.transaction()); // H, L
+            self.arm_server_timeout(key, now + self.timers.transaction()); // H, L, J
         }
         self.send(listener, to, response, out);
     }
@@ -287,7 +295,7 @@ impl Layer {
         self.repeat(key, out);
     }
 
-    pub(super) fn remove_server(&mut self, key: ServerKey) {
+    pub(crate) fn remove_server(&mut self, key: ServerKey) {
         self.stop_server_timers(key);
         if let Some(server) = self.servers.remove(key) {
             for hash in server.keys {

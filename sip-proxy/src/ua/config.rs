@@ -35,6 +35,10 @@ pub struct Config {
     pub registration_retry_min: Duration,
     /// … up to this.
     pub registration_retry_max: Duration,
+    /// Session timers (RFC 4028).
+    pub session_timers: SessionTimers,
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable: Reliability,
 }
 
 impl Default for Config {
@@ -53,8 +57,72 @@ impl Default for Config {
             options_misses_max: 3,
             registration_retry_min: Duration::from_secs(5),
             registration_retry_max: Duration::from_secs(600),
+            session_timers: SessionTimers::default(),
+            reliable: Reliability::default(),
         }
     }
+}
+
+/// Session timers (RFC 4028): a session is refreshed from time to time, and ended when it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimers {
+    /// With whom.
+    pub use_with: SessionUse,
+    /// The interval we ask for, and the longest we grant; in whole seconds.
+    pub interval: Duration,
+    /// The shortest interval we accept: less is answered 422. RFC 4028 §5: not below 90 s.
+    pub interval_min: Duration,
+    /// Who is to refresh, where the choice is ours.
+    pub refresher: Refresher,
+}
+
+impl Default for SessionTimers {
+    fn default() -> Self {
+        SessionTimers {
+            use_with: SessionUse::default(),
+            interval: Duration::from_secs(1800),
+            interval_min: Duration::from_secs(90),
+            refresher: Refresher::default(),
+        }
+    }
+}
+
+/// With which peers sessions have a timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SessionUse {
+    /// With nobody; one that a peer asks for is not heard of.
+    Off,
+    /// With those who know them.
+    #[default]
+    Supported,
+    /// With everybody: a peer that knows no timers is refreshed all the same, which shows whether it still lives.
+    Always,
+}
+
+/// Who refreshes a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresher {
+    /// As caller we leave it to the peer to choose, as callee we do it.
+    #[default]
+    Any,
+    /// We.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// When provisional responses are reliable (RFC 3262): in both directions each is then acknowledged by PRACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reliability {
+    /// Never: a caller that requires it gets 420.
+    Off,
+    /// Ours, where the caller requires it.
+    Required,
+    /// Ours, also those that carry a session description to a caller that knows PRACK.
+    #[default]
+    Supported,
+    /// We require it: our INVITEs say so, a caller that does not know PRACK gets 421.
+    Always,
 }
 
 /// One socket of ours that others reach us at.

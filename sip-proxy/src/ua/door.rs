@@ -80,6 +80,15 @@ pub enum Event {
         /// The answer to our offer, when the INVITE had none.
         sdp: Option<Bytes>,
     },
+    /// The caller has acknowledged a provisional response of ours with an answer to the offer in it (RFC 3262 §5).
+    EarlyConfirmed {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The answer.
+        sdp: Option<Bytes>,
+    },
     /// The peer wants to change the session (hold, resume, move). Answer with `answer_reinvite` or
     /// `reject_reinvite`.
     Reoffer {
@@ -89,6 +98,9 @@ pub enum Event {
         owner: u64,
         /// The offer; `None` asks us to make one.
         sdp: Option<Bytes>,
+        /// It came as UPDATE (or in a PRACK), perhaps before the answer: it is to be answered at once or nearly, and
+        /// no ACK will follow.
+        by_update: bool,
     },
     /// The peer has acknowledged our answer to its re-INVITE.
     ReofferConfirmed {

@@ -123,6 +123,10 @@ impl UserAgent {
     pub(super) fn drop_negotiation(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (server, offer, success) = (leg.server.take(), leg.offer.take(), leg.success.take());
+        let update = leg.update.take();
+        if let Some(mut timer) = leg.timer.take() {
+            self.layer.disarm(&mut timer.key);
+        }
         if let Some(mut success) = success {
             self.layer.disarm(&mut success.retransmit);
             self.layer.disarm(&mut success.timeout);
@@ -133,7 +137,7 @@ impl UserAgent {
                 self.layer.detach(now, client);
             }
         }
-        if let Some(server) = server {
+        for server in [server, update].into_iter().flatten() {
             // RFC 3261 §15.1.2: requests without an answer in a dialog that ends get 487.
             self.respond_invite(now, server, 487, None, &[], out);
         }

@@ -51,7 +51,19 @@ impl UserAgent {
             return;
         }
         let cseq = request.cseq().0;
-        if let Some(dialog) = &mut leg.dialog {
+        let fork = if leg.dialog.is_none() { self.tag_hash(request.from_tag()) } else { 0 };
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let ringing = leg.calling.as_ref().is_some_and(|calling| calling.ringing);
+        let dialog = match (&mut leg.dialog, &mut leg.calling) {
+            (Some(dialog), _) => Some(dialog),
+            (None, Some(calling)) => calling
+                .early
+                .iter_mut()
+                .find(|early| early.fork == fork)
+                .and_then(|early| early.dialog.as_mut()),
+            (None, None) => None,
+        };
+        if let Some(dialog) = dialog {
             // RFC 3261 §12.2.2: what is out of order gets 500.
             if dialog.remote_cseq.is_some_and(|last| cseq < last) {
                 if method == Method::Invite {
@@ -60,7 +72,8 @@ impl UserAgent {
                 return self.answer_request(now, arrival, request, 500, |_| {}, out);
             }
             dialog.remote_cseq = Some(cseq);
-        } else if method != Method::Bye {
+        } else if !(method == Method::Bye || ringing && matches!(method, Method::Info | Method::Options)) {
+            // An early dialog that we know by its tag alone is good for little.
             return self.reply(arrival, request, 481, out);
         }
         if leg.symmetric {
@@ -70,8 +83,12 @@ impl UserAgent {
             Method::Bye => self.bye(now, arrival, key, request, out),
             Method::Invite => self.reinvited(now, arrival, key, request, out),
             Method::Info => self.info(now, arrival, key, request, out),
+            Method::Update => self.updated(now, arrival, key, request, out),
+            Method::Prack => self.pracked(now, arrival, key, request, out),
             Method::Options => {
-                self.answer_request(now, arrival, request, 200, capabilities, out);
+                let supported = self.supported.clone();
+                let more = |writer: &mut Writer<'_>| capabilities(&supported, writer);
+                self.answer_request(now, arrival, request, 200, more, out);
             }
             // RFC 6665 §4.1.3: a NOTIFY without a subscription.
             Method::Notify => self.reply(arrival, request, 481, out),
@@ -142,8 +159,8 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         let Some(leg) = self.legs.get_mut(key) else { return };
-        if leg.server.is_some() {
-            // One INVITE waits for our answer already.
+        if leg.server.is_some() || leg.update.is_some() {
+            // One offer waits for our answer already.
             let seconds = self.layer.rng.below(RETRY_AFTER_PENDING.as_secs() + 1);
             let more = |writer: &mut Writer<'_>| {
                 writer.header_number(HeaderName::RetryAfter, seconds);
@@ -155,9 +172,11 @@ impl UserAgent {
             // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).
             return self.refuse_reinvite(now, arrival, key, request, 491, |_| {}, out);
         }
-        if !self.is_acceptable(arrival, request, out) {
+        if !self.is_acceptable(arrival, request, out) || !self.has_long_enough_interval(arrival, request, out)
+        {
             return;
         }
+        self.note_session_wish(key, request);
         let Some(leg) = self.legs.get_mut(key) else { return };
         if let (Some(contact), Some(dialog)) = (request.contact(), &mut leg.dialog) {
             dialog.set_target(contact.uri_text);
@@ -178,7 +197,7 @@ impl UserAgent {
             leg.server = Some(server);
         }
         self.respond_invite(now, server, 100, None, &[], out);
-        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp: sdp_of(request) }));
+        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp: sdp_of(request), by_update: false }));
     }
 
     /// Refuses a re-INVITE for what is the case just now. A late copy of it must not be taken for a new one when

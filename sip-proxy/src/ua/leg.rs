@@ -2,14 +2,16 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use sansio::TimerKey;
+use sansio::{Instant, TimerKey};
 
 use super::digest::Answerer;
 use super::door::EndedBy;
 use crate::dialog::Dialog;
 use crate::transaction::{ClientKey, ServerKey};
+use crate::wire::Method;
 
 /// Early dialogs of one INVITE whose early media description is kept for a 2xx that brings none.
 const EARLY_MAX: usize = 8;
@@ -52,6 +54,14 @@ pub struct Leg {
     pub(super) calling: Option<Box<Calling>>,
     pub(super) success: Option<Box<Success>>,
     pub(super) offer: Option<Box<Offer>>,
+    /// The peer's UPDATE, or PRACK with an offer, that waits for our answer.
+    pub(super) update: Option<ServerKey>,
+    /// The peer has said that it takes UPDATE.
+    pub(super) allows_update: bool,
+    /// The session's timer, where it has one.
+    pub(super) timer: Option<Box<SessionTimer>>,
+    /// Reliable provisional responses of ours, where the caller knows them.
+    pub(super) reliable: Option<Box<Reliable>>,
     pub(super) answerers: Vec<Answerer>,
     pub(super) challenges: u8,
 }
@@ -86,8 +96,10 @@ impl State {
 pub(super) struct Calling {
     /// A provisional response has come.
     pub(super) ringing: bool,
-    /// Early media: hash of the fork's tag, its SDP.
-    pub(super) early: Vec<(u128, Bytes)>,
+    /// Early dialogs that have said more than their tag.
+    pub(super) early: Vec<Early>,
+    /// Times the INVITE was sent again because its session interval was too short.
+    pub(super) intervals_refused: u8,
     /// Who wanted it to end.
     pub(super) by: EndedBy,
     /// Reason header for the CANCEL; empty for none.
@@ -95,16 +107,85 @@ pub(super) struct Calling {
 }
 
 impl Calling {
-    pub(super) fn note_early(&mut self, fork: u128, sdp: &Bytes) {
-        match self.early.iter_mut().find(|(known, _)| *known == fork) {
-            Some((_, known)) => *known = sdp.clone(),
-            None => {
-                if self.early.len() < EARLY_MAX {
-                    self.early.push((fork, sdp.clone()));
-                }
+    /// The early dialog with this tag (hashed); made if there is room.
+    pub(super) fn early(&mut self, fork: u128) -> Option<&mut Early> {
+        let at = match self.early.iter().position(|early| early.fork == fork) {
+            Some(at) => at,
+            None if self.early.len() < EARLY_MAX => {
+                self.early.push(Early { fork, sdp: None, dialog: None, rseq: 0 });
+                self.early.len() - 1
             }
-        }
+            None => return None,
+        };
+        self.early.get_mut(at)
     }
+
+    /// The early dialog in which a reliable response came last.
+    pub(super) fn latest_dialog(&mut self) -> Option<&mut Dialog> {
+        self.early.iter_mut().rev().find_map(|early| early.dialog.as_deref_mut())
+    }
+}
+
+/// An early dialog of a leg that we make (RFC 3261 §12.1.2).
+#[derive(Debug)]
+pub(super) struct Early {
+    /// Hash of the peer's tag.
+    pub(super) fork: u128,
+    /// Its last session description.
+    pub(super) sdp: Option<Bytes>,
+    /// Made by the first reliable response: what is sent in it before the 2xx needs its own route set and CSeq.
+    pub(super) dialog: Option<Box<Dialog>>,
+    /// RSeq of the last reliable response.
+    pub(super) rseq: u32,
+}
+
+/// Provisional responses of ours that the caller acknowledges (RFC 3262 §3). One is under way at a time.
+#[derive(Debug)]
+pub(super) struct Reliable {
+    /// The caller requires it: all but 100 are reliable, not only those with a session description.
+    pub(super) required: bool,
+    /// RSeq of the last one.
+    pub(super) rseq: u32,
+    /// CSeq of the INVITE.
+    pub(super) cseq: u32,
+    pub(super) unacknowledged: Option<Unacknowledged>,
+    /// Those that wait for its PRACK.
+    pub(super) queue: VecDeque<(u16, Option<Bytes>)>,
+    /// The answer that waits for it (RFC 3262 §3: no 2xx while a description is unacknowledged).
+    pub(super) answer: Option<Bytes>,
+    /// The INVITE held an offer.
+    pub(super) offered: bool,
+    /// A PRACK has acknowledged a description of ours: the first exchange is complete, UPDATE may follow.
+    pub(super) agreed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Unacknowledged {
+    pub(super) response: Bytes,
+    pub(super) to: SocketAddr,
+    /// It carries a session description.
+    pub(super) described: bool,
+    pub(super) interval: Duration,
+    pub(super) retransmit: Option<TimerKey>,
+    pub(super) timeout: Option<TimerKey>,
+}
+
+/// The timer of a session (RFC 4028).
+#[derive(Debug)]
+pub(super) struct SessionTimer {
+    /// Session interval, seconds.
+    pub(super) interval_s: u32,
+    /// The shortest one that any element on the path has named, seconds.
+    pub(super) interval_s_min: u32,
+    /// We refresh.
+    pub(super) local: bool,
+    /// The peer knows session timers, so that the interval is written into what it gets.
+    pub(super) known: bool,
+    /// Our last description, which a refresh by re-INVITE offers again.
+    pub(super) sdp: Bytes,
+    /// Without a refresh until then the session is over.
+    pub(super) expires_at: Instant,
+    pub(super) key: Option<TimerKey>,
 }
 
 /// Our 2xx to an INVITE, until its ACK.
@@ -114,6 +195,8 @@ pub(super) struct Success {
     pub(super) response: Bytes,
     pub(super) to: SocketAddr,
     pub(super) reinvite: bool,
+    /// It holds an offer, whose answer comes with the ACK.
+    pub(super) offer: bool,
     pub(super) interval: Duration,
     pub(super) retransmit: Option<TimerKey>,
     pub(super) timeout: Option<TimerKey>,
@@ -121,13 +204,23 @@ pub(super) struct Success {
     pub(super) reason: Box<[u8]>,
 }
 
-/// Our re-INVITE, until its final response (or its next try).
+/// Our re-INVITE or UPDATE, until its final response (or its next try).
 #[derive(Debug)]
 pub(super) struct Offer {
+    /// INVITE or UPDATE.
+    pub(super) method: Method,
+    /// It only refreshes the session: nobody above has asked for it.
+    pub(super) refresh: bool,
     pub(super) client: Option<ClientKey>,
     pub(super) sdp: Bytes,
     pub(super) retries: u8,
     /// It took too long and CANCEL has been sent.
     pub(super) cancelled: bool,
     pub(super) timer: Option<TimerKey>,
+}
+
+impl Offer {
+    pub(super) fn new(method: Method, refresh: bool, sdp: Bytes) -> Self {
+        Offer { method, refresh, client: None, sdp, retries: 0, cancelled: false, timer: None }
+    }
 }

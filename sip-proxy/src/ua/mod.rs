@@ -9,9 +9,12 @@ mod in_dialog;
 mod leg;
 mod offer;
 mod register;
+mod reliable;
+mod session_timer;
 mod trunk;
 mod uac;
 mod uas;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +25,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sansio::{Instant, Outbox, Rng, Slab};
 
-pub use config::{Config, Limits, Listener, Register, Timers};
+pub use config::{
+    Config, Limits, Listener, Refresher, Register, Reliability, SessionTimers, SessionUse, Timers,
+};
 pub use door::{
     Account, Audit, Caller, Contact, Counters, Ended, EndedBy, Event, Invite, InviteError, LegError, LegKey,
     Login, Output, Reason, Requests, Trunk,
@@ -39,7 +44,7 @@ use leg::State;
 use uac::finish;
 
 /// Methods we take (RFC 3261 §20.5).
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
 
 /// The only session description we read.
 const SDP: &[u8] = b"application/sdp";
@@ -48,6 +53,8 @@ const SDP: &[u8] = b"application/sdp";
 #[derive(Debug)]
 pub struct UserAgent {
     config: Config,
+    /// Value of our Supported header.
+    supported: Box<[u8]>,
     layer: Layer,
     legs: Slab<Leg>,
     /// Legs that have ended and wait for their last answers.
@@ -81,6 +88,7 @@ impl UserAgent {
             registrar: Registrar::default(),
             slow: SlowList::default(),
             draining: false,
+            supported: supported(&config),
             config,
         }
     }
@@ -121,6 +129,9 @@ impl UserAgent {
                 Why::SuccessTimeout(leg) => self.success_unacknowledged(now, leg, out),
                 Why::Ringing(leg) => self.rung_too_long(now, leg, out),
                 Why::Glare(leg) => self.retry_offer(now, leg, out),
+                Why::Session(leg) => self.session_due(now, leg, out),
+                Why::ReliableRetransmit(leg) => self.repeat_reliable(now, leg, out),
+                Why::ReliableTimeout(leg) => self.reliable_unacknowledged(now, leg, out),
                 Why::TrunkOptions(trunk) => self.options_due(now, trunk, out),
                 Why::TrunkRegister(trunk) => self.register_due(now, trunk, out),
                 Why::TrunkLapsed(trunk) => self.registration_lapsed(trunk, out),
@@ -197,11 +208,13 @@ impl UserAgent {
         match (heard, user) {
             (Heard::Nothing, _) => {}
             (Heard::Success, _) => self.late_success(now, client, source, response, out),
-            (Heard::Provisional, ClientUser::Invite(leg)) => self.progress(now, leg, client, response, out),
+            (Heard::Provisional, ClientUser::Invite(leg)) => {
+                self.progress(now, leg, client, source, response, out);
+            }
             (Heard::Final { .. }, ClientUser::Invite(leg)) => {
                 self.invite_final(now, leg, client, source, response, out);
             }
-            (Heard::Final { .. }, ClientUser::Reinvite(leg)) => {
+            (Heard::Final { .. }, ClientUser::Reinvite(leg) | ClientUser::Update(leg)) => {
                 self.reinvite_final(now, leg, client, source, response, out);
             }
             (Heard::Final { .. }, ClientUser::Bye(leg)) => self.bye_final(now, leg, response, out),
@@ -275,7 +288,9 @@ impl UserAgent {
         match user {
             ClientUser::Nobody => {}
             ClientUser::Invite(leg) => self.invite_unanswered(now, leg, status, out),
-            ClientUser::Reinvite(leg) => self.reinvite_unanswered(now, leg, client, out),
+            ClientUser::Reinvite(leg) | ClientUser::Update(leg) => {
+                self.reinvite_unanswered(now, leg, client, out);
+            }
             ClientUser::Bye(leg) => self.forget(now, leg),
             ClientUser::TrunkOptions(trunk) => self.options_missed(trunk, None, out),
             ClientUser::TrunkRegister(trunk) => self.register_failed(now, trunk, None, None, out),
@@ -454,7 +469,26 @@ impl UserAgent {
                 self.layer.detach(now, client);
             }
         }
+        if let Some(mut timer) = leg.timer.take() {
+            self.layer.disarm(&mut timer.key);
+        }
+        if let Some(mut sent) = leg.reliable.take().and_then(|reliable| reliable.unacknowledged) {
+            self.layer.disarm(&mut sent.retransmit);
+            self.layer.disarm(&mut sent.timeout);
+        }
+        if let Some(server) = leg.update.take() {
+            self.layer.remove_server(server);
+        }
     }
+}
+
+/// The extensions we know (RFC 3261 §20.37).
+fn supported(config: &Config) -> Box<[u8]> {
+    let timers = config.session_timers.use_with != SessionUse::Off;
+    let reliable = config.reliable != Reliability::Off;
+    let known = [(timers, session_timer::TIMER), (reliable, reliable::RELIABLE)];
+    let known: Vec<&str> = known.into_iter().filter(|(used, _)| *used).map(|(_, tag)| tag).collect();
+    known.join(", ").into_bytes().into()
 }
 
 /// Where a datagram came in, and from where.

@@ -1,12 +1,12 @@
-//! Changing a session: re-INVITE both ways, and glare (RFC 3261 §14).
+//! Changing a session: our re-INVITE and UPDATE, our answers to the peer's, and glare (RFC 3261 §14, RFC 3311).
 
 use core::net::SocketAddr;
 
 use bytes::Bytes;
 use sansio::{Duration, Instant, Outbox};
 
-use super::digest::Answerer;
 use super::leg::{Offer, State};
+use super::session_timer::Sender;
 use super::uac::finish;
 use super::{ALLOW, EndedBy, Event, How, LegError, LegKey, Output, UserAgent, sdp_of};
 use crate::transaction::{ClientKey, ClientUser, Why};
@@ -24,30 +24,72 @@ impl UserAgent {
         sdp: &[u8],
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
-        let known = self.legs.get_mut(leg).ok_or(LegError::Gone)?;
+        let known = self.legs.get(leg).ok_or(LegError::Gone)?;
         match known.state {
-            State::Confirmed => {}
-            state if state.is_over() => return Err(LegError::Gone),
-            _ => return Err(LegError::WrongState),
+            State::Confirmed => self.offer(now, leg, Method::Invite, sdp, out),
+            state if state.is_over() => Err(LegError::Gone),
+            _ => Err(LegError::WrongState),
         }
-        if known.offer.is_some() || known.server.is_some() || known.success.is_some() {
+    }
+
+    /// The same by UPDATE (RFC 3311), which a leg can do before the answer too: once a first offer has been answered
+    /// in a reliable provisional response.
+    ///
+    /// # Errors
+    /// When the leg is not that far, the peer does not take UPDATE, or another offer is under way.
+    pub fn update(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        sdp: &[u8],
+        out: &mut Outbox<Output>,
+    ) -> Result<(), LegError> {
+        if !self.can_update(leg) {
+            let gone = self.legs.get(leg).is_none_or(|leg| leg.state.is_over());
+            return Err(if gone { LegError::Gone } else { LegError::WrongState });
+        }
+        self.offer(now, leg, Method::Update, sdp, out)
+    }
+
+    /// Whether [`UserAgent::update`] may be called on a leg.
+    #[must_use]
+    pub fn can_update(&self, leg: LegKey) -> bool {
+        let Some(leg) = self.legs.get(leg) else { return false };
+        leg.allows_update
+            && match leg.state {
+                State::Confirmed => true,
+                State::Incoming => leg.reliable.as_ref().is_some_and(|reliable| reliable.agreed),
+                State::Calling => {
+                    let early = leg.calling.as_ref().map_or(&[][..], |calling| &calling.early[..]);
+                    early.iter().any(|early| early.dialog.is_some() && early.sdp.is_some())
+                }
+                State::Cancelling | State::Answered | State::AwaitingAck | State::Ending => false,
+            }
+    }
+
+    fn offer(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        method: Method,
+        sdp: &[u8],
+        out: &mut Outbox<Output>,
+    ) -> Result<(), LegError> {
+        let leg = self.legs.get_mut(key).ok_or(LegError::Gone)?;
+        // Before the answer the INVITE itself is under way; UPDATE may pass it.
+        let busy = match leg.state {
+            State::Confirmed => leg.is_negotiating(),
+            _ => leg.offer.is_some() || leg.update.is_some(),
+        };
+        if busy {
             return Err(LegError::Pending);
         }
-        let offer = Offer {
-            client: None,
-            sdp: Bytes::copy_from_slice(sdp),
-            retries: 0,
-            cancelled: false,
-            timer: None,
-        };
-        known.offer = Some(Box::new(offer));
-        known.challenges = 0;
-        known.answerers.iter_mut().for_each(Answerer::begin);
-        if self.send_offer(now, leg, out) {
+        leg.begin_offer(Offer::new(method, false, Bytes::copy_from_slice(sdp)));
+        if self.send_offer(now, key, out) {
             return Ok(());
         }
-        if let Some(known) = self.legs.get_mut(leg) {
-            known.offer = None;
+        if let Some(leg) = self.legs.get_mut(key) {
+            leg.offer = None;
         }
         Err(LegError::Limit)
     }
@@ -63,6 +105,10 @@ impl UserAgent {
         sdp: &[u8],
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
+        if let Some(server) = self.take_update(leg) {
+            self.accept_update(now, leg, server, sdp, out);
+            return Ok(());
+        }
         let server = self.open_invite(leg, State::Confirmed)?;
         self.succeed(now, leg, server, sdp, true, out);
         Ok(())
@@ -79,6 +125,10 @@ impl UserAgent {
         code: u16,
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
+        if let Some(server) = self.take_update(leg) {
+            self.respond_invite(now, server, code.clamp(300, 699), None, &[], out);
+            return Ok(());
+        }
         let server = self.open_invite(leg, State::Confirmed)?;
         self.respond_invite(now, server, code.clamp(300, 699), None, &[], out);
         if let Some(leg) = self.legs.get_mut(leg) {
@@ -87,54 +137,56 @@ impl UserAgent {
         Ok(())
     }
 
-    /// Sends (or sends again, with the next CSeq) the re-INVITE a leg has in mind. False when there is no room.
-    fn send_offer(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) -> bool {
+    /// Sends (or sends again, with the next CSeq) the re-INVITE or UPDATE a leg has in mind. False when there is no
+    /// room, or no dialog to send it in.
+    pub(super) fn send_offer(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) -> bool {
         let Some(leg) = self.legs.get_mut(key) else { return false };
+        let Some(offer) = &leg.offer else { return false };
+        let (method, sdp) = (offer.method, offer.sdp.clone());
         let (listener, peer, random) = (leg.listener, leg.peer, leg.random);
-        let Some(mut dialog) = leg.dialog.take() else { return false };
-        let user = ClientUser::Reinvite(key);
-        let reserved = self.layer.reserve(Method::Invite, listener, peer, user);
-        if let Some((client, branch)) = reserved {
-            dialog.local_cseq += 1;
-            let tag = self.tag(key, random);
-            let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
-            let contact = self.layer.outlets.contact(listener);
-            let cseq = dialog.local_cseq;
-            let mut writer = dialog.request(&mut self.layer.scratch, Method::Invite, cseq, sent_by, &branch);
-            writer
-                .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
-                .header(HeaderName::Allow, ALLOW)
-                .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
-            if let Some(leg) = self.legs.get_mut(key) {
-                let login = leg
-                    .trunk
-                    .and_then(|trunk| self.trunks.get(&trunk))
-                    .and_then(|state| state.trunk.login.as_ref());
-                if let Some(login) = login {
-                    for answerer in &mut leg.answerers {
-                        answerer.write(
-                            login,
-                            b"INVITE",
-                            dialog.request_uri(),
-                            &mut self.layer.rng,
-                            &mut writer,
-                        );
-                    }
-                }
-                if let Some(offer) = &mut leg.offer {
-                    offer.client = Some(client);
-                }
-                finish(writer, leg.offer.as_ref().map_or(&[], |offer| &offer.sdp));
-            } else {
-                finish(writer, &[]);
+        let user = match method {
+            Method::Update => ClientUser::Update(key),
+            _ => ClientUser::Reinvite(key),
+        };
+        let Some((client, branch)) = self.layer.reserve(method, listener, peer, user) else { return false };
+        let tag = self.tag(key, random);
+        let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+        let contact = self.layer.outlets.contact(listener);
+        let Some(leg) = self.legs.get_mut(key) else { return false };
+        let dialog = match &mut leg.dialog {
+            Some(dialog) => Some(&mut **dialog),
+            None => leg.calling.as_mut().and_then(|calling| calling.latest_dialog()),
+        };
+        let Some(dialog) = dialog else {
+            self.layer.unreserve(client);
+            return false;
+        };
+        dialog.local_cseq += 1;
+        let cseq = dialog.local_cseq;
+        let mut writer = dialog.request(&mut self.layer.scratch, method, cseq, sent_by, &branch);
+        writer
+            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
+            .header(HeaderName::Allow, ALLOW)
+            .header(HeaderName::Supported, &self.supported)
+            .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
+        if let Some(timer) = leg.timer.as_ref().filter(|timer| timer.known) {
+            timer.write(Sender::Us, true, &mut writer);
+        }
+        let login =
+            leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
+        if let Some(login) = login {
+            let uri = dialog.request_uri();
+            for answerer in &mut leg.answerers {
+                answerer.write(login, method.as_str().as_bytes(), uri, &mut self.layer.rng, &mut writer);
             }
-            let request = self.layer.written();
-            self.layer.start(now, client, request, out);
         }
-        if let Some(leg) = self.legs.get_mut(key) {
-            leg.dialog = Some(dialog);
+        if let Some(offer) = &mut leg.offer {
+            offer.client = Some(client);
         }
-        reserved.is_some()
+        finish(writer, &sdp);
+        let request = self.layer.written();
+        self.layer.start(now, client, request, out);
+        true
     }
 
     /// A re-INVITE is answered at once or nearly: one that gets a provisional response has another 64·T1.
@@ -160,7 +212,7 @@ impl UserAgent {
         self.layer.cancel(now, client, &[], out);
     }
 
-    /// The final response to our re-INVITE.
+    /// The final response to our re-INVITE or UPDATE.
     pub(super) fn reinvite_final(
         &mut self,
         now: Instant,
@@ -171,23 +223,29 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         self.layer.take_request(client);
-        if let Some(leg) = self.legs.get_mut(key) {
+        let method = response.method();
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if method == Method::Invite {
             self.layer.disarm(&mut leg.ringing);
         }
+        let refresh = leg.offer.as_ref().is_some_and(|offer| offer.refresh);
         match response.status() {
-            ..=299 => self.reinvite_accepted(key, client, source, response, out),
+            ..=299 => self.reinvite_accepted(now, key, client, source, response, out),
             401 | 407 if self.take_challenge(key, response).is_some() && self.send_offer(now, key, out) => {}
             491 => self.glare(now, key, out),
             // RFC 3261 §14.1: the peer knows no such dialog, or has not answered: end it.
-            408 | 481 => {
+            408 | 481 if self.legs.get(key).is_some_and(|leg| leg.state == State::Confirmed) => {
                 self.end_with_bye(now, key, How::by(EndedBy::Remote).said_in(response), &[], out);
             }
+            _ if (refresh || response.status() == 422)
+                && self.refresh_refused(now, key, method, response, out) => {}
             code => self.offer_rejected(key, code, out),
         }
     }
 
     fn reinvite_accepted(
         &mut self,
+        now: Instant,
         key: LegKey,
         client: ClientKey,
         source: SocketAddr,
@@ -196,26 +254,40 @@ impl UserAgent {
     ) {
         let tag = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
-        leg.offer = None;
-        let (owner, listener) = (leg.owner, leg.listener);
-        let Some(mut dialog) = leg.dialog.take() else { return };
-        if let Some(contact) = response.contact() {
+        let offer = leg.offer.take();
+        let (owner, symmetric) = (leg.owner, leg.symmetric);
+        if symmetric {
+            leg.peer = source;
+        }
+        if let Some(dialog) = &mut leg.dialog
+            && let Some(contact) = response.contact()
+        {
             dialog.set_target(contact.uri_text);
-            if !leg.symmetric {
+            if !symmetric {
                 (leg.listener, leg.peer) = self.layer.outlets.hop(dialog.next_hop(), leg.listener, source);
             }
         }
-        if leg.symmetric {
-            leg.peer = source;
+        let (listener, peer) = (leg.listener, leg.peer);
+        if response.method() == Method::Invite
+            && let Some(dialog) = leg.dialog.take()
+        {
+            let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
+            self.layer.accept(client, tag, peer, ack.clone());
+            self.layer.send(listener, peer, ack, out);
+            if let Some(leg) = self.legs.get_mut(key) {
+                leg.dialog = Some(dialog);
+            }
         }
-        let peer = leg.peer;
-        let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
-        self.layer.accept(client, tag, peer, ack.clone());
-        self.layer.send(listener, peer, ack, out);
-        if let Some(leg) = self.legs.get_mut(key) {
-            leg.dialog = Some(dialog);
+        self.note_session_grant(now, key, response);
+        let Some(offer) = offer else { return };
+        self.note_local_description(key, &offer.sdp);
+        let sdp = sdp_of(response);
+        if !offer.refresh {
+            out.push(Output::Event(Event::ReofferAnswered { leg: key, owner, sdp }));
+        } else if sdp.is_some() {
+            // The peer may have moved meanwhile: its answer counts like any other.
+            out.push(Output::Event(Event::ReofferConfirmed { leg: key, owner, sdp }));
         }
-        out.push(Output::Event(Event::ReofferAnswered { leg: key, owner, sdp: sdp_of(response) }));
     }
 
     /// 491: both sides asked at once. Who owns the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, in steps of 10 ms
@@ -238,7 +310,9 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let Some(offer) = &mut leg.offer else { return };
         offer.timer = None;
-        if leg.server.is_some() || leg.success.is_some() {
+        if leg.state == State::Confirmed
+            && (leg.server.is_some() || leg.update.is_some() || leg.success.is_some())
+        {
             // The peer's own re-INVITE is being dealt with: wait once more.
             return self.glare(now, key, out);
         }
@@ -249,12 +323,15 @@ impl UserAgent {
 
     fn offer_rejected(&mut self, key: LegKey, code: u16, out: &mut Outbox<Output>) {
         let Some(leg) = self.legs.get_mut(key) else { return };
-        leg.offer = None;
+        // A refresh that is refused is nobody's business but the session timer's.
+        if leg.offer.take().is_none_or(|offer| offer.refresh) {
+            return;
+        }
         let owner = leg.owner;
         out.push(Output::Event(Event::ReofferRejected { leg: key, owner, code }));
     }
 
-    /// 64·T1 without an answer to our re-INVITE: the peer is gone (RFC 3261 §14.1: as 408).
+    /// 64·T1 without an answer to our re-INVITE or UPDATE: the peer is gone (RFC 3261 §14.1: as 408).
     pub(super) fn reinvite_unanswered(
         &mut self,
         now: Instant,
@@ -266,6 +343,12 @@ impl UserAgent {
         if let Some(offer) = self.legs.get_mut(key).and_then(|leg| leg.offer.as_mut()) {
             offer.client = None;
         }
-        self.end_with_bye(now, key, How::by(EndedBy::Timeout), &[], out);
+        let state = self.legs.get(key).map(|leg| leg.state);
+        match state {
+            // Before the answer there is an INVITE to decide.
+            Some(State::Calling | State::Incoming) => self.offer_rejected(key, 408, out),
+            Some(_) => self.end_with_bye(now, key, How::by(EndedBy::Timeout), &[], out),
+            None => {}
+        }
     }
 }

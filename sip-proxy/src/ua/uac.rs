@@ -5,8 +5,11 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
+use super::config::Reliability;
 use super::digest::Answerer;
 use super::leg::{Calling, Leg, State};
+use super::reliable::RELIABLE;
+use super::update::allows_update;
 use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent, sdp_of};
 use crate::dialog::Dialog;
 use crate::mark::Mark;
@@ -68,7 +71,12 @@ impl UserAgent {
             .cseq(1, Method::Invite)
             .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
             .header(HeaderName::Allow, ALLOW)
+            .header(HeaderName::Supported, &self.supported)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
+        if self.config.reliable == Reliability::Always {
+            writer.header(HeaderName::Require, RELIABLE.as_bytes());
+        }
+        Self::write_session_wish(&self.config.session_timers, None, &mut writer);
         if let Some(identity) = invite.p_asserted_identity {
             writer.address(HeaderName::PAssertedIdentity, b"", identity.as_bytes(), None);
         }
@@ -88,6 +96,7 @@ impl UserAgent {
         now: Instant,
         key: LegKey,
         client: ClientKey,
+        source: SocketAddr,
         response: &Message,
         out: &mut Outbox<Output>,
     ) {
@@ -110,9 +119,18 @@ impl UserAgent {
         if code == 100 {
             return;
         }
+        if response.has(HeaderName::RSeq) && !self.acknowledge_provisional(now, key, source, response, out) {
+            return;
+        }
         let sdp = sdp_of(response);
-        if let Some(sdp) = &sdp {
-            calling.note_early(tag, sdp);
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        if response.has(HeaderName::Allow) {
+            leg.allows_update |= allows_update(response);
+        }
+        if let Some(sdp) = &sdp
+            && let Some(early) = leg.calling.as_mut().and_then(|calling| calling.early(tag))
+        {
+            early.sdp = Some(sdp.clone());
         }
         out.push(Output::Event(Event::Progress { leg: key, owner: leg.owner, code, sdp }));
     }
@@ -136,7 +154,7 @@ impl UserAgent {
             return self.answered(now, key, client, source, &request, response, out);
         }
         let cancelling = leg.state == State::Cancelling;
-        if matches!(status, 401 | 407)
+        if matches!(status, 401 | 407 | 422)
             && !cancelling
             && self.invite_again(now, key, &request, response, out).is_some()
         {
@@ -163,7 +181,7 @@ impl UserAgent {
     ) {
         let request = parse(request.clone(), &Limits::default()).ok();
         let fallback = request.as_ref().map_or(&[][..], Message::request_uri);
-        let dialog = Dialog::of_caller(response, fallback);
+        let mut dialog = Dialog::of_caller(response, fallback);
         let tag = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
         if leg.symmetric {
@@ -173,10 +191,20 @@ impl UserAgent {
         }
         leg.answered = true;
         let (listener, peer) = (leg.listener, leg.peer);
-        let calling = leg.calling.take();
+        leg.allows_update |= allows_update(response);
+        let mut calling = leg.calling.take();
+        let early = calling.as_mut().and_then(|calling| {
+            let at = calling.early.iter().position(|early| early.fork == tag)?;
+            Some(calling.early.swap_remove(at))
+        });
+        if let Some(early) = early.as_ref().and_then(|early| early.dialog.as_ref()) {
+            // What was sent and received before the answer counts on.
+            dialog.local_cseq = early.local_cseq.max(dialog.local_cseq);
+            dialog.remote_cseq = early.remote_cseq;
+        }
         let authenticated = !leg.answerers.is_empty();
         let ack =
-            self.write_ack(listener, &dialog, response.cseq().0, request.filter(|_| authenticated).as_ref());
+            self.write_ack(listener, &dialog, response.cseq().0, request.as_ref().filter(|_| authenticated));
         self.layer.accept(client, tag, peer, ack.clone());
         self.layer.send(listener, peer, ack, out);
         let Some(leg) = self.legs.get_mut(key) else { return };
@@ -188,9 +216,10 @@ impl UserAgent {
             return self.end_with_bye(now, key, How::by(by), &reason, out);
         }
         leg.state = State::Confirmed;
-        let early = calling.and_then(|calling| calling.early.into_iter().find(|(fork, _)| *fork == tag));
-        let sdp = sdp_of(response).or(early.map(|(_, sdp)| sdp));
-        out.push(Output::Event(Event::Answered { leg: key, owner: leg.owner, sdp }));
+        let owner = leg.owner;
+        let sdp = sdp_of(response).or(early.and_then(|early| early.sdp));
+        self.session_agreed(now, key, request.as_ref(), response);
+        out.push(Output::Event(Event::Answered { leg: key, owner, sdp }));
     }
 
     /// The ACK to a 2xx. Credentials are those of the INVITE (RFC 3261 §13.2.2.4).
@@ -266,8 +295,8 @@ impl UserAgent {
         Answerer::of(response)?.note(&mut leg.answerers).then_some(())
     }
 
-    /// Sends the INVITE of a leg again with credentials: a new transaction, the same leg, CSeq one higher
-    /// (RFC 3261 §22.2).
+    /// Sends the INVITE of a leg again with what its refusal asks for, credentials (RFC 3261 §22.2) or a longer
+    /// session interval (RFC 4028 §7.4): a new transaction, the same leg, CSeq one higher.
     fn invite_again(
         &mut self,
         now: Instant,
@@ -276,10 +305,16 @@ impl UserAgent {
         response: &Message,
         out: &mut Outbox<Output>,
     ) -> Option<()> {
-        self.take_challenge(key, response)?;
         let old = parse(request.clone(), &Limits::default()).ok()?;
+        let interval_s = if response.status() == 422 {
+            Some(self.longer_interval(key, &old, response)?)
+        } else {
+            self.take_challenge(key, response)?;
+            None
+        };
         let leg = self.legs.get_mut(key)?;
-        let login = self.trunks.get(&leg.trunk?)?.trunk.login.as_ref()?;
+        let login =
+            leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
         let user = ClientUser::Invite(key);
         let (client, branch) = self.layer.reserve(Method::Invite, leg.listener, leg.peer, user)?;
         leg.invite = Some(client);
@@ -300,6 +335,10 @@ impl UserAgent {
                 HeaderName::CSeq => {
                     writer.cseq(old.cseq().0 + 1, Method::Invite);
                 }
+                HeaderName::SessionExpires if interval_s.is_some() => {
+                    Self::write_session_wish(&self.config.session_timers, interval_s, &mut writer);
+                }
+                HeaderName::MinSe if interval_s.is_some() => {}
                 HeaderName::Other => {
                     writer.header_text(&String::from_utf8_lossy(text), value);
                 }
@@ -308,8 +347,10 @@ impl UserAgent {
                 }
             }
         }
-        for answerer in &mut leg.answerers {
-            answerer.write(login, b"INVITE", old.request_uri(), &mut self.layer.rng, &mut writer);
+        if let Some(login) = login {
+            for answerer in &mut leg.answerers {
+                answerer.write(login, b"INVITE", old.request_uri(), &mut self.layer.rng, &mut writer);
+            }
         }
         finish(writer, old.body());
         let request = self.layer.written();
@@ -364,11 +405,16 @@ impl Leg {
             calling: Some(Box::new(Calling {
                 ringing: false,
                 early: Vec::new(),
+                intervals_refused: 0,
                 by: EndedBy::Local,
                 reason: Box::default(),
             })),
             success: None,
             offer: None,
+            update: None,
+            allows_update: false,
+            timer: None,
+            reliable: None,
             answerers: Vec::new(),
             challenges: 0,
         }

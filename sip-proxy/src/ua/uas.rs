@@ -7,6 +7,8 @@ use sansio::{Duration, Instant, Outbox};
 
 use super::digest::{Challenger, Verdict};
 use super::leg::{Leg, State, Success};
+use super::session_timer::Sender;
+use super::update::allows_update;
 use super::{
     ALLOW, Arrival, Caller, EndedBy, Event, How, LegError, LegKey, Output, Reason, SDP, UserAgent,
     reason_value, sdp_of,
@@ -69,6 +71,9 @@ impl UserAgent {
             // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)
             return self.reply_with(arrival, &request, 400, "Missing Contact", |_| {}, out);
         }
+        if !self.has_long_enough_interval(arrival, &request, out) {
+            return;
+        }
         self.begin_leg(now, arrival, from, request, out);
     }
 
@@ -80,8 +85,13 @@ impl UserAgent {
         request: Message,
         out: &mut Outbox<Output>,
     ) {
+        let Ok(reliable) = self.reliability(&request) else {
+            return self.require_reliable(arrival, &request, out);
+        };
         let random = self.layer.rng.next_u64();
-        let leg = Leg::of_callee(arrival, from, random);
+        let mut leg = Leg::of_callee(arrival, from, random);
+        leg.reliable = reliable;
+        leg.allows_update = allows_update(&request);
         let Ok(key) = self.legs.insert(leg) else {
             return self.refuse_busy(arrival, &request, out);
         };
@@ -106,6 +116,7 @@ impl UserAgent {
             }
             leg.dialog = Some(Box::new(dialog));
         }
+        self.note_session_wish(key, &request);
         self.respond_invite(now, server, 100, None, &[], out);
         out.push(Output::Event(Event::Incoming {
             leg: key,
@@ -151,6 +162,21 @@ impl UserAgent {
         reason: &[u8],
         out: &mut Outbox<Output>,
     ) -> Option<(Bytes, SocketAddr)> {
+        self.respond_invite_with(now, server, status, sdp, reason, |_, _| {}, out)
+    }
+
+    /// The same with further header lines.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one response")]
+    pub(super) fn respond_invite_with(
+        &mut self,
+        now: Instant,
+        server: ServerKey,
+        status: u16,
+        sdp: Option<&[u8]>,
+        reason: &[u8],
+        more: impl FnOnce(Option<&Leg>, &mut Writer<'_>),
+        out: &mut Outbox<Output>,
+    ) -> Option<(Bytes, SocketAddr)> {
         let state = self.layer.server(server)?;
         let (head, record_routes, to) = (state.head.clone(), state.record_routes.clone(), state.to);
         let (leg, listener) = (state.leg, state.listener);
@@ -165,6 +191,9 @@ impl UserAgent {
                 writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact, b">"]);
             }
             writer.header(HeaderName::Allow, ALLOW);
+            if status >= 200 {
+                writer.header(HeaderName::Supported, &self.supported);
+            }
         }
         if status > 100 {
             writer.header(HeaderName::Server, self.config.user_agent.as_bytes());
@@ -172,6 +201,7 @@ impl UserAgent {
         if !reason.is_empty() {
             writer.header(HeaderName::Reason, reason);
         }
+        more(leg.and_then(|key| self.legs.get(key)), &mut writer);
         super::uac::finish(writer, sdp.unwrap_or_default());
         let response = self.layer.written();
         self.layer.respond_invite(now, server, status, response.clone(), out);
@@ -191,7 +221,10 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
         let server = self.open_invite(leg, State::Incoming)?;
-        self.respond_invite(now, server, code.clamp(101, 199), sdp, &[], out);
+        let code = code.clamp(101, 199);
+        if !self.provisional_reliably(now, leg, code, sdp, out) {
+            self.respond_invite(now, server, code, sdp, &[], out);
+        }
         Ok(())
     }
 
@@ -207,6 +240,14 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
         let server = self.open_invite(leg, State::Incoming)?;
+        if let Some(reliable) = self.legs.get_mut(leg).and_then(|leg| leg.reliable.as_mut())
+            && reliable.unacknowledged.as_ref().is_some_and(|sent| sent.described)
+        {
+            // RFC 3262 §3: not before the PRACK to the description.
+            reliable.answer = Some(Bytes::copy_from_slice(sdp));
+            return Ok(());
+        }
+        self.stop_reliable(leg);
         self.succeed(now, leg, server, sdp, false, out);
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.state = State::Answered;
@@ -256,8 +297,16 @@ impl UserAgent {
         reinvite: bool,
         out: &mut Outbox<Output>,
     ) {
-        let cseq = self.layer.server(server).map_or(0, |server| server.cseq);
-        let Some((response, to)) = self.respond_invite(now, server, 200, Some(sdp), &[], out) else { return };
+        let (cseq, offer) = self.layer.server(server).map_or((0, false), |server| (server.cseq, server.bare));
+        let more = |leg: Option<&Leg>, writer: &mut Writer<'_>| {
+            if let Some(timer) = leg.and_then(|leg| leg.timer.as_ref()).filter(|timer| timer.known) {
+                timer.write(Sender::Peer, false, writer);
+            }
+        };
+        let sent = self.respond_invite_with(now, server, 200, Some(sdp), &[], more, out);
+        let Some((response, to)) = sent else { return };
+        self.note_local_description(key, sdp);
+        self.session_refreshed(now, key);
         let interval = self.layer.timers.t1;
         let retransmit = self.layer.deadlines.arm(now + interval, Why::SuccessRetransmit(key));
         let timeout =
@@ -269,6 +318,7 @@ impl UserAgent {
             response,
             to,
             reinvite,
+            offer,
             interval,
             retransmit: Some(retransmit),
             timeout: Some(timeout),
@@ -316,6 +366,7 @@ impl UserAgent {
             State::Ending => {}
             _ => {
                 leg.state = State::Confirmed;
+                leg.reliable = None;
                 let (owner, sdp) = (leg.owner, sdp_of(ack));
                 out.push(Output::Event(if success.reinvite {
                     Event::ReofferConfirmed { leg: key, owner, sdp }
@@ -363,7 +414,9 @@ impl UserAgent {
         {
             return;
         }
-        self.reply_with(arrival, request, 200, reason_phrase(200), capabilities, out);
+        let supported = self.supported.clone();
+        let more = |writer: &mut Writer<'_>| capabilities(&supported, writer);
+        self.reply_with(arrival, request, 200, reason_phrase(200), more, out);
     }
 
     /// What every request that makes a session is checked for (RFC 3261 §8.2.2, §8.2.3, §20.1).
@@ -411,7 +464,7 @@ impl UserAgent {
         }
     }
 
-    /// RFC 3261 §8.2.2.3: whatever a peer requires, we have none of it.
+    /// RFC 3261 §8.2.2.3: what a peer requires and we do not know gets 420, with its name.
     pub(super) fn has_known_extensions(
         &mut self,
         arrival: Arrival,
@@ -421,9 +474,21 @@ impl UserAgent {
         if !request.has(HeaderName::Require) && !request.has(HeaderName::ProxyRequire) {
             return true;
         }
+        let known = &self.supported;
+        let unknown = |name: HeaderName| {
+            // Proxy-Require is for proxies, of which we are none.
+            let of_proxies = name == HeaderName::ProxyRequire;
+            request.values(name).filter(move |value| of_proxies || !is_listed(known, value))
+        };
+        let names = [HeaderName::Require, HeaderName::ProxyRequire];
+        if names.into_iter().all(|name| unknown(name).next().is_none()) {
+            return true;
+        }
+        let known = known.clone();
         let more = |writer: &mut Writer<'_>| {
-            for name in [HeaderName::Require, HeaderName::ProxyRequire] {
-                for value in request.values(name) {
+            for name in names {
+                let of_proxies = name == HeaderName::ProxyRequire;
+                for value in request.values(name).filter(|value| of_proxies || !is_listed(&known, value)) {
                     writer.header(HeaderName::Unsupported, value);
                 }
             }
@@ -501,10 +566,16 @@ impl UserAgent {
     }
 }
 
+/// Whether a list of tokens names this one.
+fn is_listed(list: &[u8], token: &[u8]) -> bool {
+    crate::wire::comma_split(list).any(|known| known.eq_ignore_ascii_case(token))
+}
+
 /// What an OPTIONS asks for.
-pub(super) fn capabilities(writer: &mut Writer<'_>) {
+pub(super) fn capabilities(supported: &[u8], writer: &mut Writer<'_>) {
     writer
         .header(HeaderName::Allow, ALLOW)
+        .header(HeaderName::Supported, supported)
         .header(HeaderName::Accept, SDP)
         .header(HeaderName::AcceptEncoding, b"identity")
         .header(HeaderName::AcceptLanguage, b"en");
@@ -552,6 +623,10 @@ impl Leg {
             calling: None,
             success: None,
             offer: None,
+            update: None,
+            allows_update: false,
+            timer: None,
+            reliable: None,
             answerers: Vec::new(),
             challenges: 0,
         }

@@ -101,7 +101,14 @@ impl CallShard {
     }
 
     /// One side wants to change the session.
-    pub(crate) fn transit_reoffer(&mut self, now: Instant, leg: LegKey, owner: Owner, body: Option<Bytes>) {
+    pub(crate) fn transit_reoffer(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        owner: Owner,
+        body: Option<Bytes>,
+        by_update: bool,
+    ) {
         let (key, from_caller) = match owner {
             Owner::TransitIn(key) => (key, true),
             Owner::TransitOut(key) => (key, false),
@@ -127,7 +134,13 @@ impl CallShard {
                     let _ = self.ua.reject_reinvite(now, leg, 488, &mut self.sip_out);
                     return;
                 };
-                let code = match self.ua.reinvite(now, other, &body, &mut self.sip_out) {
+                // An UPDATE stays one where the other side takes it, and has to where the call is not answered yet.
+                let passed = if by_update && self.ua.can_update(other) {
+                    self.ua.update(now, other, &body, &mut self.sip_out)
+                } else {
+                    self.ua.reinvite(now, other, &body, &mut self.sip_out)
+                };
+                let code = match passed {
                     Ok(()) => return,
                     Err(LegError::Pending | LegError::WrongState) => 491,
                     Err(LegError::Gone) => 481,

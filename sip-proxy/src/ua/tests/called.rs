@@ -431,7 +431,7 @@ fn what_an_invite_may_not_ask_for() {
     for (_, message) in &bench.sent {
         unsupported.extend(message.values(HeaderName::Unsupported).map(|value| text(Some(value))));
     }
-    assert_eq!(unsupported, ["100rel", "frob"]);
+    assert_eq!(unsupported, ["frob"]);
     assert!(bench.incoming.is_empty());
     bench.is_clean();
 }

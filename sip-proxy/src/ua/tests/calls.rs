@@ -446,32 +446,32 @@ fn requests_in_the_dialog() {
             bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
         },
         &expect![[r#"
-               0.000  us > INVITE
-               0.000  us < 200
-               0.000  us > ACK
-               0.000  answered sdp
-               0.000  us < OPTIONS
-               0.000  us > 200 OPTIONS
-               0.000  us < INFO
-               0.000  us > 200 INFO
-               0.000  info Signal=5
-               0.000  us < INFO
-               0.000  us > 200 INFO
-               0.000  us < UPDATE
-               0.000  us > 405 UPDATE
-               0.000  us < NOTIFY
-               0.000  us > 481 NOTIFY
-               0.000  us < FOO
-               0.000  us > 501 FOO
-               0.000  us < INFO
-               0.000  us > 500 INFO
-               0.000  us < BYE
-               0.000  us > 481 BYE
-               0.000  us < ACK
-               0.000  us < ACK
-               0.000  ended by Local, answered
-               0.000  us > BYE
-               0.000  us < 200
+            0.000  us > INVITE
+            0.000  us < 200
+            0.000  us > ACK
+            0.000  answered sdp
+            0.000  us < OPTIONS
+            0.000  us > 200 OPTIONS
+            0.000  us < INFO
+            0.000  us > 200 INFO
+            0.000  info Signal=5
+            0.000  us < INFO
+            0.000  us > 200 INFO
+            0.000  us < UPDATE
+            0.000  us > 200 UPDATE
+            0.000  us < NOTIFY
+            0.000  us > 481 NOTIFY
+            0.000  us < FOO
+            0.000  us > 501 FOO
+            0.000  us < INFO
+            0.000  us > 500 INFO
+            0.000  us < BYE
+            0.000  us > 481 BYE
+            0.000  us < ACK
+            0.000  us < ACK
+            0.000  ended by Local, answered
+            0.000  us > BYE
+            0.000  us < 200
         "#]],
     );
 }

@@ -7,6 +7,8 @@ mod collisions;
 mod flows;
 mod offers;
 mod registering;
+mod reliable;
+mod sessions;
 mod torture;
 mod traffic;
 mod trunks;
@@ -256,7 +258,10 @@ impl Bench {
             Event::Progress { code, sdp: body, .. } => format!("progress {code}{}", sdp(&body)),
             Event::Answered { sdp: body, .. } => format!("answered{}", sdp(&body)),
             Event::Confirmed { sdp: body, .. } => format!("confirmed{}", sdp(&body)),
-            Event::Reoffer { sdp: body, .. } => format!("reoffer{}", sdp(&body)),
+            Event::EarlyConfirmed { sdp: body, .. } => format!("early confirmed{}", sdp(&body)),
+            Event::Reoffer { sdp: body, by_update, .. } => {
+                format!("reoffer{}{}", if by_update { " by update" } else { "" }, sdp(&body))
+            }
             Event::ReofferConfirmed { sdp: body, .. } => format!("reoffer confirmed{}", sdp(&body)),
             Event::ReofferAnswered { sdp: body, .. } => format!("reoffer answered{}", sdp(&body)),
             Event::ReofferRejected { code, .. } => format!("reoffer rejected {code}"),

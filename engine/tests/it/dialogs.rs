@@ -1,0 +1,132 @@
+//! What both legs of a call do in their dialogs: session timers, PRACK, UPDATE, glare.
+
+use crate::transit::world;
+use crate::world::{Callee, World};
+use dialer_core::outcome::EndCause;
+use engine::{Reliability, SessionUse, TransitMedia};
+use sansio::Duration;
+use sip_proxy::ua::EndedBy;
+
+const BOTH: [TransitMedia; 2] = [TransitMedia::Relay, TransitMedia::Bypass];
+
+fn count(w: &World, line: &str) -> usize {
+    w.ladder.matches(line).count()
+}
+
+/// A world whose sessions last 200 s without a refresh.
+fn timed(media: TransitMedia) -> World {
+    let mut w = World::with(11, |config| config.session_timers.interval = Duration::from_secs(200));
+    crate::transit::connect(&mut w, media, Callee::answers(100));
+    w
+}
+
+/// Each leg has a timer of its own; we refresh ours by UPDATE.
+#[test]
+fn a_held_call_is_refreshed_on_each_leg() {
+    for media in BOTH {
+        let mut w = timed(media);
+        w.call_in(0, "100", "0200");
+        // Half an interval of 200 s, four times.
+        w.run_for(410_000);
+        assert!(w.peers.iter().all(|peer| peer.legs.len() == 1), "{}", w.ladder);
+        // Towards the callee it is the callee's choice and it refreshes, towards the caller it is ours.
+        assert_eq!(
+            (count(&w, "us -> caller: UPDATE"), count(&w, "us <- callee: UPDATE")),
+            (4, 4),
+            "{}",
+            w.ladder
+        );
+        w.peer_hangup(0);
+        w.run_for(1000);
+        assert_eq!(w.transit_records()[0].cause, EndCause::Normal);
+        w.assert_at_rest();
+    }
+}
+
+/// A peer that is gone without a BYE: its leg ends with its session, and so does the call.
+#[test]
+fn a_call_ends_when_its_refresh_stays_away() {
+    for (dead, ends_s) in [(0, 100 + 32), (1, 200 - 32)] {
+        let mut w = timed(TransitMedia::Bypass);
+        w.call_in(0, "100", "0200");
+        w.run_for(1000);
+        w.peers[dead].dead = true;
+        w.run_for((ends_s - 2) * 1000);
+        assert!(w.transit_records().is_empty(), "{dead}: {}", w.ladder);
+        w.run_for(4000);
+        let records = w.transit_records();
+        assert_eq!((records.len(), records[0].cause), (1, EndCause::Timeout), "{dead}: {}", w.ladder);
+        assert_eq!(w.peers[1 - dead].ended[0].by, EndedBy::Remote);
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn timers_can_be_off() {
+    let mut w = World::with(11, |config| config.session_timers.use_with = SessionUse::Off);
+    crate::transit::connect(&mut w, TransitMedia::Bypass, Callee::answers(100));
+    w.call_in(0, "100", "0200");
+    w.run_for(1_000_000);
+    assert_eq!(count(&w, "UPDATE"), 0, "{}", w.ladder);
+    w.peer_hangup(0);
+    w.run_for(1000);
+    w.assert_at_rest();
+}
+
+/// 183 with a description is acknowledged on each leg by itself.
+#[test]
+fn early_media_is_acknowledged_leg_by_leg() {
+    for media in BOTH {
+        let mut w = world(media, Callee::answers(2000).with_early_media());
+        w.call_in(0, "100", "0200");
+        w.run_for(1500);
+        assert_eq!(
+            (count(&w, "us -> callee: PRACK"), count(&w, "us <- caller: PRACK")),
+            (1, 1),
+            "{}",
+            w.ladder
+        );
+        w.run_for(1000);
+        assert!(w.peers[0].legs[0].up, "{}", w.ladder);
+        w.peer_hangup(0);
+        w.run_for(1000);
+        w.assert_at_rest();
+    }
+    // … or not at all.
+    let mut w = World::with(11, |config| config.reliable = Reliability::Off);
+    crate::transit::connect(&mut w, TransitMedia::Relay, Callee::answers(2000).with_early_media());
+    w.call_in(0, "100", "0200");
+    w.run_for(2500);
+    assert_eq!(count(&w, "PRACK"), 0);
+    assert!(w.peers[0].legs[0].up);
+    w.peer_hangup(0);
+    w.run_for(1000);
+    w.assert_at_rest();
+}
+
+/// UPDATE before and after the answer: passed to the other side as UPDATE, or answered by us where we carry the sound.
+#[test]
+fn updates_are_passed_or_answered() {
+    for media in BOTH {
+        for from in [0, 1] {
+            let mut w = world(media, Callee::answers(2000).with_early_media());
+            w.call_in(0, "100", "0200");
+            w.run_for(1500);
+            w.peer_update(from, "sendonly");
+            w.run_for(1000);
+            w.peer_update(from, "inactive");
+            w.run_for(100);
+            let other = if from == 0 { "us -> callee: UPDATE" } else { "us -> caller: UPDATE" };
+            let passed = if media == TransitMedia::Bypass { 2 } else { 0 };
+            assert_eq!(count(&w, other), passed, "{media:?} {from}\n{}", w.ladder);
+            // Both at once.
+            w.peer_update(0, "sendrecv");
+            w.peer_update(1, "sendrecv");
+            w.run_for(10_000);
+            assert!(w.peers.iter().all(|peer| peer.legs.len() == 1), "{}", w.ladder);
+            w.peer_hangup(from);
+            w.run_for(500);
+            w.assert_at_rest();
+        }
+    }
+}

@@ -1,11 +1,15 @@
 //! `dialerd simulate`: a campaign's future for each mode and staffing, months in seconds.
 
 use clap::Args;
-use sim::business::report::{POLICIES, Policy, Row, csv, html, play, policy, table};
+use sim::business::html::html;
+use sim::business::play::{Effort, KNOWN_TRIES, POLICIES, Policy, Row, compare, policy};
+use sim::business::recorded;
+use sim::business::report::{answer, csv, table, verdict};
 use sim::business::scenario::{NAMES, Scenario, named};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Arguments of `simulate`.
 #[derive(Debug, Args)]
@@ -13,9 +17,18 @@ pub(crate) struct SimulateArguments {
     /// A scenario file (TOML), or the name of one that is built in (see --list).
     #[arg(value_name = "SCENARIO", required_unless_present_any = ["suite", "list", "example"])]
     pub(crate) scenario: Option<String>,
-    /// Play every built-in scenario.
+    /// Play every built-in scenario, the standard one with 5, 20 and 100 agents, and hold the predictive mode against
+    /// what is asked of it; exit 1 if it is missed.
     #[arg(long, conflicts_with = "scenario")]
     pub(crate) suite: bool,
+    /// Call records of the campaign, as GET /v1/cdrs gives them (a page, several pages, or one record per line): the
+    /// first campaign of the scenario takes its answer rate, ring times, talk and wrap-up times from them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recorded: Option<PathBuf>,
+    /// Conversations a day that are wanted: how many agents does it take? Without --agents, numbers around the answer
+    /// are tried.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) conversations: Option<f64>,
     /// List the built-in scenarios and the policies, and stop.
     #[arg(long)]
     pub(crate) list: bool,
@@ -25,8 +38,8 @@ pub(crate) struct SimulateArguments {
     /// Numbers of agents to play, e.g. 5,20,100; default: the scenario's own.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) agents: Vec<u32>,
-    /// Policies to play, e.g. predictive,progressive; default: all for a scenario, predictive and progressive for the
-    /// suite.
+    /// Policies to play, e.g. predictive,progressive; default: all for a scenario; predictive, known and progressive for
+    /// the suite.
     #[arg(long, value_delimiter = ',')]
     pub(crate) policies: Vec<String>,
     /// Days to play, history kept from one to the next; default: the scenario's own.
@@ -38,6 +51,9 @@ pub(crate) struct SimulateArguments {
     /// Greatest abandonment rate per campaign and day; default: the scenario's own.
     #[arg(long)]
     pub(crate) cap: Option<f64>,
+    /// Seeds played side by side; default: as many as there are processors.
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
     /// Also write the figures as CSV.
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
@@ -52,7 +68,8 @@ pub(crate) struct SimulateArguments {
     pub(crate) quiet: bool,
 }
 
-/// Plays, prints and writes. 0; 2 for a wrong scenario or policy; 1 if a file cannot be written.
+/// Plays, prints and writes. 0; 2 for a wrong scenario or policy; 1 if a file cannot be written, or if the suite misses
+/// what is asked.
 pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
     if arguments.list {
         println!("scenarios: {}", NAMES.join(" "));
@@ -75,14 +92,17 @@ pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
         Ok((scenarios, policies)) => {
             let rows = play_all(arguments, &scenarios, &policies);
             print!("{}", table(&rows));
-            let cap = scenarios.first().map_or(0.03, |scenario| scenario.cap);
-            match write_reports(arguments, &rows, cap) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    ExitCode::FAILURE
-                }
+            println!("\n{}", answer(&rows, arguments.conversations));
+            if let Err(error) = write_reports(arguments, &rows) {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
             }
+            if arguments.suite {
+                let (text, met) = verdict(&rows);
+                print!("\n{text}");
+                return if met { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            }
+            ExitCode::SUCCESS
         }
         Err(error) => wrong(&error),
     }
@@ -110,13 +130,15 @@ fn plan(arguments: &SimulateArguments) -> Result<Plan, String> {
         },
     };
     let mut scenarios = Vec::new();
-    for base in bases {
-        let staffings =
-            if arguments.agents.is_empty() { vec![base.agents] } else { arguments.agents.clone() };
-        for agents in staffings {
-            let mut scenario = base.clone().with_agents(agents);
-            scenario.days = arguments.days.unwrap_or(scenario.days);
-            scenario.cap = arguments.cap.unwrap_or(scenario.cap);
+    for mut base in bases {
+        if let Some(path) = &arguments.recorded {
+            learn_from(&mut base, path)?;
+        }
+        base.days = arguments.days.unwrap_or(base.days);
+        base.cap = arguments.cap.unwrap_or(base.cap);
+        base.check().map_err(|error| error.to_string())?;
+        for agents in staffings(arguments, &base) {
+            let scenario = base.clone().with_agents(agents);
             scenario.check().map_err(|error| error.to_string())?;
             scenarios.push(scenario);
         }
@@ -124,7 +146,7 @@ fn plan(arguments: &SimulateArguments) -> Result<Plan, String> {
     let names: Vec<&str> = if !arguments.policies.is_empty() {
         arguments.policies.iter().map(String::as_str).collect()
     } else if arguments.suite {
-        vec!["predictive", "progressive"]
+        vec!["predictive", "known", "progressive"]
     } else {
         POLICIES.iter().map(|(name, _)| *name).collect()
     };
@@ -137,37 +159,84 @@ fn plan(arguments: &SimulateArguments) -> Result<Plan, String> {
     Ok((scenarios, policies))
 }
 
+/// Gives the scenario's first campaign what was recorded.
+fn learn_from(scenario: &mut Scenario, path: &PathBuf) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let records = recorded::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let campaign = scenario.campaigns.first_mut().ok_or("the scenario has no campaign")?;
+    recorded::teach(campaign, &records).map_err(|error| format!("{}: {error}", path.display()))?;
+    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    scenario.name = format!("{} as recorded in {name}", scenario.name);
+    Ok(())
+}
+
+/// Numbers of agents to play.
+fn staffings(arguments: &SimulateArguments, base: &Scenario) -> Vec<u32> {
+    if !arguments.agents.is_empty() {
+        return arguments.agents.clone();
+    }
+    if let Some(wanted) = arguments.conversations {
+        return around(base, wanted);
+    }
+    if arguments.suite && base.name == "standard" { vec![5, 20, 100] } else { vec![base.agents] }
+}
+
+/// Numbers of agents around the one that has `wanted` conversations a day if busy for between 55 and 95 of 100.
+fn around(base: &Scenario, wanted: f64) -> Vec<u32> {
+    let cycle_s =
+        base.campaigns.first().map_or(100.0, |campaign| campaign.talk.mean() + campaign.wrap_up.mean());
+    let away = base.break_min / (base.break_min + 60.0 * base.break_every_h.max(0.1));
+    let working_s = base.shift_h * 3_600.0 * if base.break_every_h > 0.0 { 1.0 - away } else { 1.0 };
+    let busiest = wanted.clamp(1.0, 1e7) * cycle_s / working_s;
+    let mut agents: Vec<u32> = [0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.65, 0.55]
+        .iter()
+        .map(|busy| ((busiest / busy).ceil() as u32).clamp(1, 20_000))
+        .collect();
+    agents.dedup();
+    agents
+}
+
+/// Agent-hours of a comparison.
+fn work(scenario: &Scenario, policies: &[(&'static str, Policy)], seeds: u64) -> f64 {
+    let plays: u32 = policies
+        .iter()
+        .map(|(_, policy)| if matches!(policy, Policy::Known(None)) { KNOWN_TRIES } else { 1 })
+        .sum();
+    f64::from(plays) * f64::from(scenario.days) * scenario.shift_h * f64::from(scenario.agents) * seeds as f64
+}
+
 fn play_all(
     arguments: &SimulateArguments,
     scenarios: &[Scenario],
     policies: &[(&'static str, Policy)],
 ) -> Vec<Row> {
-    let all: f64 = scenarios
-        .iter()
-        .map(|scenario| f64::from(scenario.days) * scenario.shift_h * f64::from(scenario.agents))
-        .sum::<f64>()
-        * arguments.seeds as f64
-        * policies.len() as f64;
+    let all: f64 = scenarios.iter().map(|scenario| work(scenario, policies, arguments.seeds)).sum();
     let show = !arguments.quiet && std::io::stderr().is_terminal();
-    let mut done = 0.0;
+    let threads = arguments
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    // Agent-seconds played so far.
+    let done = AtomicU64::new(0);
     let mut rows = Vec::new();
     for scenario in scenarios {
-        for (name, policy) in policies {
-            rows.push(play(scenario, name, *policy, arguments.seeds, &mut || {
-                done += scenario.shift_h * f64::from(scenario.agents);
-                if show {
-                    let share = (done / all.max(1e-9)).clamp(0.0, 1.0);
-                    let filled = (share * 30.0) as usize;
-                    eprint!(
-                        "\r[{}{}] {:>3.0} %  {} {name}          ",
-                        "#".repeat(filled),
-                        ".".repeat(30 - filled),
-                        share * 100.0,
-                        scenario.name
-                    );
-                }
-            }));
-        }
+        let day = (scenario.shift_h * 3_600.0 * f64::from(scenario.agents)) as u64;
+        let progress = || {
+            let done = done.fetch_add(day, Ordering::Relaxed) + day;
+            if show {
+                let share = (done as f64 / 3_600.0 / all.max(1e-9)).clamp(0.0, 1.0);
+                let filled = (share * 30.0) as usize;
+                eprint!(
+                    "\r[{}{}] {:>3.0} %  {}, {} agents          ",
+                    "#".repeat(filled),
+                    ".".repeat(30 - filled),
+                    share * 100.0,
+                    scenario.name,
+                    scenario.agents,
+                );
+            }
+        };
+        let effort = Effort { seeds: arguments.seeds, threads, progress: &progress };
+        rows.extend(compare(scenario, policies, &effort));
     }
     if show {
         eprint!("\r{}\r", " ".repeat(78));
@@ -175,7 +244,7 @@ fn play_all(
     rows
 }
 
-fn write_reports(arguments: &SimulateArguments, rows: &[Row], cap: f64) -> Result<(), String> {
+fn write_reports(arguments: &SimulateArguments, rows: &[Row]) -> Result<(), String> {
     let write = |path: &PathBuf, text: String| {
         let written = std::fs::File::create(path).and_then(|mut file| file.write_all(text.as_bytes()));
         written.map_err(|error| format!("{}: {error}", path.display()))
@@ -187,7 +256,7 @@ fn write_reports(arguments: &SimulateArguments, rows: &[Row], cap: f64) -> Resul
         write(path, serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?)?;
     }
     if let Some(path) = &arguments.html {
-        write(path, html(rows, cap))?;
+        write(path, html(rows, arguments.conversations))?;
     }
     Ok(())
 }

@@ -19,8 +19,14 @@ const LIMIT_MIN: f64 = 1e-3;
 const LIMIT_MAX: f64 = 0.5;
 const LIMIT_START: f64 = 0.01;
 /// Abandons kept in reserve: so many, and so many per root of the answers to be feared from calls in flight.
-const RESERVE: f64 = 1.0;
+const RESERVE: f64 = 0.7;
 const RESERVE_IN_FLIGHT: f64 = 0.6;
+/// Share of the last hour's answers that is not counted on: an error made then is not repaired any more.
+const LAST_HOUR: f64 = 0.15;
+/// Standard deviations of the abandons still to come that are kept back.
+const ROOT: f64 = 0.4;
+/// Share of the answers to come that would come though no risk were run any more.
+const SURE: f64 = 0.8;
 
 /// What the tightest window allows now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,10 +35,22 @@ pub(super) struct Allowance {
     pub target: f64,
     /// Abandons that may still happen, less the reserve.
     pub budget: f64,
+    /// Abandons the tightest window bears at its end for sure, though no risk were run from now on.
+    pub surplus: f64,
     /// Abandoned ÷ live so far.
     pub rate_so_far: f64,
     /// Bounds of the true rate that these counts leave (95 %).
     pub rate_bounds: (f64, f64),
+}
+
+/// With a greater surplus than this no cluster of abandons can break a window.
+const SURPLUS_AMPLE: f64 = 7.0;
+
+impl Allowance {
+    /// So many abandons at once would break a window, if few enough that it may happen.
+    pub(super) fn overrun(&self) -> Option<u32> {
+        (self.surplus < SURPLUS_AMPLE).then(|| self.surplus.max(0.0) as u32 + 1)
+    }
 }
 
 /// What is known of the answers to come.
@@ -69,11 +87,11 @@ impl Outlook {
         windows
             .iter()
             .map(|window| self.of_window(window))
-            .reduce(
-                |a, b| {
-                    if b.target < a.target || (b.target == a.target && b.budget < a.budget) { b } else { a }
-                },
-            )
+            .reduce(|a, b| {
+                let surplus = a.surplus.min(b.surplus);
+                let b_tighter = b.target < a.target || (b.target == a.target && b.budget < a.budget);
+                Allowance { surplus, ..if b_tighter { b } else { a } }
+            })
             .unwrap_or_default()
     }
 
@@ -101,13 +119,19 @@ impl Outlook {
         let reserve = RESERVE + RESERVE_IN_FLIGHT * in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
         let to_come = to_come * real * (1.0 + unseen);
         // Nobody counts them, so what was reserved for them may have been too little: by chance alone, this much.
-        let reserve = reserve + 1.6 * (self.false_machine * (live + to_come)).sqrt();
-        let budget =
-            cap * (live + to_come - 0.15 * last_hour) - abandoned - self.false_machine * to_come - reserve;
+        let unseen_reserve = 1.6 * (self.false_machine * (live + to_come)).sqrt();
+        let reserve = reserve + unseen_reserve;
+        let budget = cap * (live + to_come - LAST_HOUR * last_hour)
+            - abandoned
+            - self.false_machine * to_come
+            - reserve;
+        // Answers that come even if no risk is run from now on.
+        let sure = (SURE * to_come - to_come.sqrt()).max(0.0);
+        let surplus = cap * (live + sure) - abandoned - self.false_machine * sure - unseen_reserve;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
         let rate_bounds = rate_interval(Count { live: window.live, abandoned: window.abandoned }, 1.96);
         if budget <= 0.0 {
-            return Allowance { target: 0.0, budget, rate_so_far, rate_bounds };
+            return Allowance { target: 0.0, budget, surplus, rate_so_far, rate_bounds };
         }
         // Nothing planned ahead: what has been earned may be spent at the rate it is being earned.
         let spread = if to_come > 0.0 { to_come } else { budget / cap.max(1e-9) };
@@ -117,8 +141,8 @@ impl Outlook {
             CapStyle::Hard | CapStyle::Average => (1.0, 1.5),
         };
         let target =
-            (sooner * (budget - 0.5 * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, most * cap);
-        Allowance { target, budget, rate_so_far, rate_bounds }
+            (sooner * (budget - ROOT * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, most * cap);
+        Allowance { target, budget, surplus, rate_so_far, rate_bounds }
     }
 }
 

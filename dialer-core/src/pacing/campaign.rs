@@ -92,6 +92,8 @@ pub struct CampaignPacing {
     pub missed_machine: f64,
     /// What is believed before the first call.
     pub expected: Option<Expected>,
+    /// A risk limit that never moves, 0..=1, instead of the one the budget steers: to measure against. It keeps no cap.
+    pub fixed_risk: Option<f64>,
 }
 
 impl Default for CampaignPacing {
@@ -108,6 +110,7 @@ impl Default for CampaignPacing {
             false_machine: 0.0,
             missed_machine: 0.0,
             expected: None,
+            fixed_risk: None,
         }
     }
 }

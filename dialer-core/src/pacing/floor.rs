@@ -36,6 +36,8 @@ pub(super) struct Campaign {
     pub in_flight: u32,
     /// Agents working for it at its last decision.
     pub working: u32,
+    /// Its window bears no surprise any more, as of its last decision.
+    pub tight: bool,
 }
 
 /// What was learned, to be kept over a restart. Holds no counts that bind: those are the ledger's.
@@ -231,6 +233,7 @@ impl Pacer for Floor {
                 for entry in self.campaigns.values_mut() {
                     entry.decided.clear();
                     entry.in_flight = 0;
+                    entry.tight = false;
                     entry.learned.day_started();
                 }
             }
@@ -305,7 +308,8 @@ impl Pacer for Floor {
         let now_s = self.now_s;
         let soon_s = self.campaigns.get(&view.campaign).map_or(10.0, |entry| entry.learned.median_answer_s());
         let until = now + Duration::from_secs_f64(soon_s);
-        let counted = Counted::of(view, until);
+        let tight = |campaign| self.campaigns.get(&campaign).is_some_and(|entry| entry.tight);
+        let counted = Counted::of(view, until, tight);
         let mut explain = Explain {
             agents_working: counted.working,
             agents_idle: counted.idle,

@@ -29,6 +29,8 @@ pub(super) struct Meeting {
     belief: [f64; BELIEFS],
     /// Agents free now, less the answered calls that wait for one.
     free_now: i64,
+    /// Answers too many that are told apart.
+    beyond: u32,
     /// P(s agents freed) per moment.
     freed: [Vec<f64>; MOMENTS],
     /// P(c answers) per belief and moment, up to the greatest count that matters.
@@ -63,8 +65,9 @@ impl Meeting {
         self.belief = belief;
     }
 
-    /// Sums up what was given.
-    pub(super) fn sum(&mut self) {
+    /// Sums up what was given, so that [`Meeting::overrun`] can tell up to `beyond` answers too many apart.
+    pub(super) fn sum(&mut self, beyond: u32) {
+        self.beyond = beyond;
         let most_freed = self.agents.len();
         for (moment, freed) in self.freed.iter_mut().enumerate() {
             sum_of(self.agents.iter().map(|by| by[moment]), most_freed, most_freed, freed);
@@ -77,7 +80,7 @@ impl Meeting {
         }
         let longest = self.freed.iter().map(|freed| freed.len()).max().unwrap_or(1) as i64 - 1;
         // Counts of answers from this one on always exceed the agents; their chances need no telling apart.
-        let matters = (self.free_now + longest).max(0) as usize;
+        let matters = (self.free_now + longest + i64::from(beyond)).max(0) as usize;
         for (belief, moments) in self.answers.iter_mut().enumerate() {
             for (moment, answers) in moments.iter_mut().enumerate() {
                 let chances = self.calls.iter().map(|(_, by)| by[belief][moment]);
@@ -113,6 +116,24 @@ impl Meeting {
         (risk / MOMENTS as f64).clamp(0.0, 1.0)
     }
 
+    /// P(`many` answers or more find no agent), at the worst of the moments, once a dial more is answered with
+    /// probability `p`, 0..=1. `many` is at least 1, and at most what [`Meeting::sum`] was told.
+    pub(super) fn overrun(&self, many: u32, p: f64) -> f64 {
+        let many = i64::from(many.clamp(1, self.beyond.max(1)));
+        let mut worst = 0.0_f64;
+        for moment in 0..MOMENTS {
+            let mut sum = 0.0;
+            for (moments, belief) in self.answers.iter().zip(self.belief) {
+                let (answers, freed) = (&moments[moment], &self.freed[moment]);
+                let without = all_taken(answers, freed, self.free_now + many);
+                let with = all_taken(answers, freed, self.free_now + many - 1);
+                sum += belief * (without + p * (with - without));
+            }
+            worst = worst.max(sum);
+        }
+        worst.clamp(0.0, 1.0)
+    }
+
     /// Gives up calls, those first that were given first, while the risk of one more would be far over `limit`, and
     /// counts no longer on them. `may` is asked with the mark.
     pub(super) fn give_up(&mut self, limit: f64, mut may: impl FnMut(usize) -> bool) {
@@ -120,7 +141,7 @@ impl Meeting {
         while place < self.calls.len() && self.risk() > FAR_OVER * limit {
             if self.calls[place].0.is_some_and(&mut may) {
                 self.calls.remove(place);
-                self.sum();
+                self.sum(self.beyond);
             } else {
                 place += 1;
             }
@@ -235,7 +256,7 @@ mod tests {
         meeting.begin(free_now, [1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0]);
         agents.iter().for_each(|&p| meeting.agent(by(p)));
         calls.iter().for_each(|&p| meeting.call(None, [by(p); BELIEFS]));
-        meeting.sum();
+        meeting.sum(0);
         meeting
     }
 
@@ -281,7 +302,7 @@ mod tests {
         let mut meeting = Meeting::default();
         meeting.begin(1, [1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0]);
         (0..6).for_each(|mark| meeting.call(Some(mark), [by(0.3); BELIEFS]));
-        meeting.sum();
+        meeting.sum(0);
         let mut given_up = Vec::new();
         meeting.give_up(0.1, |mark| {
             let may = mark != 1;

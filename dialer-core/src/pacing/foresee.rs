@@ -3,9 +3,12 @@
 use super::budget::Group;
 use super::floor::Floor;
 use super::forecast::{BELIEFS, ByMoment, MOMENTS};
-use super::predictive::{Beliefs, Learned, allowance, dial_while_safe, why_limited};
+use super::predictive::{Beliefs, Bounds, Learned, allowance, dial_while_safe, why_limited};
 use super::simple::{Counted, progressive, serves};
 use super::{AgentState, AgentView, CallRef, CallView, CampaignRef, Explain, LimitedBy, PacingView};
+
+/// A window with less surplus than this must not lose an agent to another campaign.
+const TIGHT: f64 = 2.0;
 
 impl Floor {
     pub(super) fn predictive(
@@ -29,6 +32,7 @@ impl Floor {
         };
         let learned = &mut entry.learned;
         let allowance = allowance(learned, view, counted, &beliefs, &pacing, group);
+        self.meeting.sum(allowance.overrun().unwrap_or(0));
         explain.p_answer = beliefs.mean();
         explain.p_answer_sd = beliefs.sd();
         explain.answer_time_s = learned.ring.live_quantile(0.5);
@@ -40,8 +44,10 @@ impl Floor {
             learned.steady_answers_per_s(counted.working, patience, allowance.target);
         explain.budget = allowance.budget;
         explain.bias = learned.limit.bias();
+        entry.tight = allowance.surplus < TIGHT && pacing.fixed_risk.is_none() && !view.windows.is_empty();
         let why = why_limited(learned, &allowance, view, counted, &pacing);
-        let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, why, most, explain);
+        let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk };
+        let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, &bounds, explain);
         entry.decided.clear();
         entry.decided.extend(wish.risks);
         let mut cancel = Vec::new();
@@ -101,7 +107,7 @@ impl Floor {
                 let sum: f64 = beliefs.weight.iter().sum();
                 beliefs.weight.iter_mut().for_each(|weight| *weight /= sum);
                 self.meeting.call(Some(place), live.map(|(by, _)| by));
-            } else if let Some(other) = self.campaigns.get(&call.campaign) {
+            } else if let Some(other) = self.campaigns.get(&call.campaign).filter(|other| !other.tight) {
                 let share = shared(view, call.campaign);
                 if share > 0.0 {
                     let learned = &other.learned;
@@ -120,7 +126,6 @@ impl Floor {
             self.expect_inbound(expected, moments);
         }
         self.meeting.believe(beliefs.weight);
-        self.meeting.sum();
         beliefs
     }
 

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 const COLD_ANSWERS: u64 = 10;
 /// Risk that is as good as none: run even when the budget is spent.
 const NO_RISK: f64 = 2e-4;
+/// Chance that the answers of one moment break a window, at most.
+const OVERRUN_RISK: f64 = 5e-5;
 /// Risk that is none but for rounding: what progressive runs.
 const ZERO_RISK: f64 = 1e-9;
 /// Memory of the rate of live answers per agent, seconds.
@@ -210,6 +212,15 @@ pub(super) struct Wish {
     pub risks: Vec<f32>,
 }
 
+/// What bounds the policy: what the hard limits leave, why no more than that or no risk is taken, and a risk limit that
+/// does not move.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub most: (u32, LimitedBy),
+    pub why: LimitedBy,
+    pub fixed_risk: Option<f64>,
+}
+
 /// The answer probability as three beliefs, after the silence of the calls in flight.
 pub(super) struct Beliefs {
     pub p: [f64; BELIEFS],
@@ -238,13 +249,13 @@ pub(super) fn why_limited(
     let inbound = view.inbound_waiting > 0 && pacing.inbound != InboundHoldBack::Off;
     if counted.working < pacing.small_team {
         LimitedBy::SmallTeam
-    } else if learned.answer.live_seen() < COLD_ANSWERS {
+    } else if learned.answer.live_seen() < COLD_ANSWERS && pacing.fixed_risk.is_none() {
         LimitedBy::ColdStart
     } else if view.shift_left.is_some_and(|left| left.as_secs_f64() < SHIFT_END_S) {
         LimitedBy::ShiftEnd
     } else if inbound {
         LimitedBy::Inbound
-    } else if allowance.target <= 0.0 {
+    } else if allowance.target <= 0.0 && pacing.fixed_risk.is_none() {
         LimitedBy::AbandonCap
     } else {
         LimitedBy::Risk
@@ -257,16 +268,17 @@ pub(super) fn dial_while_safe(
     meeting: &mut Meeting,
     beliefs: &Beliefs,
     allowance: &Allowance,
-    why: LimitedBy,
-    most: (u32, LimitedBy),
+    bounds: &Bounds,
     explain: &mut Explain,
 ) -> Wish {
+    let Bounds { most, why, fixed_risk } = *bounds;
     let fresh: [ByMoment; BELIEFS] = core::array::from_fn(|belief| {
         core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
     });
     let p = beliefs.mean();
-    let steered = matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap);
+    let steered = matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap) && fixed_risk.is_none();
     let mut wish = Wish { dial: 0, limited_by: most.1, risks: Vec::new() };
+    let overrun = allowance.overrun().filter(|_| why == LimitedBy::Risk && fixed_risk.is_none());
     let safe = meeting.surely_safe().min(most.0);
     // In a great house one call more or less changes little: the risk is asked for a few at a time.
     let step = 1 + explain.agents_working / 200;
@@ -274,12 +286,20 @@ pub(super) fn dial_while_safe(
         let risk = if wish.dial < safe { 0.0 } else { meeting.risk() };
         explain.risk_next = risk;
         let limit = match why {
-            LimitedBy::Risk => learned.limit.limit(),
+            LimitedBy::Risk => fixed_risk.unwrap_or_else(|| learned.limit.limit()),
             LimitedBy::AbandonCap => NO_RISK,
             _ => ZERO_RISK,
         };
         if risk > limit {
             wish.limited_by = why;
+            break;
+        }
+        // Near the end of a window, what counts is how many answers at once may find no agent.
+        if let Some(many) = overrun
+            && wish.dial >= safe
+            && meeting.overrun(many, p) * learned.limit.bias() > OVERRUN_RISK
+        {
+            wish.limited_by = LimitedBy::AbandonCap;
             break;
         }
         let next = if wish.dial < safe { safe } else { wish.dial.saturating_add(step).min(most.0) };
@@ -293,7 +313,7 @@ pub(super) fn dial_while_safe(
         wish.dial = next;
     }
     explain.risk_limit = match why {
-        LimitedBy::Risk => learned.limit.limit(),
+        LimitedBy::Risk => fixed_risk.unwrap_or_else(|| learned.limit.limit()),
         LimitedBy::AbandonCap => NO_RISK,
         _ => 0.0,
     };

@@ -22,7 +22,8 @@ pub(super) struct Counted {
     /// Idle agents that other claims need in the worst case: inbound calls waiting, and other campaigns' calls
     /// (in flight or waiting) beyond those their own exclusive idle agents can take.
     pub claimed: u32,
-    /// The same, for those only that want an agent this moment: inbound and answered calls.
+    /// The same, for those only that want an agent this moment: inbound and answered calls, and all calls of campaigns
+    /// that must not lose an agent.
     pub claimed_now: u32,
 }
 
@@ -42,7 +43,8 @@ pub(super) fn is_free(agent: &AgentView<'_>, campaign: CampaignRef, until: Insta
 
 impl Counted {
     /// `until`: when the calls dialled now will be answered, about.
-    pub(super) fn of(view: &PacingView<'_>, until: Instant) -> Counted {
+    /// `tight`: campaigns whose window bears no surprise any more; their calls are as good as answered.
+    pub(super) fn of(view: &PacingView<'_>, until: Instant, tight: impl Fn(CampaignRef) -> bool) -> Counted {
         let mut counted = Counted::default();
         for agent in view.agents.iter().filter(|agent| serves(agent, view.campaign)) {
             counted.working += u32::from(agent.state.is_working());
@@ -54,7 +56,7 @@ impl Counted {
             if call.campaign != view.campaign {
                 let (all, answered) = others.entry(call.campaign).or_default();
                 *all += 1;
-                *answered += u32::from(call.answered_at.is_some());
+                *answered += u32::from(call.answered_at.is_some() || tight(call.campaign));
             } else if call.answered_at.is_some() {
                 counted.waiting += 1;
             } else {

@@ -4,8 +4,12 @@
 //! sees and no more. The policies of this house and of others are played against the same callees.
 
 pub mod baselines;
+pub mod html;
+pub mod known;
 pub mod lines;
+pub mod play;
 pub mod policy;
+pub mod recorded;
 pub mod report;
 pub mod scenario;
 pub mod world;

@@ -16,6 +16,7 @@ pub struct House {
     answered: Vec<(CallRef, WallTime)>,
     windows: Vec<WindowCount>,
     max_lines_per_agent: f64,
+    cap: f64,
 }
 
 fn wall(now: Instant) -> WallTime {
@@ -55,7 +56,19 @@ impl House {
             answered: Vec::new(),
             windows: Vec::new(),
             max_lines_per_agent: scenario.lines_per_agent,
+            cap: scenario.cap,
         }
+    }
+
+    /// With caps of this style.
+    #[must_use]
+    pub fn with_style(mut self, style: CapStyle) -> Self {
+        let rule =
+            WindowRule { kind: WindowKind::Day { utc_offset_s: 0 }, cap: self.cap, style, of_group: false };
+        let ledgers =
+            (0..self.ledgers.len()).filter_map(|_| Ledger::new(&[rule], WallTime::from_unix_millis(0)));
+        self.ledgers = ledgers.collect();
+        self
     }
 
     /// The pacer inside.

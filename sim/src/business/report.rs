@@ -1,193 +1,21 @@
-//! Playing a scenario with several policies over several seeds, and saying what came out.
+//! Saying what came out of a comparison: a table for a terminal, comma-separated values, and an answer to the question
+//! that was asked.
 
-use super::baselines::{Baseline, Drop, Rule};
-use super::policy::House;
-use super::scenario::Scenario;
-use super::world::{Day, Dialler, World, assignment};
-use dialer_core::pacing::Mode;
-use serde::Serialize;
+use super::play::Row;
 use std::fmt::Write as _;
-
-/// A policy that can be played.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Policy {
-    /// This house's pacer in a mode.
-    House(Mode),
-    /// This house's predictive pacer, allowed to give up ringing calls after 15 s.
-    HouseCancelling,
-    /// One of the field.
-    Baseline(Rule),
-}
-
-/// All policies of the comparison, by name.
-pub const POLICIES: &[(&str, Policy)] = &[
-    ("predictive", Policy::House(Mode::Predictive)),
-    ("predictive-cancel", Policy::HouseCancelling),
-    ("progressive", Policy::House(Mode::Progressive)),
-    ("ratio-1.5", Policy::House(Mode::Ratio(1.5))),
-    ("ratio-2", Policy::House(Mode::Ratio(2.0))),
-    ("ratio-3", Policy::House(Mode::Ratio(3.0))),
-    ("lines-1.5", Policy::Baseline(Rule::FixedRatio(1.5))),
-    ("lines-2", Policy::Baseline(Rule::FixedRatio(2.0))),
-    ("lines-3", Policy::Baseline(Rule::FixedRatio(3.0))),
-    ("adaptive-hard", Policy::Baseline(Rule::Adaptive(Drop::HardLimit))),
-    ("adaptive-average", Policy::Baseline(Rule::Adaptive(Drop::Average))),
-    ("adaptive-tapered", Policy::Baseline(Rule::Adaptive(Drop::Tapered))),
-    ("erlang-c", Policy::Baseline(Rule::ErlangC)),
-    ("pi", Policy::Baseline(Rule::Pi)),
-    ("clairvoyant", Policy::Baseline(Rule::Clairvoyant)),
-];
-
-/// The policy of this name.
-#[must_use]
-pub fn policy(name: &str) -> Option<Policy> {
-    POLICIES.iter().find(|(known, _)| *known == name).map(|(_, policy)| *policy)
-}
-
-fn dialler(scenario: &Scenario, policy: Policy) -> Box<dyn Dialler> {
-    match policy {
-        Policy::House(mode) => Box::new(House::new(scenario, mode, false)),
-        Policy::HouseCancelling => Box::new(House::new(scenario, Mode::Predictive, true)),
-        Policy::Baseline(rule) => Box::new(Baseline::new(scenario, rule)),
-    }
-}
-
-/// A mean and half the width of its 95 % interval over seeds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Figure {
-    /// Mean.
-    pub mean: f64,
-    /// Half of the 95 % interval; 0 with one seed.
-    pub half: f64,
-}
-
-impl Figure {
-    fn of(values: &[f64]) -> Figure {
-        let n = values.len() as f64;
-        if values.is_empty() {
-            return Figure::default();
-        }
-        let mean = values.iter().sum::<f64>() / n;
-        if values.len() < 2 {
-            return Figure { mean, half: 0.0 };
-        }
-        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Figure { mean, half: student(values.len() - 1) * (variance / n).sqrt() }
-    }
-}
-
-/// 97.5 % quantile of Student's t.
-fn student(freedom: usize) -> f64 {
-    const TABLE: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
-    match freedom {
-        0 => 0.0,
-        1..=10 => TABLE[freedom - 1],
-        11..=30 => 2.1,
-        _ => 1.96 + 2.4 / freedom as f64,
-    }
-}
-
-/// What one policy did in one scenario.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Scenario.
-    pub scenario: String,
-    /// Agents.
-    pub agents: u32,
-    /// Policy.
-    pub policy: String,
-    /// (Talk + wrap-up) ÷ (logged in and not on a break).
-    pub utilisation: Figure,
-    /// The same on the first day, when nothing is known.
-    pub utilisation_first_day: Figure,
-    /// Abandoned ÷ live over all days.
-    pub abandonment: Figure,
-    /// The worst campaign-day's.
-    pub worst_day: f64,
-    /// Campaign-days over the cap …
-    pub days_over: u32,
-    /// … of so many.
-    pub campaign_days: u32,
-    /// Abandonment in the first half hour of the first day, all seeds together.
-    pub first_half_hour: f64,
-    /// Conversations with people per agent and hour worked.
-    pub connects_per_hour: Figure,
-    /// Calls dialled per live answer.
-    pub dials_per_live: f64,
-    /// Share of inbound calls that gave up.
-    pub inbound_lost: f64,
-}
-
-/// Plays `policy` in `scenario` with seeds 1..=`seeds`; `progress` is told after each day played.
-#[must_use]
-pub fn play(scenario: &Scenario, name: &str, policy: Policy, seeds: u64, progress: &mut dyn FnMut()) -> Row {
-    let serves = assignment(scenario);
-    let (mut utilisation, mut first_day, mut abandonment, mut connects) = (vec![], vec![], vec![], vec![]);
-    let (mut worst_day, mut days_over, mut campaign_days) = (0.0_f64, 0, 0);
-    let (mut first_live, mut first_abandoned, mut dialed, mut all_live) = (0, 0, 0, 0);
-    let mut inbound = (0, 0);
-    for seed in 1..=seeds.max(1) {
-        let mut dialler = dialler(scenario, policy);
-        let mut world = World::new(scenario, &serves, seed);
-        let (mut busy_s, mut working_s, mut live, mut abandoned) = (0.0, 0.0, 0, 0);
-        for number in 0..scenario.days {
-            let day: Day = world.play(dialler.as_mut());
-            busy_s += day.busy_s;
-            working_s += day.working_s;
-            if number == 0 {
-                first_day.push(day.busy_s / day.working_s.max(1.0));
-            }
-            inbound.0 += day.inbound.0;
-            inbound.1 += day.inbound.1;
-            for campaign in &day.campaigns {
-                campaign_days += 1;
-                live += campaign.live;
-                abandoned += campaign.abandoned;
-                dialed += campaign.dialed;
-                let rate = campaign.abandoned as f64 / campaign.live.max(1) as f64;
-                worst_day = worst_day.max(rate);
-                days_over += u32::from(rate > scenario.cap);
-                if number == 0 {
-                    first_live += campaign.first_live;
-                    first_abandoned += campaign.first_abandoned;
-                }
-            }
-            progress();
-        }
-        utilisation.push(busy_s / working_s.max(1.0));
-        abandonment.push(abandoned as f64 / live.max(1) as f64);
-        connects.push((live - abandoned) as f64 / (working_s / 3_600.0).max(1e-9));
-        all_live += live;
-    }
-    Row {
-        scenario: scenario.name.clone(),
-        agents: scenario.agents,
-        policy: name.to_owned(),
-        utilisation: Figure::of(&utilisation),
-        utilisation_first_day: Figure::of(&first_day),
-        abandonment: Figure::of(&abandonment),
-        worst_day,
-        days_over,
-        campaign_days,
-        first_half_hour: first_abandoned as f64 / first_live.max(1) as f64,
-        connects_per_hour: Figure::of(&connects),
-        dials_per_live: dialed as f64 / all_live.max(1) as f64,
-        inbound_lost: inbound.1 as f64 / inbound.0.max(1) as f64,
-    }
-}
 
 /// A table for a terminal.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut out = String::from(
         "scenario      agents policy              utilisation      first day  abandonment      worst day  over cap  \
-         1st ½h  connects/h  dials/live\n",
+         1st ½h  connects/h  dials/live  known\n",
     );
     for row in rows {
         let _ = writeln!(
             out,
             "{:<13} {:>6} {:<18} {:>6.2} % ±{:<5.2} {:>8.2} %  {:>6.2} % ±{:<5.2} {:>7.2} %  {:>4}/{:<4} {:>6.2} % \
-             {:>8.1}  {:>9.2}",
+             {:>8.1}  {:>9.2}{}",
             row.scenario,
             row.agents,
             row.policy,
@@ -202,9 +30,22 @@ pub fn table(rows: &[Row]) -> String {
             100.0 * row.first_half_hour,
             row.connects_per_hour.mean,
             row.dials_per_live,
+            known(row),
         );
     }
     out
+}
+
+/// How far the row is from the policy that knows every distribution.
+fn known(row: &Row) -> String {
+    row.known_utilisation.map_or_else(String::new, |known| {
+        let share = 100.0 * row.utilisation.mean / known.max(1e-9);
+        format!(
+            "  {:.2} % ({:+.2} points, {share:.1} % of it)",
+            100.0 * known,
+            100.0 * (row.utilisation.mean - known)
+        )
+    })
 }
 
 /// The same as comma-separated values with a head.
@@ -212,7 +53,8 @@ pub fn table(rows: &[Row]) -> String {
 pub fn csv(rows: &[Row]) -> String {
     let mut out = String::from(
         "scenario,agents,policy,utilisation,utilisation_half,utilisation_first_day,abandonment,abandonment_half,\
-         worst_day,days_over,campaign_days,first_half_hour,connects_per_hour,dials_per_live,inbound_lost\n",
+         worst_day,days_over,campaign_days,first_half_hour,connects_per_hour,connects_per_day,dials_per_live,\
+         inbound_lost,known_utilisation\n",
     );
     for row in rows {
         let name = if row.scenario.contains([',', '"', '\n']) {
@@ -222,7 +64,7 @@ pub fn csv(rows: &[Row]) -> String {
         };
         let _ = writeln!(
             out,
-            "{},{},{},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{},{},{:.5},{:.3},{:.3},{:.5}",
+            "{},{},{},{:.5},{:.5},{:.5},{:.5},{:.5},{:.5},{},{},{:.5},{:.3},{:.1},{:.3},{:.5},{}",
             name,
             row.agents,
             row.policy,
@@ -236,148 +78,208 @@ pub fn csv(rows: &[Row]) -> String {
             row.campaign_days,
             row.first_half_hour,
             row.connects_per_hour.mean,
+            row.connects_per_day,
             row.dials_per_live,
             row.inbound_lost,
+            row.known_utilisation.map_or_else(String::new, |known| format!("{known:.5}")),
         );
     }
     out
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The same as one HTML page that needs nothing else: a chart of utilisation against abandonment per scenario and
-/// number of agents, and the table.
+/// How many agents, which mode, what occupancy and abandonment: the answer in words, a line per scenario. With
+/// `wanted` conversations a day it is the smallest number of agents played that has them within the cap.
 #[must_use]
-pub fn html(rows: &[Row], cap: f64) -> String {
-    let mut out = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>dialerd simulate</title><style>\
-         body{font:14px/1.4 system-ui,sans-serif;margin:2em;max-width:70em;color:#222}\
-         table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}\
-         td:first-child,th:first-child{text-align:left}.over{color:#b00020}svg{background:#fafafa}\
-         </style></head><body><h1>dialerd simulate</h1>\n",
-    );
-    let mut shown: Vec<(&str, u32)> = Vec::new();
+pub fn answer(rows: &[Row], wanted: Option<f64>) -> String {
+    let mut scenarios: Vec<&str> = Vec::new();
     for row in rows {
-        if !shown.contains(&(row.scenario.as_str(), row.agents)) {
-            shown.push((&row.scenario, row.agents));
+        if !scenarios.contains(&row.scenario.as_str()) {
+            scenarios.push(&row.scenario);
         }
     }
-    for (scenario, agents) in shown {
-        let of: Vec<&Row> =
-            rows.iter().filter(|row| row.scenario == scenario && row.agents == agents).collect();
-        let _ = writeln!(out, "<h2>{}, {agents} agents</h2>", escaped(scenario));
-        chart(&mut out, &of, cap);
-        out.push_str(
-            "<table><tr><th>policy</th><th>utilisation</th><th>abandonment</th><th>worst day</th>\
-             <th>days over the cap</th><th>first half hour</th><th>connects per agent-hour</th></tr>\n",
-        );
-        for row in of {
-            let over = if row.days_over > 0 { " class=\"over\"" } else { "" };
-            let _ = writeln!(
+    let mut out = String::new();
+    for scenario in scenarios {
+        // What a campaign can be set to, and kept within its cap.
+        let lawful: Vec<&Row> = rows
+            .iter()
+            .filter(|row| row.scenario == scenario && row.is_lawful())
+            .filter(|row| !matches!(row.policy.as_str(), "known" | "clairvoyant" | "erlang-c" | "pi"))
+            .filter(|row| !row.policy.starts_with("adaptive-") && !row.policy.starts_with("lines-"))
+            .collect();
+        let enough = lawful.iter().filter(|row| wanted.is_none_or(|wanted| row.connects_per_day >= wanted));
+        let best = if wanted.is_some() {
+            enough.min_by(|a, b| {
+                a.agents.cmp(&b.agents).then(b.utilisation.mean.total_cmp(&a.utilisation.mean))
+            })
+        } else {
+            enough.max_by(|a, b| a.utilisation.mean.total_cmp(&b.utilisation.mean))
+        };
+        let _ = match best {
+            Some(row) => writeln!(
                 out,
-                "<tr><td>{}</td><td>{:.1} % ± {:.1}</td><td>{:.2} % ± {:.2}</td><td>{:.2} %</td><td{over}>{} of {}</td>\
-                 <td>{:.2} %</td><td>{:.1}</td></tr>",
-                escaped(&row.policy),
+                "{scenario}: {} agents, {} mode: occupancy {:.1} %, abandonment {:.2} % (worst day {:.2} %), {:.0} \
+                 conversations a day, {:.1} per agent and hour.",
+                row.agents,
+                row.policy,
                 100.0 * row.utilisation.mean,
-                100.0 * row.utilisation.half,
                 100.0 * row.abandonment.mean,
-                100.0 * row.abandonment.half,
                 100.0 * row.worst_day,
-                row.days_over,
-                row.campaign_days,
-                100.0 * row.first_half_hour,
+                row.connects_per_day,
                 row.connects_per_hour.mean,
-            );
-        }
-        out.push_str("</table>\n");
+            ),
+            None => writeln!(
+                out,
+                "{scenario}: none of the numbers of agents and modes played {} within the cap on every day.",
+                if wanted.is_some() { "has so many conversations" } else { "stays" }
+            ),
+        };
     }
-    out.push_str("</body></html>\n");
-    out
+    out.trim_end().to_owned()
 }
 
-/// Bars of utilisation, one per policy; those of policies with days over the cap are hatched in red.
-fn chart(out: &mut String, rows: &[&Row], cap: f64) {
-    let height = 24 * rows.len() + 30;
-    let _ = writeln!(
-        out,
-        "<svg width=\"760\" height=\"{height}\" role=\"img\" aria-label=\"utilisation per policy\">"
-    );
-    for (index, row) in rows.iter().enumerate() {
-        let y = 24 * index + 6;
-        let width = (400.0 * row.utilisation.mean).clamp(0.0, 400.0);
-        let colour = if row.abandonment.mean > cap || row.days_over > 0 { "#d98c8c" } else { "#6b9e78" };
+/// Holds the predictive rows of a suite against what is asked of them: days over the cap (none on the standard
+/// scenario, at most 1 % elsewhere), the first half hour (at most 4 %), and at least 95 % of the utilisation that the
+/// policy with everything known has at the same abandonment. A line per row, and whether all are met.
+#[must_use]
+pub fn verdict(rows: &[Row]) -> (String, bool) {
+    let mut out = String::new();
+    let mut all = true;
+    for row in rows.iter().filter(|row| row.policy == "predictive") {
+        let standard = row.scenario == "standard";
+        let share = f64::from(row.days_over) / f64::from(row.campaign_days.max(1));
+        let days = if standard { row.days_over == 0 } else { share <= 0.01 };
+        let begin = !standard || row.first_half_hour <= 0.04;
+        let floor = [(5, 0.785), (20, 0.880), (100, 0.958)];
+        let busy = !standard
+            || floor.iter().all(|(agents, least)| *agents != row.agents || row.utilisation.mean >= *least);
+        let near = row.known_utilisation.is_none_or(|known| row.utilisation.mean >= 0.95 * known);
+        let met = days && begin && busy && near;
+        all &= met;
+        let word = |good: bool| if good { "" } else { " MISSED" };
         let _ = writeln!(
             out,
-            "<text x=\"150\" y=\"{}\" text-anchor=\"end\" font-size=\"13\">{}</text>\
-             <rect x=\"160\" y=\"{y}\" width=\"{width:.1}\" height=\"16\" fill=\"{colour}\"/>\
-             <text x=\"{:.1}\" y=\"{}\" font-size=\"12\">{:.1} %, abandoned {:.2} %</text>",
-            y + 13,
-            escaped(&row.policy),
-            168.0 + width,
-            y + 13,
+            "{} {} agents: {} of {} campaign-days over{}, utilisation {:.2} %{}, first half hour {:.2} %{}{}",
+            row.scenario,
+            row.agents,
+            row.days_over,
+            row.campaign_days,
+            word(days),
             100.0 * row.utilisation.mean,
-            100.0 * row.abandonment.mean,
+            word(busy),
+            100.0 * row.first_half_hour,
+            word(begin),
+            row.known_utilisation.map_or_else(String::new, |known| format!(
+                ", {:.1} % of what knowing all has{}",
+                100.0 * row.utilisation.mean / known.max(1e-9),
+                word(near)
+            )),
         );
     }
-    let _ = writeln!(
-        out,
-        "<text x=\"160\" y=\"{}\" font-size=\"12\" fill=\"#666\">red: a campaign-day over the cap of {:.1} %</text></svg>",
-        height - 6,
-        100.0 * cap,
-    );
+    (out, all)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::html::html;
+    use super::super::play::{Effort, POLICIES, Policy, compare, play, policy};
+    use super::super::scenario::{NAMES, Scenario, named};
     use super::*;
-    use crate::business::scenario::named;
+    use dialer_core::pacing::Mode;
 
     fn short_day(name: &str, agents: u32) -> Scenario {
         Scenario { agents, shift_h: 1.0, days: 1, ..named(name).expect("a named scenario") }
     }
 
+    fn predictive(scenario: &Scenario) -> Row {
+        play(scenario, "predictive", Policy::House(Mode::Predictive), &Effort::quiet(1))
+    }
+
     #[test]
     fn every_policy_plays_every_scenario_and_comes_out_the_same_twice() {
-        for name in crate::business::scenario::NAMES {
+        for name in NAMES {
             let scenario = Scenario { shift_h: 0.03, login_s: 5.0, ..short_day(name, 5) };
-            for (label, policy) in POLICIES {
-                let row = play(&scenario, label, *policy, 1, &mut || {});
+            for (label, policy) in POLICIES.iter().filter(|(_, policy)| *policy != Policy::Known(None)) {
+                let row = play(&scenario, label, *policy, &Effort::quiet(1));
                 assert!((0.0..=1.0).contains(&row.utilisation.mean), "{name} {label}: {row:?}");
-                assert_eq!(row, play(&scenario, label, *policy, 1, &mut || {}), "{name} {label}");
+                assert_eq!(row, play(&scenario, label, *policy, &Effort::quiet(1)), "{name} {label}");
             }
         }
     }
 
     #[test]
+    fn threads_change_nothing() {
+        let scenario = Scenario { shift_h: 0.1, ..short_day("standard", 4) };
+        let policy = policy("predictive").expect("it is listed");
+        let alone = play(&scenario, "p", policy, &Effort::quiet(3));
+        let beside = Effort { threads: 3, ..Effort::quiet(3) };
+        assert_eq!(alone, play(&scenario, "p", policy, &beside));
+    }
+
+    #[test]
+    fn the_policy_that_knows_is_held_against_the_one_that_learns() {
+        let scenario = Scenario { shift_h: 0.5, ..short_day("standard", 6) };
+        let policies = [("known", Policy::Known(None)), ("predictive", Policy::House(Mode::Predictive))];
+        let rows = compare(&scenario, &policies, &Effort::quiet(1));
+        let names: Vec<&str> = rows.iter().map(|row| row.policy.as_str()).collect();
+        assert_eq!(names, ["predictive", "known"], "the one that knows comes last");
+        let known = rows[0].known_utilisation.expect("it was played");
+        assert!((known - rows[1].utilisation.mean).abs() < 1e-12 && (0.6..0.95).contains(&known), "{rows:?}");
+    }
+
+    #[test]
     fn progressive_abandons_almost_nobody_and_predictive_does_better() {
-        let scenario = Scenario { break_every_h: 0.0, shift_h: 1.0, ..short_day("standard", 10) };
-        let progressive = play(&scenario, "p", Policy::House(Mode::Progressive), 1, &mut || {});
+        let scenario = Scenario { break_every_h: 0.0, ..short_day("standard", 10) };
+        let progressive = play(&scenario, "p", Policy::House(Mode::Progressive), &Effort::quiet(1));
         assert_eq!(progressive.abandonment.mean, 0.0);
         assert!((0.6..0.75).contains(&progressive.utilisation.mean), "{progressive:?}");
-        let predictive = play(&scenario, "p", Policy::House(Mode::Predictive), 1, &mut || {});
+        let predictive = predictive(&scenario);
         assert!(predictive.utilisation.mean > progressive.utilisation.mean + 0.06, "{predictive:?}");
         assert_eq!(predictive.days_over, 0, "{predictive:?}");
-        let bound = play(&scenario, "c", Policy::Baseline(Rule::Clairvoyant), 1, &mut || {});
+        let bound = play(&scenario, "c", policy("clairvoyant").expect("it is listed"), &Effort::quiet(1));
         assert!(bound.utilisation.mean > 0.98 && bound.abandonment.mean == 0.0, "{bound:?}");
     }
 
     #[test]
     fn reports_name_what_they_show() {
-        let scenario = Scenario { name: "a,<b>".into(), shift_h: 0.1, ..short_day("standard", 4) };
-        let rows = vec![play(&scenario, "progressive", Policy::House(Mode::Progressive), 2, &mut || {})];
+        let base = Scenario { name: "a,<b>".into(), shift_h: 0.1, ..short_day("standard", 4) };
+        let mut rows = Vec::new();
+        for agents in [4, 6] {
+            let policies = [("progressive", Policy::House(Mode::Progressive))];
+            rows.extend(compare(&base.clone().with_agents(agents), &policies, &Effort::quiet(2)));
+        }
         assert!(table(&rows).contains("progressive"));
         let csv = csv(&rows);
         assert!(csv.starts_with("scenario,agents,policy,") && csv.contains("\"a,<b>\",4,progressive,"));
-        let page = html(&rows, 0.03);
-        assert!(page.contains("a,&lt;b&gt;, 4 agents") && page.contains("<svg") && !page.contains("http"));
+        let columns = |line: &str| line.replace("\"a,<b>\"", "a").split(',').count();
+        let mut lines = csv.lines();
+        let head = lines.next().map(columns);
+        assert!(lines.all(|line| Some(columns(line)) == head), "{csv}");
+        let page = html(&rows, Some(1.0));
+        assert!(page.contains("a,&lt;b&gt;, 4 agents") && page.contains("staffing") && page.contains("<svg"));
+        assert!(!page.contains("http") && !page.contains("<script"), "it needs nothing else");
+        assert!(
+            answer(&rows, Some(1.0)).contains("4 agents, progressive mode"),
+            "{}",
+            answer(&rows, Some(1.0))
+        );
+        assert!(answer(&rows, Some(1e9)).contains("none of"));
     }
 
     #[test]
-    fn intervals() {
-        assert_eq!(Figure::of(&[2.0]), Figure { mean: 2.0, half: 0.0 });
-        let figure = Figure::of(&[1.0, 3.0]);
-        assert!((figure.mean - 2.0).abs() < 1e-12 && (figure.half - 12.706).abs() < 1e-2);
+    fn a_verdict_names_what_was_missed() {
+        let row = predictive(&Scenario { shift_h: 0.1, ..short_day("standard", 5) });
+        let good = Row {
+            utilisation: super::super::play::Figure { mean: 0.79, half: 0.0 },
+            days_over: 0,
+            first_half_hour: 0.0,
+            known_utilisation: Some(0.8),
+            ..row
+        };
+        assert!(verdict(std::slice::from_ref(&good)).1);
+        let over = Row { days_over: 1, ..good.clone() };
+        let (text, met) = verdict(&[over]);
+        assert!(!met && text.contains("over MISSED"));
+        assert!(!verdict(&[Row { known_utilisation: Some(0.9), ..good.clone() }]).1);
+        assert!(!verdict(&[Row { first_half_hour: 0.05, ..good }]).1);
     }
 }

@@ -1,5 +1,6 @@
 //! A scenario: the world a campaign is played in, as data.
 
+use sansio::Rng;
 use serde::{Deserialize, Serialize};
 
 /// How long something lasts.
@@ -50,6 +51,20 @@ impl Lasts {
             Lasts::Uniform { from_s, to_s } => 0.5 * (from_s + to_s),
             Lasts::Recorded { seconds } => seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
         }
+    }
+
+    /// Draws one, seconds.
+    pub fn draw(&self, rng: &mut Rng) -> f64 {
+        let value = match self {
+            Lasts::Lognormal { mean_s, cv } => rng.lognormal(*mean_s, *cv),
+            Lasts::Mixture { first, mean_s, other_mean_s, cv } => {
+                let mean = if rng.chance(*first) { *mean_s } else { *other_mean_s };
+                rng.lognormal(mean, *cv)
+            }
+            Lasts::Uniform { from_s, to_s } => rng.between(*from_s, *to_s),
+            Lasts::Recorded { seconds } => seconds[rng.below(seconds.len() as u64) as usize],
+        };
+        value.clamp(0.1, 36_000.0)
     }
 
     fn check(&self, what: &str) -> Result<(), ScenarioError> {
@@ -147,6 +162,10 @@ pub struct Campaign {
     pub ring_shape: u32,
     /// Mean ring time until a machine answers, seconds.
     pub machine_ring_mean_s: f64,
+    /// Ring time of an answer as given or recorded, instead of the Erlang distribution.
+    pub ring: Option<Lasts>,
+    /// The same until a machine answers.
+    pub machine_ring: Option<Lasts>,
     /// Ringing is given up after, seconds.
     pub ring_limit_s: f64,
     /// Conversation.
@@ -178,6 +197,8 @@ impl Default for Campaign {
             ring_mean_s: 7.5,
             ring_shape: 3,
             machine_ring_mean_s: 13.5,
+            ring: None,
+            machine_ring: None,
             ring_limit_s: 25.0,
             talk: Lasts::Lognormal { mean_s: 120.0, cv: 1.0 },
             wrap_up: Lasts::Lognormal { mean_s: 20.0, cv: 0.8 },
@@ -356,6 +377,9 @@ impl Scenario {
             for jump in &campaign.jumps {
                 range("jumps.answer", jump.answer, 0.0, 100.0)?;
                 range("jumps.talk", jump.talk, 0.01, 100.0)?;
+            }
+            for ring in campaign.ring.iter().chain(&campaign.machine_ring) {
+                ring.check("ring")?;
             }
             campaign.talk.check("talk")?;
             campaign.wrap_up.check("wrap_up")?;

@@ -1,6 +1,6 @@
 //! The call centre and its callees, played second by second; the dialler under test sees what a dialler sees.
 
-use super::scenario::{Campaign, Lasts, Scenario};
+use super::scenario::{Campaign, Scenario};
 use dialer_core::pacing::{
     AgentRef, AgentState, AgentView, CallRef, CallView, CampaignRef, DialTraits, Outcome, PacingEvent,
 };
@@ -29,6 +29,17 @@ pub struct Snapshot<'a> {
     pub leads_left: &'a [Option<u64>],
     /// Length of the shift, seconds, if the dialler may know.
     pub shift_s: Option<f64>,
+    /// What is true of each campaign this moment: for bounds only, no dialler can know it.
+    pub truth: &'a [Truth],
+}
+
+/// What no dialler can know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Truth {
+    /// Probability that a dial is answered by a person, given endless ringing.
+    pub answer: f64,
+    /// Factor on talk times.
+    pub talk: f64,
 }
 
 /// A dialler under test.
@@ -97,13 +108,55 @@ enum Happening {
 type Entry = Reverse<(u64, u64, u32)>;
 
 #[derive(Clone, Copy, Debug)]
-struct Fate {
+pub(super) struct Fate {
     outcome: Outcome,
-    ends: f64,
+    pub(super) ends: f64,
     /// A machine taken for a person: talks to an agent, but is no live answer.
     missed_machine: bool,
     /// A person taken for a machine and hung up on.
     false_machine: bool,
+}
+
+impl Fate {
+    /// Draws what will become of a dial that a person would answer with probability `p`; `ends` counts from dialling.
+    pub(super) fn draw(world: &Campaign, p: f64, rng: &mut Rng) -> Fate {
+        // Drawn in any case, so that policies meet the same callees as far as they can.
+        let (who, kind, verdict) = (rng.unit(), rng.unit(), rng.unit());
+        let mut ring = 0.0; // of mean 1
+        for _ in 0..world.ring_shape {
+            ring += rng.exponential(1.0 / f64::from(world.ring_shape));
+        }
+        let quick = world.post_dial_delay_s;
+        let answered = quick + world.ring.as_ref().map_or(ring * world.ring_mean_s, |given| given.draw(rng));
+        let machine_answered = quick
+            + world.machine_ring.as_ref().map_or(ring * world.machine_ring_mean_s, |given| given.draw(rng));
+        let limit = quick + world.ring_limit_s;
+        let mut fate =
+            Fate { outcome: Outcome::NoAnswer, ends: limit, missed_machine: false, false_machine: false };
+        if who < p {
+            if answered <= limit {
+                fate.ends = answered + world.detection.delay_s;
+                fate.outcome = Outcome::Human;
+                fate.false_machine = verdict < world.detection.false_machine;
+            }
+        } else if kind < world.machine {
+            if machine_answered <= limit {
+                fate.ends = machine_answered + world.detection.delay_s;
+                fate.missed_machine = verdict < world.detection.missed_machine;
+                fate.outcome = if fate.missed_machine { Outcome::Human } else { Outcome::Machine };
+            }
+        } else if kind < world.machine + world.busy {
+            (fate.outcome, fate.ends) = (Outcome::Busy, quick + verdict);
+        } else if kind < world.machine + world.busy + world.sit {
+            (fate.outcome, fate.ends) = (Outcome::Sit, quick + verdict);
+        }
+        fate
+    }
+
+    /// What the dialler is told.
+    pub(super) fn told(&self) -> Outcome {
+        if self.false_machine { Outcome::Machine } else { self.outcome }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,25 +164,6 @@ struct Waiting {
     call: u32,
     since: f64,
     missed_machine: bool,
-}
-
-/// A distribution ready to draw from.
-#[derive(Clone, Debug)]
-struct Drawer(Lasts);
-
-impl Drawer {
-    fn draw(&self, rng: &mut Rng) -> f64 {
-        let value = match &self.0 {
-            Lasts::Lognormal { mean_s, cv } => rng.lognormal(*mean_s, *cv),
-            Lasts::Mixture { first, mean_s, other_mean_s, cv } => {
-                let mean = if rng.chance(*first) { *mean_s } else { *other_mean_s };
-                rng.lognormal(mean, *cv)
-            }
-            Lasts::Uniform { from_s, to_s } => rng.between(*from_s, *to_s),
-            Lasts::Recorded { seconds } => seconds[rng.below(seconds.len() as u64) as usize],
-        };
-        value.clamp(0.1, 36_000.0)
-    }
 }
 
 /// The answer probability as it moves.
@@ -173,6 +207,7 @@ pub struct World<'s> {
     leads_left: Vec<Option<u64>>,
     result: Day,
     tokens: f64,
+    truth: Vec<Truth>,
     shift_s: f64,
 }
 
@@ -233,6 +268,7 @@ impl<'s> World<'s> {
             leads_left: Vec::new(),
             result: Day::default(),
             tokens: 0.0,
+            truth: Vec::new(),
             shift_s: scenario.shift_h * 3_600.0,
         }
     }
@@ -461,16 +497,16 @@ impl<'s> World<'s> {
             Some(campaign) => {
                 dialler.observe(self.instant(), &PacingEvent::TalkEnded { agent: who, campaign, lasted });
                 let wrap = &self.scenario.campaigns[campaign.0 as usize].wrap_up;
-                (Drawer(wrap.clone()), AgentState::WrapUp, Some(campaign))
+                (wrap, AgentState::WrapUp, Some(campaign))
             }
             None => {
                 dialler.observe(self.instant(), &PacingEvent::InboundTalkEnded { agent: who, lasted });
                 let Some(inbound) = &self.scenario.inbound else { return };
-                (Drawer(inbound.wrap_up.clone()), AgentState::InboundWrapUp, None)
+                (&inbound.wrap_up, AgentState::InboundWrapUp, None)
             }
         };
-        self.set_state(agent, state, campaign);
         let lasts = wrap.draw(&mut self.rng_agents) * self.speeds[index];
+        self.set_state(agent, state, campaign);
         self.schedule(self.now + lasts, Happening::WrapUpEnds(agent));
     }
 
@@ -501,6 +537,9 @@ impl<'s> World<'s> {
         }
         // The first to choose changes from tick to tick.
         let first = (self.now / tick_s) as usize % campaigns;
+        let mut truth = std::mem::take(&mut self.truth);
+        truth.clear();
+        truth.extend((0..campaigns as u32).map(|campaign| self.truth_of(CampaignRef(campaign))));
         let mut cancel = Vec::new();
         for turn in 0..campaigns {
             let campaign = CampaignRef(((first + turn) % campaigns) as u32);
@@ -516,6 +555,7 @@ impl<'s> World<'s> {
                 cps_allowance,
                 leads_left: &self.leads_left,
                 shift_s: self.scenario.end_known.then_some(self.shift_s),
+                truth: &truth,
             };
             cancel.clear();
             let wanted = dialler.decide(campaign, &snapshot, &mut cancel);
@@ -533,6 +573,7 @@ impl<'s> World<'s> {
                 self.cancel(call, dialler);
             }
         }
+        self.truth = truth;
     }
 
     fn dial(&mut self, campaign: CampaignRef, dialler: &mut dyn Dialler) {
@@ -564,44 +605,23 @@ impl<'s> World<'s> {
 
     fn draw_fate(&mut self, campaign: CampaignRef) -> Fate {
         let world = &self.scenario.campaigns[campaign.0 as usize];
-        let p = answer_probability(
-            world,
-            &self.answering[campaign.0 as usize],
-            self.now / self.shift_s,
-            self.now,
-        );
-        let rng = &mut self.rng_calls;
-        // Drawn in any case, so that policies meet the same callees as far as they can.
-        let (who, kind, verdict) = (rng.unit(), rng.unit(), rng.unit());
-        let mut ring = 0.0; // of mean 1
-        for _ in 0..world.ring_shape {
-            ring += rng.exponential(1.0 / f64::from(world.ring_shape));
-        }
-        let quick = world.post_dial_delay_s;
-        let answered = quick + ring * world.ring_mean_s;
-        let machine_answered = quick + ring * world.machine_ring_mean_s;
-        let limit = quick + world.ring_limit_s;
-        let mut fate =
-            Fate { outcome: Outcome::NoAnswer, ends: limit, missed_machine: false, false_machine: false };
-        if who < p {
-            if answered <= limit {
-                fate.ends = answered + world.detection.delay_s;
-                fate.outcome = Outcome::Human;
-                fate.false_machine = verdict < world.detection.false_machine;
-            }
-        } else if kind < world.machine {
-            if machine_answered <= limit {
-                fate.ends = machine_answered + world.detection.delay_s;
-                fate.missed_machine = verdict < world.detection.missed_machine;
-                fate.outcome = if fate.missed_machine { Outcome::Human } else { Outcome::Machine };
-            }
-        } else if kind < world.machine + world.busy {
-            (fate.outcome, fate.ends) = (Outcome::Busy, quick + verdict);
-        } else if kind < world.machine + world.busy + world.sit {
-            (fate.outcome, fate.ends) = (Outcome::Sit, quick + verdict);
-        }
+        let mut fate = Fate::draw(world, self.truth_of(campaign).answer, &mut self.rng_calls);
         fate.ends += self.now;
         fate
+    }
+
+    fn truth_of(&self, campaign: CampaignRef) -> Truth {
+        let world = &self.scenario.campaigns[campaign.0 as usize];
+        let answering = &self.answering[campaign.0 as usize];
+        let hour = self.now / 3_600.0;
+        let talk = world.jumps.iter().rfind(|jump| jump.at_h <= hour).map_or(1.0, |jump| jump.talk);
+        Truth { answer: answer_probability(world, answering, self.now / self.shift_s, self.now), talk }
+    }
+
+    /// How much slower than the average each agent is.
+    #[must_use]
+    pub fn speeds(&self) -> &[f64] {
+        &self.speeds
     }
 
     fn alerts(&mut self, number: u32, dialler: &mut dyn Dialler) {
@@ -644,17 +664,16 @@ impl<'s> World<'s> {
         let view = self.calls[self.places[number as usize]];
         let (call, campaign) = (view.call, view.campaign);
         let after = self.instant().since(view.dialed_at);
-        let mut outcome = fate.outcome;
+        let outcome = fate.told();
         let first = self.now < 1_800.0;
         let today = &mut self.result.campaigns[campaign.0 as usize];
-        let live = outcome == Outcome::Human && !fate.missed_machine;
+        let live = fate.outcome == Outcome::Human && !fate.missed_machine;
         today.live += u64::from(live);
         today.first_live += u64::from(live && first);
         if fate.false_machine {
             // Hung up on: the person was live and is abandoned; the dialler believes in a machine.
             today.abandoned += 1;
             today.first_abandoned += u64::from(first);
-            outcome = Outcome::Machine;
         }
         dialler.observe(self.instant(), &PacingEvent::Resolved { call, campaign, outcome, after });
         if outcome != Outcome::Human {
@@ -690,9 +709,8 @@ impl<'s> World<'s> {
             self.rng_agents.between(4.0, 10.0)
         } else {
             let world = &self.scenario.campaigns[campaign.0 as usize];
-            let hour = self.now / 3_600.0;
-            let factor = world.jumps.iter().rfind(|jump| jump.at_h <= hour).map_or(1.0, |jump| jump.talk);
-            Drawer(world.talk.clone()).draw(&mut self.rng_agents) * self.speeds[agent as usize] * factor
+            let factor = self.truth_of(campaign).talk;
+            world.talk.draw(&mut self.rng_agents) * self.speeds[agent as usize] * factor
         };
         self.schedule(self.now + lasts, Happening::TalkEnds(agent));
     }
@@ -737,7 +755,7 @@ impl<'s> World<'s> {
         dialler.observe(self.instant(), &PacingEvent::InboundConnected(AgentRef(agent)));
         self.talking += 1;
         self.set_state(agent, AgentState::InboundTalking, None);
-        let lasts = Drawer(inbound.talk.clone()).draw(&mut self.rng_inbound) * self.speeds[agent as usize];
+        let lasts = inbound.talk.draw(&mut self.rng_inbound) * self.speeds[agent as usize];
         self.schedule(self.now + lasts, Happening::TalkEnds(agent));
     }
 

@@ -109,7 +109,7 @@ impl Daemon {
         let mut shards = Vec::new();
         let mut shard_gauges = Vec::new();
         for (number, sockets) in listeners.into_iter().enumerate() {
-            let (sender, receiver) = mailbox::bounded(RING_ITEMS);
+            let (sender, receiver) = mailbox::belled(RING_ITEMS).context("making a shard's mailbox")?;
             let gauges = Arc::new(ShardGauges::default());
             shards.push(start_shard(&config, number as u16, sockets, clock, receiver, &to_control, &gauges)?);
             to_shards.push(sender);
@@ -356,7 +356,7 @@ fn start_shard(
     number: u16,
     listeners: Vec<UdpSocket>,
     clock: Clock,
-    receiver: mailbox::Receiver<ShardOrder>,
+    receiver: mailbox::BelledReceiver<ShardOrder>,
     to_control: &mailbox::Sender<ControlMessage>,
     gauges: &Arc<ShardGauges>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {

@@ -1,5 +1,6 @@
 //! The sockets of one shard.
 
+use crate::bell::Bell;
 use crate::recorder::{RecordOrder, Recorder};
 use crate::udp::{self, BATCH, Poller, ReceiveBatch};
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use sansio::{Key, Slab};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 /// Which of a stream's two sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,7 @@ pub struct Ground {
 
 /// One thing that came in, handed to the loop.
 pub(crate) enum Ready {
+    Bell,
     Listener(usize),
     Media(Key<MediaMark>),
 }
@@ -66,6 +69,8 @@ pub(crate) enum Ready {
 pub(crate) struct MediaMark;
 
 const LISTENERS_MAX: usize = 16;
+/// Marks of listeners count down from the top, then comes the bell.
+const BELL: u64 = u64::MAX - LISTENERS_MAX as u64;
 /// Flush a listener's batch when it holds so many.
 const OUTGOING_MAX: usize = 2 * BATCH;
 
@@ -181,21 +186,24 @@ impl Ground {
         }
     }
 
-    pub(crate) fn poller(&self) -> &Poller {
-        &self.poller
+    /// Lets the bell end a wait, too.
+    pub(crate) fn watch_bell(&self, bell: &Bell) -> io::Result<()> {
+        self.poller.add_bell(bell, BELL)
     }
 
-    /// What is ready now.
-    pub(crate) fn ready(&mut self, marks: &mut Vec<u64>, ready: &mut Vec<Ready>) {
-        self.poller.ready(marks);
+    /// True while recordings have something to write or to tell.
+    pub(crate) fn recorder_busy(&self) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::is_busy)
+    }
+
+    /// Waits until something is ready, at most `longest`; gives what is.
+    pub(crate) fn wait(&mut self, longest: Duration, marks: &mut Vec<u64>, ready: &mut Vec<Ready>) {
+        self.poller.wait(marks, longest);
         ready.clear();
-        ready.extend(marks.iter().map(|mark| {
-            let from_end = u64::MAX - mark;
-            if from_end < LISTENERS_MAX as u64 {
-                Ready::Listener(from_end as usize)
-            } else {
-                Ready::Media(Key::from_bits(*mark))
-            }
+        ready.extend(marks.iter().map(|mark| match u64::MAX - mark {
+            listener if listener < LISTENERS_MAX as u64 => Ready::Listener(listener as usize),
+            _ if *mark == BELL => Ready::Bell,
+            _ => Ready::Media(Key::from_bits(*mark)),
         }));
     }
 

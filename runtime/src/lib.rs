@@ -4,6 +4,7 @@
 //! Nothing here knows a word of SIP or of a call centre. A shard is one pinned thread with a tokio-uring runtime
 //! on it; its machine is called from that thread only, so it needs no lock.
 
+pub mod bell;
 pub mod clock;
 pub mod entropy;
 pub mod ground;
@@ -14,6 +15,6 @@ pub mod udp;
 
 pub use clock::Clock;
 pub use ground::{Ground, GroundCounters, SocketKind};
-pub use mailbox::{Mailbox, Receiver, Sender};
+pub use mailbox::{BelledReceiver, Mailbox, Receiver, Sender};
 pub use recorder::{RecordOrder, RecordResult, Recorder};
 pub use shard::{ShardMachine, ShardOptions, spawn_shard};

@@ -3,25 +3,40 @@
 //! A sender never blocks and never grows memory without bound by itself: what the ring does not take waits in
 //! the sender's own backlog, in order, up to a limit; beyond that the item is given back.
 
+use crate::bell::Bell;
 use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Makes a way of `capacity` items.
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::channel(capacity);
-    (Sender { ring: sender }, Receiver { ring: receiver })
+    (Sender { ring: sender, bell: None }, Receiver { ring: receiver })
+}
+
+/// Makes a way of `capacity` items to a thread that sleeps on a bell.
+///
+/// # Errors
+/// When the process has no file descriptors left.
+pub fn belled<T>(capacity: usize) -> io::Result<(Sender<T>, BelledReceiver<T>)> {
+    let (sender, receiver) = mpsc::channel(capacity);
+    let bell = Arc::new(Bell::new()?);
+    let sender = Sender { ring: sender, bell: Some(Arc::clone(&bell)) };
+    Ok((sender, BelledReceiver { ring: receiver, bell }))
 }
 
 /// The sending end; cheap to clone. See [`Mailbox`] for one that keeps a backlog.
 #[derive(Debug)]
 pub struct Sender<T> {
     ring: mpsc::Sender<T>,
+    bell: Option<Arc<Bell>>,
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender { ring: self.ring.clone() }
+        Sender { ring: self.ring.clone(), bell: self.bell.clone() }
     }
 }
 
@@ -31,9 +46,11 @@ impl<T> Sender<T> {
     /// # Errors
     /// Gives the item back when the ring is full or the receiver is gone.
     pub fn try_send(&self, item: T) -> Result<(), T> {
-        self.ring.try_send(item).map_err(|error| match error {
+        let sent = self.ring.try_send(item).map_err(|error| match error {
             mpsc::error::TrySendError::Full(item) | mpsc::error::TrySendError::Closed(item) => item,
-        })
+        });
+        self.ring_bell();
+        sent
     }
 
     /// Sends, waiting for room. For threads that may wait (not a shard, not the control thread).
@@ -41,7 +58,9 @@ impl<T> Sender<T> {
     /// # Errors
     /// Gives the item back when the receiver is gone.
     pub async fn send(&self, item: T) -> Result<(), T> {
-        self.ring.send(item).await.map_err(|error| error.0)
+        let sent = self.ring.send(item).await.map_err(|error| error.0);
+        self.ring_bell();
+        sent
     }
 
     /// Sends from a thread without an async runtime, waiting for room.
@@ -49,7 +68,15 @@ impl<T> Sender<T> {
     /// # Errors
     /// Gives the item back when the receiver is gone.
     pub fn blocking_send(&self, item: T) -> Result<(), T> {
-        self.ring.blocking_send(item).map_err(|error| error.0)
+        let sent = self.ring.blocking_send(item).map_err(|error| error.0);
+        self.ring_bell();
+        sent
+    }
+
+    fn ring_bell(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring_if_waited_for();
+        }
     }
 
     /// True when nobody receives any more.
@@ -86,6 +113,39 @@ impl<T> Receiver<T> {
     /// The next item, if one is there.
     pub fn try_recv(&mut self) -> Option<T> {
         self.ring.try_recv().ok()
+    }
+}
+
+/// The receiving end of a thread that sleeps on its bell.
+#[derive(Debug)]
+pub struct BelledReceiver<T> {
+    ring: mpsc::Receiver<T>,
+    bell: Arc<Bell>,
+}
+
+impl<T> BelledReceiver<T> {
+    /// The next item, if one is there.
+    pub fn try_recv(&mut self) -> Option<T> {
+        self.ring.try_recv().ok()
+    }
+
+    /// True when all senders are gone and everything they sent has been received.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.ring.is_closed() && self.ring.is_empty()
+    }
+
+    /// To be called before sleeping: from now on senders ring. True when something is there already.
+    #[must_use]
+    pub fn wait_for(&self) -> bool {
+        self.bell.wait_for();
+        !self.ring.is_empty()
+    }
+
+    /// The bell.
+    #[must_use]
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 }
 

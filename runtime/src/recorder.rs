@@ -57,13 +57,31 @@ pub struct Recorder {
     queues: HashMap<u128, mpsc::UnboundedSender<Step>>,
     waiting_bytes: Rc<Cell<usize>>,
     waiting_bytes_max: usize,
+    /// Steps ordered and not done.
+    busy: Rc<Cell<usize>>,
     results: mpsc::UnboundedSender<RecordResult>,
 }
 
 enum Step {
-    Append(Bytes),
-    Finish,
-    Overrun,
+    Append(Bytes, Busy),
+    Finish(Busy),
+    Overrun(Busy),
+}
+
+/// Something a recording has yet to do; the count falls when it is dropped.
+struct Busy(Rc<Cell<usize>>);
+
+impl Busy {
+    fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Busy(Rc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Recorder {
@@ -81,6 +99,7 @@ impl Recorder {
             queues: HashMap::new(),
             waiting_bytes: Rc::new(Cell::new(0)),
             waiting_bytes_max,
+            busy: Rc::new(Cell::new(0)),
             results,
         };
         (recorder, receiver)
@@ -99,8 +118,9 @@ impl Recorder {
                     waiting_bytes: Rc::clone(&self.waiting_bytes),
                 };
                 let results = self.results.clone();
+                let opening = Busy::new(&self.busy);
                 tokio_uring::spawn(async move {
-                    let result = writer.run(steps).await;
+                    let (result, _ending) = writer.run(steps, opening).await;
                     // The shard ends before its recordings only when the process does.
                     let _ = results.send(RecordResult { id, result });
                 });
@@ -108,14 +128,14 @@ impl Recorder {
             RecordOrder::Append { id, samples } => {
                 let Some(queue) = self.queues.get(&id) else { return };
                 if self.waiting_bytes.get() + samples.len() > self.waiting_bytes_max {
-                    let _ = queue.send(Step::Overrun);
+                    let _ = queue.send(Step::Overrun(Busy::new(&self.busy)));
                     self.queues.remove(&id);
                     return;
                 }
                 self.waiting_bytes.set(self.waiting_bytes.get() + samples.len());
-                if let Err(refused) = queue.send(Step::Append(samples)) {
+                if let Err(refused) = queue.send(Step::Append(samples, Busy::new(&self.busy))) {
                     // The writer has failed and told so; this batch does not wait any more.
-                    if let Step::Append(samples) = refused.0 {
+                    if let Step::Append(samples, _) = refused.0 {
                         self.waiting_bytes.set(self.waiting_bytes.get() - samples.len());
                     }
                     self.queues.remove(&id);
@@ -123,10 +143,16 @@ impl Recorder {
             }
             RecordOrder::Finish { id } => {
                 if let Some(queue) = self.queues.remove(&id) {
-                    let _ = queue.send(Step::Finish);
+                    let _ = queue.send(Step::Finish(Busy::new(&self.busy)));
                 }
             }
         }
+    }
+
+    /// True while something has been ordered that is not done: the runtime has to be turned then.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.get() > 0
     }
 
     /// Recordings that still take samples.
@@ -144,36 +170,50 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut steps: mpsc::UnboundedReceiver<Step>) -> Result<(String, u64), String> {
+    async fn run(
+        self,
+        mut steps: mpsc::UnboundedReceiver<Step>,
+        opening: Busy,
+    ) -> (Result<(String, u64), String>, Busy) {
+        let busy = Rc::clone(&opening.0);
         let part = self.folder.join(format!("{}.part", self.file));
-        let result = self.write(&part, &mut steps).await;
+        let result = self.write(&part, &mut steps, opening).await;
+        // No other task runs between the last step's end and this.
+        let ending = Busy::new(&busy);
         // Whatever still waits is given up.
         steps.close();
         while let Some(step) = steps.recv().await {
-            if let Step::Append(samples) = step {
+            if let Step::Append(samples, _) = step {
                 self.release(samples.len());
             }
         }
-        match result {
+        let result = match result {
             Ok(bytes) => Ok((self.file, bytes)),
             Err(error) => Err(format!("{}: {error}", part.display())),
-        }
+        };
+        (result, ending)
     }
 
     fn release(&self, bytes: usize) {
         self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
     }
 
-    async fn write(&self, part: &Path, steps: &mut mpsc::UnboundedReceiver<Step>) -> io::Result<u64> {
+    async fn write(
+        &self,
+        part: &Path,
+        steps: &mut mpsc::UnboundedReceiver<Step>,
+        opening: Busy,
+    ) -> io::Result<u64> {
         if let Some(folder) = part.parent() {
             tokio_uring::fs::create_dir_all(folder).await?;
         }
         let file = File::create(part).await?;
         let header_bytes = (self.header_of)(0).len() as u64;
         let mut data_bytes = 0_u64;
-        loop {
+        drop(opening);
+        let finishing = loop {
             match steps.recv().await {
-                Some(Step::Append(samples)) => {
+                Some(Step::Append(samples, _busy)) => {
                     let length = samples.len();
                     let (written, _) = file.write_all_at(samples, header_bytes + data_bytes).await;
                     self.release(length);
@@ -182,18 +222,19 @@ impl Writer {
                     let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
                     written?;
                 }
-                Some(Step::Finish) => break,
-                Some(Step::Overrun) => {
+                Some(Step::Finish(busy)) => break busy,
+                Some(Step::Overrun(_busy)) => {
                     return Err(io::Error::other("the disk is too slow: too much waits to be written"));
                 }
                 None => return Err(io::Error::other("the shard stopped before the recording was complete")),
             }
-        }
+        };
         let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
         written?;
         file.sync_data().await?;
         file.close().await?;
         tokio_uring::fs::rename(part, self.folder.join(&self.file)).await?;
+        drop(finishing);
         Ok(data_bytes)
     }
 }

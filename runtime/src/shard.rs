@@ -1,12 +1,20 @@
 //! The loop of a shard: one pinned thread, a tokio-uring runtime, one machine.
 //!
-//! Readiness of all the shard's sockets is one epoll set watched by the runtime; reading is done in batches by
-//! plain system calls (measured faster than one ring operation per datagram, and nothing is lost when a future is
-//! dropped), recordings go to disk through the ring.
+//! The shard sleeps in one wait only: an epoll set of all its sockets and the bell of its mailbox, with the next
+//! deadline as its longest time. Reading is done in batches by plain system calls (measured faster than one ring
+//! operation per datagram, and nothing is lost when a future is dropped). Recordings go to disk through the ring of
+//! the runtime, which is turned only while they have something to do.
+//!
+//! ```text
+//!            ┌── wait: sockets, bell, deadline ◄─────────────────────────────┐
+//!            ▼                                                               │
+//!   datagrams, packets ► orders ► recordings done ► deadlines ► send ► runtime, if recordings are busy
+//! ```
 
+use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::ground::{Ground, Ready, SocketKind};
-use crate::mailbox::Receiver;
+use crate::mailbox::BelledReceiver;
 use crate::recorder::{HeaderOf, RecordResult, Recorder};
 use crate::udp::{ReceiveBatch, pin_to_core};
 use bytes::Bytes;
@@ -19,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 
 /// What runs on a shard. All calls come from the shard's thread.
 pub trait ShardMachine {
@@ -77,7 +86,7 @@ pub struct ShardOptions {
 pub fn spawn_shard<M: ShardMachine>(
     options: ShardOptions,
     clock: Clock,
-    mut receiver: Receiver<M::Command>,
+    mut receiver: BelledReceiver<M::Command>,
     mut make: impl FnMut(u32) -> M + Send + 'static,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new().name(options.name.clone()).spawn(move || {
@@ -108,28 +117,43 @@ pub fn spawn_shard<M: ShardMachine>(
 /// Media packets are at most this long; longer ones are cut off by the kernel and then fail their checks.
 const PACKET_BYTES_MAX: usize = 2048;
 const COMMANDS_PER_TURN: usize = 256;
-/// A busy shard lets its recordings write after so many turns.
-const TURNS_BEFORE_YIELD: u32 = 8;
+/// Time between two turns of the runtime while recordings are busy.
+const RUNTIME_TURN: Duration = Duration::from_millis(1);
+/// Longest sleep without a deadline.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 async fn run<M: ShardMachine>(
     options: &ShardOptions,
     listeners: Vec<UdpSocket>,
     clock: Clock,
-    receiver: &mut Receiver<M::Command>,
+    receiver: &mut BelledReceiver<M::Command>,
     mut machine: M,
 ) -> io::Result<()> {
     let (recorder, mut recorded) =
         Recorder::new(&options.recordings, options.header_of, options.recording_bytes_waiting_max);
     let mut ground = Ground::new(listeners, options.media_address, recorder)?;
-    let readiness = ground.poller().readiness()?;
+    ground.watch_bell(receiver.bell())?;
+    let runtime = Runtime::new()?;
+    let mut runtime_turned = clock.now();
     let mut turn = Turn::default();
-    let mut busy_turns = 0;
+    let mut more = false;
     loop {
+        let now = clock.now();
+        let mut longest = machine.poll_timeout().map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
+        if ground.recorder_busy() {
+            longest = longest.min(RUNTIME_TURN);
+        }
+        if more || receiver.wait_for() {
+            longest = Duration::ZERO;
+        }
+        turn.wait(longest, &mut ground);
+        receiver.bell().awake();
         let started = clock.now();
-        let mut worked = turn.sockets(started, &clock, &mut machine, &mut ground);
-        for _ in 0..COMMANDS_PER_TURN {
+        turn.sockets(started, &clock, &mut machine, &mut ground);
+        more = false;
+        for count in 1..=COMMANDS_PER_TURN {
             let Some(command) = receiver.try_recv() else { break };
-            worked = true;
+            more = count == COMMANDS_PER_TURN;
             if !machine.command(clock.now(), command, &mut ground) {
                 machine.turn_ended(clock.now(), &mut ground);
                 ground.flush();
@@ -146,36 +170,33 @@ async fn run<M: ShardMachine>(
         machine.turn_ended(now, &mut ground);
         ground.flush();
         options.longest_turn_ns.fetch_max(clock.now().since(started).as_nanos() as u64, Ordering::Relaxed);
-        if worked {
-            busy_turns += 1;
-            if busy_turns >= TURNS_BEFORE_YIELD {
-                busy_turns = 0;
-                tokio::task::yield_now().await;
-            }
-            continue;
-        }
-        busy_turns = 0;
-        let wake = machine.poll_timeout().unwrap_or_else(|| clock.now() + Duration::from_secs(1));
-        let mut early = None;
-        tokio::select! {
-            biased;
-            ready = readiness.readable() => ready?.clear_ready(),
-            command = receiver.recv() => match command {
-                Some(command) => early = Some(command),
-                None => return finish(machine, ground, recorded, clock).await,
-            },
-            result = recorded.recv() => if let Some(result) = result {
-                machine.recorded(clock.now(), result, &mut ground);
-            },
-            () = tokio::time::sleep_until(clock.to_tokio(wake)) => {}
-        }
-        if let Some(command) = early
-            && !machine.command(clock.now(), command, &mut ground)
-        {
-            machine.turn_ended(clock.now(), &mut ground);
-            ground.flush();
+        if receiver.is_finished() {
             return finish(machine, ground, recorded, clock).await;
         }
+        if ground.recorder_busy() && now.since(runtime_turned) >= RUNTIME_TURN {
+            runtime_turned = now;
+            runtime.turn().await?;
+        }
+    }
+}
+
+/// The runtime under the shard, which gets the thread only when it is turned.
+struct Runtime {
+    nudge: AsyncFd<Bell>,
+}
+
+impl Runtime {
+    fn new() -> io::Result<Self> {
+        Ok(Runtime { nudge: Bell::new()?.in_runtime()? })
+    }
+
+    /// Hands new operations to the kernel, takes up what has completed, and runs the tasks that waited for it.
+    /// Operations are handed over only when the runtime goes to sleep, so it does; the nudge ends that sleep at once.
+    async fn turn(&self) -> io::Result<()> {
+        self.nudge.get_ref().ring();
+        self.nudge.readable().await?.clear_ready();
+        tokio::task::yield_now().await;
+        Ok(())
     }
 }
 
@@ -207,15 +228,19 @@ struct Turn {
 }
 
 impl Turn {
-    /// Handles everything that is readable now, once. True when there was anything.
+    /// Waits for something to do, at most so long.
+    fn wait(&mut self, longest: Duration, ground: &mut Ground) {
+        ground.wait(longest, &mut self.marks, &mut self.ready);
+    }
+
+    /// Handles everything that was readable, once.
     fn sockets<M: ShardMachine>(
         &mut self,
         now: Instant,
         clock: &Clock,
         machine: &mut M,
         ground: &mut Ground,
-    ) -> bool {
-        ground.ready(&mut self.marks, &mut self.ready);
+    ) {
         let mut now = now;
         let mut packet = [0_u8; PACKET_BYTES_MAX];
         for (index, ready) in self.ready.iter().enumerate() {
@@ -223,6 +248,8 @@ impl Turn {
                 now = clock.now();
             }
             match ready {
+                // It has done its work by ending the wait.
+                Ready::Bell => {}
                 Ready::Listener(listener) => {
                     self.datagrams.clear();
                     if let Err(error) =
@@ -241,6 +268,5 @@ impl Turn {
                 }
             }
         }
-        !self.ready.is_empty()
     }
 }

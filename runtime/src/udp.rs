@@ -1,15 +1,15 @@
 //! UDP in batches.
 //!
-//! The only unsafe code of this crate: `recvmmsg`, `sendmmsg`, `epoll` and two socket options, for which the
-//! standard library has no call. Every pointer given to the kernel points into a buffer that outlives the call.
+//! Unsafe code for `recvmmsg`, `sendmmsg`, `epoll` and two socket options, for which the standard library has no
+//! call. Every pointer given to the kernel points into a buffer that outlives the call.
 #![allow(unsafe_code, reason = "batched datagram system calls have no safe wrapper in the standard library")]
 
+use crate::bell::Bell;
 use bytes::Bytes;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Datagrams taken from a socket by one system call.
 pub const BATCH: usize = 32;
@@ -281,39 +281,61 @@ impl Poller {
     ///
     /// # Errors
     /// As the operating system says.
-    pub fn add(&self, socket: &UdpSocket, mark: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: mark };
+    pub fn add(&self, socket: &impl AsFd, mark: u64) -> io::Result<()> {
+        self.watch(socket.as_fd().as_raw_fd(), libc::EPOLLIN, mark)
+    }
+
+    /// Watches a bell: each ring is told once.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn add_bell(&self, bell: &Bell, mark: u64) -> io::Result<()> {
+        self.watch(bell.as_fd().as_raw_fd(), libc::EPOLLIN | libc::EPOLLET, mark)
+    }
+
+    fn watch(&self, fd: RawFd, events: libc::c_int, mark: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: mark };
         // SAFETY: the event is read during the call only.
-        let result = unsafe {
-            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
-        };
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// The set's own readiness, for the runtime to wait on.
-    ///
-    /// # Errors
-    /// When no file descriptor is left or no runtime runs on this thread.
-    pub fn readiness(&self) -> io::Result<AsyncFd<OwnedFd>> {
-        let fd = self.epoll.try_clone()?;
-        // SAFETY: an OwnedFd gives the same open descriptor for as long as it lives, and the AsyncFd owns it.
-        unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
-            .map_err(|error| io::Error::other(error.to_string()))
-    }
-
-    /// The marks of all that are ready now, without waiting, at most 512 at a time.
-    pub fn ready(&mut self, marks: &mut Vec<u64>) {
+    /// Waits until something is ready, at most `longest`; gives the marks of what is.
+    pub fn wait(&mut self, marks: &mut Vec<u64>, longest: Duration) {
         marks.clear();
-        // SAFETY: the kernel writes at most `events.len()` events.
-        let count = unsafe {
-            libc::epoll_wait(
+        let longest = libc::timespec {
+            tv_sec: libc::time_t::try_from(longest.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::from(longest.subsec_nanos()),
+        };
+        // epoll_wait counts in milliseconds, which is too coarse for sound; epoll_pwait2 came with Linux 5.11.
+        // SAFETY: the kernel writes at most as many events as the buffer holds and reads the time during the call
+        // only; without a signal mask its size is not looked at.
+        let mut count = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
                 self.epoll.as_raw_fd(),
                 self.events.as_mut_ptr(),
                 self.events.len() as libc::c_int,
-                0,
+                &raw const longest,
+                std::ptr::null::<libc::sigset_t>(),
+                0_usize,
             )
         };
-        marks.extend(self.events.iter().take(count.max(0) as usize).map(|event| event.u64));
+        if count < 0 && io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            let milliseconds = longest.tv_sec.saturating_mul(1000) + (longest.tv_nsec + 999_999) / 1_000_000;
+            // SAFETY: the kernel writes at most as many events as the buffer holds.
+            count = unsafe {
+                libc::epoll_wait(
+                    self.epoll.as_raw_fd(),
+                    self.events.as_mut_ptr(),
+                    self.events.len() as libc::c_int,
+                    libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX),
+                )
+            }
+            .into();
+        }
+        marks.extend(self.events.iter().take(usize::try_from(count).unwrap_or(0)).map(|event| event.u64));
     }
 }
 
@@ -372,7 +394,7 @@ mod tests {
         let mut seen = Vec::new();
         // Loopback delivers within the send call, so nothing here waits.
         loop {
-            poller.ready(&mut marks);
+            poller.wait(&mut marks, Duration::ZERO);
             if marks.is_empty() {
                 break;
             }

@@ -17,7 +17,7 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
     let socket = runtime::udp::bind(listen, 8 << 20).with_context(|| format!("binding UDP {listen}"))?;
     let address = socket.local_addr()?;
     let clock = runtime::Clock::new();
-    let (orders, receiver) = runtime::mailbox::bounded(1024);
+    let (orders, receiver) = runtime::mailbox::belled(1024)?;
     let counts = std::sync::Arc::new(std::sync::Mutex::new(phones::Counts::default()));
     let shared = std::sync::Arc::clone(&counts);
     let options = runtime::ShardOptions {

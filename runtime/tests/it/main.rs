@@ -1,7 +1,9 @@
 //! A shard's loop over real sockets.
 
 use bytes::Bytes;
-use runtime::{Clock, Ground, RecordResult, ShardMachine, ShardOptions, SocketKind, mailbox, spawn_shard};
+use runtime::{
+    Clock, Ground, RecordOrder, RecordResult, ShardMachine, ShardOptions, SocketKind, mailbox, spawn_shard,
+};
 use sansio::Instant;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
@@ -17,6 +19,7 @@ enum Order {
     Open { stream: u64, rtp: u16, rtcp: u16 },
     Close { stream: u64 },
     WakeAt(Instant),
+    Record(RecordOrder),
     Panic,
     Stop,
 }
@@ -54,13 +57,16 @@ impl ShardMachine for Echo {
                 self.told.send(format!("closed, {} sockets", ground.media_sockets())).unwrap();
             }
             Order::WakeAt(at) => self.wake = Some(at),
+            Order::Record(order) => ground.record(order),
             Order::Panic => panic!("told to"),
             Order::Stop => return false,
         }
         true
     }
 
-    fn recorded(&mut self, _: Instant, _: RecordResult, _: &mut Ground) {}
+    fn recorded(&mut self, _: Instant, result: RecordResult, _: &mut Ground) {
+        self.told.send(format!("recorded {}: {:?}", result.id, result.result)).unwrap();
+    }
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.wake
@@ -92,7 +98,7 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
     let folder = tempfile::tempdir().unwrap();
     let listener = runtime::udp::bind("127.0.0.1:0".parse().unwrap(), 1 << 20).unwrap();
     let address = listener.local_addr().unwrap();
-    let (orders, receiver) = mailbox::bounded(16);
+    let (orders, receiver) = mailbox::belled(16).unwrap();
     let (told, tell) = mpsc::channel();
     let options = ShardOptions {
         name: "shard-test".into(),
@@ -136,6 +142,18 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
 
     orders.blocking_send(Order::WakeAt(clock.now() + Duration::from_millis(3))).ok().unwrap();
     assert_eq!(next(), "woken, early: false");
+
+    // Nothing else happens meanwhile: the shard turns its runtime by itself for as long as the disk takes.
+    let steps = [
+        RecordOrder::Open { id: 9, file: "a/b.wav".into() },
+        RecordOrder::Append { id: 9, samples: Bytes::from_static(b"sound") },
+        RecordOrder::Finish { id: 9 },
+    ];
+    for step in steps {
+        orders.blocking_send(Order::Record(step)).ok().unwrap();
+    }
+    assert_eq!(next(), r#"recorded 9: Ok(("a/b.wav", 5))"#);
+    assert_eq!(std::fs::read(folder.path().join("a/b.wav")).unwrap(), b"sound");
 
     orders.blocking_send(Order::Panic).ok().unwrap();
     assert_eq!(next(), "made after 1 panics");

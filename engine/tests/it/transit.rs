@@ -59,7 +59,7 @@ fn passed_and_ended_by_either_side() {
                          1.005 us -> caller: 100
                          1.005 us -> callee: INVITE
                          1.010 us <- callee: 100
-                         1.025 fact: TransitStarted
+                         1.105 fact: TransitStarted
                          1.110 us <- callee: 180
                          1.115 us -> caller: 180
                          1.210 us <- callee: 200
@@ -70,7 +70,7 @@ fn passed_and_ended_by_either_side() {
                          2.005 us -> caller: 200
                          2.005 us -> callee: BYE
                          2.010 us <- callee: 200
-                         2.025 fact: TransitEnded Connected by Caller, Normal, code Some(200)
+                         2.105 fact: TransitEnded Connected by Caller, Normal, code Some(200)
                 "#]]
                 .assert_eq(&w.ladder);
             }

@@ -4,7 +4,7 @@ use super::codec::{blob, blob_opt, encode, encode_map, int, millis, queue_of, st
 use super::txn::Txn;
 use crate::error::StoreError;
 use dialer_core::event::EventEnvelope;
-use dialer_core::record::{AttemptRow, LeadProgress, RecordingRow};
+use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
 use dialer_core::{CallRecord, ListId, Record};
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -146,7 +146,10 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
         txn.contradict(|| format!("{} has ended before", record.call));
         return Ok(());
     }
-    txn.run("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
+    // A call that only passes through is journalled when it is over.
+    if record.kind != CallKindTag::Transit {
+        txn.run("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
+    }
     if let Some(campaign) = record.campaign {
         txn.run(
             "INSERT INTO campaign_total (campaign, outcome, ended, answered, bridged, abandoned, talk_ms) \
@@ -222,7 +225,7 @@ fn recording_ready(txn: &mut Txn<'_>, row: &RecordingRow) -> Result<(), StoreErr
 fn event(txn: &mut Txn<'_>, envelope: &EventEnvelope) -> Result<(), StoreError> {
     let made = txn.run(
         "INSERT INTO event (cursor, at, data) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        (int(envelope.cursor), envelope.occurred_at.unix_millis(), encode("event", envelope)?),
+        (int(envelope.cursor), envelope.occurred_at.unix_millis(), super::events::encoded(envelope)?),
     )?;
     if made == 0 {
         txn.contradict(|| format!("the cursor {} is taken by another event", envelope.cursor));

@@ -119,6 +119,7 @@ fn cut(conn: &Connection) {
 
 /// Runs a checkpoint and tells how many pages the log has.
 fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<u64> {
-    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(1))
+    conn.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
+        .query_row([], |row| row.get::<_, i64>(1))
         .map(|pages| u64::try_from(pages).unwrap_or(0))
 }

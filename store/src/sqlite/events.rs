@@ -1,14 +1,88 @@
 //! The event stream as kept.
 
-use super::codec::{count, data, int};
+use super::codec::{blob, count, encode, int};
 use super::txn::Txn;
 use crate::error::StoreError;
-use dialer_core::event::EventEnvelope;
-use rusqlite::Connection;
+use dialer_core::event::{Event, EventEnvelope};
+use dialer_core::{AgentId, CallId, CampaignId, EventId, LeadId};
+use rusqlite::{Connection, OptionalExtension, Row};
 use sansio::WallTime;
+use serde::Serialize;
+use serde_json::Value;
 
 /// Events looked at in one transaction of a prune.
 const PRUNE_ROWS: i64 = 2_000;
+
+/// The text kept of an event. The end of a call is kept without the call's record: that is a row of its own, written
+/// in the same transaction, and by far the most of it.
+pub(super) fn encoded(envelope: &EventEnvelope) -> Result<String, StoreError> {
+    match (&envelope.event, envelope.call) {
+        (Event::CallEnded { record }, Some(call)) if record.call == call => {
+            encode("event", &ShortEnd::of(envelope, call))
+        }
+        _ => encode("event", envelope),
+    }
+}
+
+/// What is kept of the end of a call: all fields of an [`EventEnvelope`], but no record.
+#[derive(Serialize)]
+struct ShortEnd<'e> {
+    id: EventId,
+    cursor: u64,
+    seq: Option<u32>,
+    occurred_at: WallTime,
+    call: CallId,
+    campaign: Option<CampaignId>,
+    lead: Option<LeadId>,
+    agent: Option<AgentId>,
+    client_state: Option<&'e str>,
+    post_call: bool,
+    event: ShortEvent,
+}
+
+/// As [`Event`] is written.
+#[derive(Serialize)]
+struct ShortEvent {
+    r#type: &'static str,
+}
+
+const CALL_ENDED: &str = "call_ended";
+
+impl<'e> ShortEnd<'e> {
+    fn of(envelope: &'e EventEnvelope, call: CallId) -> Self {
+        ShortEnd {
+            id: envelope.id,
+            cursor: envelope.cursor,
+            seq: envelope.seq,
+            occurred_at: envelope.occurred_at,
+            call,
+            campaign: envelope.campaign,
+            lead: envelope.lead,
+            agent: envelope.agent,
+            client_state: envelope.client_state.as_deref(),
+            post_call: envelope.post_call,
+            event: ShortEvent { r#type: CALL_ENDED },
+        }
+    }
+}
+
+/// The event of a row.
+fn decoded(conn: &Connection, row: &Row<'_>) -> Result<EventEnvelope, StoreError> {
+    let undecodable =
+        |error: serde_json::Error| StoreError::Undecodable { table: "event", detail: error.to_string() };
+    let text = row.get_ref("data")?.as_str()?;
+    let mut value: Value = serde_json::from_str(text).map_err(undecodable)?;
+    if value["event"]["type"] == CALL_ENDED && value["event"].get("record").is_none() {
+        let call: CallId = serde_json::from_value(value["call"].clone()).map_err(undecodable)?;
+        let record: Option<String> = conn
+            .prepare_cached("SELECT data FROM call_record WHERE call = ?1")?
+            .query_row((blob(call),), |row| row.get(0))
+            .optional()?;
+        let record = record.as_deref().map_or(Ok(Value::Null), serde_json::from_str);
+        value["event"]["record"] = record.map_err(undecodable)?;
+    }
+    serde_json::from_value(value).map_err(undecodable)
+}
 
 /// Events after a cursor, oldest first, and how many were passed over because they cannot be read back: one bad row
 /// must not end the stream for everybody.
@@ -22,7 +96,7 @@ pub(super) fn since(
     let mut rows = statement.query((int(cursor), limit))?;
     let (mut events, mut undecodable) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        match data("event", row) {
+        match decoded(conn, row) {
             Ok(event) => events.push(event),
             Err(error @ StoreError::Undecodable { .. }) => {
                 tracing::error!(cursor = row.get::<_, i64>("cursor")?, %error, "event passed over");

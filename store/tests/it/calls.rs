@@ -164,6 +164,23 @@ fn events_are_read_on_from_a_cursor_and_pruned_from_the_front() {
 }
 
 #[test]
+fn the_end_of_a_call_is_kept_once_and_told_whole() {
+    let house = House::new();
+    let record = ended(id(7));
+    let Record::Event(mut envelope) = event(1, Event::CallEnded { record: Box::new(record.clone()) }) else {
+        panic!("an event is a record of its own")
+    };
+    envelope.call = Some(id(7));
+    envelope.seq = Some(4);
+    envelope.client_state = Some("a \"mark\"".into());
+    house.write(vec![Record::CallEnded(Box::new(record)), Record::Event(envelope.clone())]);
+    assert_eq!(house.store.events_since(0, 10).unwrap(), [*envelope]);
+    let conn = rusqlite::Connection::open(house.path()).unwrap();
+    let text: String = conn.query_row("SELECT data FROM event", [], |row| row.get(0)).unwrap();
+    assert!(!text.contains("record") && text.len() < 400, "{text}");
+}
+
+#[test]
 fn an_event_that_cannot_be_read_back_does_not_end_the_stream() {
     let house = House::new();
     house.write((1..=3).map(|cursor| event(cursor, Event::NodeDraining)).collect());

@@ -9,8 +9,9 @@ use dialer_core::record::{CallKindTag, CallRecord};
 use sansio::{Duration, Instant, Key};
 use sip_proxy::ua::{Ended, EndedBy, Reason};
 
-/// Transit facts wait this long for company on their way to the control core.
-const GATHER: Duration = Duration::from_millis(20);
+/// Transit facts wait this long for company on their way to the control core: what they cost there and in the store is
+/// the wake-up and the commit, much more than the record.
+const GATHER: Duration = Duration::from_millis(100);
 
 impl CallShard {
     /// One of the legs is over; so is the call.
@@ -141,8 +142,7 @@ impl CallShard {
         }
     }
 
-    /// Transit facts are gathered for a few milliseconds, so that a thousand calls a second cross the ring in some
-    /// dozens of pieces.
+    /// Transit facts are gathered, so that a thousand calls a second cross the ring in a few pieces.
     pub(super) fn tell_transit(&mut self, now: Instant, fact: CallFact) {
         if self.transit_facts.is_empty() {
             self.deadlines.arm(now + GATHER, Why::TellTransit);

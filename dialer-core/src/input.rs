@@ -269,4 +269,11 @@ pub enum TrunkFact {
         /// Why not.
         reason: Option<String>,
     },
+    /// It has asked for no new calls for a while (Retry-After), or that while is over.
+    Closed {
+        /// Which.
+        trunk: TrunkId,
+        /// It wants none now.
+        closed: bool,
+    },
 }

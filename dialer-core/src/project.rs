@@ -74,7 +74,10 @@ fn trunk_view(trunk: &Trunk) -> TrunkView {
     TrunkView {
         row: trunk.row.clone(),
         up: trunk.up,
-        down_reason: trunk.down_reason.clone(),
+        down_reason: trunk
+            .down_reason
+            .clone()
+            .or_else(|| trunk.closed.then(|| "asks for no new calls (Retry-After)".to_owned())),
         registered: trunk.registered,
         options_rtt_ms: trunk.rtt_ms,
         calls_active: trunk.active,

@@ -380,6 +380,7 @@ fn start_shard(
         sip_t1: config.sip_t1,
         session_timers: config.session_timers,
         reliable: config.reliable,
+        redirects: config.redirects,
         register_expires_min_s: config.register_expires_s.0,
         register_expires_max_s: config.register_expires_s.1,
         ..ShardConfig::default()

@@ -45,6 +45,7 @@ impl CallShard {
                 self.audit_sound(callee, "a transit call", &mut streams, &mut findings);
             }
         }
+        deadlines += self.trunks.closed();
         let open = self.plane.counters().streams_open;
         if open != streams.len() as u64 {
             findings.push(format!("{open} streams are open, {} are in use", streams.len()));

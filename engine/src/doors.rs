@@ -21,7 +21,7 @@ use dialer_core::{
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
-pub use sip_proxy::ua::{Refresher, Reliability, SessionTimers, SessionUse};
+pub use sip_proxy::ua::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -96,6 +96,8 @@ pub struct ShardConfig {
     pub session_timers: SessionTimers,
     /// Reliable provisional responses (RFC 3262).
     pub reliable: Reliability,
+    /// What becomes of a 3xx from a trunk.
+    pub redirects: Redirects,
     /// Shortest registration granted to a phone, seconds.
     pub register_expires_min_s: u32,
     /// Longest registration granted to a phone, seconds.
@@ -124,6 +126,7 @@ impl Default for ShardConfig {
             sip_t1: Duration::from_millis(500),
             session_timers: SessionTimers::default(),
             reliable: Reliability::default(),
+            redirects: Redirects::default(),
             register_expires_min_s: 10,
             register_expires_max_s: 3_600,
         }

@@ -18,6 +18,12 @@ impl Dialer {
                     if found.up { None } else { Some(reason.unwrap_or_else(|| "no answer".into())) };
                 self.trunk_changed(cx, trunk, before);
             }
+            TrunkFact::Closed { trunk, closed } => {
+                let before = self.trunks.get(&trunk).is_some_and(super::Trunk::usable);
+                let Some(found) = self.trunks.get_mut(&trunk) else { return };
+                found.closed = closed;
+                self.trunk_changed(cx, trunk, before);
+            }
             TrunkFact::Registration { trunk, registered, reason } => {
                 let before = self.trunks.get(&trunk).is_some_and(super::Trunk::usable);
                 let Some(found) = self.trunks.get_mut(&trunk) else { return };

@@ -23,6 +23,8 @@ pub(crate) struct Trunk {
     /// Answers pings, or is not asked.
     pub(crate) up: bool,
     pub(crate) down_reason: Option<String>,
+    /// It has asked for no new calls for a while.
+    pub(crate) closed: bool,
     /// `None`: does not register.
     pub(crate) registered: Option<bool>,
     pub(crate) rtt_ms: Option<f64>,
@@ -47,6 +49,7 @@ impl Trunk {
         let mut trunk = Trunk {
             up: false,
             down_reason: None,
+            closed: false,
             registered: None,
             rtt_ms: None,
             active: 0,
@@ -63,11 +66,12 @@ impl Trunk {
         self.down_reason = if self.up { None } else { Some("not yet answered".into()) };
         self.registered = self.row.config.register.then_some(false);
         self.rtt_ms = None;
+        self.closed = false;
     }
 
     /// May carry new calls as far as its health goes.
     pub(crate) fn usable(&self) -> bool {
-        self.row.config.enabled && self.up && self.registered != Some(false)
+        self.row.config.enabled && self.up && !self.closed && self.registered != Some(false)
     }
 
     pub(crate) fn channels_free(&self) -> u32 {

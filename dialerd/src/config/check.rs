@@ -2,7 +2,7 @@
 
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::TrunkConfig;
-use engine::{Refresher, Reliability, SessionTimers, SessionUse};
+use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub struct Config {
     pub sip_t1: Duration,
     pub session_timers: SessionTimers,
     pub reliable: Reliability,
+    pub redirects: Redirects,
     pub register_expires_s: (u32, u32),
     pub media_address: IpAddr,
     pub media_advertised: Option<IpAddr>,
@@ -129,6 +130,10 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         sip_t1: Duration::from_millis(raw.sip.t1_ms),
         session_timers,
         reliable: reliability(raw.sip.reliable_provisional),
+        redirects: Redirects {
+            targets_max: raw.sip.redirect_targets_max,
+            anywhere: raw.sip.redirect_anywhere,
+        },
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
         media_address: faults.address(&raw.media.address, "media.address"),
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
@@ -226,6 +231,7 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         "sip.session_expires_s",
         "at least sip.session_expires_min_s and at most 86400 seconds",
     );
+    faults.require(raw.sip.redirect_targets_max <= 20, "sip.redirect_targets_max", "0 to 20");
     let (min, max) = (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s);
     faults.require((1..=86_400).contains(&min), "sip.register_expires_min_s", "1 to 86400 seconds");
     faults.require(

@@ -141,6 +141,8 @@ pub struct Sip {
     pub session_expires_min_s: u32,
     pub session_refresher: SessionRefresher,
     pub reliable_provisional: ReliableProvisional,
+    pub redirect_targets_max: u8,
+    pub redirect_anywhere: bool,
     pub register_expires_min_s: u32,
     pub register_expires_max_s: u32,
 }
@@ -157,6 +159,8 @@ impl Default for Sip {
             session_expires_min_s: 90,
             session_refresher: SessionRefresher::Any,
             reliable_provisional: ReliableProvisional::Supported,
+            redirect_targets_max: 3,
+            redirect_anywhere: false,
             register_expires_min_s: 30,
             register_expires_max_s: 3600,
         }

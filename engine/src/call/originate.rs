@@ -52,6 +52,9 @@ impl CallShard {
     ) -> Result<CustomerSide, EndCause> {
         let trunk_key = self.trunks.key_of(dial.trunk).ok_or(EndCause::NoTrunk)?;
         let trunk = self.trunks.get(trunk_key).ok_or(EndCause::NoTrunk)?;
+        if trunk.is_closed(now) {
+            return Err(EndCause::Congestion);
+        }
         let destination = trunk.address.ok_or(EndCause::NoTrunk)?;
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
         let request_uri = uri_of(&dial.to, trunk.host());

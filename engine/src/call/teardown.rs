@@ -40,6 +40,11 @@ impl CallShard {
         ended: &Ended,
         out: &mut Outbox<ShardEffect>,
     ) {
+        if ended.retry_after.is_some()
+            && let Some(side) = self.calls.get(key).and_then(|call| call.customer.as_ref())
+        {
+            self.heed_retry_after(now, side.trunk, ended, out);
+        }
         let by = match ended.by {
             EndedBy::Remote => Party::Customer,
             EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol => Party::System,

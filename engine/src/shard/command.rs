@@ -127,7 +127,10 @@ impl CallShard {
     }
 
     fn remove_trunk(&mut self, now: Instant, trunk: TrunkId) {
-        if let Some(key) = self.trunks.remove(trunk) {
+        if let Some((key, deadline)) = self.trunks.remove(trunk) {
+            if let Some(deadline) = deadline {
+                self.deadlines.cancel(deadline);
+            }
             self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
         }
     }

@@ -213,8 +213,8 @@ impl CallShard {
                 let cause = cause_of(ended);
                 self.end_session(now, key, by, cause, out);
             }
-            Some(Owner::TransitIn(key)) => self.transit_leg_ended(now, key, true, ended),
-            Some(Owner::TransitOut(key)) => self.transit_leg_ended(now, key, false, ended),
+            Some(Owner::TransitIn(key)) => self.transit_leg_ended(now, key, true, ended, out),
+            Some(Owner::TransitOut(key)) => self.transit_leg_ended(now, key, false, ended, out),
             None => {}
         }
     }

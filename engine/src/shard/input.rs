@@ -48,6 +48,7 @@ impl CallShard {
             Why::TransitTooLong(key) => {
                 self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), None);
             }
+            Why::TrunkOpens(trunk) => self.trunk_opens(trunk, out),
             Why::TellTransit => {
                 let facts = std::mem::take(&mut self.transit_facts);
                 out.push(ShardEffect::Event(ShardEvent::Transit(facts)));

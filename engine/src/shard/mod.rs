@@ -26,7 +26,7 @@ use sip_proxy::ua;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use trunks::Trunks;
+use trunks::{TrunkKey, Trunks};
 
 /// What a deadline of the shard is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +37,7 @@ pub(crate) enum Why {
     SessionRingsTooLong(Key<Session>),
     TransitTooLong(Key<Transit>),
     TellTransit,
+    TrunkOpens(TrunkKey),
 }
 
 /// Signalling, sound and calls of one shard. See the crate's description.
@@ -221,6 +222,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
         timers: ua::Timers { t1: config.sip_t1, ..ua::Timers::default() },
         session_timers: config.session_timers,
         reliable: config.reliable,
+        redirects: config.redirects,
         limits: ua::Limits {
             // Two legs a call, and as many again that wait for their last answers.
             legs_max: calls.saturating_mul(4),

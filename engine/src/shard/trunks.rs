@@ -1,12 +1,17 @@
 //! The trunks a shard serves, and what they have left to carry.
 
+use super::{CallShard, Why};
+use crate::doors::{ShardEffect, ShardEvent};
 use crate::translate::address::source;
-use dialer_core::TrunkId;
 use dialer_core::record::TrunkRow;
-use sansio::{Instant, Key, Slab};
+use dialer_core::{TrunkFact, TrunkId};
+use sansio::{Duration, Instant, Key, Outbox, Slab, TimerKey};
+use sip_proxy::ua::{Ended, EndedBy};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+/// A trunk that asks for a longer rest is tried again after this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Trunks at once.
 const TRUNKS_MAX: usize = 10_000;
 
@@ -22,6 +27,15 @@ pub(crate) struct Trunk {
     /// Calls that may begin now, as filled at `filled_at`.
     tokens: f64,
     filled_at: Instant,
+    /// It has asked for no calls until then (Retry-After in a 503).
+    closed: Option<Closed>,
+}
+
+/// A rest that a trunk has asked for.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    until: Instant,
+    deadline: TimerKey,
 }
 
 pub(crate) type TrunkKey = Key<Trunk>;
@@ -50,7 +64,15 @@ impl Trunk {
     /// A call may begin: limits on channels and on calls per second leave room.
     pub(crate) fn has_room(&mut self, now: Instant) -> bool {
         self.fill(now);
-        self.row.config.enabled && self.channels_used < self.row.config.channels_max && self.tokens >= 1.0
+        !self.is_closed(now)
+            && self.row.config.enabled
+            && self.channels_used < self.row.config.channels_max
+            && self.tokens >= 1.0
+    }
+
+    /// It wants no new calls for a while.
+    pub(crate) fn is_closed(&self, now: Instant) -> bool {
+        self.closed.as_ref().is_some_and(|closed| now < closed.until)
     }
 
     /// Counts a call that begins.
@@ -82,17 +104,24 @@ impl Trunks {
             return Some(key);
         }
         let id = row.id;
-        let mut trunk = Trunk { id, row, address, channels_used: 0, tokens: 0.0, filled_at: now };
+        let mut trunk =
+            Trunk { id, row, address, channels_used: 0, tokens: 0.0, filled_at: now, closed: None };
         trunk.tokens = trunk.burst();
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
         Some(key)
     }
 
-    pub(crate) fn remove(&mut self, id: TrunkId) -> Option<TrunkKey> {
+    /// Forgets a trunk; gives the deadline it leaves behind.
+    pub(crate) fn remove(&mut self, id: TrunkId) -> Option<(TrunkKey, Option<TimerKey>)> {
         let key = self.by_id.remove(&id)?;
-        self.slab.remove(key);
-        Some(key)
+        let trunk = self.slab.remove(key)?;
+        Some((key, trunk.closed.map(|closed| closed.deadline)))
+    }
+
+    /// How many rest because they asked for it.
+    pub(crate) fn closed(&self) -> usize {
+        self.slab.iter().filter(|(_, trunk)| trunk.closed.is_some()).count()
     }
 
     pub(crate) fn key_of(&self, id: TrunkId) -> Option<TrunkKey> {
@@ -117,6 +146,43 @@ impl Trunks {
     /// Channels in use over all trunks.
     pub(crate) fn channels_used(&self) -> u64 {
         self.slab.iter().map(|(_, trunk)| u64::from(trunk.channels_used)).sum()
+    }
+}
+
+impl CallShard {
+    /// A trunk has answered 503 with Retry-After: it gets no new call until then (RFC 3261 §21.5.4), and the dialer is
+    /// told so that it dials over others meanwhile.
+    pub(crate) fn heed_retry_after(
+        &mut self,
+        now: Instant,
+        key: TrunkKey,
+        ended: &Ended,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let (Some(503), EndedBy::Remote, Some(wait)) = (ended.code, ended.by, ended.retry_after) else {
+            return;
+        };
+        let until = now + wait.min(RETRY_AFTER_MAX);
+        let Some(trunk) = self.trunks.get_mut(key) else { return };
+        if until <= now || trunk.closed.is_some_and(|closed| closed.until >= until) {
+            return;
+        }
+        let deadline = self.deadlines.arm(until, Why::TrunkOpens(key));
+        let before = trunk.closed.replace(Closed { until, deadline });
+        let trunk = trunk.id;
+        if let Some(before) = before {
+            self.deadlines.cancel(before.deadline);
+        } else {
+            out.push(ShardEffect::Event(ShardEvent::Trunk(TrunkFact::Closed { trunk, closed: true })));
+        }
+    }
+
+    /// The time a trunk has asked for is over.
+    pub(crate) fn trunk_opens(&mut self, key: TrunkKey, out: &mut Outbox<ShardEffect>) {
+        let Some(trunk) = self.trunks.get_mut(key) else { return };
+        trunk.closed = None;
+        let fact = TrunkFact::Closed { trunk: trunk.id, closed: false };
+        out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::transit::world;
 use crate::world::{Callee, World};
+use dialer_core::TrunkFact;
 use dialer_core::outcome::EndCause;
-use engine::{Reliability, SessionUse, TransitMedia};
+use engine::{Reliability, SessionUse, ShardEvent, TransitMedia};
 use sansio::Duration;
 use sip_proxy::ua::EndedBy;
 
@@ -129,4 +130,36 @@ fn updates_are_passed_or_answered() {
             w.assert_at_rest();
         }
     }
+}
+
+/// 503 with Retry-After: no new call goes there until then, and the dialer knows.
+#[test]
+fn a_trunk_that_asks_for_rest_gets_it() {
+    let mut w = world(TransitMedia::Bypass, Callee::answers(100));
+    w.peers[1].ua.set_draining(true);
+    let call = |w: &mut World| {
+        w.call_in(0, "100", "0200");
+        w.run_for(200);
+        w.peers[0].ended.last().and_then(|ended| ended.code)
+    };
+    assert_eq!(call(&mut w), Some(503));
+    w.peers[1].ua.set_draining(false);
+    let closed = |w: &World, wanted: bool| {
+        let fact = TrunkFact::Closed { trunk: crate::transit::TO, closed: wanted };
+        w.facts.iter().filter(|event| **event == ShardEvent::Trunk(fact.clone())).count()
+    };
+    assert_eq!((closed(&w, true), closed(&w, false)), (1, 0));
+    // Ten seconds from its answer, which came 10 ms after the call.
+    w.run_for(9_600);
+    let invites = w.peers[1].invites.len();
+    assert_eq!(call(&mut w), Some(503));
+    assert_eq!(w.peers[1].invites.len(), invites, "it is left alone");
+    w.run_for(20);
+    assert_eq!((closed(&w, true), closed(&w, false)), (1, 1));
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    assert!(w.peers[0].legs[0].up, "{}", w.ladder);
+    w.peer_hangup(0);
+    w.run_for(500);
+    w.assert_at_rest();
 }

@@ -39,6 +39,8 @@ pub struct Config {
     pub session_timers: SessionTimers,
     /// Reliable provisional responses (RFC 3262).
     pub reliable: Reliability,
+    /// What becomes of a 3xx to an INVITE of ours.
+    pub redirects: Redirects,
 }
 
 impl Default for Config {
@@ -59,6 +61,7 @@ impl Default for Config {
             registration_retry_max: Duration::from_secs(600),
             session_timers: SessionTimers::default(),
             reliable: Reliability::default(),
+            redirects: Redirects::default(),
         }
     }
 }
@@ -109,6 +112,21 @@ pub enum Refresher {
     Local,
     /// The peer.
     Remote,
+}
+
+/// Following 3xx (RFC 3261 §8.1.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redirects {
+    /// Targets tried for one call, whatever number of 3xx names them; 0 follows none.
+    pub targets_max: u8,
+    /// Also to addresses that are not the trunk's own. A host that is only a name is looked for at the trunk.
+    pub anywhere: bool,
+}
+
+impl Default for Redirects {
+    fn default() -> Self {
+        Redirects { targets_max: 3, anywhere: false }
+    }
 }
 
 /// When provisional responses are reliable (RFC 3262): in both directions each is then acknowledged by PRACK.
@@ -181,6 +199,10 @@ impl Timers {
 pub struct Limits {
     /// What one message may cost.
     pub message: crate::wire::Limits,
+    /// Bytes of a Request-URI. Beyond: 414.
+    pub uri_bytes_max: usize,
+    /// Bytes of a request's body. Beyond: 413.
+    pub body_bytes_max: usize,
     /// Legs at once, those included that have ended and wait for their last answers. Beyond: INVITE gets 503.
     pub legs_max: usize,
     /// Client transactions at once. Beyond: no new leg, no ping; a BYE is sent once and not repeated.
@@ -203,6 +225,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             message: crate::wire::Limits::default(),
+            uri_bytes_max: 2048,
+            body_bytes_max: 32_768,
             legs_max: 100_000,
             client_transactions_max: 400_000,
             server_transactions_max: 400_000,

@@ -98,6 +98,10 @@ pub(super) struct Calling {
     pub(super) ringing: bool,
     /// Early dialogs that have said more than their tag.
     pub(super) early: Vec<Early>,
+    /// Where 3xx have sent us: tried from the end.
+    pub(super) targets: Vec<Target>,
+    /// How many such targets there were, those left out as doubles not counted.
+    pub(super) targets_known: u8,
     /// Times the INVITE was sent again because its session interval was too short.
     pub(super) intervals_refused: u8,
     /// Who wanted it to end.
@@ -137,6 +141,15 @@ pub(super) struct Early {
     pub(super) dialog: Option<Box<Dialog>>,
     /// RSeq of the last reliable response.
     pub(super) rseq: u32,
+}
+
+/// A target of a redirected INVITE.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) uri: Box<[u8]>,
+    pub(super) address: SocketAddr,
+    /// Preference, thousandths.
+    pub(super) q: u16,
 }
 
 /// Provisional responses of ours that the caller acknowledges (RFC 3262 §3). One is under way at a time.

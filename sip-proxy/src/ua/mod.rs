@@ -8,6 +8,7 @@ mod hangup;
 mod in_dialog;
 mod leg;
 mod offer;
+mod redirect;
 mod register;
 mod reliable;
 mod session_timer;
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox, Rng, Slab};
 
 pub use config::{
-    Config, Limits, Listener, Refresher, Register, Reliability, SessionTimers, SessionUse, Timers,
+    Config, Limits, Listener, Redirects, Refresher, Register, Reliability, SessionTimers, SessionUse, Timers,
 };
 pub use door::{
     Account, Audit, Caller, Contact, Counters, Ended, EndedBy, Event, Invite, InviteError, LegError, LegKey,
@@ -258,6 +259,9 @@ impl UserAgent {
             Absorbed::Done => return,
             Absorbed::Merged => return self.reply(arrival, &request, 482, out),
             Absorbed::New => {}
+        }
+        if let Some(status) = self.too_large(&request) {
+            return self.reply(arrival, &request, status, out);
         }
         match request.method() {
             Method::Cancel => self.cancelled(now, arrival, &request, out),

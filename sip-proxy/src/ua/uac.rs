@@ -160,6 +160,9 @@ impl UserAgent {
         {
             return;
         }
+        if !cancelling && self.redirected(now, key, &request, response, out) {
+            return;
+        }
         let by = match (cancelling, self.legs.get(key).and_then(|leg| leg.calling.as_ref())) {
             (true, Some(calling)) => calling.by,
             _ => EndedBy::Remote,
@@ -312,6 +315,19 @@ impl UserAgent {
             self.take_challenge(key, response)?;
             None
         };
+        self.resend_invite(now, key, &old, interval_s, None, out)
+    }
+
+    /// A new transaction for the INVITE of a leg, with its CSeq one higher and nothing changed but what is said.
+    pub(super) fn resend_invite(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        old: &Message,
+        interval_s: Option<u32>,
+        target: Option<&[u8]>,
+        out: &mut Outbox<Output>,
+    ) -> Option<()> {
         let leg = self.legs.get_mut(key)?;
         let login =
             leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
@@ -320,10 +336,12 @@ impl UserAgent {
         leg.invite = Some(client);
         if let Some(calling) = &mut leg.calling {
             calling.ringing = false;
+            calling.early.clear();
         }
         let sent_by = self.config.listeners[usize::from(leg.listener)].advertised.as_bytes();
         self.layer.scratch.clear();
-        let mut writer = Writer::request(&mut self.layer.scratch, Method::Invite, old.request_uri());
+        let mut writer =
+            Writer::request(&mut self.layer.scratch, Method::Invite, target.unwrap_or(old.request_uri()));
         writer.via(Transport::Udp, sent_by, &branch);
         for (name, text, value) in old.all_headers() {
             match name {
@@ -349,7 +367,13 @@ impl UserAgent {
         }
         if let Some(login) = login {
             for answerer in &mut leg.answerers {
-                answerer.write(login, b"INVITE", old.request_uri(), &mut self.layer.rng, &mut writer);
+                answerer.write(
+                    login,
+                    b"INVITE",
+                    target.unwrap_or(old.request_uri()),
+                    &mut self.layer.rng,
+                    &mut writer,
+                );
             }
         }
         finish(writer, old.body());
@@ -405,6 +429,8 @@ impl Leg {
             calling: Some(Box::new(Calling {
                 ringing: false,
                 early: Vec::new(),
+                targets: Vec::new(),
+                targets_known: 0,
                 intervals_refused: 0,
                 by: EndedBy::Local,
                 reason: Box::default(),

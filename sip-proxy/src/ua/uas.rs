@@ -67,6 +67,9 @@ impl UserAgent {
         if request.max_forwards() == Some(0) {
             return self.reply(arrival, &request, 483, out);
         }
+        if self.is_own_call(&request) {
+            return self.reply(arrival, &request, 482, out);
+        }
         if request.contact().is_none() && request.top_via().has_rfc3261_branch() {
             // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)
             return self.reply_with(arrival, &request, 400, "Missing Contact", |_| {}, out);

@@ -1,12 +1,13 @@
 //! The end of a transit call, and its record.
 
 use super::{Sound, Transit, TransitSound};
+use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Why};
 use crate::translate::cause::{cause_of, passed_code, q850_of, transit_outcome};
 use dialer_core::CallFact;
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{CallKindTag, CallRecord};
-use sansio::{Duration, Instant, Key};
+use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Ended, EndedBy, Reason};
 
 /// Transit facts wait this long for company on their way to the control core: what they cost there and in the store is
@@ -21,7 +22,14 @@ impl CallShard {
         key: Key<Transit>,
         from_caller: bool,
         ended: &Ended,
+        out: &mut Outbox<ShardEffect>,
     ) {
+        if !from_caller
+            && ended.retry_after.is_some()
+            && let Some(to) = self.transits.get(key).map(|transit| transit.to)
+        {
+            self.heed_retry_after(now, to, ended, out);
+        }
         let answered = self.transits.get(key).is_some_and(|transit| transit.answered.is_some());
         let by = match (ended.by, from_caller) {
             (EndedBy::Remote, true) => Party::Caller,

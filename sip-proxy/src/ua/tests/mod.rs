@@ -6,6 +6,7 @@ mod chaos;
 mod collisions;
 mod flows;
 mod offers;
+mod redirects;
 mod registering;
 mod reliable;
 mod sessions;

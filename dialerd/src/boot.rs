@@ -383,6 +383,13 @@ fn start_shard(
         redirects: config.redirects,
         register_expires_min_s: config.register_expires_s.0,
         register_expires_max_s: config.register_expires_s.1,
+        digest: config.digest.clone(),
+        guarding: config.guarding.clone(),
+        // Each shard takes its share of the node's calls.
+        overload: sip_proxy::ua::Overload {
+            cps_max: config.overload.cps_max / f32::from(config.shards),
+            ..config.overload
+        },
         ..ShardConfig::default()
     };
     let options = ShardOptions {

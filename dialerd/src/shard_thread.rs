@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Shorter turns are no lag.
+const LAG_TOLD_MIN: Duration = Duration::from_millis(5);
+
 /// An order to a shard's thread.
 pub enum ShardOrder {
     /// For the machine.
@@ -45,6 +48,9 @@ pub struct Shard {
     events: Mailbox<ControlMessage>,
     gauges: Arc<ShardGauges>,
     next_look: Instant,
+    /// When the turn under way took its first message.
+    turn_began: Option<Instant>,
+    lagged: bool,
 }
 
 impl Shard {
@@ -64,6 +70,8 @@ impl Shard {
             events,
             gauges,
             next_look: Instant::ZERO,
+            turn_began: None,
+            lagged: false,
         }
     }
 
@@ -75,6 +83,17 @@ impl Shard {
     fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
         self.machine.handle_input(now, input, &mut self.out);
         self.carry_out(now, ground, &[]);
+    }
+
+    /// What came during a turn waits until its end before it is read.
+    fn note_turn(&mut self, now: Instant) {
+        let Some(began) = self.turn_began.take() else { return };
+        let lag = now.since(began);
+        let lagged = lag >= LAG_TOLD_MIN;
+        if lagged || self.lagged {
+            self.machine.note_lag(now, lag);
+        }
+        self.lagged = lagged;
     }
 
     /// Carries out all effects. `packet` is the one just handed in, as the machine edited it.
@@ -137,6 +156,7 @@ impl ShardMachine for Shard {
         bytes: Bytes,
         ground: &mut Ground,
     ) {
+        self.turn_began.get_or_insert(now);
         self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
     }
 
@@ -184,6 +204,7 @@ impl ShardMachine for Shard {
     }
 
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground) {
+        self.note_turn(now);
         self.events.flush();
         if now < self.next_look {
             return;

@@ -21,6 +21,7 @@ use dialer_core::{
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
+use sip_proxy::ua::{Digest, Guarding, Overload};
 pub use sip_proxy::ua::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -102,6 +103,12 @@ pub struct ShardConfig {
     pub register_expires_min_s: u32,
     /// Longest registration granted to a phone, seconds.
     pub register_expires_max_s: u32,
+    /// How phones show their passwords.
+    pub digest: Digest,
+    /// Who is heard at all.
+    pub guarding: Guarding,
+    /// When new calls are refused because there is enough to do.
+    pub overload: Overload,
 }
 
 impl Default for ShardConfig {
@@ -129,6 +136,9 @@ impl Default for ShardConfig {
             redirects: Redirects::default(),
             register_expires_min_s: 10,
             register_expires_max_s: 3_600,
+            digest: Digest::default(),
+            guarding: Guarding::default(),
+            overload: Overload::default(),
         }
     }
 }

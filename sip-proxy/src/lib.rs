@@ -11,4 +11,5 @@ pub mod ua;
 pub mod wire;
 
 pub use mark::shard_of;
+pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

@@ -1,5 +1,6 @@
 //! The configuration as the daemon uses it: every value checked, every path absolute to the file's folder.
 
+use super::guard;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::TrunkConfig;
 use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
@@ -25,6 +26,9 @@ pub struct Config {
     pub reliable: Reliability,
     pub redirects: Redirects,
     pub register_expires_s: (u32, u32),
+    pub digest: sip_proxy::ua::Digest,
+    pub guarding: sip_proxy::ua::Guarding,
+    pub overload: sip_proxy::ua::Overload,
     pub media_address: IpAddr,
     pub media_advertised: Option<IpAddr>,
     pub media_ports: (u16, u16),
@@ -65,14 +69,14 @@ pub struct Fault {
 }
 
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+pub struct Faults(Vec<Fault>);
 
 impl Faults {
     fn add(&mut self, key: impl Into<String>, expected: impl Into<String>) {
         self.0.push(Fault { key: key.into(), found: None, expected: expected.into() });
     }
 
-    fn require(&mut self, good: bool, key: &str, expected: &str) {
+    pub fn require(&mut self, good: bool, key: &str, expected: &str) {
         if !good {
             self.add(key, expected);
         }
@@ -114,6 +118,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         .enumerate()
         .map(|(index, text)| faults.socket(text, &format!("sip.listen[{index}]")))
         .collect();
+    let digest = guard::check_digest(&raw.sip, &mut faults);
     let trunks = check_trunks(raw.trunk, &mut faults);
     let routes = check_routes(raw.route, &trunks, &mut faults);
     let session_timers = session_timers(&raw.sip);
@@ -134,6 +139,9 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
             targets_max: raw.sip.redirect_targets_max,
             anywhere: raw.sip.redirect_anywhere,
         },
+        digest,
+        guarding: guard::check_guard(raw.guard, &mut faults),
+        overload: guard::check_overload(&raw.overload, &mut faults),
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
         media_address: faults.address(&raw.media.address, "media.address"),
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),

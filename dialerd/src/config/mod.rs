@@ -2,6 +2,7 @@
 //! ([`locate`]).
 
 pub mod check;
+mod guard;
 pub mod locate;
 pub mod raw;
 
@@ -152,6 +153,14 @@ mod tests {
             (
                 "[[trunk]]\nname = \"a\"\naddress = \"127.0.0.1:5080\"\n[[trunk]]\nname = \"a\"\naddress = \"127.0.0.1:5081\"\n",
                 "dialerd.toml:5:8: key `trunk[1].name`: found \"a\", expected a name that no other trunk has",
+            ),
+            (
+                "[guard]\ndeny = [\"10.0.0.0/8\", \"10.0.0.0/40\"]\n",
+                "dialerd.toml:2:23: key `guard.deny[1]`: found \"10.0.0.0/40\", expected an address or a network such as 192.0.2.0/24 or 2001:db8::/32",
+            ),
+            (
+                "[sip]\ndigest_algorithms = [\"SHA-1\"]\n",
+                "dialerd.toml:2:22: key `sip.digest_algorithms[0]`: found \"SHA-1\", expected \"SHA-512-256\", \"SHA-256\" or \"MD5\", each once",
             ),
             (
                 "[[route]]\nto = \"nowhere\"\n",

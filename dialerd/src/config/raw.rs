@@ -18,6 +18,18 @@ pub const KEYS: &[&str] = &[
     "sip.t1_ms",
     "sip.register_expires_min_s",
     "sip.register_expires_max_s",
+    "sip.digest_algorithms",
+    "sip.digest_integrity",
+    "sip.nonce_lifetime_s",
+    "guard.deny",
+    "guard.allow",
+    "guard.requests_per_s",
+    "guard.strangers_per_s",
+    "guard.scanners",
+    "guard.ban_s",
+    "guard.failures_max",
+    "overload.lag_ms",
+    "overload.cps_max",
     "media.address",
     "media.advertised",
     "media.ports",
@@ -59,6 +71,8 @@ pub struct Raw {
     pub node: Node,
     pub log: Log,
     pub sip: Sip,
+    pub guard: Guard,
+    pub overload: Overload,
     pub media: Media,
     pub api: Api,
     pub admin: Admin,
@@ -145,6 +159,9 @@ pub struct Sip {
     pub redirect_anywhere: bool,
     pub register_expires_min_s: u32,
     pub register_expires_max_s: u32,
+    pub digest_algorithms: Vec<String>,
+    pub digest_integrity: bool,
+    pub nonce_lifetime_s: u64,
 }
 
 impl Default for Sip {
@@ -163,7 +180,49 @@ impl Default for Sip {
             redirect_anywhere: false,
             register_expires_min_s: 30,
             register_expires_max_s: 3600,
+            digest_algorithms: vec!["MD5".into()],
+            digest_integrity: false,
+            nonce_lifetime_s: 300,
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    pub deny: Vec<String>,
+    pub allow: Vec<String>,
+    pub requests_per_s: f32,
+    pub strangers_per_s: f32,
+    pub scanners: Vec<String>,
+    pub ban_s: u64,
+    pub failures_max: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Guard {
+            deny: Vec::new(),
+            allow: Vec::new(),
+            requests_per_s: 100.0,
+            strangers_per_s: 2_000.0,
+            scanners: sip_proxy::SCANNERS.iter().map(|name| (*name).into()).collect(),
+            ban_s: 600,
+            failures_max: 10,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overload {
+    pub lag_ms: u64,
+    pub cps_max: f32,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Overload { lag_ms: 250, cps_max: 0.0 }
     }
 }
 

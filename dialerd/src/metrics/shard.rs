@@ -55,7 +55,7 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
         let labels = [("direction", "in"), ("method", method), ("transport", "udp")];
         families.counter("sip_requests_total", "Requests.", &labels, count);
     }
-    let counters: [Counter<'_>; 18] = [
+    let counters: [Counter<'_>; 27] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -116,6 +116,50 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Requests refused cheaply.",
             &[("reason", "slowed")],
             sum(&|shard, _| shard.sip.slowed),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "denied")],
+            sum(&|shard, _| shard.sip.unheard.denied),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "banned")],
+            sum(&|shard, _| shard.sip.unheard.banned),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "source")],
+            sum(&|shard, _| shard.sip.unheard.source),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "strangers")],
+            sum(&|shard, _| shard.sip.unheard.strangers),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "scanner")],
+            sum(&|shard, _| shard.sip.scanners),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "overload")],
+            sum(&|shard, _| shard.sip.shed),
+        ),
+        ("sip_bans_total", "Times a source was banned.", &[], sum(&|shard, _| shard.sip.bans)),
+        ("sip_challenges_total", "Passwords asked for.", &[], sum(&|shard, _| shard.sip.challenges_sent)),
+        (
+            "sip_nonces_stale_total",
+            "Right passwords with a nonce too old or used before.",
+            &[],
+            sum(&|shard, _| shard.sip.nonces_stale),
         ),
         ("sip_auth_failures_total", "Wrong passwords.", &[], sum(&|shard, _| shard.sip.auth_failures)),
         ("sip_dialogs_total", "Legs made, both ways.", &[], sum(&|shard, _| shard.sip.legs)),

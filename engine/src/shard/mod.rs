@@ -122,6 +122,11 @@ impl CallShard {
         }
     }
 
+    /// Tells how long messages waited before they were read.
+    pub fn note_lag(&mut self, now: Instant, lag: sansio::Duration) {
+        self.ua.note_lag(now, lag);
+    }
+
     /// Opens a stream; `None` when ports or streams are used up.
     pub(crate) fn open_sound(&mut self, now: Instant, owner: u64) -> Option<Sound> {
         let stream = self.plane.open(now, owner, &mut self.media_out).ok()?;
@@ -234,8 +239,12 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
             server_transactions_max: calls
                 .saturating_mul(8)
                 .max(ua::Limits::default().server_transactions_max),
+            sources_max: 65_536,
             ..ua::Limits::default()
         },
+        digest: config.digest.clone(),
+        guarding: config.guarding.clone(),
+        overload: ua::Overload { legs_max: calls.saturating_mul(2), ..config.overload },
         register: ua::Register {
             expires_min: seconds(config.register_expires_min_s),
             expires_default: seconds(config.register_expires_max_s.min(300)),

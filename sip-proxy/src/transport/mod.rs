@@ -1,12 +1,17 @@
 //! Where messages go and over what, how they are cut out of streams, and who must wait.
 
 mod framer;
+mod guard;
+mod network;
 mod outlet;
 mod slow;
 
 use core::net::{IpAddr, SocketAddr};
 
 pub use framer::{Frame, FrameFault, Framer, is_framed};
+pub use guard::SCANNERS;
+pub(crate) use guard::{Dropped, Guard, Standing};
+pub use network::{Network, NetworkError};
 pub(crate) use outlet::{Flow, Outlets};
 pub(crate) use slow::SlowList;
 

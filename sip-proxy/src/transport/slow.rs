@@ -40,13 +40,13 @@ impl SlowList {
         self.sources.get(&source).is_some_and(|slow| now < slow.until)
     }
 
-    /// A wrong password has come from here.
-    pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, limit: usize) {
+    /// A wrong password has come from here; gives how many that makes.
+    pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, limit: usize) -> u32 {
         self.forget_old(now);
         let failures = self.sources.get(&source).map_or(0, |slow| slow.failures);
         self.clear(source);
         if limit == 0 {
-            return;
+            return failures.saturating_add(1);
         }
         while self.sources.len() >= limit {
             let Some((_, oldest)) = self.order.pop_first() else { break };
@@ -57,6 +57,7 @@ impl SlowList {
         let slow = Slow { failures: failures.saturating_add(1), until: now + wait, sequence: self.sequence };
         self.sources.insert(source, slow);
         self.order.insert(self.sequence, source);
+        failures.saturating_add(1)
     }
 
     /// A right password has come from here.

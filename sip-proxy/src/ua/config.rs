@@ -22,8 +22,12 @@ pub struct Config {
     pub limits: Limits,
     /// What the registrar grants.
     pub register: Register,
-    /// How long a nonce of ours is good; after that the client is told `stale=true`.
-    pub nonce_lifetime: Duration,
+    /// Who is heard at all.
+    pub guarding: Guarding,
+    /// When new calls are refused because we have enough to do.
+    pub overload: Overload,
+    /// How phones show their passwords.
+    pub digest: Digest,
     /// An INVITE, ours or the peer's, without a final response is given up after this time, as a net under whoever
     /// forgot to hang up. (Without any response ours is given up after 64·T1.) Longer than any ring time.
     pub ringing_max: Duration,
@@ -53,7 +57,9 @@ impl Default for Config {
             timers: Timers::default(),
             limits: Limits::default(),
             register: Register::default(),
-            nonce_lifetime: Duration::from_secs(300),
+            guarding: Guarding::default(),
+            overload: Overload::default(),
+            digest: Digest::default(),
             ringing_max: Duration::from_secs(300),
             retry_after: Duration::from_secs(10),
             options_misses_max: 3,
@@ -143,6 +149,56 @@ pub enum Reliability {
     Always,
 }
 
+/// Who is heard at all (trunks are, unless their network is denied). Its default is in `transport/guard.rs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guarding {
+    /// Nothing from these networks is read.
+    pub deny: Vec<crate::Network>,
+    /// Where not empty: nothing from other networks is read, but from trunks.
+    pub allow: Vec<crate::Network>,
+    /// Requests of one source (an IPv4 address, a /64 of IPv6) in a second, on average; five seconds' worth may come
+    /// at once. Twentyfold for one that has shown a password. 0 for no limit.
+    pub requests_per_s: f32,
+    /// New requests of all sources together that have not shown a password. 0 for no limit.
+    pub strangers_per_s: f32,
+    /// Parts of User-Agent or From, in any case, that mark a scanner: it gets no answer and is banned.
+    pub scanners: Vec<String>,
+    /// How long a scanner, and who guesses passwords, is not heard.
+    pub ban: Duration,
+    /// Wrong passwords, each soon after the other, for which a source is banned; 0 for never.
+    pub failures_max: u32,
+}
+
+/// When new calls are refused with 503 and Retry-After before anything is made of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overload {
+    /// Messages wait so long before they are read: some are refused from here on, all at twice this. Zero: never.
+    pub lag: Duration,
+    /// Legs at once.
+    pub legs_max: usize,
+    /// New INVITEs in a second, a fifth of a second's worth at once. 0 for no limit.
+    pub cps_max: f32,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Overload { lag: Duration::from_millis(250), legs_max: usize::MAX, cps_max: 0.0 }
+    }
+}
+
+/// Digest authentication of agents' phones (RFC 7616, RFC 8760). Its default is in `digest/challenger.rs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// Hashes offered, one challenge for each, the most wanted first. Empty would offer nothing.
+    pub algorithms: Vec<crate::wire::Algorithm>,
+    /// Offer `auth-int` beside `auth`: the body under protection.
+    pub integrity: bool,
+    /// How long a nonce of ours is good; after that the client is told `stale=true`.
+    pub nonce_lifetime: Duration,
+    /// Nonces remembered that were used with a right password. Beyond: the oldest count as used up.
+    pub nonces_max: usize,
+}
+
 /// One socket of ours that others reach us at.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -213,6 +269,8 @@ pub struct Limits {
     pub contacts_max: usize,
     /// Bytes of one Contact URI in a REGISTER. Beyond: 400.
     pub contact_bytes_max: usize,
+    /// Sources (addresses of strangers) whose rates and bans are remembered.
+    pub sources_max: usize,
     /// Addresses remembered for wrong passwords. Beyond: the one remembered longest goes.
     pub slowed_sources_max: usize,
     /// Times an INVITE of one leg may be sent again after a challenge.
@@ -232,6 +290,7 @@ impl Default for Limits {
             server_transactions_max: 400_000,
             contacts_max: 4,
             contact_bytes_max: 1024,
+            sources_max: 4096,
             slowed_sources_max: 4096,
             challenges_max: 2,
             glare_retries_max: 3,

@@ -374,6 +374,8 @@ pub struct Audit {
     pub slowed_sources: usize,
     /// Connections.
     pub flows: usize,
+    /// Nonces that were used with a right password.
+    pub nonces: usize,
 }
 
 /// What was counted since the start.
@@ -407,16 +409,39 @@ pub struct Counters {
     pub challenges_sent: u64,
     /// Wrong passwords.
     pub auth_failures: u64,
+    /// Right passwords with a nonce that was too old or used before.
+    pub nonces_stale: u64,
     /// Requests dropped from slowed addresses.
     pub slowed: u64,
     /// Connections that could not be made.
     pub connections_refused: u64,
     /// Connections closed because what came over them was no sequence of messages.
     pub streams_broken: u64,
+    /// Datagrams that were not read.
+    pub unheard: Unheard,
+    /// Requests of scanners, dropped.
+    pub scanners: u64,
+    /// Times a source was banned.
+    pub bans: u64,
+    /// New calls refused for overload.
+    pub shed: u64,
     /// Legs made, both ways.
     pub legs: u64,
     /// Legs ended.
     pub legs_ended: u64,
+}
+
+/// Datagrams dropped before they were read, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unheard {
+    /// From a network that is denied or not allowed.
+    pub denied: u64,
+    /// From a banned source.
+    pub banned: u64,
+    /// From a source that sends too much.
+    pub source: u64,
+    /// All strangers together sent too much.
+    pub strangers: u64,
 }
 
 /// Requests by method.

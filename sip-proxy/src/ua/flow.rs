@@ -7,6 +7,7 @@ use sansio::{Instant, Outbox};
 
 use super::{Arrival, Event, Output, UserAgent};
 use crate::transaction::Unanswered;
+use crate::transport::Standing;
 use crate::transport::{Flow, FrameFault};
 use crate::wire::parse;
 
@@ -56,7 +57,7 @@ impl UserAgent {
             return;
         }
         self.layer.counters.streams_broken += 1;
-        let arrival = Arrival { listener, source: peer };
+        let arrival = Arrival { listener, source: peer, standing: Standing::Stranger };
         let (status, reason) = fault.answer();
         let request = match parse(head, &self.config.limits.message) {
             Ok(message) => Some(message).filter(|message| message.is_request()),

@@ -187,7 +187,7 @@ impl UserAgent {
                 .and_then(|state| state.trunk.login.as_ref())
         {
             for answerer in &mut leg.answerers {
-                answerer.write(login, b"BYE", dialog.request_uri(), &mut self.layer.rng, &mut writer);
+                answerer.write(login, b"BYE", dialog.request_uri(), b"", &mut self.layer.rng, &mut writer);
             }
         }
         writer.header(HeaderName::UserAgent, self.config.user_agent.as_bytes());

@@ -1,5 +1,6 @@
 //! The user agent of one shard: every dialog, transaction, registration and health check, without a socket.
 
+mod admit;
 mod config;
 mod digest;
 mod door;
@@ -12,6 +13,7 @@ mod redirect;
 mod register;
 mod reliable;
 mod session_timer;
+mod shed;
 mod trunk;
 mod uac;
 mod uas;
@@ -27,11 +29,12 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox, Rng, Slab};
 
 pub use config::{
-    Config, Limits, Listener, Redirects, Refresher, Register, Reliability, SessionTimers, SessionUse, Timers,
+    Config, Digest, Guarding, Limits, Listener, Overload, Redirects, Refresher, Register, Reliability,
+    SessionTimers, SessionUse, Timers,
 };
 pub use door::{
     Account, Audit, Caller, Contact, Counters, Ended, EndedBy, Event, Invite, InviteError, LegError, LegKey,
-    Login, Output, Reason, Requests, Trunk,
+    Login, Output, Reason, Requests, Trunk, Unheard,
 };
 pub use leg::Leg;
 
@@ -39,7 +42,7 @@ use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
 use crate::status::reason_phrase;
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
-use crate::transport::{Outlets, SlowList};
+use crate::transport::{Guard, Outlets, SlowList, Standing};
 use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
 use leg::State;
 use uac::finish;
@@ -65,6 +68,9 @@ pub struct UserAgent {
     trunk_sources: BTreeMap<(core::net::IpAddr, u16), u64>,
     registrar: Registrar,
     slow: SlowList,
+    guard: Guard,
+    load: shed::Load,
+    nonces: digest::Nonces,
     draining: bool,
 }
 
@@ -88,6 +94,9 @@ impl UserAgent {
             trunk_sources: BTreeMap::new(),
             registrar: Registrar::default(),
             slow: SlowList::default(),
+            guard: Guard::new(config.guarding.clone(), limits),
+            load: shed::Load::new(config.overload.cps_max),
+            nonces: digest::Nonces::default(),
             draining: false,
             supported: supported(&config),
             config,
@@ -107,12 +116,12 @@ impl UserAgent {
         if usize::from(listener) >= self.config.listeners.len() {
             return;
         }
+        let Some(standing) = self.admit(now, listener, source, &datagram) else { return };
+        let arrival = Arrival { listener, source, standing };
         match parse(datagram, &self.config.limits.message) {
-            Ok(message) if message.is_request() => {
-                self.handle_request(now, Arrival { listener, source }, message, out);
-            }
+            Ok(message) if message.is_request() => self.handle_request(now, arrival, message, out),
             Ok(message) => self.handle_response(now, source, &message, out),
-            Err(error) => self.handle_malformed(Arrival { listener, source }, &error, out),
+            Err(error) => self.handle_malformed(arrival, &error, out),
         }
     }
 
@@ -180,6 +189,7 @@ impl UserAgent {
             contacts: self.registrar.contacts(),
             slowed_sources: self.slow.len(),
             flows: self.layer.outlets.flows(),
+            nonces: self.nonces.len(),
         }
     }
 
@@ -237,6 +247,9 @@ impl UserAgent {
     }
 
     fn handle_request(&mut self, now: Instant, arrival: Arrival, request: Message, out: &mut Outbox<Output>) {
+        if arrival.standing != Standing::Trunk && self.is_worthless(now, arrival, &request) {
+            return;
+        }
         let requests = &mut self.layer.counters.requests;
         match request.method() {
             Method::Invite => requests.invite += 1,
@@ -267,6 +280,10 @@ impl UserAgent {
             Method::Cancel => self.cancelled(now, arrival, &request, out),
             Method::Register => self.register(now, arrival, &request, out),
             _ if request.to_tag().is_some() => self.in_dialog(now, arrival, &request, out),
+            Method::Invite if self.must_shed(now) => {
+                self.layer.counters.shed += 1;
+                self.refuse_busy(arrival, &request, out);
+            }
             Method::Invite => self.incoming(now, arrival, request, out),
             Method::Options => self.options(arrival, &request, out),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
@@ -387,7 +404,10 @@ impl UserAgent {
         self.layer.scratch.clear();
         let mut writer = respond(&mut self.layer.scratch, request, status, reason, tag, arrival.source);
         more(&mut writer);
-        writer.header(HeaderName::Server, self.config.user_agent.as_bytes());
+        // Strangers need not know what they have found.
+        if arrival.standing == Standing::Trunk {
+            writer.header(HeaderName::Server, self.config.user_agent.as_bytes());
+        }
         finish(writer, &[]);
         self.layer.written()
     }
@@ -500,6 +520,7 @@ fn supported(config: &Config) -> Box<[u8]> {
 struct Arrival {
     listener: u8,
     source: SocketAddr,
+    standing: Standing,
 }
 
 /// How a leg ends.

@@ -177,7 +177,8 @@ impl UserAgent {
         if let Some(login) = login {
             let uri = dialog.request_uri();
             for answerer in &mut leg.answerers {
-                answerer.write(login, method.as_str().as_bytes(), uri, &mut self.layer.rng, &mut writer);
+                let method = method.as_str().as_bytes();
+                answerer.write(login, method, uri, &sdp, &mut self.layer.rng, &mut writer);
             }
         }
         if let Some(offer) = &mut leg.offer {

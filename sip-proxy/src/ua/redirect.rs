@@ -7,6 +7,7 @@ use sansio::{Instant, Outbox};
 
 use super::leg::Target;
 use super::{Arrival, LegKey, Output, UserAgent};
+use crate::transport::Standing;
 use crate::wire::{Contact, Limits, Message, Scheme, Uri, host_ip, parse};
 
 impl UserAgent {
@@ -83,7 +84,11 @@ impl UserAgent {
         let own = address == leg.peer
             || trunk.is_some_and(|trunk| address == trunk.address)
             || leg.trunk.is_some()
-                && self.trunk_of(Arrival { listener: leg.listener, source: address }) == leg.trunk;
+                && self.trunk_of(Arrival {
+                    listener: leg.listener,
+                    source: address,
+                    standing: Standing::Stranger,
+                }) == leg.trunk;
         (own || self.config.redirects.anywhere && address.is_ipv4() == leg.peer.is_ipv4()).then_some(address)
     }
 

@@ -188,6 +188,8 @@ impl UserAgent {
 
     /// Puts back a contact that was known before a restart. No event.
     pub fn restore_contact(&mut self, now: Instant, account: u64, contact: Contact) {
+        let lasts = self.config.register.expires_max;
+        self.guard.befriend(now, &self.layer.secret, contact.source.ip(), lasts);
         self.registrar.restore(now, account, contact, self.config.limits.contacts_max);
         self.arm_lapse(account);
     }

@@ -266,7 +266,7 @@ impl UserAgent {
             leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
         if let Some(login) = login {
             for answerer in &mut leg.answerers {
-                answerer.write(login, b"PRACK", dialog.request_uri(), &mut self.layer.rng, &mut writer);
+                answerer.write(login, b"PRACK", dialog.request_uri(), b"", &mut self.layer.rng, &mut writer);
             }
         }
         writer.header(HeaderName::UserAgent, self.config.user_agent.as_bytes());

@@ -1,6 +1,8 @@
 //! Trunks: registration there, and their health by OPTIONS.
 
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use sansio::{Instant, Outbox, TimerKey};
 
@@ -231,7 +233,7 @@ impl UserAgent {
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
         if let Some(login) = &trunk.login {
             for answerer in &mut registration.answerers {
-                answerer.write(login, b"REGISTER", uri.as_bytes(), &mut self.layer.rng, &mut writer);
+                answerer.write(login, b"REGISTER", uri.as_bytes(), b"", &mut self.layer.rng, &mut writer);
             }
         }
         finish(writer, &[]);
@@ -261,9 +263,7 @@ impl UserAgent {
                 if first {
                     registration.answerers.iter_mut().for_each(Answerer::begin);
                 }
-                let answerable =
-                    Answerer::of(response).is_some_and(|answerer| answerer.note(&mut registration.answerers));
-                if answerable {
+                if Answerer::take(response, &mut registration.answerers) {
                     let expires = registration.expires;
                     self.send_register(now, key, expires, out);
                 } else {
@@ -352,6 +352,21 @@ impl UserAgent {
             out.push(Output::Event(Event::TrunkRegistration { trunk, registered, code }));
         }
     }
+}
+
+/// The trunk an address belongs to: a source with this port goes before one with any.
+/// With `any_port` every port of an address is the trunk's.
+pub(super) fn of_source(
+    sources: &BTreeMap<(IpAddr, u16), u64>,
+    source: SocketAddr,
+    any_port: bool,
+) -> Option<u64> {
+    let ip = source.ip().to_canonical();
+    let known = sources.get(&(ip, source.port())).or_else(|| sources.get(&(ip, 0)));
+    if known.is_none() && any_port {
+        return sources.range((ip, 0)..=(ip, u16::MAX)).next().map(|(_, trunk)| *trunk);
+    }
+    known.copied()
 }
 
 impl Trunk {

@@ -295,7 +295,7 @@ impl UserAgent {
             return None;
         }
         leg.challenges += 1;
-        Answerer::of(response)?.note(&mut leg.answerers).then_some(())
+        Answerer::take(response, &mut leg.answerers).then_some(())
     }
 
     /// Sends the INVITE of a leg again with what its refusal asks for, credentials (RFC 3261 §22.2) or a longer
@@ -367,13 +367,8 @@ impl UserAgent {
         }
         if let Some(login) = login {
             for answerer in &mut leg.answerers {
-                answerer.write(
-                    login,
-                    b"INVITE",
-                    target.unwrap_or(old.request_uri()),
-                    &mut self.layer.rng,
-                    &mut writer,
-                );
+                let (uri, body) = (target.unwrap_or(old.request_uri()), old.body());
+                answerer.write(login, b"INVITE", uri, body, &mut self.layer.rng, &mut writer);
             }
         }
         finish(writer, old.body());

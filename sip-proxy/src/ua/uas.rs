@@ -1,6 +1,6 @@
 //! Legs that others make: who may call, what is refused, how an INVITE is answered (RFC 3261 §8.2, §13.3).
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 use sansio::{Duration, Instant, Outbox};
@@ -17,7 +17,7 @@ use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
-use crate::wire::{HeaderName, Message, Method, Scheme, Uri, Writer, respond};
+use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond};
 
 /// Who a request that needs a password is from.
 pub(super) enum Identity {
@@ -51,10 +51,8 @@ impl UserAgent {
                     .and_then(|from| from.uri().ok())
                     .and_then(|uri| uri.user)
                     .is_some_and(|user| self.registrar.by_name(user).is_some());
-                if !known {
-                    self.layer.counters.refused_unknown += 1;
-                    return self.reply(arrival, &request, 403, out);
-                }
+                // Asked for a password all the same: what is answered must not tell which names exist.
+                self.layer.counters.refused_unknown += u64::from(!known);
                 match self.identify(now, arrival, &request, out) {
                     Identity::Account(account) => Caller::Account(account),
                     Identity::Dealt => return,
@@ -504,13 +502,8 @@ impl UserAgent {
     ///
     /// A connection comes from a port that says nothing, so there the address alone decides.
     pub(super) fn trunk_of(&self, arrival: Arrival) -> Option<u64> {
-        let ip: IpAddr = arrival.source.ip().to_canonical();
-        let exact = self.trunk_sources.get(&(ip, arrival.source.port()));
-        let known = exact.or_else(|| self.trunk_sources.get(&(ip, 0)));
-        if known.is_none() && self.layer.is_reliable(arrival.listener) {
-            return self.trunk_sources.range((ip, 0)..=(ip, u16::MAX)).next().map(|(_, trunk)| *trunk);
-        }
-        known.copied()
+        let any_port = self.layer.is_reliable(arrival.listener);
+        super::trunk::of_source(&self.trunk_sources, arrival.source, any_port)
     }
 
     /// Asks for a password and checks it. A wrong one gets 403, and its address is slowed down.
@@ -527,23 +520,41 @@ impl UserAgent {
             return Identity::Dealt;
         }
         let mut stale = false;
-        if let Some(given) = Challenger::credentials(request, &self.config.realm) {
+        let mut challenger = Challenger {
+            settings: &self.config.digest,
+            realm: &self.config.realm,
+            secret: &self.layer.secret,
+            nonces: &mut self.nonces,
+        };
+        if let Some(given) = challenger.credentials(request) {
             let account = self.registrar.by_name(given.username);
             let key = account.map(|account| account.key);
-            let challenger = Challenger { lifetime: self.config.nonce_lifetime };
             // An unknown name is as wrong as a wrong password, and takes as long to find out.
             let password = account.map_or("", |account| account.login.password.as_str());
-            let verdict =
-                challenger.check(&self.layer.secret, now, request.method_text(), &given, password.as_bytes());
+            let verdict = challenger.check(now, request, &given, password.as_bytes());
             match (key, verdict) {
+                (Some(_), Verdict::Right) if !is_about(&given, request) => {
+                    self.reply_with(arrival, request, 400, "Digest Of Another URI", |_| {}, out);
+                    return Identity::Dealt;
+                }
                 (Some(account), Verdict::Right) => {
                     self.slow.clear(ip);
+                    let lasts = self.config.register.expires_max;
+                    self.guard.befriend(now, &self.layer.secret, ip, lasts);
                     return Identity::Account(account);
                 }
-                (Some(_), Verdict::Stale) => stale = true,
+                (Some(_), Verdict::Stale) => {
+                    self.layer.counters.nonces_stale += 1;
+                    stale = true;
+                }
                 (key, _) => {
                     self.layer.counters.auth_failures += 1;
-                    self.slow.failed(now, ip, self.config.limits.slowed_sources_max);
+                    let failures = self.slow.failed(now, ip, self.config.limits.slowed_sources_max);
+                    let failures_max = self.guard.failures_max();
+                    if failures_max > 0 && failures >= failures_max {
+                        let banned = self.guard.ban(now, &self.layer.secret, ip);
+                        self.layer.counters.bans += u64::from(banned);
+                    }
                     self.reply(arrival, request, 403, out);
                     let failure = Event::AuthFailure { source: arrival.source, account: key };
                     out.push(Output::Event(failure));
@@ -551,11 +562,28 @@ impl UserAgent {
                 }
             }
         }
-        self.layer.counters.challenges_sent += 1;
-        let (secret, realm) = (self.layer.secret, self.config.realm.clone());
-        let more = |writer: &mut Writer<'_>| Challenger::challenge(&secret, now, &realm, stale, writer);
-        self.reply_with(arrival, request, 401, reason_phrase(401), more, out);
+        self.ask_for_password(now, arrival, request, stale, out);
         Identity::Dealt
+    }
+
+    /// 401 with a challenge for each hash offered.
+    fn ask_for_password(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        request: &Message,
+        stale: bool,
+        out: &mut Outbox<Output>,
+    ) {
+        self.layer.counters.challenges_sent += 1;
+        let (mut nonces, secret) = (core::mem::take(&mut self.nonces), self.layer.secret);
+        let (digest, realm) = (self.config.digest.clone(), self.config.realm.clone());
+        let more = |writer: &mut Writer<'_>| {
+            Challenger { settings: &digest, realm: &realm, secret: &secret, nonces: &mut nonces }
+                .challenge(now, stale, writer);
+        };
+        self.reply_with(arrival, request, 401, reason_phrase(401), more, out);
+        self.nonces = nonces;
     }
 }
 
@@ -572,6 +600,16 @@ impl UserAgent {
 /// Whether a list of tokens names this one.
 fn is_listed(list: &[u8], token: &[u8]) -> bool {
     crate::wire::comma_split(list).any(|known| known.eq_ignore_ascii_case(token))
+}
+
+/// Whether a digest was made over the request it came in (RFC 7616 §3.4.6). Hosts may differ, proxies change them,
+/// and clients that leave the user out of the URI are common; a digest made for one number does not reach another.
+fn is_about(given: &Credentials<'_>, request: &Message) -> bool {
+    let user = |uri| Uri::parse(uri).ok().and_then(|uri| uri.user);
+    match (user(given.uri), user(request.request_uri())) {
+        (Some(given), Some(asked)) => given == asked,
+        _ => true,
+    }
 }
 
 /// What an OPTIONS asks for.

@@ -4,6 +4,8 @@ mod called;
 mod calls;
 mod chaos;
 mod collisions;
+mod digests;
+mod floods;
 mod flows;
 mod offers;
 mod redirects;
@@ -307,7 +309,7 @@ impl Bench {
     /// After everything has run out nothing is left.
     pub(super) fn is_clean(&mut self) {
         self.pass(Duration::from_secs(400));
-        let audit = Audit { contacts: 0, slowed_sources: 0, ..self.ua.audit() };
+        let audit = Audit { contacts: 0, slowed_sources: 0, nonces: 0, ..self.ua.audit() };
         assert_eq!(audit, Audit::default(), "left over after:\n{}", self.ladder);
         let counters = self.ua.counters();
         assert_eq!(counters.legs, counters.legs_ended, "each leg ends:\n{}", self.ladder);

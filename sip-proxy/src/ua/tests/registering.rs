@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::called::invite_text;
 use super::*;
 
-fn register_text(cseq: u32, headers: &str) -> String {
+pub(super) fn register_text(cseq: u32, headers: &str) -> String {
     format!(
         "REGISTER sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.50:5060;rport;branch=z9hG4bKr{cseq}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:1001@192.0.2.1>;tag=p\r\nTo: <sip:1001@192.0.2.1>\r\nCall-ID: reg\r\n\
@@ -16,12 +16,12 @@ fn register_text(cseq: u32, headers: &str) -> String {
 /// The answer to our last challenge.
 fn credentials(bench: &Bench, method: &str, uri: &str, username: &str, password: &str) -> String {
     let challenge = bench.last_response();
-    let answerer = digest::Answerer::of(&challenge).expect("a challenge we can answer");
-    let mut answerer = answerer;
+    let mut answerers = Vec::new();
+    assert!(digest::Answerer::take(&challenge, &mut answerers), "a challenge we can answer");
     let mut buf = bytes::BytesMut::new();
     let mut writer = Writer::request(&mut buf, Method::Other, b"x");
     let login = Login { username: username.into(), password: password.into() };
-    answerer.write(&login, method.as_bytes(), uri.as_bytes(), &mut Rng::from_seed(9), &mut writer);
+    answerers[0].write(&login, method.as_bytes(), uri.as_bytes(), b"", &mut Rng::from_seed(9), &mut writer);
     drop(writer);
     let text = String::from_utf8(buf.to_vec()).expect("text");
     let line = text.lines().find(|line| line.starts_with("Authorization")).expect("written");
@@ -175,7 +175,9 @@ fn order() {
     let phone = bench.phone();
     bench.receive_from(phone, &register_text(9, ""));
     let given = credentials(&bench, "REGISTER", "sip:192.0.2.1", "1001", "pw1001");
-    let newer = register_text(12, &format!("{given}{contact}Expires: 100\r\n"));
+    bench.receive_from(phone, &register_text(10, ""));
+    let later = credentials(&bench, "REGISTER", "sip:192.0.2.1", "1001", "pw1001");
+    let newer = register_text(12, &format!("{later}{contact}Expires: 100\r\n"));
     bench.receive_from(phone, &newer);
     let answer = bench.last_response();
     assert_eq!(answer.status(), 200);

@@ -107,12 +107,12 @@ fn every_message_gets_its_answer() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A stranger gets the same answers, but 403 where a trunk's call would come in.
+/// A stranger gets the same answers, but is asked for a password where a trunk's call would come in.
 #[test]
 fn the_same_from_a_stranger() {
     for (name, message, expected) in MESSAGES {
         let expected: Vec<u16> =
-            expected.iter().map(|status| if *status == 100 { 403 } else { *status }).collect();
+            expected.iter().map(|status| if *status == 100 { 401 } else { *status }).collect();
         let mut bench = Bench::new();
         assert_eq!(receive_from(&mut bench, address("198.51.100.1:5060"), message), expected, "{name}");
         assert_eq!(bench.ua.audit(), Audit::default(), "{name}");

@@ -183,13 +183,45 @@ fn who_calls() {
         ..trunk(|_| {})
     };
     bench.ua.set_trunk(bench.now, other, &mut bench.out);
-    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5060") }), Some(1));
-    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5070") }), Some(2));
     assert_eq!(
-        bench.ua.trunk_of(Arrival { listener: 0, source: address("[::ffff:192.0.2.9]:5070") }),
+        bench.ua.trunk_of(Arrival {
+            listener: 0,
+            source: address("192.0.2.9:5060"),
+            standing: Standing::Stranger
+        }),
+        Some(1)
+    );
+    assert_eq!(
+        bench.ua.trunk_of(Arrival {
+            listener: 0,
+            source: address("192.0.2.9:5070"),
+            standing: Standing::Stranger
+        }),
+        Some(2)
+    );
+    assert_eq!(
+        bench.ua.trunk_of(Arrival {
+            listener: 0,
+            source: address("[::ffff:192.0.2.9]:5070"),
+            standing: Standing::Stranger
+        }),
         Some(2)
     );
     bench.drop_trunk();
-    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.9:5060") }), Some(2));
-    assert_eq!(bench.ua.trunk_of(Arrival { listener: 0, source: address("192.0.2.8:5060") }), None);
+    assert_eq!(
+        bench.ua.trunk_of(Arrival {
+            listener: 0,
+            source: address("192.0.2.9:5060"),
+            standing: Standing::Stranger
+        }),
+        Some(2)
+    );
+    assert_eq!(
+        bench.ua.trunk_of(Arrival {
+            listener: 0,
+            source: address("192.0.2.8:5060"),
+            standing: Standing::Stranger
+        }),
+        None
+    );
 }

@@ -1,0 +1,74 @@
+//! When we have enough to do: new calls are refused before anything is made of them (RFC 7339 §5.10: cheap, and
+//! what is in progress goes first).
+
+use core::time::Duration;
+
+use sansio::Instant;
+
+use super::UserAgent;
+
+/// A moment's burst, as a share of a second's calls.
+const BURST: f32 = 0.2;
+/// A measured lag counts for so long; the ground tells it again as long as it lasts.
+const LAG_MEMORY: Duration = Duration::from_secs(1);
+
+/// How busy we are.
+#[derive(Debug)]
+pub(super) struct Load {
+    lag: Duration,
+    told: Instant,
+    tokens: f32,
+    filled: Instant,
+}
+
+impl Load {
+    pub(super) fn new(cps_max: f32) -> Self {
+        Load { lag: Duration::ZERO, told: Instant::ZERO, tokens: burst(cps_max), filled: Instant::ZERO }
+    }
+}
+
+fn burst(cps_max: f32) -> f32 {
+    (cps_max * BURST).max(1.0)
+}
+
+impl UserAgent {
+    /// Tells how long messages waited before they were read.
+    pub fn note_lag(&mut self, now: Instant, lag: Duration) {
+        self.load.lag = lag;
+        self.load.told = now;
+    }
+
+    /// Share of new calls that is refused now for lag or number of legs, 0 to 1.
+    pub(super) fn overload(&self, now: Instant) -> f32 {
+        let overload = &self.config.overload;
+        if self.legs.len() >= overload.legs_max {
+            return 1.0;
+        }
+        let load = &self.load;
+        if overload.lag.is_zero() || load.lag < overload.lag || now.since(load.told) > LAG_MEMORY {
+            return 0.0;
+        }
+        ((load.lag - overload.lag).as_secs_f32() / overload.lag.as_secs_f32()).clamp(0.05, 1.0)
+    }
+
+    /// Whether a new call is one too many.
+    pub(super) fn must_shed(&mut self, now: Instant) -> bool {
+        let share = self.overload(now);
+        if share > 0.0 && (share >= 1.0 || (self.layer.rng.unit() as f32) < share) {
+            return true;
+        }
+        let cps_max = self.config.overload.cps_max;
+        if cps_max <= 0.0 {
+            return false;
+        }
+        let load = &mut self.load;
+        let gained = now.since(load.filled).as_secs_f32() * cps_max;
+        load.tokens = (load.tokens + gained).min(burst(cps_max));
+        load.filled = now;
+        if load.tokens < 1.0 {
+            return true;
+        }
+        load.tokens -= 1.0;
+        false
+    }
+}

@@ -392,7 +392,7 @@ fn limited_by(why: pacing::LimitedBy) -> LimitedBy {
         | pacing::LimitedBy::NoAgents
         | pacing::LimitedBy::SmallTeam
         | pacing::LimitedBy::Inbound => LimitedBy::Agents,
-        pacing::LimitedBy::Risk | pacing::LimitedBy::ColdStart => LimitedBy::Risk,
+        pacing::LimitedBy::Risk | pacing::LimitedBy::ColdStart | pacing::LimitedBy::Ramp => LimitedBy::Risk,
         pacing::LimitedBy::AbandonCap => LimitedBy::AbandonCap,
         pacing::LimitedBy::Lines => LimitedBy::Lines,
         pacing::LimitedBy::Cps => LimitedBy::Cps,

@@ -68,6 +68,8 @@ pub(super) struct Outlook {
     pub false_machine: f64,
     /// Share of answers counted as live that are machines detection let pass.
     pub missed_machine: f64,
+    /// Share of the agents that other campaigns may take, 0..=1.
+    pub shared: f64,
     /// The same of every campaign that shares a budget with this one, this one included.
     pub group: Group,
 }
@@ -116,17 +118,19 @@ impl Outlook {
             (own, self.live_per_s, self.in_flight)
         };
         let last_hour = to_come.min(per_s * 3_600.0);
+        // Who runs no risk gets few of the agents shared with those that do.
+        let last_hour_doubt = LAST_HOUR + 0.3 * self.shared;
         let reserve = RESERVE + RESERVE_IN_FLIGHT * in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
         let to_come = to_come * real * (1.0 + unseen);
         // Nobody counts them, so what was reserved for them may have been too little: by chance alone, this much.
         let unseen_reserve = 1.6 * (self.false_machine * (live + to_come)).sqrt();
         let reserve = reserve + unseen_reserve;
-        let budget = cap * (live + to_come - LAST_HOUR * last_hour)
+        let budget = cap * (live + to_come - last_hour_doubt * last_hour)
             - abandoned
             - self.false_machine * to_come
             - reserve;
         // Answers that come even if no risk is run from now on.
-        let sure = (SURE * to_come - to_come.sqrt()).max(0.0);
+        let sure = ((SURE - 0.5 * self.shared) * to_come - to_come.sqrt()).max(0.0);
         let surplus = cap * (live + sure) - abandoned - self.false_machine * sure - unseen_reserve;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
         let rate_bounds = rate_interval(Count { live: window.live, abandoned: window.abandoned }, 1.96);

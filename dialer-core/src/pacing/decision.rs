@@ -19,6 +19,8 @@ pub enum LimitedBy {
     SmallTeam,
     /// No agent is working for this campaign.
     NoAgents,
+    /// Calls ahead of idle agents grow at a bounded pace.
+    Ramp,
     /// No free line.
     Lines,
     /// The trunks' calls-per-second limit.
@@ -52,6 +54,7 @@ impl LimitedBy {
             LimitedBy::ColdStart => "cold_start",
             LimitedBy::SmallTeam => "small_team",
             LimitedBy::NoAgents => "no_agents",
+            LimitedBy::Ramp => "ramp",
             LimitedBy::Lines => "lines",
             LimitedBy::Cps => "cps",
             LimitedBy::MaxLinesPerAgent => "max_lines_per_agent",

@@ -36,6 +36,9 @@ pub(super) struct Campaign {
     pub in_flight: u32,
     /// Agents working for it at its last decision.
     pub working: u32,
+    /// Dials ahead that may be made at once, and when that was reckoned: no burst, whatever the forecast says.
+    pub ahead: f64,
+    pub ahead_at_s: f64,
     /// Its window bears no surprise any more, as of its last decision.
     pub tight: bool,
 }

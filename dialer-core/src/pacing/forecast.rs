@@ -14,6 +14,9 @@ const EXACT_MAX: usize = 20;
 /// What is less probable than this is left out.
 const NEVER: f64 = 1e-10;
 
+/// The jump of the answer rate that is feared: odds multiplied by this.
+const JUMP_ODDS: f64 = 2.5;
+
 /// A risk so many times over the limit is reason to give up a ringing call.
 const FAR_OVER: f64 = 6.0;
 
@@ -35,6 +38,8 @@ pub(super) struct Meeting {
     freed: [Vec<f64>; MOMENTS],
     /// P(c answers) per belief and moment, up to the greatest count that matters.
     answers: [[Vec<f64>; MOMENTS]; BELIEFS],
+    /// The same if the answer rate has just jumped; told only while an overrun is looked for.
+    feared: [Vec<f64>; MOMENTS],
 }
 
 impl Meeting {
@@ -87,6 +92,13 @@ impl Meeting {
                 sum_of(chances, self.calls.len(), matters, answers);
             }
         }
+        if beyond > 0 {
+            let belief = self.belief;
+            for (moment, answers) in self.feared.iter_mut().enumerate() {
+                let chances = self.calls.iter().map(|(_, by)| jumped(&mean_of(by, belief), moment));
+                sum_of(chances, self.calls.len(), matters, answers);
+            }
+        }
     }
 
     /// One more call: it counts for all after it.
@@ -94,6 +106,12 @@ impl Meeting {
         for (moments, by) in self.answers.iter_mut().zip(live_by) {
             for (answers, &p) in moments.iter_mut().zip(by) {
                 add_chance(answers, p);
+            }
+        }
+        if self.beyond > 0 {
+            let mean = mean_of(live_by, self.belief);
+            for (moment, answers) in self.feared.iter_mut().enumerate() {
+                add_chance(answers, jumped(&mean, moment));
             }
         }
     }
@@ -134,6 +152,17 @@ impl Meeting {
         worst.clamp(0.0, 1.0)
     }
 
+    /// The same if the answer rate has just jumped.
+    pub(super) fn feared_overrun(&self, many: u32, p: f64) -> f64 {
+        let many = i64::from(many.clamp(1, self.beyond.max(1)));
+        let p = jumped(&[p; MOMENTS], 0);
+        self.feared.iter().zip(&self.freed).fold(0.0_f64, |worst, (answers, freed)| {
+            let without = all_taken(answers, freed, self.free_now + many);
+            let with = all_taken(answers, freed, self.free_now + many - 1);
+            worst.max(without + p * (with - without))
+        })
+    }
+
     /// Gives up calls, those first that were given first, while the risk of one more would be far over `limit`, and
     /// counts no longer on them. `may` is asked with the mark.
     pub(super) fn give_up(&mut self, limit: f64, mut may: impl FnMut(usize) -> bool) {
@@ -158,6 +187,16 @@ impl Meeting {
             .sum();
         (answers, self.agents.iter().map(|by| by[moment]).sum())
     }
+}
+
+/// Chances by each moment, over all beliefs.
+fn mean_of(by: &[ByMoment; BELIEFS], belief: [f64; BELIEFS]) -> ByMoment {
+    core::array::from_fn(|j| by.iter().zip(belief).map(|(by, weight)| by[j] * weight).sum())
+}
+
+/// A chance by a moment, once the odds of an answer are multiplied; the share that has come by then stays.
+fn jumped(by: &ByMoment, moment: usize) -> f64 {
+    (JUMP_ODDS * by[moment] / (1.0 + (JUMP_ODDS - 1.0) * by[MOMENTS - 1])).clamp(0.0, 1.0)
 }
 
 /// P(answers ≥ free_now + freed).
@@ -313,6 +352,24 @@ mod tests {
         });
         assert_eq!(given_up, [0, 2, 3, 4]);
         assert!(meeting.risk() <= 0.6);
+    }
+
+    #[test]
+    fn an_overrun_counts_answers_too_many() {
+        let mut one = Meeting::default();
+        one.begin(1, [1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0]);
+        (0..2).for_each(|_| one.call(None, [by(0.5); BELIEFS]));
+        one.sum(3);
+        // One agent, two calls with 0.5: one too many with 0.25; with a third call of 0.5 likewise with 0.5, two too
+        // many with 0.125.
+        assert!((one.overrun(1, 0.0) - 0.25).abs() < 1e-12);
+        assert!((one.overrun(1, 0.5) - 0.5).abs() < 1e-12);
+        assert!((one.overrun(2, 0.5) - 0.125).abs() < 1e-12);
+        assert_eq!(one.overrun(3, 0.5), 0.0);
+        one.add(&[by(0.5); BELIEFS]);
+        assert!((one.overrun(1, 0.0) - 0.5).abs() < 1e-12);
+        assert!(one.feared_overrun(1, 0.5) > one.overrun(1, 0.5), "a jump makes it likelier");
+        assert!(one.overrun(0, f64::from(0.0_f32)) <= 1.0 && one.overrun(99, 1.0) <= 1.0);
     }
 
     #[test]

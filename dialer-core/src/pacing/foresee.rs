@@ -1,14 +1,14 @@
 //! What a floor foresees for one campaign: agents who will be free, answers that will come, and what may be dialled.
 
 use super::budget::Group;
-use super::floor::Floor;
+use super::floor::{Campaign, Floor};
 use super::forecast::{BELIEFS, ByMoment, MOMENTS};
 use super::predictive::{Beliefs, Bounds, Learned, allowance, dial_while_safe, why_limited};
 use super::simple::{Counted, progressive, serves};
 use super::{AgentState, AgentView, CallRef, CallView, CampaignRef, Explain, LimitedBy, PacingView};
 
 /// A window with less surplus than this must not lose an agent to another campaign.
-const TIGHT: f64 = 2.0;
+const TIGHT: f64 = 3.0;
 
 impl Floor {
     pub(super) fn predictive(
@@ -30,6 +30,7 @@ impl Floor {
         let Some(entry) = self.campaigns.get_mut(&view.campaign) else {
             return (0, LimitedBy::ColdStart, Vec::new());
         };
+        let most = ramp(entry, now_s, counted, most);
         let learned = &mut entry.learned;
         let allowance = allowance(learned, view, counted, &beliefs, &pacing, group);
         self.meeting.sum(allowance.overrun().unwrap_or(0));
@@ -48,6 +49,7 @@ impl Floor {
         let why = why_limited(learned, &allowance, view, counted, &pacing);
         let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk };
         let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, &bounds, explain);
+        entry.ahead -= f64::from(wish.dial.saturating_sub(progressive(counted)));
         entry.decided.clear();
         entry.decided.extend(wish.risks);
         let mut cancel = Vec::new();
@@ -197,6 +199,18 @@ impl Floor {
         }
         sum
     }
+}
+
+/// Bounds dials ahead of idle agents to so many at once, which grow again at so many a second: a forecast that is wrong
+/// after a long silence starts a trickle, not a flood.
+fn ramp(entry: &mut Campaign, now_s: f64, counted: &Counted, most: (u32, LimitedBy)) -> (u32, LimitedBy) {
+    let per_s = 2.0 + f64::from(counted.working);
+    let at_once = 2.0 + 1.5 * f64::from(counted.working);
+    let passed_s = (now_s - entry.ahead_at_s).max(0.0);
+    entry.ahead = (entry.ahead + per_s * passed_s).min(at_once).max(0.0);
+    entry.ahead_at_s = now_s;
+    let ahead = progressive(counted).saturating_add(entry.ahead as u32);
+    if ahead < most.0 { (ahead, LimitedBy::Ramp) } else { most }
 }
 
 /// P(person by each moment) of a call that was picked up and is listened to.

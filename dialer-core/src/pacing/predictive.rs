@@ -15,6 +15,11 @@ const COLD_ANSWERS: u64 = 10;
 const NO_RISK: f64 = 2e-4;
 /// Chance that the answers of one moment break a window, at most.
 const OVERRUN_RISK: f64 = 5e-5;
+/// The same if the answer rate has just jumped, which happens in one of some hundred moments.
+const FEARED_RISK: f64 = 0.015;
+/// Share of the target that is aimed at in the beginning, and the answers after which it is the whole.
+const TRUST_AT_FIRST: f64 = 0.7;
+const TRUSTED_ANSWERS: f64 = 1_500.0;
 /// Risk that is none but for rounding: what progressive runs.
 const ZERO_RISK: f64 = 1e-9;
 /// Memory of the rate of live answers per agent, seconds.
@@ -297,7 +302,8 @@ pub(super) fn dial_while_safe(
         // Near the end of a window, what counts is how many answers at once may find no agent.
         if let Some(many) = overrun
             && wish.dial >= safe
-            && meeting.overrun(many, p) * learned.limit.bias() > OVERRUN_RISK
+            && (meeting.overrun(many, p) * learned.limit.bias() > OVERRUN_RISK
+                || meeting.feared_overrun(many, p) > FEARED_RISK)
         {
             wish.limited_by = LimitedBy::AbandonCap;
             break;
@@ -340,8 +346,13 @@ pub(super) fn allowance(
         false_machine: share(pacing.false_machine),
         missed_machine: share(pacing.missed_machine),
         group,
+        shared: counted.shared,
     };
-    outlook.allowance(view.windows)
+    let mut allowance = outlook.allowance(view.windows);
+    // What was learned from few answers is trusted less; what is not spent now is spent later.
+    let learned_share = (learned.answer.live_seen() as f64 / TRUSTED_ANSWERS).min(1.0);
+    allowance.target *= TRUST_AT_FIRST + (1.0 - TRUST_AT_FIRST) * learned_share;
+    allowance
 }
 
 /// A share as it was set, nonsense as none.

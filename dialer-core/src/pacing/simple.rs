@@ -13,6 +13,8 @@ pub(super) struct Counted {
     pub working: u32,
     /// Of these idle (or listening to this campaign's ringing calls) and not leaving.
     pub idle: u32,
+    /// Share of the working ones that serve other campaigns too, 0..=1.
+    pub shared: f64,
     /// Of the idle ones, those this campaign may count on.
     pub share: u32,
     /// This campaign's calls in flight.
@@ -49,6 +51,13 @@ impl Counted {
         for agent in view.agents.iter().filter(|agent| serves(agent, view.campaign)) {
             counted.working += u32::from(agent.state.is_working());
             counted.idle += u32::from(is_free(agent, view.campaign, until));
+        }
+        let elsewhere = |agent: &&AgentView<'_>| {
+            agent.state.is_working() && serves(agent, view.campaign) && agent.serves.len() > 1
+        };
+        if counted.working > 0 {
+            let shared = view.agents.iter().filter(elsewhere).count();
+            counted.shared = shared as f64 / f64::from(counted.working);
         }
         counted.share = view.idle_share.unwrap_or(u32::MAX).min(counted.idle);
         let mut others: BTreeMap<CampaignRef, (u32, u32)> = BTreeMap::new();

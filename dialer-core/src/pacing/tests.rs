@@ -358,19 +358,294 @@ proptest! {
 
 }
 
+/// One idle agent more, everything else alike.
+fn with_one_more(agents: &[AgentView<'static>], idle: &AgentView<'static>) -> Vec<AgentView<'static>> {
+    let mut more = agents.to_vec();
+    more.push(AgentView { agent: AgentRef(9_999), state: AgentState::Idle, leaving: false, ..*idle });
+    more
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn one_more_free_agent_never_means_fewer_dials(
+        idle in 0..20_u32,
+        busy in 0..40_u32,
+        calls in 0..50_u32,
+        live in 0..3_000_u64,
+        abandoned in 0..60_u64,
+        left_s in 0..28_800_u64,
+        mode in prop_oneof![
+            Just(Mode::Predictive), Just(Mode::Progressive), Just(Mode::Ratio(1.7)), Just(Mode::PreConnected(2.0))],
+    ) {
+        let mut history = experienced();
+        history.set_campaign(ONE, CampaignPacing { mode, ..CampaignPacing::default() });
+        let left = Some(Duration::from_secs(left_s));
+        let windows = [WindowCount { left, ..shift(live, abandoned.min(live)) }];
+        let now = Instant::from_millis(100_000);
+        let (few, calls) = (agents(idle + 1, busy), in_flight(calls));
+        let more = with_one_more(&few, &few[0]);
+        let dial = |agents: &[AgentView<'_>]| history.clone().decide(now, &view(agents, &calls, &windows)).dial;
+        let (less, more) = (dial(&few), dial(&more));
+        prop_assert!(more >= less, "{less} with {} idle, {more} with one more", idle + 1);
+    }
+}
+
 #[test]
-fn one_more_free_agent_never_means_fewer_dials() {
+fn a_team_too_small_dials_like_progressive() {
+    let windows = [shift(500, 5)];
+    let now = Instant::from_millis(100_000);
+    let mut floor = experienced();
+    let pacing = CampaignPacing { mode: Mode::Predictive, small_team: 8, ..CampaignPacing::default() };
+    floor.set_campaign(ONE, pacing);
+    let team = agents(6, 1);
+    let decision = floor.decide(now, &view(&team, &[], &windows));
+    assert_eq!((decision.dial, decision.limited_by), (6, LimitedBy::SmallTeam));
+    let team = agents(6, 2);
+    let decision = floor.decide(now, &view(&team, &[], &windows));
+    assert!(decision.dial > 6 && decision.limited_by != LimitedBy::SmallTeam, "{decision:?}");
+}
+
+#[test]
+fn while_inbound_waits_the_campaign_holds_back() {
+    let windows = [shift(500, 5)];
+    let now = Instant::from_millis(100_000);
+    let team = agents(4, 16);
+    let dial = |hold_back, inbound_waiting| {
+        let mut floor = experienced();
+        let pacing =
+            CampaignPacing { mode: Mode::Predictive, inbound: hold_back, ..CampaignPacing::default() };
+        floor.set_campaign(ONE, pacing);
+        let decision = floor.decide(now, &PacingView { inbound_waiting, ..view(&team, &[], &windows) });
+        (decision.dial, decision.limited_by)
+    };
+    let (free, _) = dial(InboundHoldBack::NoOverdial, 0);
+    assert!(free > 4);
+    assert_eq!(dial(InboundHoldBack::NoOverdial, 1), (3, LimitedBy::Inbound));
+    assert_eq!(dial(InboundHoldBack::NoDial, 1), (0, LimitedBy::Inbound));
+    let (off, _) = dial(InboundHoldBack::Off, 1);
+    assert!(off > 3 && off < free, "{off} {free}");
+}
+
+#[test]
+fn pre_connected_agents_count_as_free_and_lines_are_bounded() {
+    let windows = [shift(500, 5)];
+    let now = Instant::from_millis(100_000);
+    let mut floor = experienced();
+    floor.set_campaign(ONE, CampaignPacing { mode: Mode::PreConnected(2.0), ..CampaignPacing::default() });
+    let mut team = agents(3, 0);
+    team[0].state = AgentState::Listening;
+    let decision = floor.decide(now, &view(&team, &in_flight(1), &windows));
+    assert_eq!(decision.explain.agents_idle, 3);
+    assert!((2..=5).contains(&decision.dial), "{decision:?}");
+    // Without a budget it is one call per agent, and another campaign's listener is nobody's.
+    let decision = floor.decide(now, &view(&team, &in_flight(1), &[]));
+    assert_eq!(decision.dial, 2);
+    team[0].campaign = Some(CampaignRef(2));
+    assert_eq!(floor.decide(now, &view(&team, &in_flight(1), &[])).dial, 1);
+}
+
+#[test]
+fn agents_who_leave_are_not_counted_on() {
     let windows = [shift(500, 5)];
     let now = Instant::from_millis(100_000);
     let history = experienced();
-    for (busy, calls) in [(0, 0), (0, 5), (3, 0), (4, 9), (12, 3), (20, 20), (50, 40)] {
-        let calls = in_flight(calls);
-        let mut last = 0;
-        for idle in 0..12 {
-            let agents = agents(idle, busy);
-            let dial = history.clone().decide(now, &view(&agents, &calls, &windows)).dial;
-            assert!(dial >= last, "{busy} {idle}: {dial} after {last}");
-            last = dial;
+    let dial = |team: &[AgentView<'_>]| history.clone().decide(now, &view(team, &[], &windows)).dial;
+    let mut stay = agents(6, 14);
+    for agent in stay.iter_mut().skip(6) {
+        (agent.state, agent.since) = (AgentState::WrapUp, Instant::from_millis(80_000));
+    }
+    let mut leave = stay.clone();
+    leave.iter_mut().for_each(|agent| agent.leaving = true);
+    assert!(dial(&stay) > 6);
+    assert_eq!(dial(&leave), 0);
+    let mut soon = stay.clone();
+    soon.iter_mut().for_each(|agent| agent.leaves_at = Some(Instant::from_millis(102_000)));
+    assert_eq!(dial(&soon), 0, "gone before an answer comes");
+    let mut later = stay.clone();
+    later.iter_mut().skip(6).for_each(|agent| agent.busy_until = Some(Instant::from_millis(400_000)));
+    assert!(dial(&later) < dial(&stay), "two minutes more are two minutes more");
+}
+
+#[test]
+fn a_share_of_the_idle_agents_is_all_a_campaign_counts_on() {
+    let now = Instant::from_millis(100_000);
+    let team = agents(6, 0);
+    for mode in [Mode::Progressive, Mode::Predictive] {
+        let base = view(&team, &[], &[]);
+        let decision = floor(mode).decide(now, &PacingView { idle_share: Some(2), ..base });
+        assert_eq!(decision.dial, 2, "{mode:?}");
+    }
+}
+
+#[test]
+fn only_calls_that_rang_long_enough_are_given_up_and_only_if_allowed() {
+    let windows = [shift(500, 5)];
+    let now = Instant::from_millis(100_000);
+    let team = agents(0, 4);
+    let mut calls = in_flight(30);
+    for call in &mut calls {
+        call.dialed_at = Instant::from_millis(80_000);
+        // Even ones have rung for 16 s, odd ones for 14 s.
+        let rung_ms = if call.call.0 % 2 == 0 { 16_000 } else { 14_000 };
+        call.alerting_at = Some(Instant::from_millis(100_000 - rung_ms));
+    }
+    let cancelled = |allowed| {
+        let mut floor = experienced();
+        let cancel = CancelPolicy { allowed, ..CancelPolicy::default() };
+        floor.set_campaign(
+            ONE,
+            CampaignPacing { mode: Mode::Predictive, cancel, ..CampaignPacing::default() },
+        );
+        floor.decide(now, &view(&team, &calls, &windows)).cancel
+    };
+    assert!(cancelled(false).is_empty());
+    let given_up = cancelled(true);
+    assert!(!given_up.is_empty() && given_up.iter().all(|call| call.0 % 2 == 0), "{given_up:?}");
+}
+
+#[test]
+fn a_call_listened_to_weighs_more_than_a_ringing_one() {
+    let windows = [shift(500, 5)];
+    let now = Instant::from_millis(100_000);
+    let team = agents(8, 12);
+    let ringing = in_flight(4);
+    let listened: Vec<CallView> = ringing
+        .iter()
+        .map(|call| CallView { detecting_since: Some(Instant::from_millis(99_500)), ..*call })
+        .collect();
+    let ask = |calls: &[CallView]| experienced().decide(now, &view(&team, calls, &windows));
+    let (ringing, listened) = (ask(&ringing), ask(&listened));
+    assert!(listened.explain.answers_expected > ringing.explain.answers_expected);
+    assert!(listened.dial < ringing.dial, "{} {}", listened.dial, ringing.dial);
+}
+
+#[test]
+fn a_rich_list_is_dialled_with_more_care() {
+    let mut floor = floor(Mode::Predictive);
+    let list = |number| DialTraits { list: Some(number), ..DialTraits::default() };
+    for i in 0..2_000_u64 {
+        let (call, now) = (CallRef(i), Instant::from_millis(i * 40));
+        let traits = list((i % 2) as u32);
+        floor.observe(now, &PacingEvent::Dialed { call, campaign: ONE, traits });
+        let live = if i % 2 == 0 { i % 10 < 6 } else { i % 10 == 1 };
+        let outcome = if live { Outcome::Human } else { Outcome::NoAnswer };
+        let after = Duration::from_secs(if live { 8 } else { 25 });
+        floor.observe(now, &PacingEvent::Resolved { call, campaign: ONE, outcome, after });
+    }
+    let (team, windows) = (agents(5, 15), [shift(500, 5)]);
+    let now = Instant::from_millis(100_000);
+    let mut ask = |traits| floor.decide(now, &PacingView { next: traits, ..view(&team, &[], &windows) });
+    let (rich, poor) = (ask(list(0)), ask(list(1)));
+    assert!(rich.explain.p_answer > 2.0 * poor.explain.p_answer, "{:?} {:?}", rich.explain, poor.explain);
+    assert!(rich.dial < poor.dial, "{} {}", rich.dial, poor.dial);
+}
+
+/// An hour without an answer, then everybody answers: the calls ahead stay bounded all the time.
+#[test]
+fn silence_and_then_a_flood_of_answers_start_no_burst() {
+    let mut floor = experienced();
+    let windows = [shift(2_000, 10)];
+    let team = agents(10, 10);
+    let (mut call, mut flying): (u64, Vec<(u64, CallView)>) = (10_000, Vec::new());
+    let (mut dialled_at_once, mut worst) = (0, 0);
+    for second in (100..3_900_u64).step_by(2) {
+        let now = Instant::from_millis(second * 1_000);
+        let silent = second < 3_700;
+        flying.retain(|(end, view)| {
+            if *end > second {
+                return true;
+            }
+            let outcome = if silent { Outcome::NoAnswer } else { Outcome::Human };
+            let after = Duration::from_secs(25);
+            floor.observe(now, &PacingEvent::Resolved { call: view.call, campaign: ONE, outcome, after });
+            false
+        });
+        let calls: Vec<CallView> = flying.iter().map(|(_, view)| *view).collect();
+        let decision = floor.decide(now, &view(&team, &calls, &windows));
+        assert!(decision.explain.risk_next.is_finite() && decision.explain.p_answer > 0.0);
+        dialled_at_once = dialled_at_once.max(decision.dial);
+        worst = worst.max(calls.len() as u32 + decision.dial);
+        for _ in 0..decision.dial {
+            call += 1;
+            let call = CallRef(call);
+            floor.observe(now, &PacingEvent::Dialed { call, campaign: ONE, traits: DialTraits::default() });
+            flying.push((second + 25, CallView { call, dialed_at: now, ..in_flight(1)[0] }));
         }
     }
+    assert!(dialled_at_once <= 10 + 2 + 30, "{dialled_at_once} at once by 20 agents");
+    assert!(worst <= 200, "{worst}: the campaign's lines per agent");
+    let decision = floor.decide(Instant::from_millis(3_900_000), &view(&team, &[], &windows));
+    assert!(decision.explain.p_answer > 0.5, "{:?}", decision.explain);
+}
+
+#[test]
+fn a_group_spends_one_budget_at_one_rate() {
+    let two = CampaignRef(2);
+    let mut floor = experienced();
+    for campaign in [ONE, two] {
+        let pacing = CampaignPacing { mode: Mode::Predictive, group: Some(7), ..CampaignPacing::default() };
+        floor.set_campaign(campaign, pacing);
+    }
+    let team = agents(2, 8);
+    let now = Instant::from_millis(100_000);
+    // The other campaign is at work too: its answers to come are part of the plan.
+    let others: Vec<AgentView<'_>> =
+        team.iter().map(|agent| AgentView { serves: &[CampaignRef(2)], ..*agent }).collect();
+    floor.decide(now, &PacingView { campaign: two, ..view(&others, &[], &[]) });
+    let alone = [shift(500, 14)];
+    let group = [WindowCount { of_group: true, ..alone[0] }];
+    let alone = floor.clone().decide(now, &view(&team, &[], &alone)).explain;
+    let group = floor.decide(now, &view(&team, &[], &group)).explain;
+    assert!(group.budget > 1.5 * alone.budget, "{group:?} {alone:?}");
+    assert!((group.target / alone.target - 1.0).abs() < 0.3, "{group:?} {alone:?}");
+}
+
+#[test]
+fn what_is_expected_of_a_new_campaign_is_where_it_begins() {
+    let mut floor = Floor::new();
+    let expected = Some(Expected { answer: 0.08, talk_s: 300.0, wrap_up_s: 60.0 });
+    floor.set_campaign(ONE, CampaignPacing { mode: Mode::Predictive, expected, ..CampaignPacing::default() });
+    let team = agents(2, 2);
+    let explain = floor.decide(Instant::from_millis(1_000), &view(&team, &[], &[])).explain;
+    assert!((0.06..0.12).contains(&explain.p_answer), "{explain:?}");
+    let nonsense = Some(Expected { answer: f64::NAN, talk_s: -1.0, wrap_up_s: f64::INFINITY });
+    floor.set_campaign(ONE, CampaignPacing { expected: nonsense, ..floor.campaign(ONE) });
+    assert_eq!(floor.decide(Instant::from_millis(2_000), &view(&team, &[], &[])).dial, 2);
+}
+
+#[test]
+fn duplicates_strangers_and_disorder_change_nothing_that_binds() {
+    let windows = [shift(500, 5)];
+    let team = agents(3, 17);
+    let now = Instant::from_millis(100_000);
+    let mut floor = experienced();
+    let before = floor.clone().decide(now, &view(&team, &[], &windows));
+    let (stranger, late) = (CallRef(77_777), Instant::from_millis(1));
+    let resolved = |outcome, after| PacingEvent::Resolved { call: stranger, campaign: ONE, outcome, after };
+    for _ in 0..1_000 {
+        floor.observe(late, &resolved(Outcome::Human, Duration::MAX));
+        let (call, waited) = (stranger, Duration::ZERO);
+        floor.observe(late, &PacingEvent::Abandoned { call, campaign: ONE, waited });
+        floor.observe(
+            late,
+            &PacingEvent::Connected { call, campaign: ONE, agent: AgentRef(u32::MAX), waited },
+        );
+        floor.observe(late, &PacingEvent::Detecting { call });
+    }
+    // One call answered, and said to be answered and abandoned again and again: learned from once.
+    let traits = DialTraits::default();
+    floor.observe(now, &PacingEvent::Dialed { call: stranger, campaign: ONE, traits });
+    for _ in 0..1_000 {
+        floor.observe(now, &resolved(Outcome::Human, Duration::from_secs(8)));
+        floor.observe(now, &PacingEvent::Dialed { call: stranger, campaign: ONE, traits });
+    }
+    let after = floor.decide(now, &view(&team, &[], &windows));
+    assert!(after.dial.abs_diff(before.dial) <= 1, "{before:?} {after:?}");
+    assert!((after.explain.p_answer - before.explain.p_answer).abs() < 0.05);
+    // The same agent twice in the view is dialled for twice at most, a call twice counts twice: bounded, explained.
+    let twice = [team.as_slice(), team.as_slice()].concat();
+    let decision = floor.decide(now, &view(&twice, &in_flight(2).repeat(2), &windows));
+    assert!(decision.dial <= 60 && decision.explain.agents_working == 40);
 }

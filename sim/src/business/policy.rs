@@ -4,8 +4,8 @@ use super::scenario::Scenario;
 use super::world::{Dialler, Snapshot};
 use dialer_core::pacing::ledger::{Ledger, Plan, WindowKind, WindowRule};
 use dialer_core::pacing::{
-    CallRef, CampaignPacing, CampaignRef, CancelPolicy, CapStyle, DialLimits, DialTraits, Floor, Mode,
-    Outcome, Pacer, PacingEvent, PacingView, WindowCount,
+    CallRef, CampaignPacing, CampaignRef, CancelPolicy, CapStyle, Decision, DialLimits, DialTraits, Floor,
+    Mode, Outcome, Pacer, PacingEvent, PacingView, WindowCount,
 };
 use sansio::{Duration, Instant, WallTime};
 
@@ -17,6 +17,7 @@ pub struct House {
     windows: Vec<WindowCount>,
     max_lines_per_agent: f64,
     cap: f64,
+    last: Option<Decision>,
 }
 
 fn wall(now: Instant) -> WallTime {
@@ -57,6 +58,7 @@ impl House {
             windows: Vec::new(),
             max_lines_per_agent: scenario.lines_per_agent,
             cap: scenario.cap,
+            last: None,
         }
     }
 
@@ -69,6 +71,12 @@ impl House {
             (0..self.ledgers.len()).filter_map(|_| Ledger::new(&[rule], WallTime::from_unix_millis(0)));
         self.ledgers = ledgers.collect();
         self
+    }
+
+    /// The latest decision.
+    #[must_use]
+    pub fn last(&self) -> Option<&Decision> {
+        self.last.as_ref()
     }
 
     /// The pacer inside.
@@ -131,7 +139,9 @@ impl Dialler for House {
             hold: None,
         };
         let decision = self.floor.decide(snapshot.now, &view);
-        cancel.extend(decision.cancel);
-        decision.dial
+        cancel.extend(&decision.cancel);
+        let dial = decision.dial;
+        self.last = Some(decision);
+        dial
     }
 }

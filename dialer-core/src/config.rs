@@ -14,6 +14,8 @@ pub struct TrunkConfig {
     pub name: String,
     /// Where requests go, `address:port` (IPv4 or IPv6 in brackets).
     pub address: String,
+    /// How it is spoken with; `None` as its address says, which is UDP for a numeric one.
+    pub transport: Option<TrunkTransport>,
     /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
     /// `address`, any port.
     pub sources: Vec<String>,
@@ -42,6 +44,7 @@ impl Default for TrunkConfig {
         TrunkConfig {
             name: String::new(),
             address: String::new(),
+            transport: None,
             sources: Vec::new(),
             username: None,
             password: None,
@@ -54,6 +57,18 @@ impl Default for TrunkConfig {
             enabled: true,
         }
     }
+}
+
+/// What is spoken with a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkTransport {
+    /// Datagrams.
+    Udp,
+    /// A connection.
+    Tcp,
+    /// An encrypted connection, to a host that shows a certificate for its name.
+    Tls,
 }
 
 /// How the INVITE to an agent's phone asks to be answered by itself.

@@ -1,15 +1,18 @@
 //! Setting the rooms on their ground: store, shards, control thread, API, in that order; and down again.
 
+use crate::config::check::SipTransport;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
 use crate::metrics::{self, Metrics};
-use crate::shard_thread::{Shard, ShardGauges, ShardOrder};
+use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
+use crate::streams::{self, BoundStreams};
 use crate::{prompts, shutdown, token};
 use anyhow::{Context, anyhow};
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
 use dialer_core::limits::DialerConfig;
 use dialer_core::{Command, Reply, TrunkId};
-use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, TransitMedia};
+use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, StreamListener, TransitMedia};
+use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -59,6 +62,7 @@ struct Daemon {
     to_shards: Vec<mailbox::Sender<ShardOrder>>,
     control: JoinHandle<()>,
     shards: Vec<JoinHandle<std::io::Result<()>>>,
+    streams: StreamThread,
     drained: watch::Receiver<bool>,
     gateway: Arc<Gateway>,
     metrics: Arc<Metrics>,
@@ -92,6 +96,7 @@ impl Daemon {
             snapshot.trunks.iter().map(|row| (row.config.name.clone(), row.id)).collect();
         // Ports first: a second daemon must fail before it changes anything.
         let listeners = bind_listeners(&config)?;
+        let streams = streams::bind(&config.sip_listeners)?;
         let api = TcpListener::bind(config.api_listen)
             .await
             .with_context(|| format!("api.listen: binding {}", config.api_listen))?;
@@ -108,13 +113,30 @@ impl Daemon {
         let mut to_shards = Vec::new();
         let mut shards = Vec::new();
         let mut shard_gauges = Vec::new();
-        for (number, sockets) in listeners.into_iter().enumerate() {
+        let mut receivers = Vec::new();
+        for _ in &listeners {
             let (sender, receiver) = mailbox::belled(RING_ITEMS).context("making a shard's mailbox")?;
-            let gauges = Arc::new(ShardGauges::default());
-            shards.push(start_shard(&config, number as u16, sockets, clock, receiver, &to_control, &gauges)?);
             to_shards.push(sender);
+            receivers.push(receiver);
+        }
+        let stream_counters = Arc::new(StreamCounters::default());
+        let stream_listeners = streams.listeners.clone();
+        let (ways, stream_thread) =
+            serve_streams(&config, streams, &listeners, &to_shards, &stream_counters)?;
+        for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
+            let gauges = Arc::new(ShardGauges::default());
+            let parts = ShardParts {
+                number: number as u16,
+                sockets,
+                stream_listeners: stream_listeners.clone(),
+                receiver,
+                ways: ways.clone(),
+                gauges: Arc::clone(&gauges),
+            };
+            shards.push(start_shard(&config, parts, clock, &to_control)?);
             shard_gauges.push(gauges);
         }
+        drop(ways);
         let (commands, command_requests) = mpsc::channel(1024);
         let (drained_sender, drained) = watch::channel(false);
         let read_model = Arc::new(ReadModel::default());
@@ -180,8 +202,15 @@ impl Daemon {
             clock: control_api::system_clock(),
         });
         gateway.register_bootstrap_token(&first_token);
-        let metrics =
-            Arc::new(Metrics::new(&config, &gateway, read_model, gauges, shard_gauges, Arc::clone(&store))?);
+        let metrics = Arc::new(Metrics::new(
+            &config,
+            &gateway,
+            read_model,
+            gauges,
+            shard_gauges,
+            stream_counters,
+            Arc::clone(&store),
+        )?);
         let daemon = Daemon {
             config,
             store,
@@ -190,6 +219,7 @@ impl Daemon {
             to_shards,
             control,
             shards,
+            streams: stream_thread,
             drained,
             gateway,
             metrics,
@@ -267,7 +297,7 @@ impl Daemon {
                 .into_future(),
         );
         tracing::info!(
-            sip = ?self.config.sip_listen,
+            sip = ?self.config.sip_listeners.iter().map(|l| (l.transport, l.address)).collect::<Vec<_>>(),
             api = %self.config.api_listen,
             admin = %self.config.admin_listen,
             "ready"
@@ -290,6 +320,13 @@ impl Daemon {
                 Ok(Ok(Ok(()))) => {}
                 other => tracing::error!(?other, "a shard ended badly"),
             }
+        }
+        // Its ports went with the shards' machines.
+        drop(self.to_shards);
+        if let Some(streams) = self.streams
+            && !matches!(tokio::task::spawn_blocking(move || streams.join()).await, Ok(Ok(Ok(()))))
+        {
+            tracing::error!("the thread of connections ended badly");
         }
         housekeeping.abort();
         let store = Arc::clone(&self.store);
@@ -326,40 +363,74 @@ async fn forget_old_events(store: Arc<SqliteStore>, keep: Duration) {
     }
 }
 
-/// Binds every shard's listeners: shard i has each configured address with the port raised by i.
+/// Binds every shard's UDP listeners: all shards share each address.
+///
+/// A port is shared only among us: another daemon that has it is found out by a socket that does not share.
 fn bind_listeners(config: &Config) -> anyhow::Result<Vec<Vec<UdpSocket>>> {
-    (0..config.shards)
-        .map(|shard| {
-            config
-                .sip_listen
-                .iter()
-                .map(|address| {
-                    let address = raised(*address, shard)?;
-                    runtime::udp::bind(address, SIP_SOCKET_BUFFER_BYTES)
-                        .with_context(|| format!("sip.listen: binding UDP {address}"))
-                })
-                .collect()
-        })
-        .collect()
+    let mut shards: Vec<Vec<UdpSocket>> = (0..config.shards).map(|_| Vec::new()).collect();
+    for listener in config.sip_listeners.iter().filter(|listener| listener.transport == SipTransport::Udp) {
+        let failed = |address: SocketAddr| format!("{}: binding UDP {address}", listener.file_key);
+        let only = runtime::udp::bind(listener.address, SIP_SOCKET_BUFFER_BYTES)
+            .with_context(|| failed(listener.address))?;
+        if config.shards == 1 {
+            shards[0].push(only);
+            continue;
+        }
+        let address = only.local_addr().with_context(|| failed(listener.address))?;
+        drop(only);
+        for shard in &mut shards {
+            let socket = runtime::udp::bind_shared(address, SIP_SOCKET_BUFFER_BYTES)
+                .with_context(|| failed(address))?;
+            shard.push(socket);
+        }
+    }
+    Ok(shards)
 }
 
-fn raised(address: SocketAddr, by: u16) -> anyhow::Result<SocketAddr> {
-    let port = match address.port() {
-        0 => 0,
-        port => port.checked_add(by).ok_or_else(|| anyhow!("sip.listen: no port {port} + {by}"))?,
+/// The thread of connections, if there is a listener for it.
+type StreamThread = Option<JoinHandle<std::io::Result<()>>>;
+
+fn serve_streams(
+    config: &Config,
+    streams: BoundStreams,
+    listeners: &[Vec<UdpSocket>],
+    to_shards: &[mailbox::Sender<ShardOrder>],
+    counters: &Arc<StreamCounters>,
+) -> anyhow::Result<(ShardWays, StreamThread)> {
+    let udp_listeners = listeners.first().map_or(0, Vec::len);
+    let mut ways =
+        ShardWays { shards: to_shards.to_vec(), streams: None, udp_listeners: udp_listeners as u8 };
+    if streams.listeners.is_empty() {
+        return Ok((ways, None));
+    }
+    let limits = StreamLimits {
+        connections_max: config.connections_max as usize,
+        connections_per_source_max: config.connections_per_source_max as usize,
+        idle: config.connection_idle,
+        ..StreamLimits::default()
     };
-    Ok(SocketAddr::new(address.ip(), port))
+    let (port, thread) = streams.serve(udp_listeners, limits, to_shards.to_vec(), Arc::clone(counters))?;
+    ways.streams = Some(port);
+    Ok((ways, Some(thread)))
+}
+
+/// What one shard is made of.
+struct ShardParts {
+    number: u16,
+    sockets: Vec<UdpSocket>,
+    stream_listeners: Vec<StreamListener>,
+    receiver: mailbox::BelledReceiver<ShardOrder>,
+    ways: ShardWays,
+    gauges: Arc<ShardGauges>,
 }
 
 fn start_shard(
     config: &Config,
-    number: u16,
-    listeners: Vec<UdpSocket>,
+    parts: ShardParts,
     clock: Clock,
-    receiver: mailbox::BelledReceiver<ShardOrder>,
     to_control: &mailbox::Sender<ControlMessage>,
-    gauges: &Arc<ShardGauges>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges } = parts;
     let addresses =
         listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
     let (low, high) = config.media_ports;
@@ -369,6 +440,8 @@ fn start_shard(
     let shard_config = ShardConfig {
         shard: number,
         listeners: addresses,
+        stream_listeners,
+        listeners_advertised: config.sip_listeners.iter().map(|one| one.advertised.clone()).collect(),
         realm: config.realm.clone(),
         user_agent: config.user_agent.clone(),
         calls_max: config.calls_max as usize,
@@ -403,13 +476,12 @@ fn start_shard(
         longest_turn_ns: Arc::clone(&gauges.longest_turn_ns),
     };
     let to_control = to_control.clone();
-    let gauges = Arc::clone(gauges);
     spawn_shard(options, clock, receiver, move |panics| {
         gauges.panics.store(u64::from(panics), Ordering::Relaxed);
         let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
         let config = ShardConfig { seed, ..shard_config.clone() };
         let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
-        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges));
+        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges), ways.clone());
         if panics > 0 {
             shard.tell_restart();
         }

@@ -15,6 +15,7 @@ mod prompts;
 mod shard_thread;
 mod shutdown;
 mod simulate;
+mod streams;
 mod token;
 
 use args::{Arguments, Subcommands};

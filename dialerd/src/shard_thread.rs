@@ -1,13 +1,17 @@
 //! A call shard on its thread: the machine's effects become system calls.
 
 use crate::control_thread::ControlMessage;
+use crate::streams;
 use bytes::Bytes;
 use dialer_core::RecordingId;
 use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
     StreamId, WrittenFile,
 };
-use runtime::{Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind};
+use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
+use runtime::{
+    Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
+};
 use sansio::{Instant, Machine, Outbox};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +25,17 @@ const LAG_TOLD_MIN: Duration = Duration::from_millis(5);
 pub enum ShardOrder {
     /// For the machine.
     Command(ShardCommand),
+    /// Something about a connection.
+    Stream(StreamEvent),
+    /// A datagram that another shard received and that is for this one.
+    Datagram {
+        /// The listener it came to.
+        listener: u8,
+        /// From where.
+        source: SocketAddr,
+        /// What.
+        bytes: Bytes,
+    },
     /// End the thread.
     Stop,
 }
@@ -38,6 +53,10 @@ pub struct ShardGauges {
     pub panics: AtomicU64,
     /// Facts to the control thread that were lost; must stay 0.
     pub events_refused: AtomicU64,
+    /// Datagrams this shard received for another one.
+    pub handed_over: AtomicU64,
+    /// … and that were lost because that one was behind.
+    pub hand_over_losses: AtomicU64,
 }
 
 /// The adapter between the machine and the ground.
@@ -51,6 +70,21 @@ pub struct Shard {
     /// When the turn under way took its first message.
     turn_began: Option<Instant>,
     lagged: bool,
+    ways: ShardWays,
+    /// Datagrams handed to other shards, and those for which their rings had no room.
+    handed_over: u64,
+    hand_over_losses: u64,
+}
+
+/// How a shard reaches others than the control thread.
+#[derive(Clone)]
+pub struct ShardWays {
+    /// All shards by number, this one included.
+    pub shards: Vec<mailbox::Sender<ShardOrder>>,
+    /// Connections, whose listeners are numbered from `udp_listeners` on.
+    pub streams: Option<StreamPort>,
+    /// UDP listeners.
+    pub udp_listeners: u8,
 }
 
 impl Shard {
@@ -60,6 +94,7 @@ impl Shard {
         clock: Clock,
         events: Mailbox<ControlMessage>,
         gauges: Arc<ShardGauges>,
+        ways: ShardWays,
     ) -> Self {
         let number = config.shard;
         let config = ShardConfig { clock: clock.base(), ..config };
@@ -72,6 +107,9 @@ impl Shard {
             next_look: Instant::ZERO,
             turn_began: None,
             lagged: false,
+            ways,
+            handed_over: 0,
+            hand_over_losses: 0,
         }
     }
 
@@ -101,8 +139,18 @@ impl Shard {
         let mut failed = Vec::new();
         for effect in self.out.drain() {
             match effect {
-                ShardEffect::SendSip { listener, to, bytes } => ground.send(listener, to, bytes),
-                ShardEffect::CloseFlow { .. } => {}
+                ShardEffect::SendSip { listener, to, bytes } => {
+                    if listener < self.ways.udp_listeners {
+                        ground.send(listener, to, bytes);
+                    } else if let Some(streams) = &self.ways.streams {
+                        streams.order(StreamOrder::Send { listener, to, bytes });
+                    }
+                }
+                ShardEffect::CloseFlow { listener, peer } => {
+                    if let Some(streams) = &self.ways.streams {
+                        streams.order(StreamOrder::Close { listener, peer });
+                    }
+                }
                 ShardEffect::Forward { to, kind, destination } => {
                     ground.send_packet(to.0, socket_kind(kind), destination, packet);
                 }
@@ -156,6 +204,19 @@ impl ShardMachine for Shard {
         bytes: Bytes,
         ground: &mut Ground,
     ) {
+        let shards = &self.ways.shards;
+        if shards.len() > 1 {
+            let home = sip_proxy::shard_for(&bytes, shards.len() as u16);
+            if home != self.number {
+                let order = ShardOrder::Datagram { listener, source, bytes };
+                // Lost like any datagram when that shard is behind by a whole ring.
+                match shards[usize::from(home)].try_send(order) {
+                    Ok(()) => self.handed_over += 1,
+                    Err(_) => self.hand_over_losses += 1,
+                }
+                return;
+            }
+        }
         self.turn_began.get_or_insert(now);
         self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
     }
@@ -182,6 +243,16 @@ impl ShardMachine for Shard {
         match command {
             ShardOrder::Command(command) => {
                 self.feed(now, ShardInput::Command(command), ground);
+                true
+            }
+            ShardOrder::Stream(event) => {
+                self.turn_began.get_or_insert(now);
+                self.feed(now, streams::input_of(event), ground);
+                true
+            }
+            ShardOrder::Datagram { listener, source, bytes } => {
+                self.turn_began.get_or_insert(now);
+                self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
                 true
             }
             ShardOrder::Stop => false,
@@ -215,5 +286,7 @@ impl ShardMachine for Shard {
         }
         self.gauges.media_sockets.store(ground.media_sockets() as u64, Ordering::Relaxed);
         self.gauges.events_refused.store(self.events.refused(), Ordering::Relaxed);
+        self.gauges.handed_over.store(self.handed_over, Ordering::Relaxed);
+        self.gauges.hand_over_losses.store(self.hand_over_losses, Ordering::Relaxed);
     }
 }

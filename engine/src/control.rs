@@ -3,9 +3,8 @@
 //! # Which shard
 //! Both legs of a call live on one shard, and a nailed-up session can only be joined to calls of its own shard. As
 //! agents may serve any campaign, all dialled calls and all sessions have one home, shard 0; transit calls, which
-//! need no agent, live on the shard whose listener they come to. A phone that registers at another shard's listener
-//! is made known to the home shard, which calls it from its own listener: a phone behind NAT has to register at the
-//! home shard's.
+//! need no agent, live on the shard their first message is steered to. All shards share their listeners, so the home
+//! reaches every phone, whichever shard has heard it.
 
 use crate::doors::{ControlEffect, ControlInput, ShardCommand, ShardEvent};
 use crate::gate::{Gate, GateCounters, take_records};

@@ -11,6 +11,7 @@ pub mod ground;
 pub mod mailbox;
 pub mod recorder;
 pub mod shard;
+pub mod stream;
 pub mod udp;
 
 pub use clock::Clock;

@@ -20,9 +20,25 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// # Errors
 /// As the operating system says (address in use, not ours, too many files).
 pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
+    bind_as(address, buffer_bytes, false)
+}
+
+/// As [`bind`], on a port that further sockets of this process may share (SO_REUSEPORT): the kernel gives what one
+/// peer sends always to the same one of them.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_shared(address: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
+    bind_as(address, buffer_bytes, true)
+}
+
+fn bind_as(address: SocketAddr, buffer_bytes: usize, shared: bool) -> io::Result<UdpSocket> {
     let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
     socket.set_nonblocking(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

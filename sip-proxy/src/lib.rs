@@ -5,11 +5,13 @@ mod hash;
 mod mark;
 mod registrar;
 pub mod status;
+mod steer;
 mod transaction;
 pub mod transport;
 pub mod ua;
 pub mod wire;
 
 pub use mark::shard_of;
+pub use steer::shard_for;
 pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

@@ -4,7 +4,7 @@ use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::Time;
-use dialer_core::config::TrunkConfig;
+use dialer_core::config::{self, TrunkConfig};
 use dialer_core::view::TrunkView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +18,10 @@ pub struct TrunkRequest {
     /// Where requests go: `address:port`, IPv6 in brackets.
     #[schema(example = "203.0.113.10:5060")]
     pub address: String,
+    /// How it is spoken with. Null: as the address says, which is `udp` for a numeric one. The node needs a listener
+    /// of that transport.
+    #[serde(default)]
+    pub transport: Option<TrunkTransport>,
     /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
     /// `address`, any port.
     #[serde(default)]
@@ -55,6 +59,38 @@ pub struct TrunkRequest {
     #[serde(default = "enabled")]
     #[schema(default = true)]
     pub enabled: bool,
+}
+
+/// What is spoken with a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkTransport {
+    /// Datagrams; what is too long for one goes over TCP where a listener is there for it.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS.
+    Tls,
+}
+
+impl From<TrunkTransport> for config::TrunkTransport {
+    fn from(wire: TrunkTransport) -> Self {
+        match wire {
+            TrunkTransport::Udp => Self::Udp,
+            TrunkTransport::Tcp => Self::Tcp,
+            TrunkTransport::Tls => Self::Tls,
+        }
+    }
+}
+
+impl From<config::TrunkTransport> for TrunkTransport {
+    fn from(core: config::TrunkTransport) -> Self {
+        match core {
+            config::TrunkTransport::Udp => Self::Udp,
+            config::TrunkTransport::Tcp => Self::Tcp,
+            config::TrunkTransport::Tls => Self::Tls,
+        }
+    }
 }
 
 fn register_expires_ms() -> u64 {
@@ -144,6 +180,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
         Ok(TrunkConfig {
             name: wire.name,
             address: wire.address,
+            transport: wire.transport.map(Into::into),
             sources: wire.sources,
             username: wire.username,
             password: wire.password,
@@ -164,6 +201,7 @@ impl From<&TrunkConfig> for TrunkRequest {
         TrunkRequest {
             name: config.name.clone(),
             address: config.address.clone(),
+            transport: config.transport.map(Into::into),
             sources: config.sources.clone(),
             username: config.username.clone(),
             password: None,
@@ -188,6 +226,8 @@ pub struct Trunk {
     pub name: String,
     /// Where requests go.
     pub address: String,
+    /// How it is spoken with; null: as the address says.
+    pub transport: Option<TrunkTransport>,
     /// Source addresses taken as this trunk's.
     pub sources: Vec<String>,
     /// Digest user name.
@@ -240,6 +280,7 @@ impl Trunk {
             id: view.row.id.to_string(),
             name: config.name.clone(),
             address: config.address.clone(),
+            transport: config.transport.map(Into::into),
             sources: config.sources.clone(),
             username: mask.text_option(config.username.as_deref()),
             has_password: config.password.is_some(),

@@ -45,6 +45,7 @@ impl Dialer {
         trunk.cps.set(new.cps_max);
         // Another peer, or another way to know it: what was heard before says nothing any more.
         if old.address != new.address
+            || old.transport != new.transport
             || old.register != new.register
             || (old.options_interval_ms == 0) != (new.options_interval_ms == 0)
         {

@@ -1,8 +1,9 @@
 //! The configuration as the daemon uses it: every value checked, every path absolute to the file's folder.
 
 use super::guard;
+use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
-use dialer_core::config::TrunkConfig;
+use dialer_core::config::{TrunkConfig, TrunkTransport};
 use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +19,11 @@ pub struct Config {
     pub pin_cores: bool,
     pub log_filter: String,
     pub log_json: bool,
-    pub sip_listen: Vec<SocketAddr>,
+    /// UDP listeners first, the others after them; in the order of the file otherwise.
+    pub sip_listeners: Vec<SipListener>,
+    pub connections_max: u32,
+    pub connections_per_source_max: u32,
+    pub connection_idle: Duration,
     pub realm: String,
     pub user_agent: String,
     pub sip_t1: Duration,
@@ -50,6 +55,9 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
 }
 
+pub use super::listeners::SipListener;
+pub use super::raw::{ClientCertificate, SipTransport};
+
 /// A static route between trunks, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteConfig {
@@ -72,7 +80,7 @@ pub struct Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, key: impl Into<String>, expected: impl Into<String>) {
+    pub(super) fn add(&mut self, key: impl Into<String>, expected: impl Into<String>) {
         self.0.push(Fault { key: key.into(), found: None, expected: expected.into() });
     }
 
@@ -82,7 +90,7 @@ impl Faults {
         }
     }
 
-    fn socket(&mut self, text: &str, key: &str) -> SocketAddr {
+    pub(super) fn socket(&mut self, text: &str, key: &str) -> SocketAddr {
         text.parse().unwrap_or_else(|_| {
             self.add(key, "an address with a port, such as \"0.0.0.0:5060\" or \"[::]:5060\"");
             SocketAddr::from(([127, 0, 0, 1], 0))
@@ -111,15 +119,9 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         None => data_dir.join(default),
     };
     check_ranges(&raw, &mut faults);
-    let sip_listen: Vec<SocketAddr> = raw
-        .sip
-        .listen
-        .iter()
-        .enumerate()
-        .map(|(index, text)| faults.socket(text, &format!("sip.listen[{index}]")))
-        .collect();
+    let sip_listeners = listeners::check(&raw.sip, folder, &mut faults);
     let digest = guard::check_digest(&raw.sip, &mut faults);
-    let trunks = check_trunks(raw.trunk, &mut faults);
+    let trunks = check_trunks(raw.trunk, &sip_listeners, &mut faults);
     let routes = check_routes(raw.route, &trunks, &mut faults);
     let session_timers = session_timers(&raw.sip);
     let config = Config {
@@ -128,7 +130,10 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         pin_cores: raw.node.pin_cores,
         log_filter: raw.log.level,
         log_json: raw.log.format == LogFormat::Json,
-        sip_listen,
+        sip_listeners,
+        connections_max: raw.sip.connections_max,
+        connections_per_source_max: raw.sip.connections_per_source_max,
+        connection_idle: Duration::from_secs(raw.sip.connection_idle_s),
         realm: raw.sip.realm,
         user_agent: set(raw.sip.user_agent)
             .unwrap_or_else(|| concat!("dialerd/", env!("CARGO_PKG_VERSION")).into()),
@@ -217,7 +222,6 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         "log.level",
         "error, warn, info, debug, trace, or a filter such as \"info,engine=debug\"",
     );
-    faults.require((1..=16).contains(&raw.sip.listen.len()), "sip.listen", "1 to 16 addresses");
     faults.require(
         !raw.sip.realm.is_empty() && raw.sip.realm.bytes().all(|b| b.is_ascii_graphic() && b != b'"'),
         "sip.realm",
@@ -266,7 +270,7 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
     faults.require(raw.shutdown.drain_s <= 86_400, "shutdown.drain_s", "0 to 86400 seconds");
 }
 
-fn check_trunks(trunks: Vec<raw::Trunk>, faults: &mut Faults) -> Vec<TrunkConfig> {
+fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut Faults) -> Vec<TrunkConfig> {
     let mut names = BTreeSet::new();
     let defaults = TrunkConfig::default();
     let mut checked = Vec::new();
@@ -282,9 +286,26 @@ fn check_trunks(trunks: Vec<raw::Trunk>, faults: &mut Faults) -> Vec<TrunkConfig
                 "an IP address, with or without a port",
             );
         }
+        let needed = match trunk.transport {
+            raw::TrunkTransport::Any => None,
+            raw::TrunkTransport::Udp => Some(SipTransport::Udp),
+            raw::TrunkTransport::Tcp => Some(SipTransport::Tcp),
+            raw::TrunkTransport::Tls => Some(SipTransport::Tls),
+        };
+        faults.require(
+            needed.is_none_or(|needed| listeners.iter().any(|listener| listener.transport == needed)),
+            &key("transport"),
+            "a transport that a listener in [[sip.listeners]] has",
+        );
         let config = TrunkConfig {
             name: trunk.name,
             address: trunk.address,
+            transport: match trunk.transport {
+                raw::TrunkTransport::Any => None,
+                raw::TrunkTransport::Udp => Some(TrunkTransport::Udp),
+                raw::TrunkTransport::Tcp => Some(TrunkTransport::Tcp),
+                raw::TrunkTransport::Tls => Some(TrunkTransport::Tls),
+            },
             sources: trunk.sources,
             username: set(trunk.username),
             password: set(trunk.password),

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod guard;
+mod listeners;
 pub mod locate;
 pub mod raw;
 
@@ -116,7 +117,8 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/dialerd.example.toml");
         let example = load(&file).unwrap_or_else(|errors| panic!("{errors:?}"));
         let mut defaults = parse(&file, "").unwrap();
-        // The example shows a trunk and a route, which have no default.
+        // The example shows a listener, a trunk and a route, which have no default.
+        defaults.sip_listeners = example.sip_listeners.clone();
         defaults.trunks = example.trunks.clone();
         defaults.routes = example.routes.clone();
         assert_eq!(format!("{example:#?}"), format!("{defaults:#?}"));
@@ -161,6 +163,18 @@ mod tests {
             (
                 "[sip]\ndigest_algorithms = [\"SHA-1\"]\n",
                 "dialerd.toml:2:22: key `sip.digest_algorithms[0]`: found \"SHA-1\", expected \"SHA-512-256\", \"SHA-256\" or \"MD5\", each once",
+            ),
+            (
+                "[[sip.listeners]]\ntransport = \"tls\"\naddress = \"127.0.0.1:5061\"\n",
+                "dialerd.toml:2:13: key `sip.listeners[0].transport`: found \"tls\", expected `certificate` and `key` (PEM files) beside it, which TLS needs",
+            ),
+            (
+                "[[sip.listeners]]\ntransport = \"tcp\"\naddress = \"127.0.0.1:5061\"\nadvertised = \"a b\"\n",
+                "dialerd.toml:4:14: key `sip.listeners[0].advertised`: found \"a b\", expected host or host:port, such as \"sip.example.com:5061\"",
+            ),
+            (
+                "[[trunk]]\nname = \"a\"\naddress = \"127.0.0.1:5080\"\ntransport = \"tls\"\n",
+                "dialerd.toml:4:13: key `trunk[0].transport`: found \"tls\", expected a transport that a listener in [[sip.listeners]] has",
             ),
             (
                 "[[route]]\nto = \"nowhere\"\n",

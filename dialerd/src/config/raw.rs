@@ -13,6 +13,16 @@ pub const KEYS: &[&str] = &[
     "log.level",
     "log.format",
     "sip.listen",
+    "sip.connections_max",
+    "sip.connections_per_source_max",
+    "sip.connection_idle_s",
+    "sip.listeners[0].transport",
+    "sip.listeners[0].address",
+    "sip.listeners[0].advertised",
+    "sip.listeners[0].certificate",
+    "sip.listeners[0].key",
+    "sip.listeners[0].ca",
+    "sip.listeners[0].client_certificate",
     "sip.realm",
     "sip.user_agent",
     "sip.t1_ms",
@@ -49,6 +59,7 @@ pub const KEYS: &[&str] = &[
     "shutdown.drain_s",
     "trunk[0].name",
     "trunk[0].address",
+    "trunk[0].transport",
     "trunk[0].sources",
     "trunk[0].username",
     "trunk[0].password",
@@ -147,6 +158,10 @@ pub enum ReliableProvisional {
 #[serde(deny_unknown_fields, default)]
 pub struct Sip {
     pub listen: Vec<String>,
+    pub listeners: Vec<SipListener>,
+    pub connections_max: u32,
+    pub connections_per_source_max: u32,
+    pub connection_idle_s: u64,
     pub realm: String,
     pub user_agent: Option<String>,
     pub t1_ms: u64,
@@ -168,6 +183,10 @@ impl Default for Sip {
     fn default() -> Self {
         Sip {
             listen: vec!["127.0.0.1:5060".into()],
+            listeners: Vec::new(),
+            connections_max: 20_000,
+            connections_per_source_max: 1_000,
+            connection_idle_s: 300,
             realm: "dialerd".into(),
             user_agent: None,
             t1_ms: 500,
@@ -185,6 +204,38 @@ impl Default for Sip {
             nonce_lifetime_s: 300,
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipListener {
+    pub transport: SipTransport,
+    pub address: String,
+    pub advertised: Option<String>,
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+    pub ca: Option<String>,
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SipTransport {
+    Udp,
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    #[default]
+    None,
+    Optional,
+    Required,
 }
 
 #[derive(Debug, Deserialize)]
@@ -322,6 +373,8 @@ pub struct Trunk {
     pub name: String,
     pub address: String,
     #[serde(default)]
+    pub transport: TrunkTransport,
+    #[serde(default)]
     pub sources: Vec<String>,
     pub username: Option<String>,
     pub password: Option<String>,
@@ -332,6 +385,17 @@ pub struct Trunk {
     pub cps_max: Option<f64>,
     pub options_interval_ms: Option<u32>,
     pub caller_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkTransport {
+    #[default]
+    #[serde(rename = "")]
+    Any,
+    Udp,
+    Tcp,
+    Tls,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@
 mod dialer;
 mod family;
 mod shard;
+mod stream;
 
 use crate::config::Config;
 use crate::control_thread::ControlGauges;
@@ -18,6 +19,7 @@ use axum::routing::get;
 use control_api::{Gateway, ReadModel};
 use family::Families;
 use prometheus::{Encoder, Registry, TextEncoder};
+use runtime::stream::StreamCounters;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -32,6 +34,7 @@ pub struct Metrics {
     read_model: Arc<ReadModel>,
     control: Arc<ControlGauges>,
     shards: Vec<Arc<ShardGauges>>,
+    streams: Arc<StreamCounters>,
     store: Arc<SqliteStore>,
     node: String,
     media_ports: (u16, u16),
@@ -50,6 +53,7 @@ impl Metrics {
         read_model: Arc<ReadModel>,
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
+        streams: Arc<StreamCounters>,
         store: Arc<SqliteStore>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
@@ -62,6 +66,7 @@ impl Metrics {
             read_model,
             control,
             shards,
+            streams,
             store,
             node: config.node_name.clone(),
             media_ports: config.media_ports,
@@ -76,6 +81,7 @@ impl Metrics {
         self.process(&mut families);
         self.store(&mut families);
         shard::export(&self.shards, self.media_ports, &mut families);
+        stream::export(&self.streams, &mut families);
         let campaigns = self.campaign_names();
         if let Ok(counters) = self.control.counters.lock() {
             dialer::export_counters(&counters, &campaigns, &self.read_model, &mut families);

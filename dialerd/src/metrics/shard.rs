@@ -27,6 +27,22 @@ pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &m
     let help = "Facts or orders lost between threads; must stay 0.";
     families.counter("events_dropped_total", help, &[("reason", "to_control")], refused);
 
+    let over = |counter: fn(&ShardGauges) -> &std::sync::atomic::AtomicU64| {
+        shards.iter().map(|gauges| counter(gauges).load(Ordering::Relaxed)).sum()
+    };
+    families.counter(
+        "sip_datagrams_handed_over_total",
+        "Datagrams that one shard received and another one deals with.",
+        &[],
+        over(|gauges| &gauges.handed_over),
+    );
+    families.counter(
+        "events_dropped_total",
+        help,
+        &[("reason", "to_other_shard")],
+        over(|gauges| &gauges.hand_over_losses),
+    );
+
     let taken: Vec<_> =
         shards.iter().filter_map(|gauges| gauges.counters.lock().ok().map(|counters| *counters)).collect();
     let sum = |get: &dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64| -> u64 {

@@ -8,3 +8,4 @@ mod ctl;
 mod harness;
 mod life;
 mod readme;
+mod streams;

@@ -144,7 +144,7 @@ fn the_metrics_of_the_documents_are_told() {
             "agent_offers_total",
             "import_rows_total",
         ];
-        let source: String = ["mod.rs", "dialer.rs", "shard.rs"]
+        let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs"]
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
             .chain([std::fs::read_to_string(root().join("control-api/src/metrics.rs")).unwrap()])

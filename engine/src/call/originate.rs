@@ -55,10 +55,10 @@ impl CallShard {
         if trunk.is_closed(now) {
             return Err(EndCause::Congestion);
         }
-        let destination = trunk.address.ok_or(EndCause::NoTrunk)?;
+        let (listener, destination) = trunk.address.ok_or(EndCause::NoTrunk)?;
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
         let request_uri = uri_of(&dial.to, trunk.host());
-        let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(0));
+        let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(listener));
         let owner = Owner::Customer(key).to_bits();
         let sound = self.open_sound(now, owner).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(
@@ -68,7 +68,7 @@ impl CallShard {
         );
         let invite = Invite {
             owner,
-            listener: 0,
+            listener,
             destination,
             trunk: Some(trunk_key.to_bits()),
             symmetric: false,

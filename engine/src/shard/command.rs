@@ -3,12 +3,15 @@
 use super::{CallShard, trunks};
 use crate::call::Call;
 use crate::call::originate::Dial;
-use crate::doors::{ShardCommand, ShardEffect, call_of_order};
+use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
+use dialer_core::config::TrunkTransport;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
-use dialer_core::{AgentId, CallFact, CallOrder, TrunkId};
+use dialer_core::{AgentId, CallFact, CallOrder, TrunkFact, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua;
+use sip_proxy::wire::Transport;
+use std::net::SocketAddr;
 
 impl CallShard {
     pub(super) fn take_command(
@@ -27,7 +30,7 @@ impl CallShard {
                     self.end_session(now, session, Party::System, EndCause::Normal, out);
                 }
             }
-            ShardCommand::ApplyTrunk(row) => self.apply_trunk(now, *row),
+            ShardCommand::ApplyTrunk(row) => self.apply_trunk(now, *row, out),
             ShardCommand::RemoveTrunk(trunk) => self.remove_trunk(now, trunk),
             ShardCommand::ApplyAgent(row) => self.apply_agent(&row),
             ShardCommand::RemoveAgent(agent) => self.remove_agent(now, agent, out),
@@ -100,12 +103,18 @@ impl CallShard {
         None
     }
 
-    fn apply_trunk(&mut self, now: Instant, row: TrunkRow) {
+    fn apply_trunk(&mut self, now: Instant, row: TrunkRow, out: &mut Outbox<ShardEffect>) {
+        let id = row.id;
+        let place = self.place_of(&row);
         let sources = trunks::sources(&row);
         let config = row.config.clone();
-        let Some(key) = self.trunks.apply(now, row) else { return };
-        let Ok(address) = config.address.parse() else {
+        let Some(key) = self.trunks.apply(now, row, place) else { return };
+        let place = self.trunks.get(key).and_then(|trunk| trunk.address);
+        let Some((listener, address)) = place else {
             self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
+            let reason = Some("no listener of ours speaks its transport".into());
+            let fact = TrunkFact::Health { trunk: id, up: false, reason, rtt_ms: None };
+            out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
             return;
         };
         // One shard speaks for all about health and registration.
@@ -113,7 +122,7 @@ impl CallShard {
         let login = config.username.zip(config.password);
         let trunk = ua::Trunk {
             key: key.to_bits(),
-            listener: 0,
+            listener,
             address,
             domain: String::new(),
             sources: if config.enabled { sources } else { Vec::new() },
@@ -124,6 +133,17 @@ impl CallShard {
                 .then(|| Duration::from_millis(u64::from(config.options_interval_ms))),
         };
         self.ua.set_trunk(now, trunk, &mut self.sip_out);
+    }
+
+    /// By which listener and at which address a trunk is reached; `None` when no listener of ours does.
+    fn place_of(&self, row: &TrunkRow) -> Option<(u8, SocketAddr)> {
+        let address: SocketAddr = row.config.address.parse().ok()?;
+        let transport = match row.config.transport {
+            None | Some(TrunkTransport::Udp) => Transport::Udp,
+            Some(TrunkTransport::Tcp) => Transport::Tcp,
+            Some(TrunkTransport::Tls) => Transport::Tls,
+        };
+        Some((self.ua.listener_for(transport, address.is_ipv4())?, address))
     }
 
     fn remove_trunk(&mut self, now: Instant, trunk: TrunkId) {

@@ -20,8 +20,8 @@ const TRUNKS_MAX: usize = 10_000;
 pub(crate) struct Trunk {
     pub(crate) id: TrunkId,
     pub(crate) row: TrunkRow,
-    /// Where requests go; `None` when the configured address is not one.
-    pub(crate) address: Option<SocketAddr>,
+    /// By which listener and to which address requests go; `None` when there is no way.
+    pub(crate) address: Option<(u8, SocketAddr)>,
     /// Legs of ours on it now, both directions.
     pub(crate) channels_used: u32,
     /// Calls that may begin now, as filled at `filled_at`.
@@ -94,8 +94,12 @@ impl Trunks {
     }
 
     /// Adds a trunk or changes it; counts go on. `None` at the limit.
-    pub(crate) fn apply(&mut self, now: Instant, row: TrunkRow) -> Option<TrunkKey> {
-        let address = row.config.address.parse().ok();
+    pub(crate) fn apply(
+        &mut self,
+        now: Instant,
+        row: TrunkRow,
+        address: Option<(u8, SocketAddr)>,
+    ) -> Option<TrunkKey> {
         if let Some(key) = self.by_id.get(&row.id).copied()
             && let Some(trunk) = self.slab.get_mut(key)
         {
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn calls_per_second_are_kept_with_a_burst_of_a_tenth() {
         let mut trunks = Trunks::new();
-        let key = trunks.apply(Instant::ZERO, row(1_000_000, 100.0)).unwrap();
+        let key = trunks.apply(Instant::ZERO, row(1_000_000, 100.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 1), 10);
         assert!((108..=111).contains(&calls_begun(&mut trunks, key, 1, 1101)));
     }
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn channels_are_kept_and_given_back() {
         let mut trunks = Trunks::new();
-        let key = trunks.apply(Instant::ZERO, row(2, 1000.0)).unwrap();
+        let key = trunks.apply(Instant::ZERO, row(2, 1000.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 50), 2);
         trunks.release(key);
         assert_eq!(calls_begun(&mut trunks, key, 50, 100), 1);

@@ -20,6 +20,7 @@ pub enum Frame {
 
 /// Why a stream cannot be read on. Nothing in it can be trusted to be the beginning of a message any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum FrameFault {
     /// A CR or LF alone, in the head or between messages.
     BareLineEnd,
@@ -35,6 +36,10 @@ pub enum FrameFault {
 }
 
 impl FrameFault {
+    /// Every one.
+    pub const ALL: [FrameFault; 5] =
+        [Self::BareLineEnd, Self::HeadTooLong, Self::NoLength, Self::BadLength, Self::TooLong];
+
     /// Status and reason for the sender, where its head can be read.
     #[must_use]
     pub const fn answer(self) -> (u16, &'static str) {

@@ -2,6 +2,7 @@
 
 mod framer;
 mod guard;
+pub mod locate;
 mod network;
 mod outlet;
 mod slow;

@@ -9,7 +9,7 @@ use super::{Arrival, Event, Output, UserAgent};
 use crate::transaction::Unanswered;
 use crate::transport::Standing;
 use crate::transport::{Flow, FrameFault};
-use crate::wire::parse;
+use crate::wire::{Transport, parse};
 
 impl UserAgent {
     /// A connection stands, whoever made it. Until [`UserAgent::flow_closed`] the address of its peer stands for it.
@@ -67,6 +67,12 @@ impl UserAgent {
             self.reply_with(arrival, &request, status, reason, |_| {}, out);
         }
         out.push(Output::Close { listener, peer });
+    }
+
+    /// The first listener of a transport and family; requests over it leave by that one.
+    #[must_use]
+    pub fn listener_for(&self, transport: Transport, ipv4: bool) -> Option<u8> {
+        self.layer.outlets.listener_for(transport, ipv4)
     }
 
     /// The names in the certificate that the peer at the other end of a connection has shown; none for a connection

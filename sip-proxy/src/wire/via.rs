@@ -8,7 +8,7 @@ use super::grammar::{
 use super::{ValueError, scan};
 
 /// The transport a Via names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Transport {
     Udp,

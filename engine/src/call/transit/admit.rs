@@ -101,10 +101,10 @@ impl CallShard {
         request: &Message,
     ) -> Result<(), Refusal> {
         let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
-        let (to_id, destination) = (to.id, to.address.ok_or(Refusal::Busy)?);
+        let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
         let request_uri = uri_of(&path.number, to.host());
         let from_id = self.trunks.get(from).map(|trunk| trunk.id).ok_or(Refusal::Busy)?;
-        let caller = Identity::of(request, self.host_text(0));
+        let caller = Identity::of(request, self.host_text(listener));
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);
         let key = self
             .transits
@@ -131,7 +131,7 @@ impl CallShard {
             self.transit_sound(now, key, path.media, request.body_bytes()).and_then(|(sound, offer)| {
                 let invite = Invite {
                     owner: Owner::TransitOut(key).to_bits(),
-                    listener: 0,
+                    listener,
                     destination,
                     trunk: Some(path.to.to_bits()),
                     symmetric: false,

@@ -40,6 +40,9 @@ impl CallShard {
         }
         for (_, transit) in self.transits.iter() {
             deadlines += usize::from(transit.deadline.is_some());
+            if let Some(transfer) = &transit.transfer {
+                self.audit_sound(&transfer.sound, "a transfer", &mut streams, &mut findings);
+            }
             if let TransitSound::Relay { caller, callee, .. } = &transit.sound {
                 self.audit_sound(caller, "a transit call", &mut streams, &mut findings);
                 self.audit_sound(callee, "a transit call", &mut streams, &mut findings);

@@ -107,7 +107,7 @@ impl CallShard {
                 let call = self.calls.get(session.call?)?;
                 (before != held && call.bridged).then_some((call.id, Party::Agent))
             }
-            Owner::TransitIn(_) | Owner::TransitOut(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
         }
     }
 
@@ -119,7 +119,7 @@ impl CallShard {
                 AgentLink::Session(_) => None,
             },
             Owner::Session(key) => Some(self.sessions.get(key)?.sound),
-            Owner::TransitIn(_) | Owner::TransitOut(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
         }
     }
 
@@ -142,7 +142,7 @@ impl CallShard {
                     session.sound.local.version = version;
                 }
             }
-            Owner::TransitIn(_) | Owner::TransitOut(_) => {}
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => {}
         }
     }
 }

@@ -57,7 +57,7 @@ impl CallShard {
             Some(Owner::Session(key)) => {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_)) | None => return,
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) | None => return,
         };
         if let Some(call) = call.and_then(|key| self.calls.get(key)) {
             let fact = CallFact::Dtmf { call: call.id, party, digit, duration_ms };
@@ -76,6 +76,7 @@ impl CallShard {
                 }
             }
             Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => self.transit_silent(now, key),
+            Some(Owner::TransitThird(_)) => {}
             Some(Owner::Agent(_) | Owner::Session(_)) | None => {}
         }
     }
@@ -91,7 +92,7 @@ impl CallShard {
                 _ => self.agent_failed(now, key, cause, None, out),
             },
             Some(Owner::Session(key)) => self.end_session(now, key, Party::System, cause, out),
-            Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => {
+            Some(Owner::TransitIn(key) | Owner::TransitOut(key) | Owner::TransitThird(key)) => {
                 self.end_transit(now, key, Party::System, cause, Some(503), None);
             }
             None => {}
@@ -101,6 +102,9 @@ impl CallShard {
     pub(super) fn sip_event(&mut self, now: Instant, event: ua::Event, out: &mut Outbox<ShardEffect>) {
         use ua::Event;
         match event {
+            Event::Incoming { leg, replaces: Some(replaced), request, .. } => {
+                self.replace_leg(now, leg, replaced, &request);
+            }
             Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
                 self.transit_incoming(now, leg, Key::from_bits(trunk), &request);
             }
@@ -112,6 +116,7 @@ impl CallShard {
                 Some(Owner::Customer(key)) => self.customer_progress(now, key, sdp.as_deref(), out),
                 Some(Owner::Agent(key)) => self.agent_progress(key, out),
                 Some(Owner::TransitOut(key)) => self.transit_progress(now, key, code, sdp),
+                Some(Owner::TransitThird(key)) => self.third_progress(now, key, code),
                 Some(Owner::Session(_) | Owner::TransitIn(_)) | None => {}
             },
             Event::Answered { leg, owner, sdp } => match self.current_owner(owner, leg) {
@@ -119,6 +124,7 @@ impl CallShard {
                 Some(Owner::Agent(key)) => self.agent_answered(now, key, sdp.as_deref(), out),
                 Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
                 Some(Owner::TransitOut(key)) => self.transit_answered(now, key, sdp, out),
+                Some(Owner::TransitThird(key)) => self.third_answered(now, key, sdp.as_deref()),
                 Some(Owner::TransitIn(_)) | None => {}
             },
             Event::Confirmed { owner, sdp, .. } => {
@@ -154,6 +160,16 @@ impl CallShard {
                 if let Some(owner) = Owner::from_bits(owner) {
                     self.transit_reoffer_done(now, owner, Err(code));
                 }
+            }
+            Event::Refer { leg, owner, target, replaces, referred_by } => {
+                self.refer_asked(now, leg, owner, &target, replaces, referred_by.as_deref());
+            }
+            Event::ReferAnswered { owner, code, .. } => self.refer_passed(now, owner, code, true),
+            Event::ReferProgress { owner, code, .. } => self.refer_passed(now, owner, code, false),
+            Event::Info { owner, content_type, body, .. }
+                if matches!(Owner::from_bits(owner), Some(Owner::TransitIn(_) | Owner::TransitOut(_))) =>
+            {
+                self.transit_info(now, owner, &content_type, &body);
             }
             Event::Info { owner, content_type, body, .. } => {
                 if let Some((digit, duration_ms)) = digit_of_info(&content_type, &body) {
@@ -215,6 +231,7 @@ impl CallShard {
             }
             Some(Owner::TransitIn(key)) => self.transit_leg_ended(now, key, true, ended, out),
             Some(Owner::TransitOut(key)) => self.transit_leg_ended(now, key, false, ended, out),
+            Some(Owner::TransitThird(key)) => self.third_ended(now, key, ended),
             None => {}
         }
     }

@@ -16,6 +16,8 @@ pub(crate) enum Owner {
     TransitIn(Key<Transit>),
     /// The called side of a transit call.
     TransitOut(Key<Transit>),
+    /// Who is called to take the place of one side of a transit call.
+    TransitThird(Key<Transit>),
 }
 
 /// Most things of one sort at once: what an index has room for.
@@ -30,6 +32,7 @@ impl Owner {
             Owner::Session(key) => (3, key.to_bits()),
             Owner::TransitIn(key) => (4, key.to_bits()),
             Owner::TransitOut(key) => (5, key.to_bits()),
+            Owner::TransitThird(key) => (6, key.to_bits()),
         };
         let (generation, index) = (key >> 32, key & 0xFFFF_FFFF);
         assert!(index < OWNERS_MAX as u64, "tables are no larger than OWNERS_MAX");
@@ -44,6 +47,7 @@ impl Owner {
             3 => Some(Owner::Session(Key::from_bits(key))),
             4 => Some(Owner::TransitIn(Key::from_bits(key))),
             5 => Some(Owner::TransitOut(Key::from_bits(key))),
+            6 => Some(Owner::TransitThird(Key::from_bits(key))),
             _ => None,
         }
     }
@@ -62,6 +66,7 @@ mod tests {
             Owner::Session(Key::from_bits(key)),
             Owner::TransitIn(Key::from_bits(key)),
             Owner::TransitOut(Key::from_bits(7 << 32 | 5)),
+            Owner::TransitThird(Key::from_bits(7 << 32 | 6)),
         ] {
             assert_eq!(Owner::from_bits(owner.to_bits()), Some(owner));
         }

@@ -5,5 +5,6 @@ mod dialogs;
 mod fuzz;
 mod house;
 mod sessions;
+mod transfers;
 mod transit;
 mod world;

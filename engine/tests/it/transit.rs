@@ -6,7 +6,7 @@ use dialer_core::outcome::{EndCause, Outcome, Party};
 use engine::{Route, ShardCommand, TransitMedia};
 use expect_test::expect;
 
-const FROM: TrunkId = TrunkId::from_bits(1);
+pub(crate) const FROM: TrunkId = TrunkId::from_bits(1);
 pub(crate) const TO: TrunkId = TrunkId::from_bits(2);
 
 /// A world with a caller (peer 0), a callee (peer 1), and a route for numbers that begin with 0.

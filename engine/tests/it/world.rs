@@ -100,6 +100,8 @@ pub(crate) struct Peer {
     pub(crate) dead: bool,
     pub(crate) ended: Vec<ua::Ended>,
     pub(crate) invites: Vec<String>,
+    /// How transfers went that it asked for, and those it was asked for.
+    pub(crate) transfers: Vec<String>,
     next_port: u16,
 }
 
@@ -225,6 +227,7 @@ impl World {
             dead: false,
             ended: Vec::new(),
             invites: Vec::new(),
+            transfers: Vec::new(),
             next_port: 7000,
         };
         peer.ua.set_trunk(self.now, trunk, &mut peer.out);
@@ -346,6 +349,70 @@ impl World {
         let leg = &at.legs[0];
         let sdp = description(leg.rtp, direction, 2);
         at.ua.reinvite(now, leg.leg, &sdp, &mut at.out).expect("the leg is up");
+        self.drain_peer(peer);
+    }
+
+    /// The peer asks to be replaced on one of its legs: by a number, or by the other end of another leg of its own.
+    pub(crate) fn peer_refers(&mut self, peer: usize, leg: usize, number: &str, other: Option<usize>) {
+        let now = self.now;
+        let at = &mut self.peers[peer];
+        let mut target = format!("sip:{number}@{SHARD}");
+        if let Some(other) = other {
+            let value = at.ua.replaces(at.legs[other].leg).expect("a dialog");
+            let escaped: String = value
+                .iter()
+                .map(|byte| match byte {
+                    b';' | b'=' | b'@' => format!("%{byte:02X}"),
+                    byte => char::from(*byte).to_string(),
+                })
+                .collect();
+            let _ = write!(target, "?Replaces={escaped}");
+        }
+        let by = format!("<sip:{}>", at.address);
+        at.ua
+            .refer(now, at.legs[leg].leg, target.as_bytes(), Some(by.as_bytes()), &mut at.out)
+            .expect("the leg is up");
+        self.drain_peer(peer);
+    }
+
+    /// The peer calls in to take the place of a leg that another peer has.
+    pub(crate) fn peer_takes_over(&mut self, peer: usize, of: usize) -> LegKey {
+        let value = self.peers[of].ua.replaces(self.peers[of].legs[0].leg).expect("a dialog");
+        // What the other peer calls its own tag is the remote one for whoever replaces it.
+        let value = String::from_utf8(value).expect("text");
+        let rtp = self.next_rtp(peer);
+        let uri = format!("sip:x@{SHARD}");
+        let at = &mut self.peers[peer];
+        let from_uri = format!("sip:300@{}", at.address);
+        let invite = ua::Invite {
+            owner: 0,
+            listener: 0,
+            destination: SHARD.parse().unwrap(),
+            trunk: Some(1),
+            symmetric: false,
+            request_uri: &uri,
+            from_uri: &from_uri,
+            from_display: "",
+            to_uri: &uri,
+            p_asserted_identity: None,
+            route: None,
+            headers: &[("Replaces", &value), ("Require", "replaces")],
+            max_forwards: 70,
+            sdp: description(rtp, "sendrecv", 1),
+        };
+        let leg = at.ua.invite(self.now, &invite, &mut at.out).expect("room for a leg");
+        at.legs.push(PeerLeg::new(leg, rtp));
+        self.drain_peer(peer);
+        leg
+    }
+
+    /// The peer sends INFO on its first leg.
+    pub(crate) fn peer_info(&mut self, peer: usize, content_type: &str, body: &str) {
+        let now = self.now;
+        let at = &mut self.peers[peer];
+        at.ua
+            .info(now, at.legs[0].leg, content_type.as_bytes(), body.as_bytes(), &mut at.out)
+            .expect("the leg is up");
         self.drain_peer(peer);
     }
 
@@ -718,6 +785,19 @@ impl World {
             ua::Event::Ended(ended) => {
                 self.peers[peer].legs.retain(|state| state.leg != ended.leg);
                 self.peers[peer].ended.push(ended);
+            }
+            ua::Event::Refer { leg, target, .. } => {
+                let at = &mut self.peers[peer];
+                at.transfers.push(format!("asked for {}", String::from_utf8_lossy(&target)));
+                at.ua.accept_refer(now, leg, &mut at.out).expect("it is asked for");
+                at.ua.notify_refer(now, leg, 200, &mut at.out).expect("the leg stands");
+            }
+            ua::Event::ReferAnswered { code, .. } => self.peers[peer].transfers.push(code.to_string()),
+            ua::Event::ReferProgress { code, done, .. } => {
+                self.peers[peer].transfers.push(format!("NOTIFY {code}{}", if done { " done" } else { "" }));
+            }
+            ua::Event::Info { body, .. } => {
+                self.peers[peer].transfers.push(format!("INFO {}", String::from_utf8_lossy(&body)));
             }
             _ => {}
         }

@@ -193,6 +193,13 @@ impl Plane {
         }
     }
 
+    /// Says whose a stream is from now on; its later events carry `owner`.
+    pub fn adopt(&mut self, stream: StreamKey, owner: u64) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.owner = owner;
+        }
+    }
+
     /// The stream this one is bridged to.
     #[must_use]
     pub fn peer(&self, stream: StreamKey) -> Option<StreamKey> {

@@ -38,6 +38,10 @@ pub(crate) enum ClientUser {
     Reinvite(LegKey),
     /// An UPDATE.
     Update(LegKey),
+    /// A REFER of ours.
+    Refer(LegKey),
+    /// A NOTIFY about a REFER of the peer's.
+    Notify(LegKey),
     /// The BYE that ends the leg.
     Bye(LegKey),
     TrunkOptions(u64),

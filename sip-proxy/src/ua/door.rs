@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::leg::Leg;
+use super::refer::Replaced;
 use crate::wire::Message;
 
 /// A handle to a leg. Stale once the leg has ended.
@@ -47,6 +48,8 @@ pub enum Event {
         source: SocketAddr,
         /// Who that is.
         from: Caller,
+        /// The confirmed leg whose place it is to take (RFC 3891).
+        replaces: Option<LegKey>,
         /// The INVITE.
         request: Box<Message>,
     },
@@ -128,6 +131,40 @@ pub enum Event {
         owner: u64,
         /// 300 to 699.
         code: u16,
+    },
+    /// The peer asks us to connect the call to someone else (RFC 3515). Answer with `accept_refer` or `reject_refer`,
+    /// and tell the outcome with `notify_refer`.
+    Refer {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// The URI to call, without headers.
+        target: Bytes,
+        /// Attended: the dialog whose place the new call is to take.
+        replaces: Option<Replaced>,
+        /// Referred-By (RFC 3892), as written.
+        referred_by: Option<Bytes>,
+    },
+    /// The peer's answer to our REFER.
+    ReferAnswered {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// 200 to 699; 408 for none.
+        code: u16,
+    },
+    /// How the call goes that our REFER has asked for.
+    ReferProgress {
+        /// The leg.
+        leg: LegKey,
+        /// Its owner.
+        owner: u64,
+        /// 100 to 699.
+        code: u16,
+        /// Nothing more will be told.
+        done: bool,
     },
     /// An INFO came in the dialog (DTMF, for one); it has been answered 200.
     Info {

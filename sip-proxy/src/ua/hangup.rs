@@ -124,6 +124,7 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (server, offer, success) = (leg.server.take(), leg.offer.take(), leg.success.take());
         let update = leg.update.take();
+        let refer = leg.transfers.as_mut().and_then(|transfers| transfers.open());
         if let Some(mut timer) = leg.timer.take() {
             self.layer.disarm(&mut timer.key);
         }
@@ -137,7 +138,7 @@ impl UserAgent {
                 self.layer.detach(now, client);
             }
         }
-        for server in [server, update].into_iter().flatten() {
+        for server in [server, update, refer].into_iter().flatten() {
             // RFC 3261 §15.1.2: requests without an answer in a dialog that ends get 487.
             self.respond_invite(now, server, 487, None, &[], out);
         }

@@ -82,7 +82,7 @@ impl UserAgent {
         match method {
             Method::Bye => self.bye(now, arrival, key, request, out),
             Method::Invite => self.reinvited(now, arrival, key, request, out),
-            Method::Info => self.info(now, arrival, key, request, out),
+            Method::Info => self.informed(now, arrival, key, request, out),
             Method::Update => self.updated(now, arrival, key, request, out),
             Method::Prack => self.pracked(now, arrival, key, request, out),
             Method::Options => {
@@ -90,8 +90,8 @@ impl UserAgent {
                 let more = |writer: &mut Writer<'_>| capabilities(&supported, writer);
                 self.answer_request(now, arrival, request, 200, more, out);
             }
-            // RFC 6665 §4.1.3: a NOTIFY without a subscription.
-            Method::Notify => self.reply(arrival, request, 481, out),
+            Method::Refer => self.referred(now, arrival, key, request, out),
+            Method::Notify => self.notified(now, arrival, key, request, out),
             _ => self.not_allowed(arrival, request, out),
         }
     }
@@ -127,7 +127,7 @@ impl UserAgent {
         }
     }
 
-    fn info(
+    fn informed(
         &mut self,
         now: Instant,
         arrival: Arrival,

@@ -9,6 +9,7 @@ use sansio::{Instant, TimerKey};
 
 use super::digest::Answerer;
 use super::door::EndedBy;
+use super::refer::Transfers;
 use crate::dialog::Dialog;
 use crate::transaction::{ClientKey, ServerKey};
 use crate::wire::Method;
@@ -60,6 +61,8 @@ pub struct Leg {
     pub(super) allows_update: bool,
     /// The session's timer, where it has one.
     pub(super) timer: Option<Box<SessionTimer>>,
+    /// Transfers asked for, either way.
+    pub(super) transfers: Option<Box<Transfers>>,
     /// Reliable provisional responses of ours, where the caller knows them.
     pub(super) reliable: Option<Box<Reliable>>,
     pub(super) answerers: Vec<Answerer>,

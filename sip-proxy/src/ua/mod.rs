@@ -10,6 +10,7 @@ mod in_dialog;
 mod leg;
 mod offer;
 mod redirect;
+mod refer;
 mod register;
 mod reliable;
 mod session_timer;
@@ -37,6 +38,7 @@ pub use door::{
     Login, Output, Reason, Requests, Trunk, Unheard,
 };
 pub use leg::Leg;
+pub use refer::Replaced;
 
 use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
@@ -48,7 +50,7 @@ use leg::State;
 use uac::finish;
 
 /// Methods we take (RFC 3261 §20.5).
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
+const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER";
 
 /// The only session description we read.
 const SDP: &[u8] = b"application/sdp";
@@ -164,6 +166,12 @@ impl UserAgent {
         }
     }
 
+    /// Whose a leg is.
+    #[must_use]
+    pub fn owner(&self, leg: LegKey) -> Option<u64> {
+        self.legs.get(leg).filter(|leg| !leg.state.is_over()).map(|leg| leg.owner)
+    }
+
     /// While draining OPTIONS and new INVITEs get 503 with Retry-After.
     pub fn set_draining(&mut self, draining: bool) {
         self.draining = draining;
@@ -228,6 +236,8 @@ impl UserAgent {
             (Heard::Final { .. }, ClientUser::Reinvite(leg) | ClientUser::Update(leg)) => {
                 self.reinvite_final(now, leg, client, source, response, out);
             }
+            (Heard::Final { .. }, ClientUser::Refer(leg)) => self.refer_final(leg, response.status(), out),
+            (Heard::Final { .. }, ClientUser::Notify(leg)) => self.notify_final(leg, response.status()),
             (Heard::Final { .. }, ClientUser::Bye(leg)) => self.bye_final(now, leg, response, out),
             (Heard::Final { round_trip }, ClientUser::TrunkOptions(trunk)) => {
                 self.options_final(trunk, response.status(), round_trip, out);
@@ -312,6 +322,8 @@ impl UserAgent {
             ClientUser::Reinvite(leg) | ClientUser::Update(leg) => {
                 self.reinvite_unanswered(now, leg, client, out);
             }
+            ClientUser::Refer(leg) => self.refer_final(leg, 408, out),
+            ClientUser::Notify(leg) => self.notify_final(leg, 481),
             ClientUser::Bye(leg) => self.forget(now, leg),
             ClientUser::TrunkOptions(trunk) => self.options_missed(trunk, None, out),
             ClientUser::TrunkRegister(trunk) => self.register_failed(now, trunk, None, None, out),
@@ -500,7 +512,8 @@ impl UserAgent {
             self.layer.disarm(&mut sent.retransmit);
             self.layer.disarm(&mut sent.timeout);
         }
-        if let Some(server) = leg.update.take() {
+        let refer = leg.transfers.as_mut().and_then(|transfers| transfers.open());
+        for server in [leg.update.take(), refer].into_iter().flatten() {
             self.layer.remove_server(server);
         }
     }
@@ -510,7 +523,12 @@ impl UserAgent {
 fn supported(config: &Config) -> Box<[u8]> {
     let timers = config.session_timers.use_with != SessionUse::Off;
     let reliable = config.reliable != Reliability::Off;
-    let known = [(timers, session_timer::TIMER), (reliable, reliable::RELIABLE)];
+    let known = [
+        (timers, session_timer::TIMER),
+        (reliable, reliable::RELIABLE),
+        (true, refer::REPLACES),
+        (true, refer::NO_SUBSCRIPTION),
+    ];
     let known: Vec<&str> = known.into_iter().filter(|(used, _)| *used).map(|(_, tag)| tag).collect();
     known.join(", ").into_bytes().into()
 }

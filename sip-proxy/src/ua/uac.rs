@@ -435,6 +435,7 @@ impl Leg {
             update: None,
             allows_update: false,
             timer: None,
+            transfers: None,
             reliable: None,
             answerers: Vec::new(),
             challenges: 0,

@@ -86,6 +86,10 @@ impl UserAgent {
         request: Message,
         out: &mut Outbox<Output>,
     ) {
+        let replaces = match self.replaced_by(&request) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.reply(arrival, &request, status, out),
+        };
         let Ok(reliable) = self.reliability(&request) else {
             return self.require_reliable(arrival, &request, out);
         };
@@ -124,6 +128,7 @@ impl UserAgent {
             listener: arrival.listener,
             source: arrival.source,
             from,
+            replaces,
             request: Box::new(request),
         }));
     }
@@ -667,6 +672,7 @@ impl Leg {
             update: None,
             allows_update: false,
             timer: None,
+            transfers: None,
             reliable: None,
             answerers: Vec::new(),
             challenges: 0,

@@ -125,6 +125,7 @@ impl CallShard {
                 answered: None,
                 deadline: None,
                 recording: None,
+                transfer: None,
             })
             .map_err(|_| Refusal::Busy)?;
         let made =

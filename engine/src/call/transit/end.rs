@@ -30,6 +30,9 @@ impl CallShard {
         {
             self.heed_retry_after(now, to, ended, out);
         }
+        if self.transfer_goes_on(key, from_caller) {
+            return;
+        }
         let answered = self.transits.get(key).is_some_and(|transit| transit.answered.is_some());
         let by = match (ended.by, from_caller) {
             (EndedBy::Remote, true) => Party::Caller,
@@ -58,6 +61,7 @@ impl CallShard {
         code: Option<u16>,
         q850: Option<u16>,
     ) {
+        self.drop_transfer(now, key);
         let Some(transit) = self.transits.remove(key) else { return };
         if let Some(deadline) = transit.deadline {
             self.deadlines.cancel(deadline);

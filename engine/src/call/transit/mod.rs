@@ -12,6 +12,9 @@
 mod admit;
 mod end;
 mod pass;
+mod transfer;
+
+pub(crate) use transfer::Transfer;
 
 use super::Sound;
 use crate::shard::trunks::TrunkKey;
@@ -41,6 +44,8 @@ pub(crate) struct Transit {
     answered: Option<Instant>,
     pub(crate) deadline: Option<TimerKey>,
     recording: Option<RecordingId>,
+    /// One side has asked to be replaced by someone else.
+    pub(crate) transfer: Option<Box<Transfer>>,
 }
 
 /// How its sound goes.

@@ -14,6 +14,7 @@ mod reliable;
 mod sessions;
 mod torture;
 mod traffic;
+mod transfers;
 mod trunks;
 
 use core::fmt::Write as _;
@@ -268,6 +269,19 @@ impl Bench {
             Event::ReofferConfirmed { sdp: body, .. } => format!("reoffer confirmed{}", sdp(&body)),
             Event::ReofferAnswered { sdp: body, .. } => format!("reoffer answered{}", sdp(&body)),
             Event::ReofferRejected { code, .. } => format!("reoffer rejected {code}"),
+            Event::Refer { target, replaces, referred_by, .. } => {
+                let by = referred_by.map(|by| format!(" by {}", text(Some(&by)))).unwrap_or_default();
+                let attended = match replaces {
+                    Some(Replaced::Leg(_)) => " replacing a leg",
+                    Some(Replaced::Elsewhere(_)) => " replacing what we do not know",
+                    None => "",
+                };
+                format!("refer to {}{attended}{by}", text(Some(&target)))
+            }
+            Event::ReferAnswered { code, .. } => format!("refer answered {code}"),
+            Event::ReferProgress { code, done, .. } => {
+                format!("refer progress {code}{}", if done { ", done" } else { "" })
+            }
             Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(&body)),
             Event::Ended(ended) => {
                 assert!(

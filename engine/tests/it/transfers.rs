@@ -1,0 +1,214 @@
+//! Transfers of transit calls: blind, attended, by Replaces; and INFO.
+
+use crate::transit::{FROM, TO};
+use crate::world::{Callee, World};
+use dialer_core::TrunkId;
+use dialer_core::outcome::{EndCause, Outcome, Party};
+use engine::{Route, ShardCommand, TransitMedia};
+
+const THIRD: TrunkId = TrunkId::from_bits(3);
+
+/// Peers 0 (calls in), 1 (numbers with 0) and 2 (numbers with 7), who all speak.
+fn world(media: TransitMedia) -> World {
+    let mut w = World::new(12);
+    w.carrier("a", FROM, |_| {});
+    w.carrier("b", TO, |_| {});
+    w.carrier("c", THIRD, |_| {});
+    for peer in &mut w.peers {
+        peer.default = Callee::answers(200);
+        peer.speaks = true;
+    }
+    let route = |prefix: &str, to_trunk| Route {
+        from_trunk: None,
+        prefix: prefix.into(),
+        to_trunk,
+        media,
+        record: false,
+    };
+    w.command(ShardCommand::SetRoutes(vec![route("0", TO), route("7", THIRD)]));
+    w
+}
+
+/// Whether the only legs of two peers hear each other now.
+fn talk(w: &mut World, one: usize, other: usize) {
+    let heard = |w: &World, peer: usize| w.peers[peer].legs.first().map_or(0, |leg| leg.heard);
+    let before = (heard(w, one), heard(w, other));
+    w.run_for(500);
+    let after = (heard(w, one), heard(w, other));
+    assert!(after.0 > before.0 + 10 && after.1 > before.1 + 10, "{before:?} {after:?}\n{}", w.ladder);
+    assert_eq!(w.peers[one].legs[0].last_payload[0], w.peers[other].voice);
+    assert_eq!(w.peers[other].legs[0].last_payload[0], w.peers[one].voice);
+}
+
+#[test]
+fn blind_from_either_side() {
+    for asks in [0, 1] {
+        let mut w = world(TransitMedia::Relay);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_refers(asks, 0, "7300", None);
+        w.run_for(1000);
+        assert_eq!(
+            w.peers[asks].transfers,
+            ["202", "NOTIFY 100", "NOTIFY 180", "NOTIFY 200 done"],
+            "{}",
+            w.ladder
+        );
+        assert!(w.peers[asks].legs.is_empty(), "who asked is let go of\n{}", w.ladder);
+        let invite = &w.peers[2].invites[0];
+        assert!(invite.contains(&format!("Referred-By: <sip:{}>", w.peers[asks].address)), "{invite}");
+        talk(&mut w, 1 - asks, 2);
+        w.peer_hangup(2);
+        w.run_for(500);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+        let records = w.transit_records();
+        assert_eq!((records.len(), records[0].outcome), (1, Outcome::Connected));
+        w.assert_at_rest();
+    }
+}
+
+/// The target is busy, unknown, or not to be had: the call goes on as it was.
+#[test]
+fn a_blind_transfer_that_fails() {
+    let mut w = world(TransitMedia::Relay);
+    w.peers[2].default = Callee::refuses(100, 486);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    w.peer_refers(1, 0, "7300", None);
+    w.run_for(500);
+    assert_eq!(w.peers[1].transfers, ["202", "NOTIFY 100", "NOTIFY 180", "NOTIFY 486 done"], "{}", w.ladder);
+    talk(&mut w, 0, 1);
+    w.peer_refers(1, 0, "9999", None);
+    w.run_for(500);
+    assert_eq!(w.peers[1].transfers.last().unwrap(), "404");
+    talk(&mut w, 0, 1);
+    w.peer_hangup(0);
+    w.assert_at_rest();
+}
+
+/// Who asked hangs up at once, as many phones do: the call waits for the third party, and ends if that fails.
+#[test]
+fn who_asks_hangs_up_before_the_outcome() {
+    for code in [None, Some(486)] {
+        let mut w = world(TransitMedia::Relay);
+        if let Some(code) = code {
+            w.peers[2].default = Callee::refuses(300, code);
+        }
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_refers(1, 0, "7300", None);
+        w.run_for(50);
+        w.peer_hangup(1);
+        w.run_for(100);
+        assert_eq!((w.peers[0].legs.len(), w.peers[1].legs.len()), (1, 0), "{}", w.ladder);
+        w.run_for(1000);
+        if code.is_none() {
+            talk(&mut w, 0, 2);
+            w.peer_hangup(0);
+        }
+        w.run_for(500);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+        w.assert_at_rest();
+    }
+}
+
+/// The other side, or the whole house, ends the call while the third party rings.
+#[test]
+fn the_call_ends_during_a_transfer() {
+    for house in [false, true] {
+        let mut w = world(TransitMedia::Relay);
+        w.peers[2].default = Callee::rings();
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_refers(1, 0, "7300", None);
+        w.run_for(300);
+        if house {
+            w.command(ShardCommand::HangupAll)
+        } else {
+            w.peer_hangup(0)
+        }
+        w.run_for(1000);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn attended() {
+    let mut w = world(TransitMedia::Relay);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    // B calls C, then joins both.
+    w.call_in(1, "200", "7300");
+    w.run_for(500);
+    w.peer_refers(1, 0, "7300", Some(1));
+    w.run_for(500);
+    assert_eq!(w.peers[1].transfers, ["202", "NOTIFY 100", "NOTIFY 200 done"], "{}", w.ladder);
+    assert!(w.peers[1].legs.is_empty(), "{}", w.ladder);
+    talk(&mut w, 0, 2);
+    let records = w.transit_records();
+    assert_eq!((records.len(), records[0].cause, records[0].ended_by), (1, EndCause::Normal, Party::Caller));
+    w.peer_hangup(0);
+    w.run_for(500);
+    assert_eq!(w.transit_records().len(), 2);
+    assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+    w.assert_at_rest();
+}
+
+/// C takes B's place by itself.
+#[test]
+fn by_replaces() {
+    let mut w = world(TransitMedia::Relay);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    w.peer_takes_over(2, 1);
+    w.run_for(500);
+    assert!(w.peers[1].legs.is_empty(), "{}", w.ladder);
+    talk(&mut w, 0, 2);
+    w.peer_hangup(2);
+    w.run_for(500);
+    assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+    assert_eq!(w.transit_records().len(), 1);
+    w.assert_at_rest();
+    // Where the sound goes past us there is nothing to take over.
+    let mut w = world(TransitMedia::Bypass);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    w.peer_takes_over(2, 1);
+    w.run_for(500);
+    assert_eq!(w.peers[2].ended[0].code, Some(488));
+    w.peer_hangup(0);
+    w.assert_at_rest();
+}
+
+/// Where the sound goes past us the other side is asked to call.
+#[test]
+fn a_refer_is_passed() {
+    let mut w = world(TransitMedia::Bypass);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    w.peer_refers(1, 0, "7300", None);
+    w.run_for(500);
+    assert_eq!(w.peers[0].transfers, [format!("asked for sip:7300@{}", crate::world::SHARD)]);
+    assert_eq!(w.peers[1].transfers, ["202", "NOTIFY 100", "NOTIFY 200 done"], "{}", w.ladder);
+    w.peer_hangup(0);
+    w.assert_at_rest();
+}
+
+#[test]
+fn info_is_passed() {
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        let mut w = world(media);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_info(0, "application/dtmf-relay", "Signal=5");
+        w.peer_info(1, "application/dtmf", "7");
+        w.run_for(100);
+        assert_eq!(
+            (&w.peers[1].transfers[..], &w.peers[0].transfers[..]),
+            (&["INFO Signal=5".to_owned()][..], &["INFO 7".to_owned()][..])
+        );
+        w.peer_hangup(0);
+        w.assert_at_rest();
+    }
+}

@@ -418,9 +418,16 @@ impl UserAgent {
         let login =
             leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
         if let Some(login) = login {
-            let uri = dialog.request_uri();
+            let (uri, body) = (dialog.request_uri(), body.map_or(&[][..], |(_, body)| body));
             for answerer in &mut leg.answerers {
-                answerer.write(login, method.as_str().as_bytes(), uri, &mut self.layer.rng, &mut writer);
+                answerer.write(
+                    login,
+                    method.as_str().as_bytes(),
+                    uri,
+                    body,
+                    &mut self.layer.rng,
+                    &mut writer,
+                );
             }
         }
         writer.header(HeaderName::UserAgent, self.config.user_agent.as_bytes());

@@ -160,7 +160,7 @@ impl CallShard {
             return Err(503);
         }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;
-        let destination = trunk.address.ok_or(503_u16)?;
+        let (listener, destination) = trunk.address.ok_or(503_u16)?;
         let request_uri = uri_of(number, trunk.host());
         let sound = self.open_sound(now, owner_of(key, caller).to_bits()).ok_or(503_u16)?;
         let referred_by = referred_by.and_then(|value| std::str::from_utf8(value).ok());
@@ -168,7 +168,7 @@ impl CallShard {
             referred_by.map(|value| ("Referred-By", value)).into_iter().collect();
         let invite = Invite {
             owner: Owner::TransitThird(key).to_bits(),
-            listener: 0,
+            listener,
             destination,
             trunk: Some(trunk_key.to_bits()),
             symmetric: false,

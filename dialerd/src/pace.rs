@@ -29,6 +29,15 @@ pub(crate) struct PaceArguments {
     /// Calls in flight per working agent at most.
     #[arg(long, default_value_t = 12.0)]
     pub(crate) max_lines_per_agent: f64,
+    /// Seconds from answer until a call without an agent counts as abandoned.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) patience: f64,
+    /// Share of people whom machine detection hangs up on: abandoned calls nobody counts, reserved in the budget.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) false_machine: f64,
+    /// Share of the answers resolved as Human that are machines: no live answers, left out of the budget.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) missed_machine: f64,
     /// Allow giving up calls that have rung for 15 seconds when agents run short.
     #[arg(long)]
     pub(crate) cancel: bool,
@@ -66,6 +75,13 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=60.0).contains(&value) => Ok(value),
+        _ => Err("expected seconds from 0 to 60, such as 2".to_owned()),
+    }
+}
+
 /// Runs until the end of input. 0; 2 for a line that cannot be understood; 1 if reading or writing fails.
 pub(crate) fn run(arguments: &PaceArguments) -> ExitCode {
     let mode = match arguments.mode {
@@ -80,7 +96,14 @@ pub(crate) fn run(arguments: &PaceArguments) -> ExitCode {
     };
     let cancel = CancelPolicy { allowed: arguments.cancel, ring_min: Duration::from_secs(15) };
     let protocol = LineProtocol::new(ProtocolOptions {
-        pacing: CampaignPacing { mode, cancel, ..CampaignPacing::default() },
+        pacing: CampaignPacing {
+            mode,
+            cancel,
+            patience: Duration::from_secs_f64(arguments.patience),
+            false_machine: arguments.false_machine,
+            missed_machine: arguments.missed_machine,
+            ..CampaignPacing::default()
+        },
         cap: arguments.cap,
         style,
         max_lines_per_agent: arguments.max_lines_per_agent,

@@ -1,6 +1,7 @@
 //! `dialerd simulate`: a campaign's future for each mode and staffing, months in seconds.
 
 use clap::Args;
+use dialer_core::pacing::erlang::greatest_load;
 use sim::business::html::html;
 use sim::business::play::{Effort, KNOWN_TRIES, POLICIES, Policy, Row, compare, policy};
 use sim::business::recorded;
@@ -181,17 +182,22 @@ fn staffings(arguments: &SimulateArguments, base: &Scenario) -> Vec<u32> {
     if arguments.suite && base.name == "standard" { vec![5, 20, 100] } else { vec![base.agents] }
 }
 
-/// Numbers of agents around the one that has `wanted` conversations a day if busy for between 55 and 95 of 100.
+/// Numbers of agents around the one that has `wanted` conversations a day if busy for between 65 and 95 of 100; the
+/// greatest is what Erlang C asks for: it plans for calls that come at random, and no dialler needs more.
 fn around(base: &Scenario, wanted: f64) -> Vec<u32> {
     let cycle_s =
         base.campaigns.first().map_or(100.0, |campaign| campaign.talk.mean() + campaign.wrap_up.mean());
     let away = base.break_min / (base.break_min + 60.0 * base.break_every_h.max(0.1));
     let working_s = base.shift_h * 3_600.0 * if base.break_every_h > 0.0 { 1.0 - away } else { 1.0 };
     let busiest = wanted.clamp(1.0, 1e7) * cycle_s / working_s;
-    let mut agents: Vec<u32> = [0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.65, 0.55]
+    let mut agents: Vec<u32> = [0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.65]
         .iter()
         .map(|busy| ((busiest / busy).ceil() as u32).clamp(1, 20_000))
         .collect();
+    let most = agents.last().copied().unwrap_or(1);
+    let carries =
+        |agents: &u32| greatest_load(*agents, base.patience_s, cycle_s, base.cap.max(1e-3)) >= busiest;
+    agents.extend((most..most.saturating_mul(4).min(20_000)).find(carries));
     agents.dedup();
     agents
 }

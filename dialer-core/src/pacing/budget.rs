@@ -19,7 +19,7 @@ const LIMIT_MIN: f64 = 1e-3;
 const LIMIT_MAX: f64 = 0.5;
 const LIMIT_START: f64 = 0.01;
 /// Abandons kept in reserve: so many, and so many per root of the answers to be feared from calls in flight.
-const RESERVE: f64 = 0.7;
+const RESERVE: f64 = 1.0;
 const RESERVE_IN_FLIGHT: f64 = 0.6;
 /// Share of the last hour's answers that is not counted on: an error made then is not repaired any more.
 const LAST_HOUR: f64 = 0.15;
@@ -43,13 +43,15 @@ pub(super) struct Allowance {
     pub rate_bounds: (f64, f64),
 }
 
-/// With a greater surplus than this no cluster of abandons can break a window.
+/// With a greater surplus than this, and so much per agent at work, no cluster of abandons can break a window.
 const SURPLUS_AMPLE: f64 = 7.0;
+const SURPLUS_AMPLE_PER_AGENT: f64 = 0.3;
 
 impl Allowance {
     /// So many abandons at once would break a window, if few enough that it may happen.
-    pub(super) fn overrun(&self) -> Option<u32> {
-        (self.surplus < SURPLUS_AMPLE).then(|| self.surplus.max(0.0) as u32 + 1)
+    pub(super) fn overrun(&self, working: u32) -> Option<u32> {
+        let ample = SURPLUS_AMPLE + SURPLUS_AMPLE_PER_AGENT * f64::from(working);
+        (self.surplus < ample).then(|| self.surplus.max(0.0) as u32 + 1)
     }
 }
 
@@ -119,18 +121,16 @@ impl Outlook {
         };
         let last_hour = to_come.min(per_s * 3_600.0);
         // Who runs no risk gets few of the agents shared with those that do.
-        let last_hour_doubt = LAST_HOUR + 0.3 * self.shared;
+        let last_hour_doubt = ((LAST_HOUR + 0.3 * self.shared) * last_hour + last_hour.sqrt()).min(to_come);
         let reserve = RESERVE + RESERVE_IN_FLIGHT * in_flight.max(0.0).sqrt() + 0.5 * self.waiting;
         let to_come = to_come * real * (1.0 + unseen);
         // Nobody counts them, so what was reserved for them may have been too little: by chance alone, this much.
         let unseen_reserve = 1.6 * (self.false_machine * (live + to_come)).sqrt();
         let reserve = reserve + unseen_reserve;
-        let budget = cap * (live + to_come - last_hour_doubt * last_hour)
-            - abandoned
-            - self.false_machine * to_come
-            - reserve;
+        let budget =
+            cap * (live + to_come - last_hour_doubt) - abandoned - self.false_machine * to_come - reserve;
         // Answers that come even if no risk is run from now on.
-        let sure = ((SURE - 0.5 * self.shared) * to_come - to_come.sqrt()).max(0.0);
+        let sure = ((SURE - 0.5 * self.shared) * to_come - 1.5 * to_come.sqrt()).max(0.0);
         let surplus = cap * (live + sure) - abandoned - self.false_machine * sure - unseen_reserve;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
         let rate_bounds = rate_interval(Count { live: window.live, abandoned: window.abandoned }, 1.96);

@@ -33,7 +33,7 @@ impl Floor {
         let most = ramp(entry, now_s, counted, most);
         let learned = &mut entry.learned;
         let allowance = allowance(learned, view, counted, &beliefs, &pacing, group);
-        self.meeting.sum(allowance.overrun().unwrap_or(0));
+        self.meeting.sum(allowance.overrun(counted.working).unwrap_or(0));
         explain.p_answer = beliefs.mean();
         explain.p_answer_sd = beliefs.sd();
         explain.answer_time_s = learned.ring.live_quantile(0.5);

@@ -18,8 +18,8 @@ const OVERRUN_RISK: f64 = 5e-5;
 /// The same if the answer rate has just jumped, which happens in one of some hundred moments.
 const FEARED_RISK: f64 = 0.015;
 /// Share of the target that is aimed at in the beginning, and the answers after which it is the whole.
-const TRUST_AT_FIRST: f64 = 0.7;
-const TRUSTED_ANSWERS: f64 = 1_500.0;
+const TRUST_AT_FIRST: f64 = 0.75;
+const TRUSTED_ANSWERS: f64 = 1_000.0;
 /// Risk that is none but for rounding: what progressive runs.
 const ZERO_RISK: f64 = 1e-9;
 /// Memory of the rate of live answers per agent, seconds.
@@ -283,7 +283,8 @@ pub(super) fn dial_while_safe(
     let p = beliefs.mean();
     let steered = matches!(why, LimitedBy::Risk | LimitedBy::AbandonCap) && fixed_risk.is_none();
     let mut wish = Wish { dial: 0, limited_by: most.1, risks: Vec::new() };
-    let overrun = allowance.overrun().filter(|_| why == LimitedBy::Risk && fixed_risk.is_none());
+    let overrun =
+        allowance.overrun(explain.agents_working).filter(|_| why == LimitedBy::Risk && fixed_risk.is_none());
     let safe = meeting.surely_safe().min(most.0);
     // In a great house one call more or less changes little: the risk is asked for a few at a time.
     let step = 1 + explain.agents_working / 200;

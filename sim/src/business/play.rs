@@ -2,6 +2,7 @@
 
 use super::baselines::{Baseline, Drop, Rule};
 use super::known::Known;
+use super::lines::Lines;
 use super::policy::House;
 use super::scenario::Scenario;
 use super::world::{Day, Dialler, World, assignment};
@@ -16,6 +17,8 @@ pub enum Policy {
     House(Mode),
     /// This house's predictive pacer with a cap of another style.
     HouseStyle(CapStyle),
+    /// This house's predictive pacer behind its line protocol.
+    Stdio,
     /// This house's predictive pacer, allowed to give up ringing calls after 15 s.
     HouseCancelling,
     /// One of the field.
@@ -29,6 +32,7 @@ pub enum Policy {
 pub const POLICIES: &[(&str, Policy)] = &[
     ("predictive", Policy::House(Mode::Predictive)),
     ("known", Policy::Known(None)),
+    ("stdio", Policy::Stdio),
     ("predictive-hard", Policy::HouseStyle(CapStyle::Hard)),
     ("predictive-tapered", Policy::HouseStyle(CapStyle::Tapered)),
     ("predictive-cancel", Policy::HouseCancelling),
@@ -60,6 +64,7 @@ fn dialler(scenario: &Scenario, policy: Policy, speeds: &[f64]) -> Box<dyn Diall
         Policy::HouseStyle(style) => {
             Box::new(House::new(scenario, Mode::Predictive, false).with_style(style))
         }
+        Policy::Stdio => Box::new(Lines::new(scenario)),
         Policy::HouseCancelling => Box::new(House::new(scenario, Mode::Predictive, true)),
         Policy::Baseline(rule) => Box::new(Baseline::new(scenario, rule)),
         Policy::Known(risk) => Box::new(Known::new(scenario, speeds, risk.unwrap_or(RISK_FIRST))),

@@ -6,13 +6,14 @@ use crate::idempotency::InFlight;
 use crate::metrics::HttpMetrics;
 use crate::problem::{Code, Problem};
 use crate::read_model::ReadModel;
+use crate::wire::trace::{TraceMessage, Tracer};
 use dashmap::DashMap;
 use dialer_core::id::{Id, Kind};
 use dialer_core::{Command, CommandError, Reply};
 use sansio::{Duration, Rng, WallTime};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -112,6 +113,7 @@ pub struct Gateway {
     pub(crate) node: NodeInfo,
     pub(crate) config: ApiConfig,
     clock: WallClock,
+    tracer: OnceLock<Tracer>,
     rng: Mutex<Rng>,
     tokens: DashMap<[u8; 32], Arc<Known>>,
     /// Counts deletions of tokens, so that one read before is not remembered after.
@@ -129,6 +131,20 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
 const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Gateway {
+    /// Says who knows the messages of calls. Without, no call has any.
+    pub fn set_tracer(&self, tracer: Tracer) {
+        // The first one stays.
+        let _ = self.tracer.set(tracer);
+    }
+
+    /// The messages of a call that are still kept.
+    pub(crate) async fn trace(&self, call: dialer_core::CallId) -> Vec<TraceMessage> {
+        match self.tracer.get() {
+            Some(tracer) => tracer(call).await,
+            None => Vec::new(),
+        }
+    }
+
     /// Builds it.
     #[must_use]
     pub fn new(parts: GatewayParts) -> Arc<Self> {
@@ -145,6 +161,7 @@ impl Gateway {
             events: parts.events,
             node: parts.node,
             clock: parts.clock,
+            tracer: OnceLock::new(),
             rng: Mutex::new(Rng::from_seed(u64::from_ne_bytes(seed))),
             tokens: DashMap::new(),
             tokens_deleted: AtomicU64::new(0),

@@ -47,6 +47,7 @@ fn all() -> Vec<Route> {
         routes!(campaigns::diagnostics),
         routes!(calls::list, calls::originate),
         routes!(calls::show),
+        routes!(calls::trace),
         routes!(calls::hangup),
         routes!(calls::disposition),
         routes!(cdrs::list),

@@ -3,11 +3,13 @@
 use crate::config::check::SipTransport;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
+use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::streams::{self, BoundStreams};
 use crate::{prompts, shutdown, token};
 use anyhow::{Context, anyhow};
+use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
 use dialer_core::limits::DialerConfig;
 use dialer_core::{Command, Reply, TrunkId};
@@ -33,6 +35,8 @@ const BACKLOG_ITEMS: usize = 1_000_000;
 const WAITING_EFFECTS: usize = 1_000_000;
 /// Recording bytes of one shard that may wait for the disk.
 const RECORDING_BYTES_WAITING: usize = 64 << 20;
+/// Wait for a shard to look up a call's messages.
+const TRACE_WAIT: Duration = Duration::from_secs(5);
 /// Wait for the store to write what is queued, at the very end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -120,6 +124,7 @@ impl Daemon {
             receivers.push(receiver);
         }
         let stream_counters = Arc::new(StreamCounters::default());
+        let hep_counters = Arc::new(HepCounters::default());
         let stream_listeners = streams.listeners.clone();
         let (ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, &stream_counters)?;
@@ -132,6 +137,7 @@ impl Daemon {
                 receiver,
                 ways: ways.clone(),
                 gauges: Arc::clone(&gauges),
+                hep_counters: Arc::clone(&hep_counters),
             };
             shards.push(start_shard(&config, parts, clock, &to_control)?);
             shard_gauges.push(gauges);
@@ -202,13 +208,14 @@ impl Daemon {
             clock: control_api::system_clock(),
         });
         gateway.register_bootstrap_token(&first_token);
+        gateway.set_tracer(tracer(to_shards.clone()));
         let metrics = Arc::new(Metrics::new(
             &config,
             &gateway,
             read_model,
             gauges,
             shard_gauges,
-            stream_counters,
+            (stream_counters, hep_counters),
             Arc::clone(&store),
         )?);
         let daemon = Daemon {
@@ -387,6 +394,27 @@ fn bind_listeners(config: &Config) -> anyhow::Result<Vec<Vec<UdpSocket>>> {
     Ok(shards)
 }
 
+/// Asks every shard for the messages of a call.
+fn tracer(to_shards: Vec<mailbox::Sender<ShardOrder>>) -> Tracer {
+    let to_shards = Arc::new(to_shards);
+    Arc::new(move |call| {
+        let to_shards = Arc::clone(&to_shards);
+        Box::pin(async move {
+            let mut messages = Vec::new();
+            for shard in to_shards.iter() {
+                let (reply, answer) = oneshot::channel();
+                // A shard that has stopped has no messages.
+                if shard.send(ShardOrder::Trace { call, reply }).await.is_ok()
+                    && let Ok(Ok(found)) = tokio::time::timeout(TRACE_WAIT, answer).await
+                {
+                    messages.extend(found);
+                }
+            }
+            messages
+        })
+    })
+}
+
 /// The thread of connections, if there is a listener for it.
 type StreamThread = Option<JoinHandle<std::io::Result<()>>>;
 
@@ -422,6 +450,7 @@ struct ShardParts {
     receiver: mailbox::BelledReceiver<ShardOrder>,
     ways: ShardWays,
     gauges: Arc<ShardGauges>,
+    hep_counters: Arc<HepCounters>,
 }
 
 fn start_shard(
@@ -430,7 +459,8 @@ fn start_shard(
     clock: Clock,
     to_control: &mailbox::Sender<ControlMessage>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
-    let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges } = parts;
+    let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges, hep_counters } =
+        parts;
     let addresses =
         listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
     let (low, high) = config.media_ports;
@@ -458,6 +488,7 @@ fn start_shard(
         register_expires_max_s: config.register_expires_s.1,
         digest: config.digest.clone(),
         guarding: config.guarding.clone(),
+        trace: engine::TraceConfig { bytes_max: config.trace_bytes, correlate: config.hep.is_some() },
         // Each shard takes its share of the node's calls.
         overload: sip_proxy::ua::Overload {
             cps_max: config.overload.cps_max / f32::from(config.shards),
@@ -476,12 +507,20 @@ fn start_shard(
         longest_turn_ns: Arc::clone(&gauges.longest_turn_ns),
     };
     let to_control = to_control.clone();
+    let hep = config.hep.clone();
     spawn_shard(options, clock, receiver, move |panics| {
         gauges.panics.store(u64::from(panics), Ordering::Relaxed);
         let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
         let config = ShardConfig { seed, ..shard_config.clone() };
         let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
-        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges), ways.clone());
+        let hep = hep.clone().and_then(|hep| match HepSender::new(hep, Arc::clone(&hep_counters)) {
+            Ok(sender) => Some(sender),
+            Err(error) => {
+                tracing::warn!(%error, "no copies can be sent to the collector");
+                None
+            }
+        });
+        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges), ways.clone(), hep);
         if panics > 0 {
             shard.tell_restart();
         }

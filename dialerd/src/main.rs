@@ -8,6 +8,7 @@ mod config;
 mod control_thread;
 mod ctl;
 mod demo;
+mod hep;
 mod logging;
 mod metrics;
 mod pace;

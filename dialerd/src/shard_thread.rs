@@ -1,22 +1,26 @@
 //! A call shard on its thread: the machine's effects become system calls.
 
 use crate::control_thread::ControlMessage;
+use crate::hep::{Copied, HepSender};
 use crate::streams;
 use bytes::Bytes;
-use dialer_core::RecordingId;
+use control_api::wire::trace::TraceMessage;
+use dialer_core::{CallId, RecordingId};
 use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
-    StreamId, WrittenFile,
+    StreamId, TracedMessage, WrittenFile,
 };
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
 };
 use sansio::{Instant, Machine, Outbox};
+use sip_proxy::wire::{Limits, Message, Transport, parse};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Shorter turns are no lag.
 const LAG_TOLD_MIN: Duration = Duration::from_millis(5);
@@ -36,6 +40,8 @@ pub enum ShardOrder {
         /// What.
         bytes: Bytes,
     },
+    /// The messages of a call, from this shard. Whoever asked may be gone.
+    Trace { call: CallId, reply: oneshot::Sender<Vec<TraceMessage>> },
     /// End the thread.
     Stop,
 }
@@ -63,9 +69,11 @@ pub struct ShardGauges {
 pub struct Shard {
     number: u16,
     machine: CallShard,
+    clock: Clock,
     out: Outbox<ShardEffect>,
     events: Mailbox<ControlMessage>,
     gauges: Arc<ShardGauges>,
+    hep: Option<HepSender>,
     next_look: Instant,
     /// When the turn under way took its first message.
     turn_began: Option<Instant>,
@@ -95,15 +103,18 @@ impl Shard {
         events: Mailbox<ControlMessage>,
         gauges: Arc<ShardGauges>,
         ways: ShardWays,
+        hep: Option<HepSender>,
     ) -> Self {
         let number = config.shard;
         let config = ShardConfig { clock: clock.base(), ..config };
         Shard {
             number,
             machine: CallShard::new(config),
+            clock,
             out: Outbox::default(),
             events,
             gauges,
+            hep,
             next_look: Instant::ZERO,
             turn_began: None,
             lagged: false,
@@ -123,6 +134,17 @@ impl Shard {
         self.carry_out(now, ground, &[]);
     }
 
+    /// A message has come in.
+    fn heard(&mut self, now: Instant, listener: u8, peer: SocketAddr, bytes: Bytes, ground: &mut Ground) {
+        self.turn_began.get_or_insert(now);
+        let copied = self.hep.is_some().then(|| bytes.clone());
+        self.feed(now, ShardInput::Datagram { listener, source: peer, bytes }, ground);
+        // Afterwards: only now it is known which call a new INVITE is.
+        if let (Some(bytes), Some(hep)) = (copied, &mut self.hep) {
+            copy(hep, &self.machine, &self.clock, now, Way { listener, peer, sent: false }, &bytes);
+        }
+    }
+
     /// What came during a turn waits until its end before it is read.
     fn note_turn(&mut self, now: Instant) {
         let Some(began) = self.turn_began.take() else { return };
@@ -140,6 +162,16 @@ impl Shard {
         for effect in self.out.drain() {
             match effect {
                 ShardEffect::SendSip { listener, to, bytes } => {
+                    if let Some(hep) = &mut self.hep {
+                        copy(
+                            hep,
+                            &self.machine,
+                            &self.clock,
+                            now,
+                            Way { listener, peer: to, sent: true },
+                            &bytes,
+                        );
+                    }
                     if listener < self.ways.udp_listeners {
                         ground.send(listener, to, bytes);
                     } else if let Some(streams) = &self.ways.streams {
@@ -175,6 +207,54 @@ impl Shard {
         for stream in failed {
             self.feed(now, ShardInput::PortsFailed { stream }, ground);
         }
+    }
+}
+
+/// Where a message came from or goes.
+#[derive(Clone, Copy)]
+struct Way {
+    listener: u8,
+    peer: SocketAddr,
+    sent: bool,
+}
+
+/// Sends a copy of a message to the collector.
+fn copy(hep: &mut HepSender, machine: &CallShard, clock: &Clock, now: Instant, way: Way, bytes: &Bytes) {
+    let Some((transport, local)) = machine.listener(way.listener) else { return };
+    let call = machine.call_of_message(bytes).map(|(call, _)| call.to_string());
+    let (source, destination) = if way.sent { (local, way.peer) } else { (way.peer, local) };
+    hep.send(&Copied {
+        at: clock.base().wall_at(now),
+        micros: (now.as_nanos() / 1_000 % 1_000) as u32,
+        source,
+        destination,
+        tcp: transport != Transport::Udp,
+        correlation: call.as_deref(),
+        payload: bytes,
+    });
+}
+
+/// A kept message in the API's words.
+fn traced(shard: u16, machine: &CallShard, message: &TracedMessage) -> TraceMessage {
+    let (transport, local) = match machine.listener(message.listener) {
+        Some((transport, local)) => (transport.as_str(), local.to_string()),
+        None => ("", String::new()),
+    };
+    let parsed = parse(message.bytes.clone(), &Limits::default()).ok();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    TraceMessage {
+        at: message.at,
+        monotonic_ns: message.monotonic_ns,
+        shard,
+        sent: message.sent,
+        transport,
+        local,
+        peer: message.peer.to_string(),
+        text: text(&message.bytes),
+        sip_call_id: parsed.as_ref().map(|parsed| text(parsed.call_id())).unwrap_or_default(),
+        status: parsed.as_ref().map_or(0, Message::status),
+        method: parsed.as_ref().map(|parsed| text(parsed.method_text())).unwrap_or_default(),
+        cseq: parsed.as_ref().map_or(0, |parsed| parsed.cseq().0),
     }
 }
 
@@ -217,8 +297,7 @@ impl ShardMachine for Shard {
                 return;
             }
         }
-        self.turn_began.get_or_insert(now);
-        self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
+        self.heard(now, listener, source, bytes, ground);
     }
 
     fn packet(
@@ -247,12 +326,22 @@ impl ShardMachine for Shard {
             }
             ShardOrder::Stream(event) => {
                 self.turn_began.get_or_insert(now);
-                self.feed(now, streams::input_of(event), ground);
+                match event {
+                    StreamEvent::Message { listener, peer, bytes } => {
+                        self.heard(now, listener, peer, bytes, ground);
+                    }
+                    event => self.feed(now, streams::input_of(event), ground),
+                }
                 true
             }
             ShardOrder::Datagram { listener, source, bytes } => {
-                self.turn_began.get_or_insert(now);
-                self.feed(now, ShardInput::Datagram { listener, source, bytes }, ground);
+                self.heard(now, listener, source, bytes, ground);
+                true
+            }
+            ShardOrder::Trace { call, reply } => {
+                let messages = self.machine.trace(call);
+                let shown = messages.iter().map(|message| traced(self.number, &self.machine, message));
+                let _ = reply.send(shown.collect());
                 true
             }
             ShardOrder::Stop => false,

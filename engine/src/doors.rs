@@ -8,6 +8,7 @@
 //!              ShardInput ──► CallShard ──► ShardEffect
 //! ```
 
+use crate::trace::TraceConfig;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -109,6 +110,8 @@ pub struct ShardConfig {
     pub guarding: Guarding,
     /// When new calls are refused because there is enough to do.
     pub overload: Overload,
+    /// What is kept of the messages.
+    pub trace: TraceConfig,
 }
 
 impl Default for ShardConfig {
@@ -139,6 +142,7 @@ impl Default for ShardConfig {
             digest: Digest::default(),
             guarding: Guarding::default(),
             overload: Overload::default(),
+            trace: TraceConfig::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod control;
 pub mod doors;
 mod gate;
 mod shard;
+mod trace;
 mod translate;
 
 pub use control::{ControlConfig, ControlCore};
@@ -17,3 +18,4 @@ pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;
 pub use shard::counters::ShardCounters;
+pub use trace::{TraceConfig, TracedMessage};

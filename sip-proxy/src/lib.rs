@@ -11,7 +11,7 @@ pub mod transport;
 pub mod ua;
 pub mod wire;
 
-pub use mark::shard_of;
+pub use mark::{MARK_BYTES, shard_of};
 pub use steer::shard_for;
 pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

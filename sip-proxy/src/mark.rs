@@ -1,7 +1,7 @@
 //! What we write into branches, tags and Call-IDs so that what comes back finds its home without a search.
 
-/// Bytes of a mark in text.
-pub(crate) const MARK_BYTES: usize = 29;
+/// Bytes of a mark in text: of our tags, for one.
+pub const MARK_BYTES: usize = 29;
 
 /// A shard, a key of that shard, and a random part that a stranger cannot guess. In text: three, thirteen and
 /// thirteen digits of base 32 (`0`-`9`, `a`-`v`), so that a peer which changes case does no harm.

@@ -10,6 +10,7 @@ use crate::wire::call::{
     Call, CallAccepted, CallCommandAccepted, CallCommandRequest, CallState, DispositionRequest,
     OriginateRequest,
 };
+use crate::wire::trace::CallTrace;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderValue, LOCATION};
@@ -122,6 +123,26 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
     }
     let row = api.store(move |store| store.record(id)).await?.ok_or_else(|| Problem::not_found("call"))?;
     Ok(Json(Call::ended(&row, mask)).into_response())
+}
+
+/// Shows the SIP messages of a call, live or recent: both legs, with times.
+#[utoipa::path(
+    get, path = "/v1/calls/{id}/trace", tag = "calls", params(("id" = String, Path, description = "`call_…`")),
+    responses((status = 200, body = CallTrace), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn trace(State(api): Api, caller: Caller, Path(id): Path<String>, params: Params) -> Answer {
+    caller.needs(READ)?;
+    params.only(&[])?;
+    let id: CallId = path_id(&id, "call")?;
+    let messages = api.trace(id).await;
+    if messages.is_empty()
+        && api.read_model.call(id).is_none()
+        && api.store(move |store| store.record(id)).await?.is_none()
+    {
+        return Err(Problem::not_found("call"));
+    }
+    Ok(Json(CallTrace::new(id, messages, caller.mask())).into_response())
 }
 
 struct CommandKind;

@@ -11,6 +11,7 @@ pub mod node;
 pub mod recording;
 pub mod report;
 pub mod token;
+pub mod trace;
 pub mod trunk;
 
 /// An enum of the wire that mirrors one of dialer-core, both ways, in snake_case.

@@ -34,6 +34,8 @@ pub struct Config {
     pub digest: sip_proxy::ua::Digest,
     pub guarding: sip_proxy::ua::Guarding,
     pub overload: sip_proxy::ua::Overload,
+    pub trace_bytes: usize,
+    pub hep: Option<crate::hep::HepConfig>,
     pub media_address: IpAddr,
     pub media_advertised: Option<IpAddr>,
     pub media_ports: (u16, u16),
@@ -121,6 +123,8 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
     check_ranges(&raw, &mut faults);
     let sip_listeners = listeners::check(&raw.sip, folder, &mut faults);
     let digest = guard::check_digest(&raw.sip, &mut faults);
+    faults.require(raw.trace.ring_bytes <= 1 << 30, "trace.ring_bytes", "0 (keep none) to 1073741824 bytes");
+    let node_name = raw.node.name.clone();
     let trunks = check_trunks(raw.trunk, &sip_listeners, &mut faults);
     let routes = check_routes(raw.route, &trunks, &mut faults);
     let session_timers = session_timers(&raw.sip);
@@ -146,6 +150,8 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         },
         digest,
         guarding: guard::check_guard(raw.guard, &mut faults),
+        trace_bytes: raw.trace.ring_bytes,
+        hep: guard::check_hep(raw.hep, &node_name, &mut faults),
         overload: guard::check_overload(&raw.overload, &mut faults),
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
         media_address: faults.address(&raw.media.address, "media.address"),

@@ -2,6 +2,7 @@
 
 use super::check::Faults;
 use super::raw;
+use crate::hep::HepConfig;
 use sip_proxy::Network;
 use sip_proxy::ua::{Digest, Guarding, Overload};
 use sip_proxy::wire::Algorithm;
@@ -85,4 +86,12 @@ pub fn check_overload(overload: &raw::Overload, faults: &mut Faults) -> Overload
         "0 (no limit) to 1000000 calls a second",
     );
     Overload { lag: Duration::from_millis(overload.lag_ms), cps_max: overload.cps_max, ..Overload::default() }
+}
+
+pub fn check_hep(hep: raw::Hep, node: &str, faults: &mut Faults) -> Option<HepConfig> {
+    let collector = hep.collector.filter(|text| !text.is_empty())?;
+    let collector = faults.socket(&collector, "hep.collector");
+    let password = hep.password.unwrap_or_default();
+    faults.require(password.len() <= 256, "hep.password", "at most 256 bytes");
+    Some(HepConfig { collector, capture_id: hep.capture_id, password, node: node.into() })
 }

@@ -38,6 +38,10 @@ pub const KEYS: &[&str] = &[
     "guard.scanners",
     "guard.ban_s",
     "guard.failures_max",
+    "trace.ring_bytes",
+    "hep.collector",
+    "hep.capture_id",
+    "hep.password",
     "overload.lag_ms",
     "overload.cps_max",
     "media.address",
@@ -84,6 +88,8 @@ pub struct Raw {
     pub sip: Sip,
     pub guard: Guard,
     pub overload: Overload,
+    pub trace: Trace,
+    pub hep: Hep,
     pub media: Media,
     pub api: Api,
     pub admin: Admin,
@@ -261,6 +267,32 @@ impl Default for Guard {
             ban_s: 600,
             failures_max: 10,
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trace {
+    pub ring_bytes: usize,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Trace { ring_bytes: 4 << 20 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hep {
+    pub collector: Option<String>,
+    pub capture_id: u32,
+    pub password: Option<String>,
+}
+
+impl Default for Hep {
+    fn default() -> Self {
+        Hep { collector: None, capture_id: 2001, password: None }
     }
 }
 

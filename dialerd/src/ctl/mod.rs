@@ -3,6 +3,7 @@
 //! One file per question; each prints plain words for people, or the API's own JSON with `--json`.
 
 mod client;
+mod trace;
 mod why;
 
 use clap::{Args, Subcommand};
@@ -39,6 +40,15 @@ pub enum Question {
         #[arg(value_name = "CAMPAIGN")]
         campaign: String,
     },
+    /// The SIP messages of a call, live or recent, as a ladder with times.
+    Trace {
+        /// Its id (`call_…`).
+        #[arg(value_name = "CALL")]
+        call: String,
+        /// Print each message whole below the ladder.
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 /// Asks and prints. Exit codes: 0 answered, 1 the daemon could not be asked or refused, 2 wrong use.
@@ -53,6 +63,7 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
     };
     let answer = runtime.block_on(async {
         match &arguments.question {
+            Question::Trace { call, full } => trace::ask(&client, call, *full, arguments.json).await,
             Question::Why { campaign } => why::ask(&client, campaign, arguments.json).await,
         }
     });

@@ -9,6 +9,7 @@ mod stream;
 
 use crate::config::Config;
 use crate::control_thread::ControlGauges;
+use crate::hep::HepCounters;
 use crate::shard_thread::ShardGauges;
 use anyhow::Context;
 use axum::Router;
@@ -35,6 +36,7 @@ pub struct Metrics {
     control: Arc<ControlGauges>,
     shards: Vec<Arc<ShardGauges>>,
     streams: Arc<StreamCounters>,
+    hep: Arc<HepCounters>,
     store: Arc<SqliteStore>,
     node: String,
     media_ports: (u16, u16),
@@ -53,7 +55,7 @@ impl Metrics {
         read_model: Arc<ReadModel>,
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
-        streams: Arc<StreamCounters>,
+        edges: (Arc<StreamCounters>, Arc<HepCounters>),
         store: Arc<SqliteStore>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
@@ -66,7 +68,8 @@ impl Metrics {
             read_model,
             control,
             shards,
-            streams,
+            streams: edges.0,
+            hep: edges.1,
             store,
             node: config.node_name.clone(),
             media_ports: config.media_ports,
@@ -80,6 +83,10 @@ impl Metrics {
         let mut families = Families::default();
         self.process(&mut families);
         self.store(&mut families);
+        for (result, count) in [("sent", &self.hep.sent), ("dropped", &self.hep.dropped)] {
+            let help = "Copies of SIP messages for the collector.";
+            families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
+        }
         shard::export(&self.shards, self.media_ports, &mut families);
         stream::export(&self.streams, &mut families);
         let campaigns = self.campaign_names();

@@ -44,6 +44,7 @@ impl CallShard {
             Ok(CalledPhone { leg, sound }) => {
                 let longest = Duration::from_millis(u64::from(ring_timeout_ms));
                 let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key));
+                self.trace.note_leg(self.ua.tag_of(leg), id);
                 let link = AgentLink::Ringing { leg, sound, deadline, told: false };
                 if let Some(call) = self.calls.get_mut(key) {
                     call.agent = Some(AgentSide { agent, link });
@@ -124,6 +125,7 @@ impl CallShard {
                 call.agent = Some(AgentSide { agent, link: AgentLink::Session(session) });
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.call = Some(key);
+                    self.trace.note_leg(self.ua.tag_of(session.leg), id);
                 }
                 CallFact::AgentAnswered { call: id, agent }
             }

@@ -86,6 +86,9 @@ impl CallShard {
             self.plane.close(now, sound.stream, &mut self.media_out);
             return Err(EndCause::LocalLimit);
         };
+        if let Some(call) = self.calls.get(key) {
+            self.trace.note_leg(self.ua.tag_of(leg), call.id);
+        }
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
             trunk.take(now);
         }

@@ -11,6 +11,7 @@ impl CallShard {
     pub(super) fn take_input(&mut self, now: Instant, input: ShardInput<'_>, out: &mut Outbox<ShardEffect>) {
         match input {
             ShardInput::Datagram { listener, source, bytes } => {
+                self.trace.note(now, false, listener, source, &bytes);
                 self.ua.handle_datagram(now, listener, source, bytes, &mut self.sip_out);
             }
             ShardInput::FlowOpened { listener, peer, names } => self.ua.flow_opened(listener, peer, names),
@@ -79,6 +80,7 @@ impl CallShard {
             for output in batch.drain() {
                 match output {
                     ua::Output::Send { listener, to, bytes } => {
+                        self.trace.note(now, true, listener, to, &bytes);
                         out.push(ShardEffect::SendSip { listener, to, bytes });
                     }
                     ua::Output::Close { listener, peer } => {

@@ -13,6 +13,7 @@ pub(crate) use owner::{OWNERS_MAX, Owner};
 
 use crate::call::{Call, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
+use crate::trace::{Trace, TracedMessage};
 use crate::translate::sdp::LocalSide;
 use agents::Agents;
 use counters::ShardCounters;
@@ -62,6 +63,7 @@ pub struct CallShard {
     pub(crate) transit_facts: Vec<CallFact>,
     pub(crate) play_tag: u64,
     pub(crate) counters: ShardCounters,
+    pub(crate) trace: Trace,
     /// `host:port` of each listener, as written into URIs.
     hosts: Vec<String>,
     /// What signalling and sound want done, until [`CallShard::settle`] has carried it on.
@@ -98,6 +100,7 @@ impl CallShard {
             transit_facts: Vec::new(),
             play_tag: 0,
             counters: ShardCounters::default(),
+            trace: Trace::new(config.trace),
             hosts: sip_listeners(&config).into_iter().map(|listener| listener.advertised).collect(),
             sip_out: Outbox::default(),
             media_out: Outbox::default(),
@@ -125,6 +128,31 @@ impl CallShard {
     /// Tells how long messages waited before they were read.
     pub fn note_lag(&mut self, now: Instant, lag: sansio::Duration) {
         self.ua.note_lag(now, lag);
+    }
+
+    /// How a listener speaks and where it is, by its number: those of datagrams first, then those of streams.
+    #[must_use]
+    pub fn listener(&self, number: u8) -> Option<(sip_proxy::wire::Transport, SocketAddr)> {
+        let number = usize::from(number);
+        match self.config.listeners.get(number) {
+            Some(address) => Some((sip_proxy::wire::Transport::Udp, *address)),
+            None => {
+                let listener = self.config.stream_listeners.get(number - self.config.listeners.len())?;
+                Some((listener.transport, listener.address))
+            }
+        }
+    }
+
+    /// The messages of a call that are still kept, oldest first.
+    #[must_use]
+    pub fn trace(&self, call: CallId) -> Vec<TracedMessage> {
+        self.trace.of_call(call, |at| self.clock.wall_at(at))
+    }
+
+    /// The call a message belongs to and the message read, where the configuration says that messages are named.
+    #[must_use]
+    pub fn call_of_message(&self, bytes: &bytes::Bytes) -> Option<(CallId, sip_proxy::wire::Message)> {
+        self.trace.call_of(bytes)
     }
 
     /// Opens a stream; `None` when ports or streams are used up.

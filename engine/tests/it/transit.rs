@@ -1,8 +1,8 @@
 //! Calls from trunk to trunk.
 
 use crate::world::{Callee, World};
-use dialer_core::TrunkId;
 use dialer_core::outcome::{EndCause, Outcome, Party};
+use dialer_core::{CallId, TrunkId};
 use engine::{Route, ShardCommand, TransitMedia};
 use expect_test::expect;
 
@@ -77,6 +77,43 @@ fn passed_and_ended_by_either_side() {
             w.assert_at_rest();
         }
     }
+}
+
+/// Both legs of a call, in order, and nothing of its neighbour; also when it is over.
+#[test]
+fn the_messages_of_a_call_are_kept() {
+    let mut w = world(TransitMedia::Bypass, Callee::answers(200));
+    w.call_in(0, "100", "0200");
+    w.run_for(50);
+    w.call_in(0, "101", "0201");
+    w.run_for(1000);
+    w.peer_hangup(0);
+    w.run_for(1000);
+    let records: Vec<(CallId, String)> =
+        w.transit_records().iter().map(|record| (record.call, record.to.clone())).collect();
+    assert!(!records.is_empty());
+    for (call, number) in records {
+        let kept = w.shard.trace(call);
+        let lines: Vec<String> = kept
+            .iter()
+            .map(|message| {
+                let text = String::from_utf8_lossy(&message.bytes);
+                let line = text.lines().next().unwrap_or_default().split(' ').take(2).collect::<Vec<_>>();
+                let line = if line[0] == "SIP/2.0" { line[1] } else { line[0] };
+                format!("{}{line}", if message.sent { '>' } else { '<' })
+            })
+            .collect();
+        assert_eq!(
+            lines.join(" "),
+            "<INVITE >100 >INVITE <100 <180 >180 <200 >ACK >200 <ACK <BYE >200 >BYE <200"
+        );
+        assert!(kept.is_sorted_by_key(|message| message.monotonic_ns));
+        assert!(kept.iter().all(|message| {
+            let text = String::from_utf8_lossy(&message.bytes);
+            text.contains(&number) || !text.starts_with("INVITE")
+        }));
+    }
+    assert!(w.shard.trace(CallId::from_bits(7)).is_empty());
 }
 
 #[test]

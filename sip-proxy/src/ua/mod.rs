@@ -172,6 +172,12 @@ impl UserAgent {
         self.legs.get(leg).filter(|leg| !leg.state.is_over()).map(|leg| leg.owner)
     }
 
+    /// Our tag in a leg's dialog: what tells its messages from others'.
+    #[must_use]
+    pub fn tag_of(&self, leg: LegKey) -> Option<[u8; MARK_BYTES]> {
+        Some(self.tag(leg, self.legs.get(leg)?.random))
+    }
+
     /// While draining OPTIONS and new INVITEs get 503 with Retry-After.
     pub fn set_draining(&mut self, draining: bool) {
         self.draining = draining;

@@ -162,6 +162,9 @@ impl CallShard {
             }
         };
         self.ua.adopt(leg, Owner::TransitIn(key).to_bits());
+        self.trace.note_leg(self.ua.tag_of(leg), id);
+        self.trace.note_leg(self.ua.tag_of(callee), id);
+        self.trace.note_name(request.call_id(), id);
         for trunk in [from, path.to] {
             if let Some(trunk) = self.trunks.get_mut(trunk) {
                 trunk.take(now);

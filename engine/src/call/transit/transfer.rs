@@ -186,6 +186,9 @@ impl CallShard {
             self.plane.close(now, sound.stream, &mut self.media_out);
             return Err(503);
         };
+        if let Some(transit) = self.transits.get(key) {
+            self.trace.note_leg(self.ua.tag_of(leg), transit.id);
+        }
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
             trunk.take(now);
         }

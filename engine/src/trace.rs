@@ -1,0 +1,231 @@
+//! The last messages of a shard, and to which call each belongs.
+//!
+//! A message is kept as the bytes it was: taking note of one costs a reference and a place in a ring. Which call it
+//! belongs to is found out when somebody asks.
+
+use bytes::Bytes;
+use dialer_core::CallId;
+use sansio::{Instant, WallTime};
+use sip_proxy::MARK_BYTES;
+use sip_proxy::wire::{Limits, Message, parse};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+/// Bytes a message counts for beside its own.
+const MESSAGE_OVERHEAD_BYTES: usize = 128;
+/// Legs remembered: more than a ring of the longest permitted size holds messages of.
+const LEGS_MAX: usize = 65_536;
+/// Shorter datagrams are keep-alives.
+const MESSAGE_BYTES_MIN: usize = 16;
+
+/// What a shard keeps of its messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceConfig {
+    /// Messages of so many bytes in all are kept, the newest; 0 keeps none.
+    pub bytes_max: usize,
+    /// Name the call of each message at once, for an export.
+    pub correlate: bool,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        TraceConfig { bytes_max: 4 << 20, correlate: false }
+    }
+}
+
+/// A message that was received or sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TracedMessage {
+    /// When.
+    pub at: WallTime,
+    /// Nanoseconds on the shard's clock, for differences finer than civil time.
+    pub monotonic_ns: u64,
+    /// Sent by us.
+    pub sent: bool,
+    /// At which listener.
+    pub listener: u8,
+    /// The other side.
+    pub peer: SocketAddr,
+    /// The message.
+    pub bytes: Bytes,
+}
+
+/// Our tag in a dialog.
+type Tag = [u8; MARK_BYTES];
+
+#[derive(Debug)]
+struct Entry {
+    at: Instant,
+    sent: bool,
+    listener: u8,
+    peer: SocketAddr,
+    bytes: Bytes,
+}
+
+/// The ring of one shard.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    config: TraceConfig,
+    bytes: usize,
+    messages: VecDeque<Entry>,
+    /// Legs and their calls, oldest first.
+    legs: VecDeque<(Tag, CallId)>,
+    /// Where messages are named at once: calls by leg, and by the Call-ID of an INVITE that came in.
+    by_leg: BTreeMap<Tag, CallId>,
+    by_name: BTreeMap<Bytes, CallId>,
+    names: VecDeque<Bytes>,
+}
+
+impl Trace {
+    pub(crate) fn new(config: TraceConfig) -> Self {
+        Trace {
+            config,
+            bytes: 0,
+            messages: VecDeque::new(),
+            legs: VecDeque::new(),
+            by_leg: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            names: VecDeque::new(),
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        self.config.bytes_max == 0 && !self.config.correlate
+    }
+
+    /// Keeps a message.
+    #[inline]
+    pub(crate) fn note(&mut self, at: Instant, sent: bool, listener: u8, peer: SocketAddr, bytes: &Bytes) {
+        if self.config.bytes_max == 0 || bytes.len() < MESSAGE_BYTES_MIN {
+            return;
+        }
+        self.bytes += bytes.len() + MESSAGE_OVERHEAD_BYTES;
+        self.messages.push_back(Entry { at, sent, listener, peer, bytes: bytes.clone() });
+        while self.bytes > self.config.bytes_max {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= oldest.bytes.len() + MESSAGE_OVERHEAD_BYTES;
+        }
+    }
+
+    /// A leg with this tag of ours belongs to a call.
+    pub(crate) fn note_leg(&mut self, tag: Option<Tag>, call: CallId) {
+        let Some(tag) = tag.filter(|_| !self.is_off()) else { return };
+        if self.legs.len() >= LEGS_MAX
+            && let Some((oldest, _)) = self.legs.pop_front()
+        {
+            self.by_leg.remove(&oldest);
+        }
+        self.legs.push_back((tag, call));
+        if self.config.correlate {
+            self.by_leg.insert(tag, call);
+        }
+    }
+
+    /// A call came in under this Call-ID.
+    pub(crate) fn note_name(&mut self, call_id: &[u8], call: CallId) {
+        if !self.config.correlate {
+            return;
+        }
+        if self.names.len() >= LEGS_MAX
+            && let Some(oldest) = self.names.pop_front()
+        {
+            self.by_name.remove(&oldest);
+        }
+        let name = Bytes::copy_from_slice(call_id);
+        self.names.push_back(name.clone());
+        self.by_name.insert(name, call);
+    }
+
+    /// The call a message belongs to, where messages are named at once.
+    pub(crate) fn call_of(&self, bytes: &Bytes) -> Option<(CallId, Message)> {
+        let message = parse(bytes.clone(), &Limits::default()).ok()?;
+        let by_leg = tags(&message).into_iter().flatten().find_map(|tag| self.by_leg.get(&tag));
+        let call = by_leg.or_else(|| self.by_name.get(message.call_id()))?;
+        Some((*call, message))
+    }
+
+    /// What is still there of a call, oldest first.
+    pub(crate) fn of_call(&self, call: CallId, wall_of: impl Fn(Instant) -> WallTime) -> Vec<TracedMessage> {
+        let legs: BTreeSet<Tag> =
+            self.legs.iter().filter(|(_, of)| *of == call).map(|(leg, _)| *leg).collect();
+        if legs.is_empty() {
+            return Vec::new();
+        }
+        // Our tag in one message of a dialog tells whose all messages with its Call-ID are.
+        let mut names = BTreeSet::new();
+        let read: Vec<(&Entry, Message)> = self
+            .messages
+            .iter()
+            .filter_map(|entry| Some((entry, parse(entry.bytes.clone(), &Limits::default()).ok()?)))
+            .collect();
+        for (_, message) in &read {
+            if tags(message).into_iter().flatten().any(|tag| legs.contains(&tag)) {
+                names.insert(message.call_id());
+            }
+        }
+        read.iter()
+            .filter(|(_, message)| names.contains(message.call_id()))
+            .map(|(entry, _)| TracedMessage {
+                at: wall_of(entry.at),
+                monotonic_ns: entry.at.as_nanos(),
+                sent: entry.sent,
+                listener: entry.listener,
+                peer: entry.peer,
+                bytes: entry.bytes.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Both tags of a message, where they could be ours.
+fn tags(message: &Message) -> [Option<Tag>; 2] {
+    [message.from_tag(), message.to_tag()].map(|tag| tag.and_then(|tag| tag.try_into().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(call_id: &str, length: usize) -> Bytes {
+        let body = "x".repeat(length);
+        Bytes::from(format!(
+            "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n\
+             Call-ID: {call_id}\r\nCSeq: 1 BYE\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    #[test]
+    fn the_ring_is_bounded_in_bytes_and_off_when_told() {
+        let peer = "192.0.2.1:5060".parse().expect("an address");
+        let mut trace = Trace::new(TraceConfig { bytes_max: 10_000, correlate: false });
+        for index in 0..1000 {
+            trace.note(Instant::from_millis(index), index % 2 == 0, 0, peer, &message("c", 400));
+            assert!(trace.bytes <= 10_000);
+        }
+        assert!((10..20).contains(&trace.messages.len()));
+        assert_eq!(trace.messages.back().map(|entry| entry.at), Some(Instant::from_millis(999)));
+        trace.note(Instant::from_millis(1000), true, 0, peer, &message("c", 20_000));
+        assert!(trace.messages.is_empty() && trace.bytes == 0, "one that is too long leaves nothing");
+        trace.note(Instant::from_millis(1001), true, 0, peer, &Bytes::from_static(b"\r\n\r\n"));
+        assert!(trace.messages.is_empty());
+        let mut off = Trace::new(TraceConfig { bytes_max: 0, correlate: false });
+        off.note(Instant::ZERO, true, 0, peer, &message("c", 1));
+        off.note_leg(Some([0; MARK_BYTES]), CallId::from_bits(1));
+        off.note_name(b"c", CallId::from_bits(1));
+        assert!(off.messages.is_empty() && off.legs.is_empty() && off.by_name.is_empty());
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let mut trace = Trace::new(TraceConfig { bytes_max: 0, correlate: true });
+        for index in 0..(LEGS_MAX as u64 + 10) {
+            let mut tag = [0; MARK_BYTES];
+            tag[..8].copy_from_slice(&index.to_le_bytes());
+            trace.note_leg(Some(tag), CallId::from_bits(u128::from(index)));
+            trace.note_name(&index.to_le_bytes(), CallId::from_bits(u128::from(index)));
+        }
+        assert_eq!((trace.legs.len(), trace.by_leg.len()), (LEGS_MAX, LEGS_MAX));
+        assert_eq!((trace.names.len(), trace.by_name.len()), (LEGS_MAX, LEGS_MAX));
+        assert!(trace.call_of(&message("c", 1)).is_none());
+    }
+}

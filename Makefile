@@ -39,8 +39,7 @@ swarm: build ## the whole daemon under a seeded world
 	target/release/sim swarm --seeds $(SEEDS)
 
 fuzz: ## what peers send, mutated
-	fuzz/run sip $(FUZZ_SECONDS)
-	fuzz/run sdp $(FUZZ_SECONDS)
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack
 
 loadtest: setup-test build ## throughput against SIPp and our own swarm; prints one table
 	target/release/loadtest full

@@ -41,7 +41,8 @@ fuzz_target!(|data: &[u8]| {
     if answer.len() > limits.bytes_max {
         return;
     }
-    let again = parse(&answer).unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&answer)));
+    let again =
+        parse(&answer).unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&answer)));
     assert_eq!(again.medias().count(), count);
     for (offered, answered) in session.medias().zip(again.medias()) {
         assert_eq!(offered.kind, answered.kind);

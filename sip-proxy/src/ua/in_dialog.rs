@@ -168,7 +168,8 @@ impl UserAgent {
             return self.refuse_reinvite(now, arrival, key, request, 500, more, out);
         }
         let glare = leg.offer.as_ref().is_some_and(|offer| offer.client.is_some());
-        if glare || leg.success.is_some() {
+        // (In an early dialog of ours it is our first INVITE that is out.)
+        if glare || leg.success.is_some() || leg.calling.is_some() {
             // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).
             return self.refuse_reinvite(now, arrival, key, request, 491, |_| {}, out);
         }

@@ -347,7 +347,7 @@ impl UserAgent {
         let state = self.legs.get(key).map(|leg| leg.state);
         match state {
             // Before the answer there is an INVITE to decide.
-            Some(State::Calling | State::Incoming) => self.offer_rejected(key, 408, out),
+            Some(State::Calling | State::Cancelling | State::Incoming) => self.offer_rejected(key, 408, out),
             Some(_) => self.end_with_bye(now, key, How::by(EndedBy::Timeout), &[], out),
             None => {}
         }

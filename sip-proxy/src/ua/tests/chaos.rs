@@ -80,6 +80,10 @@ impl Chaos {
                     | Event::ReofferConfirmed { leg, .. }
                     | Event::ReofferAnswered { leg, .. }
                     | Event::ReofferRejected { leg, .. }
+                    | Event::EarlyConfirmed { leg, .. }
+                    | Event::Refer { leg, .. }
+                    | Event::ReferAnswered { leg, .. }
+                    | Event::ReferProgress { leg, .. }
                     | Event::Info { leg, .. },
                 ) => assert_eq!(self.legs.get(&leg), Some(&0), "nothing is told about a leg that has ended"),
                 Output::Event(_) => {}
@@ -114,6 +118,11 @@ impl Chaos {
             "Contact: <sip:b@10.0.0.1>\r\nRecord-Route: <sip:192.0.2.9;lr>, <sip:x>\r\n",
             "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\",stale=true\r\nProxy-Authenticate: Digest realm=\"p\",nonce=\"n\"\r\n",
             "Reason: Q.850;cause=300\r\nRetry-After: 99999999999999\r\n",
+            "Require: 100rel\r\nRSeq: 1\r\nAllow: UPDATE\r\nContact: <sip:b@192.0.2.9:5060>\r\n",
+            "Require: 100rel\r\nRSeq: 2\r\nContact: <sip:c@192.0.2.9:5060>\r\n",
+            "Session-Expires: 90;refresher=uac\r\nAllow: UPDATE\r\nRequire: timer\r\n",
+            "Session-Expires: 4;refresher=uas\r\nMin-SE: 4000\r\n",
+            "Contact: <sip:1@192.0.2.9>, <sip:2@192.0.2.9>;q=0.1\r\n",
         ]);
         let text = response_text(&request, status, tag, more, body);
         self.receive(text);
@@ -133,7 +142,23 @@ impl Chaos {
         let fresh = self.number;
         let branch = if self.rng.chance(0.7) { fresh.to_string() } else { self.rng.below(4).to_string() };
         let body = body_text(if self.rng.chance(0.5) { OFFER } else { "" });
-        let contact = self.pick(&["Contact: <sip:b@192.0.2.9:5060>\r\n", ""]);
+        let mut contact = self.pick(&["Contact: <sip:b@192.0.2.9:5060>\r\n", ""]).to_owned();
+        contact.push_str(self.pick(&[
+            "",
+            "",
+            "Supported: 100rel, timer\r\nAllow: UPDATE\r\nSession-Expires: 90\r\n",
+            "Require: 100rel\r\n",
+            "Session-Expires: 91;refresher=uac\r\nSupported: timer\r\n",
+            "Session-Expires: 1\r\nSupported: timer\r\n",
+            "Event: refer\r\nSubscription-State: active\r\nRefer-To: <sip:4@192.0.2.9>\r\n",
+            "Event: refer\r\nSubscription-State: terminated\r\nRefer-To: <sip:4@h?Replaces=a%3Bto-tag%3Db>\r\n",
+        ]));
+        // What was sent reliably is acknowledged, mostly.
+        let rseq = self.ours.iter().rev().find_map(|message| message.seconds(HeaderName::RSeq));
+        if let Some(rseq) = rseq.filter(|_| method == "PRACK") {
+            let number = self.pick(&[0, 1, 2]);
+            let _ = write!(contact, "RAck: {rseq} {number} INVITE\r\n");
+        }
         let (from, to, call_id) = match &known {
             // As the peer of a dialog of ours: our From is its To in what we asked, our To in what we answered.
             Some(message) if message.is_request() => (
@@ -188,7 +213,13 @@ impl Chaos {
         let (now, out) = (self.now, &mut self.out);
         let sdp = ANSWER.as_bytes();
         let ua = &mut self.ua;
-        match self.rng.below(8) {
+        match self.rng.below(14) {
+            8 => drop(ua.provisional(now, leg, 183, Some(sdp), out)),
+            9 => drop(ua.update(now, leg, sdp, out)),
+            10 => drop(ua.refer(now, leg, b"sip:4@192.0.2.9", None, out)),
+            11 => drop(ua.accept_refer(now, leg, out)),
+            12 => drop(ua.reject_refer(now, leg, 603, out)),
+            13 => drop(ua.notify_refer(now, leg, 200, out)),
             0 => drop(ua.provisional(now, leg, 180, None, out)),
             1 | 2 => drop(ua.answer(now, leg, sdp, out)),
             3 => drop(ua.reject(now, leg, 486, Reason::default(), out)),

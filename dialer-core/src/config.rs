@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct TrunkConfig {
     /// Unique name.
     pub name: String,
-    /// Where requests go, `address:port` (IPv4 or IPv6 in brackets).
+    /// Where requests go: `address:port` (IPv4 or IPv6 in brackets), or a name, with a port or without. A name without a
+    /// port is looked up as a service (RFC 3263).
     pub address: String,
     /// How it is spoken with; `None` as its address says, which is UDP for a numeric one.
     pub transport: Option<TrunkTransport>,
@@ -57,6 +58,36 @@ impl Default for TrunkConfig {
             enabled: true,
         }
     }
+}
+
+/// Host and port of a trunk's address: `host`, `host:port`, an IPv4 address or an IPv6 one (in brackets before a port).
+/// `None` when it is none of these.
+#[must_use]
+pub fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
+    use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+    if text.parse::<IpAddr>().is_ok() {
+        return Some((text, None));
+    }
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return inner.parse::<Ipv6Addr>().is_ok().then_some((text, None));
+    }
+    let (host, named) = match text.rsplit_once(':') {
+        Some((host, digits)) => (host, Some(port(digits)?)),
+        None => (text, None),
+    };
+    if text.parse::<SocketAddr>().is_ok() {
+        return Some((host, named));
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let name = (1..=253).contains(&host.len())
+        && host.split('.').all(label)
+        // All digits and dots, yet not an address: a mistyped one.
+        && !host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    name.then_some((host, named))
 }
 
 /// What is spoken with a trunk.

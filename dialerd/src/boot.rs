@@ -14,6 +14,7 @@ use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, No
 use dialer_core::limits::DialerConfig;
 use dialer_core::{Command, Reply, TrunkId};
 use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, StreamListener, TransitMedia};
+use runtime::dns::Dns;
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::net::{SocketAddr, UdpSocket};
@@ -425,9 +426,12 @@ fn serve_streams(
     to_shards: &[mailbox::Sender<ShardOrder>],
     counters: &Arc<StreamCounters>,
 ) -> anyhow::Result<(ShardWays, StreamThread)> {
+    let dns = Dns::new(&config.dns_servers, tokio::runtime::Handle::current())
+        .inspect_err(|error| tracing::warn!(%error, "names of trunks cannot be looked up"))
+        .ok();
     let udp_listeners = listeners.first().map_or(0, Vec::len);
     let mut ways =
-        ShardWays { shards: to_shards.to_vec(), streams: None, udp_listeners: udp_listeners as u8 };
+        ShardWays { shards: to_shards.to_vec(), streams: None, udp_listeners: udp_listeners as u8, dns };
     if streams.listeners.is_empty() {
         return Ok((ways, None));
     }
@@ -470,6 +474,7 @@ fn start_shard(
     let shard_config = ShardConfig {
         shard: number,
         listeners: addresses,
+        target_time_max: config.target_time_max,
         stream_listeners,
         listeners_advertised: config.sip_listeners.iter().map(|one| one.advertised.clone()).collect(),
         realm: config.realm.clone(),

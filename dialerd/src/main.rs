@@ -11,6 +11,7 @@ mod demo;
 mod hep;
 mod logging;
 mod metrics;
+mod names;
 mod pace;
 mod prompts;
 mod shard_thread;

@@ -2,7 +2,7 @@
 
 use crate::control_thread::ControlMessage;
 use crate::hep::{Copied, HepSender};
-use crate::streams;
+use crate::{names, streams};
 use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
 use dialer_core::{CallId, RecordingId};
@@ -10,11 +10,13 @@ use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
     StreamId, TracedMessage, WrittenFile,
 };
+use runtime::dns::Dns;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
 };
 use sansio::{Instant, Machine, Outbox};
+use sip_proxy::transport::locate::{Answer, Question};
 use sip_proxy::wire::{Limits, Message, Transport, parse};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,8 @@ pub enum ShardOrder {
     Command(ShardCommand),
     /// Something about a connection.
     Stream(StreamEvent),
+    /// A name was looked up.
+    Located(Question, Answer, Duration),
     /// A datagram that another shard received and that is for this one.
     Datagram {
         /// The listener it came to.
@@ -93,6 +97,8 @@ pub struct ShardWays {
     pub streams: Option<StreamPort>,
     /// UDP listeners.
     pub udp_listeners: u8,
+    /// Looks names up; `None` when the system does not say who can.
+    pub dns: Option<Dns>,
 }
 
 impl Shard {
@@ -176,6 +182,18 @@ impl Shard {
                         ground.send(listener, to, bytes);
                     } else if let Some(streams) = &self.ways.streams {
                         streams.order(StreamOrder::Send { listener, to, bytes });
+                    }
+                }
+                ShardEffect::Ask(question) => {
+                    names::ask(
+                        self.ways.dns.as_ref(),
+                        self.ways.shards[usize::from(self.number)].clone(),
+                        question,
+                    );
+                }
+                ShardEffect::ServerName { listener, to, name } => {
+                    if let Some(streams) = &self.ways.streams {
+                        streams.order(StreamOrder::ServerName { listener, to, name });
                     }
                 }
                 ShardEffect::CloseFlow { listener, peer } => {
@@ -322,6 +340,10 @@ impl ShardMachine for Shard {
         match command {
             ShardOrder::Command(command) => {
                 self.feed(now, ShardInput::Command(command), ground);
+                true
+            }
+            ShardOrder::Located(question, answer, ttl) => {
+                self.feed(now, ShardInput::Located { question, answer, ttl }, ground);
                 true
             }
             ShardOrder::Stream(event) => {

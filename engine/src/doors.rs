@@ -22,6 +22,7 @@ use dialer_core::{
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
+use sip_proxy::transport::locate::{Answer, Question};
 use sip_proxy::ua::{Digest, Guarding, Overload};
 pub use sip_proxy::ua::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
@@ -72,6 +73,8 @@ pub struct ShardConfig {
     /// The UDP listeners this shard owns, by number: the address written into Via and Contact. At least one; the
     /// first is used for trunks.
     pub listeners: Vec<SocketAddr>,
+    /// While a trunk's name leads to further hosts, one that gives no sign of life for so long is left for the next.
+    pub target_time_max: Duration,
     /// Digest realm for agents' phones, and the host in their addresses.
     pub realm: String,
     /// Written into User-Agent and Server.
@@ -123,6 +126,7 @@ impl Default for ShardConfig {
             stream_listeners: Vec::new(),
             listeners_advertised: Vec::new(),
             listeners: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060)],
+            target_time_max: Duration::from_secs(4),
             realm: "dialerd".into(),
             user_agent: concat!("dialerd/", env!("CARGO_PKG_VERSION")).into(),
             calls_max: 20_000,
@@ -216,6 +220,15 @@ pub enum ShardInput<'a> {
         /// In what way.
         fault: FrameFault,
     },
+    /// The answer to [`ShardEffect::Ask`]; exactly one for each.
+    Located {
+        /// What was asked.
+        question: Question,
+        /// The answer.
+        answer: Answer,
+        /// How long it may be believed.
+        ttl: Duration,
+    },
     /// An order from the control core.
     Command(ShardCommand),
     /// The ports of [`ShardEffect::OpenPorts`] could not be bound. No `ClosePorts` follows for them.
@@ -260,6 +273,17 @@ pub enum ShardEffect {
         listener: u8,
         /// The peer's end.
         peer: SocketAddr,
+    },
+    /// Ask the domain name system.
+    Ask(Question),
+    /// New TLS connections to this address must be shown a certificate for this name.
+    ServerName {
+        /// By this listener.
+        listener: u8,
+        /// To this address.
+        to: SocketAddr,
+        /// A host name.
+        name: String,
     },
     /// Bind both UDP ports. On failure: [`ShardInput::PortsFailed`].
     OpenPorts {

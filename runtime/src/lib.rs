@@ -6,6 +6,7 @@
 
 pub mod bell;
 pub mod clock;
+pub mod dns;
 pub mod entropy;
 pub mod ground;
 pub mod mailbox;

@@ -51,6 +51,7 @@ fn user_agent(side: usize) -> UserAgent {
         key: 1,
         listener: 0,
         address: peer,
+        wanted: None,
         domain: String::new(),
         sources: vec![(peer.ip(), None)],
         login: None,
@@ -71,7 +72,7 @@ fn settle(sides: &mut [UserAgent; 2], now: Instant, from: usize, out: &mut Outbo
                     sides[1 - from].handle_datagram(now, 0, address(from), bytes, out);
                     waiting.extend(out.drain().map(|output| (1 - from, output)));
                 }
-                Output::Close { .. } => {}
+                Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
                 Output::Event(Event::Incoming { leg, .. }) => {
                     sides[from].answer(now, leg, SDP.as_bytes(), out).expect("it rings");
                     waiting.extend(out.drain().map(|output| (from, output)));

@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 pub struct TrunkRequest {
     /// Unique name, 1 to 100 characters.
     pub name: String,
-    /// Where requests go: `address:port`, IPv6 in brackets.
+    /// Where requests go: `address:port`, IPv6 in brackets; or a host name, with a port or without. A name without a port
+    /// is looked up as a service (RFC 3263: NAPTR, SRV), one with a port as a host.
     #[schema(example = "203.0.113.10:5060")]
     pub address: String,
     /// How it is spoken with. Null: as the address says, which is `udp` for a numeric one. The node needs a listener
@@ -109,25 +110,6 @@ fn enabled() -> bool {
     TrunkConfig::default().enabled
 }
 
-/// `address:port` with a numeric address, or a host name and a port.
-fn is_address(text: &str) -> bool {
-    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
-        return address.port() != 0;
-    }
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port != 0))
-}
-
-fn is_host(host: &str) -> bool {
-    (1..=253).contains(&host.len())
-        && host.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        })
-        // All digits and dots, yet not an address: a mistyped one.
-        && !host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-}
-
 /// A caller ID as carriers take them: digits, perhaps behind a plus.
 pub(crate) fn is_caller_id(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
@@ -144,9 +126,9 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
         let mut checks = Checks::default();
         checks.text(&wire.name, 100, "/name");
         checks.that(
-            is_address(&wire.address),
+            config::host_and_port(&wire.address).is_some(),
             "/address",
-            "expected address:port, for example 203.0.113.10:5060",
+            "expected an address or a host name, with or without a port, for example 203.0.113.10:5060",
         );
         checks.that(wire.sources.len() <= 64, "/sources", "expected at most 64 addresses");
         for (at, source) in wire.sources.iter().enumerate() {
@@ -310,20 +292,20 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:5060", "[::1]:5060", "sip.example.org:5060", "carrier:5080"] {
-            assert!(is_address(good), "{good}");
-        }
-        for bad in [
-            "",
+        for good in [
+            "127.0.0.1:5060",
+            "[::1]:5060",
+            "sip.example.org:5060",
+            "carrier:5080",
             "127.0.0.1",
-            "127.0.0.1:0",
-            "127.0.0.1:70000",
-            "300.1.1.1:5060",
-            ":5060",
-            "a b:5060",
-            "sip:x:5060",
+            "carrier",
+            "::1",
         ] {
-            assert!(!is_address(bad), "{bad}");
+            assert!(config::host_and_port(good).is_some(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:0", "127.0.0.1:70000", "300.1.1.1:5060", ":5060", "a b:5060", "sip:x:5060"]
+        {
+            assert!(config::host_and_port(bad).is_none(), "{bad}");
         }
     }
 

@@ -1,13 +1,16 @@
 //! What a trunk's settings must be.
 
 use crate::check::{Checked, invalid, one_line, range, range_f64, text};
-use crate::config::TrunkConfig;
+use crate::config::{TrunkConfig, host_and_port};
 use std::net::{IpAddr, SocketAddr};
 
 pub(super) fn check(config: &TrunkConfig) -> Checked {
     text("/name", &config.name, 1, 64)?;
-    if !is_address(&config.address) {
-        return invalid("/address", "address:port, e.g. 192.0.2.10:5060 or [2001:db8::1]:5060");
+    if host_and_port(&config.address).is_none() {
+        return invalid(
+            "/address",
+            "an address or a host name, with or without a port, e.g. 192.0.2.10:5060 or sip.example.com",
+        );
     }
     for (place, source) in config.sources.iter().enumerate() {
         if source.parse::<IpAddr>().is_err() && !is_address(source) {

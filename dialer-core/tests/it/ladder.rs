@@ -832,18 +832,18 @@ fn a_crash_ends_every_attempt_once_and_its_lead_goes_on() {
     check(
         &mut house,
         &expect![[r#"
-        90.000  effect  ApplyTrunk(TrunkRow { id: trk1, config: TrunkConfig { name: "carrier", address: "192.0.2.1:5060", sources: [], username: None, password: None, register: false, register_expires_s: 300, channels_max: 100, cps_max: 30.0, options_interval_ms: 0, caller_id: None, enabled: true }, version: 1, created_at: WallTime(1795136400000) })
-        90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None }, version: 1, created_at: WallTime(1795136400000) })
-        90.000  journal CallEnded(node_restart) LeadChanged(retry_wait, 1 attempts, in 390 s)
-        90.000  event   call.ended #2 node_restart
-        90.000  event   lead.updated #3 (late) retry_wait
-        90.000  effect  RestoreContact(ContactRow { agent: agt1, uri: "sip:agent@198.51.100.7", source: "198.51.100.7:5060", listener: 0, expires_at: WallTime(1795140000000) })
-        90.000  event   node.started
-        90.000  effect  OpenSession { agent: agt1, auto_answer: Default, ring_timeout_ms: 30000 }
-        90.000  event   agent.state logged_out -> unreachable (node_started)
-        90.000  load    500 leads
-        90.000  event   campaign.pacing dialing 0 target 0 limited by agents
-    "#]],
+            90.000  effect  ApplyTrunk(TrunkRow { id: trk1, config: TrunkConfig { name: "carrier", address: "192.0.2.1:5060", transport: None, sources: [], username: None, password: None, register: false, register_expires_s: 300, channels_max: 100, cps_max: 30.0, options_interval_ms: 0, caller_id: None, enabled: true }, version: 1, created_at: WallTime(1795136400000) })
+            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None }, version: 1, created_at: WallTime(1795136400000) })
+            90.000  journal CallEnded(node_restart) LeadChanged(retry_wait, 1 attempts, in 390 s)
+            90.000  event   call.ended #2 node_restart
+            90.000  event   lead.updated #3 (late) retry_wait
+            90.000  effect  RestoreContact(ContactRow { agent: agt1, uri: "sip:agent@198.51.100.7", source: "198.51.100.7:5060", listener: 0, expires_at: WallTime(1795140000000) })
+            90.000  event   node.started
+            90.000  effect  OpenSession { agent: agt1, auto_answer: Default, ring_timeout_ms: 30000 }
+            90.000  event   agent.state logged_out -> unreachable (node_started)
+            90.000  load    500 leads
+            90.000  event   campaign.pacing dialing 0 target 0 limited by agents
+        "#]],
     );
     assert_eq!(house.record(call).outcome, Outcome::NodeRestart);
     assert!(house.store.open.is_empty());

@@ -3,7 +3,7 @@
 use super::guard;
 use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
-use dialer_core::config::{TrunkConfig, TrunkTransport};
+use dialer_core::config::{TrunkConfig, TrunkTransport, host_and_port};
 use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +24,8 @@ pub struct Config {
     pub connections_max: u32,
     pub connections_per_source_max: u32,
     pub connection_idle: Duration,
+    pub dns_servers: Vec<SocketAddr>,
+    pub target_time_max: Duration,
     pub realm: String,
     pub user_agent: String,
     pub sip_t1: Duration,
@@ -122,6 +124,14 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
     };
     check_ranges(&raw, &mut faults);
     let sip_listeners = listeners::check(&raw.sip, folder, &mut faults);
+    let servers = raw.sip.dns_servers.iter().enumerate();
+    let dns_servers =
+        servers.map(|(index, text)| faults.socket(text, &format!("sip.dns_servers[{index}]"))).collect();
+    faults.require(
+        (100..=60_000).contains(&raw.sip.target_time_ms),
+        "sip.target_time_ms",
+        "100 to 60000 milliseconds",
+    );
     let digest = guard::check_digest(&raw.sip, &mut faults);
     faults.require(raw.trace.ring_bytes <= 1 << 30, "trace.ring_bytes", "0 (keep none) to 1073741824 bytes");
     let node_name = raw.node.name.clone();
@@ -138,6 +148,8 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         connections_max: raw.sip.connections_max,
         connections_per_source_max: raw.sip.connections_per_source_max,
         connection_idle: Duration::from_secs(raw.sip.connection_idle_s),
+        dns_servers,
+        target_time_max: Duration::from_millis(raw.sip.target_time_ms),
         realm: raw.sip.realm,
         user_agent: set(raw.sip.user_agent)
             .unwrap_or_else(|| concat!("dialerd/", env!("CARGO_PKG_VERSION")).into()),
@@ -284,7 +296,11 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
         let key = |name: &str| format!("trunk[{index}].{name}");
         faults.require(!trunk.name.is_empty(), &key("name"), "a name");
         faults.require(names.insert(trunk.name.clone()), &key("name"), "a name that no other trunk has");
-        faults.socket(&trunk.address, &key("address"));
+        faults.require(
+            host_and_port(&trunk.address).is_some(),
+            &key("address"),
+            "an address or a host name, with or without a port, such as \"192.0.2.10:5060\" or \"sip.example.com\"",
+        );
         for (at, source) in trunk.sources.iter().enumerate() {
             faults.require(
                 source.parse::<IpAddr>().is_ok() || source.parse::<SocketAddr>().is_ok(),

@@ -43,6 +43,15 @@ pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &m
         over(|gauges| &gauges.hand_over_losses),
     );
 
+    let tried =
+        |gauges: &Arc<ShardGauges>| gauges.counters.lock().map_or(0, |known| known.0.sip.targets_tried);
+    families.counter(
+        "sip_targets_tried_total",
+        "Further hosts of a trunk's name that an INVITE was sent to.",
+        &[],
+        shards.iter().map(tried).sum(),
+    );
+
     let taken: Vec<_> =
         shards.iter().filter_map(|gauges| gauges.counters.lock().ok().map(|counters| *counters)).collect();
     let sum = |get: &dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64| -> u64 {

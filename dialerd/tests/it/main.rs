@@ -7,5 +7,6 @@ mod crash;
 mod ctl;
 mod harness;
 mod life;
+mod names;
 mod readme;
 mod streams;

@@ -206,7 +206,7 @@ fn every_transport_answers_and_broken_streams_are_ended() {
 }
 
 /// Runs SIPp; gives what it said when it ended.
-fn sipp(place: &Place, arguments: &[&str]) -> std::process::Child {
+pub fn sipp(place: &Place, arguments: &[&str]) -> std::process::Child {
     Command::new("sipp")
         .args(arguments)
         .args(["-nostdin", "-timeout", "60", "-timeout_error"])

@@ -9,7 +9,7 @@ use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{CallFact, TrunkId};
 use media::Ears;
 use sansio::{Duration, Instant, Key, Outbox};
-use sip_proxy::ua::Invite;
+use sip_proxy::ua::{Invite, InviteError};
 
 /// What `CallOrder::DialCustomer` says, without the call's name.
 #[derive(Debug)]
@@ -82,9 +82,15 @@ impl CallShard {
             max_forwards: 70,
             sdp: sdp::offer(&sound.local, &sdp::CODECS),
         };
-        let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
-            self.plane.close(now, sound.stream, &mut self.media_out);
-            return Err(EndCause::LocalLimit);
+        let leg = match self.ua.invite(now, &invite, &mut self.sip_out) {
+            Ok(leg) => leg,
+            Err(fault) => {
+                self.plane.close(now, sound.stream, &mut self.media_out);
+                return Err(match fault {
+                    InviteError::Unreachable => EndCause::NoTrunk,
+                    _ => EndCause::LocalLimit,
+                });
+            }
         };
         if let Some(call) = self.calls.get(key) {
             self.trace.note_leg(self.ua.tag_of(leg), call.id);

@@ -4,11 +4,12 @@ use super::{CallShard, trunks};
 use crate::call::Call;
 use crate::call::originate::Dial;
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
-use dialer_core::config::TrunkTransport;
+use dialer_core::config::{TrunkTransport, host_and_port};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
 use dialer_core::{AgentId, CallFact, CallOrder, TrunkFact, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
+use sip_proxy::transport::locate::Wanted;
 use sip_proxy::ua;
 use sip_proxy::wire::Transport;
 use std::net::SocketAddr;
@@ -119,12 +120,19 @@ impl CallShard {
         };
         // One shard speaks for all about health and registration.
         let speaks = self.config.shard == 0 && config.enabled;
+        let named = config.address.parse::<SocketAddr>().is_err();
+        let wanted = host_and_port(&config.address).filter(|_| named).map(|(host, port)| Wanted {
+            host: host.to_owned(),
+            port,
+            transport: transport_of_config(config.transport),
+        });
         let login = config.username.zip(config.password);
         let trunk = ua::Trunk {
             key: key.to_bits(),
             listener,
             address,
-            domain: String::new(),
+            wanted,
+            domain: if named { config.address.clone() } else { String::new() },
             sources: if config.enabled { sources } else { Vec::new() },
             login: login.map(|(username, password)| ua::Login { username, password }),
             register: (speaks && config.register)
@@ -137,13 +145,14 @@ impl CallShard {
 
     /// By which listener and at which address a trunk is reached; `None` when no listener of ours does.
     fn place_of(&self, row: &TrunkRow) -> Option<(u8, SocketAddr)> {
-        let address: SocketAddr = row.config.address.parse().ok()?;
-        let transport = match row.config.transport {
-            None | Some(TrunkTransport::Udp) => Transport::Udp,
-            Some(TrunkTransport::Tcp) => Transport::Tcp,
-            Some(TrunkTransport::Tls) => Transport::Tls,
-        };
-        Some((self.ua.listener_for(transport, address.is_ipv4())?, address))
+        let transport = transport_of(row).unwrap_or(Transport::Udp);
+        if let Ok(address) = row.config.address.parse::<SocketAddr>() {
+            return Some((self.ua.listener_for(transport, address.is_ipv4())?, address));
+        }
+        // A name: where it leads is found out for each call. The listener only says who we are.
+        let listener =
+            self.ua.listener_for(transport, true).or_else(|| self.ua.listener_for(transport, false))?;
+        Some((listener, SocketAddr::from(([0, 0, 0, 0], 0))))
     }
 
     fn remove_trunk(&mut self, now: Instant, trunk: TrunkId) {
@@ -207,4 +216,16 @@ impl CallShard {
             self.end_transit(now, key, Party::System, EndCause::Cancelled, Some(503), None);
         }
     }
+}
+
+fn transport_of(row: &TrunkRow) -> Option<Transport> {
+    transport_of_config(row.config.transport)
+}
+
+fn transport_of_config(transport: Option<TrunkTransport>) -> Option<Transport> {
+    transport.map(|transport| match transport {
+        TrunkTransport::Udp => Transport::Udp,
+        TrunkTransport::Tcp => Transport::Tcp,
+        TrunkTransport::Tls => Transport::Tls,
+    })
 }

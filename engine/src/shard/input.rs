@@ -14,6 +14,9 @@ impl CallShard {
                 self.trace.note(now, false, listener, source, &bytes);
                 self.ua.handle_datagram(now, listener, source, bytes, &mut self.sip_out);
             }
+            ShardInput::Located { question, answer, ttl } => {
+                self.ua.located(now, question, answer, ttl, &mut self.sip_out);
+            }
             ShardInput::FlowOpened { listener, peer, names } => self.ua.flow_opened(listener, peer, names),
             ShardInput::FlowClosed { listener, peer } => {
                 self.ua.flow_closed(now, listener, peer, &mut self.sip_out);
@@ -85,6 +88,10 @@ impl CallShard {
                     }
                     ua::Output::Close { listener, peer } => {
                         out.push(ShardEffect::CloseFlow { listener, peer });
+                    }
+                    ua::Output::Ask(question) => out.push(ShardEffect::Ask(question)),
+                    ua::Output::ServerName { listener, to, name } => {
+                        out.push(ShardEffect::ServerName { listener, to, name });
                     }
                     ua::Output::Event(event) => self.sip_event(now, event, out),
                 }

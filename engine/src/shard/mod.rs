@@ -249,6 +249,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
     let calls = config.calls_max + config.sessions_max;
     ua::Config {
         listeners: sip_listeners(config),
+        target_time_max: config.target_time_max,
         user_agent: config.user_agent.clone(),
         realm: config.realm.clone(),
         shard: config.shard,

@@ -201,6 +201,7 @@ impl World {
             key: 1,
             listener: 0,
             address: shard,
+            wanted: None,
             domain: if login.is_some() { REALM.into() } else { String::new() },
             sources: vec![(shard.ip(), None)],
             register: login.is_some().then(|| Duration::from_secs(600)),
@@ -659,7 +660,11 @@ impl World {
             ShardEffect::SendPacket { kind, destination, packet, .. } => {
                 self.hear(kind, destination, packet.to_vec());
             }
-            ShardEffect::CloseFlow { .. } | ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+            ShardEffect::CloseFlow { .. }
+            | ShardEffect::Ask(_)
+            | ShardEffect::ServerName { .. }
+            | ShardEffect::Latched { .. }
+            | ShardEffect::Unlatched { .. } => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 for line in describe(&event) {
@@ -731,7 +736,7 @@ impl World {
                         self.transmit(|| Happening::ToShard { source, bytes: bytes.clone() });
                     }
                 }
-                ua::Output::Close { .. } => {}
+                ua::Output::Close { .. } | ua::Output::Ask(_) | ua::Output::ServerName { .. } => {}
                 ua::Output::Event(event) => self.peer_event(peer, event),
             }
         }

@@ -177,6 +177,7 @@ impl Phones {
             key: 0,
             listener: 0,
             address: SocketAddr::from(([127, 0, 0, 1], 9)),
+            wanted: None,
             domain: String::new(),
             sources: Vec::new(),
             login: None,
@@ -210,6 +211,7 @@ impl Phones {
                 key,
                 listener: 0,
                 address: source,
+                wanted: None,
                 domain: String::new(),
                 sources: vec![(source.ip(), Some(source.port()))],
                 login: None,
@@ -230,7 +232,7 @@ impl Phones {
                 match output {
                     Output::Send { listener, to, bytes } => ground.send(listener, to, bytes),
                     // These phones speak UDP only.
-                    Output::Close { .. } => {}
+                    Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
                     Output::Event(event) => self.event(now, event, ground),
                 }
             }

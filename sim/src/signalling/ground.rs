@@ -108,7 +108,11 @@ impl World {
                 self.trace.word(from.0);
                 self.trace.bytes(&packet);
             }
-            ShardEffect::CloseFlow { .. } | ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+            ShardEffect::CloseFlow { .. }
+            | ShardEffect::Ask(_)
+            | ShardEffect::ServerName { .. }
+            | ShardEffect::Latched { .. }
+            | ShardEffect::Unlatched { .. } => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 self.trace.thing(&event);

@@ -276,7 +276,7 @@ impl Layer {
     /// `reason` is a whole Reason header value, or empty.
     pub(crate) fn cancel(&mut self, now: Instant, key: ClientKey, reason: &[u8], out: &mut Outbox<Output>) {
         let Some(invite) = self.clients.get(key) else { return };
-        if invite.state != ClientState::Proceeding || invite.cancel.is_some() {
+        if !matches!(invite.state, ClientState::Proceeding | ClientState::Lost) || invite.cancel.is_some() {
             return;
         }
         let (listener, to) = (invite.listener, invite.to);
@@ -383,6 +383,11 @@ impl Layer {
                 self.arm_client_timeout(key, now + wait); // D: at least 32 s, none over a reliable transport
                 self.acknowledge_failure(key, response, out);
                 Heard::Final { round_trip }
+            }
+            (ClientState::Lost, 101..=199) => {
+                // Nobody waits for it any more: it must not ring on.
+                self.cancel(now, key, &[], out);
+                Heard::Nothing
             }
             (ClientState::Accepted | ClientState::Completed | ClientState::Lost, 200..=299) => Heard::Success,
             (ClientState::Completed | ClientState::Lost, 300..) => {

@@ -39,6 +39,8 @@ pub(crate) enum Why {
     SuccessRetransmit(LegKey),
     /// No ACK to our 2xx for 64·T1.
     SuccessTimeout(LegKey),
+    /// A target has not given a sign of life while others wait.
+    Target(LegKey),
     /// Our INVITE rings beyond `ringing_max`, or 64·T1 have passed since its CANCEL.
     Ringing(LegKey),
     /// A re-INVITE that met another one may be tried again.

@@ -33,6 +33,8 @@ pub struct Config {
     pub ringing_max: Duration,
     /// Retry-After of the 503 that is sent when a limit is reached or the house drains; in whole seconds.
     pub retry_after: Duration,
+    /// While a trunk's name leads to further targets, one that gives no sign of life for so long is left for the next.
+    pub target_time_max: Duration,
     /// OPTIONS without a good answer after which a trunk counts as down.
     pub options_misses_max: u32,
     /// Wait before a failed trunk registration is tried again: first time, doubled each time …
@@ -62,6 +64,7 @@ impl Default for Config {
             digest: Digest::default(),
             ringing_max: Duration::from_secs(300),
             retry_after: Duration::from_secs(10),
+            target_time_max: Duration::from_secs(4),
             options_misses_max: 3,
             registration_retry_min: Duration::from_secs(5),
             registration_retry_max: Duration::from_secs(600),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::leg::Leg;
 use super::refer::Replaced;
+use crate::transport::locate::{Question, Wanted};
 use crate::wire::Message;
 
 /// A handle to a leg. Stale once the leg has ended.
@@ -30,6 +31,17 @@ pub enum Output {
         listener: u8,
         /// The peer's end of it.
         peer: SocketAddr,
+    },
+    /// Ask the domain name system; [`super::UserAgent::located`] is owed an answer.
+    Ask(Question),
+    /// New connections to this address must be shown a certificate for this name.
+    ServerName {
+        /// By this listener.
+        listener: u8,
+        /// To this address.
+        to: SocketAddr,
+        /// A host name.
+        name: String,
     },
     /// Tell those above.
     Event(Event),
@@ -269,7 +281,7 @@ pub struct Invite<'a> {
     pub owner: u64,
     /// Which listener sends it.
     pub listener: u8,
-    /// Where to.
+    /// Where to; not used where the trunk has a name.
     pub destination: SocketAddr,
     /// The trunk whose credentials answer a challenge.
     pub trunk: Option<u64>,
@@ -305,6 +317,8 @@ pub enum InviteError {
     NoSuchListener,
     /// A URI of it is none.
     BadUri,
+    /// The trunk's name leads nowhere.
+    Unreachable,
 }
 
 /// Why a command about a leg was not carried out.
@@ -354,8 +368,10 @@ pub struct Trunk {
     pub key: u64,
     /// Which listener speaks with it.
     pub listener: u8,
-    /// Where its REGISTER and OPTIONS go.
+    /// Where its REGISTER and OPTIONS go; not used when `wanted` says where.
     pub address: SocketAddr,
+    /// The name it is reached by, for all requests outside of dialogs.
+    pub wanted: Option<Wanted>,
     /// Domain in the URIs of REGISTER and OPTIONS; empty for the text of `address`.
     pub domain: String,
     /// Who may call in as this trunk: addresses, each with a port or any. `address` is not among them by itself.
@@ -450,6 +466,8 @@ pub struct Counters {
     pub nonces_stale: u64,
     /// Requests dropped from slowed addresses.
     pub slowed: u64,
+    /// Further targets of a trunk's name that an INVITE was sent to.
+    pub targets_tried: u64,
     /// Connections that could not be made.
     pub connections_refused: u64,
     /// Connections closed because what came over them was no sequence of messages.

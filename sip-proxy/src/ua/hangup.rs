@@ -55,6 +55,11 @@ impl UserAgent {
         calling.reason = reason.into();
         calling.early = Vec::new();
         let ringing = calling.ringing;
+        calling.paths.clear();
+        if calling.held.take().is_some() {
+            // Nothing has left yet.
+            return self.end(now, key, How::by(by).code(487), out);
+        }
         if let (true, Some(client)) = (ringing, leg.invite) {
             self.send_cancel(now, key, client, out);
         }

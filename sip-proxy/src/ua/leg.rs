@@ -107,6 +107,10 @@ pub(super) struct Calling {
     pub(super) targets_known: u8,
     /// Times the INVITE was sent again because its session interval was too short.
     pub(super) intervals_refused: u8,
+    /// Where else the INVITE can go, best first (RFC 3263 §4.3).
+    pub(super) paths: Vec<super::aim::Path>,
+    /// The INVITE that waits until it is known where to.
+    pub(super) held: Option<Bytes>,
     /// Who wanted it to end.
     pub(super) by: EndedBy,
     /// Reason header for the CANCEL; empty for none.

@@ -1,6 +1,7 @@
 //! The user agent of one shard: every dialog, transaction, registration and health check, without a socket.
 
 mod admit;
+mod aim;
 mod config;
 mod digest;
 mod door;
@@ -44,6 +45,7 @@ use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
 use crate::status::reason_phrase;
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
+use crate::transport::locate::{Locator, Reach};
 use crate::transport::{Guard, Outlets, SlowList, Standing};
 use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
 use leg::State;
@@ -74,6 +76,11 @@ pub struct UserAgent {
     load: shed::Load,
     nonces: digest::Nonces,
     draining: bool,
+    /// Where names lead.
+    locator: Locator,
+    reach: Reach,
+    /// Legs whose INVITE waits until it is known where to.
+    held: Vec<LegKey>,
 }
 
 impl UserAgent {
@@ -100,6 +107,11 @@ impl UserAgent {
             load: shed::Load::new(config.overload.cps_max),
             nonces: digest::Nonces::default(),
             draining: false,
+            locator: Locator::default(),
+            reach: Reach {
+                outlets: config.listeners.iter().map(|one| (one.transport, one.address.is_ipv4())).collect(),
+            },
+            held: Vec::new(),
             supported: supported(&config),
             config,
         }
@@ -139,6 +151,7 @@ impl UserAgent {
             match why {
                 Why::SuccessRetransmit(leg) => self.repeat_success(now, leg, out),
                 Why::SuccessTimeout(leg) => self.success_unacknowledged(now, leg, out),
+                Why::Target(leg) => self.target_silent(now, leg, out),
                 Why::Ringing(leg) => self.rung_too_long(now, leg, out),
                 Why::Glare(leg) => self.retry_offer(now, leg, out),
                 Why::Session(leg) => self.session_due(now, leg, out),
@@ -246,9 +259,11 @@ impl UserAgent {
             (Heard::Final { .. }, ClientUser::Notify(leg)) => self.notify_final(leg, response.status()),
             (Heard::Final { .. }, ClientUser::Bye(leg)) => self.bye_final(now, leg, response, out),
             (Heard::Final { round_trip }, ClientUser::TrunkOptions(trunk)) => {
+                self.path_verdict(now, trunk, !matches!(response.status(), 408 | 503));
                 self.options_final(trunk, response.status(), round_trip, out);
             }
             (Heard::Final { .. }, ClientUser::TrunkRegister(trunk)) => {
+                self.path_verdict(now, trunk, !matches!(response.status(), 408 | 503));
                 self.register_final(now, trunk, response, out);
             }
             // A re-INVITE whose leg has ended meanwhile: its 2xx is owed an ACK all the same.
@@ -324,15 +339,21 @@ impl UserAgent {
         let Unanswered { client, user, status, .. } = unanswered;
         match user {
             ClientUser::Nobody => {}
-            ClientUser::Invite(leg) => self.invite_unanswered(now, leg, status, out),
+            ClientUser::Invite(leg) => self.invite_unanswered(now, leg, client, status, out),
             ClientUser::Reinvite(leg) | ClientUser::Update(leg) => {
                 self.reinvite_unanswered(now, leg, client, out);
             }
             ClientUser::Refer(leg) => self.refer_final(leg, 408, out),
             ClientUser::Notify(leg) => self.notify_final(leg, 481),
             ClientUser::Bye(leg) => self.forget(now, leg),
-            ClientUser::TrunkOptions(trunk) => self.options_missed(trunk, None, out),
-            ClientUser::TrunkRegister(trunk) => self.register_failed(now, trunk, None, None, out),
+            ClientUser::TrunkOptions(trunk) => {
+                self.path_verdict(now, trunk, false);
+                self.options_missed(trunk, None, out);
+            }
+            ClientUser::TrunkRegister(trunk) => {
+                self.path_verdict(now, trunk, false);
+                self.register_failed(now, trunk, None, None, out);
+            }
         }
     }
 

@@ -6,16 +6,21 @@ use std::collections::BTreeMap;
 
 use sansio::{Instant, Outbox, TimerKey};
 
+use super::aim::{Path, Way};
 use super::digest::Answerer;
 use super::uac::finish;
 use super::{Event, Output, Trunk, UserAgent};
 use crate::mark::{MARK_BYTES, Mark};
 use crate::transaction::{ClientKey, ClientUser, Why};
+use crate::transport::locate::Target;
 use crate::wire::{HeaderName, Message, Method, Transport, Uri, Writer};
 
 /// The first OPTIONS or REGISTER to a trunk waits a random time up to this, so that a restart with many trunks
 /// is not a burst.
 const START_SPREAD: Duration = Duration::from_secs(1);
+
+/// A trunk whose name is being asked for is tried again after this.
+const NAME_WAIT: Duration = Duration::from_millis(250);
 
 /// Challenges answered for one REGISTER.
 const CHALLENGES_MAX: u8 = 2;
@@ -27,6 +32,10 @@ const REFRESH_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct TrunkState {
     pub(super) trunk: Trunk,
+    /// Addresses its name has led to, taken as its own.
+    pub(super) learned: Vec<core::net::IpAddr>,
+    /// Where the last OPTIONS or REGISTER went.
+    path: Path,
     /// `None` until the first verdict.
     up: Option<bool>,
     misses: u32,
@@ -88,8 +97,20 @@ impl UserAgent {
             timer,
             lapse: None,
         };
-        let state = TrunkState { trunk, up: None, misses: 0, ping: None, options_timer, registration };
+        let path = (trunk.listener, trunk.address);
+        let state = TrunkState {
+            trunk,
+            learned: Vec::new(),
+            path,
+            up: None,
+            misses: 0,
+            ping: None,
+            options_timer,
+            registration,
+        };
         self.trunks.insert(key, state);
+        // What calls in from where its name leads is known as soon as that is.
+        self.way_to(now, key, out);
     }
 
     /// Forgets a trunk; unregisters there if registered. Its calls go on.
@@ -123,22 +144,29 @@ impl UserAgent {
         // A whole interval without an answer is a miss; timer F would take longer to say so.
         if let Some(ping) = state.ping.take() {
             self.layer.set_client_user(ping, ClientUser::Nobody);
+            self.path_verdict(now, key, false);
             self.options_missed(key, None, out);
         }
         self.send_options(now, key, out);
     }
 
     fn send_options(&mut self, now: Instant, key: u64, out: &mut Outbox<Output>) {
+        let path = match self.way_to(now, key, out) {
+            Way::Paths(paths) => paths[0],
+            Way::Nowhere => return self.options_missed(key, None, out),
+            Way::Waiting => return self.again_soon(now, key, Why::TrunkOptions(key)),
+        };
         let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.path = path;
         let trunk = &state.trunk;
+        let (listener, address) = path;
         let user = ClientUser::TrunkOptions(key);
-        let Some((client, branch)) = self.layer.reserve(Method::Options, trunk.listener, trunk.address, user)
-        else {
+        let Some((client, branch)) = self.layer.reserve(Method::Options, listener, address, user) else {
             return;
         };
         state.ping = Some(client);
-        let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
-        let contact = self.layer.outlets.contact(trunk.listener).as_bytes();
+        let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+        let contact = self.layer.outlets.contact(listener).as_bytes();
         let uri = format!("sip:{}", trunk.domain());
         let mut mark = || Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() }.text();
         let (tag, call_id) = (mark(), mark());
@@ -159,6 +187,32 @@ impl UserAgent {
         finish(writer, &[]);
         let request = self.layer.written();
         self.layer.start(now, client, request, out);
+    }
+
+    /// The trunk's name is being asked for.
+    fn again_soon(&mut self, now: Instant, key: u64, why: Why) {
+        let timer = self.layer.deadlines.arm(now + NAME_WAIT, why);
+        let Some(state) = self.trunks.get_mut(&key) else {
+            self.layer.deadlines.cancel(timer);
+            return;
+        };
+        let slot = match why {
+            Why::TrunkOptions(_) => &mut state.options_timer,
+            _ => &mut state.registration.timer,
+        };
+        self.layer.disarm(slot);
+        *slot = Some(timer);
+    }
+
+    /// The host an OPTIONS or REGISTER went to did not answer, or did.
+    pub(super) fn path_verdict(&mut self, now: Instant, key: u64, good: bool) {
+        let Some(state) = self.trunks.get(&key).filter(|state| state.trunk.wanted.is_some()) else { return };
+        let target = Target { transport: self.layer.outlets.transport(state.path.0), address: state.path.1 };
+        if good {
+            self.locator.target_answered(target);
+        } else {
+            self.locator.target_failed(now, target, None);
+        }
     }
 
     /// Any final response but 408 and 503 shows a trunk that lives, even 404 or 405.
@@ -202,12 +256,21 @@ impl UserAgent {
 
     /// Sends REGISTER; `Duration::ZERO` takes the registration back and waits for nothing.
     fn send_register(&mut self, now: Instant, key: u64, expires: Duration, out: &mut Outbox<Output>) {
+        let challenged = self.trunks.get(&key).is_some_and(|state| state.registration.challenges > 0);
+        let known = self.trunks.get(&key).map(|state| state.path);
+        let path = match (self.way_to(now, key, out), known) {
+            // An answer to a challenge goes to who has asked.
+            (_, Some(path)) if challenged => path,
+            (Way::Paths(paths), _) => paths[0],
+            (Way::Nowhere, _) => return self.register_failed(now, key, None, None, out),
+            (Way::Waiting, _) => return self.again_soon(now, key, Why::TrunkRegister(key)),
+        };
         let Some(state) = self.trunks.get_mut(&key) else { return };
+        state.path = path;
         let trunk = &state.trunk;
+        let (listener, address) = path;
         let user = if expires.is_zero() { ClientUser::Nobody } else { ClientUser::TrunkRegister(key) };
-        let Some((client, branch)) =
-            self.layer.reserve(Method::Register, trunk.listener, trunk.address, user)
-        else {
+        let Some((client, branch)) = self.layer.reserve(Method::Register, listener, address, user) else {
             return self.register_failed(now, key, None, None, out);
         };
         let registration = &mut state.registration;
@@ -215,8 +278,8 @@ impl UserAgent {
             registration.client = Some(client);
         }
         registration.cseq += 1;
-        let sent_by = self.config.listeners[usize::from(trunk.listener)].advertised.as_bytes();
-        let contact = self.layer.outlets.contact(trunk.listener).as_bytes();
+        let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+        let contact = self.layer.outlets.contact(listener).as_bytes();
         let uri = format!("sip:{}", trunk.domain());
         let aor = format!("sip:{}{}", trunk.user(), trunk.domain());
         self.layer.scratch.clear();

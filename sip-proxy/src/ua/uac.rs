@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
+use super::aim::{Path, Way};
 use super::config::Reliability;
 use super::digest::Answerer;
 use super::leg::{Calling, Leg, State};
@@ -27,8 +28,9 @@ impl UserAgent {
         invite: &Invite<'_>,
         out: &mut Outbox<Output>,
     ) -> Result<LegKey, InviteError> {
-        let listener = self.config.listeners.get(usize::from(invite.listener));
-        let sent_by = &listener.ok_or(InviteError::NoSuchListener)?.advertised;
+        if usize::from(invite.listener) >= self.config.listeners.len() {
+            return Err(InviteError::NoSuchListener);
+        }
         // Numbers come from people and from files: one that ends its URI early would write parameters of its own.
         let uris = [
             Some(invite.request_uri),
@@ -39,22 +41,34 @@ impl UserAgent {
         if uris.into_iter().flatten().any(|uri| Uri::parse(uri.as_bytes()).is_err()) {
             return Err(InviteError::BadUri);
         }
+        let (path, others) = self.first_path(now, invite, out)?;
+        let (listener, destination) = path.unwrap_or((invite.listener, invite.destination));
         let random = self.layer.rng.next_u64();
         let key = self.legs.insert(Leg::of_caller(invite, random)).map_err(|_| InviteError::Limit)?;
-        let reserved =
-            self.layer.reserve(Method::Invite, invite.listener, invite.destination, ClientUser::Invite(key));
-        let Some((client, branch)) = reserved else {
-            self.legs.remove(key);
-            return Err(InviteError::Limit);
+        let (client, branch) = match path {
+            Some(_) => {
+                let user = ClientUser::Invite(key);
+                let Some((client, branch)) = self.layer.reserve(Method::Invite, listener, destination, user)
+                else {
+                    self.legs.remove(key);
+                    return Err(InviteError::Limit);
+                };
+                (Some(client), branch)
+            }
+            None => (None, self.loose_branch()),
         };
         if let Some(leg) = self.legs.get_mut(key) {
-            leg.invite = Some(client);
+            (leg.invite, leg.listener, leg.peer) = (client, listener, destination);
+            if let Some(calling) = &mut leg.calling {
+                calling.paths = others;
+            }
         }
-        if invite.symmetric {
+        if let Some(client) = client.filter(|_| invite.symmetric) {
             self.layer.pin(client);
         }
+        let sent_by = &self.config.listeners[usize::from(listener)].advertised;
         let shard = self.layer.shard;
-        let contact = self.layer.outlets.contact(invite.listener);
+        let contact = self.layer.outlets.contact(listener);
         let tag = Mark { shard, key: key.to_bits(), random }.text();
         let call_id = Mark { shard, key: key.to_bits(), random: self.layer.rng.next_u64() }.text();
         self.layer.scratch.clear();
@@ -86,8 +100,40 @@ impl UserAgent {
         finish(writer, &invite.sdp);
         let request = self.layer.written();
         self.layer.counters.legs += 1;
-        self.layer.start(now, client, request, out);
+        match client {
+            Some(client) => {
+                self.layer.start(now, client, request, out);
+                self.watch_target(now, key);
+            }
+            None => {
+                self.held.push(key);
+                if let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) {
+                    calling.held = Some(request);
+                }
+            }
+        }
         Ok(key)
+    }
+
+    /// Where an INVITE goes first, and where else it can go; first `None` while that is being asked for.
+    fn first_path(
+        &mut self,
+        now: Instant,
+        invite: &Invite<'_>,
+        out: &mut Outbox<Output>,
+    ) -> Result<(Option<Path>, Vec<Path>), InviteError> {
+        let named = |trunk: &u64| self.trunks.get(trunk).is_some_and(|state| state.trunk.wanted.is_some());
+        let Some(trunk) = invite.trunk.filter(named) else {
+            return Ok((Some((invite.listener, invite.destination)), Vec::new()));
+        };
+        match self.way_to(now, trunk, out) {
+            Way::Waiting => Ok((None, Vec::new())),
+            Way::Nowhere => Err(InviteError::Unreachable),
+            Way::Paths(mut paths) => {
+                let first = paths.remove(0);
+                Ok((Some(first), paths))
+            }
+        }
     }
 
     /// 1xx to the INVITE of a leg.
@@ -113,6 +159,7 @@ impl UserAgent {
             return;
         }
         if first {
+            self.layer.disarm(&mut leg.ringing);
             leg.ringing = Some(self.layer.deadlines.arm(now + ringing_max, Why::Ringing(key)));
         }
         let code = response.status();
@@ -151,6 +198,7 @@ impl UserAgent {
         self.layer.disarm(&mut leg.ringing);
         let status = response.status();
         if status < 300 {
+            self.target_answered(key);
             return self.answered(now, key, client, source, &request, response, out);
         }
         let cancelling = leg.state == State::Cancelling;
@@ -159,6 +207,14 @@ impl UserAgent {
             && self.invite_again(now, key, &request, response, out).is_some()
         {
             return;
+        }
+        if !cancelling && matches!(status, 408 | 503) {
+            self.target_failed(now, key, How::by(EndedBy::Remote).said_in(response).retry_after);
+            if status == 503 && self.next_path(now, key, &request, out) {
+                return;
+            }
+        } else {
+            self.target_answered(key);
         }
         if !cancelling && self.redirected(now, key, &request, response, out) {
             return;
@@ -356,6 +412,11 @@ impl UserAgent {
                 HeaderName::SessionExpires if interval_s.is_some() => {
                     Self::write_session_wish(&self.config.session_timers, interval_s, &mut writer);
                 }
+                HeaderName::Contact => {
+                    let tag = Mark { shard: self.layer.shard, key: key.to_bits(), random: leg.random }.text();
+                    let contact = self.layer.outlets.contact(leg.listener).as_bytes();
+                    writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact, b">"]);
+                }
                 HeaderName::MinSe if interval_s.is_some() => {}
                 HeaderName::Other => {
                     writer.header_text(&String::from_utf8_lossy(text), value);
@@ -382,11 +443,18 @@ impl UserAgent {
         &mut self,
         now: Instant,
         key: LegKey,
+        client: ClientKey,
         status: u16,
         out: &mut Outbox<Output>,
     ) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         leg.invite = None;
+        self.target_failed(now, key, None);
+        let request = self.request_of(client);
+        if self.next_path(now, key, &request, out) {
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(key) else { return };
         let by = match (leg.state, &leg.calling) {
             (State::Cancelling, Some(calling)) => calling.by,
             _ => EndedBy::Timeout,
@@ -427,6 +495,8 @@ impl Leg {
                 targets: Vec::new(),
                 targets_known: 0,
                 intervals_refused: 0,
+                paths: Vec::new(),
+                held: None,
                 by: EndedBy::Local,
                 reason: Box::default(),
             })),

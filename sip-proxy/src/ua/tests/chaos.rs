@@ -65,7 +65,7 @@ impl Chaos {
                         self.ours.push(message);
                     }
                 }
-                Output::Close { .. } => {}
+                Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
                 Output::Event(Event::Incoming { leg, .. }) => {
                     assert_eq!(self.legs.insert(leg, 0), None, "a leg comes in once");
                 }

@@ -7,6 +7,7 @@ mod collisions;
 mod digests;
 mod floods;
 mod flows;
+mod named;
 mod offers;
 mod redirects;
 mod registering;
@@ -51,6 +52,8 @@ pub(super) struct Bench {
     pub(super) listener: u8,
     /// By which listener each message in `sent` left.
     pub(super) left_by: Vec<u8>,
+    /// Questions to the domain name system.
+    pub(super) asked: Vec<crate::transport::locate::Question>,
 }
 
 impl Bench {
@@ -75,11 +78,13 @@ impl Bench {
             peer: address("192.0.2.9:5060"),
             listener: 0,
             left_by: Vec::new(),
+            asked: Vec::new(),
         };
         let trunk = Trunk {
             key: 1,
             listener: 0,
             address: address("192.0.2.9:5060"),
+            wanted: None,
             domain: String::new(),
             sources: vec![("192.0.2.9".parse().expect("an address"), None)],
             login: Some(Login { username: "us".into(), password: "secret".into() }),
@@ -243,6 +248,10 @@ impl Bench {
                 }
                 Output::Close { listener, peer } => {
                     let _ = writeln!(self.ladder, "{at:.3}  close {listener} {peer}");
+                }
+                Output::Ask(question) => self.asked.push(question),
+                Output::ServerName { to, name, .. } => {
+                    let _ = writeln!(self.ladder, "{at:.3}  {to} is {name}");
                 }
                 Output::Event(event) => {
                     let shown = self.show_event(event);

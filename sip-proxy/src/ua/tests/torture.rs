@@ -81,7 +81,7 @@ fn receive_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<u1
                 let status = bytes.get(8..11).and_then(|digits| core::str::from_utf8(digits).ok());
                 answers.push(status.and_then(|digits| digits.parse().ok()).expect("a status line"));
             }
-            Output::Close { .. } => {}
+            Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
             Output::Event(Event::Incoming { leg, .. }) => bench.incoming.push(leg),
             Output::Event(event) => panic!("{event:?}"),
         }

@@ -36,6 +36,7 @@ impl Side {
             key: 1,
             listener: 0,
             address: peer,
+            wanted: None,
             domain: String::new(),
             sources: vec![(peer.ip(), None)],
             login: None,
@@ -114,7 +115,7 @@ impl Pipe {
     fn collect(&mut self, from: usize, out: &mut Outbox<Output>) {
         for output in out.drain().collect::<Vec<_>>() {
             match output {
-                Output::Close { .. } => {}
+                Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
                 Output::Event(event) => self.sides[from].told(event),
                 Output::Send { to, bytes, .. } => {
                     assert_eq!(to, address(ADDRESSES[1 - from]));

@@ -9,6 +9,7 @@ fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
         key: 1,
         listener: 0,
         address: address("192.0.2.9:5060"),
+        wanted: None,
         domain: "carrier.example".into(),
         sources: vec![("192.0.2.9".parse().expect("an address"), None)],
         login: Some(Login { username: "us".into(), password: "secret".into() }),

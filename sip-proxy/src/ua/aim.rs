@@ -1,0 +1,207 @@
+//! Trunks with a name: where an INVITE goes, and where next when that does not answer (RFC 3263 §4.3).
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+use sansio::{Instant, Outbox};
+
+use super::leg::State;
+use super::{EndedBy, How, LegKey, Output, UserAgent};
+use crate::transaction::{ClientKey, Why};
+use crate::transport::locate::{Answer, Located, Question, Target};
+use crate::wire::{Limits, Transport, parse};
+
+/// A listener and an address: by what and to where.
+pub(super) type Path = (u8, SocketAddr);
+
+/// Addresses a trunk's name leads to that are taken as its own.
+const SOURCES_LEARNED_MAX: usize = 64;
+
+/// Where a trunk is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Best first; never empty.
+    Paths(Vec<Path>),
+    /// An answer of the domain name system is waited for.
+    Waiting,
+    /// There is none.
+    Nowhere,
+}
+
+impl UserAgent {
+    /// The domain name system has answered [`Output::Ask`]; each question is owed one answer.
+    pub fn located(
+        &mut self,
+        now: Instant,
+        question: Question,
+        answer: Answer,
+        ttl: Duration,
+        out: &mut Outbox<Output>,
+    ) {
+        self.locator.answer(now, question, answer, ttl);
+        for key in core::mem::take(&mut self.held) {
+            self.release(now, key, out);
+        }
+        // Whose name was not known yet may call in from now on.
+        let unknown = |(key, state): (&u64, &super::trunk::TrunkState)| {
+            (state.trunk.wanted.is_some() && state.learned.is_empty()).then_some(*key)
+        };
+        let trunks: Vec<u64> = self.trunks.iter().filter_map(unknown).collect();
+        for trunk in trunks {
+            self.way_to(now, trunk, out);
+        }
+    }
+
+    /// Targets passed over because they failed, and questions that wait for their answers.
+    #[must_use]
+    pub fn locating(&self, now: Instant) -> (usize, usize) {
+        (self.locator.failed(now), self.locator.asked())
+    }
+
+    /// Where a trunk is reached. What has to be asked for that is asked.
+    pub(super) fn way_to(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) -> Way {
+        let Some(state) = self.trunks.get(&trunk) else { return Way::Nowhere };
+        let Some(wanted) = &state.trunk.wanted else {
+            return Way::Paths(vec![(state.trunk.listener, state.trunk.address)]);
+        };
+        let mut ask = Vec::new();
+        let located = self.locator.locate(now, wanted, &self.reach, &mut self.layer.rng, &mut ask);
+        for question in ask {
+            out.push(Output::Ask(question));
+        }
+        let targets = match located {
+            Located::Waiting => return Way::Waiting,
+            Located::Nowhere => return Way::Nowhere,
+            Located::To(targets) => targets,
+        };
+        let name = wanted.host.clone();
+        let path = |target: &Target| {
+            let listener = self.layer.outlets.listener_for(target.transport, target.address.is_ipv4())?;
+            Some((listener, target.address))
+        };
+        let paths: Vec<Path> = targets.iter().filter_map(path).collect();
+        for (listener, to) in &paths {
+            if self.layer.outlets.transport(*listener) == Transport::Tls {
+                out.push(Output::ServerName { listener: *listener, to: *to, name: name.clone() });
+            }
+        }
+        self.learn_sources(trunk, &paths);
+        if paths.is_empty() { Way::Nowhere } else { Way::Paths(paths) }
+    }
+
+    /// What comes from where a trunk's name leads is the trunk's, unless its sources are named.
+    fn learn_sources(&mut self, trunk: u64, paths: &[Path]) {
+        let Some(state) = self.trunks.get_mut(&trunk) else { return };
+        if !state.trunk.sources.is_empty() {
+            return;
+        }
+        for (_, address) in paths {
+            let ip = address.ip().to_canonical();
+            if state.learned.contains(&ip) || state.learned.len() >= SOURCES_LEARNED_MAX {
+                continue;
+            }
+            state.learned.push(ip);
+            self.trunk_sources.entry((ip, 0)).or_insert(trunk);
+        }
+    }
+
+    /// An INVITE that waited for an answer of the domain name system.
+    fn release(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let (Some(trunk), State::Calling) = (leg.trunk, leg.state) else { return };
+        match self.way_to(now, trunk, out) {
+            Way::Waiting => self.held.push(key),
+            Way::Nowhere => self.end(now, key, How::by(EndedBy::Timeout).code(503), out),
+            Way::Paths(paths) => {
+                let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) else {
+                    return;
+                };
+                calling.paths = paths;
+                let Some(request) = calling.held.take() else { return };
+                if !self.next_path(now, key, &request, out) {
+                    self.end(now, key, How::by(EndedBy::Timeout).code(503), out);
+                }
+            }
+        }
+    }
+
+    /// Sends the INVITE of a leg to the next target it has. False when there is none, or the leg is to end.
+    pub(super) fn next_path(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        request: &Bytes,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        let Some(leg) = self.legs.get_mut(key) else { return false };
+        let Some(calling) = leg.calling.as_mut().filter(|calling| !calling.paths.is_empty()) else {
+            return false;
+        };
+        if leg.state != State::Calling {
+            return false;
+        }
+        let Ok(old) = parse(request.clone(), &Limits::default()) else { return false };
+        (leg.listener, leg.peer) = calling.paths.remove(0);
+        // What one member of a service has asked for means nothing to another.
+        leg.challenges = 0;
+        leg.answerers.clear();
+        self.layer.counters.targets_tried += 1;
+        let sent = self.resend_invite(now, key, &old, None, None, out).is_some();
+        self.watch_target(now, key);
+        sent
+    }
+
+    /// While there are others, a target must give a sign of life within `target_time_max`.
+    pub(super) fn watch_target(&mut self, now: Instant, key: LegKey) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        self.layer.disarm(&mut leg.ringing);
+        if leg.calling.as_ref().is_some_and(|calling| !calling.paths.is_empty()) {
+            let at = now + self.config.target_time_max;
+            leg.ringing = Some(self.layer.deadlines.arm(at, Why::Target(key)));
+        }
+    }
+
+    /// A target has been silent for too long while others wait. Should it answer after all, it gets CANCEL, or ACK and
+    /// BYE.
+    pub(super) fn target_silent(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        leg.ringing = None;
+        let silent = leg.calling.as_ref().is_some_and(|calling| !calling.ringing);
+        if leg.state != State::Calling || !silent {
+            return;
+        }
+        let Some(client) = leg.invite.take() else { return };
+        self.layer.abandon(now, client);
+        self.target_failed(now, key, None);
+        let request = self.request_of(client);
+        if !self.next_path(now, key, &request, out) {
+            self.end(now, key, How::by(EndedBy::Timeout).code(408), out);
+        }
+    }
+
+    /// The request of an INVITE that was given up.
+    pub(super) fn request_of(&self, client: ClientKey) -> Bytes {
+        self.layer.client(client).map(|client| client.request.clone()).unwrap_or_default()
+    }
+
+    /// The target of a leg did not answer, or said 503.
+    pub(super) fn target_failed(&mut self, now: Instant, key: LegKey, retry_after: Option<Duration>) {
+        if let Some(target) = self.target_of(key) {
+            self.locator.target_failed(now, target, retry_after);
+        }
+    }
+
+    /// … or did answer.
+    pub(super) fn target_answered(&mut self, key: LegKey) {
+        if let Some(target) = self.target_of(key) {
+            self.locator.target_answered(target);
+        }
+    }
+
+    fn target_of(&self, key: LegKey) -> Option<Target> {
+        let leg = self.legs.get(key)?;
+        self.trunks.get(&leg.trunk?)?.trunk.wanted.as_ref()?;
+        Some(Target { transport: self.layer.outlets.transport(leg.listener), address: leg.peer })
+    }
+}

@@ -1,0 +1,197 @@
+//! Trunks with a name: held INVITEs, failover within one attempt, who is passed over.
+
+use expect_test::expect;
+
+use super::*;
+use crate::transport::locate::{Answer, Question, Srv, Wanted};
+use crate::wire::Transport;
+
+const TTL: Duration = Duration::from_secs(600);
+
+fn named(bench: &mut Bench, transport: Option<Transport>) {
+    let trunk = Trunk {
+        key: 5,
+        listener: 0,
+        address: address("0.0.0.0:0"),
+        wanted: Some(Wanted { host: "carrier.example".into(), port: None, transport }),
+        domain: "carrier.example".into(),
+        sources: Vec::new(),
+        login: Some(Login { username: "us".into(), password: "secret".into() }),
+        register: None,
+        options_interval: None,
+    };
+    bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
+    bench.note();
+}
+
+/// Answers everything that was asked: four members in order of their priorities.
+fn answer(bench: &mut Bench) {
+    for question in core::mem::take(&mut bench.asked) {
+        let answer = match &question {
+            Question::Srv(name) if name == "_sip._udp.carrier.example" => Answer::Srv(
+                (1..=4)
+                    .map(|n| Srv { priority: n, weight: 0, port: 5060, target: format!("192.0.2.10{n}") })
+                    .collect(),
+            ),
+            _ => Answer::Nothing,
+        };
+        bench.ua.located(bench.now, question, answer, TTL, &mut bench.out);
+        bench.note();
+    }
+}
+
+fn call(bench: &mut Bench) -> LegKey {
+    bench.call_with(|invite| (invite.trunk, invite.destination) = (Some(5), address("0.0.0.0:0")))
+}
+
+/// Answers the INVITE that was sent last, from where it went.
+fn respond(bench: &mut Bench, status: u16, more: &str, body: &str) {
+    let to =
+        bench.sent.iter().rev().find(|(_, message)| message.method() == Method::Invite).expect("INVITE").0;
+    let text = response_text(&bench.last(Method::Invite), status, &format!("t{}", to.ip()), more, body);
+    bench.receive_from(to, &text);
+}
+
+fn last_to(bench: &Bench) -> String {
+    let invites = bench.sent.iter().rev();
+    let sent =
+        invites.clone().find(|(_, message)| message.is_request() && message.method() == Method::Invite);
+    sent.expect("INVITE").0.to_string()
+}
+
+#[test]
+fn an_invite_waits_for_the_name_and_goes_on_when_a_member_fails() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp));
+    let leg = call(&mut bench);
+    assert!(bench.sent.is_empty(), "it is not known where to");
+    bench.pass_ms(100);
+    answer(&mut bench);
+    // Silent; says 503; refuses the connection (told by silence over UDP); answers.
+    bench.pass_ms(4_000);
+    respond(&mut bench, 503, "Retry-After: 5\r\n", "");
+    bench.pass_ms(4_000);
+    assert_eq!(last_to(&bench), "192.0.2.104:5060");
+    respond(&mut bench, 200, "Contact: <sip:b@192.0.2.104>\r\n", ANSWER);
+    bench.hangup(leg);
+    bench.respond(Method::Bye, 200, "", "", "");
+    expect![[r"
+        0.100  us > INVITE
+        0.600  us > INVITE
+        1.600  us > INVITE
+        3.600  us > INVITE
+        4.100  us > INVITE
+        4.100  us < 503
+        4.100  us > ACK
+        4.100  us > INVITE
+        4.600  us > INVITE
+        5.600  us > INVITE
+        7.600  us > INVITE
+        8.100  us > INVITE
+        8.100  us < 200
+        8.100  us > ACK
+        8.100  answered sdp
+        8.100  ended by Local, answered
+        8.100  us > BYE
+        8.100  us < 200
+    "]]
+    .assert_eq(&bench.ladder);
+    // The next call goes to who has answered, without trying the others again.
+    call(&mut bench);
+    assert_eq!(last_to(&bench), "192.0.2.104:5060");
+    respond(&mut bench, 486, "", "");
+    assert_eq!(bench.ua.counters().targets_tried, 4);
+    // The one with Retry-After is back first.
+    bench.pass_ms(5_000);
+    call(&mut bench);
+    assert_eq!(last_to(&bench), "192.0.2.102:5060");
+    respond(&mut bench, 486, "", "");
+    bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    bench.is_clean();
+}
+
+#[test]
+fn what_the_callee_says_does_not_go_to_the_next_member() {
+    for status in [486, 603, 404, 500] {
+        let mut bench = Bench::new();
+        named(&mut bench, Some(Transport::Udp));
+        answer(&mut bench);
+        call(&mut bench);
+        respond(&mut bench, status, "", "");
+        assert!(bench.ladder.ends_with(&format!("ended by Remote, code {status}\n")), "{}", bench.ladder);
+        assert_eq!(bench.count("INVITE"), 1);
+        bench.is_clean();
+    }
+}
+
+#[test]
+fn credentials_go_to_the_member_that_asked_for_them() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp));
+    answer(&mut bench);
+    call(&mut bench);
+    respond(&mut bench, 503, "", "");
+    assert_eq!(last_to(&bench), "192.0.2.102:5060");
+    respond(&mut bench, 401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n", "");
+    assert_eq!(last_to(&bench), "192.0.2.102:5060");
+    assert!(bench.last(Method::Invite).has(HeaderName::Authorization));
+    // The next member has not asked for any.
+    respond(&mut bench, 503, "", "");
+    assert_eq!(last_to(&bench), "192.0.2.103:5060");
+    assert!(!bench.last(Method::Invite).has(HeaderName::Authorization));
+    respond(&mut bench, 486, "", "");
+    bench.is_clean();
+}
+
+#[test]
+fn a_member_that_wakes_up_late_does_not_ring_on() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp));
+    answer(&mut bench);
+    call(&mut bench);
+    let first = bench.last(Method::Invite);
+    let source = address("192.0.2.101:5060");
+    bench.pass_ms(4_000);
+    bench.receive_from(source, &response_text(&first, 180, "late", "", ""));
+    assert_eq!(
+        bench.sent.last().map(|(to, message)| (*to, message.method())),
+        Some((source, Method::Cancel))
+    );
+    bench.respond(Method::Cancel, 200, "late", "", "");
+    bench.receive_from(source, &response_text(&first, 487, "late", "", ""));
+    assert_eq!(bench.ended.len(), 0);
+    assert_eq!(last_to(&bench), "192.0.2.102:5060");
+    respond(&mut bench, 486, "", "");
+    bench.is_clean();
+}
+
+#[test]
+fn a_held_invite_ends_when_it_is_given_up_or_the_name_leads_nowhere() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp));
+    let leg = call(&mut bench);
+    bench.hangup(leg);
+    assert_eq!(bench.ladder, "0.000  ended by Local, code 487\n");
+    call(&mut bench);
+    for question in core::mem::take(&mut bench.asked) {
+        bench.ua.located(bench.now, question, Answer::Failed, TTL, &mut bench.out);
+        bench.note();
+    }
+    // The address of the domain is asked for before it is given up.
+    answer(&mut bench);
+    assert!(bench.ladder.ends_with("ended by Timeout, code 503\n"), "{}", bench.ladder);
+    assert!(bench.sent.is_empty());
+    bench.is_clean();
+}
+
+#[test]
+fn who_comes_from_where_the_name_leads_is_the_trunk() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp));
+    let from = |source: &str| Arrival { listener: 0, source: address(source), standing: Standing::Stranger };
+    assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), None);
+    answer(&mut bench);
+    assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), Some(5));
+    bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), None);
+}

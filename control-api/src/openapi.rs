@@ -3,7 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agents, calls, campaigns, cdrs, events, import, leads, lists, node, recordings, spec, tokens, trunks,
+    agents, calls, campaigns, cdrs, events, import, inbound, leads, lists, node, recordings, spec, tokens,
+    trunks,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -31,6 +32,7 @@ fn all() -> Vec<Route> {
         routes!(agents::task),
         routes!(agents::task_dial),
         routes!(agents::task_skip),
+        routes!(inbound::waiting),
         routes!(lists::list, lists::create),
         routes!(lists::show, lists::change, lists::delete),
         routes!(leads::list, leads::add),

@@ -2,12 +2,15 @@
 
 use dashmap::DashMap;
 use dialer_core::record::ListRow;
-use dialer_core::view::{AgentView, CallView, CampaignView, NodeView, TrunkView};
+use dialer_core::view::{AgentView, CallView, CampaignView, NodeView, PacingReport, TrunkView};
 use dialer_core::{AgentId, CallId, CampaignId, ListId, TrunkId, ViewChange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
+
+/// Decisions remembered per campaign; older ones are in the event stream.
+const DECISIONS_MAX: usize = 200;
 
 /// The latest views. Written by the daemon's loop through [`ReadModel::apply`], read by everyone.
 #[derive(Default, Debug)]
@@ -16,6 +19,8 @@ pub struct ReadModel {
     agents: DashMap<AgentId, Arc<AgentView>>,
     lists: DashMap<ListId, Arc<ListRow>>,
     campaigns: DashMap<CampaignId, Arc<CampaignView>>,
+    /// The last decisions of each campaign, newest last.
+    decisions: DashMap<CampaignId, VecDeque<PacingReport>>,
     calls: DashMap<CallId, Arc<CallView>>,
     /// Variables given with an originate, while the call lives.
     variables: DashMap<CallId, BTreeMap<String, String>>,
@@ -40,8 +45,14 @@ impl ReadModel {
             ViewChange::AgentGone(id) => drop(self.agents.remove(&id)),
             ViewChange::List(row) => drop(self.lists.insert(row.id, Arc::new(*row))),
             ViewChange::ListGone(id) => drop(self.lists.remove(&id)),
-            ViewChange::Campaign(view) => drop(self.campaigns.insert(view.row.id, Arc::new(*view))),
-            ViewChange::CampaignGone(id) => drop(self.campaigns.remove(&id)),
+            ViewChange::Campaign(view) => {
+                self.remember_decision(&view);
+                self.campaigns.insert(view.row.id, Arc::new(*view));
+            }
+            ViewChange::CampaignGone(id) => {
+                self.campaigns.remove(&id);
+                self.decisions.remove(&id);
+            }
             ViewChange::Call(view) => drop(self.calls.insert(view.id, Arc::new(*view))),
             ViewChange::CallGone(id) => {
                 self.calls.remove(&id);
@@ -74,6 +85,29 @@ impl ReadModel {
     #[must_use]
     pub fn campaign(&self, id: CampaignId) -> Option<Arc<CampaignView>> {
         self.campaigns.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    fn remember_decision(&self, view: &CampaignView) {
+        let Some(report) = &view.pacing else { return };
+        let mut decisions = self.decisions.entry(view.row.id).or_default();
+        let nothing_new = |last: &PacingReport| {
+            last.at == report.at || PacingReport { at: last.at, ..report.clone() } == *last
+        };
+        if decisions.back().is_some_and(nothing_new) {
+            // Decided again in the same moment, or the same again: the later word counts.
+            decisions.pop_back();
+        }
+        if decisions.len() >= DECISIONS_MAX {
+            decisions.pop_front();
+        }
+        decisions.push_back(report.clone());
+    }
+
+    /// The last decisions of a campaign, newest first.
+    #[must_use]
+    pub fn decisions(&self, id: CampaignId, most: usize) -> Vec<PacingReport> {
+        let found = self.decisions.get(&id);
+        found.map(|found| found.iter().rev().take(most).cloned().collect()).unwrap_or_default()
     }
 
     /// A live call.

@@ -8,7 +8,7 @@ use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, TrunkId};
-use crate::pacing::{CallRef, DialTraits, PacingEvent};
+use crate::pacing::{CallRef, PacingEvent};
 use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, LimitedBy};
@@ -122,6 +122,7 @@ impl Dialer {
         call.campaign = Some(id);
         call.caller_id = caller_id;
         call.mode = Some(mode);
+        call.traits = self.campaigns[&id].traits(Some(lead.list), Some(trunk), cx.wall);
         call.number_of_attempt = lead.progress.attempts;
         call.agent = agent;
         call.amd_mode = amd_mode;
@@ -160,17 +161,13 @@ impl Dialer {
             call_max_ms: timers.call_max_ms,
         };
         let (campaign, trunk, number) = (call.campaign, call.trunk, call.number);
-        let paced = call.is_paced();
+        let (paced, traits) = (call.is_paced(), call.traits);
         cx.out.push(Effect::Call(order));
         self.counters.attempt(campaign, trunk);
         if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
             campaign.counts.attempts += 1;
             if paced {
-                let event = PacingEvent::Dialed {
-                    call: CallRef(number),
-                    campaign: campaign.number,
-                    traits: DialTraits::default(),
-                };
+                let event = PacingEvent::Dialed { call: CallRef(number), campaign: campaign.number, traits };
                 self.observe(cx.now, &event);
             }
         }
@@ -212,5 +209,5 @@ pub(crate) fn attempt_row(call: &Call) -> AttemptRow {
 
 /// True for modes in which the pacer decides.
 pub(crate) const fn is_paced(mode: Option<DialMode>) -> bool {
-    matches!(mode, Some(DialMode::Progressive | DialMode::Ratio | DialMode::Predictive))
+    matches!(mode, Some(DialMode::Progressive | DialMode::Ratio | DialMode::Predictive | DialMode::Agentless))
 }

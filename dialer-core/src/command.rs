@@ -114,6 +114,15 @@ pub enum Command {
     TaskDial(TaskId),
     /// Gives a preview task back.
     TaskSkip(TaskId),
+    /// So many inbound calls wait for the agents of a group; outbound holds back.
+    SetInboundWaiting {
+        /// Whose agents; `None`: all.
+        group: Option<String>,
+        /// How many.
+        waiting: u32,
+        /// Holds for so long unless told anew, milliseconds.
+        for_ms: u32,
+    },
     /// No new work; live calls may finish within the deadline, then they are hung up.
     Drain {
         /// How long live calls may go on.

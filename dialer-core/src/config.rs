@@ -166,24 +166,150 @@ pub enum DialMode {
     Ratio,
     /// As many lines as the forecast bears under the abandonment target.
     Predictive,
+    /// No agents: so many lines are kept busy, and who answers hears a message.
+    Agentless,
+}
+
+impl DialMode {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DialMode::Preview => "preview",
+            DialMode::Progressive => "progressive",
+            DialMode::Ratio => "ratio",
+            DialMode::Predictive => "predictive",
+            DialMode::Agentless => "agentless",
+        }
+    }
+}
+
+/// How the number of lines is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConcurrencyKind {
+    /// By the mode, from the agents there are.
+    #[default]
+    Dynamic,
+    /// A fixed number of dials is kept in flight while anyone works.
+    Fixed,
 }
 
 /// Limits on lines.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Concurrency {
+    /// How their number is found.
+    pub kind: ConcurrencyKind,
+    /// Fixed: so many dials in flight. Agentless: so many calls at once; `None`: `lines_max`.
+    pub lines: Option<u32>,
+    /// At least so many dials in flight while an agent works and the abandonment budget is not spent (ratio and
+    /// predictive), but never more than `max_lines_per_agent` allows.
+    pub lines_min: u32,
     /// Most calls of this campaign at once (ringing and talking).
     pub lines_max: u32,
     /// New calls per second of this campaign.
     pub cps_max: f64,
     /// Dials in flight per agent that is ready or about to be.
     pub max_lines_per_agent: f64,
+    /// Share against campaigns of the same priority that want the same agents or lines.
+    pub weight: f64,
+    /// Campaigns of a higher priority are served first.
+    pub priority: u32,
 }
 
 impl Default for Concurrency {
     fn default() -> Self {
-        Concurrency { lines_max: 100, cps_max: 10.0, max_lines_per_agent: 4.0 }
+        Concurrency {
+            kind: ConcurrencyKind::Dynamic,
+            lines: None,
+            lines_min: 0,
+            lines_max: 100,
+            cps_max: 10.0,
+            max_lines_per_agent: 4.0,
+            weight: 100.0,
+            priority: 50,
+        }
     }
+}
+
+/// When a call gets its agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectAt {
+    /// When the customer answers.
+    #[default]
+    Answer,
+    /// When the customer's phone rings: a ready agent with a nailed-up session is joined and hears it ring. Who
+    /// answers without an agent gets the next free one, also one who listens to another line that still rings.
+    Ringing,
+}
+
+/// How the abandonment cap binds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CapStyle {
+    /// Never above: only what has been earned is spent.
+    Hard,
+    /// At or under the cap when the window ends.
+    #[default]
+    Average,
+    /// May run ahead early in the shift; what may be ahead shrinks to nothing at its end.
+    Tapered,
+}
+
+/// The rule book a campaign is held to. Data only: what each one demands is in `compliance`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// The campaign's own numbers.
+    #[default]
+    Custom,
+    /// United States, FTC: 16 CFR 310.4(b).
+    UsTsr,
+    /// United States, FCC: 47 CFR 64.1200(a).
+    UsFcc,
+    /// United Kingdom, Ofcom: statement on persistent misuse.
+    GbOfcom,
+    /// Canada, CRTC: Unsolicited Telecommunications Rules.
+    CaCrtc,
+}
+
+impl Policy {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Policy::Custom => "custom",
+            Policy::UsTsr => "us_tsr",
+            Policy::UsFcc => "us_fcc",
+            Policy::GbOfcom => "gb_ofcom",
+            Policy::CaCrtc => "ca_crtc",
+        }
+    }
+}
+
+/// What a campaign does while inbound calls wait for its agents. Each of these takes an idle agent out of the count in
+/// any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldBack {
+    /// No more than that.
+    Off,
+    /// Dials no call ahead.
+    #[default]
+    NoOverdial,
+    /// Dials nothing.
+    NoDial,
+}
+
+/// What a team that is too small for forecasts does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SmallTeam {
+    /// With fewer working agents than this …
+    pub below_agents: u32,
+    /// … the campaign dials in this mode.
+    pub mode: DialMode,
 }
 
 /// Over which time the abandonment rate is counted.
@@ -208,6 +334,15 @@ impl AbandonWindow {
             AbandonWindow::Days30 => 30 * 24 * 3_600_000,
         }
     }
+
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AbandonWindow::Hours24 => "24h",
+            AbandonWindow::Days30 => "30d",
+        }
+    }
 }
 
 /// The abandonment budget.
@@ -220,11 +355,40 @@ pub struct PacingConfig {
     pub abandon_cap: f64,
     /// Window of both.
     pub window: AbandonWindow,
+    /// How the cap binds.
+    pub style: CapStyle,
+    /// The rule book.
+    pub policy: Policy,
+    /// Campaigns with the same name here share one abandonment budget.
+    pub budget_group: Option<String>,
+    /// Protection of small teams in predictive and ratio mode.
+    pub small_team: Option<SmallTeam>,
+    /// Calls that have rung for `ring_min_ms` may be given up when agents run short.
+    pub cancel_ringing: bool,
+    /// What is held back while inbound calls wait for the same agents (they go first in any case).
+    pub hold_back: HoldBack,
+    /// Share of people whom machine detection takes for machines, 0..=0.5, as measured; `None`: the rule book's
+    /// estimate. They are live and abandoned in the eyes of the law.
+    pub amd_false_machine: Option<f64>,
+    /// Share of the calls passed on as a person's that are machines detection missed, 0..=0.5.
+    pub amd_missed_machine: Option<f64>,
 }
 
 impl Default for PacingConfig {
     fn default() -> Self {
-        PacingConfig { abandon_target: 0.025, abandon_cap: 0.03, window: AbandonWindow::Hours24 }
+        PacingConfig {
+            abandon_target: 0.025,
+            abandon_cap: 0.03,
+            window: AbandonWindow::Hours24,
+            style: CapStyle::Average,
+            policy: Policy::Custom,
+            budget_group: None,
+            small_team: None,
+            cancel_ringing: false,
+            hold_back: HoldBack::NoOverdial,
+            amd_false_machine: None,
+            amd_missed_machine: None,
+        }
     }
 }
 
@@ -309,6 +473,10 @@ pub struct CampaignConfig {
     pub mode: DialMode,
     /// Lines per ready agent in ratio mode.
     pub ratio: f64,
+    /// When a call gets its agent.
+    pub connect_at: ConnectAt,
+    /// Name of the prompt that is played to who answers in agentless mode.
+    pub message_prompt: Option<String>,
     /// Agents of this group; `None`: all agents.
     pub agent_group: Option<String>,
     /// Whose leads.
@@ -347,6 +515,8 @@ impl Default for CampaignConfig {
             name: String::new(),
             mode: DialMode::default(),
             ratio: 1.5,
+            connect_at: ConnectAt::Answer,
+            message_prompt: None,
             agent_group: None,
             lists: Vec::new(),
             trunks: Vec::new(),

@@ -20,7 +20,9 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
+    /// Empty, with these bounds (ascending).
+    #[must_use]
+    pub fn new(bounds: &'static [f64]) -> Self {
         Histogram { bounds, buckets: vec![0; bounds.len() + 1], sum: 0.0, count: 0 }
     }
 
@@ -132,6 +134,10 @@ pub struct Counters {
     pub agent_wait: Histogram,
     /// Safe-harbour messages played to their end.
     pub safe_harbour_played: u64,
+    /// Agentless messages played to their end (or to a hang-up behind it).
+    pub messages_played: u64,
+    /// Agentless messages whose prompt does not exist.
+    pub messages_missing: u64,
     /// Early media heard: ringback, busy, congestion, SIT, voice.
     pub early_media: [u64; 5],
     /// Machine-detection verdicts: human, machine, fax, unsure.
@@ -161,6 +167,8 @@ impl Default for Counters {
             answer_to_bridge: Histogram::new(BRIDGE_BOUNDS),
             agent_wait: Histogram::new(WAIT_BOUNDS),
             safe_harbour_played: 0,
+            messages_played: 0,
+            messages_missing: 0,
             early_media: [0; 5],
             amd: [0; 4],
             amd_decision: Histogram::new(SETUP_BOUNDS),

@@ -62,6 +62,10 @@ pub struct Dialer {
     pub(crate) agent_numbers: BTreeSet<u32>,
     /// The last number given to a call for the pacer.
     pub(crate) last_number: u64,
+    /// The most a campaign has had of agents and lines, by its weight.
+    pub(crate) had_most: f64,
+    /// Inbound calls that wait for agents, as told from outside.
+    pub(crate) inbound: crate::campaign::Inbound,
     pub(crate) tick: Option<TimerKey>,
     /// Trunks whose transit calls changed, to be shown when the timer fires.
     pub(crate) trunk_views_due: BTreeSet<TrunkId>,
@@ -176,6 +180,8 @@ impl Dialer {
             counters: Counters::default(),
             agent_numbers: BTreeSet::new(),
             last_number: 0,
+            had_most: 0.0,
+            inbound: crate::campaign::Inbound::default(),
             tick: None,
             trunk_views_due: BTreeSet::new(),
             trunk_views_timer: None,
@@ -307,6 +313,9 @@ impl Dialer {
             }
             Command::TaskDial(task) => self.task_dial(cx, task),
             Command::TaskSkip(task) => self.task_skip(cx, task),
+            Command::SetInboundWaiting { group, waiting, for_ms } => {
+                self.set_inbound_waiting(cx, group, waiting, for_ms)
+            }
             Command::Drain { deadline } => self.drain(cx, deadline),
             Command::Undrain => self.undrain(cx),
             Command::StopNow => self.stop_now(cx),
@@ -318,6 +327,7 @@ impl Dialer {
         if self.node.restored {
             self.refresh_roster();
             self.connect_waiting(cx);
+            self.join_ringing(cx);
             self.offer_tasks(cx);
             self.decide_wanted(cx);
             self.keep_ticking(cx.now);
@@ -418,6 +428,7 @@ fn needs_the_store(command: &Command) -> bool {
         command,
         Command::Hangup(_)
             | Command::TaskSkip(_)
+            | Command::SetInboundWaiting { .. }
             | Command::Drain { .. }
             | Command::Undrain
             | Command::StopNow

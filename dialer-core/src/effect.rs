@@ -116,6 +116,11 @@ pub enum CallOrder {
         /// Who.
         agent: AgentId,
     },
+    /// Let the agent of the call hear the customer's line ring, as far as it sends any sound. Nothing follows.
+    LetHear {
+        /// The call.
+        call: CallId,
+    },
     /// Join customer and agent. `Bridged` follows.
     Bridge {
         /// The call.

@@ -58,10 +58,14 @@ pub enum Event {
     CallAgentOffered { agent: AgentId, agent_name: String },
     /// An agent did not take the offer.
     CallAgentMissed { agent: AgentId, cause: EndCause },
+    /// An agent who listened to this call's ringing goes to another call that was answered.
+    CallAgentHopped { agent: AgentId, to: CallId },
     /// Customer and agent hear each other.
     CallBridged { agent: AgentId, answer_to_bridge_ms: Option<u64> },
     /// The safe-harbour message is being played.
     CallSafeHarbour { prompt: String },
+    /// The message of an agentless campaign is being played.
+    CallMessage { prompt: String },
     /// A digit was pressed.
     CallDtmf { party: Party, digit: char, duration_ms: u32 },
     /// A side put the call on hold.
@@ -144,8 +148,10 @@ impl Event {
             Event::CallQueued => "call.queued",
             Event::CallAgentOffered { .. } => "call.agent_offered",
             Event::CallAgentMissed { .. } => "agent.missed_offer",
+            Event::CallAgentHopped { .. } => "call.agent_hopped",
             Event::CallBridged { .. } => "call.bridged",
             Event::CallSafeHarbour { .. } => "call.safe_harbour",
+            Event::CallMessage { .. } => "call.message",
             Event::CallDtmf { .. } => "call.dtmf",
             Event::CallHeld { .. } => "call.held",
             Event::CallResumed { .. } => "call.resumed",

@@ -33,7 +33,10 @@ impl Dialer {
         }
         for id in dirty.campaigns {
             send(match self.campaigns.get(&id) {
-                Some(campaign) => ViewChange::Campaign(Box::new(campaign_view(campaign))),
+                Some(campaign) => {
+                    let learned = self.pacer.summary(campaign.number);
+                    ViewChange::Campaign(Box::new(campaign_view(campaign, learned)))
+                }
                 None => ViewChange::CampaignGone(id),
             });
         }
@@ -84,7 +87,7 @@ fn trunk_view(trunk: &Trunk) -> TrunkView {
     }
 }
 
-fn campaign_view(campaign: &Campaign) -> CampaignView {
+fn campaign_view(campaign: &Campaign, learned: Option<crate::pacing::Summary>) -> CampaignView {
     CampaignView {
         row: campaign.row.clone(),
         hopper: u32::try_from(campaign.hopper.len()).unwrap_or(u32::MAX),
@@ -93,6 +96,7 @@ fn campaign_view(campaign: &Campaign) -> CampaignView {
         talking: campaign.in_state(&[CallState::Bridged]),
         counts: campaign.counts.clone(),
         pacing: campaign.report.clone(),
+        learned,
         leads_available: campaign.hopper.more,
     }
 }

@@ -166,12 +166,22 @@ pub enum LimitedBy {
     Cps,
     /// The forecast: another dial would be too likely to be abandoned.
     Risk,
+    /// Too few answers were seen yet to forecast.
+    ColdStart,
+    /// More would be dialled than the pace of a ramp-up allows.
+    Ramp,
+    /// The team is too small to dial ahead: one call per idle agent.
+    SmallTeam,
+    /// Inbound calls wait for the same agents and go first.
+    Inbound,
     /// The abandonment budget is spent.
     AbandonCap,
     /// Lines per agent.
     MaxLinesPerAgent,
     /// No lead is ready to be dialled.
     Hopper,
+    /// The calling hours end before another call could be answered.
+    ShiftEnd,
     /// Outside calling hours.
     Window,
     /// The campaign is paused or stopped.
@@ -186,15 +196,20 @@ pub enum LimitedBy {
 
 impl LimitedBy {
     /// All of them.
-    pub const ALL: [LimitedBy; 13] = [
+    pub const ALL: [LimitedBy; 18] = [
         LimitedBy::Nothing,
         LimitedBy::Agents,
         LimitedBy::Lines,
         LimitedBy::Cps,
         LimitedBy::Risk,
+        LimitedBy::ColdStart,
+        LimitedBy::Ramp,
+        LimitedBy::SmallTeam,
+        LimitedBy::Inbound,
         LimitedBy::AbandonCap,
         LimitedBy::MaxLinesPerAgent,
         LimitedBy::Hopper,
+        LimitedBy::ShiftEnd,
         LimitedBy::Window,
         LimitedBy::Paused,
         LimitedBy::Trunk,
@@ -211,9 +226,14 @@ impl LimitedBy {
             LimitedBy::Lines => "lines",
             LimitedBy::Cps => "cps",
             LimitedBy::Risk => "risk",
+            LimitedBy::ColdStart => "cold_start",
+            LimitedBy::Ramp => "ramp",
+            LimitedBy::SmallTeam => "small_team",
+            LimitedBy::Inbound => "inbound",
             LimitedBy::AbandonCap => "abandon_cap",
             LimitedBy::MaxLinesPerAgent => "max_lines_per_agent",
             LimitedBy::Hopper => "hopper",
+            LimitedBy::ShiftEnd => "shift_end",
             LimitedBy::Window => "window",
             LimitedBy::Paused => "paused",
             LimitedBy::Trunk => "trunk",
@@ -262,6 +282,86 @@ pub struct PacingReport {
     pub forecast_free_agents: f64,
     /// What limited it.
     pub limited_by: LimitedBy,
+    /// What else it looked at and found.
+    #[serde(default)]
+    pub detail: PacingDetail,
+}
+
+/// The rest of a decision: its inputs and the numbers in between. What a mode does not use is 0.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PacingDetail {
+    /// The mode it was made in: the campaign's, or that of small teams.
+    pub mode: DialMode,
+    /// The campaign's mode gave way because the team is small.
+    pub small_team: bool,
+    /// Dials it allowed before leads and trunks had their say.
+    pub wanted: u32,
+    /// Ringing calls it gave up.
+    pub cancelled: u32,
+    /// Answered calls that waited for an agent.
+    pub waiting: u32,
+    /// Lines that could be taken.
+    pub lines_free: u32,
+    /// Calls that could start under the calls-per-second limits.
+    pub cps_allowance: u32,
+    /// Leads ready.
+    pub hopper: u32,
+    /// Inbound calls that waited for the same agents.
+    pub inbound_waiting: u32,
+    /// Seconds to the end of the calling hours.
+    pub shift_left_s: Option<u64>,
+    /// Standard deviation of the believed answer probability.
+    pub answer_probability_sd: f64,
+    /// Median time from dialling to a live answer, seconds: the horizon.
+    pub answer_time_s: f64,
+    /// Probability that the first call not dialled would have found no agent.
+    pub risk_next: f64,
+    /// The greatest risk a dial could run.
+    pub risk_limit: f64,
+    /// Abandonment rate aimed at for what is left of the window.
+    pub target: f64,
+    /// Abandonments that may still happen in it, by forecast and less a reserve.
+    pub budget: f64,
+    /// Realised ÷ forecast abandonments lately.
+    pub bias: f64,
+    /// Answers in the last 24 hours, and of these abandoned.
+    pub day: (u64, u64),
+    /// … in the last 30 days.
+    pub month: (u64, u64),
+    /// … of all campaigns that share the budget, in the campaign's window.
+    pub group: Option<(u64, u64)>,
+    /// Share of people whom machine detection is taken to mistake for machines.
+    pub false_machine: f64,
+    /// The abandonment rate with those counted.
+    pub abandonment_rate_estimated: f64,
+    /// Forecast against outcome since the node started.
+    pub accuracy: ForecastAccuracy,
+}
+
+/// What was forecast against what came, summed up.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForecastAccuracy {
+    /// Looks ahead that have come to their end; each one reaches as far as the median answer time.
+    pub looks: u64,
+    /// Live answers they forecast from the calls that were in flight …
+    pub answers_forecast: f64,
+    /// … and how many came from these in that time.
+    pub answers_seen: u64,
+    /// Busy agents they forecast to become free …
+    pub freed_forecast: f64,
+    /// … and how many did.
+    pub freed_seen: u64,
+    /// Sum of |answers forecast − answers seen| over the looks.
+    pub answers_error: f64,
+    /// Abandonments that the calls answered so far were forecast to bring (their risks when they were dialled,
+    /// corrected by how wrong such risks were lately) …
+    pub abandons_forecast: f64,
+    /// … and how many came.
+    pub abandons_seen: u64,
+    /// Forecast answers less answers seen, smoothed over about ten looks.
+    pub error_lately: f64,
 }
 
 /// Counts of a campaign since the node started. (Those since it was made are the store's to sum up.)
@@ -300,6 +400,8 @@ pub struct CampaignView {
     pub counts: CampaignCounts,
     /// The last decision.
     pub pacing: Option<PacingReport>,
+    /// What its pacer has learned; `None` before anything was.
+    pub learned: Option<crate::pacing::Summary>,
     /// Leads that could be loaded into the hopper, as far as last seen: false when the lists ran dry.
     pub leads_available: bool,
 }

@@ -5,6 +5,7 @@
 
 use crate::shard_thread::ShardOrder;
 use control_api::{CommandRequest, EventHub, ReadModel};
+use dialer_core::counters::Histogram;
 use dialer_core::{CommandError, Reply, Snapshot, ViewChange};
 use engine::{ControlCore, ControlEffect, ControlInput, ShardCommand, ShardEvent};
 use runtime::{Clock, Mailbox, mailbox};
@@ -62,12 +63,28 @@ impl DurableWord {
 pub struct ControlGauges {
     /// The dialer's counters, as of the last second.
     pub counters: Mutex<dialer_core::Counters>,
+    /// Time of pacing decisions, with what they caused at once.
+    pub decisions: Mutex<DecisionTimes>,
     /// Longest time one input took, nanoseconds since the last look.
     pub longest_turn_ns: AtomicU64,
     /// Facts lost because the thread was dead; must stay 0.
     pub messages_refused: AtomicU64,
     /// Things that may not be; must stay 0.
     pub audit_findings: AtomicU64,
+}
+
+/// How long decisions took, seconds. A turn of the loop that decided for several campaigns counts once for each, with
+/// its share of the time.
+pub struct DecisionTimes(pub Histogram);
+
+/// From a few agents to a house of thousands.
+const DECISION_BOUNDS: &[f64] =
+    &[0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05];
+
+impl Default for DecisionTimes {
+    fn default() -> Self {
+        DecisionTimes(Histogram::new(DECISION_BOUNDS))
+    }
 }
 
 /// What the control thread is made of.
@@ -163,7 +180,9 @@ impl ControlThread {
             }
             let now = self.parts.clock.now();
             if self.parts.core.poll_timeout().is_some_and(|at| at <= now) {
+                let decided = self.decisions();
                 self.parts.core.handle_timeout(now, &mut self.out);
+                self.time_decisions(now, decided);
                 self.carry_out();
             }
             for shard in &mut self.parts.shards {
@@ -255,8 +274,26 @@ impl ControlThread {
     }
 
     fn feed(&mut self, input: ControlInput) {
-        self.parts.core.handle_input(self.parts.clock.now(), input, &mut self.out);
+        let (now, decided) = (self.parts.clock.now(), self.decisions());
+        self.parts.core.handle_input(now, input, &mut self.out);
+        self.time_decisions(now, decided);
         self.carry_out();
+    }
+
+    fn decisions(&self) -> u64 {
+        self.parts.core.dialer().counters().decisions
+    }
+
+    /// Notes how long the decisions since `decided` took, from `started` until now.
+    fn time_decisions(&self, started: sansio::Instant, decided: u64) {
+        let decisions = self.decisions() - decided;
+        if decisions == 0 {
+            return;
+        }
+        let share = self.parts.clock.now().since(started).as_secs_f64() / decisions as f64;
+        if let Ok(mut times) = self.parts.gauges.decisions.lock() {
+            (0..decisions).for_each(|_| times.0.observe(share));
+        }
     }
 
     fn carry_out(&mut self) {

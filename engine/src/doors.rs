@@ -596,6 +596,7 @@ pub fn call_of_order(order: &CallOrder) -> CallId {
         | CallOrder::RingAgent { call, .. }
         | CallOrder::UseSession { call, .. }
         | CallOrder::ReleaseAgent { call, .. }
+        | CallOrder::LetHear { call }
         | CallOrder::Bridge { call, .. }
         | CallOrder::Play { call, .. }
         | CallOrder::Hangup { call, .. } => *call,

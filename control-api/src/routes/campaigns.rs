@@ -7,7 +7,8 @@ use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Problem, ProblemBody};
 use crate::wire::campaign::{Campaign, CampaignRequest};
-use crate::wire::report::{CampaignDiagnostics, CampaignPacing, CampaignStats, Evidence, PacingDecision};
+use crate::wire::pacing::CampaignPacing;
+use crate::wire::report::{CampaignDiagnostics, CampaignStats, Evidence};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -235,16 +236,26 @@ pub(crate) async fn stats(State(api): Api, caller: Caller, Path(id): Path<String
     Ok(Json(CampaignStats::new(&view, &totals, &api.read_model.agents())).into_response())
 }
 
-/// Shows a campaign's last pacing decision.
+/// Shows how a campaign is paced: its last decisions, its budget, what was forecast and what came, what was learned.
 #[utoipa::path(
-    get, path = "/v1/campaigns/{id}/pacing", tag = "campaigns", params(("id" = String, Path, description = "`camp_…`")),
+    get, path = "/v1/campaigns/{id}/pacing", tag = "campaigns",
+    params(
+        ("id" = String, Path, description = "`camp_…`"),
+        ("limit" = Option<u32>, Query, description = "so many of the last decisions at most, 1 to 1000, 100 if absent"),
+    ),
     responses((status = 200, body = CampaignPacing), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:read"]))
 )]
-pub(crate) async fn pacing(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+pub(crate) async fn pacing(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
     let view = look(&api, &caller, &id)?;
-    let decision = view.pacing.as_ref().map(PacingDecision::from);
-    Ok(Json(CampaignPacing { campaign_id: view.row.id.to_string(), decision }).into_response())
+    params.only(&["limit"])?;
+    let history = api.read_model.decisions(view.row.id, params.limit()? as usize);
+    Ok(Json(CampaignPacing::new(&view, &history)).into_response())
 }
 
 /// Says why a campaign dials, or does not: the whole funnel with counts, and one sentence.

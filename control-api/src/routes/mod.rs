@@ -6,6 +6,7 @@ pub(crate) mod campaigns;
 pub(crate) mod cdrs;
 pub(crate) mod events;
 pub(crate) mod import;
+pub(crate) mod inbound;
 pub(crate) mod leads;
 pub(crate) mod lists;
 pub(crate) mod node;

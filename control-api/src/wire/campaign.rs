@@ -24,6 +24,8 @@ wire_enum! {
         Ratio,
         /// As many lines as the forecast bears under the abandonment target.
         Predictive,
+        /// No agents: so many calls at once (`concurrency.lines`, else `max`), and who answers hears `on_answer.play`.
+        Agentless,
     }
 }
 
@@ -101,13 +103,83 @@ impl From<AmdMode> for core::AmdMode {
     }
 }
 
-/// How the number of lines is found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ConcurrencyKind {
-    /// By the mode, from the agents there are.
-    #[default]
-    Dynamic,
+wire_enum! {
+    /// How the number of lines is found.
+    ConcurrencyKind = dialer_core::config::ConcurrencyKind {
+        /// By the mode, from the agents there are.
+        Dynamic,
+        /// `lines` dials are kept in flight while anyone works (ratio mode), or calls are kept up (agentless mode).
+        Fixed,
+    }
+}
+
+wire_enum! {
+    /// When a call gets its agent.
+    ConnectAt = dialer_core::config::ConnectAt {
+        /// When the customer answers.
+        Answer,
+        /// When the customer's phone rings: a ready agent with a nailed-up session is joined and hears it ring. Who
+        /// answers without an agent gets the next free one, also one who listens to another line that still rings.
+        Ringing,
+    }
+}
+
+wire_enum! {
+    /// How the abandonment cap binds.
+    CapStyle = dialer_core::config::CapStyle {
+        /// Never above: only what has been earned by answers already counted is spent.
+        Hard,
+        /// At or under the cap when the window (or the shift) ends; spending is planned over what is left of it.
+        Average,
+        /// As average, but may run ahead early in the shift; what may be ahead shrinks to nothing at its end.
+        Tapered,
+    }
+}
+
+wire_enum! {
+    /// The rule book a campaign is held to; settings that it forbids are refused. Numbers of common rules, not legal
+    /// advice.
+    Policy = dialer_core::config::Policy {
+        /// The campaign's own numbers.
+        Custom,
+        /// United States, FTC, 16 CFR 310.4(b): 3 % in 30 days, 2 s, rings 15 s.
+        UsTsr,
+        /// United States, FCC, 47 CFR 64.1200(a): 3 % in 30 days, 2 s, rings 15 s.
+        UsFcc,
+        /// United Kingdom, Ofcom: 3 % in 24 hours, 2 s, rings 15 s.
+        GbOfcom,
+        /// Canada, CRTC: 5 % in 30 days, 2 s.
+        CaCrtc,
+    }
+}
+
+wire_enum! {
+    /// What is held back while inbound calls wait for the same agents. These go first in any case.
+    HoldBack = dialer_core::config::HoldBack {
+        /// No more than that.
+        Off,
+        /// No call is dialled ahead: one per idle agent that is left.
+        NoOverdial,
+        /// Nothing is dialled.
+        NoDial,
+    }
+}
+
+/// Protection of teams that are too small for forecasts.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SmallTeam {
+    /// With fewer working agents than this …
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub below_agents: u32,
+    /// … the campaign dials in this mode, `progressive` or `ratio`.
+    #[serde(default = "small_team_mode")]
+    #[schema(default = "progressive")]
+    pub mode: DialMode,
+}
+
+fn small_team_mode() -> DialMode {
+    DialMode::Progressive
 }
 
 /// Limits on lines.
@@ -116,25 +188,73 @@ pub enum ConcurrencyKind {
 pub struct Concurrency {
     /// How the number of lines is found.
     pub kind: ConcurrencyKind,
+    /// Kind `fixed`: so many dials in flight. Mode `agentless`: so many calls at once; null: `max`.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub lines: Option<u32>,
+    /// At least so many dials in flight while an agent works (modes `predictive` and `ratio`). Yields to the abandonment
+    /// cap, to inbound calls, and to every other limit.
+    #[schema(minimum = 0, maximum = 100_000)]
+    pub min: u32,
     /// Most calls of this campaign at once, ringing and talking.
     #[schema(minimum = 1, maximum = 100_000)]
     pub max: u32,
     /// New calls per second of this campaign.
     #[schema(minimum = 0.01, maximum = 10_000)]
     pub cps: f64,
-    /// Dials in flight per agent who is ready or about to be.
+    /// Dials in flight per agent who is ready or about to be; a decimal such as 2.5.
     #[schema(minimum = 1, maximum = 20)]
     pub max_lines_per_agent: f64,
+    /// Share against campaigns of the same priority that want the same agents or lines.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub weight: f64,
+    /// Campaigns of a higher priority are served first.
+    #[schema(minimum = 0, maximum = 100)]
+    pub priority: u32,
 }
 
 impl From<&core::Concurrency> for Concurrency {
     fn from(config: &core::Concurrency) -> Self {
         Concurrency {
-            kind: ConcurrencyKind::Dynamic,
+            kind: config.kind.into(),
+            lines: config.lines,
+            min: config.lines_min,
             max: config.lines_max,
             cps: config.cps_max,
             max_lines_per_agent: config.max_lines_per_agent,
+            weight: config.weight,
+            priority: config.priority,
         }
+    }
+}
+
+impl From<&Concurrency> for core::Concurrency {
+    fn from(wire: &Concurrency) -> Self {
+        core::Concurrency {
+            kind: wire.kind.into(),
+            lines: wire.lines,
+            lines_min: wire.min,
+            lines_max: wire.max,
+            cps_max: wire.cps,
+            max_lines_per_agent: wire.max_lines_per_agent,
+            weight: wire.weight,
+            priority: wire.priority,
+        }
+    }
+}
+
+impl Concurrency {
+    fn check(&self, checks: &mut Checks) {
+        checks.range(self.max, 1, 100_000, "/concurrency/max");
+        checks.range(self.min, 0, 100_000, "/concurrency/min");
+        checks.that(self.min <= self.max, "/concurrency/min", "expected at most max");
+        if let Some(lines) = self.lines {
+            checks.range(lines, 1, 100_000, "/concurrency/lines");
+            checks.that(lines <= self.max, "/concurrency/lines", "expected at most max");
+        }
+        checks.range(self.cps, 0.01, 10_000.0, "/concurrency/cps");
+        checks.range(self.max_lines_per_agent, 1.0, 20.0, "/concurrency/max_lines_per_agent");
+        checks.range(self.weight, 1.0, 10_000.0, "/concurrency/weight");
+        checks.range(self.priority, 0, 100, "/concurrency/priority");
     }
 }
 
@@ -156,6 +276,19 @@ pub struct Pacing {
     pub abandon_cap: f64,
     /// Window of both.
     pub window: Window,
+    /// How the cap binds.
+    pub cap_style: CapStyle,
+    /// The rule book.
+    pub policy: Policy,
+    /// Campaigns that name the same group share one abandonment budget: the rate of all of them counts too.
+    pub budget_group: Option<String>,
+    /// Modes `predictive` and `ratio`: what a small team does instead. Null: teams of any size dial ahead as far as the
+    /// forecast bears it.
+    pub small_team: Option<SmallTeam>,
+    /// Calls that have rung for `timers.ring_min_ms` may be given up when agents run short.
+    pub cancel_ringing: bool,
+    /// What is held back while inbound calls wait for the same agents.
+    pub hold_back: HoldBack,
 }
 
 impl From<&core::PacingConfig> for Pacing {
@@ -164,6 +297,57 @@ impl From<&core::PacingConfig> for Pacing {
             abandon_target: config.abandon_target,
             abandon_cap: config.abandon_cap,
             window: config.window.into(),
+            cap_style: config.style.into(),
+            policy: config.policy.into(),
+            budget_group: config.budget_group.clone(),
+            small_team: config.small_team.as_ref().map(|small_team| SmallTeam {
+                below_agents: small_team.below_agents,
+                mode: small_team.mode.into(),
+            }),
+            cancel_ringing: config.cancel_ringing,
+            hold_back: config.hold_back.into(),
+        }
+    }
+}
+
+impl Pacing {
+    fn check(&self, checks: &mut Checks) {
+        checks.range(self.abandon_target, 0.0, 1.0, "/pacing/abandon_target");
+        checks.range(self.abandon_cap, 0.0, 1.0, "/pacing/abandon_cap");
+        checks.that(
+            self.abandon_target <= self.abandon_cap || self.abandon_cap.is_nan(),
+            "/pacing/abandon_target",
+            "expected at most abandon_cap",
+        );
+        if let Some(group) = &self.budget_group {
+            checks.text(group, 64, "/pacing/budget_group");
+        }
+        if let Some(small_team) = &self.small_team {
+            checks.range(small_team.below_agents, 1, 1_000, "/pacing/small_team/below_agents");
+            checks.that(
+                matches!(small_team.mode, DialMode::Progressive | DialMode::Ratio),
+                "/pacing/small_team/mode",
+                "expected progressive or ratio",
+            );
+        }
+    }
+
+    fn config(self, amd: &Amd) -> core::PacingConfig {
+        core::PacingConfig {
+            abandon_target: self.abandon_target,
+            abandon_cap: self.abandon_cap,
+            window: self.window.into(),
+            style: self.cap_style.into(),
+            policy: self.policy.into(),
+            budget_group: self.budget_group,
+            small_team: self.small_team.map(|small_team| core::SmallTeam {
+                below_agents: small_team.below_agents,
+                mode: small_team.mode.into(),
+            }),
+            cancel_ringing: self.cancel_ringing,
+            hold_back: self.hold_back.into(),
+            amd_false_machine: amd.false_machine_rate,
+            amd_missed_machine: amd.missed_machine_rate,
         }
     }
 }
@@ -256,6 +440,53 @@ pub struct Amd {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub human_on_timeout: bool,
+    /// Share of people it takes for machines, as measured; null: the estimate of `pacing.policy` (1 % under each rule
+    /// book, none under `custom`). They are live and abandoned in the eyes of the law: the budget is reserved.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 0.5)]
+    pub false_machine_rate: Option<f64>,
+    /// Share of the calls passed on as a person's that are machines it missed, as measured; null: none. They are no live
+    /// answers.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 0.5)]
+    pub missed_machine_rate: Option<f64>,
+}
+
+impl Amd {
+    fn new(config: &core::CampaignConfig) -> Self {
+        Amd {
+            mode: config.amd.into(),
+            human_on_timeout: true,
+            false_machine_rate: config.pacing.amd_false_machine,
+            missed_machine_rate: config.pacing.amd_missed_machine,
+        }
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.that(
+            self.human_on_timeout,
+            "/classify/amd/human_on_timeout",
+            "only true is supported: an undecided verdict counts as a person",
+        );
+        for (share, pointer) in [
+            (self.false_machine_rate, "/classify/amd/false_machine_rate"),
+            (self.missed_machine_rate, "/classify/amd/missed_machine_rate"),
+        ] {
+            if let Some(share) = share {
+                checks.range(share, 0.0, 0.5, pointer);
+            }
+        }
+    }
+}
+
+/// What happens to who answers in agentless mode.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnAnswer {
+    /// Name of the prompt that is played.
+    pub play: Option<String>,
+    /// What follows.
+    pub then: AfterMessage,
 }
 
 fn yes() -> bool {
@@ -275,10 +506,7 @@ pub struct Classify {
 impl Default for Classify {
     fn default() -> Self {
         let config = core::CampaignConfig::default();
-        Classify {
-            early_media: config.early_media,
-            amd: Amd { mode: config.amd.into(), human_on_timeout: true },
-        }
+        Classify { early_media: config.early_media, amd: Amd::new(&config) }
     }
 }
 
@@ -325,6 +553,13 @@ pub struct CampaignRequest {
     #[serde(default = "ratio")]
     #[schema(default = 1.5, minimum = 1, maximum = 20)]
     pub ratio: f64,
+    /// When a call gets its agent.
+    #[serde(default = "connect_at")]
+    #[schema(default = "answer")]
+    pub connect_at: ConnectAt,
+    /// Agentless mode: what who answers hears.
+    #[serde(default)]
+    pub on_answer: OnAnswer,
     /// Agents of this group; null: all agents.
     #[serde(default)]
     pub agent_group: Option<String>,
@@ -375,6 +610,9 @@ pub struct CampaignRequest {
 fn mode() -> DialMode {
     core::DialMode::default().into()
 }
+fn connect_at() -> ConnectAt {
+    core::ConnectAt::default().into()
+}
 fn ratio() -> f64 {
     core::CampaignConfig::default().ratio
 }
@@ -390,25 +628,16 @@ impl CampaignRequest {
         checks.that(self.lists.len() <= 100, "/lists", "expected at most 100 lists");
         checks.that(self.trunks.len() <= 100, "/trunks", "expected at most 100 trunks");
         checks.that(self.caller_id.as_deref().is_none_or(is_caller_id), "/caller_id", CALLER_ID);
-        checks.range(self.concurrency.max, 1, 100_000, "/concurrency/max");
-        checks.range(self.concurrency.cps, 0.01, 10_000.0, "/concurrency/cps");
-        checks.range(self.concurrency.max_lines_per_agent, 1.0, 20.0, "/concurrency/max_lines_per_agent");
-        checks.range(self.pacing.abandon_target, 0.0, 1.0, "/pacing/abandon_target");
-        checks.range(self.pacing.abandon_cap, 0.0, 1.0, "/pacing/abandon_cap");
-        checks.that(
-            self.pacing.abandon_target <= self.pacing.abandon_cap || self.pacing.abandon_cap.is_nan(),
-            "/pacing/abandon_target",
-            "expected at most abandon_cap",
-        );
+        self.concurrency.check(&mut checks);
+        self.pacing.check(&mut checks);
         self.check_timers(&mut checks);
         if let Some(prompt) = &self.on_no_agent.play {
             checks.text(prompt, 100, "/on_no_agent/play");
         }
-        checks.that(
-            self.classify.amd.human_on_timeout,
-            "/classify/amd/human_on_timeout",
-            "only true is supported: an undecided verdict counts as a person",
-        );
+        if let Some(prompt) = &self.on_answer.play {
+            checks.text(prompt, 100, "/on_answer/play");
+        }
+        self.classify.amd.check(&mut checks);
         let retry = self.check_retry(&mut checks);
         checks.range(self.caps.per_lead, 1, 1_000, "/caps/per_lead");
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
@@ -472,16 +701,10 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             lists: wire.lists,
             trunks: wire.trunks,
             caller_id: wire.caller_id,
-            concurrency: core::Concurrency {
-                lines_max: wire.concurrency.max,
-                cps_max: wire.concurrency.cps,
-                max_lines_per_agent: wire.concurrency.max_lines_per_agent,
-            },
-            pacing: core::PacingConfig {
-                abandon_target: wire.pacing.abandon_target,
-                abandon_cap: wire.pacing.abandon_cap,
-                window: wire.pacing.window.into(),
-            },
+            connect_at: wire.connect_at.into(),
+            message_prompt: wire.on_answer.play,
+            concurrency: (&wire.concurrency).into(),
+            pacing: wire.pacing.config(&wire.classify.amd),
             timers: core::CampaignTimers {
                 ring_min_ms: wire.timers.ring_min_ms,
                 ring_max_ms: wire.timers.ring_max_ms,
@@ -509,6 +732,8 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             name: config.name.clone(),
             mode: config.mode.into(),
             ratio: config.ratio,
+            connect_at: config.connect_at.into(),
+            on_answer: OnAnswer { play: config.message_prompt.clone(), then: AfterMessage::Hangup },
             agent_group: config.agent_group.clone(),
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
@@ -517,10 +742,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             pacing: (&config.pacing).into(),
             timers: (&config.timers).into(),
             on_no_agent: OnNoAgent { play: config.safe_harbour_prompt.clone(), then: AfterMessage::Hangup },
-            classify: Classify {
-                early_media: config.early_media,
-                amd: Amd { mode: config.amd.into(), human_on_timeout: true },
-            },
+            classify: Classify { early_media: config.early_media, amd: Amd::new(config) },
             retry: config
                 .retry
                 .iter()

@@ -1,7 +1,7 @@
 //! Events on the wire: one envelope for all streams.
 
 use super::call::{Cdr, EarlyMedia};
-use super::report::PacingDecision;
+use super::pacing::PacingDecision;
 use super::{Classification, Party};
 use crate::mask::Masker;
 use crate::time::Time;
@@ -157,7 +157,10 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallBridged { agent, answer_to_bridge_ms } => {
             json!({"agent_id": agent, "answer_to_bridge_ms": answer_to_bridge_ms})
         }
-        CoreEvent::CallSafeHarbour { prompt } => json!({"prompt": prompt}),
+        CoreEvent::CallAgentHopped { agent, to } => json!({"agent_id": agent, "to_call_id": to}),
+        CoreEvent::CallSafeHarbour { prompt } | CoreEvent::CallMessage { prompt } => {
+            json!({"prompt": prompt})
+        }
         CoreEvent::CallDtmf { party, digit, duration_ms } => {
             // Digits a customer presses may spell a card or account number.
             let digit = if mask == Masker::MASKED { '*' } else { *digit };

@@ -8,6 +8,7 @@ pub mod event;
 pub mod lead;
 pub mod list;
 pub mod node;
+pub mod pacing;
 pub mod recording;
 pub mod report;
 pub mod token;

@@ -1,9 +1,10 @@
 //! Figures of a campaign, and why it is not dialing.
 
 use super::campaign::{CampaignNow, CampaignState, Window};
+use super::pacing::PacingDecision;
 use crate::time::{Time, rfc3339};
-use dialer_core::config::CallingHours;
-use dialer_core::view::{AgentState, AgentView, CampaignView, LimitedBy, NodeView, PacingReport, TrunkView};
+use dialer_core::config::{CallingHours, DialMode};
+use dialer_core::view::{AgentState, AgentView, CampaignView, LimitedBy, NodeView, TrunkView};
 use sansio::WallTime;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -95,6 +96,8 @@ pub struct Abandonment {
     pub abandoned: u64,
     /// abandoned ÷ live; 0 without live answers.
     pub rate: f64,
+    /// The same with the people whom machine detection is taken to mistake for machines.
+    pub rate_estimated: f64,
     /// The rate aimed at.
     pub target: f64,
     /// The rate never to be passed.
@@ -110,6 +113,7 @@ impl Abandonment {
             live: report.map_or(0, |report| report.live),
             abandoned: report.map_or(0, |report| report.abandoned),
             rate: report.map_or(0.0, |report| report.abandonment_rate),
+            rate_estimated: report.map_or(0.0, |report| report.detail.abandonment_rate_estimated),
             target: config.abandon_target,
             cap: config.abandon_cap,
         }
@@ -186,96 +190,6 @@ fn now_of(view: &CampaignView) -> CampaignNow {
         talking: view.talking,
         limited_by: view.pacing.as_ref().map(|report| report.limited_by.as_str().to_owned()),
     }
-}
-
-/// A pacing decision.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct PacingDecision {
-    /// When.
-    pub at: Time,
-    /// Agents as the decision saw them.
-    pub agents: PacingAgents,
-    /// Dials in flight after it.
-    pub dialing: u32,
-    /// Dials made by it.
-    pub dialled_now: u32,
-    /// Dials in flight it wanted.
-    pub target: u32,
-    /// In flight per agent who is ready or about to be.
-    pub lines_per_agent: f64,
-    /// Believed probability that a dial is answered.
-    pub p_answer: f64,
-    /// The abandonment budget.
-    pub abandon: PacingAbandon,
-    /// Forecast live answers within the horizon.
-    pub forecast_answers: f64,
-    /// Forecast free agents within the horizon.
-    pub forecast_free_agents: f64,
-    /// What limited it: `nothing`, `agents`, `lines`, `cps`, `risk`, `abandon_cap`, `max_lines_per_agent`,
-    /// `hopper`, `window`, `paused`, `trunk`, `draining`, `store`.
-    pub limited_by: String,
-}
-
-/// Agents as a decision saw them.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[allow(missing_docs, reason = "as in AgentTotals")]
-pub struct PacingAgents {
-    pub ready: u32,
-    pub ringing: u32,
-    pub talking: u32,
-    pub wrap_up: u32,
-    pub paused: u32,
-}
-
-/// The budget as a decision saw it.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct PacingAbandon {
-    /// Live answers in the window.
-    pub live: u64,
-    /// Of these without an agent in time.
-    pub abandoned: u64,
-    /// abandoned ÷ live.
-    pub ratio: f64,
-    /// Abandonments the budget still bears.
-    pub budget_remaining: f64,
-}
-
-impl From<&PacingReport> for PacingDecision {
-    fn from(report: &PacingReport) -> Self {
-        PacingDecision {
-            at: report.at.into(),
-            agents: PacingAgents {
-                ready: report.agents_ready,
-                ringing: report.agents_ringing,
-                talking: report.agents_talking,
-                wrap_up: report.agents_wrap_up,
-                paused: report.agents_paused,
-            },
-            dialing: report.dialing,
-            dialled_now: report.dialled_now,
-            target: report.target,
-            lines_per_agent: report.lines_per_agent,
-            p_answer: report.answer_probability,
-            abandon: PacingAbandon {
-                live: report.live,
-                abandoned: report.abandoned,
-                ratio: report.abandonment_rate,
-                budget_remaining: report.budget_remaining,
-            },
-            forecast_answers: report.forecast_answers,
-            forecast_free_agents: report.forecast_free_agents,
-            limited_by: report.limited_by.as_str().to_owned(),
-        }
-    }
-}
-
-/// A campaign's pacing.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CampaignPacing {
-    /// Which campaign.
-    pub campaign_id: String,
-    /// The last decision; null before the first.
-    pub decision: Option<PacingDecision>,
 }
 
 /// Where leads stand: each is counted once, at the first stage that keeps it from being dialled.
@@ -408,7 +322,7 @@ impl CampaignDiagnostics {
             agents,
             trunks,
             lines_in_use: view.dialing + view.waiting + view.talking,
-            lines_max: config.concurrency.lines_max,
+            lines_max: lines_most(view),
             abandonment: Abandonment::new(view),
             decision: view.pacing.as_ref().map(PacingDecision::from),
         }
@@ -469,7 +383,13 @@ fn verdict(
     if !open {
         return ("window", "It is outside the campaign's calling hours.".into());
     }
-    if let Some(found) = trunk_verdict(trunks).or_else(|| agent_verdict(view, agents)) {
+    if let Some(found) = trunk_verdict(trunks) {
+        return found;
+    }
+    if view.mode() == DialMode::Agentless {
+        return agentless_verdict(view, trunks);
+    }
+    if let Some(found) = agent_verdict(view, agents) {
         return found;
     }
     paced_verdict(view, agents, trunks)
@@ -539,24 +459,61 @@ fn agent_verdict(view: &CampaignView, agents: &AgentTotals) -> Option<(&'static 
     Some(("agents", sentence))
 }
 
+/// Calls a campaign may have at once.
+fn lines_most(view: &CampaignView) -> u32 {
+    let concurrency = &view.row.config.concurrency;
+    let lines = concurrency.lines.filter(|_| view.mode() == DialMode::Agentless);
+    lines.map_or(concurrency.lines_max, |lines| lines.min(concurrency.lines_max))
+}
+
+fn lines_in_use(view: &CampaignView) -> u32 {
+    view.dialing + view.waiting + view.talking
+}
+
+/// Agentless campaigns wait for nothing but lines.
+fn agentless_verdict(view: &CampaignView, trunks: &TrunkTotals) -> (&'static str, String) {
+    let limited_by = view.pacing.as_ref().map_or(LimitedBy::Nothing, |report| report.limited_by);
+    let (used, most) = (lines_in_use(view), lines_most(view));
+    match limited_by {
+        LimitedBy::Nothing | LimitedBy::Lines | LimitedBy::Agents if used >= most => {
+            ("lines", format!("It is dialing: all its {most} lines are in use, as many as it may keep up."))
+        }
+        LimitedBy::Agents => (
+            "agents",
+            "The leads that are left may only be called with an agent at hand (72 hours after an abandoned \
+                        call)."
+                .into(),
+        ),
+        other => paced_sentence(view, &AgentTotals::default(), trunks, other),
+    }
+}
+
 /// Nothing stands in the way for good: what the last decision said.
 fn paced_verdict(view: &CampaignView, agents: &AgentTotals, trunks: &TrunkTotals) -> (&'static str, String) {
     let Some(report) = &view.pacing else {
         return ("nothing", "The campaign has just started; no decision was made yet.".into());
     };
+    paced_sentence(view, agents, trunks, report.limited_by)
+}
+
+fn paced_sentence(
+    view: &CampaignView,
+    agents: &AgentTotals,
+    trunks: &TrunkTotals,
+    limited_by: LimitedBy,
+) -> (&'static str, String) {
     let config = &view.row.config;
-    let sentence = match report.limited_by {
-        LimitedBy::Nothing => {
-            format!("It is dialing: {} calls are in flight, as many as wanted.", view.dialing)
-        }
+    let flight = view.dialing;
+    let sentence = match limited_by {
+        LimitedBy::Nothing => format!("It is dialing: {flight} calls are in flight, as many as wanted."),
         LimitedBy::Agents => format!(
-            "No agent is free or about to be: {} talking, {} in wrap-up, {} being rung; {} calls are in flight.",
-            agents.talking, agents.wrap_up, agents.ringing, view.dialing
+            "No agent is free or about to be: {} talking, {} in wrap-up, {} being rung; {flight} calls are in flight.",
+            agents.talking, agents.wrap_up, agents.ringing
         ),
         LimitedBy::Lines => format!(
             "All lines are in use: {} of {} of the campaign, {} of {} of its trunks.",
-            view.dialing + view.waiting + view.talking,
-            config.concurrency.lines_max,
+            lines_in_use(view),
+            lines_most(view),
             trunks.calls_active,
             trunks.channels_max
         ),
@@ -565,29 +522,58 @@ fn paced_verdict(view: &CampaignView, agents: &AgentTotals, trunks: &TrunkTotals
             config.concurrency.cps_max
         ),
         LimitedBy::Risk => format!(
-            "{} calls are in flight; one more would be too likely to be abandoned under the target of {:.1} %.",
-            view.dialing,
+            "{flight} calls are in flight; one more would be too likely to be abandoned under the target of {:.1} %.",
             config.pacing.abandon_target * 100.0
         ),
-        LimitedBy::AbandonCap => format!(
-            "The abandonment budget is spent: {} of {} live answers ({:.2} %) against a cap of {:.1} %.",
-            report.abandoned,
-            report.live,
-            report.abandonment_rate * 100.0,
-            config.pacing.abandon_cap * 100.0
+        LimitedBy::ColdStart => format!(
+            "Too few answers were seen yet to dial ahead: one call per free agent; {flight} calls are in flight."
         ),
+        LimitedBy::Ramp => {
+            format!("Dialing is being ramped up step by step: {flight} calls are in flight, more will follow.")
+        }
+        LimitedBy::SmallTeam => small_team_sentence(view),
+        LimitedBy::Inbound => format!(
+            "{} inbound calls wait for the same agents and go first; {flight} calls are in flight.",
+            view.pacing.as_ref().map_or(0, |report| report.detail.inbound_waiting)
+        ),
+        LimitedBy::AbandonCap => abandon_cap_sentence(view),
         LimitedBy::MaxLinesPerAgent => format!(
-            "{} calls are in flight, as many as {} lines per agent allow.",
-            view.dialing, config.concurrency.max_lines_per_agent
+            "{flight} calls are in flight, as many as {} lines per agent allow.",
+            config.concurrency.max_lines_per_agent
         ),
         LimitedBy::Hopper => "The hopper is empty; leads are being loaded.".into(),
+        LimitedBy::ShiftEnd => "The calling hours end before another call could be answered.".into(),
         LimitedBy::Window => "It is outside the campaign's calling hours.".into(),
         LimitedBy::Paused => "The campaign is not running.".into(),
         LimitedBy::Trunk => "No trunk is up.".into(),
         LimitedBy::Draining => "The node is draining and takes no new work.".into(),
         LimitedBy::Store => "Records cannot be written now, so nothing is dialled.".into(),
     };
-    (report.limited_by.as_str(), sentence)
+    (limited_by.as_str(), sentence)
+}
+
+fn small_team_sentence(view: &CampaignView) -> String {
+    let small_team = view.row.config.pacing.small_team.as_ref();
+    let least = small_team.map_or_else(|| "two".to_owned(), |small_team| small_team.below_agents.to_string());
+    format!(
+        "Fewer than {least} agents are at work, too few to dial ahead: one call per free agent; {} calls are in flight.",
+        view.dialing
+    )
+}
+
+fn abandon_cap_sentence(view: &CampaignView) -> String {
+    let pacing = &view.row.config.pacing;
+    let report = view.pacing.as_ref();
+    let (live, abandoned) = report.map_or((0, 0), |report| (report.live, report.abandoned));
+    let group = report
+        .and_then(|report| report.detail.group)
+        .map_or_else(String::new, |(live, abandoned)| format!("; its group has {abandoned} of {live}"));
+    format!(
+        "The abandonment budget is spent: {abandoned} of {live} live answers ({:.2} %) against a cap of {:.1} %{group}. \
+         One call per free agent is dialled until it recovers.",
+        report.map_or(0.0, |report| report.abandonment_rate) * 100.0,
+        pacing.abandon_cap * 100.0
+    )
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod events;
 mod house;
 mod imports;
 mod masking;
+mod pacing;
 mod resources;
 mod schema;
 mod spec;

@@ -145,10 +145,13 @@ impl Dialer {
         Ok(Reply::Done)
     }
 
-    /// Ends what an agent need not finish (a task, after-call work); a call goes on.
+    /// Ends what an agent need not finish (a task, after-call work, a line that only rings); a call goes on.
     fn give_up_work(&mut self, cx: &mut Cx<'_>, id: AgentId, reason: &str) {
         if let Some(task) = self.agents[&id].task {
             self.cancel_task(cx, task, reason);
+        } else if let Some(call) = self.agents[&id].call.filter(|call| self.calls[call].is_joined_early()) {
+            self.let_go_early(cx, call);
+            self.rest_agent(cx, id, reason);
         } else {
             self.drop_wrap_up(cx, id, false);
             self.rest_agent(cx, id, reason);

@@ -44,6 +44,10 @@ impl Dialer {
         }
         let (group, number) = (agent.first_group().to_owned(), AgentRef(agent.number));
         self.counters.agent_state(&group, from, spent_ms);
+        let busy = matches!(from, AgentState::Talking | AgentState::Hold | AgentState::WrapUp);
+        if busy && to == AgentState::Ready {
+            self.note_freed(cx.now, id);
+        }
         match to {
             AgentState::Ready => self.observe(cx.now, &PacingEvent::AgentIdle(number)),
             AgentState::Paused | AgentState::Unreachable => {

@@ -41,8 +41,18 @@ impl Dialer {
             self.connect_reserved(cx, id);
         } else if amd_mode == AmdMode::BeforeBridge {
             self.set_call_timer(cx.now, id, Some(self.config.amd_wait_max_ms));
+            self.tell_detecting(cx, id);
         } else {
             self.want_agent(cx, id);
+        }
+    }
+
+    /// The pacer reckons with the time detection takes, and with what it lets pass.
+    fn tell_detecting(&mut self, cx: &Cx<'_>, id: CallId) {
+        let call = &self.calls[&id];
+        if call.is_paced() {
+            let event = PacingEvent::Detecting { call: CallRef(call.number) };
+            self.observe(cx.now, &event);
         }
     }
 
@@ -54,6 +64,10 @@ impl Dialer {
             && let Some(campaign) = call.campaign
         {
             self.counters.campaign(campaign).answers_human += 1;
+        }
+        if self.calls[&id].is_agentless() {
+            self.play_message(cx, id);
+            return;
         }
         let deadline_ms = self.timers_of(id).bridge_deadline_ms;
         self.set_call_timer(cx.now, id, Some(u64::from(deadline_ms)));
@@ -86,8 +100,10 @@ impl Dialer {
         }
         let waiting: Vec<CallId> = self.waiting.iter().map(|(_, id)| *id).collect();
         for id in waiting {
-            let campaign = self.calls[&id].campaign.and_then(|id| self.campaigns.get(&id));
-            if let Some(agent) = campaign.and_then(|campaign| self.pick_agent(campaign)) {
+            let campaign = self.calls[&id].campaign.filter(|id| self.campaigns.contains_key(id));
+            let ready = campaign.and_then(|id| self.pick_agent(&self.campaigns[&id]));
+            let agent = ready.or_else(|| self.take_listening(cx, id, campaign?));
+            if let Some(agent) = agent {
                 self.dequeue(id);
                 self.bind_agent(id, agent);
                 self.offer(cx, id);
@@ -123,6 +139,9 @@ impl Dialer {
                 AmdVerdict::Machine | AmdVerdict::Fax,
                 CallState::Waiting | CallState::Offering | CallState::Bridged,
             ) => self.end_machine(cx, id, verdict),
+            (AmdVerdict::Machine | AmdVerdict::Fax, CallState::Message) if self.calls[&id].is_agentless() => {
+                self.message_to_machine(id, verdict);
+            }
             // Abandoned or ending already: the verdict comes too late to change what happened.
             (AmdVerdict::Machine | AmdVerdict::Fax, _) => {}
             (AmdVerdict::Human | AmdVerdict::Unsure, CallState::Waiting) if mode == AmdMode::BeforeBridge => {
@@ -160,6 +179,10 @@ impl Dialer {
         call.conclusion = Some((Outcome::Abandoned, Evidence::Timer));
         call.ledger = LedgerEntryState::Entered;
         let (number, paced) = (call.number, call.is_paced());
+        if let Some(campaign) = self.campaigns.get_mut(&campaign) {
+            campaign.forecast.accuracy.abandons_seen += 1;
+        }
+        let call = &self.calls[&id];
         let waited = cx.now.since(call.answered.expect("only answered calls wait").at);
         self.dequeue(id);
         if self.calls[&id].agent.is_some() {
@@ -195,7 +218,9 @@ impl Dialer {
         let Some(call) = playing else { return };
         // A prompt that does not exist is told as played at once; the record is evidence and must not say so.
         let lasted_ms = call.message_since.map_or(0, |since| cx.now.millis_since(since));
-        if lasted_ms >= MESSAGE_MIN_MS {
+        if call.is_agentless() {
+            self.message_heard(id, lasted_ms >= MESSAGE_MIN_MS);
+        } else if lasted_ms >= MESSAGE_MIN_MS {
             call.safe_harbour_played = true;
             self.counters.safe_harbour_played += 1;
         }
@@ -247,6 +272,9 @@ impl Dialer {
         let Some(campaign) = call.campaign.and_then(|id| self.campaigns.get(&id)) else { return };
         let (campaign, campaign_id) = (campaign.number, campaign.row.id);
         let after = cx.now.since(from);
+        if outcome == pacing::Outcome::Human {
+            self.note_answer(cx, campaign_id, number);
+        }
         self.observe(cx.now, &PacingEvent::Resolved { call: CallRef(number), campaign, outcome, after });
         self.wanted.insert(campaign_id);
     }

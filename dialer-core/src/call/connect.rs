@@ -29,6 +29,10 @@ impl Dialer {
     /// Connects an answered call with the agent who was reserved for it before.
     pub(super) fn connect_reserved(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let call = &self.calls[&id];
+        if call.joined_early && call.agent.is_some() {
+            self.connect_early(cx, id);
+            return;
+        }
         let Some(agent) = call.agent else {
             self.hang_up(cx, id, EndCause::NotRegistered, Party::Agent, None);
             return;
@@ -75,7 +79,7 @@ impl Dialer {
         cx.out.push(Effect::Call(order));
     }
 
-    fn order_bridge(&mut self, cx: &mut Cx<'_>, id: CallId) {
+    pub(super) fn order_bridge(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let record = self.calls[&id].record_it;
         let recording = record.then(|| RecordingId::generate(cx.wall, &mut self.ids));
         self.calls.get_mut(&id).expect("the caller has it").recording = recording;

@@ -113,6 +113,7 @@ impl Dialer {
         self.dirty.calls.insert(id);
         self.dirty.node = true;
         self.free_channel(call.trunk);
+        self.lines_were_freed();
         if let Some(lead) = &call.lead {
             self.leads.release(lead.id);
         }

@@ -5,11 +5,11 @@
 //! | `Queued` | its attempt to be durable and the INVITE to leave | `Dialing` |
 //! | `CallingAgent` | the agent's phone (click-to-call) | `Queued`, `Ending` |
 //! | `Dialing` | ringing | `Ringing`, `Waiting`, `Ending` |
-//! | `Ringing` | the answer | `Waiting`, `Ending` |
+//! | `Ringing` | the answer (an agent may listen already) | `Waiting`, `Offering`, `Ending` |
 //! | `Waiting` | the machine verdict, then an agent | `Offering`, `Message`, `Ending` |
 //! | `Offering` | the agent's leg and the bridge | `Bridged`, `Waiting`, `Message`, `Ending` |
 //! | `Bridged` | someone to hang up | `Ending` |
-//! | `Message` | the end of the safe-harbour message | `Ending` |
+//! | `Message` | the end of the safe-harbour or agentless message | `Ending` |
 //! | `Ending` | the engine's word that all is gone | (record) |
 //!
 //! The engine's `Ended` closes a call from every state, exactly once; whatever comes afterwards finds nothing.
@@ -19,6 +19,7 @@
 //!                               │ answered
 //!                         answer.rs    machine? wait for an agent; none within the deadline: abandoned
 //!                               │ agent chosen
+//!                         early.rs     agents joined at ringing, and their hop; message.rs: no agent at all
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
@@ -26,8 +27,10 @@
 
 mod answer;
 mod connect;
+mod early;
 mod end;
 mod late;
+mod message;
 mod originate;
 mod outcome;
 mod progress;
@@ -41,6 +44,7 @@ use crate::event::Event;
 use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use crate::pacing::DialTraits;
 use crate::record::{CallKindTag, Lead};
 use crate::view::CallState;
 use sansio::{Instant, TimerKey, WallTime};
@@ -83,6 +87,8 @@ pub(crate) struct Call {
     pub(crate) to: String,
     pub(crate) caller_id: Option<String>,
     pub(crate) mode: Option<DialMode>,
+    /// What its chance of an answer may depend on.
+    pub(crate) traits: DialTraits,
     pub(crate) ring_timeout_ms: Option<u32>,
     pub(crate) client_state: Option<String>,
     pub(crate) amd_mode: AmdMode,
@@ -95,6 +101,8 @@ pub(crate) struct Call {
     pub(crate) ringing: Option<Moment>,
     pub(crate) answered: Option<Moment>,
     pub(crate) bridged: Option<Moment>,
+    /// Its agent was joined while it rings.
+    pub(crate) joined_early: bool,
     /// Its place in the queue for agents.
     pub(crate) waits_since: Option<Instant>,
     /// That it waits was told.
@@ -214,6 +222,7 @@ impl Dialer {
             to,
             caller_id: None,
             mode: None,
+            traits: DialTraits::default(),
             ring_timeout_ms: None,
             client_state: None,
             amd_mode: AmdMode::Off,
@@ -225,6 +234,7 @@ impl Dialer {
             ringing: None,
             answered: None,
             bridged: None,
+            joined_early: false,
             waits_since: None,
             queued_told: false,
             early_media: None,

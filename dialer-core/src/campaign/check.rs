@@ -1,7 +1,11 @@
 //! What a campaign's settings must be.
 
 use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
-use crate::config::{CallingHours, CampaignConfig, CampaignTimers, RetryRule};
+use crate::compliance::check_policy;
+use crate::config::{
+    AmdMode, CallingHours, CampaignConfig, CampaignTimers, Concurrency, ConcurrencyKind, ConnectAt, DialMode,
+    PacingConfig, RetryRule,
+};
 use crate::dialer::Dialer;
 use crate::outcome::Outcome;
 use std::collections::BTreeSet;
@@ -31,15 +35,11 @@ impl Dialer {
         if let Some(number) = &config.caller_id {
             caller_id("/caller_id", number)?;
         }
-        range("/concurrency/lines_max", config.concurrency.lines_max, 1, 1_000_000)?;
-        range_f64("/concurrency/cps_max", config.concurrency.cps_max, 0.01, 100_000.0)?;
-        range_f64("/concurrency/max_lines_per_agent", config.concurrency.max_lines_per_agent, 1.0, 50.0)?;
-        range_f64("/pacing/abandon_cap", config.pacing.abandon_cap, 0.0, 1.0)?;
-        range_f64("/pacing/abandon_target", config.pacing.abandon_target, 0.0, 1.0)?;
-        if config.pacing.abandon_target > config.pacing.abandon_cap {
-            return invalid("/pacing/abandon_target", "a rate not above abandon_cap");
-        }
+        check_concurrency(&config.concurrency, config.mode)?;
+        check_pacing(&config.pacing)?;
         check_timers(&config.timers)?;
+        check_connection(config)?;
+        check_policy(config)?;
         if let Some(prompt) = &config.safe_harbour_prompt {
             text("/safe_harbour_prompt", prompt, 1, 128)?;
         }
@@ -58,6 +58,77 @@ impl Dialer {
         }
         Ok(())
     }
+}
+
+fn check_concurrency(concurrency: &Concurrency, mode: DialMode) -> Checked {
+    range("/concurrency/max", concurrency.lines_max, 1, 1_000_000)?;
+    range("/concurrency/min", concurrency.lines_min, 0, 1_000_000)?;
+    if concurrency.lines_min > concurrency.lines_max {
+        return invalid("/concurrency/min", "a number not above max");
+    }
+    range_f64("/concurrency/cps", concurrency.cps_max, 0.01, 100_000.0)?;
+    range_f64("/concurrency/max_lines_per_agent", concurrency.max_lines_per_agent, 1.0, 50.0)?;
+    range_f64("/concurrency/weight", concurrency.weight, 1.0, 10_000.0)?;
+    range("/concurrency/priority", concurrency.priority, 0, 100)?;
+    if let Some(lines) = concurrency.lines {
+        range("/concurrency/lines", lines, 1, 1_000_000)?;
+        if lines > concurrency.lines_max {
+            return invalid("/concurrency/lines", "a number not above max");
+        }
+    }
+    if concurrency.kind == ConcurrencyKind::Fixed {
+        if !matches!(mode, DialMode::Ratio | DialMode::Agentless) {
+            return invalid("/concurrency/kind", "\"dynamic\", unless the mode is ratio or agentless");
+        }
+        if concurrency.lines.is_none() {
+            return invalid("/concurrency/lines", "the number of lines that kind \"fixed\" keeps up");
+        }
+    }
+    Ok(())
+}
+
+fn check_pacing(pacing: &PacingConfig) -> Checked {
+    range_f64("/pacing/abandon_cap", pacing.abandon_cap, 0.0, 1.0)?;
+    range_f64("/pacing/abandon_target", pacing.abandon_target, 0.0, 1.0)?;
+    if pacing.abandon_target > pacing.abandon_cap {
+        return invalid("/pacing/abandon_target", "a rate not above abandon_cap");
+    }
+    if let Some(group) = &pacing.budget_group {
+        text("/pacing/budget_group", group, 1, 64)?;
+    }
+    if let Some(small_team) = &pacing.small_team {
+        range("/pacing/small_team/below_agents", small_team.below_agents, 1, 1_000)?;
+        if small_team.mode != DialMode::Progressive && small_team.mode != DialMode::Ratio {
+            return invalid("/pacing/small_team/mode", "\"progressive\" or \"ratio\"");
+        }
+    }
+    for (pointer, share) in [
+        ("/classify/amd/false_machine_rate", pacing.amd_false_machine),
+        ("/classify/amd/missed_machine_rate", pacing.amd_missed_machine),
+    ] {
+        range_f64(pointer, share.unwrap_or(0.0), 0.0, 0.5)?;
+    }
+    Ok(())
+}
+
+/// What the mode needs to connect, or to play, something.
+fn check_connection(config: &CampaignConfig) -> Checked {
+    match (config.mode, &config.message_prompt) {
+        (DialMode::Agentless, None) => {
+            return invalid("/on_answer/play", "the name of the prompt that agentless mode plays");
+        }
+        (_, Some(prompt)) => text("/on_answer/play", prompt, 1, 128)?,
+        (_, None) => {}
+    }
+    if config.connect_at == ConnectAt::Ringing {
+        if matches!(config.mode, DialMode::Agentless | DialMode::Preview) {
+            return invalid("/connect_at", "\"answer\" in agentless and preview mode");
+        }
+        if config.amd == AmdMode::BeforeBridge {
+            return invalid("/connect_at", "\"answer\" while machine detection runs before the bridge");
+        }
+    }
+    Ok(())
 }
 
 fn check_timers(timers: &CampaignTimers) -> Checked {

@@ -22,6 +22,11 @@ pub(crate) fn left_ms(hours: Option<&CallingHours>, now: WallTime) -> Option<u64
     Some(left.max(0) as u64)
 }
 
+/// Hour of the day on the callee's clock, 0..=23.
+pub(crate) fn hour(hours: &CallingHours, now: WallTime) -> u8 {
+    (local(hours, now).1 / 60) as u8
+}
+
 /// Day of the week (Monday 0) and minute of the day on the callee's clock.
 fn local(hours: &CallingHours, now: WallTime) -> (u32, i64) {
     let minutes = now.unix_millis().div_euclid(60_000) + i64::from(hours.utc_offset_minutes);

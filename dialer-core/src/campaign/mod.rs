@@ -2,17 +2,23 @@
 
 mod check;
 mod command;
+mod forecast;
 mod hopper;
 mod hours;
+mod inbound;
 mod list;
 mod pace;
 mod preview;
 mod recycle;
+mod report;
 mod roster;
+mod share;
 mod sketch;
 
+pub(crate) use forecast::Forecast;
 pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
+pub(crate) use inbound::Inbound;
 pub(crate) use preview::Task;
 pub(crate) use recycle::{Step, next_step};
 pub(crate) use roster::Roster;
@@ -20,7 +26,7 @@ pub(crate) use roster::Roster;
 pub use recycle::default_rule;
 
 use crate::compliance::Ledger;
-use crate::config::{CampaignState, DialMode};
+use crate::config::{CampaignState, ConcurrencyKind, ConnectAt, DialMode};
 use crate::id::{CallId, TaskId};
 use crate::pacing::CampaignRef;
 use crate::record::CampaignRow;
@@ -47,6 +53,12 @@ pub(crate) struct Campaign {
     /// Share of after-call work that lately ended by its timer, not by the agent.
     pub(crate) wrap_up_by_timer: f64,
     pub(crate) counts: CampaignCounts,
+    /// The mode it dials in now: its own, or that of small teams.
+    pub(crate) mode_now: DialMode,
+    /// What it has had of agents and lines, by its weight; who has had least goes first.
+    pub(crate) had: f64,
+    /// What was forecast against what came.
+    pub(crate) forecast: Forecast,
     pub(crate) decided_at: Option<Instant>,
     pub(crate) decide_timer: Option<TimerKey>,
     pub(crate) report: Option<PacingReport>,
@@ -65,6 +77,7 @@ const STATES: usize = 9;
 impl Campaign {
     pub(crate) fn new(row: CampaignRow, number: CampaignRef, now: Instant, wall: WallTime) -> Self {
         let cps = CpsBucket::new(row.config.concurrency.cps_max, now);
+        let mode_now = row.config.mode;
         Campaign {
             row,
             number,
@@ -76,6 +89,9 @@ impl Campaign {
             ledger: Ledger::new(wall),
             wrap_up_by_timer: 0.5,
             counts: CampaignCounts::default(),
+            mode_now,
+            had: 0.0,
+            forecast: Forecast::default(),
             decided_at: None,
             decide_timer: None,
             report: None,
@@ -92,6 +108,45 @@ impl Campaign {
 
     pub(crate) fn is_preview(&self) -> bool {
         self.row.config.mode == DialMode::Preview
+    }
+
+    /// No agents: who answers hears a message.
+    pub(crate) fn is_agentless(&self) -> bool {
+        self.row.config.mode == DialMode::Agentless
+    }
+
+    /// Its calls get agents when they ring.
+    pub(crate) fn joins_early(&self) -> bool {
+        self.row.config.connect_at == ConnectAt::Ringing && !self.is_agentless() && !self.is_preview()
+    }
+
+    /// The mode with so many agents at work.
+    pub(crate) fn mode_for(&self, working: u32) -> DialMode {
+        let config = &self.row.config;
+        let forecasts = matches!(config.mode, DialMode::Predictive | DialMode::Ratio);
+        match &config.pacing.small_team {
+            Some(small_team) if forecasts && working < small_team.below_agents => small_team.mode,
+            _ => config.mode,
+        }
+    }
+
+    /// Calls it may have at once.
+    pub(crate) fn lines_most(&self) -> u32 {
+        let concurrency = &self.row.config.concurrency;
+        let lines = concurrency.lines.filter(|_| self.is_agentless());
+        lines.map_or(concurrency.lines_max, |lines| lines.min(concurrency.lines_max))
+    }
+
+    /// Dials kept in flight for `working` agents when their number is fixed.
+    pub(crate) fn lines_fixed(&self, working: u32) -> u32 {
+        let concurrency = &self.row.config.concurrency;
+        let most = (f64::from(working) * concurrency.max_lines_per_agent) as u32;
+        concurrency.lines.unwrap_or(0).min(most)
+    }
+
+    /// A fixed number of dials is kept in flight, whoever is free.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.row.config.concurrency.kind == ConcurrencyKind::Fixed && self.mode_now == DialMode::Ratio
     }
 
     /// After-call work as good as always ends by its timer: its end is known.
@@ -111,7 +166,7 @@ impl Campaign {
     }
 
     pub(crate) fn lines_free(&self) -> u32 {
-        self.row.config.concurrency.lines_max.saturating_sub(self.lines())
+        self.lines_most().saturating_sub(self.lines())
     }
 
     pub(crate) fn in_state(&self, states: &[CallState]) -> u32 {

@@ -1,29 +1,43 @@
 //! How much a campaign dials: what the pacer is shown, and what is done with its answer.
 
+use super::report::{Shown, empty_decision};
 use super::{Campaign, Roster, hours};
 use crate::attempt::is_paced;
 use crate::call::Call;
-use crate::config::{AmdMode, DialMode};
+use crate::compliance::false_machine;
+use crate::config::{AmdMode, CapStyle, ConcurrencyKind, DialMode, HoldBack};
 use crate::dialer::{Cx, Dialer, Why};
 use crate::event::Event;
-use crate::id::{AgentId, CampaignId};
+use crate::id::{AgentId, CallId, CampaignId, ListId, TrunkId};
+use crate::outcome::{EndCause, Evidence, Outcome, Party};
+use crate::pacing::ledger::Count;
 use crate::pacing::{
-    self, AgentRef, AgentView, CallRef, CampaignPacing, CancelPolicy, Decision, DialLimits, Mode, Pacer,
-    PacingEvent, PacingView,
+    self, AgentRef, AgentView, CallRef, CampaignPacing, CancelPolicy, Decision, DialLimits, DialTraits,
+    InboundHoldBack, Mode, Pacer, PacingEvent, PacingView, WindowCount,
 };
-use crate::view::{AgentState, CallState, LimitedBy, PacingReport};
+use crate::view::{AgentState, CallState, LimitedBy};
 use core::time::Duration;
-use sansio::Instant;
+use sansio::{Instant, WallTime};
 
 /// Dialling is planned ahead at most this long: agents may go home before the calling hours end.
 const PLAN_MAX: Duration = Duration::from_secs(4 * 3_600);
 
 impl Dialer {
-    /// Tells the pacer how a campaign is set.
+    /// Tells the pacer how a campaign is set: by its configuration and by the number of agents at work.
     pub(crate) fn set_campaign_pacing(&mut self, id: CampaignId) {
-        let campaign = &self.campaigns[&id];
+        let working = self.working(id);
+        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
+        campaign.mode_now = campaign.mode_for(working);
         let config = &campaign.row.config;
-        let mode = match config.mode {
+        let early = campaign.joins_early();
+        let mode = match campaign.mode_now {
+            DialMode::Progressive if early => Mode::PreConnected(1.0),
+            DialMode::Ratio if early && !campaign.is_fixed() => Mode::PreConnected(config.ratio),
+            DialMode::Predictive if early => Mode::PreConnected(config.concurrency.max_lines_per_agent),
+            DialMode::Agentless => Mode::Agentless(campaign.lines_most()),
+            DialMode::Ratio if config.concurrency.kind == ConcurrencyKind::Fixed => {
+                Mode::Agentless(campaign.lines_fixed(working))
+            }
             DialMode::Preview => Mode::Preview,
             DialMode::Progressive => Mode::Progressive,
             DialMode::Ratio => Mode::Ratio(config.ratio),
@@ -32,13 +46,34 @@ impl Dialer {
         let pacing = CampaignPacing {
             mode,
             cancel: CancelPolicy {
-                allowed: false,
+                allowed: config.pacing.cancel_ringing,
                 ring_min: Duration::from_millis(u64::from(config.timers.ring_min_ms)),
             },
             patience: Duration::from_millis(u64::from(config.timers.bridge_deadline_ms)),
+            weight: config.concurrency.weight,
+            priority: i32::try_from(config.concurrency.priority).unwrap_or(i32::MAX),
+            group: config.pacing.budget_group.as_deref().map(group_number),
+            inbound: match config.pacing.hold_back {
+                HoldBack::Off => InboundHoldBack::Off,
+                HoldBack::NoOverdial => InboundHoldBack::NoOverdial,
+                HoldBack::NoDial => InboundHoldBack::NoDial,
+            },
+            false_machine: false_machine(config),
+            missed_machine: config.pacing.amd_missed_machine.unwrap_or(0.0),
             ..CampaignPacing::default()
         };
         self.pacer.set_campaign(campaign.number, pacing);
+    }
+
+    /// Agents of a campaign who are logged in and not on a break.
+    fn working(&self, id: CampaignId) -> u32 {
+        let at_work = |agent: &&AgentId| {
+            !matches!(
+                self.agents[*agent].state,
+                AgentState::Paused | AgentState::Unreachable | AgentState::LoggedOut
+            )
+        };
+        u32::try_from(self.roster.agents(id).iter().filter(at_work).count()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn observe(&mut self, now: Instant, event: &PacingEvent) {
@@ -52,106 +87,178 @@ impl Dialer {
         }
     }
 
-    /// Lets every campaign that has a reason decide, unless it did a moment ago.
-    pub(crate) fn decide_wanted(&mut self, cx: &mut Cx<'_>) {
-        let wanted: Vec<CampaignId> = std::mem::take(&mut self.wanted).into_iter().collect();
-        if wanted.is_empty() {
-            return;
-        }
-        // Whoever decides first takes first, so nobody is first always.
-        let first = self.counters.decisions as usize % wanted.len();
-        for id in wanted[first..].iter().chain(&wanted[..first]).copied() {
-            let gap = Duration::from_millis(self.config.decision_gap_ms);
-            let Some(campaign) = self.campaigns.get(&id) else { continue };
-            let earliest = campaign.decided_at.map(|at| at + gap).filter(|_| campaign.is_running());
-            match earliest {
-                Some(at) if at > cx.now => self.decide_at(id, at),
-                _ => self.decide(cx, id),
-            }
-        }
-    }
-
     /// Decides at `at`, unless something is planned already.
-    fn decide_at(&mut self, id: CampaignId, at: Instant) {
+    pub(super) fn decide_at(&mut self, id: CampaignId, at: Instant) {
         let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
         if campaign.decide_timer.is_none() {
             campaign.decide_timer = Some(self.timers.arm(at, Why::Decide(id)));
         }
     }
 
-    fn decide(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
+    /// Decides for one campaign and dials. `quota` lines at most, if there is one; true if the quota was what kept
+    /// it from dialling more.
+    pub(super) fn decide(&mut self, cx: &mut Cx<'_>, id: CampaignId, quota: Option<u32>) -> bool {
         let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
         if campaign.is_running() {
             campaign.decided_at = Some(cx.now);
         }
         self.counters.decisions += 1;
-        if let Err(shortage) = self.may_dial(cx, id)
-            && shortage.0 != LimitedBy::Lines
-        {
-            let decision = empty_decision();
-            self.report(cx, id, &decision, 0, shortage.0);
-            return;
+        self.set_campaign_pacing(id);
+        let shortage = self.may_dial(cx, id).err().filter(|shortage| shortage.0 != LimitedBy::Lines);
+        if let Some(shortage) = shortage {
+            self.report(cx, id, Shown { limited_by: shortage.0, ..Shown::of(&empty_decision()) });
+            return false;
         }
-        let decision = self.ask_pacer(cx, id);
+        let (decision, mut shown) = self.ask_pacer(cx, id, quota);
         if self.campaigns[&id].is_preview() {
-            let limited_by = self.preview_limit(id);
-            self.report(cx, id, &decision, 0, limited_by);
-            return;
+            shown.limited_by = self.preview_limit(id);
+            self.report(cx, id, shown);
+            return false;
         }
-        let mut dialled = 0;
-        let mut limited_by = limited_by(decision.limited_by);
-        let mut skipped = 0;
-        while dialled < decision.dial {
-            let trunk = match self.may_dial(cx, id).and_then(|()| self.trunk_for(cx, id)) {
-                Ok(trunk) => trunk,
-                Err(shortage) => {
-                    limited_by = shortage.0;
-                    break;
-                }
-            };
-            let Some(lead) = self.next_lead(cx, id) else {
-                limited_by = LimitedBy::Hopper;
-                break;
-            };
-            // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
-            let locked = lead.progress.agent_guaranteed_until.is_some_and(|until| until > cx.wall);
-            let agent = if locked { self.pick_agent(&self.campaigns[&id]) } else { None };
-            if locked && agent.is_none() {
-                let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
-                hopper.put_last(lead);
-                skipped += 1;
-                if skipped >= self.campaigns[&id].hopper.len() {
-                    limited_by = LimitedBy::Agents;
-                    break;
-                }
-                continue;
-            }
-            self.dial_lead(cx, id, lead, trunk, agent);
-            dialled += 1;
-        }
+        self.expect(cx, id, &decision);
+        self.cancel_ringing(cx, id, &decision, &mut shown);
+        self.dial(cx, id, &mut shown);
+        let cut = shown.limited_by == LimitedBy::Lines && quota.is_some_and(|quota| shown.dialled >= quota);
+        self.charge(id, shown.dialled, &decision);
         if self.unusable_trunks(id) {
-            limited_by = LimitedBy::Trunk;
+            shown.limited_by = LimitedBy::Trunk;
         }
-        self.report(cx, id, &decision, dialled, limited_by);
+        let limited_by = shown.limited_by;
+        self.report(cx, id, shown);
         if limited_by == LimitedBy::Cps {
             let at = self.next_cps(cx.now, id).max(cx.now + Duration::from_millis(1));
             self.decide_at(id, at);
         }
         self.refill(cx, id);
         self.check_completed(cx, id);
+        cut
+    }
+
+    /// Dials what was decided, as far as leads and trunks go.
+    fn dial(&mut self, cx: &mut Cx<'_>, id: CampaignId, shown: &mut Shown) {
+        let mut skipped = 0;
+        while shown.dialled < shown.wanted {
+            let trunk = match self.may_dial(cx, id).and_then(|()| self.trunk_for(cx, id)) {
+                Ok(trunk) => trunk,
+                Err(shortage) => {
+                    shown.limited_by = shortage.0;
+                    break;
+                }
+            };
+            let Some(lead) = self.next_lead(cx, id) else {
+                shown.limited_by = LimitedBy::Hopper;
+                break;
+            };
+            // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
+            let locked = lead.progress.agent_guaranteed_until.is_some_and(|until| until > cx.wall);
+            let campaign = &self.campaigns[&id];
+            let agent = if locked && !campaign.is_agentless() { self.pick_agent(campaign) } else { None };
+            if locked && agent.is_none() {
+                let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
+                hopper.put_last(lead);
+                skipped += 1;
+                if skipped >= self.campaigns[&id].hopper.len() {
+                    shown.limited_by = LimitedBy::Agents;
+                    break;
+                }
+                continue;
+            }
+            self.dial_lead(cx, id, lead, trunk, agent);
+            shown.dialled += 1;
+        }
+    }
+
+    /// Gives up the ringing calls that the pacer names: only such as have rung as long as they must.
+    fn cancel_ringing(&mut self, cx: &mut Cx<'_>, id: CampaignId, decision: &Decision, shown: &mut Shown) {
+        let config = &self.campaigns[&id].row.config;
+        if decision.cancel.is_empty() || !config.pacing.cancel_ringing {
+            return;
+        }
+        let ring_min_ms = u64::from(config.timers.ring_min_ms);
+        let named = |call: &&Call| {
+            let rung_ms = call.ringing.map(|since| cx.now.millis_since(since.at));
+            call.state == CallState::Ringing
+                && call.is_paced()
+                && rung_ms.is_some_and(|rung_ms| rung_ms >= ring_min_ms)
+                && decision.cancel.contains(&CallRef(call.number))
+        };
+        let calls: Vec<CallId> = self.campaigns[&id]
+            .calls
+            .iter()
+            .filter_map(|call| self.calls.get(call))
+            .filter(named)
+            .map(|call| call.id)
+            .collect();
+        for call in calls {
+            shown.cancelled += 1;
+            let conclusion = Some((Outcome::Cancelled, Evidence::Timer));
+            self.hang_up(cx, call, EndCause::Cancelled, Party::System, conclusion);
+        }
     }
 
     /// Shows the pacer what is true now.
-    fn ask_pacer(&mut self, cx: &Cx<'_>, id: CampaignId) -> Decision {
+    fn ask_pacer(&mut self, cx: &Cx<'_>, id: CampaignId, quota: Option<u32>) -> (Decision, Shown) {
         let (lines_free, cps_allowance) = self.ways_out(cx, id);
+        let lines_free = quota.map_or(lines_free, |quota| lines_free.min(quota));
         let roster = std::mem::take(&mut self.roster);
         let agents: Vec<AgentView<'_>> =
-            roster.agents(id).iter().map(|agent| self.pacing_agent(&roster, *agent)).collect();
+            roster.agents(id).iter().map(|agent| self.pacing_agent(&roster, id, *agent)).collect();
+        let calls = self.pacing_calls(&roster, id);
+        // Without calling hours nobody knows when dialling ends: then only what has been earned is spent, and the
+        // campaign may be stopped at any moment without being over its target.
+        let shift_left = hours::left_ms(self.campaigns[&id].row.config.calling_hours.as_ref(), cx.wall)
+            .map(Duration::from_millis);
+        let windows = self.windows(cx, id, shift_left.map(|left| left.min(PLAN_MAX)));
+        let inbound_waiting = self.inbound_for(cx, id);
+        let campaign = &self.campaigns[&id];
+        let hopper = u32::try_from(campaign.hopper.len()).unwrap_or(u32::MAX);
+        let limits = DialLimits {
+            lines_free,
+            cps_allowance,
+            hopper,
+            max_lines_per_agent: campaign.row.config.concurrency.max_lines_per_agent,
+        };
+        let view = PacingView {
+            campaign: campaign.number,
+            agents: &agents,
+            calls: &calls,
+            inbound_waiting,
+            limits,
+            leads_left: if campaign.hopper.more { None } else { Some(0) },
+            idle_share: None,
+            next: campaign.next_traits(cx.wall),
+            next_answer: None,
+            shift_left,
+            windows: &windows,
+            hold: None,
+        };
+        let decision = self.pacer.decide(cx.now, &view);
+        self.roster = roster;
+        let mut shown = Shown::of(&decision);
+        shown.lines_free = lines_free;
+        shown.cps_allowance = cps_allowance;
+        shown.shift_left_s = shift_left.map(|left| left.as_secs());
+        shown.inbound_waiting = inbound_waiting;
+        let campaign = &self.campaigns[&id];
+        let small_team = campaign.mode_now != campaign.row.config.mode;
+        if small_team && shown.limited_by == LimitedBy::Agents {
+            shown.limited_by = LimitedBy::SmallTeam;
+        }
+        if self.campaigns[&id].is_fixed() && decision.explain.agents_working == 0 {
+            shown.limited_by = LimitedBy::Agents;
+        }
+        self.keep_up_minimum(id, &decision, &limits, &windows, &mut shown);
+        (decision, shown)
+    }
+
+    /// The calls without an agent that a campaign's decision has to reckon with.
+    fn pacing_calls(&self, roster: &Roster, id: CampaignId) -> Vec<pacing::CallView> {
+        let own = roster.sharing(id).next().is_none().then_some(id);
         let mut calls = Vec::new();
-        for other in roster.sharing(id) {
+        for other in roster.sharing(id).chain(own) {
             let Some(campaign) = self.campaigns.get(&other) else { continue };
             for call in campaign.calls.iter().map(|call| &self.calls[call]) {
-                if call.agent.is_none()
+                if (call.agent.is_none() || call.is_joined_early())
                     && is_paced(call.mode)
                     && let Some(view) = pacing_call(call, campaign.number)
                 {
@@ -159,39 +266,73 @@ impl Dialer {
                 }
             }
         }
-        // Without calling hours nobody knows when dialling ends: then only what has been earned is spent, and the
-        // campaign may be stopped at any moment without being over its target.
-        let left = hours::left_ms(self.campaigns[&id].row.config.calling_hours.as_ref(), cx.wall)
-            .map(|ms| Duration::from_millis(ms).min(PLAN_MAX));
-        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
-        let pacing = campaign.row.config.pacing.clone();
-        let windows = [campaign.ledger.window(pacing.window, pacing.abandon_target, left, cx.wall)];
-        let hopper = u32::try_from(campaign.hopper.len()).unwrap_or(u32::MAX);
-        let view = PacingView {
-            campaign: campaign.number,
-            agents: &agents,
-            calls: &calls,
-            inbound_waiting: 0,
-            limits: DialLimits {
-                lines_free,
-                cps_allowance,
-                hopper,
-                max_lines_per_agent: campaign.row.config.concurrency.max_lines_per_agent,
-            },
-            leads_left: if campaign.hopper.more { None } else { Some(0) },
-            idle_share: None,
-            next: pacing::DialTraits::default(),
-            next_answer: None,
-            shift_left: None,
-            windows: &windows,
-            hold: None,
-        };
-        let decision = self.pacer.decide(cx.now, &view);
-        self.roster = roster;
-        decision
+        calls
     }
 
-    fn pacing_agent<'r>(&self, roster: &'r Roster, id: AgentId) -> AgentView<'r> {
+    /// The abandonment windows that hold for a campaign: its own, and that of the group it shares a budget with.
+    fn windows(&mut self, cx: &Cx<'_>, id: CampaignId, left: Option<Duration>) -> Vec<WindowCount> {
+        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
+        let pacing = campaign.row.config.pacing.clone();
+        let style = match pacing.style {
+            CapStyle::Hard => pacing::CapStyle::Hard,
+            CapStyle::Average => pacing::CapStyle::Average,
+            CapStyle::Tapered => pacing::CapStyle::Tapered,
+        };
+        let own = campaign.ledger.window(pacing.window, (pacing.abandon_target, style), left, cx.wall);
+        let mut windows = vec![own];
+        if let Some(group) = self.group_count(cx, id) {
+            windows.push(WindowCount { live: group.live, abandoned: group.abandoned, of_group: true, ..own });
+        }
+        windows
+    }
+
+    /// Answers of all campaigns that share this one's abandonment budget, itself among them.
+    pub(super) fn group_count(&mut self, cx: &Cx<'_>, id: CampaignId) -> Option<Count> {
+        let pacing = &self.campaigns[&id].row.config.pacing;
+        let (group, window) = (pacing.budget_group.clone()?, pacing.window);
+        let mut sum = Count::default();
+        for campaign in self.campaigns.values_mut() {
+            if campaign.row.config.pacing.budget_group.as_ref() == Some(&group) {
+                let count = campaign.ledger.count(window, cx.wall);
+                sum.live += count.live;
+                sum.abandoned += count.abandoned;
+            }
+        }
+        Some(sum)
+    }
+
+    /// A campaign may ask for a least number of dials in flight. It yields to the abandonment budget, to inbound calls,
+    /// and to every hard limit.
+    fn keep_up_minimum(
+        &self,
+        id: CampaignId,
+        decision: &Decision,
+        limits: &DialLimits,
+        windows: &[WindowCount],
+        shown: &mut Shown,
+    ) {
+        let campaign = &self.campaigns[&id];
+        let least = campaign.row.config.concurrency.lines_min;
+        let by_forecast = matches!(campaign.mode_now, DialMode::Predictive | DialMode::Ratio);
+        let soft = matches!(
+            shown.limited_by,
+            LimitedBy::Agents | LimitedBy::Risk | LimitedBy::ColdStart | LimitedBy::SmallTeam
+        );
+        let spent = |window: &WindowCount| {
+            window.live > 0 && window.abandoned as f64 >= window.cap * window.live as f64
+        };
+        if least == 0 || !by_forecast || !soft || windows.iter().any(spent) {
+            return;
+        }
+        let most = (f64::from(decision.explain.agents_working) * limits.max_lines_per_agent) as u32;
+        let wanted = least.min(most).saturating_sub(decision.explain.in_flight);
+        let bound = wanted.min(limits.lines_free).min(limits.cps_allowance).min(limits.hopper);
+        if bound > shown.wanted {
+            shown.wanted = bound;
+        }
+    }
+
+    fn pacing_agent<'r>(&self, roster: &'r Roster, decides_for: CampaignId, id: AgentId) -> AgentView<'r> {
         let agent = &self.agents[&id];
         let campaign = agent
             .wrap_up
@@ -205,7 +346,14 @@ impl Dialer {
             state: match agent.state {
                 AgentState::Ready => pacing::AgentState::Idle,
                 AgentState::Reserved | AgentState::Ringing | AgentState::Preview => {
-                    pacing::AgentState::Reserved
+                    // Who only hears a line ring takes the next call that is answered, of any campaign.
+                    let listens =
+                        agent.call.map(|call| &self.calls[&call]).filter(|call| call.is_joined_early());
+                    match listens {
+                        Some(call) if call.campaign == Some(decides_for) => pacing::AgentState::Listening,
+                        Some(_) => pacing::AgentState::Idle,
+                        None => pacing::AgentState::Reserved,
+                    }
                 }
                 AgentState::Talking | AgentState::Hold => pacing::AgentState::Talking,
                 AgentState::WrapUp => pacing::AgentState::WrapUp,
@@ -227,7 +375,7 @@ impl Dialer {
     }
 
     /// Lines that may still be taken, and calls that may start this moment.
-    fn ways_out(&self, cx: &Cx<'_>, id: CampaignId) -> (u32, u32) {
+    pub(super) fn ways_out(&self, cx: &Cx<'_>, id: CampaignId) -> (u32, u32) {
         let campaign = &self.campaigns[&id];
         let (mut channels, mut cps) = (0_u32, 0_u32);
         for trunk in self.trunks_of(&campaign.row.config.trunks) {
@@ -274,87 +422,14 @@ impl Dialer {
         }
     }
 
-    /// Keeps the decision for views, and tells it when it says something new.
-    fn report(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: CampaignId,
-        decision: &Decision,
-        dialled: u32,
-        limited_by: LimitedBy,
-    ) {
-        let report = self.make_report(cx, id, decision, dialled, limited_by);
-        let gap = self.config.pacing_event_gap_ms;
-        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
-        if campaign.report.as_ref().is_none_or(|old| !same_report(old, &report)) {
-            self.dirty.campaigns.insert(id);
-        }
-        campaign.report = Some(report.clone());
-        let running = campaign.is_running();
-        let due = match &campaign.reported {
-            None => running,
-            Some((at, told)) => cx.now.millis_since(*at) >= gap && !same_report(told, &report),
-        };
-        if due {
-            campaign.reported = Some((cx.now, report.clone()));
-            self.tell_campaign(cx, id, Event::CampaignPacing { report: Box::new(report) });
-        }
-    }
-
-    fn make_report(
-        &mut self,
-        cx: &Cx<'_>,
-        id: CampaignId,
-        decision: &Decision,
-        dialled: u32,
-        limited_by: LimitedBy,
-    ) -> PacingReport {
-        let mut counted = [0_u32; 5];
-        for agent in self.roster.agents(id) {
-            let place = match self.agents[agent].state {
-                AgentState::Ready => 0,
-                AgentState::Reserved | AgentState::Ringing | AgentState::Preview => 1,
-                AgentState::Talking | AgentState::Hold => 2,
-                AgentState::WrapUp => 3,
-                AgentState::Paused => 4,
-                AgentState::Unreachable | AgentState::LoggedOut => continue,
-            };
-            counted[place] += 1;
-        }
-        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
-        let pacing = campaign.row.config.pacing.clone();
-        let count = campaign.ledger.count(pacing.window, cx.wall);
-        let dialing = campaign.dialing();
-        let explain = &decision.explain;
-        let working: u32 = counted[..4].iter().sum();
-        PacingReport {
-            at: cx.wall,
-            agents_ready: counted[0],
-            agents_ringing: counted[1],
-            agents_talking: counted[2],
-            agents_wrap_up: counted[3],
-            agents_paused: counted[4],
-            dialing,
-            dialled_now: dialled,
-            target: dialing.saturating_sub(dialled).saturating_add(decision.dial),
-            lines_per_agent: if working == 0 { 0.0 } else { f64::from(dialing) / f64::from(working) },
-            answer_probability: explain.p_answer,
-            live: count.live,
-            abandoned: count.abandoned,
-            abandonment_rate: count.rate(),
-            budget_remaining: pacing.abandon_cap * count.live as f64 - count.abandoned as f64,
-            forecast_answers: explain.answers_expected,
-            forecast_free_agents: f64::from(explain.agents_idle) + explain.agents_freeing,
-            limited_by,
-        }
-    }
-
     /// Enters a live answer in the campaign's ledger (its record goes into the journal with the call's change).
     pub(crate) fn enter_ledger(&mut self, cx: &mut Cx<'_>, id: CampaignId, abandoned: bool) {
         let Some(campaign) = self.campaigns.get_mut(&id) else { return };
         campaign.ledger.enter(cx.wall, abandoned);
         let pacing = campaign.row.config.pacing.clone();
-        let count = campaign.ledger.count(pacing.window, cx.wall);
+        let own = campaign.ledger.count(pacing.window, cx.wall);
+        let count = self.group_count(cx, id).unwrap_or(own);
+        let campaign = self.campaigns.get_mut(&id).expect("found above");
         self.wanted.insert(id);
         let reached = count.abandoned > 0 && count.rate() >= pacing.abandon_cap;
         let before = std::mem::replace(&mut campaign.cap_reached, reached);
@@ -363,6 +438,29 @@ impl Dialer {
             self.tell_campaign(cx, id, event);
         }
     }
+}
+
+impl Campaign {
+    /// What is known of the lead that would be dialled next.
+    fn next_traits(&self, wall: WallTime) -> DialTraits {
+        let list = self.hopper.iter().next().map(|lead| lead.list);
+        self.traits(list, None, wall)
+    }
+
+    /// What a dial's chance of an answer may depend on.
+    pub(crate) fn traits(&self, list: Option<ListId>, trunk: Option<TrunkId>, wall: WallTime) -> DialTraits {
+        let hours = self.row.config.calling_hours.as_ref();
+        DialTraits {
+            list: list.map(|id| id.to_bits() as u32),
+            trunk: trunk.map(|id| id.to_bits() as u32),
+            hour: hours.map(|hours| hours::hour(hours, wall)),
+        }
+    }
+}
+
+/// A group's name as the number that the pacer knows it by (FNV-1a).
+fn group_number(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A call as the pacer sees it, or nothing when no agent is wanted for it (any more).
@@ -379,42 +477,9 @@ fn pacing_call(call: &Call, campaign: pacing::CampaignRef) -> Option<pacing::Cal
         campaign,
         dialed_at: call.dial_ordered.unwrap_or(call.started.at),
         alerting_at: call.ringing.map(|moment| moment.at),
-        detecting_since: None,
+        detecting_since: call.answered.map(|moment| moment.at).filter(|_| answered_at.is_none()),
         answered_at,
-        traits: pacing::DialTraits::default(),
+        traits: call.traits,
         answer_probability: None,
     })
-}
-
-fn limited_by(why: pacing::LimitedBy) -> LimitedBy {
-    match why {
-        pacing::LimitedBy::Agents
-        | pacing::LimitedBy::NoAgents
-        | pacing::LimitedBy::SmallTeam
-        | pacing::LimitedBy::Inbound => LimitedBy::Agents,
-        pacing::LimitedBy::Risk | pacing::LimitedBy::ColdStart | pacing::LimitedBy::Ramp => LimitedBy::Risk,
-        pacing::LimitedBy::AbandonCap => LimitedBy::AbandonCap,
-        pacing::LimitedBy::Lines => LimitedBy::Lines,
-        pacing::LimitedBy::Cps => LimitedBy::Cps,
-        pacing::LimitedBy::MaxLinesPerAgent => LimitedBy::MaxLinesPerAgent,
-        pacing::LimitedBy::Hopper => LimitedBy::Hopper,
-        pacing::LimitedBy::ShiftEnd | pacing::LimitedBy::Window => LimitedBy::Window,
-        pacing::LimitedBy::Paused => LimitedBy::Paused,
-        pacing::LimitedBy::Draining => LimitedBy::Draining,
-        pacing::LimitedBy::Mode => LimitedBy::Nothing,
-    }
-}
-
-fn empty_decision() -> Decision {
-    Decision {
-        dial: 0,
-        cancel: Vec::new(),
-        limited_by: pacing::LimitedBy::Paused,
-        explain: pacing::Explain::default(),
-    }
-}
-
-/// Equal but for the time.
-fn same_report(a: &PacingReport, b: &PacingReport) -> bool {
-    PacingReport { at: a.at, ..b.clone() } == *a
 }

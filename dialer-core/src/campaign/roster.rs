@@ -69,7 +69,8 @@ impl Dialer {
         let mut groups: BTreeMap<Option<&str>, Group> = BTreeMap::new();
         let mut numbers: BTreeMap<CampaignId, CampaignRef> = BTreeMap::new();
         for campaign in self.campaigns.values() {
-            if campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty() {
+            let live = campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty();
+            if live && !campaign.is_agentless() {
                 let group = groups.entry(campaign.row.config.agent_group.as_deref()).or_default();
                 group.campaigns.push(campaign.row.id);
                 numbers.insert(campaign.row.id, campaign.number);

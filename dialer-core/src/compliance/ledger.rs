@@ -44,19 +44,12 @@ impl Ledger {
     pub(crate) fn window(
         &mut self,
         window: AbandonWindow,
-        cap: f64,
+        (cap, style): (f64, CapStyle),
         left: Option<Duration>,
         now: WallTime,
     ) -> WindowCount {
         let count = self.count(window, now);
-        WindowCount {
-            live: count.live,
-            abandoned: count.abandoned,
-            cap,
-            style: CapStyle::Average,
-            left,
-            of_group: false,
-        }
+        WindowCount { live: count.live, abandoned: count.abandoned, cap, style, left, of_group: false }
     }
 }
 

@@ -8,10 +8,15 @@
 //!   agent there. Such a call is entered neither way, so that it cannot make the rate look better.
 //! * Machines and faxes are no live answers. Where the agent is joined first and the machine is heard later, the
 //!   entry waits for the verdict.
+//! * People whom machine detection takes for machines are abandoned without anyone having seen it. Their share, as
+//!   measured or as the rule book has it estimated, is reserved in the budget in advance and added to the rate that is
+//!   shown beside the counted one.
 
 mod ledger;
+mod profile;
 
 pub(crate) use ledger::Ledger;
+pub(crate) use profile::{check_policy, false_machine};
 
 /// After an abandoned call the lead is dialled only with an agent guaranteed, for this long (Ofcom: 72 hours).
 pub(crate) const AGENT_GUARANTEED_MS: i64 = 72 * 3_600_000;

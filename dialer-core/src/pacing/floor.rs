@@ -8,7 +8,8 @@ use super::inbound::Inbound;
 use super::predictive::Learned;
 use super::simple::{Counted, held, progressive, ratio, within_limits};
 use super::{
-    CallRef, CampaignPacing, CampaignRef, DialTraits, Mode, Outcome, Pacer, PacingEvent, PacingView, limits,
+    CallRef, CampaignPacing, CampaignRef, DialTraits, Mode, Outcome, Pacer, PacingEvent, PacingView, Summary,
+    limits,
 };
 use core::time::Duration;
 use sansio::Instant;
@@ -144,6 +145,25 @@ impl Floor {
             }
         }
         true
+    }
+
+    /// The distributions a campaign's forecasts rest on; `None` if nothing is known of it.
+    #[must_use]
+    pub fn summary(&self, campaign: CampaignRef) -> Option<Summary> {
+        Some(self.campaigns.get(&campaign)?.learned.summary())
+    }
+
+    /// Believed probability that a dial of the campaign is answered by a person.
+    #[must_use]
+    pub fn answer_probability(&self, campaign: CampaignRef) -> f64 {
+        let spread = self.campaigns.get(&campaign).map(|entry| entry.learned.answer.spread());
+        spread.map_or(0.0, |spread| spread.iter().map(|(p, weight)| p * weight).sum())
+    }
+
+    /// The risk a call under way ran when it was dialled: the forecast probability that its answer finds no agent.
+    #[must_use]
+    pub fn risk_of(&self, call: CallRef) -> Option<f64> {
+        self.calls.get(&call).map(|underway| f64::from(underway.risk))
     }
 
     fn entry(&mut self, campaign: CampaignRef) -> Option<&mut Campaign> {

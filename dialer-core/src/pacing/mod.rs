@@ -113,6 +113,7 @@ mod foresee;
 mod inbound;
 mod predictive;
 mod simple;
+mod summary;
 mod view;
 
 #[cfg(test)]
@@ -128,6 +129,7 @@ pub use campaign::{CampaignPacing, CancelPolicy, Expected, InboundHoldBack, Mode
 pub use decision::{Decision, Explain, LimitedBy};
 pub use event::{DialTraits, Outcome, PacingEvent};
 pub use floor::{Floor, Sketch};
+pub use summary::Summary;
 pub use view::{AgentState, AgentView, CallView, CapStyle, DialLimits, Hold, PacingView, WindowCount};
 
 use sansio::Instant;

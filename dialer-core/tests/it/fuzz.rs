@@ -4,8 +4,8 @@
 use crate::fold::Store;
 use crate::house::START;
 use dialer_core::config::{
-    AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, DialMode, ListConfig, RetryRule,
-    SessionKind, TrunkConfig,
+    AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, ConnectAt, DialMode, ListConfig,
+    PacingConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
 use dialer_core::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
@@ -178,17 +178,46 @@ impl World {
     }
 
     fn campaign_config(&mut self, n: usize) -> CampaignConfig {
-        let modes = [DialMode::Progressive, DialMode::Ratio, DialMode::Predictive, DialMode::Preview];
-        let amd = [AmdMode::Off, AmdMode::Off, AmdMode::Async, AmdMode::BeforeBridge];
+        let modes = [
+            DialMode::Progressive,
+            DialMode::Ratio,
+            DialMode::Predictive,
+            DialMode::Preview,
+            DialMode::Agentless,
+        ];
+        let mode = modes[self.rng.below(5) as usize];
+        let amds = [AmdMode::Off, AmdMode::Off, AmdMode::Async, AmdMode::BeforeBridge];
+        let amd = amds[self.rng.below(4) as usize];
+        let joins = !matches!(mode, DialMode::Preview | DialMode::Agentless) && amd != AmdMode::BeforeBridge;
+        let connect_at = if joins && self.rng.chance(0.5) { ConnectAt::Ringing } else { ConnectAt::Answer };
         let retry = [Outcome::Busy, Outcome::NoAnswer, Outcome::Cancelled, Outcome::Abandoned];
         CampaignConfig {
             name: format!("campaign {n}"),
-            mode: modes[self.rng.below(4) as usize],
+            mode,
+            message_prompt: Some("announcement".into()),
+            connect_at,
             ratio: 2.0,
-            amd: amd[self.rng.below(4) as usize],
+            amd,
             agent_group: if n == 2 { Some("help".into()) } else { None },
             lists: if n == 0 { self.lists.clone() } else { vec![self.lists[n - 1]] },
-            concurrency: Concurrency { lines_max: LINES_MAX, cps_max: CPS, max_lines_per_agent: 3.0 },
+            concurrency: Concurrency {
+                lines_max: LINES_MAX,
+                cps_max: CPS,
+                max_lines_per_agent: 3.0,
+                lines_min: self.rng.below(3) as u32,
+                priority: 40 + 10 * self.rng.below(3) as u32,
+                weight: 50.0 + 100.0 * self.rng.unit(),
+                ..Concurrency::default()
+            },
+            pacing: PacingConfig {
+                cancel_ringing: self.rng.chance(0.5),
+                budget_group: self.rng.chance(0.5).then(|| "shared".into()),
+                small_team: self.rng.chance(0.5).then(|| SmallTeam {
+                    below_agents: 1 + self.rng.below(5) as u32,
+                    mode: DialMode::Progressive,
+                }),
+                ..PacingConfig::default()
+            },
             timers: CampaignTimers {
                 wrap_up_ms: self.rng.below(3) as u32 * 2_000,
                 preview_auto_dial_ms: self.rng.below(2) as u32 * 3_000,
@@ -385,6 +414,7 @@ impl World {
                     self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Normal));
                 }
             }
+            CallOrder::LetHear { .. } => {}
             CallOrder::Bridge { .. } => {
                 if let Some(leg) = self.calls.get_mut(&id) {
                     leg.bridge_ordered = leg.agent.is_some();
@@ -687,6 +717,11 @@ impl World {
                 self.import(list, 5);
                 return;
             }
+            20 if self.rng.chance(0.3) => Command::SetInboundWaiting {
+                group: self.rng.chance(0.5).then(|| "help".into()),
+                waiting: self.rng.below(3) as u32,
+                for_ms: 5_000,
+            },
             _ => return,
         };
         self.ask(command);
@@ -882,6 +917,7 @@ fn call_of(order: &CallOrder) -> CallId {
         | CallOrder::RingAgent { call, .. }
         | CallOrder::UseSession { call, .. }
         | CallOrder::ReleaseAgent { call, .. }
+        | CallOrder::LetHear { call }
         | CallOrder::Bridge { call, .. }
         | CallOrder::Play { call, .. }
         | CallOrder::Hangup { call, .. } => *call,

@@ -10,7 +10,7 @@ use dialer_core::{
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Outbox, Rng, WallTime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// 2026-11-20 01:00:00 UTC, a Friday.
@@ -28,6 +28,7 @@ pub(crate) struct House {
     /// Orders in the order in which they were given.
     pub(crate) orders: Vec<CallOrder>,
     pub(crate) tasks: Vec<TaskId>,
+    answered: BTreeSet<CallId>,
     /// Answer `LoadLeads` at once.
     pub(crate) loads: bool,
 }
@@ -49,6 +50,7 @@ impl House {
             log: String::new(),
             orders: Vec::new(),
             tasks: Vec::new(),
+            answered: BTreeSet::new(),
             loads: true,
         };
         house.input(Input::Clock(ClockBase { instant: Instant::ZERO, wall: START }));
@@ -236,6 +238,9 @@ impl House {
     }
 
     pub(crate) fn call_fact(&mut self, fact: CallFact) {
+        if let CallFact::Answered { call } = fact {
+            self.answered.insert(call);
+        }
         self.input(Input::Call(fact));
     }
 
@@ -250,6 +255,27 @@ impl House {
 
     pub(crate) fn last_dialled(&self) -> CallId {
         *self.dialled().last().expect("something was dialled")
+    }
+
+    /// The calls dialled that have not ended and have not been answered.
+    pub(crate) fn open(&self) -> Vec<CallId> {
+        let live = |call: &CallId| !self.store.ended.contains_key(call) && !self.answered.contains(call);
+        self.dialled().into_iter().filter(live).collect()
+    }
+
+    /// Answers every load of leads that is asked for from now on, and asks anew.
+    pub(crate) fn load_all(&mut self) {
+        self.loads = true;
+        for campaign in self.store.campaigns.keys().copied().collect::<Vec<_>>() {
+            let lists = self.store.campaigns[&campaign].config.lists.clone();
+            let (leads, more, next_due) = self.store.load(&lists, 500, START);
+            self.input(Input::LeadsLoaded { campaign, leads, more, next_due });
+        }
+    }
+
+    pub(crate) fn agent_named(&self, name: &str) -> AgentId {
+        let named = self.store.agents.values().find(|row| row.config.name == name);
+        named.expect("there is one").id
     }
 
     pub(crate) fn hung_up(&self, call: CallId) -> bool {

@@ -965,7 +965,7 @@ fn bad_settings_name_the_field() {
         /pacing/abandon_target
         /timers/ring_min_ms
         /timers/ring_max_ms
-        /concurrency/lines_max
+        /concurrency/max
         /caller_id
         /attempts_max
         /retry/1/outcome"#]]

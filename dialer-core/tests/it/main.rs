@@ -4,4 +4,5 @@ mod fold;
 mod fuzz;
 mod house;
 mod ladder;
+mod modes;
 mod shift;

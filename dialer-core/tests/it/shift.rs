@@ -117,7 +117,10 @@ impl Shift {
                 self.after(6.0, Input::Call(CallFact::MessagePlayed { call }));
             }
             CallOrder::Hangup { call, cause, by } => self.after(0.01, ended(call, by, cause)),
-            CallOrder::RingAgent { .. } | CallOrder::UseSession { .. } | CallOrder::ReleaseAgent { .. } => {}
+            CallOrder::LetHear { .. }
+            | CallOrder::RingAgent { .. }
+            | CallOrder::UseSession { .. }
+            | CallOrder::ReleaseAgent { .. } => {}
         }
     }
 
@@ -191,7 +194,12 @@ impl Shift {
             name: "shift".into(),
             mode,
             lists: vec![list],
-            concurrency: Concurrency { lines_max: 500, cps_max: 100.0, max_lines_per_agent: 12.0 },
+            concurrency: Concurrency {
+                lines_max: 500,
+                cps_max: 100.0,
+                max_lines_per_agent: 12.0,
+                ..Concurrency::default()
+            },
             timers: CampaignTimers { wrap_up_ms: 20_000, ring_max_ms: 25_000, ..CampaignTimers::default() },
             ..CampaignConfig::default()
         };

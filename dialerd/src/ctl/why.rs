@@ -12,7 +12,8 @@ pub async fn ask(client: &Client, wanted: &str, json: bool) -> Result<String, Re
     if json {
         return Ok(serde_json::to_string_pretty(&diagnosis).unwrap_or_default());
     }
-    Ok(words(&campaign, &diagnosis))
+    let pacing = client.get(&format!("/v1/campaigns/{}/pacing?limit=1", escape(id))).await?;
+    Ok(words(&campaign, &diagnosis, &pacing))
 }
 
 fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
@@ -23,7 +24,7 @@ fn number(value: &Value, pointer: &str) -> f64 {
     value.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
-fn words(campaign: &Value, diagnosis: &Value) -> String {
+fn words(campaign: &Value, diagnosis: &Value, pacing: &Value) -> String {
     let mut out = String::new();
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
@@ -85,6 +86,7 @@ fn words(campaign: &Value, diagnosis: &Value) -> String {
         100.0 * of("/abandonment/cap")
     ));
     decision_words(diagnosis, &mut line);
+    pacing_words(pacing, &mut line);
     out
 }
 
@@ -103,14 +105,65 @@ fn decision_words(diagnosis: &Value, line: &mut impl FnMut(String)) {
         of("/target"),
         of("/lines_per_agent")
     ));
+    if decision["small_team"] == true {
+        line(format!("           in {} mode, because the team is small", text(decision, "/mode")));
+    }
     line(format!(
-        "forecast   {:.2} answers against {:.2} free agents; a dial is answered with probability {:.2}; {:.1} more \
-         calls may be abandoned",
+        "room       {} lines free, {} calls may start this moment, {} leads ready, {} inbound calls go first{}",
+        of("/limits/lines_free"),
+        of("/limits/cps_allowance"),
+        of("/limits/hopper"),
+        of("/limits/inbound_waiting"),
+        match decision.pointer("/limits/shift_left_s").and_then(Value::as_u64) {
+            Some(seconds) => format!("; the calling hours end in {} min", seconds / 60),
+            None => String::new(),
+        }
+    ));
+    if text(decision, "/mode") != "predictive" {
+        return;
+    }
+    line(format!(
+        "forecast   in {:.0} s: {:.2} answers against {:.2} free agents; a dial is answered with probability {:.2} ± {:.2}",
+        of("/horizon_s"),
         of("/forecast_answers"),
         of("/forecast_free_agents"),
         of("/p_answer"),
+        of("/p_answer_sd")
+    ));
+    line(format!(
+        "risk       the next call would find no agent with probability {:.4}; {:.4} is allowed now; {:.1} more calls may \
+         be abandoned",
+        of("/risk_next"),
+        of("/risk_limit"),
         of("/abandon/budget_remaining")
     ));
+}
+
+/// What was learned, and whether the forecasts came true.
+fn pacing_words(pacing: &Value, line: &mut impl FnMut(String)) {
+    let of = |pointer: &str| number(pacing, pointer);
+    if of("/learned/answers_seen") > 0.0 {
+        line(format!(
+            "learned    from {} answers: {:.0} s to an answer (90 % within {:.0} s), talk {:.0} s, wrap-up {:.0} s",
+            of("/learned/answers_seen"),
+            of("/learned/answer_time_s/p50"),
+            of("/learned/answer_time_s/p90"),
+            of("/learned/talk_s"),
+            of("/learned/wrap_up_s")
+        ));
+    }
+    if of("/accuracy/looks") > 0.0 {
+        line(format!(
+            "came true  forecast {:.1} answers, came {}; forecast {:.1} agents free, came {}; forecast {:.1} abandoned, \
+             came {}",
+            of("/accuracy/answers_forecast"),
+            of("/accuracy/answers_seen"),
+            of("/accuracy/freed_forecast"),
+            of("/accuracy/freed_seen"),
+            of("/accuracy/abandons_forecast"),
+            of("/accuracy/abandons_seen")
+        ));
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +177,7 @@ mod tests {
         let diagnosis = json!({ "state": "paused", "limited_by": "paused", "summary": "It is paused.",
             "leads": { "total": 5, "retry_wait": 2, "next_due": "2026-10-01T02:03:04.000Z" },
             "within_calling_hours": false, "decision": null });
-        let told = words(&campaign, &diagnosis);
+        let told = words(&campaign, &diagnosis, &json!({}));
         let wanted = [
             "renewals (camp_1): paused, predictive mode",
             "It is paused. [paused]",

@@ -16,6 +16,9 @@ pub struct Figures {
     outcomes: BTreeMap<String, usize>,
     busy: f64,
     bridge_p99_ms: f64,
+    /// Forecasts of the pacer against what came: what, forecast, came.
+    forecasts: Vec<(&'static str, f64, f64)>,
+    looks: u64,
     recording: Option<(PathBuf, f64)>,
     checks: Vec<(String, bool, String)>,
 }
@@ -52,11 +55,14 @@ impl Figures {
             bridged: records.iter().filter(|record| !record["bridged_at"].is_null()).count(),
             busy: busy_share(agents),
             bridge_p99_ms: bridge_ms.get(p99).copied().unwrap_or(f64::NAN),
+            forecasts: Vec::new(),
+            looks: 0,
             recording: None,
             checks: Vec::new(),
             outcomes,
         };
         figures.consistency(&records, &stats);
+        figures.forecasts(&api.get(&format!("/v1/campaigns/{campaign}/pacing")).await?);
         Ok(figures)
     }
 
@@ -90,6 +96,23 @@ impl Figures {
         self.check("agents are busy (talk and wrap-up)", self.busy > BUSY_SHARE_MIN, detail);
         let detail = format!("p99 {:.0} ms, wanted at most 20 ms", self.bridge_p99_ms);
         self.check("answer to bridge is quick", self.bridge_p99_ms <= 20.0, detail);
+    }
+
+    /// Forecast against outcome. They are about the same calls, so what came is counted in the records too.
+    fn forecasts(&mut self, pacing: &Value) {
+        let of = |name: &str| pacing["accuracy"][name].as_f64().unwrap_or(f64::NAN);
+        self.looks = pacing["accuracy"]["looks"].as_u64().unwrap_or(0);
+        for (what, forecast, came) in [
+            ("live answers within the horizon", "answers_forecast", "answers_seen"),
+            ("agents becoming free within it", "freed_forecast", "freed_seen"),
+            ("abandoned calls", "abandons_forecast", "abandons_seen"),
+        ] {
+            self.forecasts.push((what, of(forecast), of(came)));
+        }
+        let abandoned = self.outcomes.get("abandoned").copied().unwrap_or(0) as f64;
+        let told = of("abandons_seen");
+        let detail = format!("{} looks ahead, {told} abandoned told, {abandoned} in the records", self.looks);
+        self.check("forecasts were held against what came", self.looks > 0 && told == abandoned, detail);
     }
 
     /// Nothing may be left behind.
@@ -157,6 +180,10 @@ impl Figures {
             self.outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("Outcomes: {}", outcomes.join(", "));
         println!("Agents busy {:.1} %, answer to bridge p99 {:.0} ms", 100.0 * self.busy, self.bridge_p99_ms);
+        println!("Forecast against outcome ({} looks ahead):", self.looks);
+        for (what, forecast, came) in &self.forecasts {
+            println!("  {what}: forecast {forecast:.1}, came {came:.0}");
+        }
         println!();
         for (what, good, detail) in &self.checks {
             let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };

@@ -98,6 +98,15 @@ impl Look<'_> {
                 number(pacing, "/decision/forecast_answers"),
                 number(pacing, "/decision/forecast_free_agents"),
             ),
+            format!(
+                "so far forecast / came: answers {:.0} / {}, agents free {:.0} / {}, abandoned {:.1} / {}",
+                number(pacing, "/accuracy/answers_forecast"),
+                number(pacing, "/accuracy/answers_seen"),
+                number(pacing, "/accuracy/freed_forecast"),
+                number(pacing, "/accuracy/freed_seen"),
+                number(pacing, "/accuracy/abandons_forecast"),
+                number(pacing, "/accuracy/abandons_seen"),
+            ),
             format!("busy {:.0} %, answer to bridge {}", 100.0 * busy_share(agents), self.bridge_text()),
         ]
     }

@@ -4,7 +4,7 @@ use super::family::Families;
 use control_api::ReadModel;
 use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES};
 use dialer_core::outcome::Outcome;
-use dialer_core::view::{AgentState, LimitedBy};
+use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
 use dialer_core::{CampaignId, TrunkId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,12 @@ fn trunk_name(read_model: &ReadModel, trunk: Option<TrunkId>) -> String {
 
 fn histogram(families: &mut Families, name: &'static str, help: &'static str, values: &Histogram) {
     families.histogram(name, help, &[], values.bounds.iter().copied(), &values.buckets, values.sum);
+}
+
+/// How long decisions took.
+pub fn export_decisions(times: &Histogram, families: &mut Families) {
+    let help = "Time of a pacing decision, with what it caused at once.";
+    histogram(families, "dialer_decision_seconds", help, times);
 }
 
 /// What has been counted since the start.
@@ -110,6 +116,10 @@ pub fn export_counters(
     histogram(families, "amd_decision_seconds", "Answer to verdict.", &counters.amd_decision);
     let help = "Safe-harbour messages played to their end.";
     families.counter("dialer_safe_harbor_played_total", help, &[], counters.safe_harbour_played);
+    let help = "Messages of agentless campaigns played to their end.";
+    families.counter("dialer_messages_played_total", help, &[], counters.messages_played);
+    let help = "Messages of agentless campaigns whose prompt does not exist; must stay 0.";
+    families.counter("dialer_messages_missing_total", help, &[], counters.messages_missing);
     let help = "Reservations that ran out while the agent's phone rang.";
     families.counter("agent_reservation_expired_total", help, &[], counters.reservations_expired);
     let help = "Calls taken as over because their end was never told; must stay 0.";
@@ -241,28 +251,45 @@ fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families:
             f64::from(view.waiting),
         );
         let Some(report) = &view.pacing else { continue };
-        let help = "Dials in flight the last decision wanted.";
-        families.gauge("dialer_target_dialing", help, &labels, f64::from(report.target));
-        let help = "In flight per agent who is ready or about to be.";
-        families.gauge("dialer_pacing_lines_per_agent", help, &labels, report.lines_per_agent);
-        let help = "Believed probability that a dial is answered.";
-        families.gauge("dialer_predicted_answer_probability", help, &labels, report.answer_probability);
-        let window = match view.row.config.pacing.window {
-            dialer_core::config::AbandonWindow::Hours24 => "24h",
-            dialer_core::config::AbandonWindow::Days30 => "30d",
-        };
-        let windowed = [("campaign", name.as_str()), ("window", window)];
-        let help = "Abandoned among live answers in the window.";
-        families.gauge("dialer_abandon_ratio", help, &windowed, report.abandonment_rate);
-        let help = "Abandonments the budget still bears.";
-        families.gauge("dialer_abandon_budget_remaining", help, &labels, report.budget_remaining);
-        let help = "Forecast answers less forecast free agents within the horizon.";
-        let error = report.forecast_answers - report.forecast_free_agents;
-        families.gauge("dialer_pacing_error", help, &labels, error);
+        export_pacing(&view, report, &name, families);
         for reason in LimitedBy::ALL {
             let labels = [("campaign", name.as_str()), ("reason", reason.as_str())];
             let on = f64::from(report.limited_by == reason);
             families.gauge("dialer_limited_by", "What limited the last decision (1 the one).", &labels, on);
         }
     }
+}
+
+/// A campaign's last decision.
+fn export_pacing(view: &CampaignView, report: &PacingReport, name: &str, families: &mut Families) {
+    let labels = [("campaign", name)];
+    let detail = &report.detail;
+    let help = "Dials in flight the last decision wanted.";
+    families.gauge("dialer_target_dialing", help, &labels, f64::from(report.target));
+    let help = "In flight per agent who is ready or about to be.";
+    families.gauge("dialer_pacing_lines_per_agent", help, &labels, report.lines_per_agent);
+    let help = "Believed probability that a dial is answered.";
+    families.gauge("dialer_predicted_answer_probability", help, &labels, report.answer_probability);
+    let policy = view.row.config.pacing.policy.as_str();
+    for (window, (live, abandoned)) in [("24h", detail.day), ("30d", detail.month)] {
+        let labels = [("campaign", name), ("window", window), ("policy", policy)];
+        let rate = if live == 0 { 0.0 } else { abandoned as f64 / live as f64 };
+        families.gauge("dialer_abandon_ratio", "Abandoned among live answers in the window.", &labels, rate);
+    }
+    let help = "The greatest allowed abandoned ÷ live in the campaign's window.";
+    families.gauge("dialer_abandon_cap", help, &labels, view.row.config.pacing.abandon_cap);
+    let help = "Abandonments the budget still bears.";
+    families.gauge("dialer_abandon_budget_remaining", help, &labels, report.budget_remaining);
+    let help = "Live answers forecast within the horizon.";
+    families.gauge("dialer_forecast_answers", help, &labels, report.forecast_answers);
+    let help = "Free agents forecast within the horizon.";
+    families.gauge("dialer_forecast_free_agents", help, &labels, report.forecast_free_agents);
+    let help =
+        "Forecast answers less answers that came, within the horizon, smoothed over about ten looks ahead.";
+    families.gauge("dialer_pacing_error", help, &labels, detail.accuracy.error_lately);
+    let help = "Abandonments that the calls answered so far were forecast to bring.";
+    let forecast = detail.accuracy.abandons_forecast;
+    families.counter_f64("dialer_forecast_abandons_total", help, &labels, forecast);
+    let help = "Greatest risk of finding no agent that a dial could run in the last decision.";
+    families.gauge("dialer_risk_limit", help, &labels, detail.risk_limit);
 }

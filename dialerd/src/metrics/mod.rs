@@ -93,6 +93,9 @@ impl Metrics {
         if let Ok(counters) = self.control.counters.lock() {
             dialer::export_counters(&counters, &campaigns, &self.read_model, &mut families);
         }
+        if let Ok(times) = self.control.decisions.lock() {
+            dialer::export_decisions(&times.0, &mut families);
+        }
         dialer::export_views(&self.read_model, &campaigns, &mut families);
         let mut all = self.registry.gather();
         all.extend(families.into_vec());

@@ -1,6 +1,6 @@
 //! Joining customer and agent, and what is played and recorded.
 
-use super::{AgentLink, Call};
+use super::{AgentLink, Call, CustomerState};
 use crate::doors::ShardEffect;
 use crate::shard::CallShard;
 use dialer_core::outcome::Party;
@@ -47,6 +47,18 @@ impl CallShard {
                 call.recording = Some(recording);
             }
             self.start_recording(now, id, recording, customer_stream, Some(agent_stream), out);
+        }
+    }
+
+    /// Lets the agent hear the customer's line ring: its early media, if the network sends any. An order that comes
+    /// after the answer, or without an agent, is late.
+    pub(crate) fn let_hear(&mut self, now: Instant, key: Key<Call>) {
+        let agent = self.agent_sound(key).map(|(stream, _)| stream);
+        let customer = self.calls.get(key).and_then(|call| call.customer.as_ref());
+        let ringing = customer.filter(|customer| customer.state == CustomerState::Ringing);
+        match (ringing.map(|customer| customer.sound.stream), agent) {
+            (Some(customer), Some(agent)) => self.plane.connect(now, customer, agent, &mut self.media_out),
+            _ => self.counters.orders_late += 1,
         }
     }
 

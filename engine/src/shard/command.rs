@@ -74,6 +74,7 @@ impl CallShard {
             }
             CallOrder::UseSession { agent, .. } => self.use_session(key, agent, out),
             CallOrder::ReleaseAgent { agent, .. } => self.release_agent(now, key, agent, out),
+            CallOrder::LetHear { .. } => self.let_hear(now, key),
             CallOrder::Bridge { tone, record, .. } => self.bridge(now, key, tone, record, out),
             CallOrder::Play { prompt, .. } => self.play(now, key, &prompt, out),
             CallOrder::Hangup { cause, by, .. } => self.end_call(now, key, by, cause, out),

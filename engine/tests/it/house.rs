@@ -247,7 +247,12 @@ impl House {
             lists: vec![list],
             trunks: vec![trunk],
             caller_id: Some("+862155550000".into()),
-            concurrency: Concurrency { lines_max: 20, cps_max: 10.0, max_lines_per_agent: 3.0 },
+            concurrency: Concurrency {
+                lines_max: 20,
+                cps_max: 10.0,
+                max_lines_per_agent: 3.0,
+                ..Concurrency::default()
+            },
             pacing: PacingConfig::default(),
             ..CampaignConfig::default()
         };

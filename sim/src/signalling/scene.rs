@@ -5,7 +5,8 @@ use super::disk::DiskPlan;
 use super::net::NetPlan;
 use super::phone::PhonePlan;
 use dialer_core::config::{
-    AmdMode, AutoAnswer, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
+    AmdMode, AutoAnswer, CampaignConfig, CapStyle, ConnectAt, DialMode, RetryRule, SessionKind, SmallTeam,
+    TrunkConfig,
 };
 use dialer_core::outcome::Outcome;
 use sansio::{Instant, Rng};
@@ -87,8 +88,15 @@ impl Scene {
         let agents = 3 + rng.below(8) as usize;
         let mostly_nailed_up = rng.chance(0.7);
         scene.agents = (0..agents).map(|n| draw.agent(n, mostly_nailed_up, &mut rng)).collect();
-        let campaigns = 1 + usize::from(rng.chance(0.3));
-        scene.campaigns = (0..campaigns).map(|n| campaign(n, agents, &mut rng)).collect();
+        let mut modes = root.child("modes");
+        let campaigns = 1 + usize::from(rng.chance(0.3)) + usize::from(modes.chance(0.2));
+        scene.campaigns = (0..campaigns)
+            .map(|n| {
+                let mut scene = campaign(n, agents, &mut rng);
+                draw_mode(&mut scene.config, &mut modes);
+                scene
+            })
+            .collect();
         if scene.campaigns.iter().any(|campaign| campaign.config.amd != AmdMode::Off) {
             for trunk in &mut scene.trunks {
                 trunk.carrier.sound_ms = 3_500;
@@ -250,6 +258,29 @@ impl Draw {
             restless: rng.chance(0.15),
         }
     }
+}
+
+/// What else a campaign may be: without agents, with agents joined at ringing, giving up what rings too long, lighter
+/// or heavier than the others it shares agents and lines with.
+fn draw_mode(config: &mut CampaignConfig, rng: &mut Rng) {
+    if rng.chance(0.15) {
+        config.mode = DialMode::Agentless;
+        config.message_prompt = Some("safe_harbour".into());
+        config.concurrency.lines = Some(2 + rng.below(6) as u32).filter(|_| config.concurrency.lines_max > 8);
+    }
+    let joins = matches!(config.mode, DialMode::Progressive | DialMode::Ratio | DialMode::Predictive);
+    if joins && config.amd != AmdMode::BeforeBridge && rng.chance(0.3) {
+        config.connect_at = ConnectAt::Ringing;
+    }
+    config.pacing.cancel_ringing = rng.chance(0.4);
+    config.pacing.budget_group = rng.chance(0.3).then(|| "shared".into());
+    if rng.chance(0.3) {
+        let below_agents = 2 + rng.below(6) as u32;
+        config.pacing.small_team = Some(SmallTeam { below_agents, mode: DialMode::Progressive });
+    }
+    config.pacing.style = [CapStyle::Average, CapStyle::Hard, CapStyle::Tapered][rng.below(3) as usize];
+    config.concurrency.weight = rng.between(50.0, 500.0);
+    config.concurrency.priority = [50, 50, 20, 80][rng.below(4) as usize];
 }
 
 fn campaign(n: usize, agents: usize, rng: &mut Rng) -> CampaignScene {

@@ -488,7 +488,7 @@ pub struct CampaignConfig {
     /// Limits on lines.
     pub concurrency: Concurrency,
     /// Abandonment budget.
-    pub pacing: PacingConfig,
+    pub pacing: Box<PacingConfig>,
     /// Timers.
     pub timers: CampaignTimers,
     /// Name of the prompt played when no agent is free in time (safe-harbour message).
@@ -522,7 +522,7 @@ impl Default for CampaignConfig {
             trunks: Vec::new(),
             caller_id: None,
             concurrency: Concurrency::default(),
-            pacing: PacingConfig::default(),
+            pacing: Box::default(),
             timers: CampaignTimers::default(),
             safe_harbour_prompt: Some("safe_harbour".into()),
             amd: AmdMode::Off,

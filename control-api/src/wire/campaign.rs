@@ -704,7 +704,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             connect_at: wire.connect_at.into(),
             message_prompt: wire.on_answer.play,
             concurrency: (&wire.concurrency).into(),
-            pacing: wire.pacing.config(&wire.classify.amd),
+            pacing: Box::new(wire.pacing.config(&wire.classify.amd)),
             timers: core::CampaignTimers {
                 ring_min_ms: wire.timers.ring_min_ms,
                 ring_max_ms: wire.timers.ring_max_ms,
@@ -739,7 +739,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             trunks: config.trunks.clone(),
             caller_id: config.caller_id.clone(),
             concurrency: (&config.concurrency).into(),
-            pacing: (&config.pacing).into(),
+            pacing: config.pacing.as_ref().into(),
             timers: (&config.timers).into(),
             on_no_agent: OnNoAgent { play: config.safe_harbour_prompt.clone(), then: AfterMessage::Hangup },
             classify: Classify { early_media: config.early_media, amd: Amd::new(config) },

@@ -209,7 +209,7 @@ impl World {
                 weight: 50.0 + 100.0 * self.rng.unit(),
                 ..Concurrency::default()
             },
-            pacing: PacingConfig {
+            pacing: Box::new(PacingConfig {
                 cancel_ringing: self.rng.chance(0.5),
                 budget_group: self.rng.chance(0.5).then(|| "shared".into()),
                 small_team: self.rng.chance(0.5).then(|| SmallTeam {
@@ -217,7 +217,7 @@ impl World {
                     mode: DialMode::Progressive,
                 }),
                 ..PacingConfig::default()
-            },
+            }),
             timers: CampaignTimers {
                 wrap_up_ms: self.rng.below(3) as u32 * 2_000,
                 preview_auto_dial_ms: self.rng.below(2) as u32 * 3_000,

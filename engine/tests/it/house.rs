@@ -253,7 +253,7 @@ impl House {
                 max_lines_per_agent: 3.0,
                 ..Concurrency::default()
             },
-            pacing: PacingConfig::default(),
+            pacing: Box::new(PacingConfig::default()),
             ..CampaignConfig::default()
         };
         config.timers.wrap_up_ms = 2_000;

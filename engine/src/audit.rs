@@ -121,7 +121,7 @@ impl CallShard {
         if call.bridged && !(joined && agent.is_some()) {
             findings.push(format!("{name} is bridged but its streams are not"));
         }
-        if !call.bridged && agent.is_some() && joined {
+        if !call.bridged && !call.listening && agent.is_some() && joined {
             findings.push(format!("{name} is not bridged but its streams are"));
         }
     }

@@ -32,6 +32,7 @@ impl CallShard {
             return;
         }
         call.playing = None;
+        call.listening = false;
         self.plane.connect(now, customer_stream, agent_stream, &mut self.media_out);
         if tone {
             self.plane.tone(now, agent_stream, Tone::default(), &mut self.media_out);
@@ -57,7 +58,12 @@ impl CallShard {
         let customer = self.calls.get(key).and_then(|call| call.customer.as_ref());
         let ringing = customer.filter(|customer| customer.state == CustomerState::Ringing);
         match (ringing.map(|customer| customer.sound.stream), agent) {
-            (Some(customer), Some(agent)) => self.plane.connect(now, customer, agent, &mut self.media_out),
+            (Some(customer), Some(agent)) => {
+                self.plane.connect(now, customer, agent, &mut self.media_out);
+                if let Some(call) = self.calls.get_mut(key) {
+                    call.listening = true;
+                }
+            }
             _ => self.counters.orders_late += 1,
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Call {
     pub(crate) agent: Option<AgentSide>,
     /// Customer and agent hear each other.
     pub(crate) bridged: bool,
+    /// The agent hears the customer's line ring: the streams are joined before the answer.
+    pub(crate) listening: bool,
     pub(crate) recording: Option<RecordingId>,
     /// A message is being played to the customer, under this tag.
     pub(crate) playing: Option<u64>,
@@ -94,7 +96,20 @@ pub(crate) struct Sound {
 
 impl Call {
     pub(crate) fn new(id: CallId) -> Self {
-        Call { id, customer: None, agent: None, bridged: false, recording: None, playing: None }
+        Call {
+            id,
+            customer: None,
+            agent: None,
+            bridged: false,
+            listening: false,
+            recording: None,
+            playing: None,
+        }
+    }
+
+    /// The customer was dialled and has not answered.
+    pub(crate) fn is_ringing(&self) -> bool {
+        self.customer.as_ref().is_some_and(|customer| customer.state != CustomerState::Answered)
     }
 
     /// The customer's side, once answered.

@@ -120,7 +120,7 @@ impl CallShard {
         self.tell_agent(AgentFact::SessionUp { agent }, out);
     }
 
-    /// Ends a session, and the call it is in.
+    /// Ends a session, and the call it is in, unless that only rings yet.
     pub(crate) fn end_session(
         &mut self,
         now: Instant,
@@ -130,7 +130,12 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         if let Some(call) = self.sessions.get(key).and_then(|session| session.call) {
-            self.end_call(now, call, by, cause, out);
+            if self.calls.get(call).is_some_and(Call::is_ringing) {
+                // The agent only heard it ring: the customer's phone rings on.
+                self.drop_agent_side(now, call, cause, None, out);
+            } else {
+                self.end_call(now, call, by, cause, out);
+            }
         }
         let Some(session) = self.sessions.remove(key) else { return };
         if let SessionState::Ringing(deadline) = session.state {

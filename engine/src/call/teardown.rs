@@ -132,6 +132,7 @@ impl CallShard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let (id, side) = (call.id, call.agent.take());
         call.bridged = false;
+        call.listening = false;
         if let Some(recording) = call.recording {
             self.retarget_recording(now, recording, None);
         }

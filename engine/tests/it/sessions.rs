@@ -1,10 +1,10 @@
 //! Nailed-up sessions.
 
-use crate::dialled::{AGENT, CALL, bridge, dial, open_session, use_session, world};
-use crate::world::{Callee, World};
+use crate::dialled::{AGENT, CALL, bridge, dial, hangup, open_session, use_session, world};
+use crate::world::{Callee, Then, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{EndCause, Party};
-use dialer_core::{AgentFact, AgentId, CallFact};
+use dialer_core::{AgentFact, AgentId, CallFact, CallOrder};
 use engine::{ShardCommand, ShardEvent};
 
 fn agent_facts(w: &World) -> Vec<&AgentFact> {
@@ -128,4 +128,53 @@ fn removing_the_agent_ends_the_session() {
     w.run_for(300);
     assert!(w.peers[1].legs.is_empty());
     assert!(matches!(agent_facts(&w)[..], [_, AgentFact::SessionDown { .. }]));
+}
+
+/// An agent who is joined while it rings hears what the network plays, and the answer finds them joined.
+#[test]
+fn an_agent_hears_the_line_ring_before_the_answer() {
+    let then = Then::Answer { after_ms: 2_000, talk_ms: None };
+    let mut w = world(Callee { ring_ms: Some(50), early_media: true, then });
+    w.peers[0].speaks = true;
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(CallOrder::LetHear { call: CALL }, false);
+    let before = w.peers[1].legs[0].heard;
+    w.run_for(1_000);
+    let heard = w.peers[1].legs[0].heard - before;
+    assert!(heard >= 40, "{heard} packets of early media in a second\n{}", w.ladder);
+    w.run_for(1_500);
+    w.order(bridge(), false);
+    w.run_for(500);
+    assert!(w.facts_of(CALL).iter().any(|fact| matches!(fact, CallFact::Bridged { .. })), "{}", w.ladder);
+    w.order(hangup(), false);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.run_for(1_000);
+    w.assert_at_rest();
+}
+
+/// The agent's phone goes away while the customer's only rings: that rings on.
+#[test]
+fn a_session_lost_while_it_rings_takes_nobody_along() {
+    let mut w = world(Callee::rings());
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(CallOrder::LetHear { call: CALL }, false);
+    w.run_for(300);
+    w.peer_hangup(1);
+    w.run_for(1_000);
+    let ended = |w: &World| w.facts_of(CALL).iter().any(|fact| matches!(fact, CallFact::Ended { .. }));
+    assert!(!ended(&w), "{}", w.ladder);
+    assert!(
+        w.facts_of(CALL).iter().any(|fact| matches!(fact, CallFact::LegEnded { party: Party::Agent, .. }))
+    );
+    w.run_for(25_000);
+    assert!(ended(&w), "the ring limit ends it\n{}", w.ladder);
+    w.assert_at_rest();
 }

@@ -581,14 +581,20 @@ impl World {
             Act::Ring { early_media } => {
                 let (code, body) = if early_media { (183, Some(&sdp[..])) } else { (180, None) };
                 let _ = at.ua.provisional(now, leg, code, body, &mut at.out);
+                if early_media && at.speaks {
+                    self.schedule(20, Happening::Speak { peer, leg });
+                }
             }
             Act::Answer { talk_ms } => {
                 if at.ua.answer(now, leg, &sdp, &mut at.out).is_ok() {
                     state.up = true;
+                    let speaks_already = state.sequence > 0;
                     if let Some(talk_ms) = talk_ms {
                         self.schedule(talk_ms, Happening::Act { peer, leg, act: Act::Hangup });
                     }
-                    self.schedule(20, Happening::Speak { peer, leg });
+                    if !speaks_already {
+                        self.schedule(20, Happening::Speak { peer, leg });
+                    }
                 }
             }
             Act::Refuse(code) => {

@@ -90,11 +90,9 @@ impl ReadModel {
     fn remember_decision(&self, view: &CampaignView) {
         let Some(report) = &view.pacing else { return };
         let mut decisions = self.decisions.entry(view.row.id).or_default();
-        let nothing_new = |last: &PacingReport| {
-            last.at == report.at || PacingReport { at: last.at, ..report.clone() } == *last
-        };
+        let nothing_new = |last: &PacingReport| PacingReport { at: last.at, ..report.clone() } == *last;
         if decisions.back().is_some_and(nothing_new) {
-            // Decided again in the same moment, or the same again: the later word counts.
+            // The same again: the later time counts.
             decisions.pop_back();
         }
         if decisions.len() >= DECISIONS_MAX {

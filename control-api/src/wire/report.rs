@@ -529,7 +529,9 @@ fn paced_sentence(
             "Too few answers were seen yet to dial ahead: one call per free agent; {flight} calls are in flight."
         ),
         LimitedBy::Ramp => {
-            format!("Dialing is being ramped up step by step: {flight} calls are in flight, more will follow.")
+            format!(
+                "Dialing is being ramped up step by step: {flight} calls are in flight, more will follow."
+            )
         }
         LimitedBy::SmallTeam => small_team_sentence(view),
         LimitedBy::Inbound => format!(

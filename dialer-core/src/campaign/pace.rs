@@ -316,7 +316,11 @@ impl Dialer {
         let by_forecast = matches!(campaign.mode_now, DialMode::Predictive | DialMode::Ratio);
         let soft = matches!(
             shown.limited_by,
-            LimitedBy::Agents | LimitedBy::Risk | LimitedBy::ColdStart | LimitedBy::SmallTeam
+            LimitedBy::Agents
+                | LimitedBy::Risk
+                | LimitedBy::ColdStart
+                | LimitedBy::Ramp
+                | LimitedBy::SmallTeam
         );
         let spent = |window: &WindowCount| {
             window.live > 0 && window.abandoned as f64 >= window.cap * window.live as f64

@@ -76,8 +76,8 @@ impl ControlCore {
         let rng = Rng::from_seed(config.seed);
         ControlCore {
             shards: config.shards.max(1),
+            gate: Gate::new(config.waiting_max, config.dialer.cps_max),
             dialer: Dialer::new(config.dialer, rng.child("dialer")),
-            gate: Gate::new(config.waiting_max),
             clock: ClockBase::default(),
             effects: Outbox::default(),
             settled: VecDeque::new(),
@@ -239,7 +239,7 @@ impl ControlCore {
             let (records, effects) = take_records(&mut self.effects);
             self.gate.journal(records, out);
             for effect in effects {
-                self.pass_effect(effect, out);
+                self.pass_effect(now, effect, out);
             }
             let Some(input) = self.settled.pop_front() else { break };
             self.dialer.handle_input(now, input, &mut self.effects);
@@ -247,7 +247,7 @@ impl ControlCore {
         self.admit_transits(out);
     }
 
-    fn pass_effect(&mut self, effect: Effect, out: &mut Outbox<ControlEffect>) {
+    fn pass_effect(&mut self, now: Instant, effect: Effect, out: &mut Outbox<ControlEffect>) {
         let home = |command| ControlEffect::ToShard { shard: HOME, command };
         match effect {
             // Its records were taken out before.
@@ -262,17 +262,19 @@ impl ControlCore {
             Effect::LoadLeads { campaign, lists, limit, due_at } => {
                 out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at });
             }
-            Effect::Call(order) => self.gate.order(HOME, order, out, &mut self.settled),
+            Effect::Call(order) => self.gate.order(now, HOME, order, out, &mut self.settled),
             Effect::OpenSession { agent, auto_answer, ring_timeout_ms } => {
                 self.sessions.insert(agent);
                 out.push(home(ShardCommand::OpenSession { agent, auto_answer, ring_timeout_ms }));
             }
             Effect::CloseSession { agent } => out.push(home(ShardCommand::CloseSession { agent })),
             Effect::ApplyTrunk(row) => {
+                self.gate.apply_trunk(now, &row);
                 self.trunks.insert(row.id, (*row).clone());
                 self.to_all(&ShardCommand::ApplyTrunk(row), out);
             }
             Effect::RemoveTrunk(trunk) => {
+                self.gate.remove_trunk(trunk);
                 self.trunks.remove(&trunk);
                 self.to_all(&ShardCommand::RemoveTrunk(trunk), out);
             }
@@ -322,7 +324,7 @@ impl Machine for ControlCore {
             ControlInput::Command { tag, command } => self.take_command(now, tag, command, out),
             ControlInput::Shard { shard, event } => self.take_event(now, shard, event, out),
             ControlInput::Durable { seq } => {
-                self.gate.durable(seq, out);
+                self.gate.durable(now, seq, out);
                 self.admit_transits(out);
             }
             ControlInput::StoreHealth { healthy } => self.feed(now, Input::StoreHealth { healthy }, out),
@@ -334,10 +336,7 @@ impl Machine for ControlCore {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        match (self.dialer.poll_timeout(), self.drain_at) {
-            (Some(dialer), Some(drain)) => Some(dialer.min(drain)),
-            (one, other) => one.or(other),
-        }
+        [self.dialer.poll_timeout(), self.drain_at, self.gate.next_departure()].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<ControlEffect>) {
@@ -345,6 +344,7 @@ impl Machine for ControlCore {
             self.dialer.handle_timeout(now, &mut self.effects);
             self.pass_effects(now, out);
         }
+        self.gate.depart(now, out);
         if self.drain_at.is_some_and(|at| at <= now) {
             self.drain_at = None;
             self.to_all(&ShardCommand::HangupAll, out);

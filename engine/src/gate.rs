@@ -4,16 +4,18 @@
 //!   dialer's effects of one input
 //!     Journal, Event ─────► one Journal{seq} ─────► store        (all records of one input in one transaction)
 //!     Event, Reply, orders that dial ──► first in, first out ──► world, shards     when seq is durable
+//!                                            │  dials: one after the other, as the trunk's calls per second allow
 //!     other orders, views ─────────────────────────────────────► at once
 //! ```
 //!
 //! An order for a call whose creating order still waits here queues behind it. A hang-up of such a call is settled
 //! here: the shard never hears of the call, and the dialer is told that it ended.
 
+use crate::departures::{Departure, Departures};
 use crate::doors::{ControlEffect, ShardCommand, call_of_order};
-use dialer_core::record::Record;
-use dialer_core::{CallFact, CallId, CallOrder, Effect, Input};
-use sansio::Outbox;
+use dialer_core::record::{Record, TrunkRow};
+use dialer_core::{CallFact, CallId, CallOrder, Effect, Input, TrunkId};
+use sansio::{Instant, Outbox};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What waits, and what is known of each call's way to its shard.
@@ -26,6 +28,8 @@ pub(crate) struct Gate {
     waiting: VecDeque<Waiting>,
     /// Beyond this many waiting effects, events are left to the journal's readers and no longer published.
     waiting_max: usize,
+    /// Durable orders that keep their distance on the trunk.
+    departures: Departures,
     calls: BTreeMap<CallId, CallPlace>,
     events_unpublished: u64,
 }
@@ -40,7 +44,7 @@ struct Waiting {
 #[derive(Debug)]
 enum Held {
     Effect(ControlEffect),
-    Order { shard: u16, order: CallOrder, creates: bool },
+    Order(Departure),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,17 +52,18 @@ struct CallPlace {
     shard: u16,
     /// The shard has been given the creating order.
     at_shard: bool,
-    /// Orders of this call that wait in the gate.
+    /// Orders of this call that wait in the gate, for the journal or for their turn to leave.
     waiting: u32,
 }
 
 impl Gate {
-    pub(crate) fn new(waiting_max: usize) -> Self {
+    pub(crate) fn new(waiting_max: usize, cps_max: f64) -> Self {
         Gate {
             issued: 0,
             durable: 0,
             waiting: VecDeque::new(),
             waiting_max,
+            departures: Departures::new(cps_max),
             calls: BTreeMap::new(),
             events_unpublished: 0,
         }
@@ -88,6 +93,7 @@ impl Gate {
     /// * `shard` where the call will live, when this is its first order
     pub(crate) fn order(
         &mut self,
+        now: Instant,
         shard: u16,
         order: CallOrder,
         out: &mut Outbox<ControlEffect>,
@@ -119,16 +125,52 @@ impl Gate {
         }
         let mut place = place.unwrap_or(CallPlace { shard, at_shard: false, waiting: 0 });
         let gated = creates || matches!(order, CallOrder::DialCustomer { .. }) || place.waiting > 0;
+        let departure = Departure { shard: place.shard, order, creates };
         if gated && !self.is_open() {
             place.waiting += 1;
-            let what = Held::Order { shard: place.shard, order, creates };
-            self.waiting.push_back(Waiting { after: self.issued, what });
+            self.calls.insert(call, place);
+            self.waiting.push_back(Waiting { after: self.issued, what: Held::Order(departure) });
         } else {
-            place.at_shard = true;
-            let command = ShardCommand::Call { order, creates };
-            out.push(ControlEffect::ToShard { shard: place.shard, command });
+            place.waiting += 1;
+            self.calls.insert(call, place);
+            self.leave(now, departure, out);
         }
-        self.calls.insert(call, place);
+    }
+
+    /// Sends a durable order to its shard, or lets it wait for its turn.
+    fn leave(&mut self, now: Instant, departure: Departure, out: &mut Outbox<ControlEffect>) {
+        if let Some(departure) = self.departures.leave(now, departure) {
+            self.left(departure, out);
+        }
+    }
+
+    fn left(&mut self, departure: Departure, out: &mut Outbox<ControlEffect>) {
+        let Departure { shard, order, creates } = departure;
+        if let Some(place) = self.calls.get_mut(&call_of_order(&order)) {
+            place.waiting = place.waiting.saturating_sub(1);
+            place.at_shard = true;
+        }
+        out.push(ControlEffect::ToShard { shard, command: ShardCommand::Call { order, creates } });
+    }
+
+    /// When orders that wait for their turn may leave.
+    pub(crate) fn next_departure(&self) -> Option<Instant> {
+        self.departures.due()
+    }
+
+    /// Lets out what may leave now.
+    pub(crate) fn depart(&mut self, now: Instant, out: &mut Outbox<ControlEffect>) {
+        while let Some(departure) = self.departures.pop(now) {
+            self.left(departure, out);
+        }
+    }
+
+    pub(crate) fn apply_trunk(&mut self, now: Instant, row: &TrunkRow) {
+        self.departures.apply_trunk(now, row);
+    }
+
+    pub(crate) fn remove_trunk(&mut self, trunk: TrunkId) {
+        self.departures.remove_trunk(trunk);
     }
 
     /// The shard says that the call is over: what still waits for it is dropped.
@@ -139,20 +181,13 @@ impl Gate {
     }
 
     /// Everything up to and with `seq` is durable: lets out what waited for it.
-    pub(crate) fn durable(&mut self, seq: u64, out: &mut Outbox<ControlEffect>) {
+    pub(crate) fn durable(&mut self, now: Instant, seq: u64, out: &mut Outbox<ControlEffect>) {
         self.durable = self.durable.max(seq.min(self.issued));
         while self.waiting.front().is_some_and(|front| front.after <= self.durable) {
             let Some(front) = self.waiting.pop_front() else { break };
             match front.what {
                 Held::Effect(effect) => out.push(effect),
-                Held::Order { shard, order, creates } => {
-                    if let Some(place) = self.calls.get_mut(&call_of_order(&order)) {
-                        place.waiting -= 1;
-                        place.at_shard = true;
-                    }
-                    let command = ShardCommand::Call { order, creates };
-                    out.push(ControlEffect::ToShard { shard, command });
-                }
+                Held::Order(departure) => self.leave(now, departure, out),
             }
         }
     }
@@ -172,7 +207,7 @@ impl Gate {
         GateCounters {
             journals_issued: self.issued,
             journals_durable: self.durable,
-            waiting: self.waiting.len() as u64,
+            waiting: (self.waiting.len() + self.departures.len()) as u64,
             calls: self.calls.len() as u64,
             events_unpublished: self.events_unpublished,
         }
@@ -187,10 +222,11 @@ impl Gate {
             return;
         }
         let others = |waiting: &Waiting| match &waiting.what {
-            Held::Order { order, .. } => call_of_order(order) != call,
+            Held::Order(departure) => call_of_order(&departure.order) != call,
             Held::Effect(_) => true,
         };
         self.waiting.retain(others);
+        self.departures.forget(call);
         if let Some(place) = self.calls.get_mut(&call) {
             place.waiting = 0;
         }
@@ -204,7 +240,7 @@ pub struct GateCounters {
     pub journals_issued: u64,
     /// Of these durable.
     pub journals_durable: u64,
-    /// Gauge: effects that wait for a journal entry.
+    /// Gauge: effects that wait for a journal entry, and orders that wait for their turn to leave.
     pub waiting: u64,
     /// Gauge: calls ordered and not ended.
     pub calls: u64,
@@ -242,7 +278,7 @@ mod tests {
     }
 
     fn world() -> World {
-        World { gate: Gate::new(8), out: Outbox::default(), settled: VecDeque::new() }
+        World { gate: Gate::new(8, 1000.0), out: Outbox::default(), settled: VecDeque::new() }
     }
 
     fn call(n: u128) -> CallId {
@@ -282,7 +318,7 @@ mod tests {
             self
         }
         fn order(&mut self, order: CallOrder) -> &mut Self {
-            self.gate.order(0, order, &mut self.out, &mut self.settled);
+            self.gate.order(Instant::ZERO, 0, order, &mut self.out, &mut self.settled);
             self
         }
         fn reply(&mut self, tag: u64) -> &mut Self {
@@ -290,7 +326,7 @@ mod tests {
             self
         }
         fn durable(&mut self, seq: u64) -> &mut Self {
-            self.gate.durable(seq, &mut self.out);
+            self.gate.durable(Instant::ZERO, seq, &mut self.out);
             self
         }
         /// What came out, in short.

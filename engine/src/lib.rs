@@ -7,6 +7,7 @@
 mod audit;
 mod call;
 mod control;
+mod departures;
 pub mod doors;
 mod gate;
 mod shard;

@@ -12,7 +12,7 @@ const BURST_SHARE: f64 = 0.05;
 /// with r = cps − b + 1 a whole `cps` is never exceeded. The burst is small on purpose: orders wait for the
 /// journal for a varying time, and evenly spaced calls stay evenly spaced on the wire.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct CpsBucket {
+pub struct CpsBucket {
     size: f64,
     per_second: f64,
     tokens: f64,
@@ -20,7 +20,9 @@ pub(crate) struct CpsBucket {
 }
 
 impl CpsBucket {
-    pub(crate) fn new(cps: f64, now: Instant) -> Self {
+    /// A full bucket of `cps` calls per second.
+    #[must_use]
+    pub fn new(cps: f64, now: Instant) -> Self {
         let mut bucket = CpsBucket { size: 1.0, per_second: 1.0, tokens: 1.0, at: now };
         bucket.set(cps);
         bucket.tokens = bucket.size;
@@ -28,7 +30,7 @@ impl CpsBucket {
     }
 
     /// Changes the rate; what was saved up stays, up to the new burst.
-    pub(crate) fn set(&mut self, cps: f64) {
+    pub fn set(&mut self, cps: f64) {
         let cps = if cps.is_finite() { cps.max(1e-6) } else { 1.0 };
         self.size = (cps * BURST_SHARE).floor().max(1.0);
         self.per_second = cps - self.size + 1.0;
@@ -40,12 +42,13 @@ impl CpsBucket {
     }
 
     /// Calls that may leave now.
-    pub(crate) fn allowance(&self, now: Instant) -> u32 {
+    #[must_use]
+    pub fn allowance(&self, now: Instant) -> u32 {
         (self.tokens_at(now) + 1e-9) as u32
     }
 
     /// Takes one call; false if none may leave now.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         let tokens = self.tokens_at(now);
         if tokens + 1e-9 < 1.0 {
             return false;
@@ -56,7 +59,8 @@ impl CpsBucket {
     }
 
     /// When the next call may leave.
-    pub(crate) fn next_at(&self, now: Instant) -> Instant {
+    #[must_use]
+    pub fn next_at(&self, now: Instant) -> Instant {
         let missing = 1.0 - self.tokens_at(now);
         if missing <= 0.0 { now } else { now + Duration::from_secs_f64((missing / self.per_second).min(1e6)) }
     }

@@ -5,7 +5,7 @@ mod check;
 mod command;
 mod fact;
 
-pub(crate) use bucket::CpsBucket;
+pub use bucket::CpsBucket;
 
 use crate::config::TrunkConfig;
 use crate::dialer::{Dialer, Why};

@@ -146,11 +146,6 @@ impl Disk {
         self.healed = true;
     }
 
-    /// By how much one entry may wait longer than another, leaving stalls aside.
-    pub(crate) fn slack_ms(&self) -> u64 {
-        if self.plan.stalls.is_empty() { self.plan.commit_ms_max * 2 + 2 } else { 1000 }
-    }
-
     /// Times at which writing stops and goes on.
     pub(crate) fn stalls(&self) -> &[(Instant, Instant)] {
         &self.plan.stalls

@@ -118,11 +118,7 @@ impl World {
         match (step, reply) {
             (Step::Trunk(n), Reply::Trunk(id, _)) => {
                 let config = &self.scene.trunks[n].config;
-                let limits = TrunkLimits {
-                    channels_max: config.channels_max,
-                    cps_max: config.cps_max,
-                    slack_ms: self.disk.slack_ms(),
-                };
+                let limits = TrunkLimits { channels_max: config.channels_max, cps_max: config.cps_max };
                 self.wire.add_trunk(n, limits);
                 self.setup.trunks.push(*id);
             }

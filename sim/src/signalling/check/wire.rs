@@ -71,9 +71,10 @@ enum Owed {
 pub(crate) struct TrunkLimits {
     pub(crate) channels_max: u32,
     pub(crate) cps_max: f64,
-    /// Two INVITEs may come closer together on the wire than they were decided, by what the journal takes.
-    pub(crate) slack_ms: u64,
 }
+
+/// Two INVITEs may come closer together on the wire than they left the control core, by what a ring takes.
+const RING_MS: u64 = 3;
 
 /// The watcher at the wire.
 #[derive(Debug, Default)]
@@ -171,7 +172,7 @@ impl Wire {
         let mut call = None;
         if let Some((limits, recent)) = self.trunks.get_mut(&peer) {
             call = book.dialled(now, &number, found);
-            while recent.front().is_some_and(|at| now.millis_since(*at) + limits.slack_ms >= 1000) {
+            while recent.front().is_some_and(|at| now.millis_since(*at) + RING_MS >= 1000) {
                 recent.pop_front();
             }
             recent.push_back(now);

@@ -20,6 +20,10 @@ mod simulate;
 mod streams;
 mod token;
 
+/// A call is some hundred small allocations, all made and freed by its shard's thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use args::{Arguments, Subcommands};
 use clap::Parser;
 use std::process::ExitCode;

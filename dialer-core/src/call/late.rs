@@ -38,7 +38,7 @@ impl EndedCall {
         }
     }
 
-    /// A call of the last run that was cut off.
+    /// A call that lived in no table: cut off by the end of the last run, or passed through.
     pub(crate) fn cut_off(record: &CallRecord, progress: Option<LeadProgress>, seq: u32) -> Self {
         EndedCall {
             campaign: record.campaign,
@@ -98,6 +98,8 @@ impl Dialer {
     pub(crate) fn tell_call_or_late(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
         if self.calls.contains_key(&id) {
             self.tell_call(cx, id, event);
+        } else if self.transit.contains_key(&id) {
+            // Its only event is its end.
         } else if matches!(event, Event::RecordingReady { .. } | Event::RecordingFailed { .. }) {
             self.tell_late(cx, id, event);
         }

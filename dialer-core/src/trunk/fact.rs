@@ -1,5 +1,6 @@
 //! What is heard of trunks: health, registration, transit calls.
 
+use crate::call::EndedCall;
 use crate::dialer::{About, Cx, Dialer};
 use crate::event::Event;
 use crate::id::{CallId, TrunkId};
@@ -74,6 +75,10 @@ impl Dialer {
         self.counters.record_ended(&record);
         self.counters.transit_from(from);
         self.journal(cx, vec![Record::CallEnded(Box::new(record.clone()))]);
+        // Only a recording can be told of later; its event goes on counting.
+        if record.recording.is_some() {
+            self.ended.insert(record.call, EndedCall::cut_off(&record, None, 1));
+        }
         let about = About { call: Some(record.call), seq: Some(1), ..About::default() };
         self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
     }

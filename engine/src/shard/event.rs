@@ -230,7 +230,10 @@ impl CallShard {
                 self.end_session(now, key, by, cause, out);
             }
             Some(Owner::TransitIn(key)) => self.transit_leg_ended(now, key, true, ended, out),
-            Some(Owner::TransitOut(key)) => self.transit_leg_ended(now, key, false, ended, out),
+            Some(Owner::TransitOut(key)) => {
+                self.cancelled_transit_ended(ended.leg);
+                self.transit_leg_ended(now, key, false, ended, out);
+            }
             Some(Owner::TransitThird(key)) => self.third_ended(now, key, ended),
             None => {}
         }

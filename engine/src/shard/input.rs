@@ -1,7 +1,7 @@
 //! What comes in, and what signalling and sound make of it.
 
 use super::{CallShard, Why};
-use crate::doors::{ShardEffect, ShardEvent, ShardInput};
+use crate::doors::{ShardEffect, ShardInput};
 use crate::translate::effect::{media_kind, of_media, stream_key};
 use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Outbox};
@@ -53,10 +53,7 @@ impl CallShard {
                 self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), None);
             }
             Why::TrunkOpens(trunk) => self.trunk_opens(trunk, out),
-            Why::TellTransit => {
-                let facts = std::mem::take(&mut self.transit_facts);
-                out.push(ShardEffect::Event(ShardEvent::Transit(facts)));
-            }
+            Why::TellTransit => self.flush_transit_facts(out),
         }
     }
 

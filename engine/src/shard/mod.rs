@@ -21,7 +21,7 @@ use dialer_core::{CallFact, CallId};
 use media::Plane;
 use recordings::OpenRecordings;
 use sansio::time::ClockBase;
-use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab};
+use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab, TimerKey};
 use sip_proxy::UserAgent;
 use sip_proxy::ua;
 use std::collections::BTreeMap;
@@ -61,6 +61,9 @@ pub struct CallShard {
     pub(crate) recordings: OpenRecordings,
     pub(crate) deadlines: Deadlines<Why>,
     pub(crate) transit_facts: Vec<CallFact>,
+    pub(crate) transit_facts_due: Option<TimerKey>,
+    /// Called legs of transit calls that are over before the leg is, and the trunks whose channels they hold.
+    pub(crate) cancelled_transits: BTreeMap<u64, TrunkKey>,
     pub(crate) play_tag: u64,
     pub(crate) counters: ShardCounters,
     pub(crate) trace: Trace,
@@ -98,6 +101,8 @@ impl CallShard {
             recordings: OpenRecordings::new(),
             deadlines: Deadlines::new(),
             transit_facts: Vec::new(),
+            transit_facts_due: None,
+            cancelled_transits: BTreeMap::new(),
             play_tag: 0,
             counters: ShardCounters::default(),
             trace: Trace::new(config.trace),
@@ -181,6 +186,15 @@ impl CallShard {
     }
 
     pub(crate) fn tell(&mut self, fact: CallFact, out: &mut Outbox<ShardEffect>) {
+        // A recording may be one of a transit call, whose own facts must be there before.
+        if matches!(
+            fact,
+            CallFact::RecordingStarted { .. }
+                | CallFact::RecordingReady { .. }
+                | CallFact::RecordingFailed { .. }
+        ) {
+            self.flush_transit_facts(out);
+        }
         out.push(ShardEffect::Event(ShardEvent::Call(fact)));
     }
 }

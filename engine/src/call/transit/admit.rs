@@ -126,6 +126,7 @@ impl CallShard {
                 deadline: None,
                 recording: None,
                 transfer: None,
+                callee_over: false,
             })
             .map_err(|_| Refusal::Busy)?;
         let made =

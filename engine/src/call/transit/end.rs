@@ -1,14 +1,14 @@
 //! The end of a transit call, and its record.
 
 use super::{Sound, Transit, TransitSound};
-use crate::doors::ShardEffect;
+use crate::doors::{ShardEffect, ShardEvent};
 use crate::shard::{CallShard, Why};
 use crate::translate::cause::{cause_of, passed_code, q850_of, transit_outcome};
 use dialer_core::CallFact;
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{CallKindTag, CallRecord};
 use sansio::{Duration, Instant, Key, Outbox};
-use sip_proxy::ua::{Ended, EndedBy, Reason};
+use sip_proxy::ua::{Ended, EndedBy, LegKey, Reason};
 
 /// Transit facts wait this long for company on their way to the control core: what they cost there and in the store is
 /// the wake-up and the commit, much more than the record.
@@ -34,6 +34,9 @@ impl CallShard {
             return;
         }
         let answered = self.transits.get(key).is_some_and(|transit| transit.answered.is_some());
+        if let (false, Some(transit)) = (from_caller, self.transits.get_mut(key)) {
+            transit.callee_over = true;
+        }
         let by = match (ended.by, from_caller) {
             (EndedBy::Remote, true) => Party::Caller,
             (EndedBy::Remote, false) => Party::Customer,
@@ -48,6 +51,13 @@ impl CallShard {
         } else {
             let code = if answered { 200 } else { passed_code(ended) };
             self.end_transit(now, key, by, cause_of(ended), Some(code), q850);
+        }
+    }
+
+    /// The called leg of a call that is over has come to its end.
+    pub(crate) fn cancelled_transit_ended(&mut self, leg: LegKey) {
+        if let Some(trunk) = self.cancelled_transits.remove(&leg.to_bits()) {
+            self.trunks.release(trunk);
         }
     }
 
@@ -78,7 +88,12 @@ impl CallShard {
         }
         self.close_transit_sound(now, &transit.sound);
         self.trunks.release(transit.from);
-        self.trunks.release(transit.to);
+        if transit.callee_over || transit.answered.is_some() {
+            self.trunks.release(transit.to);
+        } else {
+            // The carrier counts a cancelled call until it has said its last word.
+            self.cancelled_transits.insert(transit.callee.to_bits(), transit.to);
+        }
         self.counters.transits_ended += 1;
         let from = transit.from_id;
         let record = Box::new(self.transit_record(now, transit, by, cause, code, q850));
@@ -157,8 +172,19 @@ impl CallShard {
     /// Transit facts are gathered, so that a thousand calls a second cross the ring in a few pieces.
     pub(super) fn tell_transit(&mut self, now: Instant, fact: CallFact) {
         if self.transit_facts.is_empty() {
-            self.deadlines.arm(now + GATHER, Why::TellTransit);
+            self.transit_facts_due = Some(self.deadlines.arm(now + GATHER, Why::TellTransit));
         }
         self.transit_facts.push(fact);
+    }
+
+    /// Passes on what was gathered.
+    pub(crate) fn flush_transit_facts(&mut self, out: &mut Outbox<ShardEffect>) {
+        if let Some(due) = self.transit_facts_due.take() {
+            self.deadlines.cancel(due);
+        }
+        if !self.transit_facts.is_empty() {
+            let facts = std::mem::take(&mut self.transit_facts);
+            out.push(ShardEffect::Event(ShardEvent::Transit(facts)));
+        }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Transit {
     recording: Option<RecordingId>,
     /// One side has asked to be replaced by someone else.
     pub(crate) transfer: Option<Box<Transfer>>,
+    /// The called leg has ended: its channel is free.
+    callee_over: bool,
 }
 
 /// How its sound goes.

@@ -1,5 +1,6 @@
 //! A peer's side of SIP: legs it was called on, and requests of its own. Carriers and phones are made of it.
 
+use super::caller::CallerTimer;
 use super::script::{OnCancel, Script, Then};
 use super::sip::{self, GIVE_UP_MS, T1_MS, T2_MS};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub(crate) enum Timer {
     Request(String),
     /// A phone registers.
     Register,
+    /// A caller's own.
+    Caller(CallerTimer),
 }
 
 /// What a peer wants done.
@@ -259,7 +262,7 @@ impl Endpoint {
             Timer::HangUp(id) => self.hang_up(now, *id, out),
             Timer::Sound(id, n) => self.sound(*id, *n, out),
             Timer::Request(branch) => self.request_again(now, branch, out),
-            Timer::Register => {}
+            Timer::Register | Timer::Caller(_) => {}
         }
     }
 

@@ -58,6 +58,7 @@ impl World {
         let command = ShardCommand::LoadPrompt { name: "safe_harbour".into(), samples };
         let life = self.life;
         self.across(Happening::ToShard { life, command });
+        self.tell_routes();
     }
 
     pub(super) fn crash(&mut self, down_ms: u64) {
@@ -106,6 +107,7 @@ impl World {
             match peer {
                 Peer::Carrier(carrier) => carrier.heal(),
                 Peer::Phone(phone) => phone.heal(),
+                Peer::Caller(caller) => caller.heal(),
             }
         }
         if self.node.is_none() {

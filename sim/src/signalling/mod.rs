@@ -15,6 +15,7 @@
 //! One seed makes one world: its size, its people, and which faults exist in it. Everything that goes into the
 //! daemon and comes out of it is hashed; the same seed gives the same hash.
 
+mod caller;
 mod carrier;
 mod check;
 mod disk;

@@ -30,6 +30,7 @@ impl World {
         self.wire.at_rest(self.now, &mut self.found);
         self.book.at_rest(self.now, &mut self.found);
         self.ghosts();
+        self.transits();
         self.rates();
     }
 
@@ -67,6 +68,27 @@ impl World {
                     self.found.add(self.now, "no leg is forgotten", detail);
                 }
             }
+            if let Peer::Caller(caller) = &self.peers[peer] {
+                for (call_id, began, is_up) in caller.left() {
+                    if !self.had_accident(peer, began) {
+                        let detail = format!("{call_id} since {began:?}, up: {is_up}");
+                        self.found.add(self.now, "every call that came in is answered and ended", detail);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls that passed through have their records, unless a life ended before they were told.
+    fn transits(&mut self) {
+        let Some(node) = &self.node else { return };
+        let counters = node.shard.counters();
+        let lives = self.life > 1 || self.shard_life > 1;
+        let (records, answered) = self.book.transits();
+        let told = (counters.transits_ended, counters.transits_answered);
+        if !lives && (counters.transits_started != counters.transits_ended || (records, answered) != told) {
+            let detail = format!("{records} records, {answered} answered, of {counters:?}");
+            self.found.add(self.now, "one record per call that passed", detail);
         }
     }
 
@@ -76,7 +98,12 @@ impl World {
             Peer::Phone(_) => {
                 scene.agents[peer - scene.trunks.len()].phone.dead.iter().any(|(at, _)| *at >= since)
             }
-            Peer::Carrier(_) => scene.trunks[peer].carrier.silent.iter().any(|(_, to)| *to >= since),
+            Peer::Carrier(_) => {
+                let behind = scene.transit.as_ref().map(|transit| &transit.callees);
+                let trunk = scene.trunks.get(peer).or(behind);
+                trunk.is_some_and(|trunk| trunk.carrier.silent.iter().any(|(_, to)| *to >= since))
+            }
+            Peer::Caller(_) => false,
         };
         phone_died
             || scene.crashes.iter().any(|(at, _)| *at >= since)

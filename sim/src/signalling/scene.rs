@@ -1,5 +1,6 @@
 //! What a seed makes of the world: its size, its people, and which faults exist in it.
 
+use super::caller::CallerPlan;
 use super::carrier::CarrierPlan;
 use super::disk::DiskPlan;
 use super::net::NetPlan;
@@ -49,6 +50,8 @@ pub(crate) struct Scene {
     pub(crate) trunks: Vec<TrunkScene>,
     pub(crate) agents: Vec<AgentScene>,
     pub(crate) campaigns: Vec<CampaignScene>,
+    /// Callers of a trunk of their own, and the carrier their calls pass on to.
+    pub(crate) transit: Option<TransitScene>,
     pub(crate) net: NetPlan,
     pub(crate) disk: DiskPlan,
     /// The process dies, and is started again after so many milliseconds.
@@ -65,6 +68,13 @@ pub(crate) struct Scene {
     pub(crate) impatient_end: bool,
     /// Names of the faults that exist.
     pub(crate) faults: Vec<&'static str>,
+}
+
+/// Calls that pass through.
+#[derive(Clone, Debug)]
+pub(crate) struct TransitScene {
+    pub(crate) callers: CallerPlan,
+    pub(crate) callees: TrunkScene,
 }
 
 /// The first minute has no accidents: the house is being set up.
@@ -102,6 +112,7 @@ impl Scene {
                 trunk.carrier.sound_ms = 3_500;
             }
         }
+        scene.transit = draw.transit(&mut root.child("transit"));
         scene.faults = draw.names;
         scene
     }
@@ -231,6 +242,23 @@ impl Draw {
             carrier.silent = self.spans(2, 60_000);
         }
         TrunkScene { config, carrier }
+    }
+
+    /// Half of the worlds have transit calls. What the carrier behind them is like is drawn as any other's.
+    fn transit(&mut self, rng: &mut Rng) -> Option<TransitScene> {
+        let exists = rng.chance(0.5);
+        let mut draw =
+            Draw { rng: rng.child("faults"), calm: self.calm, minutes: self.minutes, names: Vec::new() };
+        let mut callees = draw.trunk(9, rng);
+        callees.config.options_interval_ms = 0;
+        callees.config.register = false;
+        let callers = CallerPlan {
+            every_ms: rng.between(2_000.0, 20_000.0),
+            hold_ms: rng.between(5_000.0, 40_000.0),
+            cancels: rng.between(0.0, 0.3),
+            without_offer: rng.between(0.0, 0.2),
+        };
+        exists.then_some(TransitScene { callers, callees })
     }
 
     fn agent(&mut self, n: usize, mostly_nailed_up: bool, rng: &mut Rng) -> AgentScene {

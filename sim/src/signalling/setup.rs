@@ -1,12 +1,14 @@
 //! The first minute: trunks, agents, lists and campaigns are made through commands, one after the other.
 
+use super::caller::{BYPASS, RELAY};
 use super::check::TrunkLimits;
 use super::happening::Happening;
-use super::scene::Scene;
+use super::scene::{Scene, TransitScene, TrunkScene};
 use super::world::World;
-use dialer_core::config::{AgentConfig, ListConfig};
+use dialer_core::config::{AgentConfig, ListConfig, TrunkConfig};
 use dialer_core::record::{Lead, LeadProgress, Phone};
 use dialer_core::{Command, CommandError, LeadId, ListId, Reply, TrunkId};
+use engine::{Route, ShardCommand, TransitMedia};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,10 @@ enum Step {
     Import(usize),
     Campaign(usize),
     Start(usize),
+    /// The trunk of the callers, …
+    Callers,
+    /// … and the one their calls pass on to.
+    Callees,
 }
 
 /// How far the setting up has come.
@@ -27,6 +33,8 @@ pub(super) struct Setup {
     tag: u64,
     trunks: Vec<TrunkId>,
     lists: Vec<ListId>,
+    callers: Option<TrunkId>,
+    callees: Option<TrunkId>,
 }
 
 impl Setup {
@@ -36,7 +44,10 @@ impl Setup {
         for n in 0..scene.campaigns.len() {
             steps.extend([Step::List(n), Step::Import(n), Step::Campaign(n), Step::Start(n)]);
         }
-        Setup { steps, done: 0, tag: 0, trunks: Vec::new(), lists: Vec::new() }
+        if scene.transit.is_some() {
+            steps.extend([Step::Callers, Step::Callees]);
+        }
+        Setup { steps, done: 0, tag: 0, trunks: Vec::new(), lists: Vec::new(), callers: None, callees: None }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -76,12 +87,24 @@ impl World {
                 let scene = &self.scene.campaigns[n];
                 let mut config = scene.config.clone();
                 config.lists = vec![self.setup.lists[n]];
-                if scene.first_trunk_only {
-                    config.trunks = vec![self.setup.trunks[0]];
-                }
+                let trunks = if scene.first_trunk_only { 1 } else { self.setup.trunks.len() };
+                config.trunks = self.setup.trunks[..trunks].to_vec();
                 Command::CreateCampaign(config)
             }
             Step::Start(n) => Command::StartCampaign(self.operator.campaigns[n]),
+            Step::Callers => Command::CreateTrunk(TrunkConfig {
+                name: "callers".into(),
+                address: self.peers[self.peers.len() - 2].endpoint().address.to_string(),
+                channels_max: 100,
+                cps_max: 50.0,
+                options_interval_ms: 0,
+                ..TrunkConfig::default()
+            }),
+            Step::Callees => {
+                let address = self.peers[self.peers.len() - 1].endpoint().address.to_string();
+                let config = self.scene.transit.as_ref().map(|transit| transit.callees.config.clone());
+                Command::CreateTrunk(TrunkConfig { address, ..config.unwrap_or_default() })
+            }
         };
         self.setup.tag = self.next_tag + 1;
         self.command(command);
@@ -133,11 +156,37 @@ impl World {
             }
             (Step::List(_), Reply::List(id, _)) => self.setup.lists.push(*id),
             (Step::Campaign(_), Reply::Campaign(id, _)) => self.operator.campaigns.push(*id),
+            (Step::Callers, Reply::Trunk(id, _)) => self.setup.callers = Some(*id),
+            (Step::Callees, Reply::Trunk(id, _)) => {
+                let limits = match &self.scene.transit {
+                    Some(TransitScene { callees: TrunkScene { config, .. }, .. }) => {
+                        TrunkLimits { channels_max: config.channels_max, cps_max: config.cps_max }
+                    }
+                    None => return,
+                };
+                self.wire.add_trunk(self.peers.len() - 1, limits);
+                self.setup.callees = Some(*id);
+                self.tell_routes();
+            }
             (Step::Import(_) | Step::Start(_), _) => {}
             (step, reply) => {
                 self.found.add(self.now, "replies fit their commands", format!("{step:?} {reply:?}"))
             }
         }
+    }
+
+    /// Where calls that come in go to; told to each shard that starts.
+    pub(super) fn tell_routes(&mut self) {
+        let (Some(from), Some(to)) = (self.setup.callers, self.setup.callees) else { return };
+        let route = |prefix: &str, media| Route {
+            from_trunk: Some(from),
+            prefix: prefix.into(),
+            to_trunk: to,
+            media,
+            record: media == TransitMedia::Relay,
+        };
+        let routes = vec![route(BYPASS, TransitMedia::Bypass), route(RELAY, TransitMedia::Relay)];
+        self.order(ShardCommand::SetRoutes(routes));
     }
 
     /// Leads go into the store directly, as an import puts them there.

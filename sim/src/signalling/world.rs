@@ -1,6 +1,7 @@
 //! The world of one seed: a queue of happenings around one daemon, on one thread, in virtual time.
 
 use super::Sabotage;
+use super::caller::{Caller, CallerTimer};
 use super::carrier::Carrier;
 use super::check::{Book, Findings, Wire};
 use super::disk::Disk;
@@ -36,6 +37,7 @@ const TURNS_AT_ONCE_MAX: u32 = 200_000;
 pub(super) enum Peer {
     Carrier(Box<Carrier>),
     Phone(Box<Phone>),
+    Caller(Box<Caller>),
 }
 
 impl Peer {
@@ -43,6 +45,7 @@ impl Peer {
         match self {
             Peer::Carrier(carrier) => &carrier.endpoint,
             Peer::Phone(phone) => &phone.endpoint,
+            Peer::Caller(caller) => &caller.endpoint,
         }
     }
 }
@@ -149,6 +152,7 @@ impl World {
                 self.at(*when + Duration::from_millis(*ms), Happening::Power { peer, on: true });
             }
         }
+        self.populate_transit(root);
         for (from, to) in self.disk.stalls().to_vec() {
             self.at(
                 from + Duration::from_secs(1),
@@ -169,6 +173,19 @@ impl World {
         self.at(Instant::from_millis(2_000), Happening::Setup);
         self.at(Instant::from_millis(70_000), Happening::Operator);
         self.at(scene.end(), Happening::Close);
+    }
+
+    /// The callers come after all trunks and phones, the carrier behind them last.
+    fn populate_transit(&mut self, root: &Rng) {
+        let Some(transit) = self.scene.transit.clone() else { return };
+        let rng = root.child("transit-peers");
+        let host = |n| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, n)), 5060);
+        let callers = Caller::new(host(200), DAEMON, transit.callers, &rng.child("callers"));
+        let callers = self.add_peer(host(200), Peer::Caller(Box::new(callers)));
+        let callees = Carrier::new(host(201), transit.callees.carrier, &rng.child("callees"));
+        self.add_peer(host(201), Peer::Carrier(Box::new(callees)));
+        let timer = Timer::Caller(CallerTimer::Call);
+        self.at(Instant::from_millis(61_000), Happening::PeerTimer { peer: callers, timer });
     }
 
     fn add_peer(&mut self, address: SocketAddr, peer: Peer) -> usize {
@@ -260,6 +277,7 @@ impl World {
                 match &mut self.peers[peer] {
                     Peer::Carrier(carrier) => carrier.datagram(now, &bytes, &mut self.acts),
                     Peer::Phone(phone) => phone.datagram(now, &bytes, &mut self.acts),
+                    Peer::Caller(caller) => caller.datagram(now, &bytes, &mut self.acts),
                 }
                 self.carry_out_peer(peer);
             }
@@ -267,6 +285,11 @@ impl World {
                 match &mut self.peers[peer] {
                     Peer::Carrier(carrier) => carrier.timer(now, &timer, &mut self.acts),
                     Peer::Phone(phone) => phone.timer(now, &timer, &mut self.acts),
+                    Peer::Caller(caller) => {
+                        if let Timer::Caller(timer) = &timer {
+                            caller.timer(now, timer, &mut self.acts);
+                        }
+                    }
                 }
                 self.carry_out_peer(peer);
             }
@@ -361,7 +384,11 @@ impl World {
 
     pub(super) fn name(&self, peer: usize) -> String {
         let trunks = self.scene.trunks.len();
-        if peer < trunks { format!("carrier-{peer}") } else { format!("agent{}", peer - trunks) }
+        match &self.peers[peer] {
+            Peer::Carrier(_) => format!("carrier-{peer}"),
+            Peer::Phone(_) => format!("agent{}", peer - trunks),
+            Peer::Caller(_) => "callers".into(),
+        }
     }
 
     pub(super) fn feed_shard(&mut self, input: ShardInput<'_>) {

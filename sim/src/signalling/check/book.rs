@@ -340,6 +340,14 @@ impl Book {
         }
     }
 
+    /// Records of calls that passed through, and of these answered.
+    pub(crate) fn transits(&self) -> (u64, u64) {
+        let transits = self.records.values().filter(|record| record.kind == CallKindTag::Transit);
+        transits.fold((0, 0), |(all, answered), record| {
+            (all + 1, answered + u64::from(record.answered_at.is_some()))
+        })
+    }
+
     /// Abandoned and live answers of a campaign, from the ledger.
     pub(crate) fn abandonment(&self, campaign: CampaignId) -> (u64, u64) {
         let entries = self.ledger.iter().filter(|(call, _)| {

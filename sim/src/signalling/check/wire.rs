@@ -1,6 +1,7 @@
 //! SIP as seen on the wire: each request of the daemon is held against what it had been told by then.
 
 use super::{Book, Findings};
+use crate::signalling::caller::{BYPASS, RELAY};
 use crate::signalling::sip::{self, GIVE_UP_MS};
 use dialer_core::CallId;
 use sansio::Instant;
@@ -171,7 +172,10 @@ impl Wire {
         let number = sip::user_of(&uri).to_owned();
         let mut call = None;
         if let Some((limits, recent)) = self.trunks.get_mut(&peer) {
-            call = book.dialled(now, &number, found);
+            // A call that passes through is nobody's attempt.
+            if ![BYPASS, RELAY].iter().any(|prefix| number.starts_with(prefix)) {
+                call = book.dialled(now, &number, found);
+            }
             while recent.front().is_some_and(|at| now.millis_since(*at) + RING_MS >= 1000) {
                 recent.pop_front();
             }

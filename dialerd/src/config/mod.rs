@@ -145,6 +145,14 @@ mod tests {
                 "dialerd.toml:2:9: key `media.ports`: found [30000, 20000], expected two port numbers, the lower first, with at least 4 ports between them",
             ),
             (
+                "[api]\nlisten = \"127.0.0.1:8080\"\n[admin]\nlisten = \"127.0.0.1:8080\"\n",
+                "dialerd.toml:4:10: key `admin.listen`: found \"127.0.0.1:8080\", expected another address or port than api.listen",
+            ),
+            (
+                "[sip]\nlisten = [\"127.0.0.1:5060\", \"127.0.0.1:5060\"]\n",
+                "dialerd.toml:2:29: key `sip.listen[1]`: found \"127.0.0.1:5060\", expected an address and port that no other listener has",
+            ),
+            (
                 "[log]\nlevle = \"info\"\n",
                 "dialerd.toml:2:1: key `log.levle`: found levle, unknown field `levle`, expected `level` or `format`",
             ),

@@ -25,10 +25,12 @@ use view::{Look, View};
 const ABANDON_CAP: f64 = 0.03;
 /// What the pacer aims at.
 const ABANDON_TARGET: f64 = 0.025;
-/// Agents must be busy for more than this share of their time.
+/// Agents must be busy for more than this share of their time …
 const BUSY_SHARE_MIN: f64 = 0.60;
+/// … if they worked for so many minutes of life together: in less, one long ring decides.
+const BUSY_JUDGED_MIN: f64 = 30.0;
 /// Talk and wrap-up in life, seconds; divided by the speed.
-const TALK_MEAN_S: f64 = 120.0;
+const TALK_MEAN_S: f64 = 180.0;
 const WRAP_UP_MEAN_S: f64 = 18.0;
 
 /// Runs the demo. Exit code 0 only if everything it checks is true.
@@ -135,7 +137,9 @@ async fn demo(arguments: &DemoArguments) -> anyhow::Result<bool> {
         }
     }
     view.end();
-    finish(&api, &place, &setting, processes).await
+    let agent_minutes =
+        started.elapsed().as_secs_f64() / 60.0 * arguments.speed * f64::from(arguments.agents);
+    finish(&api, &place, &setting, processes, agent_minutes >= BUSY_JUDGED_MIN).await
 }
 
 /// Mean time from answer to bridge so far, if there was any.
@@ -247,6 +251,7 @@ async fn finish(
     place: &Place,
     setting: &Setting,
     mut processes: Processes,
+    long_enough: bool,
 ) -> anyhow::Result<bool> {
     // Busy time is looked at before the agents run out of work.
     let agents = api.get("/v1/agents?limit=500").await?;
@@ -260,7 +265,7 @@ async fn finish(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     processes.stop_agents().await?;
-    let mut figures = Figures::read(api, &setting.campaign, &agents).await?;
+    let mut figures = Figures::read(api, &setting.campaign, &agents, long_enough).await?;
     figures.left_over(api).await?;
     figures.recordings(api, &place.folder.join("data/recordings")).await?;
     processes.stop_carrier().await?;

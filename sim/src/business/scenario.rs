@@ -530,7 +530,7 @@ pub fn named(name: &str) -> Option<Scenario> {
                 ring_mean_s: 1.0,
                 machine_ring_mean_s: 2.3,
                 ring_limit_s: 5.6,
-                talk: lognormal(15.0, 0.8),
+                talk: lognormal(22.5, 0.8),
                 wrap_up: lognormal(2.3, 0.6),
                 leads: Some(300),
                 ..base

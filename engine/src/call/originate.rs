@@ -56,6 +56,10 @@ impl CallShard {
             return Err(EndCause::Congestion);
         }
         let (listener, destination) = trunk.address.ok_or(EndCause::NoTrunk)?;
+        // The dialer keeps the limit of what it dials, but hears of calls that pass through a little later.
+        if trunk.channels_used >= trunk.row.config.channels_max {
+            return Err(EndCause::LocalLimit);
+        }
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
         let request_uri = uri_of(&dial.to, trunk.host());
         let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(listener));

@@ -1,6 +1,7 @@
 //! A trunk that calls in: its calls pass through the daemon to another trunk.
 
 use super::endpoint::{Act, Ask, Endpoint, Timer};
+use super::script::{Script, Then};
 use super::sip::{self, GIVE_UP_MS, T1_MS, T2_MS};
 use bytes::Bytes;
 use sansio::{Instant, Rng};
@@ -119,18 +120,21 @@ impl Caller {
         match (known, message.is_request()) {
             (Some(id), false) => self.response(now, id, &message, out),
             (Some(id), true) => self.request(id, &message, out),
-            // OPTIONS, and what belongs to nothing.
-            (None, _) => {
-                if let Some(Ask::Other(request) | Ask::Invite(request)) =
-                    self.endpoint.datagram(now, bytes, out)
-                {
-                    self.endpoint.reply(&request, 200, "OK", "", out);
+            // Callers are not called; OPTIONS, and what belongs to nothing.
+            (None, _) => match self.endpoint.datagram(now, bytes, out) {
+                Some(Ask::Invite(invite)) => {
+                    let extra = String::new();
+                    let then = Then::Refuse { after_ms: 5, code: 404, reason: "Not Found", extra };
+                    self.endpoint.play(now, invite, Script { then, ..Script::default() }, out);
                 }
-            }
+                Some(Ask::Other(request)) => self.endpoint.reply(&request, 200, "OK", "", out),
+                Some(Ask::Final(_)) | None => {}
+            },
         }
     }
 
-    pub(crate) fn timer(&mut self, now: Instant, timer: &CallerTimer, out: &mut Vec<Act>) {
+    pub(crate) fn timer(&mut self, now: Instant, timer: &Timer, out: &mut Vec<Act>) {
+        let Timer::Caller(timer) = timer else { return self.endpoint.timer(now, timer, out) };
         match *timer {
             CallerTimer::Call if self.healed => {}
             CallerTimer::Call => {

@@ -156,7 +156,11 @@ impl World {
             }
             (Step::List(_), Reply::List(id, _)) => self.setup.lists.push(*id),
             (Step::Campaign(_), Reply::Campaign(id, _)) => self.operator.campaigns.push(*id),
-            (Step::Callers, Reply::Trunk(id, _)) => self.setup.callers = Some(*id),
+            (Step::Callers, Reply::Trunk(id, _)) => {
+                let limits = TrunkLimits { channels_max: 100, cps_max: 50.0 };
+                self.wire.add_trunk(self.peers.len() - 2, limits);
+                self.setup.callers = Some(*id);
+            }
             (Step::Callees, Reply::Trunk(id, _)) => {
                 let limits = match &self.scene.transit {
                     Some(TransitScene { callees: TrunkScene { config, .. }, .. }) => {

@@ -19,7 +19,7 @@ use engine::{
 };
 use sansio::{Duration, Instant, Machine, Outbox, Rng, WallTime};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(super) const REALM: &str = "house.example";
@@ -74,6 +74,8 @@ pub(super) struct World {
     pub(super) book: Book,
     pub(super) found: Findings,
     pub(super) ports: BTreeMap<u16, (StreamId, PacketKind)>,
+    /// Streams whose ports could not be opened.
+    pub(super) ports_failing: BTreeSet<StreamId>,
     pub(super) recordings: BTreeMap<RecordingId, (String, u64)>,
     pub(super) setup: super::setup::Setup,
     pub(super) closing: bool,
@@ -110,6 +112,7 @@ impl World {
             book: Book::default(),
             found: Findings::default(),
             ports: BTreeMap::new(),
+            ports_failing: BTreeSet::new(),
             recordings: BTreeMap::new(),
             setup: super::setup::Setup::new(&scene),
             closing: false,
@@ -285,11 +288,7 @@ impl World {
                 match &mut self.peers[peer] {
                     Peer::Carrier(carrier) => carrier.timer(now, &timer, &mut self.acts),
                     Peer::Phone(phone) => phone.timer(now, &timer, &mut self.acts),
-                    Peer::Caller(caller) => {
-                        if let Timer::Caller(timer) = &timer {
-                            caller.timer(now, timer, &mut self.acts);
-                        }
-                    }
+                    Peer::Caller(caller) => caller.timer(now, &timer, &mut self.acts),
                 }
                 self.carry_out_peer(peer);
             }

@@ -53,6 +53,15 @@ struct Outgoing {
 
 impl Outgoing {
     /// The peer has said something: a leg given up before that was never there.
+    /// A leg of a call that passes through, of which the core says nothing: the INVITE, or the CANCEL, was never
+    /// responded to (RFC 3261 §17.1.1.2, §9.1).
+    fn is_given_up(&self, now: Instant) -> bool {
+        let long_ago = |at: Instant| now.millis_since(at) + 500 >= GIVE_UP_MS;
+        let sent_at = self.transactions.get(&self.branch).map(|transaction| transaction.sent_at);
+        let unheard = !self.is_heard() && sent_at.is_some_and(long_ago);
+        self.call.is_none() && (unheard || self.cancelled_at.is_some_and(long_ago))
+    }
+
     fn is_heard(&self) -> bool {
         let heard = |t: &Transaction| t.provisional_at.is_some() || t.final_at.is_some();
         self.transactions.get(&self.branch).is_some_and(heard)
@@ -184,7 +193,8 @@ impl Wire {
                 let detail = format!("{} INVITEs within a second, {} allowed", recent.len(), limits.cps_max);
                 found.add(now, "calls per second of a trunk", detail);
             }
-            let open = self.legs.values().filter(|leg| leg.open && leg.peer == peer).count();
+            let open = |leg: &&Outgoing| leg.open && leg.peer == peer && !leg.is_given_up(now);
+            let open = self.legs.values().filter(open).count();
             if open >= limits.channels_max as usize {
                 let detail = format!("{} at once, {} allowed", open + 1, limits.channels_max);
                 found.add(now, "channels of a trunk", detail);

@@ -187,7 +187,9 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         routes,
         data_dir,
     };
-    check_sockets(&config, &mut faults);
+    // Port 0 is chosen by the system, each time another.
+    let same = config.api_listen == config.admin_listen && config.api_listen.port() != 0;
+    faults.require(!same, "admin.listen", "another address or port than api.listen");
     if let Some(token) = &config.api_token
         && !(token.starts_with("dlr_")
             && token.len() >= 24
@@ -198,19 +200,6 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         faults.0.push(Fault { key: "api.token".into(), found: secret, expected });
     }
     if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
-}
-
-/// Two listeners cannot have one address. Port 0 is chosen by the system, each time another.
-fn check_sockets(config: &Config, faults: &mut Faults) {
-    let same = |one: &SocketAddr, other: &SocketAddr| one == other && one.port() != 0;
-    if same(&config.api_listen, &config.admin_listen) {
-        faults.add("admin.listen", "another address or port than api.listen");
-    }
-    for (index, address) in config.sip_listen.iter().enumerate() {
-        if config.sip_listen[..index].iter().any(|before| same(before, address)) {
-            faults.add(format!("sip.listen[{index}]"), "an address and port that no other listener has");
-        }
-    }
 }
 
 fn session_timers(sip: &raw::Sip) -> SessionTimers {

@@ -149,10 +149,6 @@ mod tests {
                 "dialerd.toml:4:10: key `admin.listen`: found \"127.0.0.1:8080\", expected another address or port than api.listen",
             ),
             (
-                "[sip]\nlisten = [\"127.0.0.1:5060\", \"127.0.0.1:5060\"]\n",
-                "dialerd.toml:2:29: key `sip.listen[1]`: found \"127.0.0.1:5060\", expected an address and port that no other listener has",
-            ),
-            (
                 "[log]\nlevle = \"info\"\n",
                 "dialerd.toml:2:1: key `log.levle`: found levle, unknown field `levle`, expected `level` or `format`",
             ),

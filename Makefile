@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SEEDS ?= 200
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test check lint licences fuzz swarm loadtest loadtest-short bench clean
+.PHONY: help build demo test check lint licences fuzz swarm pacing loadtest loadtest-short bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -31,12 +31,16 @@ check: setup-build ## format, lints, walls between the rooms, licences
 test: setup-test build ## everything that can be checked
 	cargo test --workspace --locked
 	$(MAKE) swarm
+	$(MAKE) pacing
 	$(MAKE) fuzz
 	$(MAKE) loadtest-short
 	target/release/dialerd demo --plain
 
 swarm: build ## the whole daemon under a seeded world
 	target/release/sim swarm --seeds $(SEEDS)
+
+pacing: build ## the predictive mode in every scenario, held against what is asked of it (short)
+	target/release/dialerd simulate --suite --days 1 --seeds 2 --policies predictive --quiet
 
 fuzz: ## what peers send, mutated
 	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack

@@ -65,11 +65,6 @@ impl Meeting {
         }
     }
 
-    /// Changes how much each belief weighs.
-    pub(super) fn believe(&mut self, belief: [f64; BELIEFS]) {
-        self.belief = belief;
-    }
-
     /// Sums up what was given, so that [`Meeting::overrun`] can tell up to `beyond` answers too many apart.
     pub(super) fn sum(&mut self, beyond: u32) {
         self.beyond = beyond;

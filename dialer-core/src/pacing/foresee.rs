@@ -1,6 +1,7 @@
 //! What a floor foresees for one campaign: agents who will be free, answers that will come, and what may be dialled.
 
 use super::budget::Group;
+use super::estimate::spread_around;
 use super::floor::{Campaign, Floor};
 use super::forecast::{BELIEFS, ByMoment, MOMENTS};
 use super::predictive::{Beliefs, Bounds, Learned, allowance, dial_while_safe, why_limited};
@@ -47,7 +48,7 @@ impl Floor {
         explain.bias = learned.limit.bias();
         entry.tight = allowance.surplus < TIGHT && pacing.fixed_risk.is_none() && !view.windows.is_empty();
         let why = why_limited(learned, &allowance, view, counted, &pacing);
-        let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk };
+        let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk, per_idle: progressive(counted) };
         let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, &bounds, explain);
         entry.ahead -= f64::from(wish.dial.saturating_sub(progressive(counted)));
         entry.decided.clear();
@@ -77,11 +78,16 @@ impl Floor {
         patience_s: f64,
     ) -> Beliefs {
         let own = &self.campaigns[&view.campaign].learned;
-        let spread = match known(view.next_answer) {
-            Some(p) => own.answer.spread().map(|(_, weight)| (p, weight)),
-            None => own.spread_of(view.next),
+        let (mean, variance) = own.logit_given_silence(now_s, view);
+        let spread_of = |traits| {
+            let (offset, own_variance) = own.traits.of(traits);
+            spread_around(mean + offset, variance + own_variance)
         };
-        let mut beliefs = Beliefs { p: spread.map(|(p, _)| p), weight: spread.map(|(_, weight)| weight) };
+        let spread = match known(view.next_answer) {
+            Some(p) => spread_around(mean, variance).map(|(_, weight)| (p, weight)),
+            None => spread_of(view.next),
+        };
+        let beliefs = Beliefs { p: spread.map(|(p, _)| p), weight: spread.map(|(_, weight)| weight) };
         let left = i64::from(counted.idle) - i64::from(counted.claimed_now);
         let free_now = left.min(i64::from(counted.share)) - i64::from(counted.waiting);
         self.meeting.begin(free_now, beliefs.weight);
@@ -100,15 +106,10 @@ impl Floor {
                 let p = match known(call.answer_probability) {
                     Some(p) => [p; BELIEFS],
                     None if call.traits == view.next => beliefs.p,
-                    None => own.spread_of(call.traits).map(|(p, _)| p),
+                    None => spread_of(call.traits).map(|(p, _)| p),
                 };
                 let live = own.live_by(age_s, p, moments);
-                for (weight, (_, silent)) in beliefs.weight.iter_mut().zip(&live) {
-                    *weight *= silent.max(1e-6);
-                }
-                let sum: f64 = beliefs.weight.iter().sum();
-                beliefs.weight.iter_mut().for_each(|weight| *weight /= sum);
-                self.meeting.call(Some(place), live.map(|(by, _)| by));
+                self.meeting.call(Some(place), live);
             } else if let Some(other) = self.campaigns.get(&call.campaign).filter(|other| !other.tight) {
                 let share = shared(view, call.campaign);
                 if share > 0.0 {
@@ -116,7 +117,7 @@ impl Floor {
                     let by = listened_to(learned, call, now_s, moments).unwrap_or_else(|| {
                         let p = known(call.answer_probability)
                             .unwrap_or_else(|| learned.spread_of(call.traits)[1].0);
-                        learned.live_by(age_s, [p], moments)[0].0
+                        learned.live_by(age_s, [p], moments)[0]
                     });
                     let by = by.map(|p| p * share);
                     self.meeting.call(None, [by; BELIEFS]);
@@ -127,7 +128,6 @@ impl Floor {
         if expected > 1e-4 {
             self.expect_inbound(expected, moments);
         }
-        self.meeting.believe(beliefs.weight);
         beliefs
     }
 
@@ -201,11 +201,11 @@ impl Floor {
     }
 }
 
-/// Bounds dials ahead of idle agents to so many at once, which grow again at so many a second: a forecast that is wrong
-/// after a long silence starts a trickle, not a flood.
+/// Bounds dials ahead of idle agents to three times what the steady state needs: a forecast that is wrong after a long
+/// silence, or at the start of a great house, starts a trickle, not a flood.
 fn ramp(entry: &mut Campaign, now_s: f64, counted: &Counted, most: (u32, LimitedBy)) -> (u32, LimitedBy) {
-    let per_s = 2.0 + f64::from(counted.working);
-    let at_once = 2.0 + 1.5 * f64::from(counted.working);
+    let per_s = 2.0 + 3.0 * entry.learned.steady_dials_per_s(counted.working);
+    let at_once = 4.0 + 2.0 * per_s;
     let passed_s = (now_s - entry.ahead_at_s).max(0.0);
     entry.ahead = (entry.ahead + per_s * passed_s).min(at_once).max(0.0);
     entry.ahead_at_s = now_s;

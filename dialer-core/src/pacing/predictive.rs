@@ -20,6 +20,16 @@ const FEARED_RISK: f64 = 0.015;
 /// Share of the target that is aimed at in the beginning, and the answers after which it is the whole.
 const TRUST_AT_FIRST: f64 = 0.75;
 const TRUSTED_ANSWERS: f64 = 1_000.0;
+/// Risk of a dial for an idle agent that is run in any case: it betters the rate of a window that is over its cap.
+const IDLE_RISK: f64 = 0.005;
+/// Newton steps towards what the silence of the calls in flight says.
+const SILENCE_STEPS: usize = 2;
+/// Calls in flight whose silence is trusted by half.
+const SILENCE_TRUSTED: f64 = 200.0;
+/// How much of the slow answer rate's past counts after one more dial.
+const SLOW_KEEP: f64 = 0.999;
+/// Share of the slow answer rate that is believed at least.
+const SLOW_SHARE: f64 = 0.7;
 /// Risk that is none but for rounding: what progressive runs.
 const ZERO_RISK: f64 = 1e-9;
 /// Memory of the rate of live answers per agent, seconds.
@@ -39,6 +49,9 @@ pub(super) struct Learned {
     pub traits: TraitOffsets,
     #[serde(default)]
     pub detection: Detection,
+    /// Live answers and dials ended of the last thousand or so: slow, and blind to waves.
+    #[serde(default)]
+    slow: (f64, f64),
     /// Live answers and agent-seconds lately.
     live: f64,
     agent_seconds: f64,
@@ -67,6 +80,7 @@ impl Default for Learned {
             limit: RiskLimit::default(),
             traits: TraitOffsets::default(),
             detection: Detection::default(),
+            slow: (0.0, 0.0),
             live: 0.0,
             agent_seconds: 0.0,
             talking: Residual::default(),
@@ -90,7 +104,9 @@ impl Learned {
             && self.limit.is_sound()
             && self.traits.is_sound()
             && self.detection.is_sound()
-            && [self.live, self.agent_seconds].iter().all(|value| value.is_finite() && *value >= 0.0)
+            && [self.live, self.agent_seconds, self.slow.0, self.slow.1]
+                .iter()
+                .all(|value| value.is_finite() && *value >= 0.0)
     }
 
     /// Recomputes all that is not part of the sketch.
@@ -158,7 +174,20 @@ impl Learned {
             let p = 1.0 / (1.0 + (-(mean + offset)).exp());
             self.traits.resolved(traits, p, sd * sd, live);
         }
+        self.slow.0 = self.slow.0 * SLOW_KEEP + f64::from(u8::from(live));
+        self.slow.1 = self.slow.1 * SLOW_KEEP + 1.0;
         if live { self.answer.answered(offset) } else { self.answer.failed(offset) }
+    }
+
+    /// The answer probability over the last thousand dials, begun at a quarter; 0.01..=1.
+    fn slow_p(&self) -> f64 {
+        ((self.slow.0 + 5.0) / (self.slow.1 + 20.0)).clamp(0.01, 1.0)
+    }
+
+    /// Dials per second that keep so many agents busy all the time, over the last thousand dials.
+    pub(super) fn steady_dials_per_s(&self, working: u32) -> f64 {
+        let service_s = (self.talk.mean() + self.wrap_up.mean()).max(5.0);
+        f64::from(working) / service_s / self.slow_p()
     }
 
     /// Live answers per second that `working` agents can be expected to take.
@@ -170,20 +199,65 @@ impl Learned {
         per_agent.min(1.0 / cycle * 1.2) * f64::from(working)
     }
 
-    /// P(live answer by each moment) of a call in flight of age `age_s` that is answered with probability `p`,
-    /// and P(still silent at that age); for each `p`.
+    /// Mean and variance of logit p, once the silence of the calls in flight is heard too.
+    ///
+    /// The filter hears of a dial when it ends, and people answer sooner than lines ring out: after a wave of dials it
+    /// believes too much at first and too little later. Each call that is still silent at its age is evidence the other
+    /// way; a few Newton steps find where the filter's belief (as normal) and all that silence meet (Laplace).
+    pub(super) fn logit_given_silence(&self, now_s: f64, view: &PacingView<'_>) -> (f64, f64) {
+        let (mean, sd) = self.answer.logit();
+        let precision = 1.0 / (sd * sd);
+        // What is known of the times to answer is not exact; the silence of hundreds does not make it so.
+        let trust =
+            1.0 / (1.0 + f64::from(u32::try_from(view.calls.len()).unwrap_or(u32::MAX)) / SILENCE_TRUSTED);
+        let (mut x, mut curvature) = (mean, precision);
+        for _ in 0..SILENCE_STEPS {
+            let mut slope = (mean - x) * precision;
+            curvature = precision;
+            let plain = 1.0 / (1.0 + (-x).exp());
+            for call in view.calls.iter().filter(|call| call.campaign == view.campaign) {
+                let unknown = call.answered_at.is_none()
+                    && call.detecting_since.is_none()
+                    && call.answer_probability.is_none();
+                if !unknown {
+                    continue;
+                }
+                let age_s = now_s - call.dialed_at.as_secs_f64();
+                let (f, g) = (self.ring.live_by(age_s), self.ring.other_by(age_s));
+                let p = if call.traits == DialTraits::default() {
+                    plain
+                } else {
+                    1.0 / (1.0 + (-(x + self.traits.of(call.traits).0)).exp())
+                };
+                let silent = (1.0 - g - p * (f - g)).max(0.02);
+                let pull = (f - g) * p * (1.0 - p) / silent;
+                slope -= trust * pull;
+                curvature += trust * (pull * pull + pull * (1.0 - 2.0 * p)).max(0.0);
+            }
+            x += (slope / curvature).clamp(-1.0, 1.0);
+        }
+        let x = x.clamp(mean - 4.0 * sd - 0.5, mean + 4.0 * sd + 0.5);
+        // Far fewer answers than over the last thousand dials are believed only slowly: it costs little, and a wave of
+        // dials on a mistaken belief costs much.
+        let least = SLOW_SHARE * self.slow_p();
+        let least = if self.slow.1 > 50.0 { (least / (1.0 - least)).ln() } else { f64::NEG_INFINITY };
+        (x.max(least), 1.0 / curvature)
+    }
+
+    /// P(live answer by each moment) of a call in flight of age `age_s` that is answered with probability `p`, for each
+    /// `p`, given its silence so far.
     pub(super) fn live_by<const N: usize>(
         &self,
         age_s: f64,
         p: [f64; N],
         moments: &ByMoment,
-    ) -> [(ByMoment, f64); N] {
+    ) -> [ByMoment; N] {
         let (f, g) = (self.ring.live_by(age_s), self.ring.other_by(age_s));
         let further = moments.map(|tau| self.ring.live_by(age_s + tau) - f);
         p.map(|p| {
             let silent = p * (1.0 - f) + (1.0 - p) * (1.0 - g);
             let scale = if silent > 1e-9 { p / silent } else { 0.0 };
-            (further.map(|share| (share * scale).clamp(0.0, 1.0)), silent)
+            further.map(|share| (share * scale).clamp(0.0, 1.0))
         })
     }
 
@@ -224,6 +298,8 @@ pub(super) struct Bounds {
     pub most: (u32, LimitedBy),
     pub why: LimitedBy,
     pub fixed_risk: Option<f64>,
+    /// Dials that the progressive mode would make: one per idle agent.
+    pub per_idle: u32,
 }
 
 /// The answer probability as three beliefs, after the silence of the calls in flight.
@@ -276,7 +352,7 @@ pub(super) fn dial_while_safe(
     bounds: &Bounds,
     explain: &mut Explain,
 ) -> Wish {
-    let Bounds { most, why, fixed_risk } = *bounds;
+    let Bounds { most, why, fixed_risk, per_idle } = *bounds;
     let fresh: [ByMoment; BELIEFS] = core::array::from_fn(|belief| {
         core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
     });
@@ -296,20 +372,29 @@ pub(super) fn dial_while_safe(
             LimitedBy::AbandonCap => NO_RISK,
             _ => ZERO_RISK,
         };
-        if risk > limit {
+        // A dial for an idle agent is none ahead; it is left out only where the next abandon would break a window and is
+        // not improbable (inbound calls and other campaigns may take that agent).
+        let for_idle = wish.dial < per_idle && (allowance.bears_one || risk <= IDLE_RISK);
+        if risk > limit && !for_idle {
             wish.limited_by = why;
             break;
         }
         // Near the end of a window, what counts is how many answers at once may find no agent.
         if let Some(many) = overrun
-            && wish.dial >= safe
+            && wish.dial >= safe.max(per_idle)
             && (meeting.overrun(many, p) * learned.limit.bias() > OVERRUN_RISK
                 || meeting.feared_overrun(many, p) > FEARED_RISK)
         {
             wish.limited_by = LimitedBy::AbandonCap;
             break;
         }
-        let next = if wish.dial < safe { safe } else { wish.dial.saturating_add(step).min(most.0) };
+        let next = if wish.dial < safe {
+            safe
+        } else if wish.dial < per_idle {
+            wish.dial + 1
+        } else {
+            wish.dial.saturating_add(step).min(most.0)
+        };
         for _ in wish.dial..next {
             if steered {
                 learned.limit.dialed(p, risk, allowance.target);

@@ -428,6 +428,22 @@ fn while_inbound_waits_the_campaign_holds_back() {
     assert!(off > 3 && off < free, "{off} {free}");
 }
 
+/// Inbound calls make every dial a little risky; an idle agent is dialled for all the same, so that a blended campaign
+/// without history or plan does not stand still for ever.
+#[test]
+fn expected_inbound_does_not_stop_a_campaign() {
+    let mut floor = floor(Mode::Predictive);
+    for call in 0..30 {
+        floor.observe(Instant::from_millis(call * 3_000), &PacingEvent::InboundArrived);
+    }
+    let team = agents(2, 3);
+    let window = |live, abandoned| [WindowCount { left: None, ..shift(live, abandoned) }];
+    let now = Instant::from_millis(100_000);
+    let mut dial = |windows: &[WindowCount]| floor.decide(now, &view(&team, &[], windows)).dial;
+    assert_eq!((dial(&[]), dial(&window(0, 0)), dial(&window(20, 0))), (2, 2, 2));
+    assert_eq!(dial(&window(20, 1)), 0, "over its cap: not while inbound may well take the agent");
+}
+
 #[test]
 fn pre_connected_agents_count_as_free_and_lines_are_bounded() {
     let windows = [shift(500, 5)];

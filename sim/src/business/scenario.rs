@@ -420,6 +420,7 @@ pub const NAMES: &[&str] = &[
     "bursts",
     "sorted",
     "tiny",
+    "breaks",
     "mixed",
     "shared",
     "blended",
@@ -485,6 +486,7 @@ pub fn named(name: &str) -> Option<Scenario> {
         }
         "sorted" => one(Campaign { answer: 0.4, trend: -1.8, ..base }),
         "tiny" => Scenario { agents: 3, ..Scenario::default() },
+        "breaks" => Scenario { break_every_h: 0.5, break_min: 8.0, ..Scenario::default() },
         "mixed" => Scenario { speed_sd: 0.5, ..Scenario::default() },
         "shared" => Scenario {
             shared: 0.6,

@@ -223,10 +223,14 @@ impl AnswerRate {
     #[must_use]
     pub fn spread_at(&self, offset: f64, variance: f64) -> [(f64, f64); 3] {
         let (mean, sd) = self.logit();
-        let (mean, sd) = (mean + offset, (sd * sd + variance).sqrt());
-        let side = 3.0_f64.sqrt() * sd;
-        [(sigmoid(mean - side), 1.0 / 6.0), (sigmoid(mean), 2.0 / 3.0), (sigmoid(mean + side), 1.0 / 6.0)]
+        spread_around(mean + offset, sd * sd + variance)
     }
+}
+
+/// Three values of p with their weights that stand for a logit of this mean and variance (Gauss–Hermite).
+pub(in crate::pacing) fn spread_around(mean: f64, variance: f64) -> [(f64, f64); 3] {
+    let side = (3.0 * variance.max(0.0)).sqrt();
+    [(sigmoid(mean - side), 1.0 / 6.0), (sigmoid(mean), 2.0 / 3.0), (sigmoid(mean + side), 1.0 / 6.0)]
 }
 
 /// One step of diffusion with walls that keep the mass inside; `alpha` ≤ 0.25 to either side.

@@ -11,6 +11,7 @@ mod speed;
 mod traits;
 
 pub use answer::AnswerRate;
+pub(in crate::pacing) use answer::spread_around;
 pub use detect::Detection;
 pub use life::{LifeTable, Residual};
 pub use ring::RingTimes;

@@ -43,7 +43,7 @@ pacing: build ## the predictive mode in every scenario, held against what is ask
 	target/release/dialerd simulate --suite --days 1 --seeds 2 --policies predictive --quiet
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws
 
 loadtest: setup-test build ## throughput against SIPp and our own swarm; prints one table
 	target/release/loadtest full

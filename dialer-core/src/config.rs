@@ -17,6 +17,17 @@ pub struct TrunkConfig {
     pub address: String,
     /// How it is spoken with; `None` as its address says, which is UDP for a numeric one.
     pub transport: Option<TrunkTransport>,
+    /// Trunks of a campaign with the lowest number are taken first; the others when those have no room or are down.
+    pub priority: u16,
+    /// Share of calls among trunks of one priority that have room. Among weights of 0 the order of the campaign holds;
+    /// next to others a weight of 0 gets what they have no room for.
+    pub weight: u16,
+    /// How the called number is written.
+    pub number_format: NumberFormat,
+    /// Country of the trunk, digits of its calling code: for [`NumberFormat::National`].
+    pub country_code: String,
+    /// Dialled before every number.
+    pub prefix: String,
     /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
     /// `address`, any port.
     pub sources: Vec<String>,
@@ -46,6 +57,11 @@ impl Default for TrunkConfig {
             name: String::new(),
             address: String::new(),
             transport: None,
+            priority: 0,
+            weight: 0,
+            number_format: NumberFormat::AsIs,
+            country_code: String::new(),
+            prefix: String::new(),
             sources: Vec::new(),
             username: None,
             password: None,
@@ -57,6 +73,46 @@ impl Default for TrunkConfig {
             caller_id: None,
             enabled: true,
         }
+    }
+}
+
+/// How a carrier wants called numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberFormat {
+    /// As it came.
+    #[default]
+    AsIs,
+    /// `+12025550123`.
+    E164,
+    /// `12025550123`.
+    Digits,
+    /// `2025550123` in the trunk's country, `0044…` abroad.
+    National,
+}
+
+impl TrunkConfig {
+    /// A called number as this trunk wants it. Only what is in E.164 (`+` and digits) can be written otherwise; a
+    /// short code or an extension stays as it is, but for the prefix.
+    #[must_use]
+    pub fn number_for(&self, number: &str) -> String {
+        let international = number
+            .strip_prefix('+')
+            .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let written = match (self.number_format, international) {
+            (NumberFormat::AsIs | NumberFormat::E164, _) | (_, None) => number.to_owned(),
+            (NumberFormat::Digits, Some(digits)) => digits.to_owned(),
+            (NumberFormat::National, Some(digits)) => {
+                match digits
+                    .strip_prefix(self.country_code.as_str())
+                    .filter(|_| !self.country_code.is_empty())
+                {
+                    Some(national) => national.to_owned(),
+                    None => format!("00{digits}"),
+                }
+            }
+        };
+        format!("{}{written}", self.prefix)
     }
 }
 
@@ -570,4 +626,44 @@ pub enum SessionKind {
     NailedUp,
     /// The phone is rung for each call.
     OnDemand,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_trunk_wants_them() {
+        let check = |number_format, country_code: &str, prefix: &str, number: &str, expected: &str| {
+            let (country_code, prefix) = (country_code.to_owned(), prefix.to_owned());
+            let trunk = TrunkConfig { number_format, country_code, prefix, ..TrunkConfig::default() };
+            assert_eq!(trunk.number_for(number), expected);
+        };
+        check(NumberFormat::AsIs, "", "", "+12025550123", "+12025550123");
+        check(NumberFormat::E164, "", "99#", "+12025550123", "99#+12025550123");
+        check(NumberFormat::Digits, "", "", "+12025550123", "12025550123");
+        check(NumberFormat::National, "1", "", "+12025550123", "2025550123");
+        check(NumberFormat::National, "1", "9", "+442079460123", "900442079460123");
+        check(NumberFormat::National, "", "", "+12025550123", "0012025550123");
+        check(NumberFormat::Digits, "", "7", "8001", "78001");
+        check(NumberFormat::National, "1", "", "+", "+");
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, expected) in [
+            ("192.0.2.1:5060", Some(("192.0.2.1", Some(5060)))),
+            ("[2001:db8::1]:5060", Some(("[2001:db8::1]", Some(5060)))),
+            ("2001:db8::1", Some(("2001:db8::1", None))),
+            ("sip.example.com", Some(("sip.example.com", None))),
+            ("_sip.example.com:5070", Some(("_sip.example.com", Some(5070)))),
+            ("192.0.2.300", None),
+            ("a b", None),
+            ("h:0", None),
+            ("h:99999", None),
+            ("", None),
+        ] {
+            assert_eq!(host_and_port(text), expected, "{text}");
+        }
+    }
 }

@@ -30,6 +30,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Dialer {
     pub(crate) config: DialerConfig,
     pub(crate) clock: ClockBase,
+    /// Which trunk among equals.
+    pub(crate) trunk_choice: Rng,
     /// The stream from which names are made.
     pub(crate) ids: Rng,
     pub(crate) timers: Deadlines<Why>,
@@ -148,6 +150,7 @@ impl Dialer {
         let cps = CpsBucket::new(config.cps_max, Instant::ZERO);
         Dialer {
             clock: ClockBase::default(),
+            trunk_choice: rng.child("trunk choice"),
             ids: rng.child("dialer ids"),
             timers: Deadlines::new(),
             trunks: BTreeMap::new(),

@@ -23,6 +23,23 @@ pub struct TrunkRequest {
     /// of that transport.
     #[serde(default)]
     pub transport: Option<TrunkTransport>,
+    /// Trunks of a campaign with the lowest number are taken first.
+    #[serde(default)]
+    #[schema(default = 0)]
+    pub priority: u16,
+    /// Share of calls among trunks of one priority. All 0: the order of the campaign holds.
+    #[serde(default)]
+    #[schema(default = 0)]
+    pub weight: u16,
+    /// How called numbers are written.
+    #[serde(default)]
+    pub number_format: NumberFormat,
+    /// Calling code of the trunk's country, 1 to 3 digits; needed for national numbers. Empty: none.
+    #[serde(default)]
+    pub country_code: String,
+    /// Dialled before every number: up to 16 digits, `+`, `*`, `#`.
+    #[serde(default)]
+    pub prefix: String,
     /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
     /// `address`, any port.
     #[serde(default)]
@@ -60,6 +77,43 @@ pub struct TrunkRequest {
     #[serde(default = "enabled")]
     #[schema(default = true)]
     pub enabled: bool,
+}
+
+/// How called numbers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberFormat {
+    /// As they come.
+    #[default]
+    AsIs,
+    /// `+12025550123`.
+    E164,
+    /// `12025550123`.
+    Digits,
+    /// `2025550123` in the trunk's country, `0044…` abroad.
+    National,
+}
+
+impl From<NumberFormat> for config::NumberFormat {
+    fn from(wire: NumberFormat) -> Self {
+        match wire {
+            NumberFormat::AsIs => Self::AsIs,
+            NumberFormat::E164 => Self::E164,
+            NumberFormat::Digits => Self::Digits,
+            NumberFormat::National => Self::National,
+        }
+    }
+}
+
+impl From<config::NumberFormat> for NumberFormat {
+    fn from(core: config::NumberFormat) -> Self {
+        match core {
+            config::NumberFormat::AsIs => Self::AsIs,
+            config::NumberFormat::E164 => Self::E164,
+            config::NumberFormat::Digits => Self::Digits,
+            config::NumberFormat::National => Self::National,
+        }
+    }
 }
 
 /// What is spoken with a trunk.
@@ -139,6 +193,23 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
                     && source[1..source.len() - 1].parse::<std::net::Ipv6Addr>().is_ok());
             checks.that(fits, &format!("/sources/{at}"), "expected an IP address, with or without a port");
         }
+        let code = &wire.country_code;
+        checks.that(
+            code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_digit()),
+            "/country_code",
+            "expected up to 3 digits",
+        );
+        checks.that(
+            wire.number_format != NumberFormat::National || !code.is_empty(),
+            "/country_code",
+            "national numbers need the trunk's calling code",
+        );
+        checks.that(
+            wire.prefix.len() <= 16
+                && wire.prefix.bytes().all(|byte| byte.is_ascii_digit() || b"+*#".contains(&byte)),
+            "/prefix",
+            "expected up to 16 digits, +, * or #",
+        );
         if let Some(username) = &wire.username {
             checks.text(username, 128, "/username");
         }
@@ -163,6 +234,11 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             name: wire.name,
             address: wire.address,
             transport: wire.transport.map(Into::into),
+            priority: wire.priority,
+            weight: wire.weight,
+            number_format: wire.number_format.into(),
+            country_code: wire.country_code,
+            prefix: wire.prefix,
             sources: wire.sources,
             username: wire.username,
             password: wire.password,
@@ -184,6 +260,11 @@ impl From<&TrunkConfig> for TrunkRequest {
             name: config.name.clone(),
             address: config.address.clone(),
             transport: config.transport.map(Into::into),
+            priority: config.priority,
+            weight: config.weight,
+            number_format: config.number_format.into(),
+            country_code: config.country_code.clone(),
+            prefix: config.prefix.clone(),
             sources: config.sources.clone(),
             username: config.username.clone(),
             password: None,
@@ -210,6 +291,16 @@ pub struct Trunk {
     pub address: String,
     /// How it is spoken with; null: as the address says.
     pub transport: Option<TrunkTransport>,
+    /// Lower ones are taken first.
+    pub priority: u16,
+    /// Share among those of one priority.
+    pub weight: u16,
+    /// How called numbers are written.
+    pub number_format: NumberFormat,
+    /// Calling code of its country.
+    pub country_code: String,
+    /// Dialled before every number.
+    pub prefix: String,
     /// Source addresses taken as this trunk's.
     pub sources: Vec<String>,
     /// Digest user name.
@@ -263,6 +354,11 @@ impl Trunk {
             name: config.name.clone(),
             address: config.address.clone(),
             transport: config.transport.map(Into::into),
+            priority: config.priority,
+            weight: config.weight,
+            number_format: config.number_format.into(),
+            country_code: config.country_code.clone(),
+            prefix: config.prefix.clone(),
             sources: config.sources.clone(),
             username: mask.text_option(config.username.as_deref()),
             has_password: config.password.is_some(),

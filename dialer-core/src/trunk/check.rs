@@ -1,7 +1,7 @@
 //! What a trunk's settings must be.
 
 use crate::check::{Checked, invalid, one_line, range, range_f64, text};
-use crate::config::{TrunkConfig, host_and_port};
+use crate::config::{NumberFormat, TrunkConfig, host_and_port};
 use std::net::{IpAddr, SocketAddr};
 
 pub(super) fn check(config: &TrunkConfig) -> Checked {
@@ -31,6 +31,17 @@ pub(super) fn check(config: &TrunkConfig) -> Checked {
         return invalid("/username", "credentials, because the trunk is to register");
     }
     range("/register_expires_s", config.register_expires_s, 30, 86_400)?;
+    let digits = |text: &str| text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(&config.country_code) {
+        return invalid("/country_code", "up to 3 digits");
+    }
+    if config.number_format == NumberFormat::National && config.country_code.is_empty() {
+        return invalid("/country_code", "the trunk's calling code, because numbers are to be national");
+    }
+    let dialled = |byte: u8| byte.is_ascii_digit() || b"+*#".contains(&byte);
+    if config.prefix.len() > 16 || !config.prefix.bytes().all(dialled) {
+        return invalid("/prefix", "up to 16 digits, +, * or #");
+    }
     range("/channels_max", config.channels_max, 1, 1_000_000)?;
     range_f64("/cps_max", config.cps_max, 0.01, 100_000.0)?;
     if config.options_interval_ms != 0 {

@@ -89,9 +89,11 @@ impl Dialer {
         if wanted.is_empty() { self.trunks.keys().copied().collect() } else { wanted.to_vec() }
     }
 
-    /// The first trunk, in order, that can take a call now.
+    /// The trunk that takes a call now: of those that can, one of the lowest priority; among equals by chance in
+    /// proportion to their weights, or the first in order where none has a weight.
     pub(crate) fn choose_trunk(&mut self, now: Instant, wanted: &[TrunkId]) -> Result<TrunkId, NoTrunk> {
         let mut why = NoTrunk::Down;
+        let mut able: Vec<(u16, u16, TrunkId)> = Vec::new();
         for id in self.trunks_of(wanted) {
             let Some(trunk) = self.trunks.get(&id) else { continue };
             if !trunk.usable() {
@@ -104,10 +106,22 @@ impl Dialer {
             } else if trunk.cps.allowance(now) == 0 {
                 why = NoTrunk::Cps;
             } else {
-                return Ok(id);
+                able.push((trunk.config().priority, trunk.config().weight, id));
             }
         }
-        Err(why)
+        let lowest = able.iter().map(|(priority, ..)| *priority).min().ok_or(why)?;
+        able.retain(|(priority, ..)| *priority == lowest);
+        let sum: u64 = able.iter().map(|(_, weight, _)| u64::from(*weight)).sum();
+        if sum == 0 {
+            return able.first().map(|(.., id)| *id).ok_or(why);
+        }
+        let mut mark = self.trunk_choice.below(sum);
+        let chosen = able.iter().find(|(_, weight, _)| {
+            let reached = mark < u64::from(*weight);
+            mark = mark.saturating_sub(u64::from(*weight));
+            reached
+        });
+        chosen.map(|(.., id)| *id).ok_or(why)
     }
 
     /// Takes a channel; freed by [`Dialer::free_channel`] exactly once.
@@ -139,5 +153,64 @@ impl Dialer {
     pub(crate) fn on_trunk_views_timer(&mut self) {
         self.trunk_views_timer = None;
         self.dirty.trunks.append(&mut self.trunk_views_due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DialerConfig;
+    use sansio::{Rng, WallTime};
+
+    /// Trunks with these priorities and weights, numbered from 1.
+    fn dialer(trunks: &[(u16, u16)]) -> Dialer {
+        let mut dialer = Dialer::new(DialerConfig::default(), Rng::from_seed(7));
+        for (index, (priority, weight)) in trunks.iter().enumerate() {
+            let config = TrunkConfig {
+                priority: *priority,
+                weight: *weight,
+                options_interval_ms: 0,
+                channels_max: 1_000_000,
+                cps_max: 100_000.0,
+                ..TrunkConfig::default()
+            };
+            let id = TrunkId::from_bits(index as u128 + 1);
+            let row = TrunkRow { id, config, version: 1, created_at: WallTime::default() };
+            dialer.trunks.insert(id, Trunk::new(row, Instant::ZERO));
+        }
+        dialer
+    }
+
+    fn chosen(dialer: &mut Dialer, wanted: &[TrunkId]) -> Result<u128, NoTrunk> {
+        dialer.choose_trunk(Instant::ZERO, wanted).map(|id| id.to_bits())
+    }
+
+    #[test]
+    fn without_weights_the_order_of_the_campaign_holds() {
+        let mut dialer = dialer(&[(0, 0), (0, 0), (0, 0)]);
+        let wanted = [2, 3, 1].map(TrunkId::from_bits);
+        assert_eq!(chosen(&mut dialer, &wanted), Ok(2));
+        dialer.trunks.get_mut(&wanted[0]).expect("there").up = false;
+        assert_eq!(chosen(&mut dialer, &wanted), Ok(3));
+    }
+
+    #[test]
+    fn lower_priorities_are_used_up_first_and_weights_share_among_equals() {
+        let mut dialer = dialer(&[(2, 50), (1, 30), (1, 10), (1, 0)]);
+        let wanted = [1, 2, 3, 4].map(TrunkId::from_bits);
+        let mut share = [0_u32; 5];
+        for _ in 0..4_000 {
+            share[chosen(&mut dialer, &wanted).expect("there is room") as usize] += 1;
+        }
+        assert_eq!((share[1], share[4], share[2] + share[3]), (0, 0, 4_000));
+        assert!((2_850..3_150).contains(&share[2]), "{share:?}");
+        for full in [1, 2] {
+            dialer.trunks.get_mut(&wanted[full]).expect("there").row.config.channels_max = 0;
+        }
+        assert_eq!(chosen(&mut dialer, &wanted), Ok(4), "what the others have no room for");
+        dialer.trunks.get_mut(&wanted[3]).expect("there").up = false;
+        assert_eq!(chosen(&mut dialer, &wanted), Ok(1));
+        dialer.trunks.get_mut(&wanted[0]).expect("there").row.config.channels_max = 0;
+        assert_eq!(chosen(&mut dialer, &wanted), Err(NoTrunk::Channels));
     }
 }

@@ -3,7 +3,7 @@
 use super::guard;
 use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
-use dialer_core::config::{TrunkConfig, TrunkTransport, host_and_port};
+use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -311,6 +311,20 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
                 "an IP address, with or without a port",
             );
         }
+        let code = &trunk.country_code;
+        faults.require(
+            code.len() <= 3
+                && code.bytes().all(|byte| byte.is_ascii_digit())
+                && (trunk.number_format != NumberFormat::National || !code.is_empty()),
+            &key(if code.is_empty() { "number_format" } else { "country_code" }),
+            "with \"national\" numbers the trunk's calling code in country_code: 1 to 3 digits",
+        );
+        faults.require(
+            trunk.prefix.len() <= 16
+                && trunk.prefix.bytes().all(|byte| byte.is_ascii_digit() || b"+*#".contains(&byte)),
+            &key("prefix"),
+            "up to 16 digits, +, * or #",
+        );
         let needed = match trunk.transport {
             raw::TrunkTransport::Any => None,
             raw::TrunkTransport::Udp => Some(SipTransport::Udp),
@@ -331,6 +345,11 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
                 raw::TrunkTransport::Tcp => Some(TrunkTransport::Tcp),
                 raw::TrunkTransport::Tls => Some(TrunkTransport::Tls),
             },
+            priority: trunk.priority,
+            weight: trunk.weight,
+            number_format: trunk.number_format,
+            country_code: trunk.country_code,
+            prefix: trunk.prefix,
             sources: trunk.sources,
             username: set(trunk.username),
             password: set(trunk.password),

@@ -1,6 +1,7 @@
 //! The file as written. Defaults stand here and, with their reasons, in `config/dialerd.example.toml`; a test
 //! holds the two together.
 
+use dialer_core::config::NumberFormat;
 use serde::Deserialize;
 
 /// Every key that may stand in the file, for the test that the example explains each.
@@ -66,6 +67,11 @@ pub const KEYS: &[&str] = &[
     "trunk[0].name",
     "trunk[0].address",
     "trunk[0].transport",
+    "trunk[0].priority",
+    "trunk[0].weight",
+    "trunk[0].number_format",
+    "trunk[0].country_code",
+    "trunk[0].prefix",
     "trunk[0].sources",
     "trunk[0].username",
     "trunk[0].password",
@@ -412,6 +418,16 @@ pub struct Trunk {
     pub address: String,
     #[serde(default)]
     pub transport: TrunkTransport,
+    #[serde(default)]
+    pub priority: u16,
+    #[serde(default)]
+    pub weight: u16,
+    #[serde(default)]
+    pub number_format: NumberFormat,
+    #[serde(default)]
+    pub country_code: String,
+    #[serde(default)]
+    pub prefix: String,
     #[serde(default)]
     pub sources: Vec<String>,
     pub username: Option<String>,

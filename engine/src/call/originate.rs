@@ -61,7 +61,7 @@ impl CallShard {
             return Err(EndCause::LocalLimit);
         }
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
-        let request_uri = uri_of(&dial.to, trunk.host());
+        let request_uri = uri_of(&trunk.row.config.number_for(&dial.to), trunk.host());
         let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(listener));
         let owner = Owner::Customer(key).to_bits();
         let sound = self.open_sound(now, owner).ok_or(EndCause::LocalLimit)?;

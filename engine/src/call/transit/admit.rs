@@ -102,7 +102,7 @@ impl CallShard {
     ) -> Result<(), Refusal> {
         let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
         let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
-        let request_uri = uri_of(&path.number, to.host());
+        let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
         let from_id = self.trunks.get(from).map(|trunk| trunk.id).ok_or(Refusal::Busy)?;
         let caller = Identity::of(request, self.host_text(listener));
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);

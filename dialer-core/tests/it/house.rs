@@ -29,6 +29,7 @@ pub(crate) struct House {
     pub(crate) orders: Vec<CallOrder>,
     pub(crate) tasks: Vec<TaskId>,
     answered: BTreeSet<CallId>,
+    learned: BTreeMap<CampaignId, dialer_core::pacing::Summary>,
     /// Answer `LoadLeads` at once.
     pub(crate) loads: bool,
 }
@@ -51,6 +52,7 @@ impl House {
             orders: Vec::new(),
             tasks: Vec::new(),
             answered: BTreeSet::new(),
+            learned: BTreeMap::new(),
             loads: true,
         };
         house.input(Input::Clock(ClockBase { instant: Instant::ZERO, wall: START }));
@@ -109,6 +111,9 @@ impl House {
                     loads.push((campaign, lists, limit, due_at));
                 }
                 Effect::Call(order) => self.orders.push(order),
+                Effect::View(ViewChange::Campaign(view)) => {
+                    self.learned.extend(view.learned.map(|learned| (view.row.id, learned)));
+                }
                 _ => {}
             }
         }
@@ -271,6 +276,11 @@ impl House {
             let (leads, more, next_due) = self.store.load(&lists, 500, START);
             self.input(Input::LeadsLoaded { campaign, leads, more, next_due });
         }
+    }
+
+    /// What readers were last shown of what a campaign's pacer has learned.
+    pub(crate) fn learned(&self, campaign: CampaignId) -> Option<dialer_core::pacing::Summary> {
+        self.learned.get(&campaign).copied()
     }
 
     pub(crate) fn agent_named(&self, name: &str) -> AgentId {

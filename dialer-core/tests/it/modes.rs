@@ -608,3 +608,35 @@ fn what_was_forecast_is_held_against_what_came() {
     let state = house.dialer.audit();
     assert!(state.is_empty(), "{state:?}");
 }
+
+#[test]
+fn after_a_crash_the_ledger_is_exact_and_what_was_learned_is_there() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    house.ready_agent("bert");
+    let list = house.list(200);
+    let mut config = with_mode(list, DialMode::Predictive);
+    config.timers.wrap_up_ms = 1_000;
+    let campaign = house.running(config);
+    for round in 0..80 {
+        house.pass(1_000);
+        for call in house.open().into_iter().take(1 + round % 2) {
+            house.join(call);
+            house.pass(300);
+            house.end(call, Party::Customer, EndCause::Normal);
+        }
+    }
+    let before = last_report(&house, campaign);
+    let learned = house.learned(campaign).expect("something was learned");
+    assert!(before.live >= 20 && learned.answers_seen >= 20, "{before:?} {learned:?}");
+    let store = std::mem::take(&mut house.store);
+    let now_ms = house.now.as_millis() + 5_000;
+    let after = House::restarted(store, now_ms);
+    let again = after.learned(campaign).expect("it is still known");
+    // The sketch is written once a minute: what was learned since is lost, the rest is not.
+    assert!(again.answers_seen * 2 > learned.answers_seen, "{again:?} of {learned:?}");
+    assert!((again.talk_s - learned.talk_s).abs() < 0.5 * learned.talk_s);
+    let told = last_report(&after, campaign);
+    assert_eq!((told.live, told.abandoned), (before.live, before.abandoned), "the ledger lost nothing");
+}

@@ -8,6 +8,7 @@ mod why;
 
 use clap::{Args, Subcommand};
 use client::{Client, Refusal};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,11 +69,16 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
         }
     });
     match answer {
-        Ok(text) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&text),
         Err(error) => tell(&error),
+    }
+}
+
+/// A reader that has seen enough and went away (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => tell(&Refusal::Failed(error.to_string())),
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -21,7 +21,9 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 }
 
 fn number(value: &Value, pointer: &str) -> f64 {
-    value.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0)
+    let number = value.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
+    // What is nothing but a rounding error is told as nothing.
+    if number.abs() < 1e-9 { 0.0 } else { number }
 }
 
 fn words(campaign: &Value, diagnosis: &Value, pacing: &Value) -> String {

@@ -31,7 +31,7 @@ check: setup-build ## format, lints, walls between the rooms, licences
 test: setup-test build ## everything that can be checked
 	cargo test --workspace --locked
 	$(MAKE) swarm
-	$(MAKE) pacing
+	target/release/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
 	$(MAKE) fuzz
 	$(MAKE) loadtest-short
 	target/release/dialerd demo --plain
@@ -39,8 +39,8 @@ test: setup-test build ## everything that can be checked
 swarm: build ## the whole daemon under a seeded world
 	target/release/sim swarm --seeds $(SEEDS)
 
-pacing: build ## the predictive mode in every scenario, held against what is asked of it (short)
-	target/release/dialerd simulate --suite --days 1 --seeds 2 --policies predictive --quiet
+pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
+	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
 
 fuzz: ## what peers send, mutated
 	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws

@@ -16,7 +16,7 @@ const NO_RISK: f64 = 2e-4;
 /// Chance that the answers of one moment break a window, at most.
 const OVERRUN_RISK: f64 = 5e-5;
 /// The same if the answer rate has just jumped, which happens in one of some hundred moments.
-const FEARED_RISK: f64 = 0.015;
+const FEARED_RISK: f64 = 0.006;
 /// Share of the target that is aimed at in the beginning, and the answers after which it is the whole.
 const TRUST_AT_FIRST: f64 = 0.75;
 const TRUSTED_ANSWERS: f64 = 1_000.0;

@@ -1,5 +1,6 @@
 //! The user agent against a peer that is played by hand, in virtual time, written down as a ladder.
 
+mod bad_input;
 mod called;
 mod calls;
 mod chaos;

@@ -164,7 +164,9 @@ impl World {
             (Step::Callees, Reply::Trunk(id, _)) => {
                 let limits = match &self.scene.transit {
                     Some(TransitScene { callees: TrunkScene { config, .. }, .. }) => {
-                        TrunkLimits { channels_max: config.channels_max, cps_max: config.cps_max }
+                        // Nobody tells the checker when the core holds a leg of a passing call to be over, so its
+                        // channels are only judged by the shard's own audit.
+                        TrunkLimits { channels_max: u32::MAX, cps_max: config.cps_max }
                     }
                     None => return,
                 };

@@ -382,6 +382,10 @@ pub struct CallRecord {
     pub recording: Option<RecordingId>,
     /// The client's own mark.
     pub client_state: Option<String>,
+    /// What the caller's signature was worth (STIR/SHAKEN): `passed:A`, `failed:stale`, `failed:absent`; `None` where
+    /// nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verstat: Option<String>,
 }
 
 /// What sort of call a record tells of.

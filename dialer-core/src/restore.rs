@@ -160,6 +160,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         digits: String::new(),
         recording: None,
         client_state: attempt.client_state.clone(),
+        verstat: None,
     }
 }
 

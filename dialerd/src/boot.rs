@@ -1,5 +1,6 @@
 //! Setting the rooms on their ground: store, shards, control thread, API, in that order; and down again.
 
+use crate::certificates::Certificates;
 use crate::config::check::SipTransport;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
@@ -236,6 +237,7 @@ impl Daemon {
         };
         let trunks = daemon.apply_trunks(&snapshot_trunks).await?;
         daemon.apply_routes(&trunks).await?;
+        daemon.apply_stir(&trunks).await?;
         Ok(daemon)
     }
 
@@ -275,6 +277,15 @@ impl Daemon {
         let routes: Vec<Route> = self.config.routes.iter().filter_map(route).collect();
         self.to_control
             .send(ControlMessage::ShardSetup(ShardCommand::SetRoutes(routes)))
+            .await
+            .map_err(|_| anyhow!("the control thread has stopped"))
+    }
+
+    /// Hands the rules of signatures to the shards.
+    async fn apply_stir(&self, trunks: &[(String, TrunkId)]) -> anyhow::Result<()> {
+        let Some(rules) = self.config.stir.rules(trunks)? else { return Ok(()) };
+        self.to_control
+            .send(ControlMessage::ShardSetup(ShardCommand::SetStir(rules)))
             .await
             .map_err(|_| anyhow!("the control thread has stopped"))
     }
@@ -430,8 +441,16 @@ fn serve_streams(
         .inspect_err(|error| tracing::warn!(%error, "names of trunks cannot be looked up"))
         .ok();
     let udp_listeners = listeners.first().map_or(0, Vec::len);
-    let mut ways =
-        ShardWays { shards: to_shards.to_vec(), streams: None, udp_listeners: udp_listeners as u8, dns };
+    let mut ways = ShardWays {
+        shards: to_shards.to_vec(),
+        streams: None,
+        udp_listeners: udp_listeners as u8,
+        dns,
+        certificates: (
+            Certificates::new(config.stir.certificates_dir.as_deref(), config.stir.fetch)?,
+            tokio::runtime::Handle::current(),
+        ),
+    };
     if streams.listeners.is_empty() {
         return Ok((ways, None));
     }

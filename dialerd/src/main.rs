@@ -4,6 +4,7 @@
 
 mod args;
 mod boot;
+mod certificates;
 mod config;
 mod control_thread;
 mod ctl;

@@ -1,11 +1,12 @@
 //! A call shard on its thread: the machine's effects become system calls.
 
+use crate::certificates::Certificates;
 use crate::control_thread::ControlMessage;
 use crate::hep::{Copied, HepSender};
 use crate::{names, streams};
 use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
-use dialer_core::{CallId, RecordingId};
+use dialer_core::{CallId, RecordingId, TrunkId};
 use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
     StreamId, TracedMessage, WrittenFile,
@@ -16,8 +17,11 @@ use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
 };
 use sansio::{Instant, Machine, Outbox};
+use sip_proxy::Traffic;
 use sip_proxy::transport::locate::{Answer, Question};
+use sip_proxy::ua::Audit;
 use sip_proxy::wire::{Limits, Message, Transport, parse};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -44,6 +48,8 @@ pub enum ShardOrder {
         /// What.
         bytes: Bytes,
     },
+    /// A file of certificates that the machine asked for.
+    Certificate { url: String, file: Option<Bytes> },
     /// The messages of a call, from this shard. Whoever asked may be gone.
     Trace { call: CallId, reply: oneshot::Sender<Vec<TraceMessage>> },
     /// End the thread.
@@ -55,6 +61,12 @@ pub enum ShardOrder {
 pub struct ShardGauges {
     /// The machine's counters.
     pub counters: Mutex<(ShardCounters, GroundCounters)>,
+    /// Messages by method, status, transport and size.
+    pub traffic: Mutex<Traffic>,
+    /// What lives in signalling.
+    pub audit: Mutex<Audit>,
+    /// Trunks: calls begun so far, and in the last second.
+    pub trunks: Mutex<BTreeMap<TrunkId, (u64, f64)>>,
     /// Media sockets open.
     pub media_sockets: AtomicU64,
     /// Longest turn since the last look, nanoseconds.
@@ -82,6 +94,8 @@ pub struct Shard {
     /// When the turn under way took its first message.
     turn_began: Option<Instant>,
     lagged: bool,
+    /// When the gauges were set.
+    looked: Option<Instant>,
     ways: ShardWays,
     /// Datagrams handed to other shards, and those for which their rings had no room.
     handed_over: u64,
@@ -99,6 +113,8 @@ pub struct ShardWays {
     pub udp_listeners: u8,
     /// Looks names up; `None` when the system does not say who can.
     pub dns: Option<Dns>,
+    /// Where certificates of those who sign calls are, and who goes there.
+    pub certificates: (Certificates, tokio::runtime::Handle),
 }
 
 impl Shard {
@@ -124,6 +140,7 @@ impl Shard {
             next_look: Instant::ZERO,
             turn_began: None,
             lagged: false,
+            looked: None,
             ways,
             handed_over: 0,
             hand_over_losses: 0,
@@ -201,6 +218,7 @@ impl Shard {
                         streams.order(StreamOrder::Close { listener, peer });
                     }
                 }
+                ShardEffect::FetchCertificate { url } => fetch_certificate(&self.ways, self.number, url),
                 ShardEffect::Forward { to, kind, destination } => {
                     ground.send_packet(to.0, socket_kind(kind), destination, packet);
                 }
@@ -226,6 +244,17 @@ impl Shard {
             self.feed(now, ShardInput::PortsFailed { stream }, ground);
         }
     }
+}
+
+/// Gets a file of certificates off this thread; the answer comes back as an order.
+fn fetch_certificate(ways: &ShardWays, shard: u16, url: String) {
+    let (certificates, handle) = ways.certificates.clone();
+    let Some(back) = ways.shards.get(usize::from(shard)).cloned() else { return };
+    handle.spawn(async move {
+        let file = certificates.get(&url).await.map(Bytes::from);
+        // A shard that has stopped needs no certificate.
+        let _ = back.send(ShardOrder::Certificate { url, file }).await;
+    });
 }
 
 /// Where a message came from or goes.
@@ -360,6 +389,10 @@ impl ShardMachine for Shard {
                 self.heard(now, listener, source, bytes, ground);
                 true
             }
+            ShardOrder::Certificate { url, file } => {
+                self.feed(now, ShardInput::Certificate { url, file }, ground);
+                true
+            }
             ShardOrder::Trace { call, reply } => {
                 let messages = self.machine.trace(call);
                 let shown = messages.iter().map(|message| traced(self.number, &self.machine, message));
@@ -394,6 +427,21 @@ impl ShardMachine for Shard {
         self.next_look = now + Duration::from_secs(1);
         if let Ok(mut counters) = self.gauges.counters.lock() {
             *counters = (self.machine.counters(), ground.counters());
+        }
+        if let Ok(mut traffic) = self.gauges.traffic.lock() {
+            traffic.clone_from(self.machine.sip_traffic());
+        }
+        if let Ok(mut audit) = self.gauges.audit.lock() {
+            *audit = self.machine.sip_audit();
+        }
+        let looked =
+            self.looked.replace(now).map_or(1.0, |before| now.since(before).as_secs_f64().max(0.001));
+        if let Ok(mut trunks) = self.gauges.trunks.lock() {
+            let before = std::mem::take(&mut *trunks);
+            trunks.extend(self.machine.trunk_calls_begun().map(|(trunk, begun)| {
+                let known = before.get(&trunk).map_or(begun, |(known, _)| *known);
+                (trunk, (begun, begun.saturating_sub(known) as f64 / looked))
+            }));
         }
         self.gauges.media_sockets.store(ground.media_sockets() as u64, Ordering::Relaxed);
         self.gauges.events_refused.store(self.events.refused(), Ordering::Relaxed);

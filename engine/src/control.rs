@@ -400,5 +400,6 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         digits: String::new(),
         recording: None,
         client_state: None,
+        verstat: None,
     }
 }

@@ -8,6 +8,7 @@
 //!              ShardInput ──► CallShard ──► ShardEffect
 //! ```
 
+use crate::stir::StirRules;
 use crate::trace::TraceConfig;
 use bytes::Bytes;
 use core::fmt;
@@ -236,6 +237,14 @@ pub enum ShardInput<'a> {
         /// Whose ports.
         stream: StreamId,
     },
+    /// The file of certificates at an address, or `None` when it cannot be had. Exactly once per
+    /// [`ShardEffect::FetchCertificate`].
+    Certificate {
+        /// The address.
+        url: String,
+        /// What is there.
+        file: Option<Bytes>,
+    },
     /// A recording's file is complete, or lost. Exactly once per [`RecordOp::Open`].
     RecordingWritten {
         /// Which.
@@ -335,6 +344,11 @@ pub enum ShardEffect {
         /// Which.
         kind: PacketKind,
     },
+    /// Get the file of certificates at this address; [`ShardInput::Certificate`] answers within a few seconds.
+    FetchCertificate {
+        /// An https address as a caller's signature names it: nothing about it is sure.
+        url: String,
+    },
     /// Something for a recording's file.
     Record(RecordOp),
     /// A fact for the control core.
@@ -410,6 +424,8 @@ pub enum ShardCommand {
         /// Linear PCM, 8,000 Hz, one channel.
         samples: Arc<[i16]>,
     },
+    /// What is signed and what signatures are checked; replaces the rules before.
+    SetStir(StirRules),
     /// The routes of transit calls, first match wins; replaces those before.
     SetRoutes(Vec<Route>),
     /// Take new transit calls, or refuse them with 503 (draining, or records cannot be written).

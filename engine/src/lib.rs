@@ -11,6 +11,7 @@ mod departures;
 pub mod doors;
 mod gate;
 mod shard;
+mod stir;
 mod trace;
 mod translate;
 
@@ -19,4 +20,5 @@ pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;
 pub use shard::counters::ShardCounters;
+pub use stir::{AttestRule, StirRules, StirSettings, VerifyRule};
 pub use trace::{TraceConfig, TracedMessage};

@@ -6,6 +6,7 @@ mod mark;
 mod registrar;
 pub mod status;
 mod steer;
+pub mod stir;
 mod transaction;
 pub mod transport;
 pub mod ua;
@@ -13,5 +14,6 @@ pub mod wire;
 
 pub use mark::{MARK_BYTES, shard_of};
 pub use steer::shard_for;
+pub use transaction::{Direction, SIZE_BOUNDS, Traffic};
 pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

@@ -494,6 +494,10 @@ pub struct Cdr {
     pub recording_id: Option<String>,
     /// The client's own mark.
     pub client_state: Option<String>,
+    /// What the caller's signature was worth (STIR/SHAKEN): `passed:A`, `passed:B`, `passed:C`, `failed:absent`,
+    /// `failed:stale` and so on; null where nobody looked.
+    #[schema(example = "passed:A")]
+    pub verstat: Option<String>,
     /// What the agent said about it.
     pub disposition: Option<Disposition>,
 }
@@ -553,6 +557,7 @@ impl Cdr {
             },
             recording_id: record.recording.map(|id| id.to_string()),
             client_state: mask.text_option(record.client_state.as_deref()),
+            verstat: record.verstat.clone(),
             disposition: None,
         }
     }

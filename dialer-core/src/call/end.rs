@@ -209,6 +209,7 @@ impl Call {
             digits: self.digits.clone(),
             recording: self.recording,
             client_state: self.client_state.clone(),
+            verstat: None,
         }
     }
 }

@@ -38,6 +38,7 @@ pub struct Config {
     pub overload: sip_proxy::ua::Overload,
     pub trace_bytes: usize,
     pub hep: Option<crate::hep::HepConfig>,
+    pub stir: super::stir::StirConfig,
     pub media_address: IpAddr,
     pub media_advertised: Option<IpAddr>,
     pub media_ports: (u16, u16),
@@ -136,6 +137,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
     faults.require(raw.trace.ring_bytes <= 1 << 30, "trace.ring_bytes", "0 (keep none) to 1073741824 bytes");
     let node_name = raw.node.name.clone();
     let trunks = check_trunks(raw.trunk, &sip_listeners, &mut faults);
+    let stir = super::stir::check(raw.stir, folder, &trunks, &mut faults);
     let routes = check_routes(raw.route, &trunks, &mut faults);
     let session_timers = session_timers(&raw.sip);
     let config = Config {
@@ -163,6 +165,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         digest,
         guarding: guard::check_guard(raw.guard, &mut faults),
         trace_bytes: raw.trace.ring_bytes,
+        stir,
         hep: guard::check_hep(raw.hep, &node_name, &mut faults),
         overload: guard::check_overload(&raw.overload, &mut faults),
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),

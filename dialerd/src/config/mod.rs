@@ -6,6 +6,7 @@ mod guard;
 mod listeners;
 pub mod locate;
 pub mod raw;
+mod stir;
 
 pub use check::Config;
 

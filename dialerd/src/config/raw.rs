@@ -42,6 +42,12 @@ pub const KEYS: &[&str] = &[
     "guard.ban_s",
     "guard.failures_max",
     "trace.ring_bytes",
+    "stir.key_file",
+    "stir.certificate_url",
+    "stir.trust_dir",
+    "stir.certificates_dir",
+    "stir.fetch",
+    "stir.age_max_s",
     "hep.collector",
     "hep.capture_id",
     "hep.password",
@@ -98,6 +104,7 @@ pub struct Raw {
     pub overload: Overload,
     pub trace: Trace,
     pub hep: Hep,
+    pub stir: Stir,
     pub media: Media,
     pub api: Api,
     pub admin: Admin,
@@ -292,6 +299,59 @@ impl Default for Trace {
     fn default() -> Self {
         Trace { ring_bytes: 4 << 20 }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stir {
+    pub key_file: Option<String>,
+    pub certificate_url: Option<String>,
+    pub trust_dir: Option<String>,
+    pub certificates_dir: Option<String>,
+    pub fetch: bool,
+    pub age_max_s: u64,
+    pub attest: Vec<Attest>,
+    pub verify: Vec<Verify>,
+}
+
+impl Default for Stir {
+    fn default() -> Self {
+        Stir {
+            key_file: None,
+            certificate_url: None,
+            trust_dir: None,
+            certificates_dir: None,
+            fetch: true,
+            age_max_s: 60,
+            attest: Vec::new(),
+            verify: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attest {
+    #[serde(default)]
+    pub trunk: String,
+    #[serde(default)]
+    pub caller_id: String,
+    pub level: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    #[serde(default)]
+    pub trunk: String,
+    pub policy: VerifyPolicy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyPolicy {
+    Record,
+    Require,
 }
 
 #[derive(Debug, Deserialize)]

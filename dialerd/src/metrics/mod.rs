@@ -6,6 +6,7 @@ mod dialer;
 mod family;
 mod shard;
 mod stream;
+mod traffic;
 
 use crate::config::Config;
 use crate::control_thread::ControlGauges;
@@ -88,6 +89,8 @@ impl Metrics {
             families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
         }
         shard::export(&self.shards, self.media_ports, &mut families);
+        traffic::export(&self.shards, &mut families);
+        self.trunk_rates(&mut families);
         stream::export(&self.streams, &mut families);
         let campaigns = self.campaign_names();
         if let Ok(counters) = self.control.counters.lock() {
@@ -102,6 +105,24 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&all, &mut text)?;
         Ok(String::from_utf8(text)?)
+    }
+
+    /// New calls a second on each trunk, both directions.
+    fn trunk_rates(&self, families: &mut Families) {
+        let mut rates = std::collections::BTreeMap::new();
+        for gauges in &self.shards {
+            if let Ok(trunks) = gauges.trunks.lock() {
+                for (trunk, (_, cps)) in trunks.iter() {
+                    *rates.entry(*trunk).or_insert(0.0) += cps;
+                }
+            }
+        }
+        for (trunk, cps) in rates {
+            if let Some(view) = self.read_model.trunk(trunk) {
+                let labels = [("trunk", view.row.config.name.as_str())];
+                families.gauge("trunk_cps", "New calls in the last second.", &labels, cps);
+            }
+        }
     }
 
     /// Which campaigns have a label of their own.

@@ -67,20 +67,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    for (method, count) in [
-        ("INVITE", sum(&|shard, _| shard.sip.requests.invite)),
-        ("ACK", sum(&|shard, _| shard.sip.requests.ack)),
-        ("BYE", sum(&|shard, _| shard.sip.requests.bye)),
-        ("CANCEL", sum(&|shard, _| shard.sip.requests.cancel)),
-        ("OPTIONS", sum(&|shard, _| shard.sip.requests.options)),
-        ("REGISTER", sum(&|shard, _| shard.sip.requests.register)),
-        ("INFO", sum(&|shard, _| shard.sip.requests.info)),
-        ("OTHER", sum(&|shard, _| shard.sip.requests.other)),
-    ] {
-        let labels = [("direction", "in"), ("method", method), ("transport", "udp")];
-        families.counter("sip_requests_total", "Requests.", &labels, count);
-    }
-    let counters: [Counter<'_>; 27] = [
+    let counters: [Counter<'_>; 21] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -94,36 +81,11 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             sum(&|_, ground| ground.signalling_sent),
         ),
         (
-            "sip_responses_total",
-            "Responses.",
-            &[("direction", "in")],
-            sum(&|shard, _| shard.sip.responses_received),
-        ),
-        (
             "sip_responses_stray_total",
             "Responses that match nothing.",
             &[],
             sum(&|shard, _| shard.sip.responses_stray),
         ),
-        (
-            "sip_retransmissions_total",
-            "Repeated messages.",
-            &[("direction", "in")],
-            sum(&|shard, _| shard.sip.retransmissions_received),
-        ),
-        (
-            "sip_retransmissions_total",
-            "Repeated messages.",
-            &[("direction", "out")],
-            sum(&|shard, _| shard.sip.retransmissions_sent),
-        ),
-        (
-            "sip_transaction_timeouts_total",
-            "Our requests without answer.",
-            &[],
-            sum(&|shard, _| shard.sip.timeouts),
-        ),
-        ("sip_parse_errors_total", "Malformed messages.", &[], sum(&|shard, _| shard.sip.malformed)),
         (
             "sip_rate_limited_total",
             "Requests refused cheaply.",
@@ -187,7 +149,6 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             sum(&|shard, _| shard.sip.nonces_stale),
         ),
         ("sip_auth_failures_total", "Wrong passwords.", &[], sum(&|shard, _| shard.sip.auth_failures)),
-        ("sip_dialogs_total", "Legs made, both ways.", &[], sum(&|shard, _| shard.sip.legs)),
         (
             "sip_socket_receive_drops_total",
             "Datagrams lost because a listener's buffer was full.",

@@ -5,6 +5,7 @@
 mod api;
 mod crash;
 mod ctl;
+mod dashboards;
 mod features;
 mod harness;
 mod life;

@@ -70,6 +70,9 @@ impl CallShard {
             sound.stream,
             Ears { dtmf: true, amd: dial.amd.then(media::AmdConfig::default), early_media: dial.early_media },
         );
+        let now_s = self.wall_s(now);
+        let signed = self.stir.sign(dial.trunk, caller.as_deref(), &dial.to, now_s, &mut self.rng);
+        let identity = signed.as_deref().map(|identity| ("Identity", identity));
         let invite = Invite {
             owner,
             listener,
@@ -82,7 +85,7 @@ impl CallShard {
             to_uri: &request_uri,
             p_asserted_identity: caller.as_ref().map(|_| from_uri.as_str()),
             route: None,
-            headers: &[],
+            headers: identity.as_slice(),
             max_forwards: 70,
             sdp: sdp::offer(&sound.local, &sdp::CODECS),
         };

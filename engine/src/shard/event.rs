@@ -106,7 +106,7 @@ impl CallShard {
                 self.replace_leg(now, leg, replaced, &request);
             }
             Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
-                self.transit_incoming(now, leg, Key::from_bits(trunk), &request);
+                self.transit_incoming(now, leg, Key::from_bits(trunk), request, out);
             }
             // An agent's phone does not call in.
             Event::Incoming { leg, from: Caller::Account(_), .. } => {

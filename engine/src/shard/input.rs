@@ -35,6 +35,7 @@ impl CallShard {
             ShardInput::PortsFailed { stream } => {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);
             }
+            ShardInput::Certificate { url, file } => self.certificate_came(now, url, file, out),
             ShardInput::RecordingWritten { recording, result } => {
                 self.recording_written(now, recording, result, out);
             }

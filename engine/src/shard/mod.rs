@@ -13,6 +13,7 @@ pub(crate) use owner::{OWNERS_MAX, Owner};
 
 use crate::call::{Call, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
+use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
 use crate::translate::sdp::LocalSide;
 use agents::Agents;
@@ -67,6 +68,7 @@ pub struct CallShard {
     pub(crate) play_tag: u64,
     pub(crate) counters: ShardCounters,
     pub(crate) trace: Trace,
+    pub(crate) stir: Stir,
     /// `host:port` of each listener, as written into URIs.
     hosts: Vec<String>,
     /// What signalling and sound want done, until [`CallShard::settle`] has carried it on.
@@ -106,6 +108,7 @@ impl CallShard {
             play_tag: 0,
             counters: ShardCounters::default(),
             trace: Trace::new(config.trace),
+            stir: Stir::default(),
             hosts: sip_listeners(&config).into_iter().map(|listener| listener.advertised).collect(),
             sip_out: Outbox::default(),
             media_out: Outbox::default(),
@@ -133,6 +136,23 @@ impl CallShard {
     /// Tells how long messages waited before they were read.
     pub fn note_lag(&mut self, now: Instant, lag: sansio::Duration) {
         self.ua.note_lag(now, lag);
+    }
+
+    /// SIP messages by method, status, transport and size.
+    #[must_use]
+    pub fn sip_traffic(&self) -> &sip_proxy::Traffic {
+        self.ua.traffic()
+    }
+
+    /// What lives in signalling.
+    #[must_use]
+    pub fn sip_audit(&self) -> ua::Audit {
+        self.ua.audit()
+    }
+
+    /// Trunks, and calls begun on each since it was made.
+    pub fn trunk_calls_begun(&self) -> impl Iterator<Item = (dialer_core::TrunkId, u64)> {
+        self.trunks.calls_begun()
     }
 
     /// How a listener speaks and where it is, by its number: those of datagrams first, then those of streams.

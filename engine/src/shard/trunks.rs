@@ -24,6 +24,8 @@ pub(crate) struct Trunk {
     pub(crate) address: Option<(u8, SocketAddr)>,
     /// Legs of ours on it now, both directions.
     pub(crate) channels_used: u32,
+    /// Calls begun since it was made.
+    begun: u64,
     /// Calls that may begin now, as filled at `filled_at`.
     tokens: f64,
     filled_at: Instant,
@@ -80,6 +82,7 @@ impl Trunk {
         self.fill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
         self.channels_used += 1;
+        self.begun += 1;
     }
 
     /// `address:port` for URIs.
@@ -109,7 +112,7 @@ impl Trunks {
         }
         let id = row.id;
         let mut trunk =
-            Trunk { id, row, address, channels_used: 0, tokens: 0.0, filled_at: now, closed: None };
+            Trunk { id, row, address, channels_used: 0, begun: 0, tokens: 0.0, filled_at: now, closed: None };
         trunk.tokens = trunk.burst();
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
@@ -145,6 +148,10 @@ impl Trunks {
         if let Some(trunk) = self.slab.get_mut(key) {
             trunk.channels_used = trunk.channels_used.saturating_sub(1);
         }
+    }
+
+    pub(crate) fn calls_begun(&self) -> impl Iterator<Item = (TrunkId, u64)> {
+        self.slab.iter().map(|(_, trunk)| (trunk.id, trunk.begun))
     }
 
     /// Channels in use over all trunks.

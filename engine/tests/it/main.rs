@@ -5,6 +5,7 @@ mod dialogs;
 mod fuzz;
 mod house;
 mod sessions;
+mod stir;
 mod transfers;
 mod transit;
 mod world;

@@ -137,6 +137,10 @@ pub(crate) struct Net {
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) shard: CallShard,
+    /// Addresses of certificates the shard has asked for.
+    pub(crate) fetches: Vec<String>,
+    /// Sent with each call of a peer.
+    pub(crate) identity: Option<String>,
     out: Outbox<ShardEffect>,
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
@@ -176,6 +180,8 @@ impl World {
         World {
             now: Instant::from_millis(1000),
             shard: CallShard::new(config),
+            fetches: Vec::new(),
+            identity: None,
             out: Outbox::default(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -299,6 +305,13 @@ impl World {
     }
 
     /// A peer calls in with its own session description.
+    /// The edge has a file of certificates, or has not.
+    pub(crate) fn certificate(&mut self, url: &str, file: Option<String>) {
+        let input = ShardInput::Certificate { url: url.into(), file: file.map(Bytes::from) };
+        self.shard.handle_input(self.now, input, &mut self.out);
+        self.drain_shard(None);
+    }
+
     pub(crate) fn call_in(&mut self, peer: usize, from: &str, to: &str) -> LegKey {
         let rtp = self.next_rtp(peer);
         self.invite_shard(peer, from, to, rtp, description(rtp, "sendrecv", 1))
@@ -313,6 +326,8 @@ impl World {
     fn invite_shard(&mut self, peer: usize, from: &str, to: &str, rtp: SocketAddr, sdp: Bytes) -> LegKey {
         let uri = format!("sip:{to}@{SHARD}");
         let from_uri = format!("sip:{from}@{}", self.peers[peer].address);
+        let identity = self.identity.clone();
+        let identity = identity.as_deref().map(|value| ("Identity", value));
         let at = &mut self.peers[peer];
         let invite = ua::Invite {
             owner: 0,
@@ -326,7 +341,7 @@ impl World {
             to_uri: &uri,
             p_asserted_identity: None,
             route: None,
-            headers: &[],
+            headers: identity.as_slice(),
             max_forwards: 70,
             sdp,
         };
@@ -666,6 +681,7 @@ impl World {
             ShardEffect::SendPacket { kind, destination, packet, .. } => {
                 self.hear(kind, destination, packet.to_vec());
             }
+            ShardEffect::FetchCertificate { url } => self.fetches.push(url),
             ShardEffect::CloseFlow { .. }
             | ShardEffect::Ask(_)
             | ShardEffect::ServerName { .. }

@@ -110,7 +110,9 @@ impl World {
                 self.trace.word(from.0);
                 self.trace.bytes(&packet);
             }
-            ShardEffect::CloseFlow { .. }
+            // No rule of the simulated world has signatures checked.
+            ShardEffect::FetchCertificate { .. }
+            | ShardEffect::CloseFlow { .. }
             | ShardEffect::Ask(_)
             | ShardEffect::ServerName { .. }
             | ShardEffect::Latched { .. }

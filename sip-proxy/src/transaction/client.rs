@@ -498,6 +498,7 @@ impl Layer {
         match client.state {
             ClientState::Calling => {
                 self.counters.timeouts += 1;
+                self.counters.timeouts_invite += 1;
                 self.abandon(now, key);
                 Expired::Unanswered(Unanswered { client: key, user, path, status: 408 })
             }

@@ -6,6 +6,7 @@
 
 mod client;
 mod server;
+mod traffic;
 
 use core::net::SocketAddr;
 
@@ -14,6 +15,7 @@ use sansio::{Deadlines, Instant, Outbox, Rng, Slab, TimerKey};
 
 pub(crate) use client::{Client, ClientKey, ClientUser, Heard, Unanswered};
 pub(crate) use server::{Absorbed, Server, ServerKey};
+pub use traffic::{Direction, SIZE_BOUNDS, Traffic};
 
 use crate::hash::{HashedMap, Secret};
 use crate::mark::{MARK_BYTES, Mark};
@@ -79,6 +81,7 @@ pub(crate) struct Layer {
     pub(crate) rng: Rng,
     pub(crate) secret: Secret,
     pub(crate) counters: Counters,
+    pub(crate) traffic: Traffic,
     /// Where messages are written before they become [`Bytes`] of their exact size.
     pub(crate) scratch: BytesMut,
     /// Over what messages leave.
@@ -116,6 +119,7 @@ impl Layer {
             secret: Secret::new(&mut rng),
             rng,
             counters: Counters::default(),
+            traffic: Traffic::default(),
             scratch: BytesMut::with_capacity(4096),
             outlets,
             clients: Slab::with_limit(clients_max),
@@ -133,6 +137,7 @@ impl Layer {
         } else {
             bytes
         };
+        self.traffic.sent(self.outlets.transport(listener), &bytes);
         out.push(Output::Send { listener, to, bytes });
     }
 

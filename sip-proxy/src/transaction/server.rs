@@ -118,6 +118,7 @@ impl Layer {
             return if copy { Absorbed::Merged } else { Absorbed::New };
         };
         self.counters.retransmissions_received += 1;
+        self.counters.requests_repeated += 1;
         self.repeat(server, out);
         Absorbed::Done
     }
@@ -128,6 +129,7 @@ impl Layer {
         let (listener, to, last) = (server.listener, server.to, server.last.clone());
         if !last.is_empty() {
             self.counters.retransmissions_sent += 1;
+            self.counters.responses_repeated += 1;
             self.send(listener, to, last, out);
         }
     }

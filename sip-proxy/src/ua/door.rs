@@ -484,6 +484,16 @@ pub struct Counters {
     pub legs: u64,
     /// Legs ended.
     pub legs_ended: u64,
+    /// … that had been answered.
+    pub legs_answered: u64,
+    /// Requests among the retransmissions received.
+    pub requests_repeated: u64,
+    /// Responses among the retransmissions sent.
+    pub responses_repeated: u64,
+    /// INVITEs among the timeouts (timer B).
+    pub timeouts_invite: u64,
+    /// 2xx and reliable responses of ours that nobody acknowledged, among the timeouts.
+    pub timeouts_ack: u64,
 }
 
 /// Datagrams dropped before they were read, by reason.

@@ -132,7 +132,11 @@ impl UserAgent {
         }
         let Some(standing) = self.admit(now, listener, source, &datagram) else { return };
         let arrival = Arrival { listener, source, standing };
-        match parse(datagram, &self.config.limits.message) {
+        let parsed = parse(datagram, &self.config.limits.message);
+        if let Ok(message) = &parsed {
+            self.layer.traffic.received(self.layer.outlets.transport(listener), message);
+        }
+        match parsed {
             Ok(message) if message.is_request() => self.handle_request(now, arrival, message, out),
             Ok(message) => self.handle_response(now, source, &message, out),
             Err(error) => self.handle_malformed(arrival, &error, out),
@@ -202,6 +206,12 @@ impl UserAgent {
         &self.layer.counters
     }
 
+    /// Messages by method, status, transport and size.
+    #[must_use]
+    pub fn traffic(&self) -> &crate::Traffic {
+        &self.layer.traffic
+    }
+
     /// What lives, for leak checks.
     #[must_use]
     pub fn audit(&self) -> Audit {
@@ -226,6 +236,7 @@ impl UserAgent {
             return;
         };
         self.layer.counters.malformed += 1;
+        self.layer.traffic.malformed(error.kind.reason());
         if let Some(partial) = &error.partial {
             self.reply_with(arrival, partial, status, reason, |_| {}, out);
         }
@@ -495,6 +506,7 @@ impl UserAgent {
             return;
         }
         self.layer.counters.legs_ended += 1;
+        self.layer.counters.legs_answered += u64::from(leg.answered);
         out.push(Output::Event(Event::Ended(Ended {
             leg: key,
             owner: leg.owner,

@@ -128,6 +128,7 @@ impl UserAgent {
         sent.retransmit = Some(self.layer.deadlines.arm(now + sent.interval, Why::ReliableRetransmit(key)));
         let (response, to) = (sent.response.clone(), sent.to);
         self.layer.counters.retransmissions_sent += 1;
+        self.layer.counters.responses_repeated += 1;
         self.layer.send(listener, to, response, out);
     }
 
@@ -139,6 +140,7 @@ impl UserAgent {
             return;
         }
         self.layer.counters.timeouts += 1;
+        self.layer.counters.timeouts_ack += 1;
         if let Some(server) = leg.server.take() {
             self.respond_invite(now, server, 504, None, &[], out);
         }

@@ -342,6 +342,7 @@ impl UserAgent {
             Some(self.layer.deadlines.arm(now + success.interval, Why::SuccessRetransmit(key)));
         let (response, to, listener) = (success.response.clone(), success.to, leg.listener);
         self.layer.counters.retransmissions_sent += 1;
+        self.layer.counters.responses_repeated += 1;
         self.layer.send(listener, to, response, out);
     }
 
@@ -351,6 +352,7 @@ impl UserAgent {
         let Some(mut success) = leg.success.take() else { return };
         self.layer.disarm(&mut success.retransmit);
         self.layer.counters.timeouts += 1;
+        self.layer.counters.timeouts_ack += 1;
         self.end_with_bye(now, key, How::by(EndedBy::Timeout), &success.reason, out);
     }
 

@@ -166,6 +166,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         digits: String::new(),
         recording: None,
         client_state: None,
+        verstat: None,
     }
 }
 

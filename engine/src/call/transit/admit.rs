@@ -1,14 +1,15 @@
 //! A call comes in from a trunk: may it go on, where to, and as what.
 
 use super::{Transit, TransitSound};
-use crate::doors::{Route, TransitMedia};
+use crate::doors::{Route, ShardEffect, TransitMedia};
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
+use crate::stir::{Verdict, WAITING_MAX, Waiting};
 use crate::translate::address::{uri_of, user_of};
 use crate::translate::sdp;
 use bytes::Bytes;
 use dialer_core::{CallFact, CallId};
-use sansio::{Duration, Instant, Key};
+use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
 
@@ -16,6 +17,9 @@ use sip_proxy::wire::{HeaderName, Message};
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Max-Forwards of a request that names none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
+
+/// Signatures passed on with a call.
+const IDENTITIES_MAX: usize = 4;
 
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,9 +57,28 @@ struct Path {
 
 impl CallShard {
     /// A trunk calls in.
-    pub(crate) fn transit_incoming(&mut self, now: Instant, leg: LegKey, from: TrunkKey, request: &Message) {
+    pub(crate) fn transit_incoming(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        from: TrunkKey,
+        request: Box<Message>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let verstat = match self.judge_signature(now, from, &request) {
+            Verdict::Go(verstat) => verstat,
+            Verdict::Refuse(code) => {
+                self.counters.transits_refused_request += 1;
+                let _ = self.ua.reject(now, leg, code, Reason::default(), &mut self.sip_out);
+                return;
+            }
+            Verdict::Wait(url) => {
+                return self.wait_for_certificate(now, Waiting { url, leg, from, request }, out);
+            }
+        };
+        let request = &request;
         let refusal = match self.choose_path(now, from, request) {
-            Ok(path) => self.carry_on(now, leg, from, &path, request).err(),
+            Ok(path) => self.carry_on(now, leg, from, &path, request, verstat).err(),
             Err(refusal) => Some(refusal),
         };
         let Some(refusal) = refusal else { return };
@@ -67,6 +90,30 @@ impl CallShard {
             Refusal::Busy => self.counters.transits_refused_busy += 1,
         }
         let _ = self.ua.reject(now, leg, refusal.code(), Reason::default(), &mut self.sip_out);
+    }
+
+    fn judge_signature(&self, now: Instant, from: TrunkKey, request: &Message) -> Verdict {
+        if !self.stir.checks() {
+            return Verdict::Go(None);
+        }
+        let Some(trunk) = self.trunks.get(from) else { return Verdict::Go(None) };
+        let asserted = request.address(HeaderName::PAssertedIdentity).or_else(|_| request.from());
+        let caller = asserted.map(|address| user_of(address.uri_text)).unwrap_or_default();
+        let called = request.to().map(|address| user_of(address.uri_text)).unwrap_or_default();
+        self.stir.judge(trunk.id, request, &caller, &called, self.wall_s(now))
+    }
+
+    /// The call waits until the edge has its signer's certificate, or has given up on it.
+    fn wait_for_certificate(&mut self, now: Instant, call: Waiting, out: &mut Outbox<ShardEffect>) {
+        if self.stir.waiting.len() >= WAITING_MAX {
+            self.counters.transits_refused_busy += 1;
+            let _ = self.ua.reject(now, call.leg, 503, Reason::default(), &mut self.sip_out);
+            return;
+        }
+        if !self.stir.waiting.iter().any(|other| other.url == call.url) {
+            out.push(ShardEffect::FetchCertificate { url: call.url.clone() });
+        }
+        self.stir.waiting.push(call);
     }
 
     fn choose_path(&mut self, now: Instant, from: TrunkKey, request: &Message) -> Result<Path, Refusal> {
@@ -99,6 +146,7 @@ impl CallShard {
         from: TrunkKey,
         path: &Path,
         request: &Message,
+        verstat: Option<String>,
     ) -> Result<(), Refusal> {
         let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
         let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
@@ -120,6 +168,7 @@ impl CallShard {
                 record: path.record,
                 number: path.number.clone(),
                 caller_id: caller.id.clone(),
+                verstat,
                 started: now,
                 ringing: None,
                 answered: None,
@@ -129,6 +178,10 @@ impl CallShard {
                 callee_over: false,
             })
             .map_err(|_| Refusal::Busy)?;
+        // A signature of ours, else the caller's own goes on with the call.
+        let signed =
+            self.stir.sign(to_id, caller.id.as_deref(), &path.number, self.wall_s(now), &mut self.rng);
+        let headers = identity_headers(caller.privacy, signed.as_deref(), request);
         let made =
             self.transit_sound(now, key, path.media, request.body_bytes()).and_then(|(sound, offer)| {
                 let invite = Invite {
@@ -143,7 +196,7 @@ impl CallShard {
                     to_uri: &request_uri,
                     p_asserted_identity: caller.asserted.as_deref(),
                     route: None,
-                    headers: caller.privacy.as_slice(),
+                    headers: &headers,
                     max_forwards: path.max_forwards,
                     sdp: offer,
                 };
@@ -214,6 +267,24 @@ impl CallShard {
         };
         Ok((TransitSound::Relay { caller, callee, offer }, text))
     }
+}
+
+/// Privacy and Identity of the call that goes out. Empty, and then without an allocation, in most calls.
+fn identity_headers<'h>(
+    privacy: Option<(&'static str, &'h str)>,
+    signed: Option<&'h str>,
+    request: &'h Message,
+) -> Vec<(&'static str, &'h str)> {
+    let mut headers: Vec<(&'static str, &str)> = privacy.into_iter().collect();
+    match signed {
+        Some(identity) => headers.push(("Identity", identity)),
+        None if request.has(HeaderName::Identity) => {
+            let values = request.headers(HeaderName::Identity).take(IDENTITIES_MAX);
+            headers.extend(values.filter_map(|value| Some(("Identity", std::str::from_utf8(value).ok()?))));
+        }
+        None => {}
+    }
+    headers
 }
 
 /// Who calls, as it is carried on: our host instead of the caller's (RFC 5853 §3.1), the rest as it was.

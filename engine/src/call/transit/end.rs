@@ -166,6 +166,7 @@ impl CallShard {
             digits: String::new(),
             recording: transit.recording,
             client_state: None,
+            verstat: transit.verstat,
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Transit {
     record: bool,
     number: String,
     caller_id: Option<String>,
+    /// What the caller's signature was worth, if anybody looked.
+    verstat: Option<String>,
     started: Instant,
     ringing: Option<Instant>,
     answered: Option<Instant>,

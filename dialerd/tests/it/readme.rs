@@ -121,6 +121,9 @@ fn the_metrics_of_the_documents_are_told() {
         let table = text.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
         // Told only once there is something to tell of.
         let later = [
+            "sip_requests_total",
+            "sip_responses_total",
+            "sip_parse_errors_total",
             "trunk_options_rtt_seconds",
             "trunk_registered",
             "trunk_rejects_total",
@@ -144,7 +147,7 @@ fn the_metrics_of_the_documents_are_told() {
             "agent_offers_total",
             "import_rows_total",
         ];
-        let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs"]
+        let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
             .chain([std::fs::read_to_string(root().join("control-api/src/metrics.rs")).unwrap()])

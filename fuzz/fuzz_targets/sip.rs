@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
                     assert_eq!(response.top_via().rport, Some(Some(5061)));
                     assert_eq!(response.top_via().received, Some(&b"192.0.2.1"[..]));
                 }
-                reply_address(&message, source);
+                let _ = reply_address(&message, source);
             }
         }
         Err(error) => {

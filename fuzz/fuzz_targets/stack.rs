@@ -290,6 +290,7 @@ fuzz_target!(|data: &[u8]| {
         key: 1,
         listener: 0,
         address: peer(),
+        wanted: None,
         domain: String::new(),
         sources: vec![(peer().ip(), None)],
         login: Some(Login { username: "us".into(), password: "secret".into() }),

@@ -107,7 +107,7 @@ impl Metrics {
         Ok(String::from_utf8(text)?)
     }
 
-    /// New calls a second on each trunk, both directions.
+    /// New calls a second on each trunk, both directions; an idle trunk tells 0.
     fn trunk_rates(&self, families: &mut Families) {
         let mut rates = std::collections::BTreeMap::new();
         for gauges in &self.shards {
@@ -117,11 +117,10 @@ impl Metrics {
                 }
             }
         }
-        for (trunk, cps) in rates {
-            if let Some(view) = self.read_model.trunk(trunk) {
-                let labels = [("trunk", view.row.config.name.as_str())];
-                families.gauge("trunk_cps", "New calls in the last second.", &labels, cps);
-            }
+        for view in self.read_model.trunks() {
+            let labels = [("trunk", view.row.config.name.as_str())];
+            let cps = rates.get(&view.row.id).copied().unwrap_or(0.0);
+            families.gauge("trunk_cps", "New calls in the last second.", &labels, cps);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::idempotency::InFlight;
 use crate::metrics::HttpMetrics;
 use crate::problem::{Code, Problem};
 use crate::read_model::ReadModel;
+use crate::webhook::{WebhookLimits, Webhooks};
 use crate::wire::trace::{TraceMessage, Tracer};
 use dashmap::DashMap;
 use dialer_core::id::{Id, Kind};
@@ -57,6 +58,8 @@ pub struct ApiConfig {
     pub imports_max: usize,
     /// Live calls' drain deadline when the request names none.
     pub drain_deadline: Duration,
+    /// How webhooks are served.
+    pub webhooks: WebhookLimits,
 }
 
 impl Default for ApiConfig {
@@ -70,6 +73,7 @@ impl Default for ApiConfig {
             event_heartbeat: Duration::from_secs(15),
             imports_max: 8,
             drain_deadline: Duration::from_secs(300),
+            webhooks: WebhookLimits::default(),
         }
     }
 }
@@ -107,7 +111,8 @@ pub struct GatewayParts {
 /// The API's foundation, shared by all requests.
 pub struct Gateway {
     commands: mpsc::Sender<CommandRequest>,
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) webhooks: Webhooks,
     pub(crate) read_model: Arc<ReadModel>,
     pub(crate) events: Arc<EventHub>,
     pub(crate) node: NodeInfo,
@@ -157,6 +162,7 @@ impl Gateway {
         Arc::new(Gateway {
             commands: parts.commands,
             store: parts.store,
+            webhooks: Webhooks::default(),
             read_model: parts.read_model,
             events: parts.events,
             node: parts.node,

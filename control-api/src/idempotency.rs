@@ -51,18 +51,22 @@ impl Drop for Entered {
 }
 
 /// The layer. Imports are left out: their bodies are streamed, and repeating one is safe by the leads' own names.
-/// So is the making of tokens: its response holds a secret, which is not kept.
+/// So is the making of tokens and webhooks: its response holds a secret, which is not kept.
 pub(crate) async fn idempotent(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let left_out = path.ends_with("/leads/import") || path == "/v1/tokens";
+    let left_out = path.ends_with("/leads/import") || makes_secret(path);
     if request.method() != Method::POST || left_out || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
     once(gateway, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+fn makes_secret(path: &str) -> bool {
+    matches!(path, "/v1/tokens" | "/v1/webhooks") || path.ends_with("/rotate_secret")
 }
 
 async fn once(gateway: Arc<Gateway>, request: Request, next: Next) -> Result<Response, Problem> {

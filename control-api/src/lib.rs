@@ -26,6 +26,7 @@ mod metrics;
 mod numbers;
 mod openapi;
 mod page;
+mod pattern;
 mod problem;
 mod read_model;
 mod routes;
@@ -33,6 +34,7 @@ mod rows;
 mod spool;
 mod strict;
 mod time;
+mod webhook;
 pub mod wire;
 
 pub use auth::{Scope, ScopeSet, hash_token};
@@ -46,6 +48,7 @@ pub use page::PageBody;
 pub use problem::{Code, FieldError, Problem, ProblemBody};
 pub use read_model::ReadModel;
 pub use time::{Time, parse_rfc3339, parse_span, rfc3339, span_text};
+pub use webhook::WebhookLimits;
 
 use axum::Router;
 use axum::extract::Request;

@@ -5,6 +5,8 @@ use utoipa::openapi::schema::{ArrayItems, Schema};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
+/// What can be patched.
+const PATCHED: [&str; 5] = ["Agent", "Campaign", "List", "Trunk", "Webhook"];
 
 /// Names operations, describes responses, and tells apart what is sent whole, sent in part, and shown.
 pub(crate) fn mend(document: &mut OpenApi) {
@@ -20,7 +22,7 @@ pub(crate) fn mend(document: &mut OpenApi) {
     let Some(components) = &mut document.components else {
         return;
     };
-    for kind in ["Agent", "Campaign", "List", "Trunk"] {
+    for kind in PATCHED {
         if let Some(RefOr::T(Schema::Object(whole))) = components.schemas.get(&format!("{kind}Request")) {
             let mut part = whole.clone();
             part.required.clear();
@@ -101,7 +103,7 @@ fn take_a_part(patch: &mut Operation) {
         if let RefOr::T(content) = content
             && let Some(schema) = &mut content.schema
         {
-            for kind in ["Agent", "Campaign", "List", "Trunk"] {
+            for kind in PATCHED {
                 rename(schema, &format!("{kind}Request"), &format!("{kind}Patch"));
             }
         }

@@ -1,6 +1,6 @@
 //! Counts of requests.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters of the API.
 #[derive(Clone, Debug)]
@@ -10,6 +10,9 @@ pub struct HttpMetrics {
     pub(crate) import_rows: IntCounterVec,
     pub(crate) event_streams: IntGauge,
     pub(crate) slow_consumers: prometheus::IntCounter,
+    webhook_deliveries: IntCounterVec,
+    webhook_seconds: HistogramVec,
+    webhook_backlog: IntGaugeVec,
 }
 
 impl HttpMetrics {
@@ -39,7 +42,51 @@ impl HttpMetrics {
                 "Readers of the event stream that were cut off because they were too slow.",
             )
             .expect(known),
+            webhook_deliveries: IntCounterVec::new(
+                Opts::new(
+                    "webhook_deliveries_total",
+                    "Tries to tell a webhook an event, by what became of them.",
+                ),
+                &["endpoint", "result"],
+            )
+            .expect(known),
+            webhook_seconds: HistogramVec::new(
+                HistogramOpts::new("webhook_delivery_seconds", "Time of a try to tell a webhook an event.")
+                    .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+                &["endpoint"],
+            )
+            .expect(known),
+            webhook_backlog: IntGaugeVec::new(
+                Opts::new(
+                    "webhook_backlog",
+                    "Events a webhook is still to be told, or to be looked at for it.",
+                ),
+                &["endpoint"],
+            )
+            .expect(known),
         }
+    }
+
+    /// Counts a try to tell a webhook an event.
+    pub(crate) fn webhook_tried(&self, endpoint: &str, result: &str, seconds: f64) {
+        self.webhook_deliveries.with_label_values(&[endpoint, result]).inc();
+        self.webhook_seconds.with_label_values(&[endpoint]).observe(seconds);
+    }
+
+    /// How many events a webhook is behind.
+    pub(crate) fn webhook_backlog(&self, endpoint: &str, events: u64) {
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        self.webhook_backlog.with_label_values(&[endpoint]).set(events);
+    }
+
+    /// Forgets what was counted for a webhook that is deleted.
+    pub(crate) fn forget_webhook(&self, endpoint: &str) {
+        for result in ["delivered", "gone", "failed", "dead", "forgotten"] {
+            // What was never counted cannot be forgotten.
+            let _ = self.webhook_deliveries.remove_label_values(&[endpoint, result]);
+        }
+        let _ = self.webhook_seconds.remove_label_values(&[endpoint]);
+        let _ = self.webhook_backlog.remove_label_values(&[endpoint]);
     }
 
     /// Puts all of them into a registry.
@@ -51,7 +98,10 @@ impl HttpMetrics {
         registry.register(Box::new(self.seconds.clone()))?;
         registry.register(Box::new(self.import_rows.clone()))?;
         registry.register(Box::new(self.event_streams.clone()))?;
-        registry.register(Box::new(self.slow_consumers.clone()))
+        registry.register(Box::new(self.slow_consumers.clone()))?;
+        registry.register(Box::new(self.webhook_deliveries.clone()))?;
+        registry.register(Box::new(self.webhook_seconds.clone()))?;
+        registry.register(Box::new(self.webhook_backlog.clone()))
     }
 
     /// Counts a request. `method` outside the usual ones is told as `OTHER`, so that labels stay few.

@@ -4,7 +4,7 @@ use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
     agents, calls, campaigns, cdrs, events, import, inbound, leads, lists, node, recordings, spec, tokens,
-    trunks,
+    trunks, webhooks,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -63,6 +63,12 @@ fn all() -> Vec<Route> {
         routes!(node::undrain),
         routes!(tokens::list, tokens::create),
         routes!(tokens::delete),
+        routes!(webhooks::list, webhooks::create),
+        routes!(webhooks::show, webhooks::change, webhooks::delete),
+        routes!(webhooks::test),
+        routes!(webhooks::replay),
+        routes!(webhooks::rotate_secret),
+        routes!(webhooks::deliveries),
         routes!(spec::show),
     ]
 }
@@ -117,7 +123,7 @@ Control of dialerd, a predictive dialer.
 * Errors are `application/problem+json` (RFC 9457) with a stable `code`, `errors[]` with JSON pointers, and the \
 `request_id`, which is also in the header `X-Request-Id`.
 * `Authorization: Bearer dlr_…`. Phone numbers are masked (`+86138****5678`) unless the token has `leads:pii`.
-* POST takes `Idempotency-Key`; the response of a granted request is kept for 24 hours. Not for imports and tokens.
+* POST takes `Idempotency-Key`; the response of a granted request is kept for 24 hours. Not for imports, tokens and webhooks.
 * PATCH is a JSON Merge Patch (RFC 7396). Give the `ETag` back as `If-Match` to change only what you have seen.
 * Lists come in pages: `limit`, `cursor`, `next_cursor`, and the header `Link`.
 * `{id}:verb` may also be written `{id}/verb`.";

@@ -51,6 +51,12 @@ pub fn parse_rfc3339(text: &str) -> Option<WallTime> {
     Some(WallTime::from_unix_millis(stamp.as_millisecond()))
 }
 
+/// Reads a date of HTTP (RFC 9110 §5.6.7, the form that is to be sent); `None` if it is not one.
+pub(crate) fn parse_http_date(text: &str) -> Option<WallTime> {
+    let stamp = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(WallTime::from_unix_millis(stamp.as_millisecond()))
+}
+
 /// Units of a span, largest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

@@ -1,7 +1,7 @@
 //! Wishes from above.
 
 use crate::config::{AgentConfig, CampaignConfig, ListConfig, SessionKind, TrunkConfig};
-use crate::id::{AgentId, CallId, CampaignId, ListId, TaskId, TrunkId};
+use crate::id::{AgentId, CallId, CampaignId, ListId, TaskId, TrunkId, WebhookId};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
 use sansio::WallTime;
@@ -122,6 +122,13 @@ pub enum Command {
         waiting: u32,
         /// Holds for so long unless told anew, milliseconds.
         for_ms: u32,
+    },
+    /// A webhook is no longer served; tells the event.
+    WebhookDisabled {
+        /// Which.
+        webhook: WebhookId,
+        /// Why.
+        reason: String,
     },
     /// No new work; live calls may finish within the deadline, then they are hung up.
     Drain {

@@ -319,6 +319,10 @@ impl Dialer {
             Command::SetInboundWaiting { group, waiting, for_ms } => {
                 self.set_inbound_waiting(cx, group, waiting, for_ms)
             }
+            Command::WebhookDisabled { webhook, reason } => {
+                self.tell(cx, About::default(), Event::WebhookDisabled { webhook, reason });
+                Ok(Reply::Done)
+            }
             Command::Drain { deadline } => self.drain(cx, deadline),
             Command::Undrain => self.undrain(cx),
             Command::StopNow => self.stop_now(cx),

@@ -1,7 +1,9 @@
 //! Facts told to those above: the event stream.
 
 use crate::config::{CampaignState, DialMode};
-use crate::id::{AgentId, CallId, CampaignId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId};
+use crate::id::{
+    AgentId, CallId, CampaignId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
+};
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::record::{CallRecord, LeadState};
 use crate::view::{AgentState, PacingReport};
@@ -114,6 +116,8 @@ pub enum Event {
     TrunkDown { trunk: TrunkId, reason: String },
     /// A list got new leads.
     ListImported { list: ListId, accepted: u64 },
+    /// A webhook is no longer served.
+    WebhookDisabled { webhook: WebhookId, reason: String },
     /// The node takes no new work.
     NodeDraining,
     /// The node has no live calls left.
@@ -184,6 +188,7 @@ impl Event {
             Event::TrunkUp { .. } => "trunk.up",
             Event::TrunkDown { .. } => "trunk.down",
             Event::ListImported { .. } => "list.imported",
+            Event::WebhookDisabled { .. } => "webhook.disabled",
             Event::NodeDraining => "node.draining",
             Event::NodeDrained => "node.drained",
             Event::NodeStarted { .. } => "node.started",

@@ -169,6 +169,8 @@ kinds! {
     EventKind EventId "evt";
     /// An API token.
     TokenKind TokenId "tok";
+    /// A receiver of events over HTTP.
+    WebhookKind WebhookId "wh";
     /// A preview task.
     TaskKind TaskId "task";
 }

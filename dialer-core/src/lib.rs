@@ -39,7 +39,7 @@ pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
     AgentId, AttemptId, CallId, CampaignId, EventId, LeadId, LegId, ListId, RecordingId, TaskId, TokenId,
-    TrunkId,
+    TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;

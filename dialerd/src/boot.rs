@@ -238,6 +238,7 @@ impl Daemon {
         let trunks = daemon.apply_trunks(&snapshot_trunks).await?;
         daemon.apply_routes(&trunks).await?;
         daemon.apply_stir(&trunks).await?;
+        daemon.gateway.start_webhooks().await.context("reading the webhooks")?;
         Ok(daemon)
     }
 
@@ -348,6 +349,7 @@ impl Daemon {
             tracing::error!("the thread of connections ended badly");
         }
         housekeeping.abort();
+        self.gateway.stop_webhooks().await;
         let store = Arc::clone(&self.store);
         let flushed = tokio::task::spawn_blocking(move || store.flush(FLUSH_DEADLINE)).await.unwrap_or(false);
         stop_serving.send_replace(true);
@@ -366,14 +368,28 @@ impl Daemon {
 /// Time between two looks for events that are too old.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
+/// So long an event is kept for a webhook that was not told of it yet.
+const WEBHOOKS_HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Forgets events from before `before`; those that a webhook waits for only from before `hold`.
+fn prune(
+    store: &SqliteStore,
+    before: sansio::WallTime,
+    hold: sansio::WallTime,
+) -> Result<u64, store::StoreError> {
+    let up_to = store.webhook_furthest_behind()?.unwrap_or(u64::MAX);
+    Ok(store.prune_events(before, up_to)? + store.prune_events(hold, u64::MAX)?)
+}
+
 async fn forget_old_events(store: Arc<SqliteStore>, keep: Duration) {
     let mut times = tokio::time::interval(HOUSEKEEPING);
     loop {
         times.tick().await;
         let store = Arc::clone(&store);
         let now = (control_api::system_clock())();
-        let before = now.plus_millis(-i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
-        match tokio::task::spawn_blocking(move || store.prune_events(before)).await {
+        let ago = |time: Duration| now.plus_millis(-i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let (before, hold) = (ago(keep), ago(keep.max(WEBHOOKS_HOLD)));
+        match tokio::task::spawn_blocking(move || prune(store.as_ref(), before, hold)).await {
             Ok(Ok(0)) => {}
             Ok(Ok(count)) => tracing::debug!(count, "forgot old events"),
             Ok(Err(error)) => tracing::warn!(%error, "old events cannot be forgotten"),

@@ -14,13 +14,13 @@ pub use model::{
     AttemptTotals, CallRecordQuery, CallRow, CommitHistogram, DedupeScope, Disposition, Durable,
     FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
     LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery,
-    StoreStats, TokenRow,
+    StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore};
 
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Lead, RecordingRow};
-use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId};
+use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, WallTime};
 
 /// A place that keeps things.
@@ -99,9 +99,39 @@ pub trait Store: Send + Sync + 'static {
     /// Cursor of the oldest event kept; `None` without events. A reader whose cursor + 1 is older has missed some.
     fn oldest_cursor(&self) -> Result<Option<u64>, StoreError>;
 
-    /// Forgets events that happened before `before` (never the newest one, so that cursors go on from it).
-    /// Returns how many.
-    fn prune_events(&self, before: WallTime) -> Result<u64, StoreError>;
+    /// Forgets events that happened before `before` (never the newest one, so that cursors go on from it, and none
+    /// after the cursor `up_to`). Returns how many.
+    fn prune_events(&self, before: WallTime, up_to: u64) -> Result<u64, StoreError>;
+
+    // --- webhooks
+
+    /// All webhooks and how far each is: every event up to there was delivered, was not wanted, or is among its
+    /// deliveries.
+    fn webhooks(&self) -> Result<Vec<(WebhookRow, u64)>, StoreError>;
+
+    /// Makes a webhook that is told what comes after `position`, or changes one (its position stays).
+    fn put_webhook(&self, row: &WebhookRow, position: u64) -> Result<(), StoreError>;
+
+    /// Deletes a webhook and what waits for it; false if there was none.
+    fn delete_webhook(&self, webhook: WebhookId) -> Result<bool, StoreError>;
+
+    /// Writes down how far a webhook is and what it could not be told.
+    fn webhook_progress(&self, progress: WebhookProgress) -> Result<(), StoreError>;
+
+    /// Takes a webhook back to a position: what comes after is told again. False if there is no such webhook.
+    fn rewind_webhook(&self, webhook: WebhookId, position: u64) -> Result<bool, StoreError>;
+
+    /// What a webhook could not be told (`dead`: and is not tried again), after an event, in the order of events.
+    fn webhook_deliveries(
+        &self,
+        webhook: WebhookId,
+        dead: bool,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<WebhookDelivery>, StoreError>;
+
+    /// How far the enabled webhook is that is furthest behind; `None` without one.
+    fn webhook_furthest_behind(&self) -> Result<Option<u64>, StoreError>;
 
     // --- API tokens
 

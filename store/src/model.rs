@@ -2,7 +2,7 @@
 
 use crate::error::Fault;
 use dialer_core::record::{Lead, LeadState, Phone};
-use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId};
+use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId, WebhookId};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -331,6 +331,76 @@ pub struct TokenRow {
     pub created_at: WallTime,
     /// When it stops working.
     pub expires_at: Option<WallTime>,
+}
+
+/// A secret that signs deliveries.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WebhookSecret {
+    /// The key, 24 to 64 bytes.
+    pub key: Vec<u8>,
+    /// Signs until then; `None`: until it is replaced.
+    pub until: Option<WallTime>,
+}
+
+/// Who is told of events over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WebhookRow {
+    /// Its name.
+    pub id: WebhookId,
+    /// Shown name.
+    pub name: String,
+    /// Where events are sent.
+    pub url: String,
+    /// Which events: `call.*`, `agent.state`; empty: all.
+    pub types: Vec<String>,
+    /// Only events of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// The newest signs first.
+    pub secrets: Vec<WebhookSecret>,
+    /// Phone numbers are sent whole.
+    pub numbers_whole: bool,
+    /// Events are sent.
+    pub enabled: bool,
+    /// Why not.
+    pub disabled_reason: Option<String>,
+    /// Counts changes, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// An event that a webhook could not be told at the first try.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WebhookDelivery {
+    /// The event's place in the stream.
+    pub event_cursor: u64,
+    /// Its type.
+    pub event_type: String,
+    /// Events with the same lane are told in order: a call's, else an agent's, else a campaign's.
+    pub lane: String,
+    /// Given up.
+    pub dead: bool,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it is tried again; when it was given up.
+    pub next_at: WallTime,
+    /// HTTP status of the last try, if there was a response.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// How far a webhook is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookProgress {
+    /// Which.
+    pub webhook: WebhookId,
+    /// Every event up to here was delivered, was not wanted, or is among its deliveries.
+    pub position: u64,
+    /// Deliveries that changed.
+    pub put: Vec<WebhookDelivery>,
+    /// Events whose deliveries are over.
+    pub done: Vec<u64>,
 }
 
 /// A response kept under an idempotency key.

@@ -12,6 +12,7 @@ use super::Api;
 use crate::auth::{Caller, Scope};
 use crate::extract::Params;
 use crate::gateway::Gateway;
+use crate::pattern::{is_pattern, wants_type};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::event::{Event, cursor_text, parse_cursor};
 use axum::extract::State;
@@ -60,23 +61,11 @@ impl Filter {
     }
 
     fn wants(&self, event: &EventEnvelope) -> bool {
-        let name = event.event.type_name();
-        let type_fits = self.types.is_empty()
-            || self.types.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(start) => name.starts_with(start),
-                None => name == pattern,
-            });
-        type_fits
+        wants_type(&self.types, event.event.type_name())
             && self.campaign.is_none_or(|id| event.campaign == Some(id))
             && self.call.is_none_or(|id| event.call == Some(id))
             && self.agent.is_none_or(|id| event.agent == Some(id))
     }
-}
-
-fn is_pattern(text: &str) -> bool {
-    let stem = text.strip_suffix('*').unwrap_or(text);
-    (!stem.is_empty() || text == "*")
-        && stem.bytes().all(|byte| byte.is_ascii_lowercase() || b"_.".contains(&byte))
 }
 
 /// Streams events (server-sent events). `id:` is the cursor; come back with `Last-Event-ID` or `after` to go on
@@ -295,20 +284,5 @@ impl Reader {
         self.page.clear();
         let data = serde_json::json!({"code": code, "detail": detail});
         SseEvent::default().event("error").data(data.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        for good in ["call.*", "call.ended", "*", "agent.missed_offer", "call*"] {
-            assert!(is_pattern(good), "{good}");
-        }
-        for bad in ["", "Call.*", "*.ended", "call.**", "a b"] {
-            assert!(!is_pattern(bad), "{bad}");
-        }
     }
 }

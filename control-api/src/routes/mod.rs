@@ -14,6 +14,7 @@ pub(crate) mod recordings;
 pub(crate) mod spec;
 pub(crate) mod tokens;
 pub(crate) mod trunks;
+pub(crate) mod webhooks;
 
 use crate::extract::etag;
 use crate::gateway::Gateway;

@@ -115,6 +115,7 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::TrunkUp { trunk } => json!({"trunk_id": trunk}),
         CoreEvent::TrunkDown { trunk, reason } => json!({"trunk_id": trunk, "reason": mask.text(reason)}),
         CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
+        CoreEvent::WebhookDisabled { webhook, reason } => json!({"webhook_id": webhook, "reason": reason}),
         CoreEvent::NodeStarted { calls_cut_off } => json!({"calls_cut_off": calls_cut_off}),
         CoreEvent::LeadUpdated { state, outcome, attempts, next_at } => {
             json!({"state": state.as_str(), "outcome": outcome, "attempts": attempts, "next_at": time(*next_at)})

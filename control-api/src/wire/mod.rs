@@ -14,6 +14,7 @@ pub mod report;
 pub mod token;
 pub mod trace;
 pub mod trunk;
+pub mod webhook;
 
 /// An enum of the wire that mirrors one of dialer-core, both ways, in snake_case.
 macro_rules! wire_enum {

@@ -174,7 +174,7 @@ async fn a_cursor_that_is_too_old_is_gone() {
         one.occurred_at = NOW.plus_millis(cursor as i64);
         house.core.lock().unwrap().publish(one);
     }
-    house.store.prune_events(NOW.plus_millis((first + 5) as i64)).unwrap();
+    house.store.prune_events(NOW.plus_millis((first + 5) as i64), u64::MAX).unwrap();
     let reply = house.get(&format!("/v1/events?after={first}")).await;
     reply.problem(410, "cursor_expired");
     assert_eq!(reply.json()["resync"], "/v1/calls?state=live");

@@ -9,3 +9,4 @@ mod pacing;
 mod resources;
 mod schema;
 mod spec;
+mod webhooks;

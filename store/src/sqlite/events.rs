@@ -115,16 +115,16 @@ pub(super) fn oldest(conn: &Connection) -> Result<Option<u64>, StoreError> {
     Ok(oldest.map(count))
 }
 
-/// Forgets some of the oldest events if they happened before `before`, never the newest. Returns how many, and
-/// whether there may be more.
-pub(super) fn prune(txn: &mut Txn<'_>, before: WallTime) -> Result<(u64, bool), StoreError> {
+/// Forgets some of the oldest events if they happened before `before`, never the newest nor one after `up_to`. Returns
+/// how many, and whether there may be more.
+pub(super) fn prune(txn: &mut Txn<'_>, before: WallTime, up_to: u64) -> Result<(u64, bool), StoreError> {
     let rows = txn
         .conn()
         .prepare_cached(
-            "SELECT cursor, at FROM event WHERE cursor < (SELECT max(cursor) FROM event) \
+            "SELECT cursor, at FROM event WHERE cursor < (SELECT max(cursor) FROM event) AND cursor <= ?2 \
              ORDER BY cursor LIMIT ?1",
         )?
-        .query_map((PRUNE_ROWS,), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map((PRUNE_ROWS, int(up_to)), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<Vec<(i64, i64)>, _>>()?;
     // Only a prefix goes: what is kept has no holes, also when the clock was set back.
     let old = rows.iter().take_while(|(_, at)| *at < before.unix_millis()).count();

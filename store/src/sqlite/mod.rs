@@ -13,6 +13,7 @@ mod open;
 mod pool;
 mod snapshot;
 mod txn;
+mod webhooks;
 mod writer;
 
 pub use open::SCHEMA_VERSION;
@@ -22,11 +23,11 @@ use crate::error::StoreError;
 use crate::model::{
     AttemptTotals, CallRecordQuery, CallRow, Durable, FunnelCounts, IdempotencyRow, ImportOptions,
     ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, NewLead, Page, RecordingQuery,
-    StoreStats, TokenRow,
+    StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Lead, RecordingRow};
-use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId};
+use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, Rng, WallTime};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -276,11 +277,11 @@ impl Store for SqliteStore {
         events::oldest(&self.readers.get())
     }
 
-    fn prune_events(&self, before: WallTime) -> Result<u64, StoreError> {
+    fn prune_events(&self, before: WallTime, up_to: u64) -> Result<u64, StoreError> {
         let mut pruned = 0;
         loop {
             let (gone, more) =
-                self.shared.call(move |writer| writer.transact(|txn| events::prune(txn, before)))?;
+                self.shared.call(move |writer| writer.transact(|txn| events::prune(txn, before, up_to)))?;
             pruned += gone;
             if !more {
                 return Ok(pruned);
@@ -312,6 +313,41 @@ impl Store for SqliteStore {
     fn put_idempotency(&self, row: &IdempotencyRow) -> Result<(), StoreError> {
         let row = row.clone();
         self.shared.call(move |writer| writer.transact(|txn| access::put_idempotency(txn, &row)))
+    }
+
+    fn webhooks(&self) -> Result<Vec<(WebhookRow, u64)>, StoreError> {
+        webhooks::all(&self.readers.get())
+    }
+
+    fn put_webhook(&self, row: &WebhookRow, position: u64) -> Result<(), StoreError> {
+        let row = row.clone();
+        self.shared.call(move |writer| writer.transact(|txn| webhooks::put(txn, &row, position)))
+    }
+
+    fn delete_webhook(&self, webhook: WebhookId) -> Result<bool, StoreError> {
+        self.shared.call(move |writer| writer.transact(|txn| webhooks::delete(txn, webhook)))
+    }
+
+    fn webhook_progress(&self, progress: WebhookProgress) -> Result<(), StoreError> {
+        self.shared.call(move |writer| writer.transact(|txn| webhooks::progress(txn, &progress)))
+    }
+
+    fn rewind_webhook(&self, webhook: WebhookId, position: u64) -> Result<bool, StoreError> {
+        self.shared.call(move |writer| writer.transact(|txn| webhooks::rewind(txn, webhook, position)))
+    }
+
+    fn webhook_deliveries(
+        &self,
+        webhook: WebhookId,
+        dead: bool,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<WebhookDelivery>, StoreError> {
+        webhooks::deliveries(&self.readers.get(), webhook, dead, after, limit)
+    }
+
+    fn webhook_furthest_behind(&self) -> Result<Option<u64>, StoreError> {
+        webhooks::furthest_behind(&self.readers.get())
     }
 
     fn healthy(&self) -> bool {

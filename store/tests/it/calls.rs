@@ -145,7 +145,7 @@ fn cursors(house: &House, since: u64, limit: u32) -> Vec<u64> {
 fn events_are_read_on_from_a_cursor_and_pruned_from_the_front() {
     let house = House::new();
     assert_eq!(house.store.oldest_cursor().unwrap(), None);
-    assert_eq!(house.store.prune_events(NOW).unwrap(), 0);
+    assert_eq!(house.store.prune_events(NOW, u64::MAX).unwrap(), 0);
     for cursor in 1..=6_000 {
         house.append(vec![event(cursor, Event::NodeDraining)]);
     }
@@ -153,11 +153,11 @@ fn events_are_read_on_from_a_cursor_and_pruned_from_the_front() {
     assert_eq!(cursors(&house, 0, 2), [1, 2]);
     assert_eq!(cursors(&house, 5_998, 10), [5_999, 6_000]);
     assert_eq!(cursors(&house, 6_000, 10), [0; 0]);
-    assert_eq!(house.store.prune_events(NOW.plus_millis(4_501)).unwrap(), 4_500);
+    assert_eq!(house.store.prune_events(NOW.plus_millis(4_501), u64::MAX).unwrap(), 4_500);
     assert_eq!(house.store.oldest_cursor().unwrap(), Some(4_501));
     assert_eq!(cursors(&house, 0, 1), [4_501]);
     // The newest one stays, so that a restarted node knows where to go on.
-    assert_eq!(house.store.prune_events(NOW.plus_millis(i64::from(u32::MAX))).unwrap(), 1_499);
+    assert_eq!(house.store.prune_events(NOW.plus_millis(i64::from(u32::MAX)), u64::MAX).unwrap(), 1_499);
     assert_eq!(house.store.load(NOW).unwrap().last_cursor, 6_000);
     house.write(vec![event(6_000, Event::NodeDrained)]);
     assert_eq!(house.store.stats().contradictions, 1, "a cursor is given once");

@@ -28,9 +28,22 @@ pub struct TrunkConfig {
     pub country_code: String,
     /// Dialled before every number.
     pub prefix: String,
-    /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
-    /// `address`, any port.
+    /// Source addresses (with or without a port) and networks (`192.0.2.0/24`) whose requests are taken as this
+    /// trunk's. Empty: the host of `address`, any port.
     pub sources: Vec<String>,
+    /// DNS names in client certificates whose connections are this trunk's.
+    pub certificate_names: Vec<String>,
+    /// Within our trust domain (RFC 3325 §2.3): whom it says a caller is, is believed and passed on, and it is told
+    /// even of callers who want to stay unknown.
+    pub trusted: bool,
+    /// How callers are named to it, beside From.
+    pub identity: IdentityHeader,
+    /// Headers of calls that pass through to it which go on: names, or beginnings of names with `*` behind.
+    pub headers_pass: Vec<String>,
+    /// Headers that neither go on to it nor come in from it, even if they would be passed.
+    pub headers_remove: Vec<String>,
+    /// Header lines (`Name: value`) of all calls that go out to it.
+    pub headers_add: Vec<String>,
     /// Digest user name, when the trunk asks for credentials.
     pub username: Option<String>,
     /// Digest password.
@@ -63,6 +76,12 @@ impl Default for TrunkConfig {
             country_code: String::new(),
             prefix: String::new(),
             sources: Vec::new(),
+            certificate_names: Vec::new(),
+            trusted: true,
+            identity: IdentityHeader::Asserted,
+            headers_pass: Vec::new(),
+            headers_remove: Vec::new(),
+            headers_add: Vec::new(),
             username: None,
             password: None,
             register: false,
@@ -74,6 +93,19 @@ impl Default for TrunkConfig {
             enabled: true,
         }
     }
+}
+
+/// How a caller is named to a trunk, beside From.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityHeader {
+    /// P-Asserted-Identity (RFC 3325 §9.1).
+    #[default]
+    Asserted,
+    /// P-Preferred-Identity (RFC 3325 §9.2): the trunk decides whether it believes us.
+    Preferred,
+    /// Not at all.
+    None,
 }
 
 /// How a carrier wants called numbers.

@@ -293,6 +293,8 @@ fuzz_target!(|data: &[u8]| {
         wanted: None,
         domain: String::new(),
         sources: vec![(peer().ip(), None)],
+        networks: Vec::new(),
+        certificate_names: Vec::new(),
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,

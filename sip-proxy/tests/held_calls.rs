@@ -54,6 +54,8 @@ fn user_agent(side: usize) -> UserAgent {
         wanted: None,
         domain: String::new(),
         sources: vec![(peer.ip(), None)],
+        networks: Vec::new(),
+        certificate_names: Vec::new(),
         login: None,
         register: None,
         options_interval: None,

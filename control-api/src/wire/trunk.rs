@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use crate::time::Time;
 use dialer_core::config::{self, TrunkConfig};
 use dialer_core::view::TrunkView;
+use dialer_core::{SOURCE, headers, is_network};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -40,10 +41,33 @@ pub struct TrunkRequest {
     /// Dialled before every number: up to 16 digits, `+`, `*`, `#`.
     #[serde(default)]
     pub prefix: String,
-    /// Source addresses (with or without a port) whose requests are taken as this trunk's. Empty: the host of
-    /// `address`, any port.
+    /// Source addresses (with or without a port) and networks (`192.0.2.0/24`) whose requests are taken as this trunk's.
+    /// Empty: the host of `address`, any port.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// Names in client certificates whose connections are this trunk's. With names here and no `sources` the certificate
+    /// alone decides.
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
+    /// In our trust domain (RFC 3325): whom it asserts as caller is believed, and it is told who calls even when the caller
+    /// wants to stay unknown.
+    #[serde(default = "trusted")]
+    #[schema(default = true)]
+    pub trusted: bool,
+    /// How callers are named to it, beside From.
+    #[serde(default)]
+    pub identity: IdentityHeader,
+    /// Headers of calls that pass through to it which go on: names, or beginnings with `*` behind. At most 32.
+    #[serde(default)]
+    #[schema(example = json!(["Diversion", "X-*"]))]
+    pub headers_pass: Vec<String>,
+    /// Headers that neither go on to it nor come in from it. At most 32.
+    #[serde(default)]
+    pub headers_remove: Vec<String>,
+    /// Header lines of every call that goes out to it. At most 32.
+    #[serde(default)]
+    #[schema(example = json!(["X-Account: 4711"]))]
+    pub headers_add: Vec<String>,
     /// Digest user name, when the carrier asks for credentials.
     #[serde(default)]
     pub username: Option<String>,
@@ -92,6 +116,39 @@ pub enum NumberFormat {
     Digits,
     /// `2025550123` in the trunk's country, `0044…` abroad.
     National,
+}
+
+/// How callers are named, beside From.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityHeader {
+    /// P-Asserted-Identity.
+    #[default]
+    Asserted,
+    /// P-Preferred-Identity.
+    Preferred,
+    /// Not at all.
+    None,
+}
+
+impl From<IdentityHeader> for config::IdentityHeader {
+    fn from(wire: IdentityHeader) -> Self {
+        match wire {
+            IdentityHeader::Asserted => Self::Asserted,
+            IdentityHeader::Preferred => Self::Preferred,
+            IdentityHeader::None => Self::None,
+        }
+    }
+}
+
+impl From<config::IdentityHeader> for IdentityHeader {
+    fn from(core: config::IdentityHeader) -> Self {
+        match core {
+            config::IdentityHeader::Asserted => Self::Asserted,
+            config::IdentityHeader::Preferred => Self::Preferred,
+            config::IdentityHeader::None => Self::None,
+        }
+    }
 }
 
 impl From<NumberFormat> for config::NumberFormat {
@@ -160,6 +217,9 @@ fn cps_max() -> f64 {
 fn options_interval_ms() -> u32 {
     TrunkConfig::default().options_interval_ms
 }
+fn trusted() -> bool {
+    TrunkConfig::default().trusted
+}
 fn enabled() -> bool {
     TrunkConfig::default().enabled
 }
@@ -172,6 +232,23 @@ pub(crate) fn is_caller_id(text: &str) -> bool {
 
 /// What is expected of a caller ID.
 pub(crate) const CALLER_ID: &str = "expected 1 to 20 digits, with or without a plus before them";
+
+/// Whether an entry is good.
+type Fits = fn(&str) -> bool;
+
+fn header_policy(wire: &TrunkRequest, checks: &mut Checks) {
+    let lists: [(&str, &[String], Fits, &str); 3] = [
+        ("/headers_pass", &wire.headers_pass, headers::is_pass_entry, headers::PASS),
+        ("/headers_remove", &wire.headers_remove, headers::is_name_entry, headers::REMOVE),
+        ("/headers_add", &wire.headers_add, |entry| headers::added(entry).is_some(), headers::ADD),
+    ];
+    for (list, entries, fits, expected) in lists {
+        checks.that(entries.len() <= headers::HEADERS_MAX, list, "expected at most 32 entries");
+        for (at, entry) in entries.iter().enumerate() {
+            checks.that(fits(entry), &format!("{list}/{at}"), &format!("expected {expected}"));
+        }
+    }
+}
 
 impl TryFrom<TrunkRequest> for TrunkConfig {
     type Error = Problem;
@@ -188,11 +265,17 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
         for (at, source) in wire.sources.iter().enumerate() {
             let fits = source.parse::<std::net::IpAddr>().is_ok()
                 || source.parse::<std::net::SocketAddr>().is_ok()
+                || is_network(source)
                 || (source.starts_with('[')
                     && source.ends_with(']')
                     && source[1..source.len() - 1].parse::<std::net::Ipv6Addr>().is_ok());
-            checks.that(fits, &format!("/sources/{at}"), "expected an IP address, with or without a port");
+            checks.that(fits, &format!("/sources/{at}"), &format!("expected {SOURCE}"));
         }
+        checks.that(wire.certificate_names.len() <= 64, "/certificate_names", "expected at most 64 names");
+        for (at, name) in wire.certificate_names.iter().enumerate() {
+            checks.text(name, 255, &format!("/certificate_names/{at}"));
+        }
+        header_policy(&wire, &mut checks);
         let code = &wire.country_code;
         checks.that(
             code.len() <= 3 && code.bytes().all(|byte| byte.is_ascii_digit()),
@@ -240,6 +323,12 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             country_code: wire.country_code,
             prefix: wire.prefix,
             sources: wire.sources,
+            certificate_names: wire.certificate_names,
+            trusted: wire.trusted,
+            identity: wire.identity.into(),
+            headers_pass: wire.headers_pass,
+            headers_remove: wire.headers_remove,
+            headers_add: wire.headers_add,
             username: wire.username,
             password: wire.password,
             register: wire.register,
@@ -266,6 +355,12 @@ impl From<&TrunkConfig> for TrunkRequest {
             country_code: config.country_code.clone(),
             prefix: config.prefix.clone(),
             sources: config.sources.clone(),
+            certificate_names: config.certificate_names.clone(),
+            trusted: config.trusted,
+            identity: config.identity.into(),
+            headers_pass: config.headers_pass.clone(),
+            headers_remove: config.headers_remove.clone(),
+            headers_add: config.headers_add.clone(),
             username: config.username.clone(),
             password: None,
             register: config.register,
@@ -301,8 +396,20 @@ pub struct Trunk {
     pub country_code: String,
     /// Dialled before every number.
     pub prefix: String,
-    /// Source addresses taken as this trunk's.
+    /// Source addresses and networks taken as this trunk's.
     pub sources: Vec<String>,
+    /// Names in client certificates taken as this trunk's.
+    pub certificate_names: Vec<String>,
+    /// In our trust domain.
+    pub trusted: bool,
+    /// How callers are named to it.
+    pub identity: IdentityHeader,
+    /// Headers that go on to it.
+    pub headers_pass: Vec<String>,
+    /// Headers that neither go on to it nor come in from it.
+    pub headers_remove: Vec<String>,
+    /// Header lines of every call that goes out to it.
+    pub headers_add: Vec<String>,
     /// Digest user name.
     pub username: Option<String>,
     /// Whether a password is set. The password itself is never shown.
@@ -360,6 +467,12 @@ impl Trunk {
             country_code: config.country_code.clone(),
             prefix: config.prefix.clone(),
             sources: config.sources.clone(),
+            certificate_names: config.certificate_names.clone(),
+            trusted: config.trusted,
+            identity: config.identity.into(),
+            headers_pass: config.headers_pass.clone(),
+            headers_remove: config.headers_remove.clone(),
+            headers_add: config.headers_add.clone(),
             username: mask.text_option(config.username.as_deref()),
             has_password: config.password.is_some(),
             register: config.register,

@@ -1,5 +1,6 @@
 //! What a trunk's settings must be.
 
+use super::headers;
 use crate::check::{Checked, invalid, one_line, range, range_f64, text};
 use crate::config::{NumberFormat, TrunkConfig, host_and_port};
 use std::net::{IpAddr, SocketAddr};
@@ -13,10 +14,14 @@ pub(super) fn check(config: &TrunkConfig) -> Checked {
         );
     }
     for (place, source) in config.sources.iter().enumerate() {
-        if source.parse::<IpAddr>().is_err() && !is_address(source) {
-            return invalid(&format!("/sources/{place}"), "an IP address, with or without a port");
+        if source.parse::<IpAddr>().is_err() && !is_address(source) && !is_network(source) {
+            return invalid(&format!("/sources/{place}"), SOURCE);
         }
     }
+    for (place, name) in config.certificate_names.iter().enumerate() {
+        one_line(&format!("/certificate_names/{place}"), name, 1, 255)?;
+    }
+    header_policy(config)?;
     if let Some(username) = &config.username {
         one_line("/username", username, 1, 128)?;
     }
@@ -51,6 +56,38 @@ pub(super) fn check(config: &TrunkConfig) -> Checked {
         crate::check::caller_id("/caller_id", caller_id)?;
     }
     Ok(())
+}
+
+/// What a source is to be.
+pub const SOURCE: &str = "an IP address, with or without a port, or a network such as 192.0.2.0/24";
+
+fn header_policy(config: &TrunkConfig) -> Checked {
+    let lists: [(&str, &[String], Fits, &str); 3] = [
+        ("/headers_pass", &config.headers_pass, headers::is_pass_entry, headers::PASS),
+        ("/headers_remove", &config.headers_remove, headers::is_name_entry, headers::REMOVE),
+        ("/headers_add", &config.headers_add, |entry| headers::added(entry).is_some(), headers::ADD),
+    ];
+    for (list, entries, fits, expected) in lists {
+        if entries.len() > headers::HEADERS_MAX {
+            return invalid(list, "at most 32 entries");
+        }
+        if let Some(place) = entries.iter().position(|entry| !fits(entry)) {
+            return invalid(&format!("{list}/{place}"), expected);
+        }
+    }
+    Ok(())
+}
+
+/// Whether an entry is good.
+type Fits = fn(&str) -> bool;
+
+/// `address/bits`.
+#[must_use]
+pub fn is_network(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let Ok(address) = address.parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.bytes().all(|byte| byte.is_ascii_digit()) && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
 }
 
 fn is_address(text: &str) -> bool {

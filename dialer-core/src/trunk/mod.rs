@@ -4,8 +4,10 @@ mod bucket;
 mod check;
 mod command;
 mod fact;
+pub mod headers;
 
 pub use bucket::CpsBucket;
+pub use check::{SOURCE, is_network};
 
 use crate::config::TrunkConfig;
 use crate::dialer::{Dialer, Why};

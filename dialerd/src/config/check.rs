@@ -4,6 +4,7 @@ use super::guard;
 use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
+use dialer_core::{SOURCE, headers, is_network};
 use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -307,13 +308,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             &key("address"),
             "an address or a host name, with or without a port, such as \"192.0.2.10:5060\" or \"sip.example.com\"",
         );
-        for (at, source) in trunk.sources.iter().enumerate() {
-            faults.require(
-                source.parse::<IpAddr>().is_ok() || source.parse::<SocketAddr>().is_ok(),
-                &format!("{}[{at}]", key("sources")),
-                "an IP address, with or without a port",
-            );
-        }
+        check_sources(&trunk, &key, faults);
         let code = &trunk.country_code;
         faults.require(
             code.len() <= 3
@@ -354,6 +349,12 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             country_code: trunk.country_code,
             prefix: trunk.prefix,
             sources: trunk.sources,
+            certificate_names: trunk.certificate_names,
+            trusted: trunk.trusted,
+            identity: trunk.identity,
+            headers_pass: trunk.headers_pass,
+            headers_remove: trunk.headers_remove,
+            headers_add: trunk.headers_add,
             username: set(trunk.username),
             password: set(trunk.password),
             register: trunk.register,
@@ -388,6 +389,31 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
         checked.push(config);
     }
     checked
+}
+
+/// Whether an entry is good.
+type Fits<'f> = &'f dyn Fn(&str) -> bool;
+
+/// Where a trunk's requests come from, and its header policy.
+fn check_sources(trunk: &raw::Trunk, key: &dyn Fn(&str) -> String, faults: &mut Faults) {
+    let is_source =
+        |text: &str| text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() || is_network(text);
+    let is_name = |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+    let lists: [(&str, &[String], Fits<'_>, &str); 5] = [
+        ("sources", &trunk.sources, &is_source, SOURCE),
+        ("certificate_names", &trunk.certificate_names, &is_name, "a name of 1 to 255 characters"),
+        ("headers_pass", &trunk.headers_pass, &headers::is_pass_entry, headers::PASS),
+        ("headers_remove", &trunk.headers_remove, &headers::is_name_entry, headers::REMOVE),
+        ("headers_add", &trunk.headers_add, &|entry| headers::added(entry).is_some(), headers::ADD),
+    ];
+    for (name, entries, fits, expected) in lists {
+        for (at, entry) in entries.iter().enumerate() {
+            faults.require(fits(entry), &format!("{}[{at}]", key(name)), expected);
+        }
+        if name.starts_with("headers") {
+            faults.require(entries.len() <= headers::HEADERS_MAX, &key(name), "at most 32 entries");
+        }
+    }
 }
 
 fn check_routes(routes: Vec<raw::Route>, trunks: &[TrunkConfig], faults: &mut Faults) -> Vec<RouteConfig> {

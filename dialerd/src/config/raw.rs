@@ -1,7 +1,7 @@
 //! The file as written. Defaults stand here and, with their reasons, in `config/dialerd.example.toml`; a test
 //! holds the two together.
 
-use dialer_core::config::NumberFormat;
+use dialer_core::config::{IdentityHeader, NumberFormat};
 use serde::Deserialize;
 
 /// Every key that may stand in the file, for the test that the example explains each.
@@ -79,6 +79,12 @@ pub const KEYS: &[&str] = &[
     "trunk[0].country_code",
     "trunk[0].prefix",
     "trunk[0].sources",
+    "trunk[0].certificate_names",
+    "trunk[0].trusted",
+    "trunk[0].identity",
+    "trunk[0].headers_pass",
+    "trunk[0].headers_remove",
+    "trunk[0].headers_add",
     "trunk[0].username",
     "trunk[0].password",
     "trunk[0].register",
@@ -490,6 +496,18 @@ pub struct Trunk {
     pub prefix: String,
     #[serde(default)]
     pub sources: Vec<String>,
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
+    #[serde(default = "yes")]
+    pub trusted: bool,
+    #[serde(default)]
+    pub identity: IdentityHeader,
+    #[serde(default)]
+    pub headers_pass: Vec<String>,
+    #[serde(default)]
+    pub headers_remove: Vec<String>,
+    #[serde(default)]
+    pub headers_add: Vec<String>,
     pub username: Option<String>,
     pub password: Option<String>,
     #[serde(default)]
@@ -499,6 +517,10 @@ pub struct Trunk {
     pub cps_max: Option<f64>,
     pub options_interval_ms: Option<u32>,
     pub caller_id: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

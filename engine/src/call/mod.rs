@@ -10,6 +10,7 @@ mod bridge;
 mod connect_agent;
 mod hold;
 pub(crate) mod originate;
+pub(crate) mod policy;
 mod progress;
 mod session;
 mod teardown;

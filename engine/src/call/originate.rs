@@ -10,6 +10,7 @@ use dialer_core::{CallFact, TrunkId};
 use media::Ears;
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, InviteError};
+use std::sync::Arc;
 
 /// What `CallOrder::DialCustomer` says, without the call's name.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl CallShard {
         if trunk.channels_used >= trunk.row.config.channels_max {
             return Err(EndCause::LocalLimit);
         }
+        let policy = Arc::clone(&trunk.policy);
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
         let request_uri = uri_of(&trunk.row.config.number_for(&dial.to), trunk.host());
         let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(listener));
@@ -72,7 +74,11 @@ impl CallShard {
         );
         let now_s = self.wall_s(now);
         let signed = self.stir.sign(dial.trunk, caller.as_deref(), &dial.to, now_s, &mut self.rng);
+        let preferred = policy.preferred(caller.as_ref().map(|_| from_uri.as_str()));
         let identity = signed.as_deref().map(|identity| ("Identity", identity));
+        let preferred = preferred.as_deref().map(|value| ("P-Preferred-Identity", value));
+        let headers: Vec<(&str, &str)> =
+            identity.into_iter().chain(preferred).chain(policy.added()).collect();
         let invite = Invite {
             owner,
             listener,
@@ -83,9 +89,9 @@ impl CallShard {
             from_uri: &from_uri,
             from_display: "",
             to_uri: &request_uri,
-            p_asserted_identity: caller.as_ref().map(|_| from_uri.as_str()),
+            p_asserted_identity: caller.as_ref().filter(|_| policy.asserts()).map(|_| from_uri.as_str()),
             route: None,
-            headers: identity.as_slice(),
+            headers: &headers,
             max_forwards: 70,
             sdp: sdp::offer(&sound.local, &sdp::CODECS),
         };

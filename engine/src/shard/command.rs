@@ -109,8 +109,8 @@ impl CallShard {
     fn apply_trunk(&mut self, now: Instant, row: TrunkRow, out: &mut Outbox<ShardEffect>) {
         let id = row.id;
         let place = self.place_of(&row);
-        let sources = trunks::sources(&row);
         let config = row.config.clone();
+        let (sources, networks) = if config.enabled { trunks::sources(&config) } else { Default::default() };
         let Some(key) = self.trunks.apply(now, row, place) else { return };
         let place = self.trunks.get(key).and_then(|trunk| trunk.address);
         let Some((listener, address)) = place else {
@@ -135,7 +135,9 @@ impl CallShard {
             address,
             wanted,
             domain: if named { config.address.clone() } else { String::new() },
-            sources: if config.enabled { sources } else { Vec::new() },
+            sources,
+            networks,
+            certificate_names: if config.enabled { config.certificate_names } else { Vec::new() },
             login: login.map(|(username, password)| ua::Login { username, password }),
             register: (speaks && config.register)
                 .then(|| Duration::from_secs(u64::from(config.register_expires_s))),

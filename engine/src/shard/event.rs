@@ -147,6 +147,9 @@ impl CallShard {
                     (Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))), Some(body)) => {
                         self.transit_reoffer_confirmed(now, owner, &body);
                     }
+                    (Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))), None) => {
+                        self.transit_reoffer_confirmed(now, owner, &[]);
+                    }
                     (Some(owner), Some(body)) => self.reoffer_confirmed(now, owner, &body, out),
                     (_, None) | (None, _) => {}
                 }
@@ -175,6 +178,13 @@ impl CallShard {
                 if let Some((digit, duration_ms)) = digit_of_info(&content_type, &body) {
                     self.digit(owner, digit, duration_ms, out);
                 }
+            }
+            Event::Request { key, leg, from, request } => {
+                let from = match from {
+                    Some(Caller::Trunk(trunk)) => Some(Key::from_bits(trunk)),
+                    Some(Caller::Account(_)) | None => None,
+                };
+                self.request_asked(now, key, leg, from, &request);
             }
             Event::Ended(ended) => self.leg_ended(now, &ended, out),
             service @ (Event::Registered { .. }

@@ -1,14 +1,18 @@
 //! The trunks a shard serves, and what they have left to carry.
 
 use super::{CallShard, Why};
+use crate::call::policy::Policy;
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::translate::address::source;
+use dialer_core::config::TrunkConfig;
 use dialer_core::record::TrunkRow;
 use dialer_core::{TrunkFact, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox, Slab, TimerKey};
+use sip_proxy::Network;
 use sip_proxy::ua::{Ended, EndedBy};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// A trunk that asks for a longer rest is tried again after this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
@@ -20,6 +24,8 @@ const TRUNKS_MAX: usize = 10_000;
 pub(crate) struct Trunk {
     pub(crate) id: TrunkId,
     pub(crate) row: TrunkRow,
+    /// Its policy for headers and callers.
+    pub(crate) policy: Arc<Policy>,
     /// By which listener and to which address requests go; `None` when there is no way.
     pub(crate) address: Option<(u8, SocketAddr)>,
     /// Legs of ours on it now, both directions.
@@ -107,12 +113,23 @@ impl Trunks {
             && let Some(trunk) = self.slab.get_mut(key)
         {
             trunk.address = address;
+            trunk.policy = Arc::new(Policy::of(&row.config));
             trunk.row = row;
             return Some(key);
         }
         let id = row.id;
-        let mut trunk =
-            Trunk { id, row, address, channels_used: 0, begun: 0, tokens: 0.0, filled_at: now, closed: None };
+        let policy = Arc::new(Policy::of(&row.config));
+        let mut trunk = Trunk {
+            id,
+            row,
+            policy,
+            address,
+            channels_used: 0,
+            begun: 0,
+            tokens: 0.0,
+            filled_at: now,
+            closed: None,
+        };
         trunk.tokens = trunk.burst();
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
@@ -197,18 +214,24 @@ impl CallShard {
     }
 }
 
-/// Who may call in as this trunk: the configured sources, else the host of its address.
-pub(crate) fn sources(row: &TrunkRow) -> Vec<(IpAddr, Option<u16>)> {
-    if row.config.sources.is_empty() {
-        return row.config.address.parse::<SocketAddr>().map(|to| (to.ip(), None)).into_iter().collect();
+/// Addresses, each with a port or any, and networks.
+type Sources = (Vec<(IpAddr, Option<u16>)>, Vec<Network>);
+
+/// Who may call in as this trunk: the configured sources; without any the host of its address, unless certificates say
+/// who it is.
+pub(crate) fn sources(config: &TrunkConfig) -> Sources {
+    if config.sources.is_empty() {
+        let host = config.address.parse::<SocketAddr>().ok().filter(|_| config.certificate_names.is_empty());
+        return (host.map(|to| (to.ip(), None)).into_iter().collect(), Vec::new());
     }
-    row.config.sources.iter().filter_map(|text| source(text)).collect()
+    let addresses = config.sources.iter().filter_map(|text| source(text)).collect();
+    let networks = config.sources.iter().filter(|text| text.contains('/'));
+    (addresses, networks.filter_map(|text| text.parse().ok()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dialer_core::config::TrunkConfig;
     use sansio::WallTime;
 
     fn row(channels_max: u32, cps_max: f64) -> TrunkRow {
@@ -255,8 +278,12 @@ mod tests {
     #[test]
     fn sources_default_to_the_address() {
         let mut row = row(1, 1.0);
-        assert_eq!(sources(&row), [("192.0.2.1".parse().unwrap(), None)]);
-        row.config.sources = vec!["198.51.100.1:5062".into(), "nonsense".into()];
-        assert_eq!(sources(&row), [("198.51.100.1".parse().unwrap(), Some(5062))]);
+        let own = vec![("192.0.2.1".parse().unwrap(), None)];
+        assert_eq!(sources(&row.config), (own, Vec::new()));
+        row.config.certificate_names = vec!["carrier.example".into()];
+        assert_eq!(sources(&row.config), (Vec::new(), Vec::new()));
+        row.config.sources = vec!["198.51.100.1:5062".into(), "nonsense".into(), "203.0.113.0/24".into()];
+        let named = vec![("198.51.100.1".parse().unwrap(), Some(5062))];
+        assert_eq!(sources(&row.config), (named, vec!["203.0.113.0/24".parse().unwrap()]));
     }
 }

@@ -4,6 +4,7 @@ mod dialled;
 mod dialogs;
 mod fuzz;
 mod house;
+mod policies;
 mod sessions;
 mod stir;
 mod transfers;

@@ -141,6 +141,8 @@ pub(crate) struct World {
     pub(crate) fetches: Vec<String>,
     /// Sent with each call of a peer.
     pub(crate) identity: Option<String>,
+    /// Further headers of the calls that come in.
+    pub(crate) extra: Vec<(&'static str, String)>,
     out: Outbox<ShardEffect>,
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
@@ -182,6 +184,7 @@ impl World {
             shard: CallShard::new(config),
             fetches: Vec::new(),
             identity: None,
+            extra: Vec::new(),
             out: Outbox::default(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -210,6 +213,8 @@ impl World {
             wanted: None,
             domain: if login.is_some() { REALM.into() } else { String::new() },
             sources: vec![(shard.ip(), None)],
+            networks: Vec::new(),
+            certificate_names: Vec::new(),
             register: login.is_some().then(|| Duration::from_secs(600)),
             login,
             options_interval: None,
@@ -328,6 +333,9 @@ impl World {
         let from_uri = format!("sip:{from}@{}", self.peers[peer].address);
         let identity = self.identity.clone();
         let identity = identity.as_deref().map(|value| ("Identity", value));
+        let extra = self.extra.clone();
+        let extra = extra.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<(&str, &str)> = identity.into_iter().chain(extra).collect();
         let at = &mut self.peers[peer];
         let invite = ua::Invite {
             owner: 0,
@@ -341,7 +349,7 @@ impl World {
             to_uri: &uri,
             p_asserted_identity: None,
             route: None,
-            headers: identity.as_slice(),
+            headers: &headers,
             max_forwards: 70,
             sdp,
         };
@@ -366,6 +374,21 @@ impl World {
         let sdp = description(leg.rtp, direction, 2);
         at.ua.reinvite(now, leg.leg, &sdp, &mut at.out).expect("the leg is up");
         self.drain_peer(peer);
+    }
+
+    /// The peer asks for an offer on its first leg, by a re-INVITE without one.
+    pub(crate) fn peer_asks_for_offer(&mut self, peer: usize) {
+        let now = self.now;
+        let at = &mut self.peers[peer];
+        at.ua.reinvite(now, at.legs[0].leg, &[], &mut at.out).expect("the leg is up");
+        self.drain_peer(peer);
+    }
+
+    /// A datagram of the peer's, in text.
+    pub(crate) fn peer_sends_raw(&mut self, peer: usize, text: &str) {
+        let (source, bytes) = (self.peers[peer].address, Bytes::from(text.to_owned()));
+        self.note_sip(peer, "<-", &bytes);
+        self.transmit(|| Happening::ToShard { source, bytes: bytes.clone() });
     }
 
     /// The peer asks to be replaced on one of its legs: by a number, or by the other end of another leg of its own.
@@ -808,6 +831,19 @@ impl World {
                     let sdp = description(state.rtp, "sendrecv", 3);
                     let _ = at.ua.answer_reinvite(now, leg, &sdp, &mut at.out);
                 }
+            }
+            // The answer to the offer that the peer has asked for, if it has.
+            ua::Event::ReofferAnswered { leg, .. } => {
+                let at = &mut self.peers[peer];
+                if let Some(state) = at.legs.iter().find(|state| state.leg == leg) {
+                    let sdp = description(state.rtp, "sendrecv", 4);
+                    at.ua.answer_late(now, leg, &sdp, &mut at.out);
+                }
+            }
+            ua::Event::Request { key, request, .. } => {
+                let unknown = request.method() == sip_proxy::wire::Method::Other;
+                let at = &mut self.peers[peer];
+                at.ua.respond(now, key, if unknown { 501 } else { 405 }, &mut at.out);
             }
             ua::Event::Ended(ended) => {
                 self.peers[peer].legs.retain(|state| state.leg != ended.leg);

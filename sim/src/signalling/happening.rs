@@ -23,7 +23,7 @@ pub(super) enum Happening {
     Leads { life: u32, campaign: CampaignId, leads: Vec<Lead>, more: bool, next_due: Option<WallTime> },
     PortsFailed { shard_life: u32, stream: StreamId },
     Written { shard_life: u32, recording: RecordingId, result: Result<WrittenFile, String> },
-    Command { life: u32, tag: u64, command: Command },
+    Command { life: u32, tag: u64, command: Box<Command> },
     Mood { person: usize, mood: u64 },
     Operator,
     Setup,

@@ -316,7 +316,7 @@ impl World {
             Happening::Command { life, tag, command } if life == self.life => {
                 self.trace.note(now, format_args!("command {tag}: {}", brief(&command)));
                 self.book.asked(now, tag, &command);
-                self.feed_control(ControlInput::Command { tag, command });
+                self.feed_control(ControlInput::Command { tag, command: *command });
             }
             Happening::Mood { person, mood } => self.person_acts(person, mood),
             Happening::Operator => self.operator_acts(),
@@ -352,7 +352,7 @@ impl World {
     pub(super) fn command(&mut self, command: Command) {
         self.next_tag += 1;
         let (life, tag) = (self.life, self.next_tag);
-        self.across(Happening::Command { life, tag, command });
+        self.across(Happening::Command { life, tag, command: Box::new(command) });
     }
 
     fn person_acts(&mut self, person: usize, mood: u64) {

@@ -149,9 +149,21 @@ impl Dialog {
         sent_by: &[u8],
         branch: &[u8],
     ) -> Writer<'b> {
+        self.request_text(buf, method.as_str().as_bytes(), cseq, sent_by, branch)
+    }
+
+    /// The same with a method in text.
+    pub(crate) fn request_text<'b>(
+        &self,
+        buf: &'b mut BytesMut,
+        method: &[u8],
+        cseq: u32,
+        sent_by: &[u8],
+        branch: &[u8],
+    ) -> Writer<'b> {
         buf.clear();
         let strict = self.strict();
-        let mut writer = Writer::request(buf, method, self.request_uri());
+        let mut writer = Writer::request_text(buf, method, self.request_uri());
         writer.via(Transport::Udp, sent_by, branch).max_forwards(70);
         for route in &self.routes[usize::from(strict)..] {
             writer.header_verbatim(HeaderName::Route, self.get(*route));
@@ -163,7 +175,7 @@ impl Dialog {
             .header_verbatim(HeaderName::From, self.get(self.local))
             .header_verbatim(HeaderName::To, self.get(self.remote))
             .header_verbatim(HeaderName::CallId, self.call_id())
-            .cseq(cseq, method);
+            .cseq_text(cseq, method);
         writer
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum ClientUser {
     Refer(LegKey),
     /// A NOTIFY about a REFER of the peer's.
     Notify(LegKey),
+    /// A request of a peer's that was sent on: the transaction that waits for its answer.
+    Relayed(super::ServerKey),
     /// The BYE that ends the leg.
     Bye(LegKey),
     TrunkOptions(u64),

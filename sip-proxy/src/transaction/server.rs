@@ -319,8 +319,14 @@ impl Layer {
 
     fn arm_server_timeout(&mut self, key: ServerKey, at: Instant) {
         let timer = self.deadlines.arm(at, Why::ServerTimeout(key));
-        if let Some(server) = self.servers.get_mut(key) {
-            server.timeout = Some(timer);
+        if let Some(before) = self.servers.get_mut(key).and_then(|server| server.timeout.replace(timer)) {
+            self.deadlines.cancel(before);
         }
+    }
+
+    /// A request other than INVITE that those above answer: its sender waits no longer than 64·T1 (timer F), so that
+    /// is how long it is remembered without an answer.
+    pub(crate) fn await_answer(&mut self, now: Instant, key: ServerKey) {
+        self.arm_server_timeout(key, now + self.timers.transaction());
     }
 }

@@ -12,6 +12,7 @@ use core::net::{IpAddr, SocketAddr};
 pub use framer::{Frame, FrameFault, Framer, is_framed};
 pub use guard::SCANNERS;
 pub(crate) use guard::{Dropped, Guard, Standing};
+pub(crate) use network::Networks;
 pub use network::{Network, NetworkError};
 pub(crate) use outlet::{Flow, Outlets};
 pub(crate) use slow::SlowList;

@@ -60,6 +60,11 @@ impl Network {
     pub fn contains(&self, ip: IpAddr) -> bool {
         (self.first..=self.last).contains(&number(ip))
     }
+
+    /// One less than the number of its addresses.
+    pub(crate) const fn size(&self) -> u128 {
+        self.last - self.first
+    }
 }
 
 /// Any number of networks; a look-up takes the logarithm of their number.

@@ -105,6 +105,16 @@ impl Outlets {
         self.flows.get(&(listener, peer))
     }
 
+    /// Whether we can be spoken with over TLS.
+    pub(crate) fn offers_tls(&self) -> bool {
+        self.outlets.iter().any(|outlet| outlet.transport == Transport::Tls)
+    }
+
+    /// The names in the certificate that a peer has shown over its connection; none for who has shown none.
+    pub(crate) fn names(&self, listener: u8, peer: SocketAddr) -> &[String] {
+        self.flow(listener, peer).map_or(&[], |flow| &flow.names)
+    }
+
     pub(crate) fn flows(&self) -> usize {
         self.flows.len()
     }

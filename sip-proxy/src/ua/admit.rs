@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use sansio::Instant;
 
-use super::{Arrival, UserAgent, trunk};
+use super::{Arrival, UserAgent};
 use crate::transport::{Dropped, Standing};
 use crate::wire::Message;
 
@@ -18,8 +18,9 @@ impl UserAgent {
         bytes: &[u8],
     ) -> Option<Standing> {
         let any_port = self.layer.is_reliable(listener);
-        let (guard, sources) = (&mut self.guard, &self.trunk_sources);
-        let is_trunk = || trunk::of_source(sources, source, any_port).is_some();
+        let (guard, sources, outlets) = (&mut self.guard, &self.sources, &self.layer.outlets);
+        let names = || if any_port { outlets.names(listener, source) } else { &[] };
+        let is_trunk = || sources.trunk_of(source, any_port, names()).is_some();
         let verdict = guard.admit(now, &self.layer.secret, source, bytes, is_trunk);
         let unheard = &mut self.layer.counters.unheard;
         match verdict {

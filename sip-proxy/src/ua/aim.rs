@@ -93,7 +93,8 @@ impl UserAgent {
     /// What comes from where a trunk's name leads is the trunk's, unless its sources are named.
     fn learn_sources(&mut self, trunk: u64, paths: &[Path]) {
         let Some(state) = self.trunks.get_mut(&trunk) else { return };
-        if !state.trunk.sources.is_empty() {
+        let named = &state.trunk;
+        if !(named.sources.is_empty() && named.networks.is_empty() && named.certificate_names.is_empty()) {
             return;
         }
         for (_, address) in paths {
@@ -102,7 +103,7 @@ impl UserAgent {
                 continue;
             }
             state.learned.push(ip);
-            self.trunk_sources.entry((ip, 0)).or_insert(trunk);
+            self.sources.learn(ip, trunk);
         }
     }
 

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use super::leg::Leg;
 use super::refer::Replaced;
+use super::relay::RequestKey;
+use crate::transport::Network;
 use crate::transport::locate::{Question, Wanted};
 use crate::wire::Message;
 
@@ -177,6 +179,18 @@ pub enum Event {
         code: u16,
         /// Nothing more will be told.
         done: bool,
+    },
+    /// A request of a trunk that makes no session: MESSAGE, or of a method we do not know. Answer with `respond`,
+    /// `relay_within` or `relay_out`.
+    Request {
+        /// What to answer it by.
+        key: RequestKey,
+        /// The leg in whose dialog it came, and its owner.
+        leg: Option<(LegKey, u64)>,
+        /// Who sent it, outside of a dialog.
+        from: Option<Caller>,
+        /// The request.
+        request: Box<Message>,
     },
     /// An INFO came in the dialog (DTMF, for one); it has been answered 200.
     Info {
@@ -376,6 +390,11 @@ pub struct Trunk {
     pub domain: String,
     /// Who may call in as this trunk: addresses, each with a port or any. `address` is not among them by itself.
     pub sources: Vec<(IpAddr, Option<u16>)>,
+    /// … and networks.
+    pub networks: Vec<Network>,
+    /// … and names in the certificates of clients. A trunk that is known by these alone has no address of its own: what
+    /// its name leads to is not taken as it.
+    pub certificate_names: Vec<String>,
     /// For 401 and 407, and for REGISTER.
     pub login: Option<Login>,
     /// Register there, asking for this lifetime.

@@ -79,7 +79,7 @@ impl UserAgent {
     /// without one, or that is no more.
     #[must_use]
     pub fn certificate_names(&self, listener: u8, peer: SocketAddr) -> &[String] {
-        self.layer.outlets.flow(listener, peer).map_or(&[], |flow| &flow.names)
+        self.layer.outlets.names(listener, peer)
     }
 
     fn undeliverable(&mut self, now: Instant, failed: Vec<Unanswered>, out: &mut Outbox<Output>) {

@@ -126,6 +126,11 @@ impl UserAgent {
 
     /// Lets go of re-INVITEs under way in both directions.
     pub(super) fn drop_negotiation(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let late = self.legs.get(key).and_then(|leg| leg.offer.as_ref()).and_then(|offer| offer.late);
+        if let Some((client, cseq)) = late {
+            // RFC 3261 §13.2.2.4: the 2xx is owed its ACK whatever becomes of the session.
+            self.acknowledge_late(key, client, cseq, &[], out);
+        }
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (server, offer, success) = (leg.server.take(), leg.offer.take(), leg.success.take());
         let update = leg.update.take();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
 use super::leg::State;
+use super::relay::is_passed;
 use super::uas::{RETRY_AFTER_PENDING, capabilities};
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
 use crate::mark::Mark;
@@ -92,6 +93,7 @@ impl UserAgent {
             }
             Method::Refer => self.referred(now, arrival, key, request, out),
             Method::Notify => self.notified(now, arrival, key, request, out),
+            method if is_passed(method) => self.inside(now, arrival, key, request, out),
             _ => self.not_allowed(arrival, request, out),
         }
     }

@@ -236,11 +236,13 @@ pub(super) struct Offer {
     pub(super) retries: u8,
     /// It took too long and CANCEL has been sent.
     pub(super) cancelled: bool,
+    /// We asked the peer for an offer and have it: the 2xx and its CSeq, whose ACK waits for our answer.
+    pub(super) late: Option<(ClientKey, u32)>,
     pub(super) timer: Option<TimerKey>,
 }
 
 impl Offer {
     pub(super) fn new(method: Method, refresh: bool, sdp: Bytes) -> Self {
-        Offer { method, refresh, client: None, sdp, retries: 0, cancelled: false, timer: None }
+        Offer { method, refresh, client: None, sdp, retries: 0, cancelled: false, late: None, timer: None }
     }
 }

@@ -13,9 +13,11 @@ mod offer;
 mod redirect;
 mod refer;
 mod register;
+mod relay;
 mod reliable;
 mod session_timer;
 mod shed;
+mod sources;
 mod trunk;
 mod uac;
 mod uas;
@@ -40,6 +42,7 @@ pub use door::{
 };
 pub use leg::Leg;
 pub use refer::Replaced;
+pub use relay::{Outward, RequestKey};
 
 use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
@@ -68,8 +71,8 @@ pub struct UserAgent {
     /// Legs that have ended and wait for their last answers.
     legs_ending: usize,
     trunks: BTreeMap<u64, trunk::TrunkState>,
-    /// Trunk by address and port (0 for any).
-    trunk_sources: BTreeMap<(core::net::IpAddr, u16), u64>,
+    /// Who calls in as which trunk.
+    sources: sources::Sources,
     registrar: Registrar,
     slow: SlowList,
     guard: Guard,
@@ -100,7 +103,7 @@ impl UserAgent {
             legs: Slab::with_limit(limits.legs_max),
             legs_ending: 0,
             trunks: BTreeMap::new(),
-            trunk_sources: BTreeMap::new(),
+            sources: sources::Sources::default(),
             registrar: Registrar::default(),
             slow: SlowList::default(),
             guard: Guard::new(config.guarding.clone(), limits),
@@ -266,6 +269,9 @@ impl UserAgent {
             (Heard::Final { .. }, ClientUser::Reinvite(leg) | ClientUser::Update(leg)) => {
                 self.reinvite_final(now, leg, client, source, response, out);
             }
+            (Heard::Final { .. }, ClientUser::Relayed(server)) => {
+                self.relayed_final(now, server, response, out);
+            }
             (Heard::Final { .. }, ClientUser::Refer(leg)) => self.refer_final(leg, response.status(), out),
             (Heard::Final { .. }, ClientUser::Notify(leg)) => self.notify_final(leg, response.status()),
             (Heard::Final { .. }, ClientUser::Bye(leg)) => self.bye_final(now, leg, response, out),
@@ -331,6 +337,7 @@ impl UserAgent {
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.reply(arrival, &request, 481, out)
             }
+            method if relay::is_passed(method) => self.outside(now, arrival, request, out),
             _ => self.not_allowed(arrival, &request, out),
         }
     }
@@ -354,6 +361,7 @@ impl UserAgent {
             ClientUser::Reinvite(leg) | ClientUser::Update(leg) => {
                 self.reinvite_unanswered(now, leg, client, out);
             }
+            ClientUser::Relayed(server) => self.relayed_unanswered(now, server, status, out),
             ClientUser::Refer(leg) => self.refer_final(leg, 408, out),
             ClientUser::Notify(leg) => self.notify_final(leg, 481),
             ClientUser::Bye(leg) => self.forget(now, leg),

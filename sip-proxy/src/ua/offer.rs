@@ -15,6 +15,9 @@ use crate::wire::{HeaderName, Message, Method};
 impl UserAgent {
     /// Offers a new session on a confirmed leg. `ReofferAnswered` or `ReofferRejected` follows, or `Ended`.
     ///
+    /// Without a description it asks the peer for an offer: `ReofferAnswered` then has that offer, and
+    /// [`UserAgent::answer_late`] is owed.
+    ///
     /// # Errors
     /// When the leg is not confirmed or another offer is under way.
     pub fn reinvite(
@@ -92,6 +95,41 @@ impl UserAgent {
             leg.offer = None;
         }
         Err(LegError::Limit)
+    }
+
+    /// Answers the offer that a re-INVITE of ours without one has brought, in the ACK (RFC 3261 §13.2.1). Nothing when
+    /// none waits.
+    pub fn answer_late(&mut self, now: Instant, leg: LegKey, sdp: &[u8], out: &mut Outbox<Output>) {
+        let late = self.legs.get_mut(leg).and_then(|leg| leg.offer.take_if(|offer| offer.late.is_some()));
+        let Some((client, cseq)) = late.and_then(|offer| offer.late) else { return };
+        self.acknowledge_late(leg, client, cseq, sdp, out);
+        self.note_local_description(leg, sdp);
+        self.session_refreshed(now, leg);
+    }
+
+    /// The ACK that waited, with an answer or without.
+    pub(super) fn acknowledge_late(
+        &mut self,
+        key: LegKey,
+        client: ClientKey,
+        cseq: u32,
+        sdp: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
+        let (listener, peer) = (leg.listener, leg.peer);
+        let Some(dialog) = leg.dialog.take() else { return };
+        let branch = self.loose_branch();
+        let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
+        let writer = dialog.request(&mut self.layer.scratch, Method::Ack, cseq, sent_by, &branch);
+        finish(writer, sdp);
+        let ack = self.layer.written();
+        let winner = self.layer.client(client).and_then(|client| client.winner).unwrap_or_default();
+        self.layer.accept(client, winner, peer, ack.clone());
+        self.layer.send(listener, peer, ack, out);
+        if let Some(leg) = self.legs.get_mut(key) {
+            leg.dialog = Some(dialog);
+        }
     }
 
     /// Answers a `Reoffer`.
@@ -255,7 +293,7 @@ impl UserAgent {
     ) {
         let tag = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
-        let offer = leg.offer.take();
+        let mut offer = leg.offer.take();
         let (owner, symmetric) = (leg.owner, leg.symmetric);
         if symmetric {
             leg.peer = source;
@@ -269,7 +307,17 @@ impl UserAgent {
             }
         }
         let (listener, peer) = (leg.listener, leg.peer);
-        if response.method() == Method::Invite
+        let sdp = sdp_of(response);
+        let asked = |offer: &&mut Box<Offer>| {
+            offer.method == Method::Invite && offer.sdp.is_empty() && !offer.refresh
+        };
+        if let Some(offer) = offer.as_mut().filter(asked)
+            && sdp.is_some()
+        {
+            // The ACK waits for the answer; copies of the 2xx until then are passed over.
+            offer.late = Some((client, response.cseq().0));
+            self.layer.accept(client, tag, peer, Bytes::new());
+        } else if response.method() == Method::Invite
             && let Some(dialog) = leg.dialog.take()
         {
             let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
@@ -281,8 +329,14 @@ impl UserAgent {
         }
         self.note_session_grant(now, key, response);
         let Some(offer) = offer else { return };
+        if offer.late.is_some() {
+            if let Some(leg) = self.legs.get_mut(key) {
+                leg.offer = Some(offer);
+            }
+            out.push(Output::Event(Event::ReofferAnswered { leg: key, owner, sdp }));
+            return;
+        }
         self.note_local_description(key, &offer.sdp);
-        let sdp = sdp_of(response);
         if !offer.refresh {
             out.push(Output::Event(Event::ReofferAnswered { leg: key, owner, sdp }));
         } else if sdp.is_some() {

@@ -398,6 +398,22 @@ impl UserAgent {
         body: Option<(&[u8], &[u8])>,
         out: &mut Outbox<Output>,
     ) -> bool {
+        let text = method.as_str().as_bytes();
+        self.send_within_text(now, key, (method, text), user, more, body, out)
+    }
+
+    /// The same with a method in text, which need not be one we know.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
+    pub(super) fn send_within_text(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        (method, text): (Method, &[u8]),
+        user: ClientUser,
+        more: impl FnOnce(&mut Writer<'_>),
+        body: Option<(&[u8], &[u8])>,
+        out: &mut Outbox<Output>,
+    ) -> bool {
         let Some(leg) = self.legs.get(key) else { return false };
         let (listener, peer, random) = (leg.listener, leg.peer, leg.random);
         if leg.dialog.is_none() {
@@ -411,7 +427,7 @@ impl UserAgent {
         let Some(dialog) = &mut leg.dialog else { return false };
         dialog.local_cseq += 1;
         let cseq = dialog.local_cseq;
-        let mut writer = dialog.request(&mut self.layer.scratch, method, cseq, sent_by, &branch);
+        let mut writer = dialog.request_text(&mut self.layer.scratch, text, cseq, sent_by, &branch);
         if matches!(method, Method::Refer | Method::Notify) {
             writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"]);
         }
@@ -420,14 +436,7 @@ impl UserAgent {
         if let Some(login) = login {
             let (uri, body) = (dialog.request_uri(), body.map_or(&[][..], |(_, body)| body));
             for answerer in &mut leg.answerers {
-                answerer.write(
-                    login,
-                    method.as_str().as_bytes(),
-                    uri,
-                    body,
-                    &mut self.layer.rng,
-                    &mut writer,
-                );
+                answerer.write(login, text, uri, body, &mut self.layer.rng, &mut writer);
             }
         }
         writer.header(HeaderName::UserAgent, self.config.user_agent.as_bytes());

@@ -1,9 +1,6 @@
 //! Trunks: registration there, and their health by OPTIONS.
 
-use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::collections::BTreeMap;
-
 use sansio::{Instant, Outbox, TimerKey};
 
 use super::aim::{Path, Way};
@@ -69,10 +66,7 @@ impl UserAgent {
             return;
         }
         let key = trunk.key;
-        for (ip, port) in &trunk.sources {
-            // The first trunk to name an address keeps it.
-            self.trunk_sources.entry((ip.to_canonical(), port.unwrap_or(0))).or_insert(key);
-        }
+        self.sources.add(&trunk);
         let spread = START_SPREAD.as_millis() as u64;
         let options_timer = trunk.options_interval.map(|interval| {
             let wait = self.layer.rng.below(spread.min(interval.as_millis() as u64).max(1));
@@ -125,12 +119,10 @@ impl UserAgent {
         for client in [state.ping, state.registration.client].into_iter().flatten() {
             self.layer.set_client_user(client, ClientUser::Nobody);
         }
-        self.trunk_sources.retain(|_, key| *key != trunk);
-        // An address it shared with another trunk is that one's now.
-        for (key, other) in &self.trunks {
-            for (ip, port) in &other.trunk.sources {
-                self.trunk_sources.entry((ip.to_canonical(), port.unwrap_or(0))).or_insert(*key);
-            }
+        self.sources.remove(trunk);
+        // What it shared with another trunk is that one's now.
+        for other in self.trunks.values() {
+            self.sources.add(&other.trunk);
         }
     }
 
@@ -415,21 +407,6 @@ impl UserAgent {
             out.push(Output::Event(Event::TrunkRegistration { trunk, registered, code }));
         }
     }
-}
-
-/// The trunk an address belongs to: a source with this port goes before one with any.
-/// With `any_port` every port of an address is the trunk's.
-pub(super) fn of_source(
-    sources: &BTreeMap<(IpAddr, u16), u64>,
-    source: SocketAddr,
-    any_port: bool,
-) -> Option<u64> {
-    let ip = source.ip().to_canonical();
-    let known = sources.get(&(ip, source.port())).or_else(|| sources.get(&(ip, 0)));
-    if known.is_none() && any_port {
-        return sources.range((ip, 0)..=(ip, u16::MAX)).next().map(|(_, trunk)| *trunk);
-    }
-    known.copied()
 }
 
 impl Trunk {

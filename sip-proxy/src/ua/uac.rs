@@ -316,6 +316,10 @@ impl UserAgent {
         if known.winner == Some(tag) {
             let ack = known.ack.clone();
             self.layer.counters.retransmissions_received += 1;
+            if ack.is_empty() {
+                // Its answer is not there yet.
+                return;
+            }
             return self.layer.send(listener, ack_to, ack, out);
         }
         let (mut dialog, peer) = self.acknowledge_stray(client, source, response, out);

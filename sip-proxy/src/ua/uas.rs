@@ -19,6 +19,9 @@ use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
 use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond};
 
+/// The extension by which a client asks for a safe way to speak (RFC 3329).
+const SECURITY_AGREEMENT: &str = "sec-agree";
+
 /// Who a request that needs a password is from.
 pub(super) enum Identity {
     /// This account.
@@ -482,13 +485,31 @@ impl UserAgent {
         if !request.has(HeaderName::Require) && !request.has(HeaderName::ProxyRequire) {
             return true;
         }
+        let names = [HeaderName::Require, HeaderName::ProxyRequire];
+        let agrees = names.into_iter().any(|name| request.lists(name, SECURITY_AGREEMENT));
+        let secure = matches!(
+            self.layer.outlets.transport(arrival.listener),
+            crate::wire::Transport::Tls | crate::wire::Transport::Wss
+        );
+        if agrees && !secure && self.layer.outlets.offers_tls() {
+            // RFC 3329 §2.3.1: what we can be spoken with safely.
+            let more = |writer: &mut Writer<'_>| {
+                writer.header_text("Security-Server", b"tls;q=0.1");
+                writer.header(HeaderName::Require, SECURITY_AGREEMENT.as_bytes());
+            };
+            self.reply_with(arrival, request, 494, reason_phrase(494), more, out);
+            return false;
+        }
         let known = &self.supported;
         let unknown = |name: HeaderName| {
             // Proxy-Require is for proxies, of which we are none.
             let of_proxies = name == HeaderName::ProxyRequire;
-            request.values(name).filter(move |value| of_proxies || !is_listed(known, value))
+            let agreed =
+                move |value: &[u8]| secure && value.eq_ignore_ascii_case(SECURITY_AGREEMENT.as_bytes());
+            request
+                .values(name)
+                .filter(move |value| (of_proxies || !is_listed(known, value)) && !agreed(value))
         };
-        let names = [HeaderName::Require, HeaderName::ProxyRequire];
         if names.into_iter().all(|name| unknown(name).next().is_none()) {
             return true;
         }
@@ -496,7 +517,11 @@ impl UserAgent {
         let more = |writer: &mut Writer<'_>| {
             for name in names {
                 let of_proxies = name == HeaderName::ProxyRequire;
-                for value in request.values(name).filter(|value| of_proxies || !is_listed(&known, value)) {
+                let stranger = |value: &&[u8]| {
+                    let agreed = secure && value.eq_ignore_ascii_case(SECURITY_AGREEMENT.as_bytes());
+                    (of_proxies || !is_listed(&known, value)) && !agreed
+                };
+                for value in request.values(name).filter(stranger) {
                     writer.header(HeaderName::Unsupported, value);
                 }
             }
@@ -505,12 +530,11 @@ impl UserAgent {
         false
     }
 
-    /// The trunk an address belongs to: a source with this port goes before one with any.
-    ///
-    /// A connection comes from a port that says nothing, so there the address alone decides.
+    /// The trunk whose requests come from there.
     pub(super) fn trunk_of(&self, arrival: Arrival) -> Option<u64> {
         let any_port = self.layer.is_reliable(arrival.listener);
-        super::trunk::of_source(&self.trunk_sources, arrival.source, any_port)
+        let names = self.layer.outlets.names(arrival.listener, arrival.source);
+        self.sources.trunk_of(arrival.source, any_port, names)
     }
 
     /// Asks for a password and checks it. A wrong one gets 403, and its address is slowed down.

@@ -94,7 +94,9 @@ impl UserAgent {
         if leg.update.is_some() {
             return InTheWay::TheirOffer;
         }
-        if leg.offer.as_ref().is_some_and(|offer| offer.client.is_some() && !offer.sdp.is_empty()) {
+        if leg.offer.as_ref().is_some_and(|offer| {
+            offer.client.is_some() && (offer.method == Method::Invite || !offer.sdp.is_empty())
+        }) {
             return InTheWay::OurOffer;
         }
         match leg.state {

@@ -1,6 +1,7 @@
 //! A call comes in from a trunk: may it go on, where to, and as what.
 
 use super::{Transit, TransitSound};
+use crate::call::policy::Caller;
 use crate::doors::{Route, ShardEffect, TransitMedia};
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -12,14 +13,12 @@ use dialer_core::{CallFact, CallId};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
+use std::sync::Arc;
 
 /// A transit call lasts at most this long; a net under peers that never say BYE.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Max-Forwards of a request that names none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
-
-/// Signatures passed on with a call.
-const IDENTITIES_MAX: usize = 4;
 
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,9 +149,13 @@ impl CallShard {
     ) -> Result<(), Refusal> {
         let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
         let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
+        let to_policy = Arc::clone(&to.policy);
         let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
-        let from_id = self.trunks.get(from).map(|trunk| trunk.id).ok_or(Refusal::Busy)?;
-        let caller = Identity::of(request, self.host_text(listener));
+        let (from_id, from_policy) = match self.trunks.get(from) {
+            Some(trunk) => (trunk.id, Arc::clone(&trunk.policy)),
+            None => return Err(Refusal::Busy),
+        };
+        let caller = Caller::of(request, self.host_text(listener), &from_policy, &to_policy);
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);
         let key = self
             .transits
@@ -178,10 +181,10 @@ impl CallShard {
                 callee_over: false,
             })
             .map_err(|_| Refusal::Busy)?;
-        // A signature of ours, else the caller's own goes on with the call.
-        let signed =
-            self.stir.sign(to_id, caller.id.as_deref(), &path.number, self.wall_s(now), &mut self.rng);
-        let headers = identity_headers(caller.privacy, signed.as_deref(), request);
+        // A signature of ours, else the caller's own goes on with the call. It would tell who calls.
+        let signer = caller.id.as_deref().filter(|_| !caller.hidden);
+        let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
+        let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
         let made =
             self.transit_sound(now, key, path.media, request.body_bytes()).and_then(|(sound, offer)| {
                 let invite = Invite {
@@ -266,53 +269,5 @@ impl CallShard {
             None => sdp::offer(&callee.local, &sdp::CODECS),
         };
         Ok((TransitSound::Relay { caller, callee, offer }, text))
-    }
-}
-
-/// Privacy and Identity of the call that goes out. Empty, and then without an allocation, in most calls.
-fn identity_headers<'h>(
-    privacy: Option<(&'static str, &'h str)>,
-    signed: Option<&'h str>,
-    request: &'h Message,
-) -> Vec<(&'static str, &'h str)> {
-    let mut headers: Vec<(&'static str, &str)> = privacy.into_iter().collect();
-    match signed {
-        Some(identity) => headers.push(("Identity", identity)),
-        None if request.has(HeaderName::Identity) => {
-            let values = request.headers(HeaderName::Identity).take(IDENTITIES_MAX);
-            headers.extend(values.filter_map(|value| Some(("Identity", std::str::from_utf8(value).ok()?))));
-        }
-        None => {}
-    }
-    headers
-}
-
-/// Who calls, as it is carried on: our host instead of the caller's (RFC 5853 §3.1), the rest as it was.
-struct Identity<'m> {
-    id: Option<String>,
-    uri: String,
-    display: &'m str,
-    asserted: Option<String>,
-    privacy: Option<(&'static str, &'m str)>,
-}
-
-impl<'m> Identity<'m> {
-    fn of(request: &'m Message, our_host: &str) -> Self {
-        let from = request.from().ok();
-        let id = from.map(|from| user_of(from.uri_text)).filter(|user| !user.is_empty());
-        let display = from.and_then(|from| std::str::from_utf8(from.display).ok()).unwrap_or_default();
-        let asserted = request
-            .has(HeaderName::PAssertedIdentity)
-            .then(|| request.address(HeaderName::PAssertedIdentity).ok())
-            .flatten()
-            .map(|address| uri_of(&user_of(address.uri_text), our_host));
-        let privacy = request.header(HeaderName::Privacy).and_then(|value| std::str::from_utf8(value).ok());
-        Identity {
-            uri: uri_of(id.as_deref().unwrap_or("anonymous"), our_host),
-            id,
-            display,
-            asserted,
-            privacy: privacy.map(|value| ("Privacy", value)),
-        }
     }
 }

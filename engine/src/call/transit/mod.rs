@@ -11,6 +11,7 @@
 
 mod admit;
 mod end;
+mod message;
 mod pass;
 mod transfer;
 

@@ -129,13 +129,10 @@ impl CallShard {
                 }
             }
             TransitSound::Bypass => {
-                let Some(body) = body else {
-                    // An offer would have to come from the other side, and its answer to wait for this side's ACK.
-                    let _ = self.ua.reject_reinvite(now, leg, 488, &mut self.sip_out);
-                    return;
-                };
+                // Without an offer the other side is asked for one; its answer comes with this side's ACK.
+                let body = body.unwrap_or_default();
                 // An UPDATE stays one where the other side takes it, and has to where the call is not answered yet.
-                let passed = if by_update && self.ua.can_update(other) {
+                let passed = if by_update && !body.is_empty() && self.ua.can_update(other) {
                     self.ua.update(now, other, &body, &mut self.sip_out)
                 } else {
                     self.ua.reinvite(now, other, &body, &mut self.sip_out)
@@ -174,6 +171,15 @@ impl CallShard {
 
     /// The answer to our own offer in an empty re-INVITE's response.
     pub(crate) fn transit_reoffer_confirmed(&mut self, now: Instant, owner: Owner, body: &[u8]) {
+        let other = match owner {
+            Owner::TransitIn(key) => self.transits.get(key).map(|transit| (&transit.sound, transit.callee)),
+            Owner::TransitOut(key) => self.transits.get(key).map(|transit| (&transit.sound, transit.caller)),
+            _ => None,
+        };
+        if let Some((TransitSound::Bypass, other)) = other {
+            self.ua.answer_late(now, other, body, &mut self.sip_out);
+            return;
+        }
         let sound = match owner {
             Owner::TransitIn(key) => match self.transits.get(key).map(|transit| &transit.sound) {
                 Some(TransitSound::Relay { caller, .. }) => *caller,

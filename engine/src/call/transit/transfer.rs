@@ -19,6 +19,7 @@ use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Key};
 use sip_proxy::ua::{Ended, Invite, LegKey, Reason, Replaced};
 use sip_proxy::wire::Message;
+use std::sync::Arc;
 
 /// Someone is called to take a side's place.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Transfer {
 }
 
 impl Transit {
-    fn leg_of(&self, caller: bool) -> LegKey {
+    pub(super) fn leg_of(&self, caller: bool) -> LegKey {
         if caller { self.caller } else { self.callee }
     }
 
@@ -67,7 +68,7 @@ impl Transit {
 }
 
 /// The side of a transit call that an owner is.
-fn side_of(owner: u64) -> Option<(Key<Transit>, bool)> {
+pub(super) fn side_of(owner: u64) -> Option<(Key<Transit>, bool)> {
     match Owner::from_bits(owner)? {
         Owner::TransitIn(key) => Some((key, true)),
         Owner::TransitOut(key) => Some((key, false)),
@@ -161,11 +162,12 @@ impl CallShard {
         }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;
         let (listener, destination) = trunk.address.ok_or(503_u16)?;
-        let request_uri = uri_of(number, trunk.host());
+        let request_uri = uri_of(&trunk.row.config.number_for(number), trunk.host());
+        let policy = Arc::clone(&trunk.policy);
         let sound = self.open_sound(now, owner_of(key, caller).to_bits()).ok_or(503_u16)?;
         let referred_by = referred_by.and_then(|value| std::str::from_utf8(value).ok());
-        let headers: Vec<(&str, &str)> =
-            referred_by.map(|value| ("Referred-By", value)).into_iter().collect();
+        let referred_by = referred_by.map(|value| ("Referred-By", value));
+        let headers: Vec<(&str, &str)> = referred_by.into_iter().chain(policy.added()).collect();
         let invite = Invite {
             owner: Owner::TransitThird(key).to_bits(),
             listener,

@@ -462,6 +462,7 @@ fn requests_in_the_dialog() {
             0.000  us < NOTIFY
             0.000  us > 481 NOTIFY
             0.000  us < FOO
+            0.000  asked for FOO in a dialog
             0.000  us > 501 FOO
             0.000  us < INFO
             0.000  us > 500 INFO

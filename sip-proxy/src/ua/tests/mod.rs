@@ -12,6 +12,7 @@ mod named;
 mod offers;
 mod redirects;
 mod registering;
+mod relays;
 mod reliable;
 mod sessions;
 mod torture;
@@ -53,6 +54,9 @@ pub(super) struct Bench {
     pub(super) listener: u8,
     /// By which listener each message in `sent` left.
     pub(super) left_by: Vec<u8>,
+    /// Requests for those above, which are refused unless a test takes them.
+    pub(super) requests: Vec<(RequestKey, Message)>,
+    pub(super) takes_requests: bool,
     /// Questions to the domain name system.
     pub(super) asked: Vec<crate::transport::locate::Question>,
 }
@@ -79,6 +83,8 @@ impl Bench {
             peer: address("192.0.2.9:5060"),
             listener: 0,
             left_by: Vec::new(),
+            requests: Vec::new(),
+            takes_requests: false,
             asked: Vec::new(),
         };
         let trunk = Trunk {
@@ -88,6 +94,8 @@ impl Bench {
             wanted: None,
             domain: String::new(),
             sources: vec![("192.0.2.9".parse().expect("an address"), None)],
+            networks: Vec::new(),
+            certificate_names: Vec::new(),
             login: Some(Login { username: "us".into(), password: "secret".into() }),
             register: None,
             options_interval: None,
@@ -260,6 +268,13 @@ impl Bench {
                 }
             }
         }
+        if !self.takes_requests && !self.requests.is_empty() {
+            for (key, request) in core::mem::take(&mut self.requests) {
+                let code = if request.method() == Method::Other { 501 } else { 405 };
+                self.ua.respond(self.now, key, code, &mut self.out);
+            }
+            self.note();
+        }
     }
 
     fn show_event(&mut self, event: Event) -> String {
@@ -291,6 +306,12 @@ impl Bench {
             Event::ReferAnswered { code, .. } => format!("refer answered {code}"),
             Event::ReferProgress { code, done, .. } => {
                 format!("refer progress {code}{}", if done { ", done" } else { "" })
+            }
+            Event::Request { key, leg, request, .. } => {
+                let method = text(Some(request.method_text()));
+                let shown = format!("asked for {method}{}", if leg.is_some() { " in a dialog" } else { "" });
+                self.requests.push((key, *request));
+                shown
             }
             Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(&body)),
             Event::Ended(ended) => {

@@ -16,6 +16,8 @@ fn named(bench: &mut Bench, transport: Option<Transport>) {
         wanted: Some(Wanted { host: "carrier.example".into(), port: None, transport }),
         domain: "carrier.example".into(),
         sources: Vec::new(),
+        networks: Vec::new(),
+        certificate_names: Vec::new(),
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,

@@ -149,7 +149,7 @@ fn requests_that_are_too_large() {
         let user = "1".repeat(uri_bytes - "sip:@192.0.2.1".len());
         format!(
             "MESSAGE sip:{user}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK{uri_bytes}a{body_bytes}\r\n\
-             From: <sip:b@192.0.2.9>;tag=them\r\nTo: <sip:x@192.0.2.1>\r\nCall-ID: large\r\nCSeq: 1 MESSAGE\r\n\
+             From: <sip:b@192.0.2.9>;tag=them\r\nTo: <sip:x@192.0.2.1>\r\nCall-ID: large{uri_bytes}-{body_bytes}\r\nCSeq: 1 MESSAGE\r\n\
              Content-Type: text/plain\r\nContent-Length: {body_bytes}\r\n\r\n{}",
             "a".repeat(body_bytes)
         )

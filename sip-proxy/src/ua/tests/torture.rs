@@ -73,7 +73,8 @@ fn receive(bench: &mut Bench, message: &[u8]) -> Vec<u16> {
 fn receive_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<u16> {
     bench.ua.handle_datagram(bench.now, 0, source, Bytes::copy_from_slice(message), &mut bench.out);
     let mut answers = Vec::new();
-    for output in bench.out.drain().collect::<Vec<_>>() {
+    let mut outputs: std::collections::VecDeque<Output> = bench.out.drain().collect();
+    while let Some(output) = outputs.pop_front() {
         match output {
             // A 400 repeats the Via it complains of, so not every answer can be parsed.
             Output::Send { to, bytes, .. } => {
@@ -83,6 +84,12 @@ fn receive_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<u1
             }
             Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
             Output::Event(Event::Incoming { leg, .. }) => bench.incoming.push(leg),
+            // Nobody above knows the method either.
+            Output::Event(Event::Request { key, request, .. }) => {
+                let code = if request.method() == Method::Other { 501 } else { 405 };
+                bench.ua.respond(bench.now, key, code, &mut bench.out);
+                outputs.extend(bench.out.drain());
+            }
             Output::Event(event) => panic!("{event:?}"),
         }
     }

@@ -39,6 +39,8 @@ impl Side {
             wanted: None,
             domain: String::new(),
             sources: vec![(peer.ip(), None)],
+            networks: Vec::new(),
+            certificate_names: Vec::new(),
             login: None,
             register: None,
             options_interval: None,

@@ -12,6 +12,8 @@ fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
         wanted: None,
         domain: "carrier.example".into(),
         sources: vec![("192.0.2.9".parse().expect("an address"), None)],
+        networks: Vec::new(),
+        certificate_names: Vec::new(),
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,

@@ -1,0 +1,214 @@
+//! What one trunk is told of a call that comes from another: who calls (RFC 3323, RFC 3325), and which headers go on.
+
+use crate::translate::address::{uri_of, user_of};
+use dialer_core::config::{IdentityHeader, TrunkConfig};
+use dialer_core::headers::{added, is_meant, is_reserved};
+use sip_proxy::wire::{HeaderName, Message};
+
+/// Signatures passed on with a call.
+const IDENTITIES_MAX: usize = 4;
+/// Header lines passed on with a call.
+const PASSED_MAX: usize = 64;
+/// RFC 3323 §4.1.1.3.
+const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
+
+/// A trunk's policy for headers and callers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    trusted: bool,
+    identity: IdentityHeader,
+    pass: Vec<String>,
+    remove: Vec<String>,
+    /// Name and value.
+    add: Vec<(String, String)>,
+}
+
+impl Policy {
+    pub(crate) fn of(config: &TrunkConfig) -> Policy {
+        let add = config.headers_add.iter().filter_map(|entry| added(entry));
+        Policy {
+            trusted: config.trusted,
+            identity: config.identity,
+            pass: config.headers_pass.clone(),
+            remove: config.headers_remove.clone(),
+            add: add.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    /// Header lines of every call to the trunk.
+    pub(crate) fn added(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.add.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether a header neither goes to the trunk nor comes from it.
+    fn removes(&self, name: &str) -> bool {
+        self.remove.iter().any(|entry| is_meant(entry, name))
+    }
+
+    /// Whether callers are named to the trunk in P-Asserted-Identity.
+    pub(crate) fn asserts(&self) -> bool {
+        self.trusted && self.identity == IdentityHeader::Asserted && !self.removes("P-Asserted-Identity")
+    }
+
+    /// P-Preferred-Identity with this URI, if callers are named so.
+    pub(crate) fn preferred(&self, uri: Option<&str>) -> Option<String> {
+        let named = self.identity == IdentityHeader::Preferred && !self.removes("P-Preferred-Identity");
+        uri.filter(|_| named).map(|uri| format!("<{uri}>"))
+    }
+}
+
+/// What a caller wants to be kept secret (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Wishes {
+    /// Who it is: `id`, `user` or `header`.
+    identity: bool,
+    /// By way of whom it comes: `history`.
+    history: bool,
+    /// Nothing, whatever others would keep secret: `none`.
+    nothing: bool,
+}
+
+impl Wishes {
+    fn of(request: &Message) -> Wishes {
+        let mut wishes = Wishes::default();
+        for line in request.headers(HeaderName::Privacy) {
+            for word in line.split(|byte| *byte == b';' || *byte == b',').map(<[u8]>::trim_ascii) {
+                let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+                wishes.identity |= is("id") || is("user") || is("header");
+                wishes.history |= is("history") || is("header");
+                wishes.nothing |= is("none");
+            }
+        }
+        wishes
+    }
+}
+
+/// Who calls, as it is carried on: our host instead of the caller's (RFC 5853 §3.1), the rest as it was.
+#[derive(Debug)]
+pub(crate) struct Caller<'m> {
+    /// The number of From, for the record; not told to anybody by itself.
+    pub(crate) id: Option<String>,
+    /// URI of From.
+    pub(crate) uri: String,
+    pub(crate) display: &'m str,
+    /// URI of P-Asserted-Identity.
+    pub(crate) asserted: Option<String>,
+    /// Value of P-Preferred-Identity.
+    preferred: Option<String>,
+    privacy: Option<&'m str>,
+    /// The caller wants to be unknown, and is to the trunk it is carried on to.
+    pub(crate) hidden: bool,
+    wishes: Wishes,
+}
+
+impl<'m> Caller<'m> {
+    pub(crate) fn of(request: &'m Message, our_host: &str, from: &Policy, to: &Policy) -> Self {
+        let address = request.from().ok();
+        let id = address.map(|from| user_of(from.uri_text)).filter(|user| !user.is_empty());
+        let display = address.and_then(|from| std::str::from_utf8(from.display).ok()).unwrap_or_default();
+        let has_privacy = request.has(HeaderName::Privacy);
+        let wishes = if has_privacy { Wishes::of(request) } else { Wishes::default() };
+        let identity = identity_of(request, from).map(|user| uri_of(&user, our_host));
+        let hidden = !to.trusted && wishes.identity;
+        // RFC 3325 §7: across the border of the trust domain an identity goes only when the caller says so.
+        let told = to.trusted || wishes.nothing;
+        let asserts = to.identity == IdentityHeader::Asserted && !to.removes("P-Asserted-Identity");
+        let privacy = request.header(HeaderName::Privacy).and_then(|value| std::str::from_utf8(value).ok());
+        // RFC 3323 §5.1: who does what the caller asks for takes the wish off; none stays.
+        let privacy = privacy.filter(|_| to.trusted || wishes.nothing);
+        Caller {
+            uri: if hidden {
+                ANONYMOUS.to_owned()
+            } else {
+                uri_of(id.as_deref().unwrap_or("anonymous"), our_host)
+            },
+            display: if hidden { "Anonymous" } else { display },
+            id,
+            preferred: to.preferred(identity.as_deref().filter(|_| !hidden)),
+            asserted: identity.filter(|_| told && asserts),
+            privacy: privacy.filter(|_| !to.removes("Privacy") && !from.removes("Privacy")),
+            hidden,
+            wishes,
+        }
+    }
+
+    /// The further headers of the call that goes out. Empty, and then without an allocation, in most calls.
+    pub(crate) fn headers<'h>(
+        &'h self,
+        request: &'h Message,
+        from: &Policy,
+        to: &'h Policy,
+        signed: Option<&'h str>,
+    ) -> Vec<(&'h str, &'h str)> {
+        let mut headers: Vec<(&str, &str)> =
+            self.privacy.map(|value| ("Privacy", value)).into_iter().collect();
+        headers.extend(self.preferred.as_deref().map(|value| ("P-Preferred-Identity", value)));
+        match signed {
+            Some(identity) => headers.push(("Identity", identity)),
+            // It names the caller to all who read it.
+            None if request.has(HeaderName::Identity) && !self.hidden => {
+                let kept = !to.removes("Identity") && !from.removes("Identity");
+                let values =
+                    request.headers(HeaderName::Identity).take(if kept { IDENTITIES_MAX } else { 0 });
+                headers
+                    .extend(values.filter_map(|value| Some(("Identity", std::str::from_utf8(value).ok()?))));
+            }
+            None => {}
+        }
+        if !to.pass.is_empty() {
+            headers.extend(self.passed(request, from, to).take(PASSED_MAX));
+        }
+        headers.extend(to.added());
+        headers
+    }
+
+    fn passed<'h>(
+        &'h self,
+        request: &'h Message,
+        from: &Policy,
+        to: &Policy,
+    ) -> impl Iterator<Item = (&'h str, &'h str)> {
+        request.all_headers().filter_map(move |(id, text, value)| {
+            let name = if id == HeaderName::Other { std::str::from_utf8(text).ok()? } else { id.as_str() };
+            let value = std::str::from_utf8(value).ok()?;
+            let wanted = to.pass.iter().any(|entry| is_meant(entry, name));
+            let secret = !to.trusted && self.is_secret(id, name, value);
+            (wanted && !secret && !is_reserved(name) && !to.removes(name) && !from.removes(name))
+                .then_some((name, value))
+        })
+    }
+
+    /// Whether a header says, outside of the trust domain, what the caller wants kept secret, or who sent the call on
+    /// (RFC 5806 §4: `privacy` in Diversion).
+    fn is_secret(&self, id: HeaderName, name: &str, value: &str) -> bool {
+        match id {
+            HeaderName::HistoryInfo => self.wishes.history,
+            HeaderName::Diversion => {
+                let value = value.to_ascii_lowercase();
+                let privacy = value.split("privacy=").nth(1).map(|rest| rest.trim_start_matches('"'));
+                self.wishes.history || privacy.is_some_and(|wish| !wish.starts_with("off"))
+            }
+            // RFC 3323 §4.1: what a caller who wants to be unknown is not to say.
+            HeaderName::RemotePartyId
+            | HeaderName::CallInfo
+            | HeaderName::Organization
+            | HeaderName::Subject
+            | HeaderName::InReplyTo
+            | HeaderName::ReferredBy => self.hidden,
+            _ => self.hidden && name.eq_ignore_ascii_case("Reply-To"),
+        }
+    }
+}
+
+/// The user that a trunk asserts as caller: its P-Asserted-Identity, or what the caller prefers when it asserts
+/// nobody. What a trunk outside of the trust domain says counts for nothing.
+fn identity_of(request: &Message, from: &Policy) -> Option<String> {
+    if !from.trusted {
+        return None;
+    }
+    let named = |name: HeaderName| {
+        (request.has(name) && !from.removes(name.as_str())).then(|| request.address(name).ok()).flatten()
+    };
+    let address = named(HeaderName::PAssertedIdentity).or_else(|| named(HeaderName::PPreferredIdentity))?;
+    Some(user_of(address.uri_text))
+}

@@ -1,0 +1,195 @@
+//! What a trunk is told of a call that comes from another: who calls, and which headers go on.
+
+use crate::transit::{FROM, TO};
+use crate::world::{Callee, World};
+use dialer_core::config::{IdentityHeader, TrunkConfig};
+use engine::{Route, ShardCommand, TransitMedia};
+
+/// The INVITE that goes out for one that comes in with these headers.
+fn carried(
+    from: impl FnOnce(&mut TrunkConfig),
+    to: impl FnOnce(&mut TrunkConfig),
+    headers: &[(&'static str, &str)],
+) -> String {
+    let mut w = World::new(5);
+    w.carrier("caller", FROM, from);
+    w.carrier("callee", TO, to);
+    let media = TransitMedia::Bypass;
+    w.command(ShardCommand::SetRoutes(vec![Route {
+        from_trunk: None,
+        prefix: String::new(),
+        to_trunk: TO,
+        media,
+        record: false,
+    }]));
+    w.peers[1].default = Callee::answers(20);
+    w.extra = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    w.call_in(0, "100", "0200");
+    w.run_for(200);
+    w.peer_hangup(0);
+    w.run_for(1000);
+    w.assert_at_rest();
+    w.peers[1].invites[0].clone()
+}
+
+fn lines<'i>(invite: &'i str, name: &str) -> Vec<&'i str> {
+    let mine = |line: &&str| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    let value = |line: &'i str| line[name.len()..].strip_prefix(':').map(str::trim);
+    invite.lines().filter(mine).filter_map(value).collect()
+}
+
+const PAI: (&str, &str) = ("P-Asserted-Identity", "\"Alice\" <sip:+12155550100@10.0.0.1>");
+
+#[test]
+fn who_calls_is_passed_within_the_trust_domain() {
+    let invite = carried(|_| {}, |_| {}, &[PAI, ("Privacy", "id")]);
+    assert_eq!(lines(&invite, "P-Asserted-Identity"), ["<sip:+12155550100@192.0.2.1:5060>"]);
+    assert_eq!(lines(&invite, "Privacy"), ["id"]);
+    assert!(lines(&invite, "From")[0].starts_with("<sip:100@192.0.2.1:5060>"), "{invite}");
+    // Whom the caller prefers counts when the trunk asserts nobody.
+    let invite = carried(|_| {}, |_| {}, &[("P-Preferred-Identity", "<tel:+12155550101>")]);
+    assert_eq!(lines(&invite, "P-Asserted-Identity"), ["<sip:+12155550101@192.0.2.1:5060>"]);
+    assert!(lines(&invite, "P-Preferred-Identity").is_empty());
+}
+
+#[test]
+fn no_identity_crosses_the_border_of_the_trust_domain() {
+    let outside = |config: &mut TrunkConfig| config.trusted = false;
+    // What an untrusted trunk asserts counts for nothing.
+    let invite = carried(outside, |_| {}, &[PAI, ("P-Preferred-Identity", "<sip:1@h>")]);
+    assert!(lines(&invite, "P-Asserted-Identity").is_empty(), "{invite}");
+    // An untrusted one is not told, unless the caller says so.
+    for (privacy, told) in
+        [(None, false), (Some("none"), true), (Some("id"), false), (Some("user;id"), false)]
+    {
+        let headers: Vec<_> =
+            [Some(PAI), privacy.map(|value| ("Privacy", value))].into_iter().flatten().collect();
+        let invite = carried(|_| {}, outside, &headers);
+        assert_eq!(lines(&invite, "P-Asserted-Identity").len(), usize::from(told), "{privacy:?} {invite}");
+        let anonymous =
+            lines(&invite, "From")[0].starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+        assert_eq!(anonymous, privacy.is_some_and(|wish| wish != "none"), "{privacy:?} {invite}");
+        assert_eq!(!lines(&invite, "Privacy").is_empty(), privacy == Some("none"), "{privacy:?}");
+        if anonymous {
+            assert!(!invite.contains("12155550100") && !invite.contains("sip:100@"), "{invite}");
+        }
+    }
+}
+
+#[test]
+fn the_header_that_names_callers_is_a_trunk_s_choice() {
+    for (identity, asserted, preferred) in
+        [(IdentityHeader::Asserted, 1, 0), (IdentityHeader::Preferred, 0, 1), (IdentityHeader::None, 0, 0)]
+    {
+        let invite = carried(|_| {}, |config| config.identity = identity, &[PAI]);
+        assert_eq!(lines(&invite, "P-Asserted-Identity").len(), asserted, "{identity:?}");
+        assert_eq!(lines(&invite, "P-Preferred-Identity").len(), preferred, "{identity:?}");
+    }
+}
+
+const SENT: [(&str, &str); 7] = [
+    ("Diversion", "<sip:+12155550111@10.0.0.1>;reason=unconditional;privacy=off"),
+    ("Diversion", "<sip:+12155550112@10.0.0.1>;reason=user-busy;privacy=\"full\""),
+    ("History-Info", "<sip:0200@10.0.0.1>;index=1"),
+    ("User-to-User", "56a390f3d2b7310023a2;encoding=hex"),
+    ("X-Account", "from the caller"),
+    ("X-Secret", "s"),
+    ("X-Other", "o"),
+];
+
+#[test]
+fn headers_go_on_by_policy() {
+    let invite = carried(|_| {}, |_| {}, &SENT);
+    for (name, _) in SENT {
+        assert!(lines(&invite, name).is_empty(), "{name} in {invite}");
+    }
+    let pass = |config: &mut TrunkConfig| {
+        config.headers_pass = vec!["diversion".into(), "History-Info".into(), "X-*".into()];
+        config.headers_remove = vec!["X-Secret".into()];
+        config.headers_add = vec!["X-Account: 4711".into()];
+    };
+    let invite = carried(|config| config.headers_remove = vec!["x-oth*".into()], pass, &SENT);
+    assert_eq!(lines(&invite, "Diversion"), [SENT[0].1, SENT[1].1]);
+    assert_eq!(lines(&invite, "History-Info"), [SENT[2].1]);
+    assert_eq!(lines(&invite, "X-Account"), ["from the caller", "4711"]);
+    for gone in ["User-to-User", "X-Secret", "X-Other"] {
+        assert!(lines(&invite, gone).is_empty(), "{gone} in {invite}");
+    }
+    // Everything is not what makes the call.
+    let invite = carried(|_| {}, |config| config.headers_pass = vec!["*".into()], &SENT);
+    for one in ["Via", "Call-ID", "Max-Forwards", "User-Agent", "Contact", "Supported", "X-Other"] {
+        assert_eq!(lines(&invite, one).len(), 1, "{one} in {invite}");
+    }
+}
+
+#[test]
+fn outside_of_the_trust_domain_secrets_do_not_go_on() {
+    let outside = |config: &mut TrunkConfig| {
+        config.trusted = false;
+        config.headers_pass = vec!["*".into()];
+    };
+    let invite = carried(|_| {}, outside, &SENT);
+    assert_eq!(lines(&invite, "Diversion"), [SENT[0].1]);
+    assert_eq!(lines(&invite, "History-Info").len(), 1);
+    let mut sent = SENT.to_vec();
+    sent.push(("Privacy", "history;id"));
+    sent.push(("Remote-Party-ID", "<sip:+12155550100@10.0.0.1>"));
+    let invite = carried(|_| {}, outside, &sent);
+    for gone in ["Diversion", "History-Info", "Remote-Party-ID"] {
+        assert!(lines(&invite, gone).is_empty(), "{gone} in {invite}");
+    }
+}
+
+/// MESSAGE and what nobody knows goes where a call would go, and its answer comes back; else 405 or 501.
+#[test]
+fn requests_that_make_no_call_pass_through() {
+    let mut w = crate::transit::world(TransitMedia::Relay, Callee::answers(50));
+    for (number, method, passed) in
+        [("0200", "MESSAGE", true), ("0200", "FROB", true), ("9", "MESSAGE", false), ("9", "FROB", false)]
+    {
+        w.ladder.clear();
+        w.peer_sends_raw(
+            0,
+            &format!(
+                "{method} sip:{number}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK{method}{number}\r\n\
+                 Max-Forwards: 5\r\nFrom: <sip:100@192.0.2.10>;tag=a\r\nTo: <sip:{number}@192.0.2.1>\r\n\
+                 Call-ID: {method}{number}\r\nCSeq: 1 {method}\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+            ),
+        );
+        w.run_for(300);
+        // The callee's phone takes neither, and says so itself.
+        let status = if method == "FROB" { 501 } else { 405 };
+        assert_eq!(w.ladder.contains(&format!("us -> callee: {method}")), passed, "{}", w.ladder);
+        assert_eq!(w.ladder.contains(&format!("us <- callee: {status}")), passed, "{}", w.ladder);
+        assert_eq!(w.ladder.matches(&format!("us -> caller: {status}")).count(), 1, "{}", w.ladder);
+    }
+    w.run_for(40_000);
+    w.assert_at_rest();
+}
+
+/// A re-INVITE without an offer, where the sound goes past us: the other side's offer and this side's answer go through.
+#[test]
+fn an_offer_is_asked_for_through_us() {
+    let mut w = crate::transit::world(TransitMedia::Bypass, Callee::answers(50));
+    w.call_in(0, "100", "0200");
+    w.run_for(1000);
+    for asks in [0, 1] {
+        w.ladder.clear();
+        w.peer_asks_for_offer(asks);
+        w.run_for(500);
+        let (one, other) = if asks == 0 { ("caller", "callee") } else { ("callee", "caller") };
+        for line in [
+            format!("us <- {one}: INVITE"),
+            format!("us -> {other}: INVITE"),
+            format!("us <- {other}: 200"),
+            format!("us -> {one}: 200"),
+            format!("us <- {one}: ACK"),
+            format!("us -> {other}: ACK"),
+        ] {
+            assert_eq!(w.ladder.matches(&line).count(), 1, "{line} in\n{}", w.ladder);
+        }
+    }
+    w.peer_hangup(0);
+    w.run_for(1000);
+    w.assert_at_rest();
+}

@@ -17,7 +17,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use sansio::{Instant, Key, Outbox, TimerKey};
 
-use super::{BRANCH_BYTES, Expired, Layer, Why};
+use super::{BRANCH_BYTES, Expired, Layer, Lingering, Why};
 use crate::mark::Mark;
 use crate::ua::{LegKey, Output};
 use crate::wire::{BRANCH_COOKIE, HeaderName, Limits, Message, Method, Transport, Writer, parse};
@@ -100,7 +100,10 @@ pub(crate) struct Client {
     pub(crate) repeated: bool,
     interval: Duration,
     retransmit: Option<TimerKey>,
+    /// Timers B and F, or the wait for a late answer.
     timeout: Option<TimerKey>,
+    /// Timers D, K, M.
+    linger: Option<TimerKey>,
 }
 
 /// A request that nobody answered.
@@ -162,6 +165,7 @@ impl Layer {
             interval: self.timers.t1,
             retransmit: None,
             timeout: None,
+            linger: None,
         };
         let key = self.clients.insert(client).ok()?;
         Some((key, self.branch(key, random)))
@@ -372,7 +376,7 @@ impl Layer {
                 client.state = ClientState::Accepted;
                 let round_trip = (!client.repeated).then(|| now.since(client.started));
                 self.stop_timers(key);
-                self.arm_client_timeout(key, now + self.timers.transaction()); // M
+                self.linger_client(key, now + self.timers.transaction()); // M
                 Heard::Final { round_trip }
             }
             (ClientState::Calling | ClientState::Proceeding, _) => {
@@ -382,7 +386,7 @@ impl Layer {
                 self.stop_timers(key);
                 let reliable = self.outlets.transport(listener).is_reliable();
                 let wait = if reliable { Duration::ZERO } else { self.timers.transaction() };
-                self.arm_client_timeout(key, now + wait); // D: at least 32 s, none over a reliable transport
+                self.linger_client(key, now + wait); // D: at least 32 s, none over a reliable transport
                 self.acknowledge_failure(key, response, out);
                 Heard::Final { round_trip }
             }
@@ -417,7 +421,7 @@ impl Layer {
                 self.stop_timers(key);
                 let reliable = self.outlets.transport(listener).is_reliable();
                 let wait = if reliable { Duration::ZERO } else { self.timers.t4 };
-                self.arm_client_timeout(key, now + wait); // K
+                self.linger_client(key, now + wait); // K
                 Heard::Final { round_trip }
             }
             _ => {
@@ -489,7 +493,7 @@ impl Layer {
         self.send(listener, to, request, out);
     }
 
-    /// Timers B, D, F, K, M.
+    /// Timers B and F, and the end of the wait for a late answer.
     pub(super) fn client_timeout(&mut self, now: Instant, key: ClientKey) -> Expired {
         let Some(client) = self.clients.get_mut(key) else { return Expired::Nothing };
         client.timeout = None;
@@ -516,7 +520,7 @@ impl Layer {
         }
     }
 
-    fn remove_client(&mut self, key: ClientKey) {
+    pub(super) fn remove_client(&mut self, key: ClientKey) {
         self.stop_timers(key);
         self.clients.remove(key);
     }
@@ -526,6 +530,16 @@ impl Layer {
         let (retransmit, timeout) = (client.retransmit.take(), client.timeout.take());
         for timer in [retransmit, timeout].into_iter().flatten() {
             self.deadlines.cancel(timer);
+        }
+        if let Some(timer) = client.linger.take() {
+            self.lingering.cancel(timer);
+        }
+    }
+
+    fn linger_client(&mut self, key: ClientKey, until: Instant) {
+        let timer = self.lingering.arm(until, Lingering::Client(key));
+        if let Some(client) = self.clients.get_mut(key) {
+            client.linger = Some(timer);
         }
     }
 

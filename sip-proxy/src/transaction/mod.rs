@@ -31,11 +31,11 @@ pub(crate) const BRANCH_BYTES: usize = BRANCH_COOKIE.len() + MARK_BYTES;
 pub(crate) enum Why {
     /// Timers A and E.
     ClientRetransmit(ClientKey),
-    /// Timers B, D, F, K, M.
+    /// Timers B and F, and the wait for a late answer to an INVITE given up.
     ClientTimeout(ClientKey),
     /// Timer G.
     ServerRetransmit(ServerKey),
-    /// Timers H, I, J, L.
+    /// Timer H.
     ServerTimeout(ServerKey),
     /// Send the 2xx again (RFC 3261 §13.3.1.4).
     SuccessRetransmit(LegKey),
@@ -63,6 +63,19 @@ pub(crate) enum Why {
     ContactLapse(u64),
 }
 
+/// A transaction that has done its work and only absorbs retransmissions until it is forgotten: timers D, K, M and
+/// I, J, L.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lingering {
+    Client(ClientKey),
+    Server(ServerKey),
+}
+
+/// Nobody notices when a lingering transaction is forgotten a little later, so a sleeping shard is woken for many of
+/// them at once, at multiples of this. There are four to a call: woken for each, the shard would wake twice as often
+/// as its peers make it.
+const LINGERING_GRAIN_MS: u64 = 256;
+
 /// What a timer means to those above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expired {
@@ -78,6 +91,7 @@ pub(crate) struct Layer {
     pub(crate) timers: Timers,
     pub(crate) shard: u16,
     pub(crate) deadlines: Deadlines<Why>,
+    lingering: Deadlines<Lingering>,
     pub(crate) rng: Rng,
     pub(crate) secret: Secret,
     pub(crate) counters: Counters,
@@ -116,6 +130,7 @@ impl Layer {
             timers: timers.bounded(),
             shard: shard & 0x7fff,
             deadlines: Deadlines::new(),
+            lingering: Deadlines::new(),
             secret: Secret::new(&mut rng),
             rng,
             counters: Counters::default(),
@@ -154,6 +169,29 @@ impl Layer {
     /// How many client transactions, server transactions, entries in the index.
     pub(crate) fn live(&self) -> (usize, usize, usize) {
         (self.clients.len(), self.servers.len(), self.index.len())
+    }
+
+    /// When to deal with what is due next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let forget = self.lingering.next().map(|at| {
+            Instant::from_millis(at.as_millis().next_multiple_of(LINGERING_GRAIN_MS))
+        });
+        [self.deadlines.next(), forget].into_iter().flatten().min()
+    }
+
+    /// How many deadlines are armed.
+    pub(crate) fn armed(&self) -> usize {
+        self.deadlines.len() + self.lingering.len()
+    }
+
+    /// Forgets the transactions that have lingered long enough.
+    pub(crate) fn forget_lingering(&mut self, now: Instant) {
+        while let Some((_, lingering)) = self.lingering.pop_due(now) {
+            match lingering {
+                Lingering::Client(key) => self.remove_client(key),
+                Lingering::Server(key) => self.remove_server(key),
+            }
+        }
     }
 
     /// Deals with a timer of a transaction.

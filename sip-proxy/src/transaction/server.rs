@@ -16,7 +16,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use sansio::{Instant, Key, Outbox, TimerKey};
 
-use super::{Layer, Why};
+use super::{Layer, Lingering, Why};
 use crate::ua::{LegKey, Output};
 use crate::wire::{Message, Method};
 
@@ -58,7 +58,10 @@ pub(crate) struct Server {
     keys: [u128; 2],
     interval: Duration,
     retransmit: Option<TimerKey>,
+    /// Timer H.
     timeout: Option<TimerKey>,
+    /// Timers I, J, L.
+    linger: Option<TimerKey>,
 }
 
 /// What became of a request that may belong to a transaction.
@@ -150,7 +153,7 @@ impl Layer {
                 let listener = server.listener;
                 self.stop_server_timers(key);
                 let wait = if self.is_reliable(listener) { Duration::ZERO } else { self.timers.t4 };
-                self.arm_server_timeout(key, now + wait); // I
+                self.linger_server(key, now + wait); // I
                 true
             }
             ServerState::Confirmed => true,
@@ -184,6 +187,7 @@ impl Layer {
             interval: self.timers.t1,
             retransmit: None,
             timeout: None,
+            linger: None,
         })
     }
 
@@ -213,10 +217,11 @@ impl Layer {
             interval: Duration::ZERO,
             retransmit: None,
             timeout: None,
+            linger: None,
         });
         if let Some(key) = inserted {
             let wait = if self.is_reliable(listener) { Duration::ZERO } else { self.timers.transaction() };
-            self.arm_server_timeout(key, now + wait); // J
+            self.linger_server(key, now + wait); // J
         }
     }
 
@@ -264,6 +269,8 @@ impl Layer {
             server.leg = None;
             server.head = Bytes::new();
             server.record_routes = Bytes::new();
+            let ends_at = now + self.timers.transaction();
+            let waits_for_ack = server.invite && status >= 300;
             if !server.invite {
                 server.state = ServerState::Completed;
                 server.last = response.clone();
@@ -280,7 +287,11 @@ impl Layer {
                     }
                 }
             }
-            self.arm_server_timeout(key, now + self.timers.transaction()); // H, L, J
+            if waits_for_ack {
+                self.arm_server_timeout(key, ends_at); // H
+            } else {
+                self.linger_server(key, ends_at); // L, J
+            }
         }
         self.send(listener, to, response, out);
     }
@@ -314,6 +325,16 @@ impl Layer {
         let (retransmit, timeout) = (server.retransmit.take(), server.timeout.take());
         for timer in [retransmit, timeout].into_iter().flatten() {
             self.deadlines.cancel(timer);
+        }
+        if let Some(timer) = server.linger.take() {
+            self.lingering.cancel(timer);
+        }
+    }
+
+    fn linger_server(&mut self, key: ServerKey, until: Instant) {
+        let timer = self.lingering.arm(until, Lingering::Server(key));
+        if let Some(server) = self.servers.get_mut(key) {
+            server.linger = Some(timer);
         }
     }
 

@@ -149,11 +149,12 @@ impl UserAgent {
     /// When to call [`UserAgent::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.layer.deadlines.next()
+        self.layer.poll_timeout()
     }
 
     /// Does what is due. Early calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        self.layer.forget_lingering(now);
         while let Some((_, why)) = self.layer.deadlines.pop_due(now) {
             match why {
                 Why::SuccessRetransmit(leg) => self.repeat_success(now, leg, out),
@@ -225,7 +226,7 @@ impl UserAgent {
             client_transactions,
             server_transactions,
             index_entries,
-            deadlines: self.layer.deadlines.len(),
+            deadlines: self.layer.armed(),
             contacts: self.registrar.contacts(),
             slowed_sources: self.slow.len(),
             flows: self.layer.outlets.flows(),

@@ -64,10 +64,17 @@ impl<T> fmt::Debug for Key<T> {
     }
 }
 
+/// Slots that are allocated together.
+const CHUNK: usize = 256;
+
 /// A table of living things with handles that go stale when the thing ends.
+///
+/// It grows by chunks: what lives stays where it is, so that a table of many thousands grows without a pause in which
+/// all of it is copied.
 #[derive(Debug)]
 pub struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    /// All of [`CHUNK`] slots but the last.
+    chunks: Vec<Vec<Slot<T>>>,
     free: Vec<u32>,
     limit: usize,
 }
@@ -82,7 +89,33 @@ impl<T> Slab<T> {
     /// An empty table for at most `limit` things at once.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Slab { slots: Vec::new(), free: Vec::new(), limit: limit.min(u32::MAX as usize) }
+        Slab { chunks: Vec::new(), free: Vec::new(), limit: limit.min(u32::MAX as usize) }
+    }
+
+    /// Slots there are, taken and free.
+    fn slots(&self) -> usize {
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+    }
+
+    /// One slot more; its number.
+    fn grow(&mut self) -> u32 {
+        let index = self.slots() as u32;
+        if index as usize == self.chunks.len() * CHUNK {
+            // A small table stays small: only the first chunk grows into its size.
+            self.chunks.push(if index == 0 { Vec::new() } else { Vec::with_capacity(CHUNK) });
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(Slot { generation: 0, value: None });
+        }
+        index
     }
 
     /// Adds a thing.
@@ -92,13 +125,10 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, value: T) -> Result<Key<T>, T> {
         let index = match self.free.pop() {
             Some(index) => index,
-            None if self.slots.len() < self.limit => {
-                self.slots.push(Slot { generation: 0, value: None });
-                (self.slots.len() - 1) as u32
-            }
+            None if self.slots() < self.limit => self.grow(),
             None => return Err(value),
         };
-        let slot = &mut self.slots[index as usize];
+        let slot = self.slot_mut(index).expect("free slots are of this table");
         slot.generation = slot.generation.wrapping_add(1);
         slot.value = Some(value);
         Ok(Key { index, generation: slot.generation, of: PhantomData })
@@ -107,19 +137,19 @@ impl<T> Slab<T> {
     /// The thing, if it still lives.
     #[must_use]
     pub fn get(&self, key: Key<T>) -> Option<&T> {
-        let slot = self.slots.get(key.index as usize)?;
+        let slot = self.slot(key.index)?;
         if slot.generation == key.generation { slot.value.as_ref() } else { None }
     }
 
     /// The thing, if it still lives.
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
+        let slot = self.slot_mut(key.index)?;
         if slot.generation == key.generation { slot.value.as_mut() } else { None }
     }
 
     /// Ends the thing; every handle to it is stale from now on.
     pub fn remove(&mut self, key: Key<T>) -> Option<T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
+        let slot = self.slot_mut(key.index)?;
         if slot.generation != key.generation {
             return None;
         }
@@ -137,7 +167,7 @@ impl<T> Slab<T> {
     /// How many live.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots() - self.free.len()
     }
 
     /// True when none lives.
@@ -148,7 +178,7 @@ impl<T> Slab<T> {
 
     /// All that live, in the order of their slots (the same on every run).
     pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+        self.chunks.iter().flatten().enumerate().filter_map(|(index, slot)| {
             let key = Key { index: index as u32, generation: slot.generation, of: PhantomData };
             slot.value.as_ref().map(|value| (key, value))
         })
@@ -156,7 +186,7 @@ impl<T> Slab<T> {
 
     /// All that live, in the order of their slots.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key<T>, &mut T)> {
-        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+        self.chunks.iter_mut().flatten().enumerate().filter_map(|(index, slot)| {
             let key = Key { index: index as u32, generation: slot.generation, of: PhantomData };
             slot.value.as_mut().map(|value| (key, value))
         })
@@ -185,5 +215,22 @@ mod tests {
         slab.insert(1).unwrap();
         assert_eq!(slab.insert(2), Err(2));
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn a_table_of_several_chunks_finds_and_counts_all() {
+        let mut slab = Slab::with_limit(3 * CHUNK);
+        let keys: Vec<Key<usize>> = (0..3 * CHUNK).map(|n| slab.insert(n).unwrap()).collect();
+        assert_eq!(slab.insert(0), Err(0));
+        assert!(slab.iter().map(|(key, n)| (key, *n)).eq(keys.iter().copied().zip(0..)));
+        for key in keys.iter().step_by(2) {
+            assert_eq!(slab.remove(*key), Some(key.index() as usize));
+        }
+        assert_eq!(slab.len(), 3 * CHUNK / 2);
+        let again = slab.insert(9).unwrap();
+        assert_eq!(again.index() as usize, 3 * CHUNK - 2, "the slot that was freed last");
+        slab.iter_mut().for_each(|(_, n)| *n += 1);
+        assert_eq!(slab.get(again), Some(&10));
+        assert_eq!(slab.get(Key::from_bits(u64::from(u32::MAX))), None);
     }
 }

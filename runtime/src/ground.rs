@@ -2,13 +2,12 @@
 
 use crate::bell::Bell;
 use crate::recorder::{RecordOrder, Recorder};
-use crate::udp::{self, BATCH, Poller, ReceiveBatch};
+use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch};
 use bytes::Bytes;
-use sansio::{Key, Slab};
+use sansio::{Instant, Key, Slab};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 /// Which of a stream's two sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,13 +53,17 @@ pub struct Ground {
     media: Slab<MediaSocket>,
     streams: HashMap<u64, [Key<MediaSocket>; 2]>,
     poller: Poller,
+    alarm: Alarm,
+    /// What the alarm is set to.
+    alarm_at: Option<Instant>,
     recorder: Option<Recorder>,
     counters: GroundCounters,
 }
 
 /// One thing that came in, handed to the loop.
 pub(crate) enum Ready {
-    Bell,
+    /// Bell or alarm: it has done its work by ending the wait.
+    Called,
     Listener(usize),
     Media(Key<MediaMark>),
 }
@@ -69,8 +72,9 @@ pub(crate) enum Ready {
 pub(crate) struct MediaMark;
 
 const LISTENERS_MAX: usize = 16;
-/// Marks of listeners count down from the top, then comes the bell.
+/// Marks of listeners count down from the top, then come bell and alarm.
 const BELL: u64 = u64::MAX - LISTENERS_MAX as u64;
+const ALARM: u64 = BELL - 1;
 /// Flush a listener's batch when it holds so many.
 const OUTGOING_MAX: usize = 2 * BATCH;
 
@@ -87,6 +91,8 @@ impl Ground {
         for (index, listener) in listeners.iter().enumerate() {
             poller.add(listener, u64::MAX - index as u64)?;
         }
+        let alarm = Alarm::new()?;
+        poller.add_alarm(&alarm, ALARM)?;
         Ok(Ground {
             outgoing: listeners.iter().map(|_| Vec::with_capacity(OUTGOING_MAX)).collect(),
             listeners,
@@ -94,6 +100,8 @@ impl Ground {
             media: Slab::with_limit(1 << 20),
             streams: HashMap::new(),
             poller,
+            alarm,
+            alarm_at: None,
             recorder: Some(recorder),
             counters: GroundCounters::default(),
         })
@@ -196,15 +204,33 @@ impl Ground {
         self.recorder.as_ref().is_some_and(Recorder::is_busy)
     }
 
-    /// Waits until something is ready, at most `longest`; gives what is.
-    pub(crate) fn wait(&mut self, longest: Duration, marks: &mut Vec<u64>, ready: &mut Vec<Ready>) {
-        self.poller.wait(marks, longest);
+    /// Waits until something is ready, at most until `latest`; gives what is.
+    pub(crate) fn wait(
+        &mut self,
+        now: Instant,
+        latest: Instant,
+        marks: &mut Vec<u64>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        let patient = latest > now;
+        if patient && self.alarm_at.is_none_or(|at| at > latest) {
+            self.alarm.set(latest.since(now))?;
+            self.alarm_at = Some(latest);
+        }
+        self.poller.wait(marks, patient);
         ready.clear();
-        ready.extend(marks.iter().map(|mark| match u64::MAX - mark {
-            listener if listener < LISTENERS_MAX as u64 => Ready::Listener(listener as usize),
-            _ if *mark == BELL => Ready::Bell,
-            _ => Ready::Media(Key::from_bits(*mark)),
-        }));
+        for mark in marks.iter() {
+            ready.push(match u64::MAX - mark {
+                listener if listener < LISTENERS_MAX as u64 => Ready::Listener(listener as usize),
+                _ if *mark == BELL => Ready::Called,
+                _ if *mark == ALARM => {
+                    self.alarm_at = None;
+                    Ready::Called
+                }
+                _ => Ready::Media(Key::from_bits(*mark)),
+            });
+        }
+        Ok(())
     }
 
     /// Takes a batch of datagrams from a listener.

@@ -1,12 +1,12 @@
 //! The loop of a shard: one pinned thread, a tokio-uring runtime, one machine.
 //!
-//! The shard sleeps in one wait only: an epoll set of all its sockets and the bell of its mailbox, with the next
-//! deadline as its longest time. Reading is done in batches by plain system calls (measured faster than one ring
+//! The shard sleeps in one wait only: an epoll set of all its sockets, the bell of its mailbox and an alarm set to
+//! the next deadline. Reading is done in batches by plain system calls (measured faster than one ring
 //! operation per datagram, and nothing is lost when a future is dropped). Recordings go to disk through the ring of
 //! the runtime, which is turned only while they have something to do.
 //!
 //! ```text
-//!            ┌── wait: sockets, bell, deadline ◄─────────────────────────────┐
+//!            ┌── wait: sockets, bell, alarm ◄────────────────────────────────┐
 //!            ▼                                                               │
 //!   datagrams, packets ► orders ► recordings done ► deadlines ► send ► runtime, if recordings are busy
 //! ```
@@ -139,14 +139,14 @@ async fn run<M: ShardMachine>(
     let mut more = false;
     loop {
         let now = clock.now();
-        let mut longest = machine.poll_timeout().map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
+        let mut latest = machine.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(now + SLEEP_MAX);
         if ground.recorder_busy() {
-            longest = longest.min(RUNTIME_TURN);
+            latest = latest.min(now + RUNTIME_TURN);
         }
         if more || receiver.wait_for() {
-            longest = Duration::ZERO;
+            latest = now;
         }
-        turn.wait(longest, &mut ground);
+        ground.wait(now, latest, &mut turn.marks, &mut turn.ready)?;
         receiver.bell().awake();
         let started = clock.now();
         turn.sockets(started, &clock, &mut machine, &mut ground);
@@ -228,11 +228,6 @@ struct Turn {
 }
 
 impl Turn {
-    /// Waits for something to do, at most so long.
-    fn wait(&mut self, longest: Duration, ground: &mut Ground) {
-        ground.wait(longest, &mut self.marks, &mut self.ready);
-    }
-
     /// Handles everything that was readable, once.
     fn sockets<M: ShardMachine>(
         &mut self,
@@ -248,8 +243,7 @@ impl Turn {
                 now = clock.now();
             }
             match ready {
-                // It has done its work by ending the wait.
-                Ready::Bell => {}
+                Ready::Called => {}
                 Ready::Listener(listener) => {
                     self.datagrams.clear();
                     if let Err(error) =

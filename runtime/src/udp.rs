@@ -382,8 +382,9 @@ impl Alarm {
             },
         };
         // SAFETY: the kernel reads the value during the call only.
-        let result =
-            unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &raw const value, std::ptr::null_mut()) };
+        let result = unsafe {
+            libc::timerfd_settime(self.timer.as_raw_fd(), 0, &raw const value, std::ptr::null_mut())
+        };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }

@@ -78,7 +78,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::flow(&mut report, &place, 300.0, 5.0, transit::US_PER_CALL_MAX_SHORT)?;
             transit::held(&mut report, &place, 300, 300.0)?;
             transit::relay(&mut report, &place, 50, 3)?;
-            sipp::transit(&mut report, &place, 100, 4)?;
+            sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
             campaigns(&mut report, &place)?;
         }
         What::Full => {
@@ -86,15 +86,16 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
             transit::held(&mut report, &place, 5000, 1000.0)?;
             transit::relay(&mut report, &place, 500, 10)?;
-            sipp::transit(&mut report, &place, 500, 10)?;
-            sipp::transit(&mut report, &place, 1000, 20)?;
+            sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
         }
         What::Flow { rate, seconds } => {
             transit::flow(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
         }
         What::Held { calls } => transit::held(&mut report, &place, calls, 1000.0)?,
-        What::Sipp { rate, seconds } => sipp::transit(&mut report, &place, rate, seconds)?,
+        What::Sipp { rate, seconds } => {
+            sipp::transit(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
+        }
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,
     }

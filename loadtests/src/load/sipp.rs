@@ -119,11 +119,17 @@ impl Sipp {
     }
 }
 
-/// Plain B2BUA with SIPp on both sides.
+/// Plain B2BUA with SIPp on both sides; a call may cost at most `us_max` of processor time.
 ///
 /// # Errors
 /// When a run cannot be made; failed calls are in the report.
-pub fn transit(report: &mut Report, place: &Place, rate: u32, seconds: u32) -> anyhow::Result<()> {
+pub fn transit(
+    report: &mut Report,
+    place: &Place,
+    rate: u32,
+    seconds: u32,
+    us_max: f64,
+) -> anyhow::Result<()> {
     let daemon = Daemon::start(place, "sipp-transit")?;
     let calls = (rate * seconds) as usize;
     let count = calls.to_string();
@@ -183,5 +189,7 @@ pub fn transit(report: &mut Report, place: &Place, rate: u32, seconds: u32) -> a
         in_time && from_callee && counted.failed == 0 && counted.good == calls,
         format!("{counted:?} of {calls}; both sides done: {}", in_time && from_callee),
     );
+    let detail = format!("{us_per_call:.0} µs, at most {us_max:.0}");
+    report.check(format!("{name}: processor time per call"), us_per_call <= us_max, detail);
     finish(report, daemon, &name, calls)
 }

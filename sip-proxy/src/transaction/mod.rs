@@ -173,9 +173,10 @@ impl Layer {
 
     /// When to deal with what is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let forget = self.lingering.next().map(|at| {
-            Instant::from_millis(at.as_millis().next_multiple_of(LINGERING_GRAIN_MS))
-        });
+        let forget = self
+            .lingering
+            .next()
+            .map(|at| Instant::from_millis(at.as_millis().next_multiple_of(LINGERING_GRAIN_MS)));
         [self.deadlines.next(), forget].into_iter().flatten().min()
     }
 

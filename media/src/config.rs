@@ -33,6 +33,13 @@ pub struct Config {
     /// the way stay open and a far end that waits for us to speak first hears something (RFC 6263 §4.1). Zero
     /// turns it off.
     pub keepalive_after: Duration,
+    /// Reports to a far end that gets none from its peer are sent this often, give or take a half (RFC 3550 §6.2).
+    /// Zero: never.
+    pub rtcp_interval: Duration,
+    /// A bridged stream that should send and does not for so long makes [`crate::Event::Audio`]. Zero: never.
+    pub no_packets_after: Duration,
+    /// The same for one that sends nothing but silence.
+    pub no_sound_after: Duration,
 }
 
 impl Default for Config {
@@ -47,6 +54,9 @@ impl Default for Config {
             relatch_after: Duration::from_secs(3),
             relatch_after_same_ssrc: Duration::from_millis(200),
             keepalive_after: Duration::from_secs(15),
+            rtcp_interval: Duration::from_secs(5),
+            no_packets_after: Duration::from_secs(5),
+            no_sound_after: Duration::from_secs(20),
         }
     }
 }
@@ -96,6 +106,8 @@ pub struct Remote {
     /// The telephone-event payload type our own SDP named, if other than that: the far end may send with it
     /// (RFC 3264 §6.1 lets answer and offer number differently).
     pub dtmf_payload_type_local: Option<u8>,
+    /// RTCP comes and goes on the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
     /// It sends to us (its direction is sendrecv or sendonly).
     pub sends: bool,
     /// It wants to hear us (sendrecv or recvonly); false while it holds us.
@@ -113,6 +125,7 @@ impl Remote {
             payload_type: codec.payload_type(),
             dtmf_payload_type: None,
             dtmf_payload_type_local: None,
+            rtcp_mux: false,
             sends: true,
             receives: true,
         }

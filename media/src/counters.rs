@@ -1,5 +1,6 @@
 //! Plain numbers the edge may show.
 
+use crate::{AudioState, Codec};
 use sansio::Instant;
 use std::net::SocketAddr;
 
@@ -10,6 +11,8 @@ pub struct Counters {
     pub packets_in: u64,
     /// Bytes of those (UDP payload).
     pub bytes_in: u64,
+    /// RTCP reports made here.
+    pub rtcp_reports: u64,
     /// Packets forwarded or made.
     pub packets_out: u64,
     /// Bytes of those.
@@ -48,6 +51,10 @@ pub struct Counters {
     pub source_changes: u64,
     /// Digits reported.
     pub dtmf_digits: u64,
+    /// Times a bridged far end that should send stopped (packets, or any sound in them) …
+    pub audio_lost: u64,
+    /// … while the other side went on.
+    pub audio_one_way: u64,
     /// Media timeouts reported.
     pub media_timeouts: u64,
     /// Playout frames given up because the tick came too late.
@@ -85,4 +92,35 @@ pub struct StreamStats {
     pub latched: Option<SocketAddr>,
     /// The incoming SSRC.
     pub ssrc: Option<u32>,
+}
+
+/// How a far end was heard and heard us, since its stream was opened or [`crate::Plane::measure_anew`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct StreamQuality {
+    /// What it speaks.
+    pub codec: Codec,
+    /// RTP packets that came.
+    pub received: u64,
+    /// Expected minus received; negative when packets were duplicated.
+    pub lost: i64,
+    /// RTP packets sent to it.
+    pub sent: u64,
+    /// Share of the expected packets that did not come, 0..=1.
+    pub loss: f32,
+    /// Interarrival jitter (RFC 3550 A.8), milliseconds: mean over seconds …
+    pub jitter_ms: f32,
+    /// … and the largest.
+    pub jitter_max_ms: f32,
+    /// Round trip by RTCP, milliseconds, mean; `None`: it did not report.
+    pub rtt_ms: Option<f32>,
+    /// What the far end says it lost of ours, mean of its reports, 0..=1.
+    pub remote_loss: Option<f32>,
+    /// Its newest word on jitter, milliseconds.
+    pub remote_jitter_ms: Option<f32>,
+    /// Mean opinion score of what came (E-model), 1..=4.41; `None` when nothing came.
+    pub mos: Option<f32>,
+    /// The same of what the far end heard; `None`: it did not report.
+    pub remote_mos: Option<f32>,
+    /// Whether sound was coming.
+    pub audio: AudioState,
 }

@@ -23,6 +23,7 @@ mod output;
 mod plane;
 mod player;
 mod ports;
+mod quality;
 mod recorder;
 pub mod rtp;
 mod sender;
@@ -31,8 +32,8 @@ pub mod wav;
 
 pub use amd::AmdConfig;
 pub use config::{Codec, Config, Ears, PacketKind, PlayRequest, Recording, Remote, Tone};
-pub use counters::{Counters, StreamStats};
-pub use output::{AmdCause, AmdVerdict, EarlyMediaClass, Event, FailedReason, Output, RecordOp};
+pub use counters::{Counters, StreamQuality, StreamStats};
+pub use output::{AmdCause, AmdVerdict, AudioState, EarlyMediaClass, Event, FailedReason, Output, RecordOp};
 pub use plane::{MediaError, Plane};
 pub use stream::Stream;
 

@@ -149,6 +149,17 @@ pub enum Event {
         /// Its owner.
         owner: u64,
     },
+    /// A bridged stream's sound stopped, or came back.
+    Audio {
+        /// The stream.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// How it is now.
+        state: AudioState,
+        /// The other side's packets do come: this is one-way audio.
+        one_way: bool,
+    },
     /// The stream cannot work; close it.
     Failed {
         /// The stream.
@@ -158,6 +169,18 @@ pub enum Event {
         /// Why.
         reason: FailedReason,
     },
+}
+
+/// Whether sound comes from a far end that should send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AudioState {
+    /// It does.
+    #[default]
+    Flowing,
+    /// No packet has come for [`crate::Config::no_packets_after`].
+    NoPackets,
+    /// Nothing but silence has come for [`crate::Config::no_sound_after`].
+    NoSound,
 }
 
 /// Why a stream failed.

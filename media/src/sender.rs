@@ -30,6 +30,8 @@ pub(crate) struct Sender {
     /// The source's first sequence number since it was switched in.
     base_sequence: u16,
     pub(crate) packets: u64,
+    /// Bytes of their payloads.
+    pub(crate) octets: u64,
     /// When the relay last sent, for tones that ride on its packets.
     pub(crate) relayed_at: Option<Instant>,
 }
@@ -57,6 +59,7 @@ impl Sender {
             timestamp_delta: 0,
             base_sequence: 0,
             packets: 0,
+            octets: 0,
             relayed_at: None,
         }
     }
@@ -111,6 +114,7 @@ impl Sender {
             self.relayed_at = Some(now);
         }
         self.packets += 1;
+        self.octets += header.payload().len() as u64;
         rtp::rewrite(packet, marker, payload_type, sequence, timestamp, self.ssrc);
         true
     }
@@ -134,6 +138,7 @@ impl Sender {
         self.samples = samples;
         self.last_at = now;
         self.packets += 1;
+        self.octets += u64::from(samples);
         rtp::header(switched, payload_type, self.sequence, self.timestamp, self.ssrc)
     }
 

@@ -3,6 +3,7 @@
 use crate::ears::Listening;
 use crate::latch::Latch;
 use crate::player::{Beep, Player};
+use crate::quality::Quality;
 use crate::recorder::{Recorder, Side};
 use crate::rtp::stats::Reception;
 use crate::rtp::telephone_event::Digits;
@@ -24,6 +25,7 @@ pub struct Stream {
     pub(crate) rtp: Latch,
     pub(crate) rtcp: Latch,
     pub(crate) reception: Reception,
+    pub(crate) quality: Quality,
     pub(crate) last_packet_at: Option<Instant>,
     /// From when silence is counted for the media timeout.
     pub(crate) silent_since: Instant,
@@ -58,6 +60,7 @@ impl Stream {
             rtp: Latch::default(),
             rtcp: Latch::default(),
             reception: Reception::default(),
+            quality: Quality::default(),
             last_packet_at: None,
             silent_since: now,
             peer: None,
@@ -83,11 +86,22 @@ impl Stream {
         Some(Destination { address, codec, payload_type, dtmf_payload_type })
     }
 
-    /// Where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
-    pub(crate) fn rtcp_destination(&self) -> Option<SocketAddr> {
+    /// From which port and to where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
+    pub(crate) fn rtcp_destination(&self) -> Option<(PacketKind, SocketAddr)> {
         let remote = self.remote.as_ref()?;
+        if remote.rtcp_mux {
+            let address = self.rtp.address.unwrap_or(remote.rtp);
+            return (!self.ports_failed && is_reachable(address)).then_some((PacketKind::Rtp, address));
+        }
         let address = self.rtcp.address.unwrap_or_else(|| remote.rtcp_address());
-        (!self.ports_failed && is_reachable(address)).then_some(address)
+        (!self.ports_failed && is_reachable(address)).then_some((PacketKind::Rtcp, address))
+    }
+
+    /// Sound that should come is watched for while someone is there to hear it. Called when that may have changed.
+    pub(crate) fn rewatch(&mut self, now: Instant) {
+        let watched = self.peer.is_some() && self.remote.is_some_and(|remote| remote.sends);
+        self.quality.watched_since = watched.then_some(now);
+        self.quality.audio = crate::AudioState::Flowing;
     }
 
     pub(crate) fn latch_mut(&mut self, kind: PacketKind) -> &mut Latch {

@@ -3,12 +3,15 @@
 mod listen;
 mod packet;
 mod record;
+mod report;
+mod sweep;
 mod voice;
 
 use crate::ports::PortPool;
 use crate::recorder::Recorder;
 use crate::{
-    Config, Counters, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamStats,
+    Config, Counters, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamQuality,
+    StreamStats,
 };
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
@@ -17,8 +20,6 @@ use std::fmt;
 
 /// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
-/// Slices: each stream is looked at once a second.
-const SWEEP_SLICES: u32 = 10;
 
 /// Why the plane refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +58,8 @@ impl std::error::Error for MediaError {}
 pub struct Plane {
     config: Config,
     rng: Rng,
+    /// Makes each stream's name in RTCP one that nobody can tell from another's.
+    name_seed: u64,
     ports: PortPool,
     streams: Slab<Stream>,
     recorders: Slab<Recorder>,
@@ -71,6 +74,8 @@ pub struct Plane {
     arena: BytesMut,
     /// Memory for one sweep: streams that were sent nothing for long.
     unsent: Vec<StreamKey>,
+    /// The same: streams whose sound stopped or came back.
+    changed: Vec<(StreamKey, crate::AudioState)>,
 }
 
 impl Plane {
@@ -82,6 +87,7 @@ impl Plane {
         let recorders = Slab::with_limit(config.recordings_max);
         Plane {
             config,
+            name_seed: rng.next_u64(),
             rng,
             ports,
             streams,
@@ -94,6 +100,7 @@ impl Plane {
             sweep_slice: 0,
             arena: BytesMut::new(),
             unsent: Vec::new(),
+            changed: Vec::new(),
         }
     }
 
@@ -160,6 +167,7 @@ impl Plane {
         if before.is_none_or(|before| before.sends != remote.sends || before.receives != remote.receives) {
             state.silent_since = now;
             state.sender.forget_source();
+            state.rewatch(now);
         }
     }
 
@@ -177,19 +185,22 @@ impl Plane {
             self.stop_playing(now, stream, out);
             if let Some(state) = self.streams.get_mut(stream) {
                 state.peer = Some(peer);
+                state.rewatch(now);
             }
         }
     }
 
     /// Ends the bridge `a` is in, if any.
-    pub fn disconnect(&mut self, _now: Instant, a: StreamKey) {
+    pub fn disconnect(&mut self, now: Instant, a: StreamKey) {
         let Some(b) = self.streams.get_mut(a).and_then(|stream| stream.peer.take()) else { return };
         if let Some(other) = self.streams.get_mut(b) {
             other.peer = None;
             other.sender.forget_source();
+            other.rewatch(now);
         }
         if let Some(stream) = self.streams.get_mut(a) {
             stream.sender.forget_source();
+            stream.rewatch(now);
         }
     }
 
@@ -214,6 +225,7 @@ impl Plane {
         self.disconnect(now, stream);
         self.stop_playing(now, stream, out);
         self.leave_recording(now, stream, out);
+        self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
         self.ports.give_back(now, state.rtp_port);
         if !state.ports_failed {
@@ -248,40 +260,6 @@ impl Plane {
         }
     }
 
-    fn sweep(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        let slice = self.sweep_slice;
-        self.sweep_slice = (slice + 1) % SWEEP_SLICES;
-        let config = &self.config;
-        let mut unsent = std::mem::take(&mut self.unsent);
-        for (key, stream) in self.streams.iter_mut() {
-            let Some(remote) = stream.remote.filter(|_| key.index() % SWEEP_SLICES == slice) else {
-                continue;
-            };
-            // RTCP comes every few seconds only; its socket is let go together with RTP's.
-            if stream.rtp.lapses(now, config) {
-                out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtp });
-                if std::mem::take(&mut stream.rtcp.announced) {
-                    out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
-                }
-            }
-            let silent =
-                !config.media_timeout.is_zero() && now.since(stream.silent_since) >= config.media_timeout;
-            if remote.sends && silent {
-                stream.silent_since = now;
-                self.counters.media_timeouts += 1;
-                out.push(Output::Event(Event::MediaTimeout { stream: key, owner: stream.owner }));
-            }
-            let last_sent = stream.sender.last_at().unwrap_or(stream.opened_at);
-            if !config.keepalive_after.is_zero() && now.since(last_sent) >= config.keepalive_after {
-                unsent.push(key);
-            }
-        }
-        for key in unsent.drain(..) {
-            self.keep_alive(now, key, out);
-        }
-        self.unsent = unsent;
-    }
-
     /// Counts since the start, and gauges.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -307,6 +285,23 @@ impl Plane {
             latched: stream.rtp.address,
             ssrc: stream.reception.started.then_some(stream.reception.ssrc),
         })
+    }
+
+    /// How the far end was heard and heard us; `None` before its description came.
+    #[must_use]
+    pub fn quality(&self, stream: StreamKey) -> Option<StreamQuality> {
+        let stream = self.streams.get(stream)?;
+        let codec = stream.remote?.codec;
+        Some(stream.quality.sum(codec, &stream.reception, &stream.sender))
+    }
+
+    /// Begins a stream's [`Plane::quality`] anew: a stream that stays up begins another call.
+    pub fn measure_anew(&mut self, stream: StreamKey) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            let watched_since = state.quality.watched_since;
+            state.quality.restart(&state.reception, &state.sender);
+            state.quality.watched_since = watched_since;
+        }
     }
 
     /// Broken invariants, in words; empty when all is well.

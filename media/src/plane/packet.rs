@@ -3,6 +3,7 @@
 use super::Plane;
 use crate::latch::Admission;
 use crate::recorder::{Recorder, Side};
+use crate::rtp::report;
 use crate::rtp::rtcp::{self, Translation};
 use crate::rtp::stats::Step;
 use crate::rtp::telephone_event::Digit;
@@ -52,6 +53,9 @@ impl Plane {
         self.counters.packets_in += 1;
         self.counters.bytes_in += packet.len() as u64;
         match kind {
+            PacketKind::Rtp if rtp::looks_like_rtcp(packet) => {
+                self.handle_muxed(now, stream, source, packet, out);
+            }
             PacketKind::Rtp => self.handle_rtp(now, stream, source, packet, out),
             PacketKind::Rtcp => self.handle_rtcp(now, stream, source, packet, out),
         }
@@ -69,7 +73,7 @@ impl Plane {
             self.counters.dropped_no_stream += 1;
             return;
         };
-        let Some(header) = Header::read(packet).filter(|_| !rtp::looks_like_rtcp(packet)) else {
+        let Some(header) = Header::read(packet) else {
             self.counters.dropped_malformed += 1;
             return;
         };
@@ -124,6 +128,7 @@ impl Plane {
             // The other side was not asked whether it knows it; a pause it knows.
             Content::ComfortNoise => return,
             Content::Audio(codec) => {
+                stream.quality.hear(now, codec::table(codec), &packet[header.payload()]);
                 if listening {
                     self.hear(now, key, codec, &packet[header.payload()], out);
                 }
@@ -265,13 +270,46 @@ impl Plane {
                 return;
             }
         }
+        self.pass_reports(now, key, packet, out);
+    }
+
+    /// RTCP on the RTP port (RFC 5761), where that was agreed: from where the RTP comes, or nobody.
+    #[cold]
+    fn handle_muxed(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        source: SocketAddr,
+        packet: &mut [u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get(key) else {
+            self.counters.dropped_no_stream += 1;
+            return;
+        };
+        if !stream.remote.is_some_and(|remote| remote.rtcp_mux) || !rtcp::is_valid(packet) {
+            self.counters.dropped_malformed += 1;
+            return;
+        }
+        if stream.rtp.address != Some(source) {
+            self.counters.dropped_foreign_source += 1;
+            return;
+        }
+        self.pass_reports(now, key, packet, out);
+    }
+
+    /// Notes what an admitted compound says, and sends it on to the peer.
+    fn pass_reports(&mut self, now: Instant, key: StreamKey, packet: &mut [u8], out: &mut Outbox<Output>) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let heard = report::read(packet, stream.sender.ssrc);
+        stream.quality.reported(now, &heard);
         let reported_ssrc = stream.sender.ssrc;
         let sequence_delta = stream.sender.sequence_delta;
         let Some(peer_key) = stream.peer else {
             self.counters.dropped_unbridged += 1;
             return;
         };
-        let Some(peer) = self.streams.get(peer_key) else { return };
+        let Some(peer) = self.streams.get_mut(peer_key) else { return };
         let translation = Translation {
             sender_ssrc: peer.sender.ssrc,
             timestamp_delta: peer.sender.timestamp_delta,
@@ -280,11 +318,12 @@ impl Plane {
             sequence_delta,
         };
         match peer.rtcp_destination() {
-            Some(destination) if rtcp::translate(packet, &translation) => {
+            Some((kind, destination)) if rtcp::translate(packet, &translation) => {
+                peer.quality.relayed(now, heard.sender_report);
                 self.counters.forwarded_rtcp += 1;
                 self.counters.packets_out += 1;
                 self.counters.bytes_out += packet.len() as u64;
-                out.push(Output::Forward { to: peer_key, kind: PacketKind::Rtcp, destination });
+                out.push(Output::Forward { to: peer_key, kind, destination });
             }
             _ => self.counters.dropped_unbridged += 1,
         }

@@ -1,6 +1,8 @@
 //! RTP (RFC 3550 §5.1) seen and edited in place: twelve fixed bytes, no copy, no allocation.
 
+pub mod e_model;
 pub mod packetise;
+pub(crate) mod report;
 pub mod rtcp;
 pub mod stats;
 pub mod telephone_event;

@@ -1,7 +1,8 @@
 //! RTCP (RFC 3550 §6) checked and edited in place.
 //!
-//! Reports are forwarded between bridged streams, not made here: each side's report then reaches the other and
-//! round-trip times stay end to end. What is changed on the way: the sender's SSRC and timestamp become those we
+//! Reports are forwarded between bridged streams: each side's report then reaches the other and round-trip times stay
+//! end to end. Only to a far end that gets none from its peer we report ourselves (`report.rs`). What is changed on the
+//! way: the sender's SSRC and timestamp become those we
 //! use towards that side, report blocks are mapped back to the SSRC and sequence the other side really sends,
 //! and a BYE loses its source, since our stream towards the far end goes on when its peer leaves.
 
@@ -43,7 +44,7 @@ pub fn is_valid(packet: &[u8]) -> bool {
 }
 
 /// The first packet of a compound and what follows it.
-fn split(packet: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     let head: &[u8; 4] = packet.first_chunk()?;
     if head[0] >> 6 != 2 || !(192..=223).contains(&head[1]) {
         return None;

@@ -26,6 +26,8 @@ pub(crate) struct Reception {
     pub(crate) started: bool,
     pub(crate) ssrc: u32,
     pub(crate) sequence_max: u16,
+    /// Times the current sequence has wrapped.
+    cycles: u16,
     /// Packets expected from the current and all earlier sequences.
     expected: u64,
     pub(crate) received: u64,
@@ -46,6 +48,7 @@ impl Reception {
             let ahead = header.sequence.wrapping_sub(self.sequence_max);
             if ahead != 0 && ahead < DROPOUT_MAX {
                 self.expected += u64::from(ahead);
+                self.cycles = self.cycles.wrapping_add(u16::from(header.sequence < self.sequence_max));
                 Step::Forward
             } else if header.sequence == self.sequence_max || ahead > 0u16.wrapping_sub(MISORDER_MAX) {
                 Step::Late
@@ -59,6 +62,7 @@ impl Reception {
             Step::Restart => {
                 self.started = true;
                 self.ssrc = header.ssrc;
+                self.cycles = 0;
                 self.expected += 1;
             }
             Step::Forward | Step::Late => {
@@ -77,6 +81,20 @@ impl Reception {
 
     pub(crate) fn lost(&self) -> i64 {
         self.expected as i64 - self.received as i64
+    }
+
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Highest sequence number with its cycles, as reports carry it.
+    pub(crate) fn highest(&self) -> u32 {
+        (u32::from(self.cycles) << 16) | u32::from(self.sequence_max)
+    }
+
+    /// Jitter in timestamp units.
+    pub(crate) fn jitter_units(&self) -> u32 {
+        self.jitter_q4 >> 4
     }
 
     pub(crate) fn jitter_ms(&self) -> f32 {

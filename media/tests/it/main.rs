@@ -6,6 +6,7 @@ mod dtmf;
 mod ears;
 mod latching;
 mod ports;
+mod quality;
 mod recording;
 mod relay;
 mod robustness;

@@ -5,7 +5,7 @@ use media::rtp::Header;
 use media::{AmdConfig, Codec, Ears, PacketKind, PlayRequest, Recording, StreamKey, Tone};
 use proptest::prelude::*;
 use rtp::packet::Packet;
-use sansio::Rng;
+use sansio::{Duration, Rng};
 use std::sync::Arc;
 use webrtc_util::marshal::Unmarshal;
 
@@ -79,7 +79,7 @@ proptest! {
 /// Plays a few hundred random operations and gives back all that came out of them, in words.
 fn run(seed: u64) -> String {
     let mut rng = Rng::from_seed(seed);
-    let mut world = World::new();
+    let mut world = World::with(media::Config { rtcp_interval: Duration::from_secs(5), ..config() });
     let mut streams: Vec<StreamKey> = Vec::new();
     let mut phones: Vec<Phone> = (0..4)
         .map(|i| {
@@ -102,6 +102,7 @@ fn run(seed: u64) -> String {
             2 => {
                 remote.sends = rng.chance(0.8);
                 remote.receives = rng.chance(0.8);
+                remote.rtcp_mux = rng.chance(0.3);
                 world.set_remote(one, remote);
             }
             3 => world.connect(one, other),

@@ -43,7 +43,8 @@ pub(crate) struct World {
 }
 
 pub(crate) fn config() -> Config {
-    Config { ports: 4000..=4199, ..Config::default() }
+    // Most tests count packets: reports have tests of their own.
+    Config { ports: 4000..=4199, rtcp_interval: Duration::ZERO, ..Config::default() }
 }
 
 impl World {

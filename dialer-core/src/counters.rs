@@ -1,8 +1,8 @@
 //! Plain counts for the metrics; the edge turns them into Prometheus.
 
 use crate::id::{CampaignId, TrunkId};
-use crate::outcome::{AmdVerdict, EarlyMediaClass, Outcome, Party};
-use crate::record::CallRecord;
+use crate::outcome::{AmdVerdict, AudioState, EarlyMediaClass, Outcome, Party};
+use crate::record::{CallRecord, LegMedia};
 use crate::view::AgentState;
 use std::collections::BTreeMap;
 
@@ -43,6 +43,11 @@ const BRIDGE_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 const SETUP_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0];
 const TALK_BOUNDS: &[f64] = &[1.0, 3.0, 6.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 const WAIT_BOUNDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
+
+const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4];
+const LOSS_BOUNDS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+const RTT_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0];
 
 /// Calls shorter than this (after the answer) count as short, milliseconds.
 const SHORT_CALL_MS: u64 = 6_000;
@@ -107,6 +112,36 @@ pub struct GroupCounters {
     pub state_ms: [u64; 10],
 }
 
+/// How legs of one party sounded.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LegCounters {
+    /// Mean opinion scores of what came from it.
+    pub mos: Histogram,
+    /// Shares of packets lost on the way from it.
+    pub loss: Histogram,
+    /// Jitter of what came from it.
+    pub jitter: Histogram,
+    /// Round trips to it, of legs that reported.
+    pub rtt: Histogram,
+    /// Times it sent no packets while joined.
+    pub no_packets: u64,
+    /// Times it sent only silence while joined.
+    pub no_sound: u64,
+}
+
+impl Default for LegCounters {
+    fn default() -> Self {
+        LegCounters {
+            mos: Histogram::new(MOS_BOUNDS),
+            loss: Histogram::new(LOSS_BOUNDS),
+            jitter: Histogram::new(JITTER_BOUNDS),
+            rtt: Histogram::new(RTT_BOUNDS),
+            no_packets: 0,
+            no_sound: 0,
+        }
+    }
+}
+
 /// All counts since the node started. Only ever grow.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Counters {
@@ -118,6 +153,8 @@ pub struct Counters {
     pub trunks: BTreeMap<TrunkId, TrunkCounters>,
     /// By the agent's first group (empty: none).
     pub groups: BTreeMap<String, GroupCounters>,
+    /// How legs sounded, in the order of [`PARTIES`].
+    pub legs: [LegCounters; 5],
     /// Who ended calls: customer, agent, system, api, caller.
     pub ended_by: [u64; 5],
     /// INVITE to answer.
@@ -159,6 +196,7 @@ impl Default for Counters {
             campaigns: BTreeMap::new(),
             trunks: BTreeMap::new(),
             groups: BTreeMap::new(),
+            legs: Default::default(),
             ended_by: [0; 5],
             setup: Histogram::new(SETUP_BOUNDS),
             pdd: Histogram::new(SETUP_BOUNDS),
@@ -248,13 +286,35 @@ impl Counters {
         self.group(group).state_ms[state_index(state)] += ms;
     }
 
+    pub(crate) fn audio(&mut self, party: Party, state: AudioState) {
+        let leg = &mut self.legs[party_index(party)];
+        match state {
+            AudioState::Flowing => {}
+            AudioState::NoPackets => leg.no_packets += 1,
+            AudioState::NoSound => leg.no_sound += 1,
+        }
+    }
+
+    fn leg_ended(&mut self, media: &LegMedia) {
+        let leg = &mut self.legs[party_index(media.party)];
+        // A leg that never sent anything has no sound to be judged.
+        let Some(mos) = media.mos else { return };
+        leg.mos.observe(f64::from(mos));
+        leg.loss.observe(f64::from(media.loss));
+        leg.jitter.observe(f64::from(media.jitter_ms) / 1000.0);
+        if let Some(rtt_ms) = media.rtt_ms {
+            leg.rtt.observe(f64::from(rtt_ms) / 1000.0);
+        }
+    }
+
     /// Counts all that a finished call's record tells.
     pub(crate) fn record_ended(&mut self, record: &CallRecord) {
         let path = self.paths.entry((record.campaign, record.trunk)).or_default();
         path.outcomes[outcome_index(record.outcome)] += 1;
-        let party =
-            PARTIES.iter().position(|party| *party == record.ended_by).expect("all parties are listed");
-        self.ended_by[party] += 1;
+        self.ended_by[party_index(record.ended_by)] += 1;
+        for media in &record.media {
+            self.leg_ended(media);
+        }
         if let Some(ms) = record.pdd_ms {
             self.pdd.observe_ms(ms);
         }
@@ -276,6 +336,10 @@ impl Counters {
             trunk.short_calls += u64::from(answered_ms.is_some_and(|ms| ms < SHORT_CALL_MS));
         }
     }
+}
+
+fn party_index(party: Party) -> usize {
+    PARTIES.iter().position(|known| *known == party).expect("all parties are listed")
 }
 
 /// The place of an outcome in [`Outcome::ALL`].

@@ -4,7 +4,7 @@ use crate::config::{CampaignState, DialMode};
 use crate::id::{
     AgentId, CallId, CampaignId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
 };
-use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
+use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::record::{CallRecord, LeadState};
 use crate::view::{AgentState, PacingReport};
 use sansio::WallTime;
@@ -53,7 +53,12 @@ pub enum Event {
     /// The customer answered.
     CallAnswered { pdd_ms: Option<u64>, ring_ms: u64, attempt: u32 },
     /// Human or machine.
-    CallClassified { result: AmdVerdict, decided_after_answer_ms: u64, confidence: f32 },
+    CallClassified {
+        result: AmdVerdict,
+        decided_after_answer_ms: u64,
+        confidence: f32,
+        evidence: AmdEvidence,
+    },
     /// No agent is free; the customer waits.
     CallQueued,
     /// Offered to an agent (screen pop).
@@ -70,6 +75,8 @@ pub enum Event {
     CallMessage { prompt: String },
     /// A digit was pressed.
     CallDtmf { party: Party, digit: char, duration_ms: u32 },
+    /// A joined side's sound stopped, or came back.
+    CallAudio { party: Party, state: AudioState, one_way: bool },
     /// A side put the call on hold.
     CallHeld { party: Party },
     /// … and came back.
@@ -157,6 +164,7 @@ impl Event {
             Event::CallSafeHarbour { .. } => "call.safe_harbour",
             Event::CallMessage { .. } => "call.message",
             Event::CallDtmf { .. } => "call.dtmf",
+            Event::CallAudio { .. } => "call.audio",
             Event::CallHeld { .. } => "call.held",
             Event::CallResumed { .. } => "call.resumed",
             Event::CallEnded { .. } => "call.ended",

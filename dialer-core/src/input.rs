@@ -2,8 +2,8 @@
 
 use crate::command::Command;
 use crate::id::{AgentId, CallId, CampaignId, RecordingId, TrunkId};
-use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Party};
-use crate::record::{CallRecord, ContactRow, Lead, Snapshot};
+use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
+use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use sansio::time::ClockBase;
 
 /// One input of the dialer.
@@ -84,8 +84,28 @@ pub enum CallFact {
         verdict: AmdVerdict,
         /// 0..=1.
         confidence: f32,
+        /// What it rests on.
+        evidence: AmdEvidence,
         /// After the answer, milliseconds.
         after_answer_ms: u64,
+    },
+    /// A bridged side's sound stopped, or came back.
+    Audio {
+        /// Which call.
+        call: CallId,
+        /// Whose sound.
+        party: Party,
+        /// How it is now.
+        state: AudioState,
+        /// The other side's packets do come.
+        one_way: bool,
+    },
+    /// How a leg sounded; told before its end, for legs that were answered.
+    Media {
+        /// Which call.
+        call: CallId,
+        /// The leg's sound.
+        media: Box<LegMedia>,
     },
     /// The agent's phone rings for this call.
     AgentRinging {

@@ -248,6 +248,67 @@ pub enum AmdVerdict {
     Unsure,
 }
 
+/// What a verdict of machine detection rests on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AmdEvidence {
+    /// A short greeting and then silence.
+    ShortGreeting,
+    /// Speech that went on longer than a person's greeting.
+    LongGreeting,
+    /// Nobody said anything.
+    InitialSilence,
+    /// The time for listening ran out.
+    TimeLimit,
+    /// A beep that asks for a message.
+    Beep,
+    /// A fax machine's tone.
+    FaxTone,
+    /// Detection said nothing in time.
+    NoVerdict,
+}
+
+impl AmdEvidence {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AmdEvidence::ShortGreeting => "short_greeting",
+            AmdEvidence::LongGreeting => "long_greeting",
+            AmdEvidence::InitialSilence => "initial_silence",
+            AmdEvidence::TimeLimit => "time_limit",
+            AmdEvidence::Beep => "beep",
+            AmdEvidence::FaxTone => "fax_tone",
+            AmdEvidence::NoVerdict => "no_verdict",
+        }
+    }
+}
+
+/// Whether sound comes from a side that should speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioState {
+    /// It does.
+    #[default]
+    Flowing,
+    /// No packets come.
+    NoPackets,
+    /// Only silence comes.
+    NoSound,
+}
+
+impl AudioState {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AudioState::Flowing => "flowing",
+            AudioState::NoPackets => "no_packets",
+            AudioState::NoSound => "no_sound",
+        }
+    }
+}
+
 /// What early media was heard to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,9 @@ use crate::config::{
 };
 use crate::event::EventEnvelope;
 use crate::id::{AgentId, AttemptId, CallId, CampaignId, LeadId, ListId, RecordingId, TrunkId};
-use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use crate::outcome::{
+    AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
+};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -386,6 +388,56 @@ pub struct CallRecord {
     /// nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,
+    /// What the verdict in `amd` rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amd_detail: Option<AmdDetail>,
+    /// How each answered leg sounded, in the order in which they ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<LegMedia>,
+}
+
+/// What a verdict of machine detection rests on.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AmdDetail {
+    /// Which rule gave it.
+    pub evidence: AmdEvidence,
+    /// 0..=1, a score.
+    pub confidence: f32,
+    /// Answer to verdict, milliseconds.
+    pub after_answer_ms: u64,
+}
+
+/// How one leg of a call sounded.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LegMedia {
+    /// Whose leg.
+    pub party: Party,
+    /// `PCMU`, `PCMA`, …
+    pub codec: String,
+    /// RTP packets that came from it.
+    pub packets_received: u64,
+    /// Expected minus received; negative when packets were duplicated.
+    pub packets_lost: i64,
+    /// RTP packets sent to it.
+    pub packets_sent: u64,
+    /// Share of the expected packets that did not come, 0..=1.
+    pub loss: f32,
+    /// Interarrival jitter, milliseconds: mean …
+    pub jitter_ms: f32,
+    /// … and largest.
+    pub jitter_ms_max: f32,
+    /// Round trip by RTCP, milliseconds; `None`: the far end did not report.
+    pub rtt_ms: Option<f32>,
+    /// What the far end says it lost of ours, 0..=1.
+    pub remote_loss: Option<f32>,
+    /// What it says about jitter, milliseconds.
+    pub remote_jitter_ms: Option<f32>,
+    /// Mean opinion score of what came, 1..=4.41.
+    pub mos: Option<f32>,
+    /// The same of what the far end heard.
+    pub remote_mos: Option<f32>,
+    /// Whether sound was coming at the end.
+    pub audio: AudioState,
 }
 
 /// What sort of call a record tells of.

@@ -520,6 +520,7 @@ fn start_shard(
         media_advertised: config.media_advertised,
         media_ports: first as u16..=last as u16,
         media_timeout: config.media_timeout,
+        media_quality: config.media_quality,
         sip_t1: config.sip_t1,
         session_timers: config.session_timers,
         reliable: config.reliable,

@@ -401,5 +401,7 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         recording: None,
         client_state: None,
         verstat: None,
+        amd_detail: None,
+        media: Vec::new(),
     }
 }

@@ -94,6 +94,8 @@ pub struct ShardConfig {
     pub media_port_quarantine: Duration,
     /// A stream that should hear something and does not for this long ends its call.
     pub media_timeout: Duration,
+    /// Reports, and the watch over sound.
+    pub media_quality: MediaQuality,
     /// Recordings running at once.
     pub recordings_max: usize,
     /// RFC 3261 T1; every other SIP timer follows from it.
@@ -137,6 +139,7 @@ impl Default for ShardConfig {
             media_ports: 20_000..=39_999,
             media_port_quarantine: Duration::from_secs(5),
             media_timeout: Duration::from_secs(60),
+            media_quality: MediaQuality::default(),
             recordings_max: 5_000,
             sip_t1: Duration::from_millis(500),
             session_timers: SessionTimers::default(),
@@ -148,6 +151,27 @@ impl Default for ShardConfig {
             guarding: Guarding::default(),
             overload: Overload::default(),
             trace: TraceConfig::default(),
+        }
+    }
+}
+
+/// Reports (RTCP), and the watch over the sound of joined sides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaQuality {
+    /// To a side that gets no reports from the other; zero: none.
+    pub rtcp_interval: Duration,
+    /// A joined side that sends no packets for so long is told of; zero: never.
+    pub no_packets_after: Duration,
+    /// The same for one that sends nothing but silence.
+    pub no_sound_after: Duration,
+}
+
+impl Default for MediaQuality {
+    fn default() -> Self {
+        MediaQuality {
+            rtcp_interval: Duration::from_secs(5),
+            no_packets_after: Duration::from_secs(5),
+            no_sound_after: Duration::from_secs(20),
         }
     }
 }
@@ -586,6 +610,8 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::EarlyMedia { call, .. }
         | CallFact::Answered { call }
         | CallFact::Amd { call, .. }
+        | CallFact::Audio { call, .. }
+        | CallFact::Media { call, .. }
         | CallFact::AgentRinging { call, .. }
         | CallFact::AgentAnswered { call, .. }
         | CallFact::AgentFailed { call, .. }

@@ -1,5 +1,6 @@
 //! Calls and their records on the wire.
 
+use super::call_media::{Detection, LegMedia};
 use super::campaign::DialMode;
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
 use crate::extract::Checks;
@@ -498,6 +499,10 @@ pub struct Cdr {
     /// `failed:stale` and so on; null where nobody looked.
     #[schema(example = "passed:A")]
     pub verstat: Option<String>,
+    /// What machine detection said, and why.
+    pub detection: Option<Detection>,
+    /// How each answered leg sounded.
+    pub media: Vec<LegMedia>,
     /// What the agent said about it.
     pub disposition: Option<Disposition>,
 }
@@ -558,6 +563,8 @@ impl Cdr {
             recording_id: record.recording.map(|id| id.to_string()),
             client_state: mask.text_option(record.client_state.as_deref()),
             verstat: record.verstat.clone(),
+            detection: record.amd.zip(record.amd_detail).map(|(amd, detail)| Detection::new(amd, &detail)),
+            media: record.media.iter().map(LegMedia::from).collect(),
             disposition: None,
         }
     }

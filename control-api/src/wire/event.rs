@@ -147,9 +147,12 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallAnswered { pdd_ms, ring_ms, attempt } => {
             json!({"sip": {"code": 200, "pdd_ms": pdd_ms, "ring_ms": ring_ms}, "attempt": attempt})
         }
-        CoreEvent::CallClassified { result, decided_after_answer_ms, confidence } => json!({
+        CoreEvent::CallClassified { result, decided_after_answer_ms, confidence, evidence } => json!({
             "result": Classification::from(*result), "decided_after_answer_ms": decided_after_answer_ms,
-            "confidence": confidence
+            "confidence": confidence, "evidence": evidence.as_str()
+        }),
+        CoreEvent::CallAudio { party, state, one_way } => json!({
+            "party": Party::from(*party), "state": state.as_str(), "one_way": one_way
         }),
         CoreEvent::CallAgentOffered { agent, agent_name } => {
             json!({"agent_id": agent, "agent_name": agent_name})

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod call;
+pub mod call_media;
 pub mod calling_hours;
 pub mod campaign;
 pub mod event;

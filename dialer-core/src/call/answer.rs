@@ -6,9 +6,9 @@ use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::CallId;
-use crate::outcome::{AmdVerdict, EndCause, Evidence, Outcome, Party};
+use crate::outcome::{AmdEvidence, AmdVerdict, EndCause, Evidence, Outcome, Party};
 use crate::pacing::{self, CallRef, PacingEvent};
-use crate::record::{CallKindTag, LedgerEntry, Record};
+use crate::record::{AmdDetail, CallKindTag, LedgerEntry, Record};
 use crate::view::CallState;
 
 /// No message is shorter than this, milliseconds.
@@ -116,23 +116,21 @@ impl Dialer {
         }
     }
 
-    pub(super) fn on_amd(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: CallId,
-        verdict: AmdVerdict,
-        confidence: f32,
-        after_answer_ms: u64,
-    ) {
+    pub(super) fn on_amd(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict, detail: AmdDetail) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.amd_mode == AmdMode::Off || call.amd.is_some() || call.answered.is_none() {
             return;
         }
-        call.amd = Some(verdict);
+        let AmdDetail { evidence, confidence, after_answer_ms } = detail;
+        (call.amd, call.amd_detail) = (Some(verdict), Some(detail));
         let (state, mode, campaign) = (call.state, call.amd_mode, call.campaign);
         self.counters.verdict(campaign, verdict, after_answer_ms);
-        let event =
-            Event::CallClassified { result: verdict, decided_after_answer_ms: after_answer_ms, confidence };
+        let event = Event::CallClassified {
+            result: verdict,
+            decided_after_answer_ms: after_answer_ms,
+            confidence,
+            evidence,
+        };
         self.tell_call(cx, id, event);
         match (verdict, state) {
             (
@@ -154,7 +152,9 @@ impl Dialer {
     /// No verdict in time: taken as a person.
     pub(super) fn on_amd_overdue(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let after_ms = self.config.amd_wait_max_ms;
-        self.on_amd(cx, id, AmdVerdict::Unsure, 0.0, after_ms);
+        let evidence = AmdEvidence::NoVerdict;
+        let detail = AmdDetail { evidence, confidence: 0.0, after_answer_ms: after_ms };
+        self.on_amd(cx, id, AmdVerdict::Unsure, detail);
     }
 
     /// A machine ends the call; the agent (if one was joined) is free at once.

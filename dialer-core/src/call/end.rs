@@ -210,6 +210,8 @@ impl Call {
             recording: self.recording,
             client_state: self.client_state.clone(),
             verstat: None,
+            amd_detail: self.amd_detail,
+            media: self.media.clone(),
         }
     }
 }

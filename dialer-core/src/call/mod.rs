@@ -30,6 +30,7 @@ mod connect;
 mod early;
 mod end;
 mod late;
+mod media;
 mod message;
 mod originate;
 mod outcome;
@@ -45,7 +46,7 @@ use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::DialTraits;
-use crate::record::{CallKindTag, Lead};
+use crate::record::{AmdDetail, CallKindTag, Lead, LegMedia};
 use crate::view::CallState;
 use sansio::{Instant, TimerKey, WallTime};
 
@@ -109,6 +110,9 @@ pub(crate) struct Call {
     pub(crate) queued_told: bool,
     pub(crate) early_media: Option<EarlyMediaClass>,
     pub(crate) amd: Option<AmdVerdict>,
+    pub(crate) amd_detail: Option<AmdDetail>,
+    /// How its legs sounded, as far as they have ended.
+    pub(crate) media: Vec<LegMedia>,
     pub(crate) ledger: LedgerEntryState,
     pub(crate) abandoned: bool,
     /// The safe-harbour message was ordered then.
@@ -169,9 +173,13 @@ impl Dialer {
                 self.on_early_media(cx, call, class, confidence);
             }
             CallFact::Answered { call } => self.on_answered(cx, call),
-            CallFact::Amd { call, verdict, confidence, after_answer_ms } => {
-                self.on_amd(cx, call, verdict, confidence, after_answer_ms);
+            CallFact::Amd { call, verdict, confidence, evidence, after_answer_ms } => {
+                self.on_amd(cx, call, verdict, AmdDetail { evidence, confidence, after_answer_ms });
             }
+            CallFact::Audio { call, party, state, one_way } => {
+                self.on_audio(cx, call, party, state, one_way);
+            }
+            CallFact::Media { call, media } => self.on_media(call, *media),
             CallFact::AgentRinging { call, agent } => self.on_agent_ringing(call, agent),
             CallFact::AgentAnswered { call, agent } => self.on_agent_answered(cx, call, agent),
             CallFact::AgentFailed { call, agent, cause, sip_code: _ } => {
@@ -239,6 +247,8 @@ impl Dialer {
             queued_told: false,
             early_media: None,
             amd: None,
+            amd_detail: None,
+            media: Vec::new(),
             ledger: LedgerEntryState::Open,
             abandoned: false,
             message_since: None,

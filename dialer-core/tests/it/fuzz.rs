@@ -7,7 +7,7 @@ use dialer_core::config::{
     AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, ConnectAt, DialMode, ListConfig,
     PacingConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
-use dialer_core::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
+use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
@@ -597,7 +597,13 @@ impl World {
             leg.amd = false;
             let verdicts = [AmdVerdict::Human, AmdVerdict::Machine, AmdVerdict::Fax, AmdVerdict::Unsure];
             let verdict = verdicts[self.rng.below(4) as usize];
-            let fact = CallFact::Amd { call: id, verdict, confidence: 0.9, after_answer_ms: 700 };
+            let fact = CallFact::Amd {
+                call: id,
+                verdict,
+                confidence: 0.9,
+                evidence: AmdEvidence::ShortGreeting,
+                after_answer_ms: 700,
+            };
             self.input(Input::Call(fact));
         } else if leg.playing && dice < 0.7 {
             leg.playing = false;
@@ -755,7 +761,13 @@ impl World {
             12 => CallFact::Dtmf { call, party, digit: '9', duration_ms: 80 },
             13 => {
                 let verdict = AmdVerdict::Machine;
-                CallFact::Amd { call, verdict, confidence: f32::NAN, after_answer_ms: u64::MAX }
+                CallFact::Amd {
+                    call,
+                    verdict,
+                    confidence: f32::NAN,
+                    evidence: AmdEvidence::ShortGreeting,
+                    after_answer_ms: u64::MAX,
+                }
             }
             14 => CallFact::TransitStarted { call: CallId::from_bits(7), from: trunk, to: trunk },
             15 => {

@@ -4,8 +4,8 @@ use crate::house::{House, START};
 use dialer_core::config::{
     AmdMode, CallingHours, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
 };
-use dialer_core::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
-use dialer_core::record::LeadState;
+use dialer_core::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
+use dialer_core::record::{LeadState, LegMedia};
 use dialer_core::view::LimitedBy;
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, Command, CommandError, DialerConfig, Event, Input,
@@ -367,7 +367,13 @@ fn a_machine_heard_first_costs_no_agent() {
     house.pass(1_800);
     house.log();
     let verdict = AmdVerdict::Machine;
-    house.call_fact(CallFact::Amd { call, verdict, confidence: 0.9, after_answer_ms: 1_800 });
+    house.call_fact(CallFact::Amd {
+        call,
+        verdict,
+        confidence: 0.9,
+        evidence: AmdEvidence::ShortGreeting,
+        after_answer_ms: 1_800,
+    });
     house.end(call, Party::System, EndCause::Normal);
     check(
         &mut house,
@@ -393,7 +399,13 @@ fn the_deadline_runs_from_the_verdict_when_machines_are_ruled_out_first() {
     house.answer(call);
     house.pass(1_800);
     let verdict = AmdVerdict::Human;
-    house.call_fact(CallFact::Amd { call, verdict, confidence: 0.9, after_answer_ms: 1_800 });
+    house.call_fact(CallFact::Amd {
+        call,
+        verdict,
+        confidence: 0.9,
+        evidence: AmdEvidence::ShortGreeting,
+        after_answer_ms: 1_800,
+    });
     house.pass(1_999);
     assert!(house.store.ledger.is_empty());
     house.pass(1);
@@ -416,7 +428,13 @@ fn a_machine_heard_beside_frees_the_agent_at_once() {
     house.pass(900);
     house.log();
     let verdict = AmdVerdict::Machine;
-    house.call_fact(CallFact::Amd { call, verdict, confidence: 0.9, after_answer_ms: 900 });
+    house.call_fact(CallFact::Amd {
+        call,
+        verdict,
+        confidence: 0.9,
+        evidence: AmdEvidence::ShortGreeting,
+        after_answer_ms: 900,
+    });
     house.pass(60);
     house.end(call, Party::System, EndCause::Normal);
     check(
@@ -448,7 +466,13 @@ fn a_person_heard_beside_is_entered_at_the_verdict_or_at_the_end() {
         house.join(call);
         if verdict {
             let verdict = AmdVerdict::Human;
-            house.call_fact(CallFact::Amd { call, verdict, confidence: 0.9, after_answer_ms: 900 });
+            house.call_fact(CallFact::Amd {
+                call,
+                verdict,
+                confidence: 0.9,
+                evidence: AmdEvidence::ShortGreeting,
+                after_answer_ms: 900,
+            });
             assert_eq!(house.store.ledger.len(), 1);
         }
         legs_end(&mut house, call, Party::Customer);
@@ -1054,4 +1078,48 @@ fn what_the_pacer_learned_survives_a_restart() {
     house.store.sketches.clear();
     let fresh = believed(&house.store);
     assert!(learned > 0.5 && fresh < 0.5, "{learned} {fresh}");
+}
+
+#[test]
+fn how_a_call_sounded_is_in_its_record_and_silence_is_told_while_joined() {
+    let (mut house, _, call) = one_call(|_| {});
+    let audio = |state| CallFact::Audio { call, party: Party::Customer, state, one_way: true };
+    house.call_fact(audio(AudioState::NoPackets));
+    house.join(call);
+    house.call_fact(audio(AudioState::NoSound));
+    let leg = LegMedia {
+        party: Party::Customer,
+        codec: "PCMA".into(),
+        packets_received: 990,
+        packets_lost: 10,
+        packets_sent: 1_000,
+        loss: 0.01,
+        jitter_ms: 3.0,
+        jitter_ms_max: 8.0,
+        rtt_ms: Some(40.0),
+        remote_loss: None,
+        remote_jitter_ms: None,
+        mos: Some(4.2),
+        remote_mos: None,
+        audio: AudioState::NoSound,
+    };
+    house.call_fact(CallFact::Media { call, media: Box::new(leg.clone()) });
+    house.end(call, Party::Customer, EndCause::Normal);
+    let events = house.store.events.clone();
+    let told: Vec<&Event> = events.iter().map(|envelope| &envelope.event).collect();
+    let states: Vec<AudioState> = told
+        .iter()
+        .filter_map(|event| match event {
+            Event::CallAudio { party: Party::Customer, state, one_way: true } => Some(*state),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, [AudioState::NoSound], "before it was joined nobody missed anything");
+    let record = told.iter().find_map(|event| match event {
+        Event::CallEnded { record } => Some(record),
+        _ => None,
+    });
+    assert_eq!(record.expect("it ended").media, [leg]);
+    let counted = &house.dialer.counters().legs[0];
+    assert_eq!((counted.mos.count, counted.rtt.count, counted.no_sound, counted.no_packets), (1, 1, 1, 0));
 }

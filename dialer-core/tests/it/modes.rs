@@ -6,7 +6,7 @@ use dialer_core::config::{
     AbandonWindow, AmdMode, CampaignConfig, Concurrency, ConcurrencyKind, ConnectAt, DialMode, HoldBack,
     Policy, SmallTeam, TrunkConfig,
 };
-use dialer_core::outcome::{AmdVerdict, EndCause, Outcome, Party};
+use dialer_core::outcome::{AmdEvidence, AmdVerdict, EndCause, Outcome, Party};
 use dialer_core::view::LimitedBy;
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Event, Input, ListId,
@@ -79,7 +79,13 @@ fn agentless_leaves_the_message_on_a_machine_and_says_so() {
     let call = house.last_dialled();
     house.answer(call);
     let verdict = AmdVerdict::Machine;
-    house.call_fact(CallFact::Amd { call, verdict, confidence: 0.9, after_answer_ms: 900 });
+    house.call_fact(CallFact::Amd {
+        call,
+        verdict,
+        confidence: 0.9,
+        evidence: AmdEvidence::ShortGreeting,
+        after_answer_ms: 900,
+    });
     house.pass(5_000);
     house.call_fact(CallFact::MessagePlayed { call });
     house.end(call, Party::System, EndCause::Normal);
@@ -511,6 +517,7 @@ fn false_positives_of_detection_are_reserved_as_the_rule_book_says() {
         call,
         verdict: AmdVerdict::Human,
         confidence: 0.9,
+        evidence: AmdEvidence::ShortGreeting,
         after_answer_ms: 700,
     });
     house.call_fact(CallFact::Bridged { call });

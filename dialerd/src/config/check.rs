@@ -5,7 +5,7 @@ use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use dialer_core::{SOURCE, headers, is_network};
-use engine::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
+use engine::{MediaQuality, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ pub struct Config {
     pub media_advertised: Option<IpAddr>,
     pub media_ports: (u16, u16),
     pub media_timeout: Duration,
+    pub media_quality: MediaQuality,
     pub prompts_dir: PathBuf,
     pub recordings_dir: PathBuf,
     pub api_listen: SocketAddr,
@@ -174,6 +175,11 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
         media_ports: (raw.media.ports[0], raw.media.ports[1]),
         media_timeout: Duration::from_secs(raw.media.timeout_s),
+        media_quality: MediaQuality {
+            rtcp_interval: Duration::from_millis(raw.media.rtcp_interval_ms),
+            no_packets_after: Duration::from_millis(raw.media.no_packets_after_ms),
+            no_sound_after: Duration::from_millis(raw.media.no_sound_after_ms),
+        },
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
         api_listen: faults.socket(&raw.api.listen, "api.listen"),
@@ -283,6 +289,16 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         "two port numbers, the lower first, with at least 4 ports between them",
     );
     faults.require(raw.media.timeout_s <= 86_400, "media.timeout_s", "0 to 86400 seconds");
+    let interval = raw.media.rtcp_interval_ms;
+    let fits = interval == 0 || (1_000..=60_000).contains(&interval);
+    faults.require(fits, "media.rtcp_interval_ms", "1000 to 60000 milliseconds, or 0 for none");
+    for (value, key) in [
+        (raw.media.no_packets_after_ms, "media.no_packets_after_ms"),
+        (raw.media.no_sound_after_ms, "media.no_sound_after_ms"),
+    ] {
+        let fits = value == 0 || (1_000..=3_600_000).contains(&value);
+        faults.require(fits, key, "1000 to 3600000 milliseconds, or 0 for never");
+    }
     faults.require((1..=8760).contains(&raw.store.events_keep_h), "store.events_keep_h", "1 to 8760 hours");
     faults.require((1..=1_000_000).contains(&raw.limits.calls_max), "limits.calls_max", "1 to 1000000");
     faults.require((1..=100_000).contains(&raw.limits.agents_max), "limits.agents_max", "1 to 100000");

@@ -105,6 +105,7 @@ pub fn export_counters(
         let labels = [("result", *verdict), ("engine", "cadence")];
         families.counter("amd_decisions_total", "Machine-detection verdicts.", &labels, count);
     }
+    export_sound(counters, families);
     histogram(families, "call_setup_seconds", "INVITE to answer.", &counters.setup);
     histogram(families, "call_pdd_seconds", "INVITE to first ringing.", &counters.pdd);
     histogram(families, "call_ring_seconds", "First ringing to answer or end.", &counters.ring);
@@ -125,6 +126,29 @@ pub fn export_counters(
     let help = "Calls taken as over because their end was never told; must stay 0.";
     families.counter("calls_forced_over_total", help, &[], counters.calls_forced_over);
     families.counter("dialer_decisions_total", "Pacing decisions.", &[], counters.decisions);
+}
+
+/// How legs sounded, for the parties there were.
+fn export_sound(counters: &Counters, families: &mut Families) {
+    for (party, leg) in PARTIES.iter().zip(&counters.legs) {
+        let party = party.as_str();
+        if leg.mos.count == 0 && leg.no_packets + leg.no_sound == 0 {
+            continue;
+        }
+        for (name, help, values) in [
+            ("call_mos", "Mean opinion score of what came from a leg (E-model).", &leg.mos),
+            ("call_packet_loss_ratio", "Share of a leg's packets that did not come.", &leg.loss),
+            ("call_jitter_seconds", "Interarrival jitter of a leg.", &leg.jitter),
+            ("call_rtt_seconds", "Round trip to a leg, where it reports by RTCP.", &leg.rtt),
+        ] {
+            let bounds = values.bounds.iter().copied();
+            families.histogram(name, help, &[("party", party)], bounds, &values.buckets, values.sum);
+        }
+        for (kind, count) in [("no_packets", leg.no_packets), ("no_sound", leg.no_sound)] {
+            let help = "Times a joined side sent nothing, or nothing but silence.";
+            families.counter("call_audio_lost_total", help, &[("party", party), ("kind", kind)], count);
+        }
+    }
 }
 
 fn export_paths(

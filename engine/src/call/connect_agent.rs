@@ -125,6 +125,7 @@ impl CallShard {
                 call.agent = Some(AgentSide { agent, link: AgentLink::Session(session) });
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.call = Some(key);
+                    self.plane.measure_anew(session.sound.stream);
                     self.trace.note_leg(self.ua.tag_of(session.leg), id);
                 }
                 CallFact::AgentAnswered { call: id, agent }

@@ -12,6 +12,7 @@ mod hold;
 pub(crate) mod originate;
 pub(crate) mod policy;
 mod progress;
+mod quality;
 mod session;
 mod teardown;
 pub(crate) mod transit;

@@ -113,6 +113,9 @@ impl CallShard {
         // To a ringing phone our reason is no Q.850 cause of the callee's; a BYE says why.
         let q850 = answered.then(|| q850_of(cause));
         self.ua.hangup(now, side.leg, Reason { q850, ..Reason::default() }, &mut self.sip_out);
+        if answered {
+            self.tell_media(call, Party::Customer, side.sound.stream, out);
+        }
         self.plane.close(now, side.sound.stream, &mut self.media_out);
         self.trunks.release(side.trunk);
         let fact =
@@ -158,12 +161,15 @@ impl CallShard {
             AgentLink::Up { leg, sound, .. } => {
                 let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
                 self.ua.hangup(now, leg, reason, &mut self.sip_out);
+                self.tell_media(call, Party::Agent, sound.stream, out);
                 self.plane.close(now, sound.stream, &mut self.media_out);
             }
             AgentLink::Session(session) => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.call = None;
-                    self.plane.disconnect(now, session.sound.stream);
+                    let stream = session.sound.stream;
+                    self.tell_media(call, Party::Agent, stream, out);
+                    self.plane.disconnect(now, stream);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use super::{CallShard, Owner};
 use crate::call::AgentLink;
 use crate::doors::{ShardEffect, ShardEvent};
-use crate::translate::cause::{amd_verdict, cause_of, early_media_class};
+use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class};
 use crate::translate::dtmf::digit_of_info;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::ContactRow;
@@ -17,7 +17,7 @@ impl CallShard {
             media::Event::Dtmf { owner, digit, duration_ms, .. } => {
                 self.digit(owner, digit, duration_ms, out)
             }
-            media::Event::AmdVerdict { owner, verdict, confidence, after_answer_ms, .. } => {
+            media::Event::AmdVerdict { owner, verdict, cause, confidence, after_answer_ms, .. } => {
                 if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
                     && let Some(call) = self.calls.get(key)
                 {
@@ -25,6 +25,7 @@ impl CallShard {
                         call: call.id,
                         verdict: amd_verdict(verdict),
                         confidence,
+                        evidence: amd_evidence(cause),
                         after_answer_ms: u64::from(after_answer_ms),
                     };
                     self.tell(fact, out);
@@ -44,6 +45,9 @@ impl CallShard {
                 if let Some(Owner::Customer(key)) = Owner::from_bits(owner) {
                     self.play_done(key, tag, completed, out);
                 }
+            }
+            media::Event::Audio { owner, state, one_way, .. } => {
+                self.audio_changed(owner, state, one_way, out);
             }
             media::Event::MediaTimeout { owner, .. } => self.media_timeout(now, owner, out),
             media::Event::Failed { owner, .. } => self.stream_failed(now, owner, out),

@@ -324,6 +324,9 @@ fn media_config(config: &ShardConfig) -> media::Config {
         streams_max: config.calls_max.saturating_mul(2).saturating_add(config.sessions_max),
         recordings_max: config.recordings_max,
         media_timeout: config.media_timeout,
+        rtcp_interval: config.media_quality.rtcp_interval,
+        no_packets_after: config.media_quality.no_packets_after,
+        no_sound_after: config.media_quality.no_sound_after,
         port_quarantine: config.media_port_quarantine,
         ..media::Config::default()
     }

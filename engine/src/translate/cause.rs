@@ -1,6 +1,6 @@
 //! Status codes and Q.850 causes → why a leg ended, in the dialer's words, and the other way round.
 
-use dialer_core::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Outcome};
+use dialer_core::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome};
 use sip_proxy::ua::{Ended, EndedBy};
 
 /// Why a leg ended that was never answered, or was answered and ended from outside.
@@ -103,6 +103,23 @@ pub(crate) fn amd_verdict(verdict: media::AmdVerdict) -> AmdVerdict {
         media::AmdVerdict::Human => AmdVerdict::Human,
         media::AmdVerdict::Machine => AmdVerdict::Machine,
         media::AmdVerdict::Unsure => AmdVerdict::Unsure,
+    }
+}
+
+pub(crate) fn amd_evidence(cause: media::AmdCause) -> AmdEvidence {
+    match cause {
+        media::AmdCause::ShortGreeting => AmdEvidence::ShortGreeting,
+        media::AmdCause::LongGreeting => AmdEvidence::LongGreeting,
+        media::AmdCause::InitialSilence => AmdEvidence::InitialSilence,
+        media::AmdCause::TimeLimit => AmdEvidence::TimeLimit,
+    }
+}
+
+pub(crate) fn audio_state(state: media::AudioState) -> AudioState {
+    match state {
+        media::AudioState::Flowing => AudioState::Flowing,
+        media::AudioState::NoPackets => AudioState::NoPackets,
+        media::AudioState::NoSound => AudioState::NoSound,
     }
 }
 

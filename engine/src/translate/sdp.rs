@@ -75,7 +75,8 @@ pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
         writer.rtpmap(codec.payload_type(), encoding(*codec), 8000);
     }
     dtmf_lines(&mut writer, DTMF_PAYLOAD_TYPE);
-    writer.ptime(PTIME_MS).direction(Direction::SendRecv);
+    // RFC 5761 §5.1.1: who does not know it uses the port above, where we listen too.
+    writer.attribute("rtcp-mux", None).ptime(PTIME_MS).direction(Direction::SendRecv);
     buffer.freeze()
 }
 
@@ -126,6 +127,9 @@ pub(crate) fn answer(
         if let Some(dtmf) = plan.remote.dtmf_payload_type {
             dtmf_lines(&mut writer, dtmf);
         }
+        if plan.remote.rtcp_mux {
+            writer.attribute("rtcp-mux", None);
+        }
         writer.ptime(PTIME_MS).direction(plan.direction.answer());
     }
     Ok((plan, buffer.freeze()))
@@ -151,6 +155,7 @@ fn plan(audio: &Media<'_>, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault
         payload_type,
         dtmf_payload_type: audio.telephone_event(8000),
         dtmf_payload_type_local: None,
+        rtcp_mux: audio.rtcp_mux(),
         sends: matches!(direction, Direction::SendRecv | Direction::SendOnly),
         receives: reachable && matches!(direction, Direction::SendRecv | Direction::RecvOnly),
     };
@@ -171,7 +176,7 @@ fn known_codecs<'m>(audio: &'m Media<'_>) -> impl Iterator<Item = (u8, Codec)> +
     })
 }
 
-fn encoding(codec: Codec) -> &'static str {
+pub(crate) fn encoding(codec: Codec) -> &'static str {
     match codec {
         Codec::Pcmu => "PCMU",
         Codec::Pcma => "PCMA",
@@ -207,6 +212,7 @@ mod tests {
         assert_eq!((plan.remote.codec, plan.remote.payload_type), (Codec::Pcma, 8));
         assert_eq!(plan.remote.dtmf_payload_type, Some(101));
         assert!(plan.remote.sends && plan.remote.receives && !plan.held);
+        assert!(plan.remote.rtcp_mux && their_plan.remote.rtcp_mux);
     }
 
     #[test]
@@ -229,6 +235,7 @@ mod tests {
              a=rtpmap:97 pcma/8000\r\na=rtpmap:96 telephone-event/8000\r\n",
         );
         let (plan, text) = answer(&offer, &local(), None).unwrap();
+        assert!(!plan.remote.rtcp_mux && !text.windows(10).any(|w| w == b"a=rtcp-mux"), "not offered");
         assert_eq!((plan.remote.codec, plan.remote.payload_type), (Codec::Pcma, 97));
         assert_eq!(plan.remote.dtmf_payload_type, Some(96));
         let text = String::from_utf8_lossy(&text);

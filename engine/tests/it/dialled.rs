@@ -2,7 +2,7 @@
 
 use crate::world::{Callee, Then, World};
 use dialer_core::config::AutoAnswer;
-use dialer_core::outcome::{EndCause, Party};
+use dialer_core::outcome::{AudioState, EndCause, Party};
 use dialer_core::{AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
 use engine::ShardCommand;
 use expect_test::{Expect, expect};
@@ -702,5 +702,66 @@ fn a_verdict_on_who_answered_comes_after_the_answer() {
     w.run_for(8_000);
     assert_eq!(w.fact_names(CALL), "Dialled Ringing Answered Amd");
     w.order(hangup(), false);
+    w.assert_at_rest();
+}
+
+#[test]
+fn each_answered_leg_tells_how_it_sounded_before_it_ends() {
+    let mut w = world(Callee::answers(100));
+    w.peers.iter_mut().for_each(|peer| peer.speaks = true);
+    w.command(open_session());
+    w.run_for(2_000);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(4_000);
+    w.order(hangup(), false);
+    w.run_for(300);
+    let media: Vec<_> = w
+        .facts_of(CALL)
+        .into_iter()
+        .filter_map(|fact| match fact {
+            CallFact::Media { media, .. } => Some(media.as_ref().clone()),
+            _ => None,
+        })
+        .collect();
+    let [customer, agent] = &media[..] else { panic!("two legs: {media:?}") };
+    assert_eq!((customer.party, agent.party), (Party::Customer, Party::Agent));
+    for leg in [customer, agent] {
+        // Four seconds of talk and a little before; the session's two seconds before the call do not count.
+        assert!((190..=230).contains(&leg.packets_received), "{leg:?}");
+        assert_eq!((leg.packets_lost, leg.codec.as_str()), (0, "PCMU"));
+        assert!(leg.packets_sent >= 190 && leg.mos.is_some_and(|mos| mos > 4.0), "{leg:?}");
+        assert_eq!(leg.audio, AudioState::Flowing);
+    }
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+}
+
+#[test]
+fn one_way_audio_is_told_with_who_is_not_heard() {
+    let mut w = world(Callee::answers(100));
+    w.peers.iter_mut().for_each(|peer| peer.speaks = true);
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(2_000);
+    w.peers[0].speaks = false;
+    w.run_for(8_000);
+    let audio = |w: &World| -> Vec<(Party, AudioState, bool)> {
+        let told = w.facts_of(CALL).into_iter();
+        told.filter_map(|fact| match fact {
+            CallFact::Audio { party, state, one_way, .. } => Some((*party, *state, *one_way)),
+            _ => None,
+        })
+        .collect()
+    };
+    assert_eq!(audio(&w), [(Party::Customer, AudioState::NoPackets, true)]);
+    w.order(hangup(), false);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
     w.assert_at_rest();
 }

@@ -895,6 +895,7 @@ impl World {
         let names: Vec<String> = self
             .facts_of(call)
             .into_iter()
+            .filter(|fact| !matches!(fact, CallFact::Media { .. }))
             .map(|fact| format!("{fact:?}").split([' ', '{']).next().unwrap_or_default().to_owned())
             .collect();
         names.join(" ")
@@ -955,6 +956,8 @@ fn describe(event: &ShardEvent) -> Vec<String> {
         ShardEvent::Call(CallFact::RecordingReady { recording, .. }) => {
             vec![format!("fact: RecordingReady {}", short(format!("recording: {recording:?}")))]
         }
+        // Its many numbers have tests of their own.
+        ShardEvent::Call(CallFact::Media { .. }) => Vec::new(),
         ShardEvent::Call(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],
         ShardEvent::Agent(AgentFact::Registered(_)) => Vec::new(),
         ShardEvent::Agent(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],

@@ -1,5 +1,6 @@
-//! Signal processing: oscillators, Goertzel filters, levels.
+//! Signal processing: digits, oscillators, Goertzel filters, levels.
 
+pub mod dtmf;
 pub mod goertzel;
 pub mod level;
 pub mod oscillator;

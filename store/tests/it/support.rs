@@ -167,6 +167,8 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         recording: None,
         client_state: None,
         verstat: None,
+        amd_detail: None,
+        media: Vec::new(),
     }
 }
 

@@ -86,6 +86,7 @@ impl CallShard {
             }
             _ => self.ua.hangup(now, transit.caller, reason, &mut self.sip_out),
         }
+        let media = self.transit_media(&transit);
         self.close_transit_sound(now, &transit.sound);
         self.trunks.release(transit.from);
         if transit.callee_over || transit.answered.is_some() {
@@ -96,7 +97,8 @@ impl CallShard {
         }
         self.counters.transits_ended += 1;
         let from = transit.from_id;
-        let record = Box::new(self.transit_record(now, transit, by, cause, code, q850));
+        let record = CallRecord { media, ..self.transit_record(now, transit, by, cause, code, q850) };
+        let record = Box::new(record);
         self.tell_transit(now, CallFact::TransitEnded { from, record });
     }
 
@@ -167,6 +169,8 @@ impl CallShard {
             recording: transit.recording,
             client_state: None,
             verstat: transit.verstat,
+            amd_detail: None,
+            media: Vec::new(),
         }
     }
 

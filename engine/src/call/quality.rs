@@ -1,0 +1,77 @@
+//! How the sides of a call sound: told while it lasts, and once more before a leg ends.
+
+use super::transit::{Transit, TransitSound};
+use crate::doors::ShardEffect;
+use crate::shard::{CallShard, Owner};
+use crate::translate::cause::audio_state;
+use crate::translate::sdp;
+use dialer_core::outcome::Party;
+use dialer_core::record::LegMedia;
+use dialer_core::{CallFact, CallId};
+use media::StreamKey;
+use sansio::Outbox;
+
+impl CallShard {
+    /// A side's sound stopped or came back.
+    pub(crate) fn audio_changed(
+        &mut self,
+        owner: u64,
+        state: media::AudioState,
+        one_way: bool,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let (key, party) = match Owner::from_bits(owner) {
+            Some(Owner::Customer(key)) => (Some(key), Party::Customer),
+            Some(Owner::Agent(key)) => (Some(key), Party::Agent),
+            Some(Owner::Session(key)) => {
+                (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
+            }
+            // Transit calls are told of once, when they are over.
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) | None => return,
+        };
+        if let Some(call) = key.and_then(|key| self.calls.get(key)) {
+            let state = audio_state(state);
+            self.tell(CallFact::Audio { call: call.id, party, state, one_way }, out);
+        }
+    }
+
+    /// Tells how a leg sounded, before its stream closes or goes on to another call.
+    pub(crate) fn tell_media(
+        &mut self,
+        call: CallId,
+        party: Party,
+        stream: StreamKey,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        if let Some(media) = self.leg_media(party, stream) {
+            self.tell(CallFact::Media { call, media: Box::new(media) }, out);
+        }
+    }
+
+    /// How both sides of a transit call sounded; nothing where the sound did not go through us.
+    pub(crate) fn transit_media(&self, transit: &Transit) -> Vec<LegMedia> {
+        let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return Vec::new() };
+        let sides = [(Party::Caller, caller.stream), (Party::Customer, callee.stream)];
+        sides.into_iter().filter_map(|(party, stream)| self.leg_media(party, stream)).collect()
+    }
+
+    fn leg_media(&self, party: Party, stream: StreamKey) -> Option<LegMedia> {
+        let quality = self.plane.quality(stream)?;
+        Some(LegMedia {
+            party,
+            codec: sdp::encoding(quality.codec).into(),
+            packets_received: quality.received,
+            packets_lost: quality.lost,
+            packets_sent: quality.sent,
+            loss: quality.loss,
+            jitter_ms: quality.jitter_ms,
+            jitter_ms_max: quality.jitter_max_ms,
+            rtt_ms: quality.rtt_ms,
+            remote_loss: quality.remote_loss,
+            remote_jitter_ms: quality.remote_jitter_ms,
+            mos: quality.mos,
+            remote_mos: quality.remote_mos,
+            audio: audio_state(quality.audio),
+        })
+    }
+}

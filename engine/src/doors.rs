@@ -20,6 +20,7 @@ use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
     Reply, TrunkFact, TrunkId, ViewChange,
 };
+pub use media::InBandDigits;
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
@@ -164,6 +165,8 @@ pub struct MediaQuality {
     pub no_packets_after: Duration,
     /// The same for one that sends nothing but silence.
     pub no_sound_after: Duration,
+    /// From whom digits are heard in the sound itself.
+    pub in_band_digits: InBandDigits,
 }
 
 impl Default for MediaQuality {
@@ -172,6 +175,7 @@ impl Default for MediaQuality {
             rtcp_interval: Duration::from_secs(5),
             no_packets_after: Duration::from_secs(5),
             no_sound_after: Duration::from_secs(20),
+            in_band_digits: InBandDigits::Auto,
         }
     }
 }

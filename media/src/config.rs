@@ -40,6 +40,20 @@ pub struct Config {
     pub no_packets_after: Duration,
     /// The same for one that sends nothing but silence.
     pub no_sound_after: Duration,
+    /// From whom digits are heard in the sound itself.
+    pub in_band_digits: InBandDigits,
+}
+
+/// From whom digits are heard in the sound itself, where [`Ears::dtmf`] asks for digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum InBandDigits {
+    /// From far ends that did not agree on telephone-event.
+    #[default]
+    Auto,
+    /// From all.
+    Always,
+    /// From none.
+    Never,
 }
 
 impl Default for Config {
@@ -57,6 +71,7 @@ impl Default for Config {
             rtcp_interval: Duration::from_secs(5),
             no_packets_after: Duration::from_secs(5),
             no_sound_after: Duration::from_secs(20),
+            in_band_digits: InBandDigits::Auto,
         }
     }
 }
@@ -188,7 +203,7 @@ pub struct Recording {
 /// What to listen for on a stream.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Ears {
-    /// Report RFC 4733 digits.
+    /// Report digits: RFC 4733, and those in the sound as [`Config::in_band_digits`] says.
     pub dtmf: bool,
     /// Ready answering-machine detection; it starts at [`crate::Plane::amd_start`].
     pub amd: Option<AmdConfig>,

@@ -1,9 +1,12 @@
 //! From packets to frames for whoever listens.
 
 use crate::amd::{AmdConfig, Detector, FRAME, Judgement};
+use crate::dsp::dtmf::{HeardDigit, InBand};
 use crate::early_media::{EarlyMedia, Heard};
+use crate::rtp::Header;
+use crate::rtp::stats::Step;
 use crate::{Codec, codec};
-use sansio::Instant;
+use sansio::{Duration, Instant};
 
 /// Samples the sound may be behind or ahead of the clock before silence is put in or sound left out (100 ms).
 const SLACK_SAMPLES: u64 = 800;
@@ -105,5 +108,56 @@ impl Listening {
 
     fn elapsed(&self, now: Instant) -> u64 {
         (now.since(self.started_at).as_nanos() / 125_000) as u64
+    }
+}
+
+/// A press is over when no sound has come for this long (a far end that suppresses silence).
+const NO_MORE_SOUND: Duration = Duration::from_millis(100);
+
+/// Listens for digits in a stream's sound, packet by packet.
+#[derive(Debug, Default)]
+pub(crate) struct InBandEar {
+    detector: InBand,
+    /// Timestamp the next packet has if none is lost.
+    next_timestamp: Option<u32>,
+}
+
+impl InBandEar {
+    /// Feeds a packet. At most one digit can end in the 120 ms that one may hold.
+    pub(crate) fn hear(
+        &mut self,
+        header: &Header,
+        step: Step,
+        from: Codec,
+        payload: &[u8],
+    ) -> Option<HeardDigit> {
+        // Its place is taken by the gap it left.
+        if step == Step::Late {
+            return None;
+        }
+        if self.next_timestamp.is_some_and(|next| next != header.timestamp) {
+            self.detector.gap();
+        }
+        self.next_timestamp = Some(header.timestamp.wrapping_add(payload.len() as u32));
+        let table = codec::table(from);
+        let mut digit = None;
+        for &byte in payload {
+            digit = self.detector.sample(table[usize::from(byte)]).or(digit);
+        }
+        digit
+    }
+
+    pub(crate) fn pressing(&self) -> bool {
+        self.detector.pressing()
+    }
+
+    /// Ends a press when its sound has stopped.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        last_packet_at: Option<Instant>,
+    ) -> Option<HeardDigit> {
+        let stopped = last_packet_at.is_none_or(|last| now.since(last) >= NO_MORE_SOUND);
+        if stopped { self.detector.finish() } else { None }
     }
 }

@@ -31,9 +31,11 @@ mod stream;
 pub mod wav;
 
 pub use amd::AmdConfig;
-pub use config::{Codec, Config, Ears, PacketKind, PlayRequest, Recording, Remote, Tone};
+pub use config::{Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Tone};
 pub use counters::{Counters, StreamQuality, StreamStats};
-pub use output::{AmdCause, AmdVerdict, AudioState, EarlyMediaClass, Event, FailedReason, Output, RecordOp};
+pub use output::{
+    AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, Output, RecordOp,
+};
 pub use plane::{MediaError, Plane};
 pub use stream::Stream;
 

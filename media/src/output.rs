@@ -94,7 +94,7 @@ pub enum RecordOp {
 /// A fact about a stream. `owner` is what [`crate::Plane::open`] was given.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// A digit was pressed and let go (RFC 4733); once per press.
+    /// A digit was pressed and let go; once per press and way in which it came.
     Dtmf {
         /// The stream it came in on.
         stream: StreamKey,
@@ -104,6 +104,8 @@ pub enum Event {
         digit: char,
         /// How long it was held, milliseconds.
         duration_ms: u32,
+        /// In which way it came.
+        source: DigitSource,
     },
     /// Human or machine; once per [`crate::Plane::amd_start`], unless the stream closes first.
     AmdVerdict {
@@ -169,6 +171,15 @@ pub enum Event {
         /// Why.
         reason: FailedReason,
     },
+}
+
+/// In which way a digit came. One press may come in more than one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DigitSource {
+    /// As packets of its own (RFC 4733).
+    Event,
+    /// As tones in the sound.
+    InBand,
 }
 
 /// Whether sound comes from a far end that should send.

@@ -1,6 +1,6 @@
 //! One stream: the state kept per far end.
 
-use crate::ears::Listening;
+use crate::ears::{InBandEar, Listening};
 use crate::latch::Latch;
 use crate::player::{Beep, Player};
 use crate::quality::Quality;
@@ -35,6 +35,7 @@ pub struct Stream {
     pub(crate) player: Option<Player>,
     pub(crate) beep: Option<Box<Beep>>,
     pub(crate) digits: Digits,
+    pub(crate) in_band: Option<Box<InBandEar>>,
     pub(crate) ears: Ears,
     pub(crate) listening: Option<Box<Listening>>,
 }
@@ -69,6 +70,7 @@ impl Stream {
             player: None,
             beep: None,
             digits: Digits::default(),
+            in_band: None,
             ears: Ears::default(),
             listening: None,
         }
@@ -116,6 +118,7 @@ impl Stream {
         self.player.is_some()
             || self.beep.is_some()
             || self.digits.pressing()
+            || self.in_band.as_ref().is_some_and(|ear| ear.pressing())
             || self.listening.as_ref().is_some_and(|listening| listening.is_amd())
     }
 }

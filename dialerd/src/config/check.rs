@@ -5,7 +5,7 @@ use super::listeners;
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use dialer_core::{SOURCE, headers, is_network};
-use engine::{MediaQuality, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
+use engine::{InBandDigits, MediaQuality, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -179,6 +179,11 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
             rtcp_interval: Duration::from_millis(raw.media.rtcp_interval_ms),
             no_packets_after: Duration::from_millis(raw.media.no_packets_after_ms),
             no_sound_after: Duration::from_millis(raw.media.no_sound_after_ms),
+            in_band_digits: match raw.media.in_band_digits {
+                raw::InBandDigits::Auto => InBandDigits::Auto,
+                raw::InBandDigits::Always => InBandDigits::Always,
+                raw::InBandDigits::Never => InBandDigits::Never,
+            },
         },
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),

@@ -60,6 +60,7 @@ pub const KEYS: &[&str] = &[
     "media.rtcp_interval_ms",
     "media.no_packets_after_ms",
     "media.no_sound_after_ms",
+    "media.in_band_digits",
     "media.prompts_dir",
     "media.recordings_dir",
     "api.listen",
@@ -400,6 +401,7 @@ pub struct Media {
     pub rtcp_interval_ms: u64,
     pub no_packets_after_ms: u64,
     pub no_sound_after_ms: u64,
+    pub in_band_digits: InBandDigits,
     pub prompts_dir: Option<String>,
     pub recordings_dir: Option<String>,
 }
@@ -414,10 +416,19 @@ impl Default for Media {
             rtcp_interval_ms: 5_000,
             no_packets_after_ms: 5_000,
             no_sound_after_ms: 20_000,
+            in_band_digits: InBandDigits::Auto,
             prompts_dir: None,
             recordings_dir: None,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InBandDigits {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Deserialize)]

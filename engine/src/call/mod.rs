@@ -8,6 +8,7 @@
 mod answer;
 mod bridge;
 mod connect_agent;
+pub(crate) mod digits;
 mod hold;
 pub(crate) mod originate;
 pub(crate) mod policy;
@@ -41,6 +42,7 @@ pub(crate) struct Call {
     pub(crate) recording: Option<RecordingId>,
     /// A message is being played to the customer, under this tag.
     pub(crate) playing: Option<u64>,
+    pub(crate) digits: digits::DigitGate,
 }
 
 /// The customer's leg and its stream.
@@ -106,6 +108,7 @@ impl Call {
             listening: false,
             recording: None,
             playing: None,
+            digits: digits::DigitGate::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{CallShard, Owner};
 use crate::call::AgentLink;
+use crate::call::digits::Way;
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class};
 use crate::translate::dtmf::digit_of_info;
@@ -14,8 +15,12 @@ use sip_proxy::ua::{self, Caller, EndedBy, Reason};
 impl CallShard {
     pub(super) fn media_event(&mut self, now: Instant, event: media::Event, out: &mut Outbox<ShardEffect>) {
         match event {
-            media::Event::Dtmf { owner, digit, duration_ms, .. } => {
-                self.digit(owner, digit, duration_ms, out)
+            media::Event::Dtmf { owner, digit, duration_ms, source, .. } => {
+                let way = match source {
+                    media::DigitSource::Event => Way::Event,
+                    media::DigitSource::InBand => Way::InBand,
+                };
+                self.digit(now, owner, way, (digit, duration_ms), out);
             }
             media::Event::AmdVerdict { owner, verdict, cause, confidence, after_answer_ms, .. } => {
                 if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
@@ -54,7 +59,14 @@ impl CallShard {
         }
     }
 
-    fn digit(&mut self, owner: u64, digit: char, duration_ms: u32, out: &mut Outbox<ShardEffect>) {
+    fn digit(
+        &mut self,
+        now: Instant,
+        owner: u64,
+        way: Way,
+        (digit, duration_ms): (char, u32),
+        out: &mut Outbox<ShardEffect>,
+    ) {
         let (call, party) = match Owner::from_bits(owner) {
             Some(Owner::Customer(key)) => (Some(key), Party::Customer),
             Some(Owner::Agent(key)) => (Some(key), Party::Agent),
@@ -63,7 +75,9 @@ impl CallShard {
             }
             Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) | None => return,
         };
-        if let Some(call) = call.and_then(|key| self.calls.get(key)) {
+        if let Some(call) = call.and_then(|key| self.calls.get_mut(key))
+            && call.digits.admit(now, party, way, digit, duration_ms)
+        {
             let fact = CallFact::Dtmf { call: call.id, party, digit, duration_ms };
             self.tell(fact, out);
         }
@@ -179,8 +193,8 @@ impl CallShard {
                 self.transit_info(now, owner, &content_type, &body);
             }
             Event::Info { owner, content_type, body, .. } => {
-                if let Some((digit, duration_ms)) = digit_of_info(&content_type, &body) {
-                    self.digit(owner, digit, duration_ms, out);
+                if let Some(press) = digit_of_info(&content_type, &body) {
+                    self.digit(now, owner, Way::Info, press, out);
                 }
             }
             Event::Request { key, leg, from, request } => {

@@ -765,3 +765,27 @@ fn one_way_audio_is_told_with_who_is_not_heard() {
     w.command(ShardCommand::CloseSession { agent: AGENT });
     w.assert_at_rest();
 }
+
+#[test]
+fn a_press_told_in_two_ways_is_one_event() {
+    let mut w = world(Callee::answers(100));
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(100);
+    w.peer_presses(0, 5);
+    w.run_for(200);
+    w.peer_info(0, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
+    w.run_for(1_000);
+    w.peer_info(0, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n");
+    w.run_for(500);
+    let digits =
+        w.facts_of(CALL).into_iter().filter(|fact| matches!(fact, CallFact::Dtmf { digit: '5', .. }));
+    assert_eq!(digits.count(), 2, "the press, and the one a second later");
+    w.order(hangup(), false);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+}

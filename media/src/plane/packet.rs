@@ -1,6 +1,7 @@
 //! The hot path: one packet in, edited in place, sent on.
 
 use super::Plane;
+use crate::dsp::dtmf::HeardDigit;
 use crate::latch::Admission;
 use crate::recorder::{Recorder, Side};
 use crate::rtp::report;
@@ -9,7 +10,7 @@ use crate::rtp::stats::Step;
 use crate::rtp::telephone_event::Digit;
 use crate::rtp::{self, Header};
 use crate::sender::Source;
-use crate::{Codec, Event, Output, PacketKind, Stream, StreamKey, codec};
+use crate::{Codec, Config, DigitSource, Event, InBandDigits, Output, PacketKind, Stream, StreamKey, codec};
 use sansio::{Instant, Key, Outbox};
 use std::net::SocketAddr;
 
@@ -129,6 +130,9 @@ impl Plane {
             Content::ComfortNoise => return,
             Content::Audio(codec) => {
                 stream.quality.hear(now, codec::table(codec), &packet[header.payload()]);
+                if wants_digits(stream, &self.config) {
+                    self.hear_digits(now, key, &incoming, codec, packet, out);
+                }
                 if listening {
                     self.hear(now, key, codec, &packet[header.payload()], out);
                 }
@@ -227,9 +231,31 @@ impl Plane {
         let [unfinished, whole] = stream.digits.packet(now, incoming.header.timestamp, payload);
         for digit in [stale, unfinished, whole].into_iter().flatten() {
             self.counters.dtmf_digits += 1;
-            report_digit(key, stream, digit, out);
+            report_digit(key, stream, digit, DigitSource::Event, out);
         }
         if stream.digits.pressing() {
+            self.needs_tick(now, key);
+        }
+    }
+
+    fn hear_digits(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        incoming: &Incoming,
+        codec: Codec,
+        packet: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let ear = stream.in_band.get_or_insert_default();
+        let heard = ear.hear(&incoming.header, incoming.step, codec, &packet[incoming.header.payload()]);
+        let pressing = ear.pressing();
+        if let Some(HeardDigit { digit, duration_ms }) = heard {
+            self.counters.dtmf_digits += 1;
+            report_digit(key, stream, Digit { digit, duration_ms }, DigitSource::InBand, out);
+        }
+        if pressing {
             self.needs_tick(now, key);
         }
     }
@@ -353,9 +379,26 @@ fn mix_beep(stream: &mut Stream, codec: Codec, payload: &mut [u8]) {
     }
 }
 
-pub(super) fn report_digit(key: StreamKey, stream: &Stream, digit: Digit, out: &mut Outbox<Output>) {
+/// Digits are listened for in the sound of those who cannot send them otherwise.
+#[inline]
+fn wants_digits(stream: &Stream, config: &Config) -> bool {
+    stream.ears.dtmf
+        && match config.in_band_digits {
+            InBandDigits::Auto => stream.remote.is_some_and(|remote| remote.dtmf_payload_type.is_none()),
+            InBandDigits::Always => true,
+            InBandDigits::Never => false,
+        }
+}
+
+pub(super) fn report_digit(
+    key: StreamKey,
+    stream: &Stream,
+    digit: Digit,
+    source: DigitSource,
+    out: &mut Outbox<Output>,
+) {
     if stream.ears.dtmf {
         let Digit { digit, duration_ms } = digit;
-        out.push(Output::Event(Event::Dtmf { stream: key, owner: stream.owner, digit, duration_ms }));
+        out.push(Output::Event(Event::Dtmf { stream: key, owner: stream.owner, digit, duration_ms, source }));
     }
 }

@@ -4,8 +4,9 @@ use super::Plane;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
 use crate::recorder::Side;
 use crate::rtp::HEADER_BYTES;
+use crate::rtp::telephone_event::Digit;
 use crate::sender::Sender;
-use crate::{Counters, Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
+use crate::{Counters, DigitSource, Event, Output, PacketKind, PlayRequest, Stream, StreamKey, Tone, codec};
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Outbox};
 
@@ -103,7 +104,13 @@ impl Plane {
             }
             if let Some(digit) = stream.digits.handle_timeout(now) {
                 self.counters.dtmf_digits += 1;
-                super::packet::report_digit(*key, stream, digit, out);
+                super::packet::report_digit(*key, stream, digit, DigitSource::Event, out);
+            }
+            let last = stream.last_packet_at;
+            if let Some(heard) = stream.in_band.as_mut().and_then(|ear| ear.handle_timeout(now, last)) {
+                let digit = Digit { digit: heard.digit, duration_ms: heard.duration_ms };
+                self.counters.dtmf_digits += 1;
+                super::packet::report_digit(*key, stream, digit, DigitSource::InBand, out);
             }
             super::listen::catch_up(now, *key, stream, out);
             stream.ticking = stream.needs_tick();

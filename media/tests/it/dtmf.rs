@@ -1,7 +1,9 @@
-//! RFC 4733 through the plane.
+//! Digits through the plane: RFC 4733, and tones in the sound.
 
+use crate::synth::Sound;
 use crate::world::*;
 use media::{Codec, Ears, Event, StreamKey};
+use sansio::Rng;
 
 fn world() -> (World, StreamKey, StreamKey, Phone, Phone) {
     let mut world = World::new();
@@ -73,4 +75,57 @@ fn without_ears_digits_pass_unreported_and_without_a_payload_type_they_stay() {
     assert!(world.take_arrived(a).is_empty());
     assert_eq!(world.plane.counters().dropped_payload_type, 1);
     assert_eq!(world.plane.counters().dtmf_digits, 2);
+}
+
+/// 5 pressed for 100 ms as tones within two seconds of sound.
+fn press_in_band(world: &mut World, stream: media::StreamKey, phone: &mut Phone, silence_follows: bool) {
+    let sound = Sound::default().silence(0.2).tones(&[770.0, 1336.0], 0.1, -10.0).silence(0.2);
+    for samples in sound.frames().iter().take(if silence_follows { 15 } else { 25 }) {
+        let packet = phone.say(samples);
+        world.packet(stream, phone.address, &packet);
+        world.advance_ms(20);
+    }
+    world.advance_ms(300);
+}
+
+#[test]
+fn tones_in_the_sound_are_digits_where_nothing_better_was_agreed() {
+    for silence_follows in [false, true] {
+        let (mut world, a, _, mut customer, _) = world();
+        press_in_band(&mut world, a, &mut customer, silence_follows);
+        assert_eq!(digits(&mut world), [], "it has telephone-event");
+        world.set_remote(a, media::Remote { dtmf_payload_type: None, ..customer.remote() });
+        press_in_band(&mut world, a, &mut customer, silence_follows);
+        let heard = world.take_events();
+        let [Event::Dtmf { owner: 1, digit: '5', duration_ms, source, .. }] = heard[..] else {
+            panic!("one digit: {heard:?}")
+        };
+        assert_eq!(source, media::DigitSource::InBand);
+        assert!((75..=115).contains(&duration_ms), "{duration_ms}");
+    }
+}
+
+#[test]
+fn who_listens_always_or_never() {
+    for (in_band_digits, count) in [(media::InBandDigits::Always, 1), (media::InBandDigits::Never, 0)] {
+        let mut world = World::with(media::Config { in_band_digits, ..config() });
+        let mut phone = Phone::new("192.0.2.1:30000", Codec::Pcma);
+        let stream = world.open_to(1, &phone);
+        world.plane.listen(world.now, stream, Ears { dtmf: true, ..Ears::default() });
+        press_in_band(&mut world, stream, &mut phone, false);
+        assert_eq!(world.take_events().len(), count);
+    }
+}
+
+/// Twenty minutes of synthetic speech, at telephone level, of hundreds of voices: no digit may be heard in it.
+#[test]
+fn nobody_talks_in_digits() {
+    let mut rng = Rng::from_seed(11);
+    let mut ears = media::dsp::dtmf::InBand::default();
+    for _ in 0..400 {
+        let speech = Sound::default().speech(&mut rng, 3.0, -15.0);
+        for sample in speech.frames().into_iter().flatten() {
+            assert_eq!(ears.sample(sample), None);
+        }
+    }
 }

@@ -521,6 +521,8 @@ fn start_shard(
         media_ports: first as u16..=last as u16,
         media_timeout: config.media_timeout,
         media_quality: config.media_quality,
+        waiting_prompt: config.waiting_prompt.clone(),
+        hold_prompt: config.hold_prompt.clone(),
         sip_t1: config.sip_t1,
         session_timers: config.session_timers,
         reliable: config.reliable,

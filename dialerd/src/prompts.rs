@@ -1,5 +1,7 @@
-//! Prompts: WAV files, decoded once at start.
+//! Prompts: WAV and raw G.711 files, decoded once at start, and those that are built in.
 
+use media::tone_plan::{Country, NetworkTone, comfort_tone, hold_tune, network_tone};
+use media::{Codec, codec};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ const SAFE_HARBOUR: &[u8] = include_bytes!("../../config/prompts/safe_harbour.wa
 /// All prompts of a folder by name, the built-in one included. A file that cannot be used is told and left out.
 pub fn load(folder: &Path) -> BTreeMap<String, Arc<[i16]>> {
     let mut prompts = BTreeMap::new();
-    add(&mut prompts, "safe_harbour", SAFE_HARBOUR, "built-in safe_harbour");
+    built_in(&mut prompts);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
@@ -20,20 +22,58 @@ pub fn load(folder: &Path) -> BTreeMap<String, Arc<[i16]>> {
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("wav")) {
-            continue;
-        }
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let Some(format) = format_of(&extension.to_ascii_lowercase()) else { continue };
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
         match std::fs::read(&path) {
-            Ok(bytes) => add(&mut prompts, name, &bytes, &path.display().to_string()),
+            Ok(bytes) => add(&mut prompts, name, format, &bytes, &path.display().to_string()),
             Err(error) => tracing::warn!(%error, file = %path.display(), "a prompt cannot be read"),
         }
     }
     prompts
 }
 
-fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, bytes: &[u8], place: &str) {
-    match media::wav::read_prompt(bytes) {
+/// How a file's bytes are sound.
+#[derive(Clone, Copy)]
+enum Format {
+    Wav,
+    /// G.711 without a header, 8,000 Hz.
+    Raw(Codec),
+}
+
+fn format_of(extension: &str) -> Option<Format> {
+    match extension {
+        "wav" => Some(Format::Wav),
+        "ulaw" | "ul" | "pcmu" => Some(Format::Raw(Codec::Pcmu)),
+        "alaw" | "al" | "pcma" => Some(Format::Raw(Codec::Pcma)),
+        _ => None,
+    }
+}
+
+/// A file of the same name takes the place of each of these.
+fn built_in(prompts: &mut BTreeMap<String, Arc<[i16]>>) {
+    add(prompts, "safe_harbour", Format::Wav, SAFE_HARBOUR, "built-in safe_harbour");
+    for country in Country::ALL {
+        for tone in NetworkTone::ALL {
+            let name = format!("{}_{}", tone.as_str(), country.as_str());
+            prompts.insert(name, network_tone(country, tone).into());
+        }
+    }
+    prompts.insert("comfort_tone".into(), comfort_tone().into());
+    prompts.insert("hold_tune".into(), hold_tune().into());
+}
+
+fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, format: Format, bytes: &[u8], place: &str) {
+    let samples = match format {
+        Format::Wav => media::wav::read_prompt(bytes),
+        Format::Raw(_) if bytes.is_empty() => Err(media::wav::WavError::NoData),
+        Format::Raw(law) => {
+            let mut samples = vec![0; bytes.len().min(media::wav::PROMPT_SAMPLES_MAX)];
+            codec::decode(law, bytes, &mut samples);
+            Ok(samples)
+        }
+    };
+    match samples {
         Ok(samples) => {
             prompts.insert(name.to_owned(), samples.into());
         }
@@ -51,8 +91,22 @@ mod tests {
         std::fs::write(folder.path().join("broken.wav"), b"RIFF").unwrap();
         std::fs::write(folder.path().join("good.WAV"), SAFE_HARBOUR).unwrap();
         let prompts = load(folder.path());
-        assert_eq!(prompts.keys().collect::<Vec<_>>(), ["good", "safe_harbour"]);
+        for name in ["good", "safe_harbour", "busy_us", "ringback_cn", "sit_gb", "comfort_tone", "hold_tune"]
+        {
+            assert!(prompts.contains_key(name), "{name}");
+        }
+        assert!(!prompts.contains_key("broken"));
         let samples = &prompts["safe_harbour"];
         assert!(samples.len() > 8000 && samples.iter().any(|sample| sample.unsigned_abs() > 5000));
+    }
+
+    #[test]
+    fn raw_files_are_read_and_a_file_takes_the_place_of_what_is_built_in() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hold_tune.ulaw"), [0x80_u8; 800]).unwrap();
+        std::fs::write(folder.path().join("empty.alaw"), []).unwrap();
+        let prompts = load(folder.path());
+        assert_eq!(prompts["hold_tune"].to_vec(), [32_124; 800]);
+        assert!(!prompts.contains_key("empty"));
     }
 }

@@ -97,6 +97,10 @@ pub struct ShardConfig {
     pub media_timeout: Duration,
     /// Reports, and the watch over sound.
     pub media_quality: MediaQuality,
+    /// The prompt an agent's session hears between calls, over and over; `None`: nothing.
+    pub waiting_prompt: Option<String>,
+    /// The prompt a side hears while the other holds, over and over; `None`: nothing.
+    pub hold_prompt: Option<String>,
     /// Recordings running at once.
     pub recordings_max: usize,
     /// RFC 3261 T1; every other SIP timer follows from it.
@@ -141,6 +145,8 @@ impl Default for ShardConfig {
             media_port_quarantine: Duration::from_secs(5),
             media_timeout: Duration::from_secs(60),
             media_quality: MediaQuality::default(),
+            waiting_prompt: None,
+            hold_prompt: None,
             recordings_max: 5_000,
             sip_t1: Duration::from_millis(500),
             session_timers: SessionTimers::default(),

@@ -5,7 +5,7 @@
 //! | CN | 450 Hz, 1 s on 4 s off | 450 Hz, 0.35/0.35 | 450 Hz, 0.7/0.7 |
 //! | EU | 425 Hz, 1 s on 3–5 s off | 425 Hz, 0.5/0.5 | 425 Hz, 0.25/0.25 |
 //! | US | 440+480 Hz, 2 s on 4 s off | 480+620 Hz, 0.5/0.5 | 480+620 Hz, 0.25/0.25 |
-//! | UK | 400+450 Hz, 0.4 on 0.2 off 0.4 on 2 off | 400 Hz, 0.375/0.375 | |
+//! | UK | 400+450 Hz, 0.4 on 0.2 off 0.4 on 2 off | 400 Hz, 0.375/0.375 | 400 Hz, 0.4 on 0.35 off 0.225 on 0.525 off |
 //!
 //! Special information tones are 950, 1,400, 1,800 Hz one after the other, 330 ms each (ITU-T E.180, Q.35).
 //!
@@ -247,6 +247,9 @@ const RING_PAUSE: RangeInclusive<u32> = 75..=300;
 
 /// The class of two bursts of a tone and the pause between them, all in frames.
 fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> {
+    if sound == Sound::Single && is_british_congestion(first, pause, second) {
+        return Some(Heard { class: EarlyMediaClass::Congestion, confidence: 0.9 });
+    }
     if first.abs_diff(second) > 3 + first / 5 {
         return None;
     }
@@ -266,4 +269,11 @@ fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> 
     };
     let alike = first.abs_diff(second) <= 1 + first / 10;
     Some(Heard { class, confidence: if alike { 0.9 } else { 0.75 } })
+}
+
+/// The one cadence whose bursts are not alike.
+fn is_british_congestion(first: u32, pause: u32, second: u32) -> bool {
+    let (long, short) = (18..=23, 9..=14);
+    (long.contains(&first) && (15..=20).contains(&pause) && short.contains(&second))
+        || (short.contains(&first) && (23..=29).contains(&pause) && long.contains(&second))
 }

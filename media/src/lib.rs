@@ -28,6 +28,7 @@ mod recorder;
 pub mod rtp;
 mod sender;
 mod stream;
+pub mod tone_plan;
 pub mod wav;
 
 pub use amd::AmdConfig;

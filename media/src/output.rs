@@ -210,6 +210,8 @@ pub enum AmdVerdict {
     Machine,
     /// Not to be told; treat as a person.
     Unsure,
+    /// A fax machine.
+    Fax,
 }
 
 /// Which rule gave the verdict.
@@ -223,6 +225,10 @@ pub enum AmdCause {
     InitialSilence,
     /// The time for listening ran out.
     TimeLimit,
+    /// A beep that asks for a message.
+    Beep,
+    /// A fax machine's tone (ITU-T T.30).
+    FaxTone,
 }
 
 /// What early media holds.

@@ -45,6 +45,8 @@ pub struct Config {
     pub media_ports: (u16, u16),
     pub media_timeout: Duration,
     pub media_quality: MediaQuality,
+    pub waiting_prompt: Option<String>,
+    pub hold_prompt: Option<String>,
     pub prompts_dir: PathBuf,
     pub recordings_dir: PathBuf,
     pub api_listen: SocketAddr,
@@ -175,6 +177,8 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
         media_ports: (raw.media.ports[0], raw.media.ports[1]),
         media_timeout: Duration::from_secs(raw.media.timeout_s),
+        waiting_prompt: set(raw.media.waiting_prompt),
+        hold_prompt: set(raw.media.hold_prompt),
         media_quality: MediaQuality {
             rtcp_interval: Duration::from_millis(raw.media.rtcp_interval_ms),
             no_packets_after: Duration::from_millis(raw.media.no_packets_after_ms),

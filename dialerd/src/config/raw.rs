@@ -61,6 +61,8 @@ pub const KEYS: &[&str] = &[
     "media.no_packets_after_ms",
     "media.no_sound_after_ms",
     "media.in_band_digits",
+    "media.waiting_prompt",
+    "media.hold_prompt",
     "media.prompts_dir",
     "media.recordings_dir",
     "api.listen",
@@ -402,6 +404,8 @@ pub struct Media {
     pub no_packets_after_ms: u64,
     pub no_sound_after_ms: u64,
     pub in_band_digits: InBandDigits,
+    pub waiting_prompt: Option<String>,
+    pub hold_prompt: Option<String>,
     pub prompts_dir: Option<String>,
     pub recordings_dir: Option<String>,
 }
@@ -417,6 +421,8 @@ impl Default for Media {
             no_packets_after_ms: 5_000,
             no_sound_after_ms: 20_000,
             in_band_digits: InBandDigits::Auto,
+            waiting_prompt: None,
+            hold_prompt: Some("hold_tune".into()),
             prompts_dir: None,
             recordings_dir: None,
         }

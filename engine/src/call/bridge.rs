@@ -40,6 +40,7 @@ impl CallShard {
         self.tell(CallFact::Bridged { call: id }, out);
         for (held, party) in [(customer_held, Party::Customer), (agent_held, Party::Agent)] {
             if held {
+                self.hold_changed(now, key, party, true);
                 self.tell(CallFact::Held { call: id, party }, out);
             }
         }

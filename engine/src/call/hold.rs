@@ -84,6 +84,14 @@ impl CallShard {
     ) {
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
         let Some((call, party)) = self.note_held(owner, plan.held) else { return };
+        let joined = match owner {
+            Owner::Customer(key) | Owner::Agent(key) => Some(key),
+            Owner::Session(key) => self.joined_call_of_session(key),
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+        };
+        if let Some(key) = joined {
+            self.hold_changed(now, key, party, plan.held);
+        }
         let fact = if plan.held { CallFact::Held { call, party } } else { CallFact::Resumed { call, party } };
         self.tell(fact, out);
     }

@@ -17,6 +17,7 @@ mod quality;
 mod session;
 mod teardown;
 pub(crate) mod transit;
+mod waiting;
 
 pub(crate) use session::{Session, SessionState};
 pub(crate) use transit::Transit;

@@ -117,6 +117,7 @@ impl CallShard {
         session.held = plan.held;
         let agent = session.agent;
         self.plane.set_remote(now, session.sound.stream, plan.remote, &mut self.media_out);
+        self.play_waiting(now, key);
         self.tell_agent(AgentFact::SessionUp { agent }, out);
     }
 

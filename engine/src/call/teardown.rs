@@ -165,11 +165,13 @@ impl CallShard {
                 self.plane.close(now, sound.stream, &mut self.media_out);
             }
             AgentLink::Session(session) => {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.call = None;
-                    let stream = session.sound.stream;
+                if let Some(state) = self.sessions.get_mut(session) {
+                    state.call = None;
+                    let stream = state.sound.stream;
                     self.tell_media(call, Party::Agent, stream, out);
                     self.plane.disconnect(now, stream);
+                    self.plane.stop_playing(now, stream, &mut self.media_out);
+                    self.play_waiting(now, session);
                 }
             }
         }

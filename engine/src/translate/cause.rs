@@ -103,6 +103,7 @@ pub(crate) fn amd_verdict(verdict: media::AmdVerdict) -> AmdVerdict {
         media::AmdVerdict::Human => AmdVerdict::Human,
         media::AmdVerdict::Machine => AmdVerdict::Machine,
         media::AmdVerdict::Unsure => AmdVerdict::Unsure,
+        media::AmdVerdict::Fax => AmdVerdict::Fax,
     }
 }
 
@@ -112,6 +113,8 @@ pub(crate) fn amd_evidence(cause: media::AmdCause) -> AmdEvidence {
         media::AmdCause::LongGreeting => AmdEvidence::LongGreeting,
         media::AmdCause::InitialSilence => AmdEvidence::InitialSilence,
         media::AmdCause::TimeLimit => AmdEvidence::TimeLimit,
+        media::AmdCause::Beep => AmdEvidence::Beep,
+        media::AmdCause::FaxTone => AmdEvidence::FaxTone,
     }
 }
 

@@ -9,4 +9,5 @@ mod sessions;
 mod stir;
 mod transfers;
 mod transit;
+mod waiting;
 mod world;

@@ -2,12 +2,15 @@
 //!
 //! [`Detector`] is the seam: 20 ms frames in, at most one judgement out. What stands behind it now is
 //! [`timing::TimingDetector`]: a voice activity detector with a learning noise floor, and a state machine over the
-//! length of the first utterance. By its nature it cannot tell a voicemail greeting from a receptionist who talks
+//! length of the first utterance; beside it [`tones::ToneEar`], which knows a beep and a fax machine for what they are.
+//! By its nature timing it cannot tell a voicemail greeting from a receptionist who talks
 //! for two seconds, nor a voice in the background from the one that answers.
 
 pub mod timing;
+pub mod tones;
 pub(crate) mod vad;
 
+use self::tones::{ToneEar, ToneHeard};
 use crate::{AmdCause, AmdVerdict};
 use core::fmt::Debug;
 use sansio::Duration;
@@ -53,7 +56,7 @@ impl AmdConfig {
     /// The detector of this build.
     #[must_use]
     pub fn detector(&self) -> Box<dyn Detector> {
-        Box::new(timing::TimingDetector::new(*self))
+        Box::new(WithTones { timing: timing::TimingDetector::new(*self), tones: ToneEar::default() })
     }
 }
 
@@ -72,4 +75,23 @@ pub struct Judgement {
 pub trait Detector: Debug + Send {
     /// Feeds the next 20 ms. After it has judged once it is not asked again.
     fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Judgement>;
+}
+
+/// Timing, and tones that say more than timing.
+#[derive(Clone, Debug)]
+struct WithTones {
+    timing: timing::TimingDetector,
+    tones: ToneEar,
+}
+
+impl Detector for WithTones {
+    fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Judgement> {
+        let timing = self.timing.frame(samples);
+        let (verdict, cause, confidence) = match self.tones.frame(samples) {
+            Some(ToneHeard::Fax) => (AmdVerdict::Fax, AmdCause::FaxTone, 0.95),
+            Some(ToneHeard::Beep) => (AmdVerdict::Machine, AmdCause::Beep, 0.9),
+            None => return timing,
+        };
+        Some(Judgement { verdict, cause, confidence })
+    }
 }

@@ -28,8 +28,8 @@ fn machine(rng: &mut Rng) -> (Sound, f64) {
 }
 
 /// Verdicts over 100 synthetic calls of a kind: (human, machine, unsure), and the median time to decide.
-fn survey(make: fn(&mut Rng) -> (Sound, f64), noise_dbm0: f64) -> ([usize; 3], usize) {
-    let mut counts = [0; 3];
+fn survey(make: fn(&mut Rng) -> (Sound, f64), noise_dbm0: f64) -> ([usize; 4], usize) {
+    let mut counts = [0; 4];
     let mut times = Vec::new();
     for seed in 0..100 {
         let mut rng = Rng::from_seed(seed);
@@ -45,11 +45,11 @@ fn survey(make: fn(&mut Rng) -> (Sound, f64), noise_dbm0: f64) -> ([usize; 3], u
 #[test]
 fn people_and_machines_are_told_apart_in_quiet_and_in_steady_noise() {
     for (noise, humans_min, machines_min) in [(-70.0, 98, 98), (-50.0, 98, 98), (-40.0, 96, 95)] {
-        let ([human, machine_by_mistake, _], time) = survey(human, noise);
+        let ([human, machine_by_mistake, ..], time) = survey(human, noise);
         assert!(human >= humans_min, "{human} of 100 at {noise} dBm0");
         assert!(machine_by_mistake <= 2, "{machine_by_mistake} of 100 at {noise} dBm0");
         assert!(time <= 1600, "{time} ms at {noise} dBm0");
-        let ([_, machine, _], time) = survey(machine, noise);
+        let ([_, machine, ..], time) = survey(machine, noise);
         assert!(machine >= machines_min, "{machine} of 100 at {noise} dBm0");
         assert!(time <= 2600, "{time} ms at {noise} dBm0");
     }
@@ -67,6 +67,19 @@ fn silence_noise_and_tones_are_unsure() {
         let (verdict, cause, at_ms) = detect(&sound).expect(name);
         assert_eq!((verdict, cause, at_ms), (AmdVerdict::Unsure, AmdCause::InitialSilence, 4000), "{name}");
     }
+}
+
+#[test]
+fn a_beep_is_a_machine_s_and_a_fax_machine_is_heard() {
+    let mut rng = Rng::from_seed(5);
+    // A greeting too short for a machine's, and its beep: by timing alone a person.
+    let short = Sound::default().silence(0.3).speech(&mut rng, 0.8, -15.0).silence(0.2);
+    let (verdict, cause, _) = detect(&short.tones(&[1000.0], 0.4, -15.0).silence(2.0)).unwrap();
+    assert_eq!((verdict, cause), (AmdVerdict::Machine, AmdCause::Beep));
+    let fax = Sound::default().silence(1.0).tones(&[2100.0], 3.0, -15.0);
+    let (verdict, cause, at_ms) = detect(&fax).unwrap();
+    assert_eq!((verdict, cause), (AmdVerdict::Fax, AmdCause::FaxTone));
+    assert!(at_ms < 1_600, "{at_ms}");
 }
 
 #[test]

@@ -1,0 +1,216 @@
+//! Tones of networks by country, made as prompts to be repeated.
+//!
+//! Frequencies and cadences of ITU-T E.180 supplement 2 (various tones used in national networks); China by GB/T 3380.
+
+use crate::dsp::oscillator::{Oscillator, mix};
+
+/// Samples a millisecond.
+const SAMPLES_PER_MS: usize = 8;
+/// Level of each tone, dBm0.
+const LEVEL_DBM0: f32 = -13.0;
+/// Samples over which a burst rises and falls (3 ms), so that it does not click.
+const RAMP: usize = 24;
+/// E.180: three tones of 330 ms, and a second of pause.
+const SIT: &[Burst] = &[burst(&[950.0], 330, 0), burst(&[1400.0], 330, 0), burst(&[1800.0], 330, 1_000)];
+
+/// Whose tones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Country {
+    /// China.
+    Cn,
+    /// The United States and Canada.
+    Us,
+    /// The United Kingdom.
+    Gb,
+    /// Continental Europe (Germany's).
+    De,
+}
+
+/// Which tone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum NetworkTone {
+    /// It rings.
+    Ringback,
+    /// Busy.
+    Busy,
+    /// No way through.
+    Congestion,
+    /// Special information tones: an announcement would follow.
+    Sit,
+}
+
+impl Country {
+    /// All of them.
+    pub const ALL: [Country; 4] = [Country::Cn, Country::Us, Country::Gb, Country::De];
+
+    /// The name in prompts' names: ISO 3166, small.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Country::Cn => "cn",
+            Country::Us => "us",
+            Country::Gb => "gb",
+            Country::De => "de",
+        }
+    }
+}
+
+impl NetworkTone {
+    /// All of them.
+    pub const ALL: [NetworkTone; 4] =
+        [NetworkTone::Ringback, NetworkTone::Busy, NetworkTone::Congestion, NetworkTone::Sit];
+
+    /// The name in prompts' names.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            NetworkTone::Ringback => "ringback",
+            NetworkTone::Busy => "busy",
+            NetworkTone::Congestion => "congestion",
+            NetworkTone::Sit => "sit",
+        }
+    }
+}
+
+/// Sines for so long, then silence for so long, milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    hz: &'static [f32],
+    on_ms: usize,
+    off_ms: usize,
+}
+
+const fn burst(hz: &'static [f32], on_ms: usize, off_ms: usize) -> Burst {
+    Burst { hz, on_ms, off_ms }
+}
+
+const fn cadence(country: Country, tone: NetworkTone) -> &'static [Burst] {
+    match (country, tone) {
+        (_, NetworkTone::Sit) => SIT,
+        (Country::Cn, NetworkTone::Ringback) => const { &[burst(&[450.0], 1_000, 4_000)] },
+        (Country::Cn, NetworkTone::Busy) => const { &[burst(&[450.0], 350, 350)] },
+        (Country::Cn, NetworkTone::Congestion) => const { &[burst(&[450.0], 700, 700)] },
+        (Country::Us, NetworkTone::Ringback) => const { &[burst(&[440.0, 480.0], 2_000, 4_000)] },
+        (Country::Us, NetworkTone::Busy) => const { &[burst(&[480.0, 620.0], 500, 500)] },
+        (Country::Us, NetworkTone::Congestion) => const { &[burst(&[480.0, 620.0], 250, 250)] },
+        (Country::Gb, NetworkTone::Ringback) => {
+            const { &[burst(&[400.0, 450.0], 400, 200), burst(&[400.0, 450.0], 400, 2_000)] }
+        }
+        (Country::Gb, NetworkTone::Busy) => const { &[burst(&[400.0], 375, 375)] },
+        (Country::Gb, NetworkTone::Congestion) => {
+            const { &[burst(&[400.0], 400, 350), burst(&[400.0], 225, 525)] }
+        }
+        (Country::De, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
+        (Country::De, NetworkTone::Busy) => const { &[burst(&[425.0], 480, 480)] },
+        (Country::De, NetworkTone::Congestion) => const { &[burst(&[425.0], 240, 240)] },
+    }
+}
+
+/// One period of a country's tone, to be repeated: linear PCM at 8,000 Hz.
+#[must_use]
+pub fn network_tone(country: Country, tone: NetworkTone) -> Vec<i16> {
+    let mut samples = Vec::new();
+    for part in cadence(country, tone) {
+        // Tones sounded together share the level.
+        let level = LEVEL_DBM0 - if part.hz.len() > 1 { 3.0 } else { 0.0 };
+        sound(&mut samples, part.hz, part.on_ms, level);
+        samples.resize(samples.len() + part.off_ms * SAMPLES_PER_MS, 0);
+    }
+    samples
+}
+
+/// A soft double tick every four seconds: the line of a nailed-up agent who waits is alive. To be repeated.
+#[must_use]
+pub fn comfort_tone() -> Vec<i16> {
+    let mut samples = Vec::new();
+    for _ in 0..2 {
+        sound(&mut samples, &[660.0], 40, -32.0);
+        samples.resize(samples.len() + 80 * SAMPLES_PER_MS, 0);
+    }
+    samples.resize(4_000 * SAMPLES_PER_MS, 0);
+    samples
+}
+
+/// A quiet tune for who is on hold, to be repeated: four chords, three seconds each.
+#[must_use]
+pub fn hold_tune() -> Vec<i16> {
+    // C, A minor, F, G: three notes each, plucked one after the other and held.
+    const CHORDS: [[f32; 3]; 4] =
+        [[261.6, 329.6, 392.0], [220.0, 261.6, 329.6], [174.6, 220.0, 261.6], [196.0, 246.9, 293.7]];
+    let mut samples = vec![0_i16; 12_000 * SAMPLES_PER_MS];
+    for (number, chord) in CHORDS.iter().enumerate() {
+        for (note, hz) in chord.iter().chain(&[2.0 * chord[0]]).enumerate() {
+            let start = (number * 3_000 + note * 600) * SAMPLES_PER_MS;
+            pluck(&mut samples, start, *hz);
+        }
+    }
+    samples
+}
+
+/// Adds a note that fades within about two seconds; what would reach past the end goes on at the beginning.
+fn pluck(samples: &mut [i16], start: usize, hz: f32) {
+    let mut tones =
+        [(hz, -24.0), (2.0 * hz, -32.0), (3.0 * hz, -38.0)].map(|(hz, dbm0)| Oscillator::new(hz, dbm0));
+    let total = samples.len();
+    for i in 0..2_000 * SAMPLES_PER_MS {
+        let attack = (i as f32 / 80.0).min(1.0);
+        let fade = (-(i as f32) / 5_000.0).exp();
+        let added: f32 = tones.iter_mut().map(Oscillator::next_sample).sum();
+        let place = &mut samples[(start + i) % total];
+        *place = mix(*place, added * attack * fade);
+    }
+}
+
+fn sound(samples: &mut Vec<i16>, hz: &[f32], ms: usize, level_dbm0: f32) {
+    let count = ms * SAMPLES_PER_MS;
+    let mut tones: Vec<Oscillator> = hz.iter().map(|hz| Oscillator::new(*hz, level_dbm0)).collect();
+    samples.extend((0..count).map(|i| {
+        let ramp = i.min(count - i).min(RAMP) as f32 / RAMP as f32;
+        let sum: f32 = tones.iter_mut().map(Oscillator::next_sample).sum();
+        mix(0, sum * ramp)
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EarlyMediaClass;
+    use crate::amd::FRAME;
+    use crate::dsp::level::level_dbm0;
+    use crate::early_media::EarlyMedia;
+
+    /// What we say is what our own ears know.
+    #[test]
+    fn every_tone_is_heard_as_what_it_is() {
+        for country in Country::ALL {
+            for tone in NetworkTone::ALL {
+                let period = network_tone(country, tone);
+                let wanted = match tone {
+                    NetworkTone::Ringback => EarlyMediaClass::Ringback,
+                    NetworkTone::Busy => EarlyMediaClass::Busy,
+                    NetworkTone::Congestion => EarlyMediaClass::Congestion,
+                    NetworkTone::Sit => EarlyMediaClass::Sit,
+                };
+                let repeated: Vec<i16> = period.iter().copied().cycle().take(16 * 8_000).collect();
+                let mut ears = EarlyMedia::default();
+                let heard: Vec<_> = repeated
+                    .chunks_exact(FRAME)
+                    .filter_map(|frame| ears.frame(frame.first_chunk().expect("whole")))
+                    .map(|heard| heard.class)
+                    .collect();
+                assert!(
+                    !heard.is_empty() && heard.iter().all(|class| *class == wanted),
+                    "{country:?} {tone:?}: {heard:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_is_quiet_and_does_not_clip() {
+        assert!(level_dbm0(&comfort_tone()) < -40.0);
+        let tune = hold_tune();
+        assert!((-40.0..-20.0).contains(&level_dbm0(&tune)), "{}", level_dbm0(&tune));
+        assert!(tune.iter().all(|sample| sample.unsigned_abs() < 12_000));
+    }
+}

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SEEDS ?= 200
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test check lint licences fuzz interop swarm pacing loadtest loadtest-short bench clean
+.PHONY: help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -42,11 +42,15 @@ swarm: build ## the whole daemon under a seeded world
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
 
+ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS.md (about a minute)
+	@scripts/setup ears
+	cargo run --locked --profile dev -p loadtests --bin ears -- --write docs/EARS.md
+
 interop: setup-test ## the daemon against SIPp, feature by feature and over TCP
 	cargo test --locked -p dialerd --test it -- features streams
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws rtp wav
 
 loadtest: setup-test build ## throughput against SIPp and our own swarm; prints one table
 	target/release/loadtest full

@@ -1,0 +1,161 @@
+//! What comes over the line: a greeting in a room, through a codec, with packets lost.
+
+use super::corpus::{Corpus, Kind};
+use media::{Codec, codec};
+use sansio::Rng;
+use std::f64::consts::TAU;
+
+/// Samples a second.
+const RATE: f64 = 8_000.0;
+/// Peak of a sine at 0 dBm0.
+const PEAK_AT_0_DBM0: f64 = 22_827.0;
+
+/// What is behind the voice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Noise {
+    /// A quiet line.
+    None,
+    /// Hiss.
+    White,
+    /// A car, a street: noise whose power falls with frequency.
+    Low,
+    /// A fan with its hum.
+    Hum,
+    /// Four people talking.
+    Crowd,
+}
+
+/// All of them, in the order of the tables.
+pub const NOISES: [Noise; 5] = [Noise::None, Noise::White, Noise::Low, Noise::Hum, Noise::Crowd];
+
+/// One call from its answer on.
+pub struct Clip {
+    /// Who answered.
+    pub kind: Kind,
+    /// What is behind it.
+    pub noise: Noise,
+    /// When the greeting begins, seconds.
+    pub onset_s: f64,
+    /// When the beep begins and ends, if there is one.
+    pub beep_s: Option<(f64, f64)>,
+    /// What is heard.
+    pub frames: Vec<[i16; 160]>,
+}
+
+/// The pitches voicemail systems beep at, hertz.
+const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0, 1780.0, 2000.0];
+
+/// Makes `count` calls to people and machines, half and half.
+pub fn calls(corpus: &Corpus, count: usize, rng: &mut Rng) -> Vec<Clip> {
+    (0..count).map(|number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng)).collect()
+}
+
+fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
+    // One person in eight is an office.
+    let wanted = match (person, rng.chance(0.125)) {
+        (true, true) => Kind::Office,
+        (true, false) => Kind::Person,
+        (false, _) => Kind::Machine,
+    };
+    let choices: Vec<usize> = (0..corpus.speech.len()).filter(|i| corpus.speech[*i].kind == wanted).collect();
+    let speech = &corpus.speech[choices[rng.below(choices.len() as u64) as usize]];
+    let onset_s = rng.between(0.2, 1.2);
+    let mut sound = vec![0.0; (onset_s * RATE) as usize];
+    let level = 10_f64.powf(rng.between(-18.0, 0.0) / 20.0);
+    let voice = |sample: &f32| f64::from(*sample) * level;
+    sound.extend(speech.samples.iter().map(voice));
+    let mut beep_s = None;
+    if person {
+        if rng.chance(0.3) {
+            pause(&mut sound, rng.between(0.9, 1.4));
+            sound.extend(speech.samples.iter().map(voice));
+        }
+    } else {
+        pause(&mut sound, rng.between(0.2, 0.9));
+        let begin = sound.len() as f64 / RATE;
+        let (pitch, length) = (BEEPS_HZ[rng.below(9) as usize], rng.between(0.2, 0.9));
+        let loudness = rng.between(-22.0, -8.0);
+        tones(&mut sound, &[pitch], length, loudness);
+        beep_s = Some((begin, begin + length));
+    }
+    pause(&mut sound, 5.0);
+    let voice_rms = rms(&speech.samples.iter().map(voice).collect::<Vec<_>>());
+    let snr_db = rng.between(5.0, 25.0);
+    add_noise(&mut sound, noise, voice_rms * 10_f64.powf(-snr_db / 20.0), corpus, rng);
+    let frames = line(&sound, rng);
+    Clip { kind: speech.kind, noise, onset_s, beep_s, frames }
+}
+
+fn pause(sound: &mut Vec<f64>, seconds: f64) {
+    sound.resize(sound.len() + (seconds * RATE) as usize, 0.0);
+}
+
+fn rms(sound: &[f64]) -> f64 {
+    (sound.iter().map(|sample| sample * sample).sum::<f64>() / sound.len().max(1) as f64).sqrt()
+}
+
+/// Sines together, each at the level.
+pub fn tones(sound: &mut Vec<f64>, frequencies: &[f64], seconds: f64, level_dbm0: f64) {
+    let peak = PEAK_AT_0_DBM0 * 10_f64.powf(level_dbm0 / 20.0);
+    for i in 0..(seconds * RATE) as usize {
+        let sample: f64 = frequencies.iter().map(|f| (TAU * f * i as f64 / RATE).sin()).sum();
+        sound.push(sample * peak);
+    }
+}
+
+fn add_noise(sound: &mut [f64], noise: Noise, level: f64, corpus: &Corpus, rng: &mut Rng) {
+    let length = sound.len();
+    let mut behind = match noise {
+        Noise::None => return,
+        Noise::White => (0..length).map(|_| rng.normal()).collect::<Vec<f64>>(),
+        Noise::Low => {
+            let mut state = 0.0;
+            (0..length)
+                .map(|_| {
+                    state = 0.97 * state + rng.normal();
+                    state
+                })
+                .collect()
+        }
+        Noise::Hum => (0..length)
+            .map(|i| {
+                let at = i as f64 / RATE;
+                (TAU * 100.0 * at).sin() + 0.5 * (TAU * 200.0 * at).sin() + 0.6 * rng.normal()
+            })
+            .collect(),
+        Noise::Crowd => {
+            let mut crowd = vec![0.0; length];
+            for voice in &corpus.crowd {
+                let start = rng.below(voice.len() as u64) as usize;
+                for (i, sample) in crowd.iter_mut().enumerate() {
+                    *sample += f64::from(voice[(start + i) % voice.len()]);
+                }
+            }
+            crowd
+        }
+    };
+    let scale = level / rms(&behind).max(1e-9);
+    behind.iter_mut().for_each(|sample| *sample *= scale);
+    sound.iter_mut().zip(behind).for_each(|(sample, noise)| *sample += noise);
+}
+
+/// Through G.711 of either law; in three of ten calls one packet in a hundred is lost.
+pub fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
+    let law = if rng.chance(0.5) { Codec::Pcma } else { Codec::Pcmu };
+    let loss = if rng.chance(0.3) { 0.01 } else { 0.0 };
+    let frame = |chunk: &[f64]| {
+        let linear: [i16; 160] = std::array::from_fn(|i| chunk[i].clamp(-32_768.0, 32_767.0) as i16);
+        let (mut encoded, mut decoded) = ([0; 160], [0; 160]);
+        codec::encode(law, &linear, &mut encoded);
+        codec::decode(law, &encoded, &mut decoded);
+        decoded
+    };
+    let frames = sound.chunks_exact(160).map(frame);
+    frames.map(|frame| if rng.chance(loss) { [0; 160] } else { frame }).collect()
+}
+
+/// White noise at a level.
+pub fn hiss(sound: &mut [f64], level_dbm0: f64, rng: &mut Rng) {
+    let level = PEAK_AT_0_DBM0 / 2_f64.sqrt() * 10_f64.powf(level_dbm0 / 20.0);
+    sound.iter_mut().for_each(|sample| *sample += rng.normal() * level);
+}

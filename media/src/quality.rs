@@ -156,7 +156,7 @@ impl Quality {
             let wait_ms = interval.as_millis() as f64 * rng.between(0.5, 1.5);
             self.next_at = Some(now + Duration::from_millis(wait_ms as u64));
         }
-        due && !self.relayed_at.is_some_and(|at| now.since(at) < RELAYED_REPORTS_FRESH)
+        due && self.relayed_at.is_none_or(|at| now.since(at) >= RELAYED_REPORTS_FRESH)
     }
 
     /// What our report says now.

@@ -26,27 +26,27 @@ pub enum Noise {
 }
 
 /// All of them, in the order of the tables.
-pub const NOISES: [Noise; 5] = [Noise::None, Noise::White, Noise::Low, Noise::Hum, Noise::Crowd];
+pub(super) const NOISES: [Noise; 5] = [Noise::None, Noise::White, Noise::Low, Noise::Hum, Noise::Crowd];
 
 /// One call from its answer on.
-pub struct Clip {
+pub(super) struct Clip {
     /// Who answered.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// What is behind it.
-    pub noise: Noise,
+    pub(super) noise: Noise,
     /// When the greeting begins, seconds.
-    pub onset_s: f64,
+    pub(super) onset_s: f64,
     /// When the beep begins and ends, if there is one.
-    pub beep_s: Option<(f64, f64)>,
+    pub(super) beep_s: Option<(f64, f64)>,
     /// What is heard.
-    pub frames: Vec<[i16; 160]>,
+    pub(super) frames: Vec<[i16; 160]>,
 }
 
 /// The pitches voicemail systems beep at, hertz.
 const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0, 1780.0, 2000.0];
 
 /// Makes `count` calls to people and machines, half and half.
-pub fn calls(corpus: &Corpus, count: usize, rng: &mut Rng) -> Vec<Clip> {
+pub(super) fn calls(corpus: &Corpus, count: usize, rng: &mut Rng) -> Vec<Clip> {
     (0..count).map(|number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng)).collect()
 }
 
@@ -95,7 +95,7 @@ fn rms(sound: &[f64]) -> f64 {
 }
 
 /// Sines together, each at the level.
-pub fn tones(sound: &mut Vec<f64>, frequencies: &[f64], seconds: f64, level_dbm0: f64) {
+pub(super) fn tones(sound: &mut Vec<f64>, frequencies: &[f64], seconds: f64, level_dbm0: f64) {
     let peak = PEAK_AT_0_DBM0 * 10_f64.powf(level_dbm0 / 20.0);
     for i in 0..(seconds * RATE) as usize {
         let sample: f64 = frequencies.iter().map(|f| (TAU * f * i as f64 / RATE).sin()).sum();
@@ -140,7 +140,7 @@ fn add_noise(sound: &mut [f64], noise: Noise, level: f64, corpus: &Corpus, rng: 
 }
 
 /// Through G.711 of either law; in three of ten calls one packet in a hundred is lost.
-pub fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
+pub(super) fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
     let law = if rng.chance(0.5) { Codec::Pcma } else { Codec::Pcmu };
     let loss = if rng.chance(0.3) { 0.01 } else { 0.0 };
     let frame = |chunk: &[f64]| {
@@ -155,7 +155,7 @@ pub fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
 }
 
 /// White noise at a level.
-pub fn hiss(sound: &mut [f64], level_dbm0: f64, rng: &mut Rng) {
+pub(super) fn hiss(sound: &mut [f64], level_dbm0: f64, rng: &mut Rng) {
     let level = PEAK_AT_0_DBM0 / 2_f64.sqrt() * 10_f64.powf(level_dbm0 / 20.0);
     sound.iter_mut().for_each(|sample| *sample += rng.normal() * level);
 }

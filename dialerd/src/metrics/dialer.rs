@@ -3,7 +3,7 @@
 use super::family::Families;
 use control_api::ReadModel;
 use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES};
-use dialer_core::outcome::Outcome;
+use dialer_core::outcome::{Outcome, Party};
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
 use dialer_core::{CampaignId, TrunkId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,13 +128,14 @@ pub fn export_counters(
     families.counter("dialer_decisions_total", "Pacing decisions.", &[], counters.decisions);
 }
 
-/// How legs sounded, for the parties there were.
+/// How legs sounded.
 fn export_sound(counters: &Counters, families: &mut Families) {
     for (party, leg) in PARTIES.iter().zip(&counters.legs) {
-        let party = party.as_str();
-        if leg.mos.count == 0 && leg.no_packets + leg.no_sound == 0 {
+        // The others have no legs.
+        if !matches!(party, Party::Customer | Party::Agent | Party::Caller) {
             continue;
         }
+        let party = party.as_str();
         for (name, help, values) in [
             ("call_mos", "Mean opinion score of what came from a leg (E-model).", &leg.mos),
             ("call_packet_loss_ratio", "Share of a leg's packets that did not come.", &leg.loss),

@@ -146,6 +146,8 @@ fn the_metrics_of_the_documents_are_told() {
             "agent_state_seconds_total",
             "agent_offers_total",
             "import_rows_total",
+            "webhook_deliveries_total",
+            "webhook_backlog",
         ];
         let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]
             .iter()

@@ -125,7 +125,11 @@ impl EarlyMedia {
         }
         let level = level_dbm0(samples);
         let active = self.vad.frame(level) == Activity::Voice;
-        let sound = if level < SOUND_MIN_DBM0 { Sound::Silence } else { self.identify() };
+        // What is no tone and no voice is the line's own noise: a pause, however loud it hisses.
+        let sound = match if level < SOUND_MIN_DBM0 { Sound::Silence } else { self.identify() } {
+            Sound::Other if !active => Sound::Silence,
+            sound => sound,
+        };
         let special = self.special_information(sound);
         let voice = self.voice(active && sound == Sound::Other);
         let tone = self.cadence(sound);

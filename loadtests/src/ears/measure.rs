@@ -15,9 +15,9 @@ pub struct Figures {
     pub clips: (usize, f64),
     /// By noise: people called machines, machines recognised.
     pub by_noise: Vec<(Noise, Rate, Rate)>,
-    /// People called machines without a crowd behind them, and with one.
+    /// People (offices apart) called machines without a crowd behind them, and with one.
     pub people_as_machines: [Rate; 2],
-    /// Offices among those.
+    /// The same of offices.
     pub offices_as_machines: Rate,
     /// Machines recognised (the rest is unsure or called a person).
     pub machines: Rate,
@@ -61,8 +61,8 @@ pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
         clips: (clips.len(), hours),
         by_noise: by_noise.into(),
         people_as_machines: [
-            of(&|clip| is_person(clip) && clip.noise != Noise::Crowd, AmdVerdict::Machine),
-            of(&|clip| is_person(clip) && clip.noise == Noise::Crowd, AmdVerdict::Machine),
+            of(&|clip| clip.kind == Kind::Person && clip.noise != Noise::Crowd, AmdVerdict::Machine),
+            of(&|clip| clip.kind == Kind::Person && clip.noise == Noise::Crowd, AmdVerdict::Machine),
         ],
         offices_as_machines: of(&|clip| clip.kind == Kind::Office, AmdVerdict::Machine),
         machines: of(&|clip| !is_person(clip), AmdVerdict::Machine),

@@ -76,21 +76,23 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          | | |\n|---|---|\n"
     )?;
     let [quiet, crowd] = &figures.people_as_machines;
-    writeln!(text, "| people called machines, no crowd behind | {quiet} |")?;
-    writeln!(text, "| people called machines, a crowd behind | {crowd} |")?;
+    writeln!(text, "| people at home called machines, no crowd behind | {quiet} |")?;
+    writeln!(text, "| people at home called machines, a crowd behind | {crowd} |")?;
     writeln!(text, "| offices (long greetings) called machines | {} |", figures.offices_as_machines)?;
     writeln!(text, "| machines recognised (the rest is treated as a person) | {} |", figures.machines)?;
     writeln!(text, "| machines called people | {} |", figures.machines_as_people)?;
     let [people_s, machines_s] = figures.median_s;
     writeln!(text, "| median time from the first word, people | {people_s:.2} s |")?;
     writeln!(text, "| median time from the first word, machines | {machines_s:.2} s |")?;
-    text.push_str("\n| behind the voice | people called machines | machines recognised |\n|---|---|---|\n");
+    text.push_str(
+        "\n| behind the voice | people and offices called machines | machines recognised |\n|---|---|---|\n",
+    );
     for (noise, people, machines) in &figures.by_noise {
         writeln!(text, "| {} | {people} | {machines} |", format!("{noise:?}").to_lowercase())?;
     }
     text.push_str(
         "\nWhat one knob trades: how long a greeting must be to be a machine's (all noises).\n\n\
-         | a machine's greeting, at least | people called machines | machines recognised |\n|---|---|---|\n",
+         | a machine's greeting, at least | people and offices called machines | machines recognised |\n|---|---|---|\n",
     );
     for (seconds, people, machines) in &figures.roc {
         writeln!(text, "| {seconds:.1} s | {people} | {machines} |")?;

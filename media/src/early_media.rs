@@ -124,7 +124,7 @@ impl EarlyMedia {
             *kept = f32::from(sample);
         }
         let level = level_dbm0(samples);
-        let active = self.vad.frame(level) == Activity::Voice;
+        let active = self.vad.frame(level, level) == Activity::Voice;
         // What is no tone and no voice is the line's own noise: a pause, however loud it hisses.
         let sound = match if level < SOUND_MIN_DBM0 { Sound::Silence } else { self.identify() } {
             Sound::Other if !active => Sound::Silence,

@@ -32,6 +32,8 @@ pub(crate) struct Vad {
     level_min_dbm0: f32,
     pub(crate) floor_dbm0: f32,
     levels: [f32; QUIET_WINDOW],
+    /// The same with high tones raised.
+    raised: [f32; QUIET_WINDOW],
     frames: usize,
     active: bool,
 }
@@ -43,19 +45,21 @@ impl Vad {
             level_min_dbm0,
             floor_dbm0: FLOOR_AT_START_DBM0,
             levels: [0.0; QUIET_WINDOW],
+            raised: [0.0; QUIET_WINDOW],
             frames: 0,
             active: false,
         }
     }
 
-    /// Feeds the level of the next 20 ms.
-    pub(crate) fn frame(&mut self, level_dbm0: f32) -> Activity {
+    /// Feeds the level of the next 20 ms, and the level with its high tones raised: what is steady in either is steady.
+    pub(crate) fn frame(&mut self, level_dbm0: f32, raised_dbm0: f32) -> Activity {
         self.levels[self.frames % QUIET_WINDOW] = level_dbm0;
+        self.raised[self.frames % QUIET_WINDOW] = raised_dbm0;
         self.frames += 1;
         if level_dbm0 < self.floor_dbm0 {
             self.floor_dbm0 += 0.5 * (level_dbm0 - self.floor_dbm0);
         } else if self.frames >= QUIET_WINDOW {
-            let (quiet, _) = self.span(QUIET_WINDOW);
+            let (quiet, _) = self.span(&self.levels, QUIET_WINDOW);
             self.floor_dbm0 += (quiet - self.floor_dbm0).clamp(0.0, RISE_PER_FRAME_DB);
         }
         let needed = if self.active { self.over_floor_db - HYSTERESIS_DB } else { self.over_floor_db };
@@ -64,8 +68,9 @@ impl Vad {
             return Activity::Quiet;
         }
         if self.frames >= STEADY_WINDOW {
-            let (quiet, loud) = self.span(STEADY_WINDOW);
-            if loud - quiet < STEADY_SPAN_DB {
+            let (quiet, loud) = self.span(&self.levels, STEADY_WINDOW);
+            let (quiet_raised, loud_raised) = self.span(&self.raised, STEADY_WINDOW);
+            if (loud - quiet).min(loud_raised - quiet_raised) < STEADY_SPAN_DB {
                 self.floor_dbm0 = loud;
                 self.active = false;
                 return Activity::Steady;
@@ -75,9 +80,9 @@ impl Vad {
     }
 
     /// The quietest and the loudest of the last `count` frames.
-    fn span(&self, count: usize) -> (f32, f32) {
+    fn span(&self, levels: &[f32; QUIET_WINDOW], count: usize) -> (f32, f32) {
         let count = count.min(self.frames);
-        let recent = (1..=count).map(|back| self.levels[(self.frames - back) % QUIET_WINDOW]);
+        let recent = (1..=count).map(|back| levels[(self.frames - back) % QUIET_WINDOW]);
         recent.fold((f32::MAX, f32::MIN), |(low, high), level| (low.min(level), high.max(level)))
     }
 }

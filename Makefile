@@ -42,9 +42,9 @@ swarm: build ## the whole daemon under a seeded world
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
 
-ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS.md (about a minute)
+ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS.md (about two minutes)
 	@scripts/setup ears
-	cargo run --locked --profile dev -p loadtests --bin ears -- --write docs/EARS.md
+	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
 interop: setup-test ## the daemon against SIPp, feature by feature and over TCP
 	cargo test --locked -p dialerd --test it -- features streams

@@ -35,6 +35,9 @@ const FLICKER_FRAMES: u32 = 3;
 const SIT_FRAMES_MIN: u32 = 8;
 /// Frames between two of them, or lost to a change of tone (60 ms; the gap is up to 32 ms).
 const SIT_GAP_FRAMES_MAX: u32 = 3;
+/// Sound this much quieter than a tone that ended no longer ago than so many frames (700 ms) is its pause.
+const BEHIND_DB: f32 = 6.0;
+const BEHIND_FRAMES_MAX: u32 = 35;
 /// How far over its noise floor a voice must be, decibels.
 const VOICE_OVER_FLOOR_DB: f32 = 9.0;
 /// Frames of sound that is no tone, within [`VOICE_WINDOW_FRAMES`], that make a voice.
@@ -83,6 +86,8 @@ pub struct EarlyMedia {
     /// Special information tone heard last, its frames, and frames since it.
     sit: (u8, u32, u32),
     vad: Vad,
+    /// Level of the last frame of a tone, dBm0, and frames since.
+    last_tone: (f32, u32),
     /// Frames of voice, and frames looked at, in the current window.
     voice: (u32, u32),
     reported: Option<EarlyMediaClass>,
@@ -110,6 +115,7 @@ impl Default for EarlyMedia {
             pause: 0,
             sit: (0, 0, 0),
             vad: Vad::new(VOICE_OVER_FLOOR_DB, SOUND_MIN_DBM0),
+            last_tone: (0.0, u32::MAX),
             voice: (0, 0),
             reported: None,
         }
@@ -125,16 +131,26 @@ impl EarlyMedia {
         }
         let level = level_dbm0(samples);
         let active = self.vad.frame(level, level) == Activity::Voice;
-        // What is no tone and no voice is the line's own noise: a pause, however loud it hisses.
+        // What is no tone and no voice is the line's own noise: a pause, however loud it hisses. Bursts may be too short
+        // for the floor to be learned; hiss is then known by how much quieter it is than the tone just before.
         let sound = match if level < SOUND_MIN_DBM0 { Sound::Silence } else { self.identify() } {
-            Sound::Other if !active => Sound::Silence,
+            Sound::Other if !active || self.is_behind_a_tone(level) => Sound::Silence,
             sound => sound,
+        };
+        self.last_tone = match sound {
+            Sound::Silence | Sound::Other => (self.last_tone.0, self.last_tone.1.saturating_add(1)),
+            _ => (level, 0),
         };
         let special = self.special_information(sound);
         let voice = self.voice(active && sound == Sound::Other);
         let tone = self.cadence(sound);
         let heard = special.or(tone).or(voice)?;
         (self.reported.replace(heard.class) != Some(heard.class)).then_some(heard)
+    }
+
+    fn is_behind_a_tone(&self, level: f32) -> bool {
+        let (tone, frames) = self.last_tone;
+        frames < BEHIND_FRAMES_MAX && level < tone - BEHIND_DB
     }
 
     fn identify(&self) -> Sound {

@@ -12,7 +12,7 @@ struct Arguments {
     #[arg(long)]
     train: bool,
     /// Calls.
-    #[arg(long, default_value_t = 1_200)]
+    #[arg(long, default_value_t = 500)]
     calls: usize,
     /// Names the calls: the same seed, the same calls.
     #[arg(long, default_value_t = 1)]

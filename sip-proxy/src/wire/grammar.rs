@@ -271,20 +271,25 @@ pub(crate) fn host(input: &[u8]) -> Res<'_, &[u8]> {
     class1(HOST)(input)
 }
 
+/// Bits above those of a `u32`.
+const TOO_LARGE: u64 = !(u32::MAX as u64);
+
 /// `1*DIGIT` up to `max`; more is an error, not a wrap.
 #[inline]
 pub(crate) fn number(max: u32) -> impl Fn(&[u8]) -> Res<'_, u32> {
     move |input| {
         let mut rest = input;
         let mut value = 0_u64;
-        while let [digit @ b'0'..=b'9', more @ ..] = rest {
-            value = value * 10 + u64::from(digit - b'0');
-            if value > u64::from(max) {
-                return bad(input);
+        while let [byte, more @ ..] = rest {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
             }
+            // What does not fit stays too large, however many digits follow.
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit)) | (value & TOO_LARGE);
             rest = more;
         }
-        if rest.len() == input.len() { bad(input) } else { Ok((rest, value as u32)) }
+        if rest.len() == input.len() || value > u64::from(max) { bad(input) } else { Ok((rest, value as u32)) }
     }
 }
 

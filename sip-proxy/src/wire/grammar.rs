@@ -289,7 +289,11 @@ pub(crate) fn number(max: u32) -> impl Fn(&[u8]) -> Res<'_, u32> {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit)) | (value & TOO_LARGE);
             rest = more;
         }
-        if rest.len() == input.len() || value > u64::from(max) { bad(input) } else { Ok((rest, value as u32)) }
+        if rest.len() == input.len() || value > u64::from(max) {
+            bad(input)
+        } else {
+            Ok((rest, value as u32))
+        }
     }
 }
 

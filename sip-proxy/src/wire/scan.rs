@@ -26,10 +26,14 @@ trait Class: Copy {
 
 /// Sixteen bytes at once.
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "the processor's own instructions; each is safe where SSE2 is, as on every x86-64")]
+#[allow(
+    unsafe_code,
+    reason = "the processor's own instructions; each is safe where SSE2 is, as on every x86-64"
+)]
 mod wide {
     use core::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+        _mm_set1_epi8,
     };
 
     pub(super) const WIDE: usize = 16;
@@ -310,7 +314,10 @@ mod tests {
                         assert_eq!(uri_end(&text), if in_uri { length } else { place }, "{text:?}");
                         assert_eq!(param_value_end(&text), if in_value { length } else { place }, "{text:?}");
                         assert_eq!(find_word(&text, UriEnd), (uri_end(&text) < length).then_some(place));
-                        assert_eq!(find_word(&text, ParamValueEnd), (param_value_end(&text) < length).then_some(place));
+                        assert_eq!(
+                            find_word(&text, ParamValueEnd),
+                            (param_value_end(&text) < length).then_some(place)
+                        );
                     }
                 }
             }

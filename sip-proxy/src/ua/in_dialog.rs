@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
-use super::leg::State;
+use super::leg::{State, Success};
 use super::relay::is_passed;
 use super::uas::{RETRY_AFTER_PENDING, capabilities};
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
@@ -170,6 +170,12 @@ impl UserAgent {
             return self.refuse_reinvite(now, arrival, key, request, 500, more, out);
         }
         let glare = leg.offer.as_ref().is_some_and(|offer| offer.client.is_some());
+        // RFC 5407 §3.1.4: who calls us offers anew only when it has our 2xx, whose ACK was lost or overtaken.
+        let complete = |success: &Success| !success.offer && !success.reinvite;
+        if leg.state == State::Answered && !glare && leg.success.as_deref().is_some_and(complete) {
+            self.success_arrived(now, key, None, out);
+        }
+        let Some(leg) = self.legs.get_mut(key) else { return };
         // (In an early dialog of ours it is our first INVITE that is out.)
         if glare || leg.success.is_some() || leg.calling.is_some() {
             // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).

@@ -362,10 +362,22 @@ impl UserAgent {
     /// An ACK that may be one to our 2xx. One that matches nothing is dropped.
     pub(super) fn success_acknowledged(&mut self, now: Instant, ack: &Message, out: &mut Outbox<Output>) {
         let Some(key) = self.leg_of(ack) else { return };
-        let Some(leg) = self.legs.get_mut(key) else { return };
+        let Some(leg) = self.legs.get(key) else { return };
         if leg.success.as_ref().is_none_or(|success| success.cseq != ack.cseq().0) {
             return;
         }
+        self.success_arrived(now, key, sdp_of(ack), out);
+    }
+
+    /// The peer has our 2xx: its ACK is here, with this session description, or what follows the ACK.
+    pub(super) fn success_arrived(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        sdp: Option<Bytes>,
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(leg) = self.legs.get_mut(key) else { return };
         let Some(mut success) = leg.success.take() else { return };
         self.layer.disarm(&mut success.retransmit);
         self.layer.disarm(&mut success.timeout);
@@ -378,7 +390,7 @@ impl UserAgent {
             _ => {
                 leg.state = State::Confirmed;
                 leg.reliable = None;
-                let (owner, sdp) = (leg.owner, sdp_of(ack));
+                let owner = leg.owner;
                 out.push(Output::Event(if success.reinvite {
                     Event::ReofferConfirmed { leg: key, owner, sdp }
                 } else {

@@ -5,7 +5,7 @@ use expect_test::expect;
 use super::*;
 
 const CONTACT: &str = "Contact: <sip:b@192.0.2.9:5060>\r\n";
-const CHALLENGE: &str = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\"\r\n";
+pub(super) const CHALLENGE: &str = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\"\r\n";
 
 #[test]
 fn a_plain_call() {

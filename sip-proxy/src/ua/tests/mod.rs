@@ -1,6 +1,7 @@
 //! The user agent against a peer that is played by hand, in virtual time, written down as a ladder.
 
 mod bad_input;
+mod call_flows;
 mod called;
 mod calls;
 mod chaos;
@@ -15,6 +16,7 @@ mod registering;
 mod relays;
 mod reliable;
 mod sessions;
+mod timers;
 mod torture;
 mod traffic;
 mod transfers;

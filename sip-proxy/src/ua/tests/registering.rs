@@ -14,7 +14,7 @@ pub(super) fn register_text(cseq: u32, headers: &str) -> String {
 }
 
 /// The answer to our last challenge.
-fn credentials(bench: &Bench, method: &str, uri: &str, username: &str, password: &str) -> String {
+pub(super) fn credentials(bench: &Bench, method: &str, uri: &str, username: &str, password: &str) -> String {
     let challenge = bench.last_response();
     let mut answerers = Vec::new();
     assert!(digest::Answerer::take(&challenge, &mut answerers), "a challenge we can answer");

@@ -17,6 +17,9 @@ setup-build:
 setup-test:
 	@scripts/setup test
 
+setup-loadtest:
+	@scripts/setup loadtest
+
 build: setup-build ## the daemon and its load generators, optimised
 	cargo build --release --locked -p dialerd -p loadtests -p sim
 
@@ -33,6 +36,7 @@ test: setup-test build ## everything that can be checked
 	$(MAKE) swarm
 	target/release/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
 	$(MAKE) fuzz
+	target/release/loadtest interop --short
 	$(MAKE) loadtest-short
 	target/release/dialerd demo --plain
 
@@ -46,13 +50,14 @@ ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS
 	@scripts/setup ears
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
-interop: setup-test ## the daemon against SIPp, feature by feature and over TCP
+interop: setup-test build ## the daemon against SIPp feature by feature, and among Kamailio and baresip over UDP, TCP and TLS
 	cargo test --locked -p dialerd --test it -- features streams
+	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
 	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws rtp wav
 
-loadtest: setup-test build ## throughput against SIPp and our own swarm; prints one table
+loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
 	target/release/loadtest full
 
 loadtest-short: setup-test build

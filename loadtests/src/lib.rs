@@ -5,5 +5,6 @@
 //! second opinion. [`ears`] measures how well is heard, [`load`] what a daemon carries and what that costs.
 
 pub mod ears;
+pub mod interop;
 pub mod load;
 pub mod swarm;

@@ -1,9 +1,10 @@
 //! `loadtest short` and `loadtest full`: what the daemon carries, and what it costs.
 
 use clap::{Parser, Subcommand};
+use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
-use loadtests::load::{campaign, sipp, transit};
+use loadtests::load::{beside, campaign, parser, sipp, transit};
 use std::process::ExitCode;
 
 /// Loads a daemon of its own (`dialerd` beside this program) on loopback, prints one JSON line per run and one table
@@ -45,6 +46,41 @@ enum What {
         #[arg(long, default_value_t = 20)]
         seconds: u32,
     },
+    /// Processor time per call beside Kamailio's as a proxy, on the same calls in the same run, and by function.
+    Beside {
+        /// Calls started per second.
+        #[arg(long, default_value_t = 1000.0)]
+        rate: f64,
+        /// For so long.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// So often.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// How long an INVITE takes through the daemon at half load.
+    Latency {
+        /// For so long.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
+    /// The daemon among Kamailio, baresip and SIPp: registering, calling and being called, with sound that is listened to.
+    Interop {
+        /// Each once, over UDP and TCP.
+        #[arg(long)]
+        short: bool,
+    },
+    /// Instructions that reading an INVITE takes, counted by callgrind.
+    Instructions,
+    /// Reads the INVITE so many times: what is counted.
+    #[command(hide = true)]
+    Read {
+        /// So many times.
+        times: u32,
+        /// Every header typed, and the offer.
+        #[arg(long)]
+        all: bool,
+    },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
     /// The sound of many calls carried through.
@@ -71,6 +107,10 @@ fn main() -> ExitCode {
 }
 
 fn run(what: &What) -> anyhow::Result<bool> {
+    if let What::Read { times, all } = *what {
+        parser::read(times, all);
+        return Ok(true);
+    }
     let place = Place::new()?;
     let mut report = Report::default();
     match *what {
@@ -79,9 +119,14 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::held(&mut report, &place, 300, 300.0)?;
             transit::relay(&mut report, &place, 50, 3)?;
             sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
+            parser::instructions(&mut report)?;
             campaigns(&mut report, &place)?;
         }
         What::Full => {
+            parser::instructions(&mut report)?;
+            beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
+            beside::profile(&mut report, &place, 1000.0, 10.0)?;
+            beside::latency(&mut report, &place, 10.0)?;
             transit::flow(&mut report, &place, 1000.0, 20.0, transit::US_PER_CALL_MAX)?;
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
             transit::held(&mut report, &place, 5000, 1000.0)?;
@@ -92,6 +137,14 @@ fn run(what: &What) -> anyhow::Result<bool> {
         What::Flow { rate, seconds } => {
             transit::flow(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
         }
+        What::Beside { rate, seconds, rounds } => {
+            beside::run(&mut report, &place, rate, seconds, rounds)?;
+            beside::profile(&mut report, &place, rate, seconds)?;
+        }
+        What::Latency { seconds } => beside::latency(&mut report, &place, seconds)?,
+        What::Interop { short } => interop::run(&mut report, &place, short)?,
+        What::Instructions => parser::instructions(&mut report)?,
+        What::Read { .. } => {}
         What::Held { calls } => transit::held(&mut report, &place, calls, 1000.0)?,
         What::Sipp { rate, seconds } => {
             sipp::transit(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;

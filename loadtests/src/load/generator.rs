@@ -37,8 +37,8 @@ pub struct Plan {
     pub caller: SocketAddr,
     /// Where the system under test must send them on to.
     pub callee: SocketAddr,
-    /// Process whose time and memory are measured.
-    pub process: u32,
+    /// Processes whose time and memory are measured together.
+    pub processes: Vec<u32>,
     /// Calls started per second.
     pub rate: f64,
     /// Calls in all.
@@ -90,6 +90,8 @@ pub struct Figures {
     pub held_max: usize,
     /// INVITE → 200, sorted, microseconds.
     pub setup_us: Vec<u32>,
+    /// INVITE sent to the system under test → INVITE at the callee, sorted, microseconds.
+    pub passed_us: Vec<u32>,
     /// Processor time of the process during the run (flow) or the window (held).
     pub used: Used,
     /// Time that covers, seconds.
@@ -106,9 +108,13 @@ impl Figures {
     /// A share of the set-up times, 0..=1, milliseconds.
     #[must_use]
     pub fn setup_ms(&self, share: f64) -> f64 {
-        let last = self.setup_us.len().saturating_sub(1);
-        let index = ((self.setup_us.len() as f64 * share) as usize).min(last);
-        self.setup_us.get(index).map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
+        quantile(&self.setup_us, share).map_or(f64::NAN, |us| f64::from(us) / 1000.0)
+    }
+
+    /// A share of the times an INVITE took through the system under test, 0..=1, microseconds; `None` when none came.
+    #[must_use]
+    pub fn passed_us(&self, share: f64) -> Option<u32> {
+        quantile(&self.passed_us, share)
     }
 
     /// Processor time per good call, microseconds (flow).
@@ -122,6 +128,12 @@ impl Figures {
     pub fn kib_per_call(&self) -> f64 {
         (self.held_kib as f64 - self.rest_kib as f64) / self.held_max.max(1) as f64
     }
+}
+
+/// The value that this share of `sorted` does not pass.
+fn quantile(sorted: &[u32], share: f64) -> Option<u32> {
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,7 +217,7 @@ impl Generator {
             _ => None,
         };
         let figures =
-            Figures { offered: plan.rate, rest_kib: resident_kib(plan.process)?, ..Figures::default() };
+            Figures { offered: plan.rate, rest_kib: resident_kib(&plan.processes)?, ..Figures::default() };
         Ok(Generator {
             run: std::process::id(),
             caller: Port::new(plan.caller)?,
@@ -220,7 +232,7 @@ impl Generator {
             up: 0,
             done: 0,
             leaving_next: 0,
-            used_before: Used::of(plan.process)?,
+            used_before: Used::of_all(&plan.processes)?,
             figures,
             started: Instant::now(),
             plan,
@@ -271,7 +283,7 @@ impl Generator {
                 Phase::Settling(now + settle)
             }
             Phase::Settling(until) if now >= until => {
-                self.used_before = Used::of(self.plan.process)?;
+                self.used_before = Used::of_all(&self.plan.processes)?;
                 if let Some(sound) = &mut self.sound {
                     sound.begin(now);
                 }
@@ -286,9 +298,9 @@ impl Generator {
             Phase::Draining(until)
                 if now >= until || self.sound.as_ref().is_none_or(|sound| sound.quiet(now)) =>
             {
-                self.figures.used = Used::of(self.plan.process)?.since(self.used_before);
+                self.figures.used = Used::of_all(&self.plan.processes)?.since(self.used_before);
                 self.figures.used_over_s = window.as_secs_f64();
-                self.figures.held_kib = resident_kib(self.plan.process)?;
+                self.figures.held_kib = resident_kib(&self.plan.processes)?;
                 Phase::Leaving(now)
             }
             Phase::Leaving(since) => {
@@ -542,6 +554,7 @@ impl Generator {
             self.callee.resend(source, ok);
             return;
         }
+        let arrived = Instant::now();
         let number = self.answered_count;
         self.answered_count += 1;
         let tag = format!(";tag={}U{number}", self.run);
@@ -550,10 +563,19 @@ impl Generator {
         respond(&mut self.callee, message, source, "180 Ringing", &tag, "");
         let ok = respond(&mut self.callee, message, source, "200 OK", &tag, &sdp);
         let now = Instant::now();
+        if let Some(call) = self.dialled(message.to).and_then(|index| self.calls.get(index)) {
+            self.figures.passed_us.push(arrived.duration_since(call.started).as_micros() as u32);
+        }
         let id = Bytes::copy_from_slice(message.call_id);
         self.to_repeat_ok.push_back((now + RESEND, id.clone()));
         let sound = message.sound();
         self.answered.insert(id, Answered { number, acked: false, since: now, ok, peer: source, sound });
+    }
+
+    /// Which call dialled the number in this To.
+    fn dialled(&self, to: &[u8]) -> Option<usize> {
+        let number_text = uri(to).strip_prefix(b"sip:")?.strip_prefix(self.plan.prefix.as_bytes())?;
+        number(number_text.split(|byte| *byte == b'@').next()?)
     }
 
     fn timers(&mut self, now: Instant) {
@@ -594,14 +616,15 @@ impl Generator {
     fn finish(mut self) -> anyhow::Result<Figures> {
         let elapsed = self.started.elapsed().as_secs_f64();
         if let Shape::Flow(hold) = self.plan.shape {
-            self.figures.used = Used::of(self.plan.process)?.since(self.used_before);
+            self.figures.used = Used::of_all(&self.plan.processes)?.since(self.used_before);
             self.figures.used_over_s = elapsed;
-            self.figures.held_kib = resident_kib(self.plan.process)?;
+            self.figures.held_kib = resident_kib(&self.plan.processes)?;
             self.figures.sustained = self.figures.good as f64 / (elapsed - hold.as_secs_f64()).max(0.001);
         }
         self.figures.calls = self.calls.len();
         self.figures.failed = self.plan.calls - self.figures.good;
         self.figures.setup_us.sort_unstable();
+        self.figures.passed_us.sort_unstable();
         self.figures.sound = self.sound.map(Sound::figures);
         Ok(self.figures)
     }

@@ -1,10 +1,12 @@
 //! Load on one daemon, and what it costs: our own generator, SIPp as a second opinion, one report.
 
 pub mod api;
+pub mod beside;
 pub mod campaign;
 pub mod daemon;
 pub mod generator;
 pub mod message;
+pub mod parser;
 pub mod port;
 pub mod process;
 pub mod report;

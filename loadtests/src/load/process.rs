@@ -30,6 +30,17 @@ impl Used {
         Ok(Used { user_s: ticks(11)?, system_s: ticks(12)? })
     }
 
+    /// All of them together.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub fn of_all(processes: &[u32]) -> anyhow::Result<Self> {
+        processes.iter().try_fold(Used::default(), |sum, process| {
+            let used = Used::of(*process)?;
+            Ok(Used { user_s: sum.user_s + used.user_s, system_s: sum.system_s + used.system_s })
+        })
+    }
+
     /// Used since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Used) -> Used {
@@ -43,11 +54,39 @@ impl Used {
     }
 }
 
-/// Memory of a process that is resident, KiB.
+/// A process and all that it has made.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn family(process: u32) -> anyhow::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // It may be gone again.
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let parent = text.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        parents.extend(parent.and_then(|parent| parent.parse::<u32>().ok()).map(|parent| (id, parent)));
+    }
+    let mut found = vec![process];
+    let mut next = 0;
+    while let Some(member) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == member).map(|(id, _)| *id));
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Memory of these processes that is resident, KiB (what they share counts for each).
 ///
 /// # Errors
 /// When there is no such process.
-pub fn resident_kib(process: u32) -> anyhow::Result<u64> {
+pub fn resident_kib(processes: &[u32]) -> anyhow::Result<u64> {
+    processes.iter().map(|process| resident_kib_of(*process)).sum()
+}
+
+fn resident_kib_of(process: u32) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("status has VmRSS")?;
     Ok(line.split_whitespace().next().context("VmRSS has a value")?.parse()?)
@@ -61,7 +100,8 @@ mod tests {
     fn our_own_process_is_accounted_for() {
         let own = std::process::id();
         assert!(Used::of(own).unwrap().us() >= 0.0);
-        assert!(resident_kib(own).unwrap() > 100);
+        assert!(resident_kib(&[own]).unwrap() > 100);
+        assert!(family(own).unwrap().contains(&own));
         assert!(Used::of(u32::MAX).is_err());
     }
 }

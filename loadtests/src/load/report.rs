@@ -46,6 +46,7 @@ impl Row {
                 "unexpected": figures.unexpected, "held_max": figures.held_max,
                 "user_s": figures.used.user_s, "system_s": figures.used.system_s,
                 "busy_share": figures.used.us() / 1e6 / figures.used_over_s.max(0.001),
+                "invite_passed_p50_us": figures.passed_us(0.5), "invite_passed_p99_us": figures.passed_us(0.99),
                 "rest_kib": figures.rest_kib, "held_kib": figures.held_kib,
             }),
             ..Row::default()

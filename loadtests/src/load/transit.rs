@@ -1,6 +1,6 @@
 //! Plain B2BUA: caller → daemon → callee, with our own generator.
 
-use super::daemon::{BYPASS, Daemon, LOAD_CORE, Place, RELAY};
+use super::daemon::{BYPASS, Daemon, Kept, LOAD_CORE, Place, RELAY};
 use super::generator::{Figures, Plan, Shape, run};
 use super::report::{Report, Row};
 use std::time::{Duration, Instant};
@@ -11,16 +11,16 @@ pub const US_PER_CALL_MAX: f64 = 200.0;
 /// the daemon is woken for each datagram, and a machine that is shared costs more again.
 pub const US_PER_CALL_MAX_SHORT: f64 = 1500.0;
 /// Calls last this long.
-const HOLD: Duration = Duration::from_secs(1);
+pub(super) const HOLD: Duration = Duration::from_secs(1);
 /// Time for the daemon to come to rest after a run.
 const REST: Duration = Duration::from_secs(10);
 
-fn plan(place: &Place, daemon: &Daemon, prefix: &str) -> anyhow::Result<Plan> {
+pub(super) fn plan(place: &Place, system: &Kept, prefix: &str) -> anyhow::Result<Plan> {
     Ok(Plan {
         target: place.sip()?,
         caller: format!("{}:5061", place.caller()).parse()?,
         callee: format!("{}:5070", place.callee()).parse()?,
-        process: daemon.process.id(),
+        processes: vec![system.id()],
         rate: 100.0,
         calls: 0,
         shape: Shape::Flow(HOLD),
@@ -29,7 +29,7 @@ fn plan(place: &Place, daemon: &Daemon, prefix: &str) -> anyhow::Result<Plan> {
 }
 
 /// Runs a plan on the core of the load.
-fn on_load_core(plan: Plan) -> anyhow::Result<Figures> {
+pub(super) fn on_load_core(plan: Plan) -> anyhow::Result<Figures> {
     let thread = std::thread::Builder::new().name("load".into()).spawn(move || {
         let _ = runtime::udp::pin_to_core(LOAD_CORE);
         run(plan)
@@ -44,7 +44,7 @@ fn on_load_core(plan: Plan) -> anyhow::Result<Figures> {
 pub fn flow(report: &mut Report, place: &Place, rate: f64, seconds: f64, us_max: f64) -> anyhow::Result<()> {
     let daemon = Daemon::start(place, "transit")?;
     let calls = (rate * seconds) as usize;
-    let figures = on_load_core(Plan { rate, calls, ..plan(place, &daemon, BYPASS)? })?;
+    let figures = on_load_core(Plan { rate, calls, ..plan(place, &daemon.process, BYPASS)? })?;
     let name = format!("B2BUA {rate:.0}/s for {seconds:.0} s");
     report.add(Row { us_per_call: Some(figures.us_per_call()), ..Row::of(&name, &figures) });
     let detail = format!("{} of {} failed, codes {:?}", figures.failed, figures.calls, figures.codes);
@@ -91,7 +91,7 @@ pub fn ramp(report: &mut Report, place: &Place, rates: &[f64], seconds: f64) -> 
     for rate in rates {
         let mut daemon = Daemon::start(place, &format!("ramp-{rate:.0}"))?;
         let calls = (rate * seconds) as usize;
-        let figures = on_load_core(Plan { rate: *rate, calls, ..plan(place, &daemon, BYPASS)? })?;
+        let figures = on_load_core(Plan { rate: *rate, calls, ..plan(place, &daemon.process, BYPASS)? })?;
         // Retransmissions are no failures, but a system that needs them is not sustaining the rate.
         let clean = figures.failed == 0 && figures.resent * 1000 <= figures.calls as u64;
         let note = if clean { "" } else { "(beyond its limit)" };
@@ -119,7 +119,7 @@ pub fn ramp(report: &mut Report, place: &Place, rates: &[f64], seconds: f64) -> 
 pub fn held(report: &mut Report, place: &Place, calls: usize, rate: f64) -> anyhow::Result<()> {
     let daemon = Daemon::start(place, "held")?;
     let shape = Shape::Held { settle: Duration::from_secs(1), window: Duration::from_secs(2), sound: false };
-    let figures = on_load_core(Plan { rate, calls, shape, ..plan(place, &daemon, BYPASS)? })?;
+    let figures = on_load_core(Plan { rate, calls, shape, ..plan(place, &daemon.process, BYPASS)? })?;
     let name = format!("{calls} held calls");
     report.add(Row { kib_per_call: Some(figures.kib_per_call()), ..Row::of(&name, &figures) });
     let detail = format!("{} failed, {} up at once", figures.failed, figures.held_max);
@@ -139,7 +139,7 @@ pub fn relay(report: &mut Report, place: &Place, calls: usize, seconds: u64) -> 
     let daemon = Daemon::start(place, "relay")?;
     let window = Duration::from_secs(seconds);
     let shape = Shape::Held { settle: Duration::from_millis(500), window, sound: true };
-    let figures = on_load_core(Plan { rate: 200.0, calls, shape, ..plan(place, &daemon, RELAY)? })?;
+    let figures = on_load_core(Plan { rate: 200.0, calls, shape, ..plan(place, &daemon.process, RELAY)? })?;
     let sound = figures.sound.clone().unwrap_or_default();
     let name = format!("relay, {calls} calls, {} packets/s", calls * 100);
     let mut row = Row::of(&name, &figures);

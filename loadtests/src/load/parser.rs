@@ -1,0 +1,99 @@
+//! What reading the INVITE of 701 bytes takes, in instructions: callgrind counts the same on a busy machine.
+
+use super::report::{Report, Row};
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use serde_json::json;
+use sip_proxy::wire::{HeaderName, Limits, Message, parse, sdp};
+use std::hint::black_box;
+use std::process::Command;
+
+const INVITE: &[u8] = include_bytes!("../../../sip-proxy/tests/data/messages/invite701.sip");
+/// With eight fields typed.
+const INSTRUCTIONS_MAX: u64 = 6_000;
+/// Counted are the reads between these two; what a process needs besides falls out.
+const TIMES: [u64; 2] = [1_000, 3_000];
+
+/// Request line, top Via with branch, From tag, To tag, Call-ID, CSeq, Max-Forwards, Content-Length.
+#[inline(never)]
+fn hot(message: &Message) -> usize {
+    let via = message.top_via();
+    message.request_uri().len()
+        + message.method() as usize
+        + via.branch.map_or(0, <[u8]>::len)
+        + via.host.len()
+        + message.from_tag().map_or(0, <[u8]>::len)
+        + message.to_tag().map_or(0, <[u8]>::len)
+        + message.call_id().len()
+        + message.cseq().0 as usize
+        + message.max_forwards().map_or(0, usize::from)
+        + message.content_length().map_or(0, |length| length as usize)
+}
+
+/// Every header typed, and the offer.
+#[inline(never)]
+fn all(message: &Message) -> Option<usize> {
+    let from = message.from().ok()?.uri().ok()?;
+    let to = message.to().ok()?.uri().ok()?;
+    let contact = message.contact()?.uri().ok()?;
+    let allow = message.values(HeaderName::Allow).count();
+    let session = sdp::parse(message.body()).ok()?;
+    let event = session.audio()?.telephone_event(8000)?;
+    Some(hot(message) + from.host.len() + to.host.len() + contact.host.len() + allow + usize::from(event))
+}
+
+/// Reads the INVITE so many times.
+///
+/// # Panics
+/// When it is not read as it is.
+pub fn read(times: u32, with_all: bool) {
+    let limits = Limits::default();
+    let datagram = Bytes::from_static(INVITE);
+    for _ in 0..times {
+        let message = parse(black_box(&datagram).clone(), &limits).expect("a sound INVITE");
+        let read = if with_all { all(&message) } else { Some(hot(&message)) };
+        assert!(black_box(read).is_some(), "all of it can be read");
+    }
+}
+
+/// Counts the instructions of one reading. Where valgrind is not installed the report says so.
+///
+/// # Errors
+/// When callgrind says nothing.
+pub fn instructions(report: &mut Report) -> anyhow::Result<()> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        report.add(Row { name: "reading an INVITE".into(), note: "(no valgrind)".into(), ..Row::default() });
+        return Ok(());
+    }
+    let hot = counted(false)?;
+    let all = counted(true)?;
+    report.add(Row {
+        name: "reading an INVITE of 701 bytes".into(),
+        more: json!({"instructions_hot": hot, "instructions_all": all}),
+        note: format!("{hot} instructions, {all} with all headers and SDP"),
+        ..Row::default()
+    });
+    let detail = format!("{hot} instructions, at most {INSTRUCTIONS_MAX}");
+    report.check("reading an INVITE: eight fields", hot <= INSTRUCTIONS_MAX, detail);
+    Ok(())
+}
+
+fn counted(with_all: bool) -> anyhow::Result<u64> {
+    let [few, many] = TIMES.map(|times| run(times, with_all));
+    let (few, many) = (few?, many?);
+    ensure!(many > few, "callgrind counted {few} and {many} instructions");
+    Ok((many - few) / (TIMES[1] - TIMES[0]))
+}
+
+fn run(times: u64, with_all: bool) -> anyhow::Result<u64> {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(std::env::current_exe()?);
+    command.args(["read", &times.to_string()]);
+    if with_all {
+        command.arg("--all");
+    }
+    let told = command.output().context("starting valgrind")?;
+    let text = String::from_utf8_lossy(&told.stderr);
+    let line = text.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, number)| number.trim());
+    line.and_then(|number| number.parse().ok()).with_context(|| format!("callgrind said: {text}"))
+}

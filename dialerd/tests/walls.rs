@@ -153,11 +153,19 @@ fn licences_are_those_of_deny_toml() {
         .iter()
         .map(|licence| licence.as_str().expect("text"))
         .collect();
+    // Licences of packages that carry the text and do not name it.
+    let clarified: BTreeMap<&str, &str> = rules["licenses"]["clarify"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|rule| (rule["crate"].as_str().expect("text"), rule["expression"].as_str().expect("text")))
+        .collect();
     let metadata = metadata();
     let mut refused = Vec::new();
     for package in metadata["packages"].as_array().expect("a list") {
         let name = package["name"].as_str().expect("text");
-        let licence = package["license"].as_str().unwrap_or("").replace('/', " OR ");
+        let named = package["license"].as_str().or(clarified.get(name).copied());
+        let licence = named.unwrap_or("").replace('/', " OR ");
         if !satisfied(&licence, &allowed) {
             refused.push(format!("{name}: {licence:?}"));
         }

@@ -32,13 +32,22 @@ pub fn run(report: &mut Report, place: &Place, rate: f64, seconds: f64, rounds: 
     let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..rounds {
         let figures = with_kamailio(place, &modules, rate, seconds)?;
-        add(report, "kamailio", &figures);
-        theirs = theirs.min(figures.us_per_call());
+        let clean = figures.failed == 0;
+        report.add(Row {
+            us_per_call: Some(figures.us_per_call()),
+            // What it sends again it would not have needed: such a round says nothing.
+            note: if clean { "" } else { "(calls failed: not counted)" }.into(),
+            ..Row::of("kamailio", &figures)
+        });
+        if clean {
+            theirs = theirs.min(figures.us_per_call());
+        }
         let figures = with_dialerd(place, rate, seconds)?;
         add(report, "dialerd", &figures);
         ours = ours.min(figures.us_per_call());
     }
     let detail = format!("{ours:.0} µs to {theirs:.0} µs per call: {:.2} times", ours / theirs);
+    report.check("a round of Kamailio's was clean", theirs.is_finite(), "");
     report.check("less processor time per call than Kamailio as a proxy", ours < theirs, detail);
     Ok(())
 }

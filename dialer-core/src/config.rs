@@ -214,7 +214,7 @@ pub enum AutoAnswer {
 }
 
 /// An agent.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AgentConfig {
     /// Shown name.
@@ -229,6 +229,32 @@ pub struct AgentConfig {
     pub auto_answer: AutoAnswer,
     /// Wrap-up of this agent instead of the campaign's, milliseconds.
     pub wrap_up_ms: Option<u32>,
+    /// Numbers that the phone may call and transfer to: their beginnings, `*` for all. None: none.
+    pub destinations: Vec<String>,
+    /// Calls of the phone's own at once, transfers to outside among them.
+    pub calls_max: u32,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        AgentConfig {
+            name: String::new(),
+            username: String::new(),
+            password: String::new(),
+            groups: Vec::new(),
+            auto_answer: AutoAnswer::default(),
+            wrap_up_ms: None,
+            destinations: Vec::new(),
+            calls_max: 2,
+        }
+    }
+}
+
+/// Whether an entry of [`AgentConfig::destinations`] is good: `*`, or the beginning of a number or name.
+#[must_use]
+pub fn is_destination(entry: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"+*#-_.".contains(&byte);
+    (1..=32).contains(&entry.len()) && entry.bytes().all(sound)
 }
 
 /// A list of leads.

@@ -81,6 +81,8 @@ pub enum Event {
     CallHeld { party: Party },
     /// … and came back.
     CallResumed { party: Party },
+    /// The agent has given the customer to someone else, and is free.
+    CallTransferred { agent: AgentId, to: String },
     /// The call is over. Exactly once per call; everything it held is free.
     CallEnded { record: Box<CallRecord> },
     /// One side of a call ended. Exactly once per leg.
@@ -113,6 +115,8 @@ pub enum Event {
     AgentLoggedOut { reason: String },
     /// An agent's state changed.
     AgentState { from: AgentState, to: AgentState, reason: String, expires_at: Option<WallTime> },
+    /// An agent's phone wanted to call, or to transfer to, a number that the agent may not.
+    AgentCallRefused { to: String, reason: String },
     /// A preview task was given to an agent.
     TaskOffered { task: TaskId, to: String, expires_at: Option<WallTime> },
     /// … and is over.
@@ -167,6 +171,7 @@ impl Event {
             Event::CallAudio { .. } => "call.audio",
             Event::CallHeld { .. } => "call.held",
             Event::CallResumed { .. } => "call.resumed",
+            Event::CallTransferred { .. } => "call.transferred",
             Event::CallEnded { .. } => "call.ended",
             Event::LegEnded { .. } => "leg.ended",
             Event::RecordingStarted { .. } => "recording.started",
@@ -191,6 +196,7 @@ impl Event {
             Event::AgentLoggedIn => "agent.logged_in",
             Event::AgentLoggedOut { .. } => "agent.logged_out",
             Event::AgentState { .. } => "agent.state",
+            Event::AgentCallRefused { .. } => "agent.call_refused",
             Event::TaskOffered { .. } => "task.offered",
             Event::TaskEnded { .. } => "task.ended",
             Event::TrunkUp { .. } => "trunk.up",

@@ -162,6 +162,15 @@ pub enum CallFact {
         /// By whom.
         party: Party,
     },
+    /// The agent has given the customer to someone else: the agent is out of the call, which goes on.
+    Transferred {
+        /// Which call.
+        call: CallId,
+        /// Who has left.
+        agent: AgentId,
+        /// To whom: the number or the phone's name.
+        to: String,
+    },
     /// The ordered message was played to its end.
     MessagePlayed {
         /// Which call.
@@ -254,6 +263,15 @@ pub enum AgentFact {
     SessionUp {
         /// Whose.
         agent: AgentId,
+    },
+    /// The phone wanted to call, or to transfer to, a number that the agent may not.
+    CallRefused {
+        /// Whose.
+        agent: AgentId,
+        /// The number.
+        to: String,
+        /// `destination` or `limit`.
+        reason: &'static str,
     },
     /// It ended, or could not be made. Exactly once per `OpenSession`.
     SessionDown {

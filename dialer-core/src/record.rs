@@ -388,6 +388,9 @@ pub struct CallRecord {
     /// nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,
+    /// The number or phone that the agent has given the customer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transferred_to: Option<String>,
     /// What the verdict in `amd` rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amd_detail: Option<AmdDetail>,

@@ -161,6 +161,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         recording: None,
         client_state: attempt.client_state.clone(),
         verstat: None,
+        transferred_to: None,
         amd_detail: None,
         media: Vec::new(),
     }

@@ -128,6 +128,7 @@ impl Daemon {
         let stream_counters = Arc::new(StreamCounters::default());
         let hep_counters = Arc::new(HepCounters::default());
         let stream_listeners = streams.listeners.clone();
+        tokio::spawn(crate::reload::watch(streams.secured.clone()));
         let (ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, &stream_counters)?;
         for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {

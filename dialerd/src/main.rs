@@ -15,6 +15,7 @@ mod metrics;
 mod names;
 mod pace;
 mod prompts;
+mod reload;
 mod shard_thread;
 mod shutdown;
 mod simulate;

@@ -64,6 +64,8 @@ pub struct BoundStreams {
     sockets: Vec<(TcpListener, StreamKind)>,
     /// As shards are told of them.
     pub listeners: Vec<ShardListener>,
+    /// Those with certificates, which may be read anew.
+    pub secured: Vec<TlsContext>,
 }
 
 /// Binds the listeners and reads their certificates.
@@ -71,7 +73,7 @@ pub struct BoundStreams {
 /// # Errors
 /// When an address is taken or a file cannot be used; which one is said.
 pub fn bind(listeners: &[SipListener]) -> anyhow::Result<BoundStreams> {
-    let mut bound = BoundStreams { sockets: Vec::new(), listeners: Vec::new() };
+    let mut bound = BoundStreams { sockets: Vec::new(), listeners: Vec::new(), secured: Vec::new() };
     for listener in listeners.iter().filter(|listener| listener.transport != SipTransport::Udp) {
         let key = &listener.file_key;
         let socket =
@@ -79,8 +81,15 @@ pub fn bind(listeners: &[SipListener]) -> anyhow::Result<BoundStreams> {
         let (kind, transport) = match listener.transport {
             SipTransport::Udp | SipTransport::Tcp => (StreamKind::Tcp, Transport::Tcp),
             SipTransport::Ws => (StreamKind::Ws, Transport::Ws),
-            SipTransport::Tls => (StreamKind::Tls(context(key, listener)?), Transport::Tls),
-            SipTransport::Wss => (StreamKind::Wss(context(key, listener)?), Transport::Wss),
+            SipTransport::Tls | SipTransport::Wss => {
+                let tls = context(key, listener)?;
+                bound.secured.push(tls.clone());
+                if listener.transport == SipTransport::Tls {
+                    (StreamKind::Tls(tls), Transport::Tls)
+                } else {
+                    (StreamKind::Wss(tls), Transport::Wss)
+                }
+            }
         };
         let address = socket.local_addr().context("a bound socket has an address")?;
         bound.listeners.push(ShardListener { transport, address, advertised: listener.advertised.clone() });

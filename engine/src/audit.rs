@@ -115,6 +115,9 @@ impl CallShard {
             }
             Some(AgentLink::Session(_)) | None => {}
         }
+        if let Some(transfer) = &call.transfer {
+            self.audit_sound(transfer.sound(), "a guest", streams, findings);
+        }
         let agent = self.agent_sound(key).map(|(stream, _)| stream);
         let customer = call.answered_customer().map(|customer| customer.sound.stream);
         let joined = customer.is_some() && customer.and_then(|stream| self.plane.peer(stream)) == agent;

@@ -162,7 +162,7 @@ impl ControlCore {
                     AgentFact::SessionDown { agent, .. } => {
                         self.sessions.remove(agent);
                     }
-                    AgentFact::SessionUp { .. } => {}
+                    AgentFact::SessionUp { .. } | AgentFact::CallRefused { .. } => {}
                 }
                 self.feed(now, Input::Agent(fact), out);
             }
@@ -401,6 +401,7 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         recording: None,
         client_state: None,
         verstat: None,
+        transferred_to: None,
         amd_detail: None,
         media: Vec::new(),
     }

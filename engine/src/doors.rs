@@ -629,6 +629,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Dtmf { call, .. }
         | CallFact::Held { call, .. }
         | CallFact::Resumed { call, .. }
+        | CallFact::Transferred { call, .. }
         | CallFact::MessagePlayed { call }
         | CallFact::RecordingStarted { call, .. }
         | CallFact::RecordingReady { call, .. }

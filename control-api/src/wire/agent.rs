@@ -5,7 +5,7 @@ use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::Time;
-use dialer_core::config::AgentConfig;
+use dialer_core::config::{AgentConfig, is_destination};
 use dialer_core::view::{AgentState as CoreState, AgentView, TaskView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,6 +91,18 @@ pub struct AgentRequest {
     #[serde(default)]
     #[schema(maximum = 3_600_000)]
     pub wrap_up_ms: Option<u32>,
+    /// Numbers that the phone may call and transfer customers to: their beginnings, `*` for all. Empty: none. At most 64.
+    #[serde(default)]
+    #[schema(example = json!(["1215", "+44"]))]
+    pub destinations: Vec<String>,
+    /// Calls of the phone's own at once, transfers to outside among them.
+    #[serde(default = "calls_max")]
+    #[schema(default = 2, maximum = 1_000)]
+    pub calls_max: u32,
+}
+
+fn calls_max() -> u32 {
+    AgentConfig::default().calls_max
 }
 
 fn auto_answer() -> AutoAnswer {
@@ -121,6 +133,16 @@ impl TryFrom<AgentRequest> for AgentConfig {
         if let Some(wrap_up) = wire.wrap_up_ms {
             checks.range(wrap_up, 0, 3_600_000, "/wrap_up_ms");
         }
+        checks.that(
+            wire.destinations.len() <= 64,
+            "/destinations",
+            "expected at most 64 beginnings of numbers",
+        );
+        for (at, entry) in wire.destinations.iter().enumerate() {
+            let expected = "expected the beginning of a number, or *";
+            checks.that(is_destination(entry), &format!("/destinations/{at}"), expected);
+        }
+        checks.range(wire.calls_max, 0, 1_000, "/calls_max");
         checks.finish()?;
         Ok(AgentConfig {
             name: wire.name,
@@ -129,6 +151,8 @@ impl TryFrom<AgentRequest> for AgentConfig {
             groups: wire.groups,
             auto_answer: wire.auto_answer.into(),
             wrap_up_ms: wire.wrap_up_ms,
+            destinations: wire.destinations,
+            calls_max: wire.calls_max,
         })
     }
 }
@@ -143,6 +167,8 @@ impl From<&AgentConfig> for AgentRequest {
             groups: config.groups.clone(),
             auto_answer: config.auto_answer.into(),
             wrap_up_ms: config.wrap_up_ms,
+            destinations: config.destinations.clone(),
+            calls_max: config.calls_max,
         }
     }
 }
@@ -194,6 +220,10 @@ pub struct Agent {
     pub auto_answer: AutoAnswer,
     /// Wrap-up of this agent instead of the campaign's.
     pub wrap_up_ms: Option<u32>,
+    /// Numbers that the phone may call and transfer to: their beginnings, `*` for all.
+    pub destinations: Vec<String>,
+    /// Calls of the phone's own at once.
+    pub calls_max: u32,
     /// What the agent does.
     pub state: AgentState,
     /// Since when.
@@ -233,6 +263,8 @@ impl Agent {
             groups: config.groups.clone(),
             auto_answer: config.auto_answer.into(),
             wrap_up_ms: config.wrap_up_ms,
+            destinations: config.destinations.clone(),
+            calls_max: config.calls_max,
             state: view.state.into(),
             since: view.since.into(),
             expires_at: view.expires_at.map(Time),

@@ -499,6 +499,8 @@ pub struct Cdr {
     /// `failed:stale` and so on; null where nobody looked.
     #[schema(example = "passed:A")]
     pub verstat: Option<String>,
+    /// The number or phone that the agent has given the customer to; null: nobody.
+    pub transferred_to: Option<String>,
     /// What machine detection said, and why.
     pub detection: Option<Detection>,
     /// How each answered leg sounded.
@@ -563,6 +565,7 @@ impl Cdr {
             recording_id: record.recording.map(|id| id.to_string()),
             client_state: mask.text_option(record.client_state.as_deref()),
             verstat: record.verstat.clone(),
+            transferred_to: mask.number_option(record.transferred_to.as_deref()),
             detection: record.amd.zip(record.amd_detail).map(|(amd, detail)| Detection::new(amd, &detail)),
             media: record.media.iter().map(LegMedia::from).collect(),
             disposition: None,

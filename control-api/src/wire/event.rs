@@ -173,6 +173,8 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallHeld { party } | CoreEvent::CallResumed { party } => {
             json!({"party": Party::from(*party)})
         }
+        CoreEvent::CallTransferred { agent, to } => json!({"agent_id": agent, "to": mask.number(to)}),
+        CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
         CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),
         CoreEvent::LegEnded { party, cause, sip_code, q850 } => json!({
             "party": Party::from(*party), "cause": cause.as_str(), "sip_code": sip_code, "q850": q850

@@ -4,7 +4,7 @@ use super::Agent;
 use crate::call::Moment;
 use crate::check::{Checked, invalid, one_line, range, text};
 use crate::command::{CommandError, Reply};
-use crate::config::{AgentConfig, SessionKind};
+use crate::config::{AgentConfig, SessionKind, is_destination};
 use crate::dialer::{About, Cx, Dialer, check_version};
 use crate::effect::Effect;
 use crate::event::Event;
@@ -256,5 +256,12 @@ fn check(config: &AgentConfig) -> Checked {
     if let Some(ms) = config.wrap_up_ms {
         range("/wrap_up_ms", ms, 0, 3_600_000)?;
     }
+    if config.destinations.len() > 64 {
+        return invalid("/destinations", "at most 64 beginnings of numbers");
+    }
+    if let Some(place) = config.destinations.iter().position(|entry| !is_destination(entry)) {
+        return invalid(&format!("/destinations/{place}"), "the beginning of a number, or *");
+    }
+    range("/calls_max", config.calls_max, 0, 1_000)?;
     Ok(())
 }

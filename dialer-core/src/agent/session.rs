@@ -10,8 +10,9 @@
 //! A session that ended although it is wanted is opened again after a back-off, while the phone is registered.
 
 use crate::config::SessionKind;
-use crate::dialer::{Cx, Dialer, Why};
+use crate::dialer::{About, Cx, Dialer, Why};
 use crate::effect::Effect;
+use crate::event::Event;
 use crate::id::AgentId;
 use crate::input::AgentFact;
 use crate::outcome::EndCause;
@@ -60,6 +61,12 @@ impl Dialer {
                     agent.line = Line::Up;
                     agent.reopenings = 0;
                     self.rest_agent(cx, id, "session_up");
+                }
+            }
+            AgentFact::CallRefused { agent, to, reason } => {
+                if self.agents.contains_key(&agent) {
+                    let about = About { agent: Some(agent), ..About::default() };
+                    self.tell(cx, about, Event::AgentCallRefused { to, reason: reason.into() });
                 }
             }
             AgentFact::SessionDown { agent, cause, by: _ } => self.on_session_down(cx, agent, cause),

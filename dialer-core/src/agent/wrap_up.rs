@@ -1,6 +1,5 @@
 //! After-call work.
 
-use crate::call::Call;
 use crate::dialer::{Cx, Dialer, Why};
 use crate::id::{AgentId, CallId, CampaignId};
 use crate::pacing::{AgentRef, PacingEvent};
@@ -25,8 +24,15 @@ pub(crate) struct WrapUp {
 
 impl Dialer {
     /// A joined call is over for its agent: after-call work begins, by the agent's own time or the campaign's.
-    pub(crate) fn begin_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, call: &Call, talk_ms: u64) {
-        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+    pub(crate) fn begin_wrap_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: AgentId,
+        call: CallId,
+        of_call: Option<CampaignId>,
+        talk_ms: u64,
+    ) {
+        let campaign = of_call.and_then(|id| self.campaigns.get(&id));
         let of_campaign = campaign.map_or(0, |campaign| campaign.row.config.timers.wrap_up_ms);
         let number = campaign.map(|campaign| campaign.number);
         let agent = &self.agents[&id];
@@ -40,13 +46,13 @@ impl Dialer {
             self.observe(cx.now, &event);
         }
         if wrap_up_ms == 0 {
-            self.wrapped_up(cx, id, call.id, call.campaign, 0);
+            self.wrapped_up(cx, id, call, of_call, 0);
             self.rest_agent(cx, id, "call_ended");
             return;
         }
         let timer = self.arm(cx.now, wrap_up_ms, Why::WrapUp(id));
         let until = cx.now + Duration::from_millis(wrap_up_ms);
-        let wrap_up = WrapUp { call: call.id, campaign: call.campaign, since: cx.now, until, timer };
+        let wrap_up = WrapUp { call, campaign: of_call, since: cx.now, until, timer };
         self.agents.get_mut(&id).expect("the caller has it").wrap_up = Some(wrap_up);
         let expires_at = cx.wall.plus_millis(wrap_up_ms as i64);
         self.set_agent_state(cx, id, AgentState::WrapUp, "call_ended", Some(expires_at));

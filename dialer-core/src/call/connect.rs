@@ -276,6 +276,9 @@ impl Dialer {
         self.tell_call(cx, id, Event::LegEnded { party, cause, sip_code, q850 });
         // In a campaign's call an older offer may end late, while the next agent is being rung.
         let joined = state == CallState::Bridged && last;
+        if party == Party::Agent && self.calls.get(&id).is_some_and(|call| call.transferred_to.is_some()) {
+            return;
+        }
         let agent_left = party == Party::Agent && !customer_gone && (joined || agent_first);
         if agent_left && state != CallState::CallingAgent {
             self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);

@@ -130,7 +130,7 @@ impl Dialer {
         if let Some(agent) = call.agent {
             self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
             if call.bridged.is_some() {
-                self.begin_wrap_up(cx, agent, &call, record.talk_ms);
+                self.begin_wrap_up(cx, agent, call.id, call.campaign, record.talk_ms);
             } else {
                 self.rest_agent(cx, agent, "call_ended");
             }
@@ -210,6 +210,7 @@ impl Call {
             recording: self.recording,
             client_state: self.client_state.clone(),
             verstat: None,
+            transferred_to: self.transferred_to.clone(),
             amd_detail: self.amd_detail,
             media: self.media.clone(),
         }

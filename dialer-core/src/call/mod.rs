@@ -35,6 +35,7 @@ mod message;
 mod originate;
 mod outcome;
 mod progress;
+mod transfer;
 
 pub(crate) use late::{EndedCall, EndedCalls};
 pub(crate) use outcome::{End, conclude};
@@ -119,6 +120,8 @@ pub(crate) struct Call {
     pub(crate) message_since: Option<Instant>,
     pub(crate) safe_harbour_played: bool,
     pub(crate) held_by: Option<Party>,
+    /// Its agent has given the customer to this number or phone.
+    pub(crate) transferred_to: Option<String>,
     pub(crate) digits: String,
     pub(crate) recording: Option<RecordingId>,
     /// The customer leg exists.
@@ -191,6 +194,7 @@ impl Dialer {
             }
             CallFact::Held { call, party } => self.on_held(cx, call, party),
             CallFact::Resumed { call, party } => self.on_resumed(cx, call, party),
+            CallFact::Transferred { call, agent, to } => self.on_transferred(cx, call, agent, to),
             CallFact::MessagePlayed { call } => self.on_message_played(cx, call),
             CallFact::RecordingStarted { call, recording } => {
                 self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
@@ -254,6 +258,7 @@ impl Dialer {
             message_since: None,
             safe_harbour_played: false,
             held_by: None,
+            transferred_to: None,
             digits: String::new(),
             recording: None,
             customer_leg: false,

@@ -67,7 +67,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 21] = [
+    let counters: [Counter<'_>; 24] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -173,6 +173,24 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Transit calls refused.",
             &[("reason", "busy")],
             sum(&|shard, _| shard.transits_refused_busy),
+        ),
+        (
+            "agent_calls_refused_total",
+            "Calls and transfers of agents' phones refused.",
+            &[("reason", "destination")],
+            sum(&|shard, _| shard.agent_calls_refused_destination),
+        ),
+        (
+            "agent_calls_refused_total",
+            "Calls and transfers of agents' phones refused.",
+            &[("reason", "limit")],
+            sum(&|shard, _| shard.agent_calls_refused_limit),
+        ),
+        (
+            "calls_transferred_total",
+            "Customers that agents have given to someone else.",
+            &[],
+            sum(&|shard, _| shard.calls_transferred),
         ),
     ];
     for (name, help, labels, value) in counters {

@@ -47,7 +47,7 @@ impl CallShard {
                 self.trace.note_leg(self.ua.tag_of(leg), id);
                 let link = AgentLink::Ringing { leg, sound, deadline, told: false };
                 if let Some(call) = self.calls.get_mut(key) {
-                    call.agent = Some(AgentSide { agent, link });
+                    call.agent = Some(AgentSide { agent, link, guest: None });
                 }
             }
             Err(cause) => {
@@ -106,7 +106,7 @@ impl CallShard {
         let Some(call) = self.calls.get_mut(key) else { return };
         let id = call.id;
         let session = self.agents.session_of(agent);
-        if let Some(AgentSide { agent: joined, link: AgentLink::Session(_) }) = &call.agent
+        if let Some(AgentSide { agent: joined, link: AgentLink::Session(_), .. }) = &call.agent
             && *joined == agent
         {
             // Asked twice: the answer is the same.
@@ -122,7 +122,7 @@ impl CallShard {
         };
         let fact = match (refused, session) {
             (None, Some(session)) => {
-                call.agent = Some(AgentSide { agent, link: AgentLink::Session(session) });
+                call.agent = Some(AgentSide { agent, link: AgentLink::Session(session), guest: None });
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.call = Some(key);
                     self.plane.measure_anew(session.sound.stream);
@@ -162,7 +162,7 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
-        if side.agent != agent {
+        if side.agent != agent || side.guest.is_some() {
             return;
         }
         let cause = match side.link {

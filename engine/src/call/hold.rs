@@ -87,7 +87,7 @@ impl CallShard {
         let joined = match owner {
             Owner::Customer(key) | Owner::Agent(key) => Some(key),
             Owner::Session(key) => self.joined_call_of_session(key),
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
         };
         if let Some(key) = joined {
             self.hold_changed(now, key, party, plan.held);
@@ -115,7 +115,7 @@ impl CallShard {
                 let call = self.calls.get(session.call?)?;
                 (before != held && call.bridged).then_some((call.id, Party::Agent))
             }
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
         }
     }
 
@@ -127,7 +127,7 @@ impl CallShard {
                 AgentLink::Session(_) => None,
             },
             Owner::Session(key) => Some(self.sessions.get(key)?.sound),
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
         }
     }
 
@@ -150,7 +150,7 @@ impl CallShard {
                     session.sound.local.version = version;
                 }
             }
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => {}
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => {}
         }
     }
 }

@@ -16,10 +16,12 @@ mod progress;
 mod quality;
 mod session;
 mod teardown;
+mod transfer;
 pub(crate) mod transit;
 mod waiting;
 
 pub(crate) use session::{Session, SessionState};
+pub(crate) use transfer::Transfer;
 pub(crate) use transit::Transit;
 
 use crate::shard::trunks::TrunkKey;
@@ -43,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) recording: Option<RecordingId>,
     /// A message is being played to the customer, under this tag.
     pub(crate) playing: Option<u64>,
+    /// The agent has asked for someone else to take the agent's place.
+    pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) digits: digits::DigitGate,
 }
 
@@ -61,6 +65,8 @@ pub(crate) struct CustomerSide {
     pub(crate) call_max_ms: u32,
     pub(crate) amd: bool,
     pub(crate) held: bool,
+    /// From which number it was called.
+    pub(crate) caller_id: Option<String>,
 }
 
 /// How far the customer's leg is.
@@ -79,6 +85,15 @@ pub(crate) enum CustomerState {
 pub(crate) struct AgentSide {
     pub(crate) agent: AgentId,
     pub(crate) link: AgentLink,
+    /// It is not the agent any more who sits there, but whom the agent has given the customer to.
+    pub(crate) guest: Option<Guest>,
+}
+
+/// What the leg of a guest holds besides its sound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest {
+    /// A channel of this trunk; `None` for an agent's phone.
+    pub(crate) trunk: Option<TrunkKey>,
 }
 
 /// How the agent is reached.
@@ -109,8 +124,14 @@ impl Call {
             listening: false,
             recording: None,
             playing: None,
+            transfer: None,
             digits: digits::DigitGate::default(),
         }
+    }
+
+    /// The agent in it, if it is still an agent.
+    pub(crate) fn own_agent(&self) -> Option<&AgentSide> {
+        self.agent.as_ref().filter(|side| side.guest.is_none())
     }
 
     /// The customer was dialled and has not answered.

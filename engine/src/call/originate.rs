@@ -123,6 +123,7 @@ impl CallShard {
             call_max_ms: dial.call_max_ms,
             amd: dial.amd,
             held: false,
+            caller_id: caller,
         })
     }
 }

@@ -132,6 +132,23 @@ impl<'m> Caller<'m> {
         }
     }
 
+    /// An agent's phone, which is called by the trunk's caller ID, or by its name.
+    pub(crate) fn own(request: &'m Message, number: Option<String>, our_host: &str, to: &Policy) -> Self {
+        let named = || request.from().ok().map(|from| user_of(from.uri_text)).filter(|user| !user.is_empty());
+        let id = number.or_else(named);
+        let uri = uri_of(id.as_deref().unwrap_or("anonymous"), our_host);
+        Caller {
+            asserted: id.as_ref().filter(|_| to.asserts()).map(|_| uri.clone()),
+            preferred: to.preferred(id.as_ref().map(|_| uri.as_str())),
+            id,
+            uri,
+            display: "",
+            privacy: None,
+            hidden: false,
+            wishes: Wishes::default(),
+        }
+    }
+
     /// The further headers of the call that goes out. Empty, and then without an allocation, in most calls.
     pub(crate) fn headers<'h>(
         &'h self,

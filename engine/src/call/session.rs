@@ -131,7 +131,9 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         if let Some(call) = self.sessions.get(key).and_then(|session| session.call) {
-            if self.calls.get(call).is_some_and(Call::is_ringing) {
+            if self.leaves_to_guest(now, call, out) {
+                // Who is to take the agent's place is being called.
+            } else if self.calls.get(call).is_some_and(Call::is_ringing) {
                 // The agent only heard it ring: the customer's phone rings on.
                 self.drop_agent_side(now, call, cause, None, out);
             } else {

@@ -14,7 +14,7 @@ use sip_proxy::ua::{Ended, EndedBy, Reason};
 
 /// What a final response or a BYE said.
 #[derive(Clone, Copy, Debug, Default)]
-struct Codes {
+pub(super) struct Codes {
     sip: Option<u16>,
     q850: Option<u16>,
 }
@@ -64,6 +64,9 @@ impl CallShard {
     ) {
         let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
         let up = matches!(side.link, AgentLink::Up { .. });
+        if up && self.leaves_to_guest(now, key, out) {
+            return;
+        }
         if !up {
             self.agent_failed(now, key, cause_of(ended), ended.code, out);
             return;
@@ -81,6 +84,7 @@ impl CallShard {
         codes: Option<Codes>,
         out: &mut Outbox<ShardEffect>,
     ) {
+        self.drop_guest(now, key);
         let Some(call) = self.calls.remove(key) else { return };
         self.call_keys.remove(&call.id);
         let answered = call.answered_customer().is_some();
@@ -142,7 +146,7 @@ impl CallShard {
         self.end_agent_side(now, id, side, cause, Codes { sip: sip_code, q850: None }, out);
     }
 
-    fn end_agent_side(
+    pub(super) fn end_agent_side(
         &mut self,
         now: Instant,
         call: CallId,
@@ -152,6 +156,10 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(side) = side else { return };
+        if let Some(trunk) = side.guest.and_then(|guest| guest.trunk) {
+            self.agents.end_call(side.agent);
+            self.trunks.release(trunk);
+        }
         match side.link {
             AgentLink::Ringing { leg, sound, deadline, .. } => {
                 self.deadlines.cancel(deadline);

@@ -2,6 +2,7 @@
 
 use crate::call::Session;
 use dialer_core::AgentId;
+use dialer_core::config::AgentConfig;
 use sansio::{Key, Slab};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,11 @@ pub(crate) struct Agent {
     pub(crate) username: String,
     /// The nailed-up session, ringing or up.
     pub(crate) session: Option<Key<Session>>,
+    /// Beginnings of numbers that the phone may call, `*` for all.
+    destinations: Vec<String>,
+    calls_max: u32,
+    /// Calls of the phone's own now, and transfers to outside.
+    calls: u32,
 }
 
 pub(crate) type AgentKey = Key<Agent>;
@@ -32,15 +38,24 @@ impl Agents {
         Agents { slab: Slab::with_limit(AGENTS_MAX), by_id: BTreeMap::new() }
     }
 
-    /// Adds an agent or changes its user name. `None` at the limit.
-    pub(crate) fn apply(&mut self, id: AgentId, username: &str) -> Option<AgentKey> {
+    /// Adds an agent or changes it; its calls go on. `None` at the limit.
+    pub(crate) fn apply(&mut self, id: AgentId, config: &AgentConfig) -> Option<AgentKey> {
         if let Some(key) = self.key_of(id)
             && let Some(agent) = self.slab.get_mut(key)
         {
-            username.clone_into(&mut agent.username);
+            config.username.clone_into(&mut agent.username);
+            agent.destinations.clone_from(&config.destinations);
+            agent.calls_max = config.calls_max;
             return Some(key);
         }
-        let agent = Agent { id, username: username.to_owned(), session: None };
+        let agent = Agent {
+            id,
+            username: config.username.clone(),
+            session: None,
+            destinations: config.destinations.clone(),
+            calls_max: config.calls_max,
+            calls: 0,
+        };
         let key = self.slab.insert(agent).ok()?;
         self.by_id.insert(id, key);
         Some(key)
@@ -70,6 +85,35 @@ impl Agents {
         {
             agent.session = session;
         }
+    }
+
+    /// Whether the phone of an agent may call a number now; else why not.
+    pub(crate) fn may_call(&self, id: AgentId, number: &str) -> Result<(), &'static str> {
+        let agent = self.key_of(id).and_then(|key| self.get(key)).ok_or("destination")?;
+        let allowed = |entry: &String| entry == "*" || number.starts_with(entry.as_str());
+        if !agent.destinations.iter().any(allowed) {
+            return Err("destination");
+        }
+        if agent.calls >= agent.calls_max { Err("limit") } else { Ok(()) }
+    }
+
+    /// A call of the phone's own begins.
+    pub(crate) fn begin_call(&mut self, id: AgentId) {
+        if let Some(agent) = self.key_of(id).and_then(|key| self.slab.get_mut(key)) {
+            agent.calls += 1;
+        }
+    }
+
+    /// … and is over.
+    pub(crate) fn end_call(&mut self, id: AgentId) {
+        if let Some(agent) = self.key_of(id).and_then(|key| self.slab.get_mut(key)) {
+            agent.calls = agent.calls.saturating_sub(1);
+        }
+    }
+
+    /// The agent whose phone has this name.
+    pub(crate) fn named(&self, username: &str) -> Option<&Agent> {
+        self.iter().find(|agent| agent.username == username)
     }
 
     /// All agents, in the order of their slots.

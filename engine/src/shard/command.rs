@@ -169,7 +169,7 @@ impl CallShard {
     }
 
     fn apply_agent(&mut self, row: &AgentRow) {
-        let Some(key) = self.agents.apply(row.id, &row.config.username) else { return };
+        let Some(key) = self.agents.apply(row.id, &row.config) else { return };
         let login =
             ua::Login { username: row.config.username.clone(), password: row.config.password.clone() };
         self.ua.set_account(ua::Account { key: key.to_bits(), login });

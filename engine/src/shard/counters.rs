@@ -31,6 +31,12 @@ pub struct ShardCounters {
     pub transits_refused_request: u64,
     /// Transit calls refused by a limit, or while draining.
     pub transits_refused_busy: u64,
+    /// Calls and transfers of agents' phones refused because of the number.
+    pub agent_calls_refused_destination: u64,
+    /// … and because the agent has as many as allowed.
+    pub agent_calls_refused_limit: u64,
+    /// Customers that agents have given to someone else.
+    pub calls_transferred: u64,
     /// Orders that came too late for their call.
     pub orders_late: u64,
     /// Recordings begun.

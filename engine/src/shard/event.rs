@@ -4,13 +4,13 @@ use super::{CallShard, Owner};
 use crate::call::AgentLink;
 use crate::call::digits::Way;
 use crate::doors::{ShardEffect, ShardEvent};
-use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class};
+use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class, passed_code};
 use crate::translate::dtmf::digit_of_info;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::ContactRow;
 use dialer_core::{AgentFact, CallFact, TrunkFact};
 use sansio::{Instant, Key, Outbox};
-use sip_proxy::ua::{self, Caller, EndedBy, Reason};
+use sip_proxy::ua::{self, Caller, EndedBy};
 
 impl CallShard {
     pub(super) fn media_event(&mut self, now: Instant, event: media::Event, out: &mut Outbox<ShardEffect>) {
@@ -73,7 +73,8 @@ impl CallShard {
             Some(Owner::Session(key)) => {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) | None => return,
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_))
+            | None => return,
         };
         if let Some(call) = call.and_then(|key| self.calls.get_mut(key))
             && call.digits.admit(now, party, way, digit, duration_ms)
@@ -94,7 +95,7 @@ impl CallShard {
                 }
             }
             Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => self.transit_silent(now, key),
-            Some(Owner::TransitThird(_)) => {}
+            Some(Owner::TransitThird(_) | Owner::Guest(_)) => {}
             Some(Owner::Agent(_) | Owner::Session(_)) | None => {}
         }
     }
@@ -113,6 +114,7 @@ impl CallShard {
             Some(Owner::TransitIn(key) | Owner::TransitOut(key) | Owner::TransitThird(key)) => {
                 self.end_transit(now, key, Party::System, cause, Some(503), None);
             }
+            Some(Owner::Guest(key)) => self.guest_failed(now, key, 503, out),
             None => {}
         }
     }
@@ -126,15 +128,15 @@ impl CallShard {
             Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
                 self.transit_incoming(now, leg, Key::from_bits(trunk), request, out);
             }
-            // An agent's phone does not call in.
-            Event::Incoming { leg, from: Caller::Account(_), .. } => {
-                let _ = self.ua.reject(now, leg, 403, Reason::default(), &mut self.sip_out);
+            Event::Incoming { leg, from: Caller::Account(account), request, .. } => {
+                self.agent_calls(now, leg, Key::from_bits(account), &request, out);
             }
             Event::Progress { leg, owner, code, sdp } => match self.current_owner(owner, leg) {
                 Some(Owner::Customer(key)) => self.customer_progress(now, key, sdp.as_deref(), out),
                 Some(Owner::Agent(key)) => self.agent_progress(key, out),
                 Some(Owner::TransitOut(key)) => self.transit_progress(now, key, code, sdp),
                 Some(Owner::TransitThird(key)) => self.third_progress(now, key, code),
+                Some(Owner::Guest(key)) => self.tell_referrer(now, key, code),
                 Some(Owner::Session(_) | Owner::TransitIn(_)) | None => {}
             },
             Event::Answered { leg, owner, sdp } => match self.current_owner(owner, leg) {
@@ -143,6 +145,7 @@ impl CallShard {
                 Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
                 Some(Owner::TransitOut(key)) => self.transit_answered(now, key, sdp, out),
                 Some(Owner::TransitThird(key)) => self.third_answered(now, key, sdp.as_deref()),
+                Some(Owner::Guest(key)) => self.guest_answered(now, key, sdp.as_deref(), out),
                 Some(Owner::TransitIn(_)) | None => {}
             },
             Event::Confirmed { owner, sdp, .. } => {
@@ -183,7 +186,7 @@ impl CallShard {
                 }
             }
             Event::Refer { leg, owner, target, replaces, referred_by } => {
-                self.refer_asked(now, leg, owner, &target, replaces, referred_by.as_deref());
+                self.refer_asked(now, leg, owner, &target, replaces, referred_by.as_deref(), out);
             }
             Event::ReferAnswered { owner, code, .. } => self.refer_passed(now, owner, code, true),
             Event::ReferProgress { owner, code, .. } => self.refer_passed(now, owner, code, false),
@@ -263,6 +266,7 @@ impl CallShard {
                 self.transit_leg_ended(now, key, false, ended, out);
             }
             Some(Owner::TransitThird(key)) => self.third_ended(now, key, ended),
+            Some(Owner::Guest(key)) => self.guest_failed(now, key, passed_code(ended), out),
             None => {}
         }
     }

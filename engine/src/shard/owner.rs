@@ -18,6 +18,8 @@ pub(crate) enum Owner {
     TransitOut(Key<Transit>),
     /// Who is called to take the place of one side of a transit call.
     TransitThird(Key<Transit>),
+    /// Who is called to take the agent's place in a call.
+    Guest(Key<Call>),
 }
 
 /// Most things of one sort at once: what an index has room for.
@@ -33,6 +35,7 @@ impl Owner {
             Owner::TransitIn(key) => (4, key.to_bits()),
             Owner::TransitOut(key) => (5, key.to_bits()),
             Owner::TransitThird(key) => (6, key.to_bits()),
+            Owner::Guest(key) => (7, key.to_bits()),
         };
         let (generation, index) = (key >> 32, key & 0xFFFF_FFFF);
         assert!(index < OWNERS_MAX as u64, "tables are no larger than OWNERS_MAX");
@@ -48,6 +51,7 @@ impl Owner {
             4 => Some(Owner::TransitIn(Key::from_bits(key))),
             5 => Some(Owner::TransitOut(Key::from_bits(key))),
             6 => Some(Owner::TransitThird(Key::from_bits(key))),
+            7 => Some(Owner::Guest(Key::from_bits(key))),
             _ => None,
         }
     }
@@ -67,6 +71,7 @@ mod tests {
             Owner::TransitIn(Key::from_bits(key)),
             Owner::TransitOut(Key::from_bits(7 << 32 | 5)),
             Owner::TransitThird(Key::from_bits(7 << 32 | 6)),
+            Owner::Guest(Key::from_bits(8 << 32 | 7)),
         ] {
             assert_eq!(Owner::from_bits(owner.to_bits()), Some(owner));
         }

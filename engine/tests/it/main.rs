@@ -3,6 +3,7 @@
 mod dialled;
 mod dialogs;
 mod fuzz;
+mod handover;
 mod house;
 mod policies;
 mod sessions;

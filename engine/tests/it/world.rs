@@ -282,12 +282,22 @@ impl World {
 
     /// An agent with a registered phone.
     pub(crate) fn phone(&mut self, name: &'static str, agent: AgentId) -> usize {
-        let config = AgentConfig {
+        self.phone_with(name, agent, |_| {})
+    }
+
+    pub(crate) fn phone_with(
+        &mut self,
+        name: &'static str,
+        agent: AgentId,
+        change: impl FnOnce(&mut AgentConfig),
+    ) -> usize {
+        let mut config = AgentConfig {
             name: name.into(),
             username: name.into(),
             password: "secret".into(),
             ..AgentConfig::default()
         };
+        change(&mut config);
         let row = AgentRow { id: agent, config, version: 1, created_at: WallTime::default() };
         self.command(ShardCommand::ApplyAgent(Box::new(row)));
         let index = self.phone_peer(name);

@@ -6,7 +6,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -35,9 +36,15 @@ pub enum ClientCertificates {
     Required,
 }
 
-/// TLS at one listener, both ways.
+/// TLS at one listener, both ways. Clones share it, also when it is read anew.
 #[derive(Clone)]
 pub struct TlsContext {
+    files: TlsFiles,
+    sides: Arc<RwLock<Sides>>,
+}
+
+/// What handshakes are made with.
+struct Sides {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
@@ -57,6 +64,45 @@ impl TlsContext {
     /// # Errors
     /// When one cannot be read, holds no certificate or key, or they do not fit together.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsFault> {
+        let sides = Sides::load(files)?;
+        Ok(TlsContext { files: files.clone(), sides: Arc::new(RwLock::new(sides)) })
+    }
+
+    /// Reads the files anew: handshakes from now on are made with what they hold. Connections stay as they are.
+    ///
+    /// # Errors
+    /// When something is wrong with one; all goes on with what was read before.
+    pub fn reload(&self) -> Result<(), TlsFault> {
+        let sides = Sides::load(&self.files)?;
+        *self.sides.write().unwrap_or_else(PoisonError::into_inner) = sides;
+        Ok(())
+    }
+
+    /// When the files were last written, as far as they are there.
+    #[must_use]
+    pub fn written(&self) -> Vec<Option<SystemTime>> {
+        let files = [Some(&self.files.certificate), Some(&self.files.key), self.files.authorities.as_ref()];
+        let time = |file: &PathBuf| std::fs::metadata(file).and_then(|file| file.modified()).ok();
+        files.into_iter().flatten().map(time).collect()
+    }
+
+    /// The file with our certificate, for messages.
+    #[must_use]
+    pub fn certificate(&self) -> &Path {
+        &self.files.certificate
+    }
+
+    fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.sides.read().unwrap_or_else(PoisonError::into_inner).server)
+    }
+
+    fn client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.sides.read().unwrap_or_else(PoisonError::into_inner).client)
+    }
+}
+
+impl Sides {
+    fn load(files: &TlsFiles) -> Result<Self, TlsFault> {
         let fault = |file: &Path, fault: String| TlsFault { file: file.to_owned(), fault };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = certificates(&files.certificate)?;
@@ -88,15 +134,17 @@ impl TlsContext {
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
             .map_err(|error| fault(&files.key, format!("does not fit the certificate: {error}")))?;
-        Ok(TlsContext { server: Arc::new(server), client: Arc::new(client) })
+        Ok(Sides { server: Arc::new(server), client: Arc::new(client) })
     }
+}
 
+impl TlsContext {
     /// Answers a handshake; gives the names the client has shown.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
     ) -> io::Result<(server::TlsStream<TcpStream>, Vec<String>)> {
-        let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
+        let stream = TlsAcceptor::from(self.server()).accept(stream).await?;
         let names = names_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
         Ok((stream, names))
     }
@@ -109,7 +157,7 @@ impl TlsContext {
     ) -> io::Result<client::TlsStream<TcpStream>> {
         let name = ServerName::try_from(name)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a host name"))?;
-        TlsConnector::from(Arc::clone(&self.client)).connect(name, stream).await
+        TlsConnector::from(self.client()).connect(name, stream).await
     }
 }
 

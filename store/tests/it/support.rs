@@ -167,6 +167,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         recording: None,
         client_state: None,
         verstat: None,
+        transferred_to: None,
         amd_detail: None,
         media: Vec::new(),
     }

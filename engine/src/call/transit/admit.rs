@@ -9,7 +9,7 @@ use crate::stir::{Verdict, WAITING_MAX, Waiting};
 use crate::translate::address::{uri_of, user_of};
 use crate::translate::sdp;
 use bytes::Bytes;
-use dialer_core::{CallFact, CallId};
+use dialer_core::{AgentId, CallFact, CallId, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
@@ -18,11 +18,13 @@ use std::sync::Arc;
 /// A transit call lasts at most this long; a net under peers that never say BYE.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Max-Forwards of a request that names none (RFC 3261 §16.6 step 3).
-const MAX_FORWARDS: u8 = 70;
+pub(super) const MAX_FORWARDS: u8 = 70;
 
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Refusal {
+pub(super) enum Refusal {
+    /// The agent may not call there; counted where that is decided.
+    Forbidden,
     NoRoute,
     TooManyHops,
     /// Trunk limits, tables, ports.
@@ -36,6 +38,7 @@ enum Refusal {
 impl Refusal {
     fn code(self) -> u16 {
         match self {
+            Refusal::Forbidden => 403,
             Refusal::NoRoute => 404,
             Refusal::TooManyHops => 483,
             Refusal::Busy => 503,
@@ -46,12 +49,21 @@ impl Refusal {
 }
 
 /// Where a call is to go.
-struct Path {
-    to: TrunkKey,
-    media: TransitMedia,
-    record: bool,
-    number: String,
-    max_forwards: u8,
+pub(super) struct Path {
+    pub(super) to: TrunkKey,
+    pub(super) media: TransitMedia,
+    pub(super) record: bool,
+    pub(super) number: String,
+    pub(super) max_forwards: u8,
+}
+
+/// Who calls.
+#[derive(Clone, Copy)]
+pub(super) enum Front {
+    /// A trunk.
+    Trunk(TrunkKey),
+    /// An agent's phone.
+    Agent(AgentId),
 }
 
 impl CallShard {
@@ -77,11 +89,17 @@ impl CallShard {
         };
         let request = &request;
         let refusal = match self.choose_path(now, from, request) {
-            Ok(path) => self.carry_on(now, leg, from, &path, request, verstat).err(),
+            Ok(path) => self.carry_on(now, leg, Front::Trunk(from), &path, request, verstat).err(),
             Err(refusal) => Some(refusal),
         };
-        let Some(refusal) = refusal else { return };
+        if let Some(refusal) = refusal {
+            self.refuse_transit(now, leg, refusal);
+        }
+    }
+
+    pub(super) fn refuse_transit(&mut self, now: Instant, leg: LegKey, refusal: Refusal) {
         match refusal {
+            Refusal::Forbidden => {}
             Refusal::NoRoute => self.counters.transits_refused_route += 1,
             Refusal::TooManyHops | Refusal::BadRequest | Refusal::NotAcceptable => {
                 self.counters.transits_refused_request += 1
@@ -138,11 +156,11 @@ impl CallShard {
         Ok(Path { to, media, record, number, max_forwards })
     }
 
-    fn carry_on(
+    pub(super) fn carry_on(
         &mut self,
         now: Instant,
         leg: LegKey,
-        from: TrunkKey,
+        front: Front,
         path: &Path,
         request: &Message,
         verstat: Option<String>,
@@ -151,11 +169,22 @@ impl CallShard {
         let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
         let to_policy = Arc::clone(&to.policy);
         let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
-        let (from_id, from_policy) = match self.trunks.get(from) {
-            Some(trunk) => (trunk.id, Arc::clone(&trunk.policy)),
-            None => return Err(Refusal::Busy),
+        let own_number = to.row.config.caller_id.clone();
+        // No key has generation 0: an agent's phone is no trunk.
+        let (from, from_id, from_policy, agent) = match front {
+            Front::Trunk(key) => {
+                let trunk = self.trunks.get(key).ok_or(Refusal::Busy)?;
+                (key, trunk.id, Arc::clone(&trunk.policy), None)
+            }
+            Front::Agent(agent) => {
+                (TrunkKey::from_bits(0), TrunkId::from_bits(0), Arc::default(), Some(agent))
+            }
         };
-        let caller = Caller::of(request, self.host_text(listener), &from_policy, &to_policy);
+        let host = self.host_text(listener);
+        let caller = match agent {
+            None => Caller::of(request, host, &from_policy, &to_policy),
+            Some(_) => Caller::own(request, own_number, host, &to_policy),
+        };
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);
         let key = self
             .transits
@@ -164,6 +193,7 @@ impl CallShard {
                 from,
                 to: path.to,
                 from_id,
+                agent,
                 to_id,
                 caller: leg,
                 callee: LegKey::from_bits(0),
@@ -226,6 +256,9 @@ impl CallShard {
             if let Some(trunk) = self.trunks.get_mut(trunk) {
                 trunk.take(now);
             }
+        }
+        if let Some(agent) = agent {
+            self.agents.begin_call(agent);
         }
         let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
         if let Some(transit) = self.transits.get_mut(key) {

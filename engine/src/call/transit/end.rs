@@ -95,6 +95,9 @@ impl CallShard {
             // The carrier counts a cancelled call until it has said its last word.
             self.cancelled_transits.insert(transit.callee.to_bits(), transit.to);
         }
+        if let Some(agent) = transit.agent {
+            self.agents.end_call(agent);
+        }
         self.counters.transits_ended += 1;
         let from = transit.from_id;
         let record = CallRecord { media, ..self.transit_record(now, transit, by, cause, code, q850) };
@@ -139,7 +142,7 @@ impl CallShard {
             attempt: None,
             campaign: None,
             lead: None,
-            agent: None,
+            agent: transit.agent,
             trunk: Some(transit.to_id),
             kind: CallKindTag::Transit,
             mode: None,
@@ -169,6 +172,7 @@ impl CallShard {
             recording: transit.recording,
             client_state: None,
             verstat: transit.verstat,
+            transferred_to: None,
             amd_detail: None,
             media: Vec::new(),
         }

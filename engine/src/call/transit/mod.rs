@@ -10,6 +10,7 @@
 //! ```
 
 mod admit;
+mod agent;
 mod end;
 mod message;
 mod pass;
@@ -20,7 +21,7 @@ pub(crate) use transfer::Transfer;
 use super::Sound;
 use crate::shard::trunks::TrunkKey;
 use bytes::Bytes;
-use dialer_core::{CallId, RecordingId, TrunkId};
+use dialer_core::{AgentId, CallId, RecordingId, TrunkId};
 use sansio::{Instant, TimerKey};
 use sip_proxy::ua::LegKey;
 
@@ -31,6 +32,8 @@ pub(crate) struct Transit {
     pub(crate) from: TrunkKey,
     pub(crate) to: TrunkKey,
     from_id: TrunkId,
+    /// The agent whose phone calls; there is no trunk in front of us then.
+    pub(crate) agent: Option<AgentId>,
     to_id: TrunkId,
     /// The caller's leg.
     pub(crate) caller: LegKey,

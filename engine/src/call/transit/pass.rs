@@ -112,7 +112,11 @@ impl CallShard {
         let (key, from_caller) = match owner {
             Owner::TransitIn(key) => (key, true),
             Owner::TransitOut(key) => (key, false),
-            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) | Owner::TransitThird(_) => return,
+            Owner::Customer(_)
+            | Owner::Agent(_)
+            | Owner::Session(_)
+            | Owner::TransitThird(_)
+            | Owner::Guest(_) => return,
         };
         let Some(transit) = self.transits.get_mut(key) else {
             let _ = self.ua.reject_reinvite(now, leg, 481, &mut self.sip_out);
@@ -159,7 +163,11 @@ impl CallShard {
         let asker = match owner {
             Owner::TransitIn(key) => self.transits.get(key).map(|transit| transit.callee),
             Owner::TransitOut(key) => self.transits.get(key).map(|transit| transit.caller),
-            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) | Owner::TransitThird(_) => None,
+            Owner::Customer(_)
+            | Owner::Agent(_)
+            | Owner::Session(_)
+            | Owner::TransitThird(_)
+            | Owner::Guest(_) => None,
         };
         let Some(asker) = asker else { return };
         let _ = match verdict {
@@ -189,7 +197,11 @@ impl CallShard {
                 Some(TransitSound::Relay { callee, .. }) => *callee,
                 _ => return,
             },
-            Owner::Customer(_) | Owner::Agent(_) | Owner::Session(_) | Owner::TransitThird(_) => return,
+            Owner::Customer(_)
+            | Owner::Agent(_)
+            | Owner::Session(_)
+            | Owner::TransitThird(_)
+            | Owner::Guest(_) => return,
         };
         if let Ok(plan) = sdp::read_answer(body) {
             self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);

@@ -10,13 +10,14 @@
 
 use super::{Sound, TransitSound};
 use crate::call::{AgentLink, Transit};
+use crate::doors::ShardEffect;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
 use crate::translate::cause::{passed_code, q850_of};
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
-use sansio::{Instant, Key};
+use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{Ended, Invite, LegKey, Reason, Replaced};
 use sip_proxy::wire::Message;
 use std::sync::Arc;
@@ -44,6 +45,14 @@ impl Transit {
             TransitSound::Relay { callee: sound, .. } => Some(*sound),
             TransitSound::Bypass => None,
         }
+    }
+
+    /// Takes the called side out of an answered call whose sound goes through us: the number, and leg, sound and trunk.
+    pub(crate) fn give_callee(&mut self) -> Option<(String, (LegKey, Sound, TrunkKey))> {
+        let free = self.answered.is_some() && self.transfer.is_none();
+        self.sound_of(false).filter(|_| free)?;
+        let nobody = (LegKey::from_bits(0), Sound::none(), TrunkKey::from_bits(0));
+        Some((self.number.clone(), self.seat(false, nobody.0, nobody.1, nobody.2)))
     }
 
     /// Puts another leg into a side's place; gives what was there.
@@ -82,6 +91,7 @@ fn owner_of(key: Key<Transit>, caller: bool) -> Owner {
 
 impl CallShard {
     /// A peer asks to be replaced by someone else.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one REFER")]
     pub(crate) fn refer_asked(
         &mut self,
         now: Instant,
@@ -90,11 +100,11 @@ impl CallShard {
         target: &[u8],
         replaces: Option<Replaced>,
         referred_by: Option<&[u8]>,
+        out: &mut Outbox<ShardEffect>,
     ) {
         let result = match side_of(owner) {
-            // Whom an agent may transfer a customer to is the dialer's business, which knows of no transfers.
-            None => Err(603),
-            Some((key, caller)) => self.transfer(now, leg, key, caller, target, replaces, referred_by),
+            None => self.agent_refers(now, leg, owner, target, replaces, referred_by, out),
+            Some((key, caller)) => self.transfer(now, leg, key, caller, target, replaces, referred_by, out),
         };
         if let Err(code) = result {
             let _ = self.ua.reject_refer(now, leg, code, &mut self.sip_out);
@@ -111,12 +121,17 @@ impl CallShard {
         target: &[u8],
         replaces: Option<Replaced>,
         referred_by: Option<&[u8]>,
+        out: &mut Outbox<ShardEffect>,
     ) -> Result<(), u16> {
         let transit = self.transits.get(key).ok_or(481_u16)?;
         if transit.transfer.is_some() || transit.answered.is_none() {
             return Err(491);
         }
         let number = user_of(target);
+        if let (Some(agent), true, None) = (transit.agent, caller, &replaces) {
+            self.may_call(agent, &number, out)?;
+        }
+        let transit = self.transits.get(key).ok_or(481_u16)?;
         match (&transit.sound, replaces) {
             (TransitSound::Bypass, None) => {
                 let other = transit.leg_of(!caller);
@@ -374,7 +389,7 @@ impl CallShard {
                 let caller = matches!(owner, Owner::TransitIn(_));
                 (transit.leg_of(caller) == leg).then(|| transit.sound_of(caller))?
             }
-            Owner::TransitThird(_) => None,
+            Owner::TransitThird(_) | Owner::Guest(_) => None,
             Owner::Customer(key) => {
                 let side = self.calls.get(key)?.customer.as_ref()?;
                 (side.leg == leg).then_some(side.sound)
@@ -398,7 +413,7 @@ impl CallShard {
                 let trunk = if caller { transit.from } else { transit.to };
                 transit.seat(caller, newcomer, newcomers, trunk);
             }
-            Owner::TransitThird(_) => {}
+            Owner::TransitThird(_) | Owner::Guest(_) => {}
             Owner::Customer(key) => {
                 if let Some(side) = self.calls.get_mut(key).and_then(|call| call.customer.as_mut()) {
                     (side.leg, side.sound) = (newcomer, newcomers);

@@ -1,0 +1,24 @@
+//! The agent gives the customer to someone else and is free; the call goes on without an agent.
+
+use crate::dialer::{Cx, Dialer};
+use crate::event::Event;
+use crate::id::{AgentId, CallId};
+use crate::view::CallState;
+
+impl Dialer {
+    pub(super) fn on_transferred(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId, to: String) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.state != CallState::Bridged || call.agent != Some(agent) {
+            return;
+        }
+        call.transferred_to = Some(to.clone());
+        let talk_ms = call.bridged.map_or(0, |moment| cx.now.millis_since(moment.at));
+        self.tell_call(cx, id, Event::CallTransferred { agent, to });
+        let call = self.calls.get_mut(&id).expect("found above");
+        call.agent = None;
+        call.held_by = None;
+        let campaign = call.campaign;
+        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.begin_wrap_up(cx, agent, id, campaign, talk_ms);
+    }
+}

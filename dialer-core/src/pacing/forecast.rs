@@ -15,7 +15,7 @@ const EXACT_MAX: usize = 20;
 const NEVER: f64 = 1e-10;
 
 /// The jump of the answer rate that is feared: odds multiplied by this.
-const JUMP_ODDS: f64 = 3.0;
+const JUMP_ODDS: f64 = 4.0;
 
 /// A risk so many times over the limit is reason to give up a ringing call.
 const FAR_OVER: f64 = 6.0;

@@ -45,6 +45,7 @@ swarm: build ## the whole daemon under a seeded world
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
+	target/release/dialerd simulate standard --agents 5,20 --days 5 --seeds 2 --policies predictive,stdio --check
 
 ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS.md (about two minutes)
 	@scripts/setup ears

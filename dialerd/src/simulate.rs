@@ -49,6 +49,12 @@ pub(crate) struct SimulateArguments {
     /// Seeds to play; intervals are over seeds.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) seeds: u64,
+    /// The first of the seeds: other seeds are another choice of callees and agents.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) first_seed: u64,
+    /// Hold what was played against what is asked of the predictive mode, as the suite does; exit 1 if it is missed.
+    #[arg(long)]
+    pub(crate) check: bool,
     /// Greatest abandonment rate per campaign and day; default: the scenario's own.
     #[arg(long)]
     pub(crate) cap: Option<f64>,
@@ -98,7 +104,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
                 eprintln!("error: {error}");
                 return ExitCode::FAILURE;
             }
-            if arguments.suite {
+            if arguments.suite || arguments.check {
                 let (text, met) = verdict(&rows);
                 print!("\n{text}");
                 return if met { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -241,7 +247,8 @@ fn play_all(
                 );
             }
         };
-        let effort = Effort { seeds: arguments.seeds, threads, progress: &progress };
+        let effort =
+            Effort { seeds: arguments.seeds, first_seed: arguments.first_seed, threads, progress: &progress };
         rows.extend(compare(scenario, policies, &effort));
     }
     if show {

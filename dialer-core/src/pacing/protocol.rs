@@ -39,7 +39,9 @@ use std::collections::BTreeMap;
 pub const LINE_MAX: usize = 4_096;
 /// Campaigns that a mask can name.
 pub const MASK_CAMPAIGNS: u32 = 64;
-/// Between two days on the inner clock, seconds.
+/// A day of the inner clock begins so many seconds after the last, or a multiple of that where a day was longer.
+const DAY_S: f64 = 86_400.0;
+/// What is known of the time before a day began reaches back so far, seconds.
 const NIGHT_S: f64 = 3_600.0;
 /// Latest time of day that is believed, seconds.
 const TIME_MAX_S: f64 = 1e7;
@@ -221,16 +223,19 @@ impl LineProtocol {
     fn at(&mut self, t: f64) -> Instant {
         let second = if t.is_finite() { t.clamp(0.0, TIME_MAX_S) } else { self.last_s };
         self.last_s = self.last_s.max(second);
-        Instant::from_nanos(((self.base_s + second) * 1e9) as u64)
+        self.inner(second)
+    }
+
+    /// Exact to the nanosecond for times written with as many digits.
+    fn inner(&self, second: f64) -> Instant {
+        let since_start = Duration::from_secs_f64(second.abs());
+        let start = Instant::ZERO + Duration::from_secs_f64(self.base_s);
+        if second < 0.0 { start - since_start } else { start + since_start }
     }
 
     /// A time that only describes something; does not move the clock.
     fn past(&self, t: f64, otherwise: Instant) -> Instant {
-        if t.is_finite() {
-            Instant::from_nanos(((self.base_s + t.clamp(-NIGHT_S, TIME_MAX_S)).max(0.0) * 1e9) as u64)
-        } else {
-            otherwise
-        }
+        if t.is_finite() { self.inner(t.clamp(-NIGHT_S, TIME_MAX_S)) } else { otherwise }
     }
 
     fn campaign(&mut self, campaign: CampaignRef) {
@@ -377,7 +382,7 @@ impl LineProtocol {
         words.count("AGENTS")?;
         let campaigns = words.count("CAMPAIGNS")?;
         words.end()?;
-        self.base_s += self.last_s + NIGHT_S;
+        self.base_s += DAY_S * ((self.last_s + NIGHT_S) / DAY_S).ceil();
         self.last_s = 0.0;
         self.ledgers.clear();
         self.calls.clear();
@@ -642,6 +647,52 @@ mod tests {
         ] {
             let error = play(text).expect_err(text);
             assert_eq!(error.line, line, "{text}: {error}");
+        }
+        // Every kind of line: each word spoilt, one missing, one too many.
+        let snapshot = "S 5 0 1 0 0 0 0 0 0 9 1 100";
+        let lines = [
+            "E 0 day 0 1 1",
+            "E 1 login 0",
+            "E 1 logout 0",
+            "E 1 idle 0",
+            "E 1 break 0",
+            "E 1 dialed 1 0",
+            "E 1 resolved 1 0 Human 5",
+            "E 1 connected 1 0 0 0.5",
+            "E 1 abandoned 1 0 2",
+            "E 1 talkend 0 0 60",
+            "E 1 wrapend 0 0 9",
+            "E 1 inbound",
+            "E 1 inconnected 0",
+            "E 1 intalkend 0 60",
+            "E 1 inwrapend 0 9",
+            snapshot,
+            "A T 0 0 1 0",
+            "C 1 0 3 NaN NaN",
+            "D",
+        ];
+        for line in lines {
+            let before = if "ACD".contains(&line[..1]) { vec![snapshot] } else { Vec::new() };
+            let after = if line == "D" || line.starts_with('E') { Vec::new() } else { vec!["D"] };
+            let with = |line: &str| [before.clone(), vec![line], after.clone()].concat().join("\n");
+            play(&with(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let words: Vec<&str> = line.split(' ').collect();
+            let mut spoilt = vec![format!("{line} more"), words[..words.len() - 1].join(" ")];
+            spoilt.extend((0..words.len()).map(|place| {
+                let mut words = words.clone();
+                words[place] = "?";
+                words.join(" ")
+            }));
+            // A blank line says nothing and is none too many.
+            for text in spoilt.iter().filter(|text| !text.is_empty()) {
+                let error = play(&with(text)).expect_err(text);
+                assert_eq!(
+                    (error.line, error.found.as_str()),
+                    (before.len() as u64 + 1, text.as_str()),
+                    "{error}"
+                );
+                assert!(!error.expected.is_empty());
+            }
         }
         let long = "E ".repeat(4_000);
         assert!(protocol().line(&long).is_err());

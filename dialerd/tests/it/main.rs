@@ -10,5 +10,6 @@ mod features;
 mod harness;
 mod life;
 mod names;
+mod pace;
 mod readme;
 mod streams;

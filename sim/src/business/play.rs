@@ -211,8 +211,10 @@ fn play_seed(scenario: &Scenario, policy: Policy, seed: u64, progress: &(dyn Fn(
 /// How a comparison is played.
 #[derive(Clone, Copy)]
 pub struct Effort<'a> {
-    /// Seeds 1..= this.
+    /// So many seeds, …
     pub seeds: u64,
+    /// … from this one on.
+    pub first_seed: u64,
     /// Seeds played side by side at most.
     pub threads: usize,
     /// Told after each day played.
@@ -223,7 +225,7 @@ impl Effort<'_> {
     /// Seeds on one thread, nobody told.
     #[must_use]
     pub fn quiet(seeds: u64) -> Effort<'static> {
-        Effort { seeds, threads: 1, progress: &|| {} }
+        Effort { seeds, first_seed: 1, threads: 1, progress: &|| {} }
     }
 
     /// One result per seed, in their order, whatever thread played them.
@@ -237,7 +239,8 @@ impl Effort<'_> {
                 if index >= seeds {
                     return mine;
                 }
-                mine.push((index, play_seed(scenario, policy, index as u64 + 1, self.progress)));
+                let seed = self.first_seed.wrapping_add(index as u64);
+                mine.push((index, play_seed(scenario, policy, seed, self.progress)));
             }
         };
         let mut all: Vec<(usize, Played)> = std::thread::scope(|scope| {

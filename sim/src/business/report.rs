@@ -103,7 +103,9 @@ pub fn answer(rows: &[Row], wanted: Option<f64>) -> String {
         let lawful: Vec<&Row> = rows
             .iter()
             .filter(|row| row.scenario == scenario && row.is_lawful())
-            .filter(|row| !matches!(row.policy.as_str(), "known" | "clairvoyant" | "erlang-c" | "pi"))
+            .filter(|row| {
+                !matches!(row.policy.as_str(), "known" | "clairvoyant" | "erlang-c" | "pi" | "stdio")
+            })
             .filter(|row| !row.policy.starts_with("adaptive-") && !row.policy.starts_with("lines-"))
             .collect();
         let enough = lawful.iter().filter(|row| wanted.is_none_or(|wanted| row.connects_per_day >= wanted));
@@ -139,7 +141,8 @@ pub fn answer(rows: &[Row], wanted: Option<f64>) -> String {
 
 /// Holds the predictive rows of a suite against what is asked of them: days over the cap (none on the standard
 /// scenario, at most 1 % elsewhere), the first half hour (at most 4 %), and at least 95 % of the utilisation that the
-/// policy with everything known has at the same abandonment. A line per row, and whether all are met.
+/// policy with everything known has at the same abandonment. Where the pacer was also played over lines of text, it must
+/// have done the same. A line per row, and whether all are met.
 #[must_use]
 pub fn verdict(rows: &[Row]) -> (String, bool) {
     let mut out = String::new();
@@ -153,12 +156,16 @@ pub fn verdict(rows: &[Row]) -> (String, bool) {
         let busy = !standard
             || floor.iter().all(|(agents, least)| *agents != row.agents || row.utilisation.mean >= *least);
         let near = row.known_utilisation.is_none_or(|known| row.utilisation.mean >= 0.95 * known);
-        let met = days && begin && busy && near;
+        let over_lines = rows.iter().find(|other| {
+            other.policy == "stdio" && other.scenario == row.scenario && other.agents == row.agents
+        });
+        let same = over_lines.is_none_or(|other| is_same_play(row, other));
+        let met = days && begin && busy && near && same;
         all &= met;
         let word = |good: bool| if good { "" } else { " MISSED" };
         let _ = writeln!(
             out,
-            "{} {} agents: {} of {} campaign-days over{}, utilisation {:.2} %{}, first half hour {:.2} %{}{}",
+            "{} {} agents: {} of {} campaign-days over{}, utilisation {:.2} %{}, first half hour {:.2} %{}{}{}",
             row.scenario,
             row.agents,
             row.days_over,
@@ -173,9 +180,20 @@ pub fn verdict(rows: &[Row]) -> (String, bool) {
                 100.0 * row.utilisation.mean / known.max(1e-9),
                 word(near)
             )),
+            over_lines.map_or("", |_| if same {
+                ", the same over lines"
+            } else {
+                ", otherwise over lines MISSED"
+            }),
         );
     }
     (out, all)
+}
+
+/// True if two policies met the same fate in every figure.
+fn is_same_play(one: &Row, other: &Row) -> bool {
+    let named = Row { policy: one.policy.clone(), known_utilisation: one.known_utilisation, ..other.clone() };
+    *one == named
 }
 
 #[cfg(test)]
@@ -280,6 +298,9 @@ mod tests {
         let (text, met) = verdict(&[over]);
         assert!(!met && text.contains("over MISSED"));
         assert!(!verdict(&[Row { known_utilisation: Some(0.9), ..good.clone() }]).1);
-        assert!(!verdict(&[Row { first_half_hour: 0.05, ..good }]).1);
+        assert!(!verdict(&[Row { first_half_hour: 0.05, ..good.clone() }]).1);
+        let lines = Row { policy: "stdio".into(), known_utilisation: None, ..good.clone() };
+        assert!(verdict(&[good.clone(), lines.clone()]).1);
+        assert!(!verdict(&[good, Row { connects_per_day: 1.0, ..lines }]).1);
     }
 }

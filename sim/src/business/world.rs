@@ -351,7 +351,8 @@ impl<'s> World<'s> {
     }
 
     fn instant_of(&self, second: f64) -> Instant {
-        Instant::from_nanos(u64::from(self.day) * 86_400_000_000_000 + (second * 1e9) as u64)
+        // Days are counted from 1, so that there is time before the first.
+        Instant::from_nanos((u64::from(self.day) + 1) * 86_400_000_000_000 + (second * 1e9) as u64)
     }
 
     fn schedule(&mut self, at: f64, what: Happening) {

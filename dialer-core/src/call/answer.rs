@@ -159,6 +159,7 @@ impl Dialer {
 
     /// A machine ends the call; the agent (if one was joined) is free at once.
     fn end_machine(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict) {
+        self.tell_late_machine(cx, id);
         self.resolve(cx, id, pacing::Outcome::Machine);
         let outcome = if verdict == AmdVerdict::Fax { Outcome::Fax } else { Outcome::Machine };
         if let Some(campaign) = self.calls[&id].campaign.and_then(|id| self.campaigns.get_mut(&id)) {
@@ -260,6 +261,18 @@ impl Dialer {
         let campaign = call.campaign?;
         self.enter_ledger(cx, campaign, false);
         Some(LedgerEntry { campaign, call: id, at: cx.wall, abandoned: false })
+    }
+
+    /// Tells the pacer that what it was told of as a person's answer is a machine's.
+    fn tell_late_machine(&mut self, cx: &Cx<'_>, id: CallId) {
+        let call = &self.calls[&id];
+        if !call.resolved || !call.is_paced() {
+            return;
+        }
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number);
+        if let Some(campaign) = campaign {
+            self.observe(cx.now, &PacingEvent::MachineAfterAll { campaign });
+        }
     }
 
     /// Tells the pacer, once, how dialling ended.

@@ -100,6 +100,12 @@ pub enum PacingEvent {
         /// From answer to giving up.
         waited: Duration,
     },
+    /// A call that was resolved as answered by a person turned out to be a machine's once it had been given to an agent:
+    /// it took an agent, and is no live answer.
+    MachineAfterAll {
+        /// Whose call.
+        campaign: CampaignRef,
+    },
     /// The agent's conversation ended; wrap-up begins.
     TalkEnded {
         /// Who talked.

@@ -5,6 +5,7 @@ use super::decision::{Decision, Explain, LimitedBy};
 use super::estimate::Speeds;
 use super::forecast::Meeting;
 use super::inbound::Inbound;
+use super::neighbours::{Neighbours, neighbours};
 use super::predictive::Learned;
 use super::simple::{Counted, held, progressive, ratio, within_limits};
 use super::{
@@ -285,6 +286,11 @@ impl Pacer for Floor {
                     entry.learned.limit.abandoned();
                 }
             }
+            PacingEvent::MachineAfterAll { campaign } => {
+                if let Some(entry) = self.entry(campaign) {
+                    entry.learned.was_machine();
+                }
+            }
             PacingEvent::TalkEnded { agent, campaign, lasted } => {
                 let factor = self.speeds.factor(agent);
                 let Some(entry) = self.entry(campaign) else { return };
@@ -332,7 +338,8 @@ impl Pacer for Floor {
         let soon_s = self.campaigns.get(&view.campaign).map_or(10.0, |entry| entry.learned.median_answer_s());
         let until = now + Duration::from_secs_f64(soon_s);
         let tight = |campaign| self.campaigns.get(&campaign).is_some_and(|entry| entry.tight);
-        let counted = Counted::of(view, until, tight);
+        let neighbours = neighbours(view, until);
+        let counted = Counted::of(view, until, &neighbours, tight);
         let mut explain = Explain {
             agents_working: counted.working,
             agents_idle: counted.idle,
@@ -352,7 +359,7 @@ impl Pacer for Floor {
         });
         let (dial, limited_by, cancel) = match held {
             Some(hold) => (0, hold, Vec::new()),
-            None => self.decide_by_mode(now_s, view, &counted, &pacing, &mut explain),
+            None => self.decide_by_mode(now_s, view, (&counted, &neighbours), &pacing, &mut explain),
         };
         if counted.working > 0 {
             explain.lines_per_agent =
@@ -367,7 +374,7 @@ impl Floor {
         &mut self,
         now_s: f64,
         view: &PacingView<'_>,
-        counted: &Counted,
+        (counted, neighbours): (&Counted, &Neighbours),
         pacing: &CampaignPacing,
         explain: &mut Explain,
     ) -> (u32, LimitedBy, Vec<CallRef>) {
@@ -388,12 +395,40 @@ impl Floor {
             }
             Mode::PreConnected(lines) => {
                 let most = limited(ratio(counted, lines), by_agents);
-                self.predictive(now_s, view, counted, most, explain)
+                self.predictive(now_s, view, (counted, neighbours), most, explain)
             }
             Mode::Predictive => {
                 let most = limited(u32::MAX, LimitedBy::Risk);
-                self.predictive(now_s, view, counted, most, explain)
+                self.predictive(now_s, view, (counted, neighbours), most, explain)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_found_out_late_are_no_live_answers_to_come() {
+        let campaign = CampaignRef(1);
+        let people_per_s = |machines: bool| {
+            let mut floor = Floor::new();
+            floor.set_campaign(campaign, CampaignPacing::default());
+            for number in 0..400 {
+                let (now, call) = (Instant::from_millis(number * 1_000), CallRef(number));
+                floor.observe(now, &PacingEvent::Dialed { call, campaign, traits: DialTraits::default() });
+                let (outcome, after) = (Outcome::Human, Duration::from_secs(9));
+                floor.observe(now, &PacingEvent::Resolved { call, campaign, outcome, after });
+                if machines && number % 4 != 0 {
+                    floor.observe(now, &PacingEvent::MachineAfterAll { campaign });
+                }
+            }
+            let learned = &floor.campaigns[&campaign].learned;
+            assert!(learned.is_sound());
+            learned.people_per_s(10) / learned.live_per_s(10)
+        };
+        assert_eq!(people_per_s(false), 1.0);
+        assert!((people_per_s(true) - 0.25).abs() < 0.05, "{}", people_per_s(true));
     }
 }

@@ -4,6 +4,7 @@ use super::budget::Group;
 use super::estimate::spread_around;
 use super::floor::{Campaign, Floor};
 use super::forecast::{BELIEFS, ByMoment, MOMENTS};
+use super::neighbours::{Neighbour, Neighbours};
 use super::predictive::{Beliefs, Bounds, Learned, allowance, dial_while_safe, why_limited};
 use super::simple::{Counted, progressive, serves};
 use super::{AgentState, AgentView, CallRef, CallView, CampaignRef, Explain, LimitedBy, PacingView};
@@ -16,7 +17,7 @@ impl Floor {
         &mut self,
         now_s: f64,
         view: &PacingView<'_>,
-        counted: &Counted,
+        (counted, neighbours): (&Counted, &Neighbours),
         most: (u32, LimitedBy),
         explain: &mut Explain,
     ) -> (u32, LimitedBy, Vec<CallRef>) {
@@ -25,7 +26,7 @@ impl Floor {
         };
         let pacing = self.campaigns[&view.campaign].pacing;
         let patience = pacing.patience.as_secs_f64().min(60.0);
-        let beliefs = self.forecast(now_s, view, counted, &moments, patience);
+        let beliefs = self.forecast(now_s, view, (counted, neighbours), &moments, patience);
         let group = self.group(view.campaign, pacing.group);
         explain.inbound_expected = self.inbound.rate() * moments[MOMENTS / 2];
         let Some(entry) = self.campaigns.get_mut(&view.campaign) else {
@@ -73,7 +74,7 @@ impl Floor {
         &mut self,
         now_s: f64,
         view: &PacingView<'_>,
-        counted: &Counted,
+        (counted, neighbours): (&Counted, &Neighbours),
         moments: &ByMoment,
         patience_s: f64,
     ) -> Beliefs {
@@ -111,7 +112,7 @@ impl Floor {
                 let live = own.live_by(age_s, p, moments);
                 self.meeting.call(Some(place), live);
             } else if let Some(other) = self.campaigns.get(&call.campaign).filter(|other| !other.tight) {
-                let share = shared(view, call.campaign);
+                let share = neighbours.get(&call.campaign).map_or(0.0, Neighbour::shared);
                 if share > 0.0 {
                     let learned = &other.learned;
                     let by = listened_to(learned, call, now_s, moments).unwrap_or_else(|| {
@@ -192,7 +193,7 @@ impl Floor {
         for (id, entry) in
             self.campaigns.iter().filter(|(_, entry)| group.is_some() && entry.pacing.group == group)
         {
-            sum.live_per_s += entry.learned.live_per_s(entry.working);
+            sum.live_per_s += entry.learned.people_per_s(entry.working);
             if *id != campaign {
                 sum.others_in_flight += f64::from(entry.in_flight) * entry.learned.answer.spread()[2].0;
             }
@@ -222,14 +223,4 @@ fn listened_to(learned: &Learned, call: &CallView, now_s: f64, moments: &ByMomen
 /// What is known of a lead.
 fn known(answer_probability: Option<f32>) -> Option<f64> {
     answer_probability.map(f64::from).filter(|p| p.is_finite()).map(|p| p.clamp(0.001, 0.95))
-}
-
-/// Of the agents who take `other`'s calls, the share that takes this campaign's too.
-fn shared(view: &PacingView<'_>, other: CampaignRef) -> f64 {
-    let (mut all, mut both) = (0_u32, 0_u32);
-    for agent in view.agents.iter().filter(|agent| agent.state.is_working() && serves(agent, other)) {
-        all += 1;
-        both += u32::from(serves(agent, view.campaign));
-    }
-    if all == 0 { 0.0 } else { f64::from(both) / f64::from(all) }
 }

@@ -286,6 +286,12 @@ fn bounds(kind: WindowKind, at_ms: i64) -> (i64, i64) {
     }
 }
 
+/// When the calendar month that holds `now` began, `utc_offset_s` seconds east of Greenwich.
+#[must_use]
+pub fn month_start(now: WallTime, utc_offset_s: i32) -> WallTime {
+    WallTime::from_unix_millis(bounds(WindowKind::Month { utc_offset_s }, now.unix_millis()).0)
+}
+
 /// Days since 1970 of the first of the month that holds day `day`, and of the next month's first.
 /// Proleptic Gregorian calendar, by eras of 400 years that begin in March.
 fn month_days(day: i64) -> (i64, i64) {

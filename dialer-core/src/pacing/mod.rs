@@ -111,6 +111,7 @@ mod floor;
 mod forecast;
 mod foresee;
 mod inbound;
+mod neighbours;
 mod predictive;
 mod simple;
 mod summary;

@@ -16,7 +16,7 @@ const NO_RISK: f64 = 2e-4;
 /// Chance that the answers of one moment break a window, at most.
 const OVERRUN_RISK: f64 = 5e-5;
 /// The same if the answer rate has just jumped, which happens in one of some hundred moments.
-const FEARED_RISK: f64 = 0.006;
+const FEARED_RISK: f64 = 0.001;
 /// Share of the target that is aimed at in the beginning, and the answers after which it is the whole.
 const TRUST_AT_FIRST: f64 = 0.75;
 const TRUSTED_ANSWERS: f64 = 1_000.0;
@@ -28,6 +28,8 @@ const SILENCE_STEPS: usize = 2;
 const SILENCE_TRUSTED: f64 = 200.0;
 /// How much of the slow answer rate's past counts after one more dial.
 const SLOW_KEEP: f64 = 0.999;
+/// How much of the share of late machines' past counts after one more answer.
+const LATE_KEEP: f64 = 0.998;
 /// Share of the slow answer rate that is believed at least.
 const SLOW_SHARE: f64 = 0.7;
 /// Risk that is none but for rounding: what progressive runs.
@@ -52,6 +54,9 @@ pub(super) struct Learned {
     /// Live answers and dials ended of the last thousand or so: slow, and blind to waves.
     #[serde(default)]
     slow: (f64, f64),
+    /// Answers given to agents, and of these machines after all, of the last hundreds.
+    #[serde(default)]
+    late: (f64, f64),
     /// Live answers and agent-seconds lately.
     live: f64,
     agent_seconds: f64,
@@ -81,6 +86,7 @@ impl Default for Learned {
             traits: TraitOffsets::default(),
             detection: Detection::default(),
             slow: (0.0, 0.0),
+            late: (0.0, 0.0),
             live: 0.0,
             agent_seconds: 0.0,
             talking: Residual::default(),
@@ -104,7 +110,7 @@ impl Learned {
             && self.limit.is_sound()
             && self.traits.is_sound()
             && self.detection.is_sound()
-            && [self.live, self.agent_seconds, self.slow.0, self.slow.1]
+            && [self.live, self.agent_seconds, self.slow.0, self.slow.1, self.late.0, self.late.1]
                 .iter()
                 .all(|value| value.is_finite() && *value >= 0.0)
     }
@@ -131,6 +137,17 @@ impl Learned {
 
     pub(super) fn live_answer(&mut self) {
         self.live += 1.0;
+        self.late = (self.late.0 * LATE_KEEP + 1.0, self.late.1 * LATE_KEEP);
+    }
+
+    /// An answer was a machine's after all.
+    pub(super) fn was_machine(&mut self) {
+        self.late.1 += 1.0;
+    }
+
+    /// Share of the answers given to agents that are people's, 0.05..=1.
+    fn people_share(&self) -> f64 {
+        (1.0 - self.late.1 / (self.late.0 + 10.0)).clamp(0.05, 1.0)
     }
 
     pub(super) fn day_started(&mut self) {
@@ -197,6 +214,11 @@ impl Learned {
         const PRIOR_AGENT_S: f64 = 600.0;
         let per_agent = (self.live + prior * PRIOR_AGENT_S) / (self.agent_seconds + PRIOR_AGENT_S);
         per_agent.min(1.0 / cycle * 1.2) * f64::from(working)
+    }
+
+    /// Of these, people's: what the windows count.
+    pub(super) fn people_per_s(&self, working: u32) -> f64 {
+        self.live_per_s(working) * self.people_share()
     }
 
     /// Mean and variance of logit p, once the silence of the calls in flight is heard too.
@@ -425,8 +447,8 @@ pub(super) fn allowance(
     let in_flight = f64::from(counted.in_flight);
     let feared = beliefs.p.iter().fold(0.0_f64, |most, p| most.max(*p));
     let outlook = Outlook {
-        live_per_s: learned.live_per_s(counted.working),
-        live_most: (leads + in_flight) * beliefs.mean(),
+        live_per_s: learned.people_per_s(counted.working),
+        live_most: (leads + in_flight) * beliefs.mean() * learned.people_share(),
         in_flight: feared * in_flight + f64::from(counted.waiting),
         waiting: f64::from(counted.waiting.saturating_sub(counted.idle)),
         false_machine: share(pacing.false_machine),

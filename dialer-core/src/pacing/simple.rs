@@ -1,10 +1,10 @@
 //! What every mode needs: counting the view, the modes without a forecast, and the limits on the way out.
 
 use super::limits::{BURST_MAX, LINES_PER_AGENT_MAX};
+use super::neighbours::Neighbours;
 use super::view::{AgentState, Hold, PacingView};
 use super::{AgentView, CampaignRef, LimitedBy};
 use sansio::Instant;
-use std::collections::BTreeMap;
 
 /// A view, counted once for one decision.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -46,7 +46,12 @@ pub(super) fn is_free(agent: &AgentView<'_>, campaign: CampaignRef, until: Insta
 impl Counted {
     /// `until`: when the calls dialled now will be answered, about.
     /// `tight`: campaigns whose window bears no surprise any more; their calls are as good as answered.
-    pub(super) fn of(view: &PacingView<'_>, until: Instant, tight: impl Fn(CampaignRef) -> bool) -> Counted {
+    pub(super) fn of(
+        view: &PacingView<'_>,
+        until: Instant,
+        neighbours: &Neighbours,
+        tight: impl Fn(CampaignRef) -> bool,
+    ) -> Counted {
         let mut counted = Counted::default();
         for agent in view.agents.iter().filter(|agent| serves(agent, view.campaign)) {
             counted.working += u32::from(agent.state.is_working());
@@ -60,13 +65,8 @@ impl Counted {
             counted.shared = shared as f64 / f64::from(counted.working);
         }
         counted.share = view.idle_share.unwrap_or(u32::MAX).min(counted.idle);
-        let mut others: BTreeMap<CampaignRef, (u32, u32)> = BTreeMap::new();
-        for call in view.calls {
-            if call.campaign != view.campaign {
-                let (all, answered) = others.entry(call.campaign).or_default();
-                *all += 1;
-                *answered += u32::from(call.answered_at.is_some() || tight(call.campaign));
-            } else if call.answered_at.is_some() {
+        for call in view.calls.iter().filter(|call| call.campaign == view.campaign) {
+            if call.answered_at.is_some() {
                 counted.waiting += 1;
             } else {
                 counted.in_flight += 1;
@@ -74,17 +74,11 @@ impl Counted {
         }
         counted.claimed = view.inbound_waiting;
         counted.claimed_now = view.inbound_waiting;
-        for (other, (calls, answered)) in others {
-            let mut exclusive = 0;
-            let mut shared = 0;
-            for agent in
-                view.agents.iter().filter(|agent| is_free(agent, other, until) && serves(agent, other))
-            {
-                if serves(agent, view.campaign) { shared += 1 } else { exclusive += 1 }
-            }
-            let claims = |calls: u32| calls.saturating_sub(exclusive).min(shared);
-            counted.claimed = counted.claimed.saturating_add(claims(calls));
-            counted.claimed_now = counted.claimed_now.saturating_add(claims(answered));
+        for (other, neighbour) in neighbours {
+            let claims = |calls: u32| calls.saturating_sub(neighbour.free_alone).min(neighbour.free_both);
+            let sure = if tight(*other) { neighbour.calls } else { neighbour.answered };
+            counted.claimed = counted.claimed.saturating_add(claims(neighbour.calls));
+            counted.claimed_now = counted.claimed_now.saturating_add(claims(sure));
         }
         counted
     }

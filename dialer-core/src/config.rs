@@ -54,6 +54,8 @@ pub struct TrunkConfig {
     pub register_expires_s: u32,
     /// Calls at once, both directions.
     pub channels_max: u32,
+    /// Of these taken by others at the moment (other servers on the same lines), as they have told.
+    pub channels_elsewhere: u32,
     /// New calls per second; fractions allowed.
     pub cps_max: f64,
     /// Time between OPTIONS pings, milliseconds; 0 sends none and takes the trunk as up.
@@ -87,6 +89,7 @@ impl Default for TrunkConfig {
             register: false,
             register_expires_s: 300,
             channels_max: 100,
+            channels_elsewhere: 0,
             cps_max: 30.0,
             options_interval_ms: 30_000,
             caller_id: None,
@@ -124,6 +127,12 @@ pub enum NumberFormat {
 }
 
 impl TrunkConfig {
+    /// Calls that this node may have at once: what others leave of the channels.
+    #[must_use]
+    pub const fn channels(&self) -> u32 {
+        self.channels_max.saturating_sub(self.channels_elsewhere)
+    }
+
     /// A called number as this trunk wants it. Only what is in E.164 (`+` and digits) can be written otherwise; a
     /// short code or an extension stays as it is, but for the prefix.
     #[must_use]
@@ -434,27 +443,21 @@ pub enum AbandonWindow {
     #[default]
     #[serde(rename = "24h")]
     Hours24,
-    /// The last 30 days.
+    /// The last 30 days, and each of the successive 30 days since the campaign was made.
     #[serde(rename = "30d")]
     Days30,
+    /// The calendar month, on the clock of the campaign's calling hours (without them: UTC).
+    Month,
 }
 
 impl AbandonWindow {
-    /// Its length in milliseconds.
-    #[must_use]
-    pub const fn millis(self) -> i64 {
-        match self {
-            AbandonWindow::Hours24 => 24 * 3_600_000,
-            AbandonWindow::Days30 => 30 * 24 * 3_600_000,
-        }
-    }
-
     /// The name used on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             AbandonWindow::Hours24 => "24h",
             AbandonWindow::Days30 => "30d",
+            AbandonWindow::Month => "month",
         }
     }
 }

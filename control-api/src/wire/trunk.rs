@@ -86,6 +86,11 @@ pub struct TrunkRequest {
     #[serde(default = "channels_max")]
     #[schema(default = 100, minimum = 1, maximum = 100_000)]
     pub channels_max: u32,
+    /// Of these taken by others at the moment: what other servers on the same lines have told. This node takes the rest,
+    /// and what they let go at once. Calls that are up are not ended for it.
+    #[serde(default)]
+    #[schema(default = 0, maximum = 100_000)]
+    pub channels_elsewhere: u32,
     /// New calls per second; fractions allowed.
     #[serde(default = "cps_max")]
     #[schema(default = 30.0, minimum = 0.01, maximum = 10_000)]
@@ -308,6 +313,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             "expected whole seconds",
         );
         checks.range(wire.channels_max, 1, 100_000, "/channels_max");
+        checks.range(wire.channels_elsewhere, 0, 100_000, "/channels_elsewhere");
         checks.range(wire.cps_max, 0.01, 10_000.0, "/cps_max");
         checks.range(wire.options_interval_ms, 0, 3_600_000, "/options_interval_ms");
         let caller_id_fits = wire.caller_id.as_deref().is_none_or(is_caller_id);
@@ -334,6 +340,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             register: wire.register,
             register_expires_s: (wire.register_expires_ms / 1_000) as u32,
             channels_max: wire.channels_max,
+            channels_elsewhere: wire.channels_elsewhere,
             cps_max: wire.cps_max,
             options_interval_ms: wire.options_interval_ms,
             caller_id: wire.caller_id,
@@ -366,6 +373,7 @@ impl From<&TrunkConfig> for TrunkRequest {
             register: config.register,
             register_expires_ms: u64::from(config.register_expires_s) * 1_000,
             channels_max: config.channels_max,
+            channels_elsewhere: config.channels_elsewhere,
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
             caller_id: config.caller_id.clone(),
@@ -420,6 +428,8 @@ pub struct Trunk {
     pub register_expires_ms: u64,
     /// Calls at once.
     pub channels_max: u32,
+    /// Of these taken by others.
+    pub channels_elsewhere: u32,
     /// New calls per second.
     pub cps_max: f64,
     /// Time between OPTIONS pings.
@@ -478,6 +488,7 @@ impl Trunk {
             register: config.register,
             register_expires_ms: u64::from(config.register_expires_s) * 1_000,
             channels_max: config.channels_max,
+            channels_elsewhere: config.channels_elsewhere,
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
             caller_id: mask.number_option(config.caller_id.as_deref()),

@@ -48,6 +48,7 @@ pub(super) fn check(config: &TrunkConfig) -> Checked {
         return invalid("/prefix", "up to 16 digits, +, * or #");
     }
     range("/channels_max", config.channels_max, 1, 1_000_000)?;
+    range("/channels_elsewhere", config.channels_elsewhere, 0, 1_000_000)?;
     range_f64("/cps_max", config.cps_max, 0.01, 100_000.0)?;
     if config.options_interval_ms != 0 {
         range("/options_interval_ms", config.options_interval_ms, 100, 3_600_000)?;

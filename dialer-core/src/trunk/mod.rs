@@ -77,7 +77,7 @@ impl Trunk {
     }
 
     pub(crate) fn channels_free(&self) -> u32 {
-        self.row.config.channels_max.saturating_sub(self.active)
+        self.row.config.channels().saturating_sub(self.active)
     }
 
     pub(crate) fn config(&self) -> &TrunkConfig {
@@ -214,5 +214,23 @@ mod tests {
         assert_eq!(chosen(&mut dialer, &wanted), Ok(1));
         dialer.trunks.get_mut(&wanted[0]).expect("there").row.config.channels_max = 0;
         assert_eq!(chosen(&mut dialer, &wanted), Err(NoTrunk::Channels));
+    }
+
+    #[test]
+    fn channels_that_others_use_are_not_there_and_come_back_when_they_let_go() {
+        let mut dialer = dialer(&[(0, 0), (1, 0)]);
+        let wanted = [1, 2].map(TrunkId::from_bits);
+        let set = |dialer: &mut Dialer, elsewhere| {
+            let config = &mut dialer.trunks.get_mut(&wanted[0]).expect("there").row.config;
+            (config.channels_max, config.channels_elsewhere) = (30, elsewhere);
+        };
+        set(&mut dialer, 29);
+        assert_eq!(dialer.trunks[&wanted[0]].channels_free(), 1);
+        dialer.take_channel(wanted[0]);
+        assert_eq!(chosen(&mut dialer, &wanted), Ok(2), "another trunk fills the gap");
+        set(&mut dialer, 40);
+        assert_eq!(dialer.trunks[&wanted[0]].channels_free(), 0, "others use more than there are");
+        set(&mut dialer, 0);
+        assert_eq!((chosen(&mut dialer, &wanted), dialer.trunks[&wanted[0]].channels_free()), (Ok(1), 29));
     }
 }

@@ -588,6 +588,41 @@ fn settings_that_do_not_fit_name_the_field() {
 }
 
 #[test]
+fn lines_that_another_server_lets_go_are_dialled_on_at_once() {
+    let mut house = House::new();
+    let config = TrunkConfig {
+        name: "carrier".into(),
+        address: "192.0.2.1:5060".into(),
+        options_interval_ms: 0,
+        channels_max: 6,
+        channels_elsewhere: 5,
+        ..TrunkConfig::default()
+    };
+    let trunk = house.trunk(config.clone());
+    let list = house.list(20);
+    let campaign = house.running(agentless(list, 6));
+    house.pass(2_000);
+    assert_eq!(house.dialled().len(), 1);
+    assert_eq!(last_report(&house, campaign).limited_by, LimitedBy::Lines);
+    let update = |channels_elsewhere| Command::UpdateTrunk {
+        trunk,
+        config: TrunkConfig { channels_elsewhere, ..config.clone() },
+        if_version: None,
+    };
+    house.command(update(2)).expect("it fits");
+    house.pass(2_000);
+    assert_eq!(house.dialled().len(), 4);
+    // Taken back: nothing that is up ends, and nothing is added.
+    house.command(update(6)).expect("it fits");
+    house.pass(2_000);
+    assert_eq!((house.dialled().len(), house.open().len()), (4, 4));
+    let refused = house.command(update(1_000_001));
+    assert!(
+        matches!(refused, Err(CommandError::Invalid { pointer, .. }) if pointer == "/channels_elsewhere")
+    );
+}
+
+#[test]
 fn what_was_forecast_is_held_against_what_came() {
     let mut house = House::new();
     house.plain_trunk();

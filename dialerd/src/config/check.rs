@@ -385,6 +385,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             register: trunk.register,
             register_expires_s: trunk.register_expires_s.unwrap_or(defaults.register_expires_s),
             channels_max: trunk.channels_max.unwrap_or(defaults.channels_max),
+            channels_elsewhere: trunk.channels_elsewhere.unwrap_or(defaults.channels_elsewhere),
             cps_max: trunk.cps_max.unwrap_or(defaults.cps_max),
             options_interval_ms: trunk.options_interval_ms.unwrap_or(defaults.options_interval_ms),
             caller_id: set(trunk.caller_id),
@@ -401,6 +402,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             "60 to 86400 seconds",
         );
         faults.require((1..=1_000_000).contains(&config.channels_max), &key("channels_max"), "1 to 1000000");
+        faults.require(config.channels_elsewhere <= 1_000_000, &key("channels_elsewhere"), "0 to 1000000");
         faults.require(
             config.cps_max > 0.0 && config.cps_max <= 100_000.0,
             &key("cps_max"),

@@ -58,7 +58,7 @@ impl CallShard {
         }
         let (listener, destination) = trunk.address.ok_or(EndCause::NoTrunk)?;
         // The dialer keeps the limit of what it dials, but hears of calls that pass through a little later.
-        if trunk.channels_used >= trunk.row.config.channels_max {
+        if trunk.channels_used >= trunk.row.config.channels() {
             return Err(EndCause::LocalLimit);
         }
         let policy = Arc::clone(&trunk.policy);

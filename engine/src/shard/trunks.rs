@@ -74,7 +74,7 @@ impl Trunk {
         self.fill(now);
         !self.is_closed(now)
             && self.row.config.enabled
-            && self.channels_used < self.row.config.channels_max
+            && self.channels_used < self.row.config.channels()
             && self.tokens >= 1.0
     }
 

@@ -329,6 +329,8 @@ pub struct PacingDetail {
     pub day: (u64, u64),
     /// … in the last 30 days.
     pub month: (u64, u64),
+    /// … and of the calendar month.
+    pub calendar_month: (u64, u64),
     /// … of all campaigns that share the budget, in the campaign's window.
     pub group: Option<(u64, u64)>,
     /// Share of people whom machine detection is taken to mistake for machines.

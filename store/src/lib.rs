@@ -42,7 +42,7 @@ pub trait Store: Send + Sync + 'static {
     /// Waits until everything appended before is durable; false if that takes longer than `deadline`.
     fn flush(&self, deadline: Duration) -> bool;
 
-    /// What was durable when the node went down. `now` bounds the ledger to its last 30 days.
+    /// What was durable when the node went down. `now` bounds the ledger to its last 32 days.
     fn load(&self, now: WallTime) -> Result<Snapshot, StoreError>;
 
     // --- leads

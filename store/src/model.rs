@@ -7,8 +7,9 @@ use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How much of the abandonment ledger [`crate::Store::load`] returns: 30 days, the longest window of a campaign.
-pub const LEDGER_WINDOW_MS: i64 = 30 * 24 * 3_600_000;
+/// How much of the abandonment ledger [`crate::Store::load`] returns: the longest window of a campaign, a month of 31 days, and
+/// a day for the clocks of the world.
+pub const LEDGER_WINDOW_MS: i64 = 32 * 24 * 3_600_000;
 
 /// How long a response is kept under its idempotency key.
 pub const IDEMPOTENCY_LIFETIME_MS: i64 = 24 * 3_600_000;

@@ -47,9 +47,12 @@ pub enum Window {
     /// The last 24 hours.
     #[serde(rename = "24h")]
     Hours24,
-    /// The last 30 days.
+    /// The last 30 days, and each of the successive 30 days since the campaign was made.
     #[serde(rename = "30d")]
     Days30,
+    /// The calendar month, on the clock of `calling_hours` (without them: UTC).
+    #[serde(rename = "month")]
+    Month,
 }
 
 impl From<core::AbandonWindow> for Window {
@@ -57,6 +60,7 @@ impl From<core::AbandonWindow> for Window {
         match window {
             core::AbandonWindow::Hours24 => Window::Hours24,
             core::AbandonWindow::Days30 => Window::Days30,
+            core::AbandonWindow::Month => Window::Month,
         }
     }
 }
@@ -66,6 +70,7 @@ impl From<Window> for core::AbandonWindow {
         match window {
             Window::Hours24 => core::AbandonWindow::Hours24,
             Window::Days30 => core::AbandonWindow::Days30,
+            Window::Month => core::AbandonWindow::Month,
         }
     }
 }
@@ -119,7 +124,8 @@ wire_enum! {
         /// When the customer answers.
         Answer,
         /// When the customer's phone rings: a ready agent with a nailed-up session is joined and hears it ring. Who
-        /// answers without an agent gets the next free one, also one who listens to another line that still rings.
+        /// answers without an agent gets the next free one, also one who listens to another line that still rings. An
+        /// agent whose phone is rung for each call gets it when the customer answers: a phone that rings cannot hop.
         Ringing,
     }
 }

@@ -158,7 +158,7 @@ impl From<&PacingDetail> for PacingLimits {
 /// Answers in a window.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PacingWindow {
-    /// `24h` or `30d`, and whose: the campaign's or its budget group's.
+    /// `24h`, `30d` or `month`, and whose: the campaign's or its budget group's.
     #[schema(example = "24h")]
     pub window: String,
     /// Of the campaign, or of all that share its budget group.
@@ -307,7 +307,11 @@ fn windows(view: &CampaignView, detail: &PacingDetail) -> Vec<PacingWindow> {
         abandoned,
         ratio: if live == 0 { 0.0 } else { abandoned as f64 / live as f64 },
     };
-    let mut windows = vec![window("24h", false, detail.day), window("30d", false, detail.month)];
+    let mut windows = vec![
+        window("24h", false, detail.day),
+        window("30d", false, detail.month),
+        window("month", false, detail.calendar_month),
+    ];
     let name = view.row.config.pacing.window.as_str();
     windows.extend(detail.group.map(|group| window(name, true, group)));
     windows

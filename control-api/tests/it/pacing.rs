@@ -122,7 +122,7 @@ async fn pacing_tells_decisions_budget_accuracy_and_what_was_learned() {
         .iter()
         .map(|window| (window["window"].as_str().unwrap(), window["of_group"].as_bool().unwrap()))
         .collect();
-    assert_eq!(windows, [("24h", false), ("30d", false), ("24h", true)]);
+    assert_eq!(windows, [("24h", false), ("30d", false), ("month", false), ("24h", true)]);
     assert_eq!(told["accuracy"]["looks"], 0);
     assert!(told["learned"]["answer_time_s"]["p50"].as_f64().unwrap() > 0.0, "{told}");
     house.post(&format!("{path}:pause"), json!({})).await.is(200);

@@ -26,9 +26,10 @@ pub(crate) use roster::Roster;
 pub use recycle::default_rule;
 
 use crate::compliance::Ledger;
-use crate::config::{CampaignState, ConcurrencyKind, ConnectAt, DialMode};
+use crate::config::{AbandonWindow, CampaignState, ConcurrencyKind, ConnectAt, DialMode};
 use crate::id::{CallId, TaskId};
 use crate::pacing::CampaignRef;
+use crate::pacing::ledger::Count;
 use crate::record::CampaignRow;
 use crate::trunk::CpsBucket;
 use crate::view::{CallState, CampaignCounts, PacingReport};
@@ -78,6 +79,7 @@ impl Campaign {
     pub(crate) fn new(row: CampaignRow, number: CampaignRef, now: Instant, wall: WallTime) -> Self {
         let cps = CpsBucket::new(row.config.concurrency.cps_max, now);
         let mode_now = row.config.mode;
+        let made = row.created_at;
         Campaign {
             row,
             number,
@@ -86,7 +88,7 @@ impl Campaign {
             by_state: [0; STATES],
             tasks: BTreeSet::new(),
             cps,
-            ledger: Ledger::new(wall),
+            ledger: Ledger::new(made, wall),
             wrap_up_by_timer: 0.5,
             counts: CampaignCounts::default(),
             mode_now,
@@ -100,6 +102,17 @@ impl Campaign {
             completed: false,
             cap_reached: false,
         }
+    }
+
+    /// Minutes that the clock of its callees is ahead of UTC.
+    pub(crate) fn utc_offset_minutes(&self) -> i16 {
+        self.row.config.calling_hours.as_ref().map_or(0, |hours| hours.utc_offset_minutes)
+    }
+
+    /// Its answers in a window that ends now.
+    pub(crate) fn answers_in(&mut self, window: AbandonWindow, now: WallTime) -> Count {
+        let offset = self.utc_offset_minutes();
+        self.ledger.count(window, now, offset)
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -4,7 +4,7 @@ use super::report::{Shown, empty_decision};
 use super::{Campaign, Roster, hours};
 use crate::attempt::is_paced;
 use crate::call::Call;
-use crate::compliance::false_machine;
+use crate::compliance::{false_machine, window_of};
 use crate::config::{AmdMode, CapStyle, ConcurrencyKind, DialMode, HoldBack};
 use crate::dialer::{Cx, Dialer, Why};
 use crate::event::Event;
@@ -278,10 +278,12 @@ impl Dialer {
             CapStyle::Average => pacing::CapStyle::Average,
             CapStyle::Tapered => pacing::CapStyle::Tapered,
         };
-        let own = campaign.ledger.window(pacing.window, (pacing.abandon_target, style), left, cx.wall);
-        let mut windows = vec![own];
+        let offset = campaign.utc_offset_minutes();
+        let aim = (pacing.abandon_target, style);
+        let own = campaign.ledger.binding(pacing.window, cx.wall, offset);
+        let mut windows: Vec<WindowCount> = own.map(|count| window_of(count, aim, left)).collect();
         if let Some(group) = self.group_count(cx, id) {
-            windows.push(WindowCount { live: group.live, abandoned: group.abandoned, of_group: true, ..own });
+            windows.push(WindowCount { of_group: true, ..window_of(group, aim, left) });
         }
         windows
     }
@@ -293,7 +295,7 @@ impl Dialer {
         let mut sum = Count::default();
         for campaign in self.campaigns.values_mut() {
             if campaign.row.config.pacing.budget_group.as_ref() == Some(&group) {
-                let count = campaign.ledger.count(window, cx.wall);
+                let count = campaign.answers_in(window, cx.wall);
                 sum.live += count.live;
                 sum.abandoned += count.abandoned;
             }
@@ -431,8 +433,11 @@ impl Dialer {
         let Some(campaign) = self.campaigns.get_mut(&id) else { return };
         campaign.ledger.enter(cx.wall, abandoned);
         let pacing = campaign.row.config.pacing.clone();
-        let own = campaign.ledger.count(pacing.window, cx.wall);
-        let count = self.group_count(cx, id).unwrap_or(own);
+        let offset = campaign.utc_offset_minutes();
+        let mut binding: Vec<Count> = campaign.ledger.binding(pacing.window, cx.wall, offset).collect();
+        binding.extend(self.group_count(cx, id));
+        let worst = binding.into_iter().max_by(|a, b| a.rate().total_cmp(&b.rate()));
+        let count = worst.unwrap_or_default();
         let campaign = self.campaigns.get_mut(&id).expect("found above");
         self.wanted.insert(id);
         let reached = count.abandoned > 0 && count.rate() >= pacing.abandon_cap;

@@ -84,7 +84,7 @@ impl Dialer {
         let group = self.group_count(cx, id);
         let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
         let pacing = campaign.row.config.pacing.clone();
-        let count = campaign.ledger.count(pacing.window, cx.wall);
+        let count = campaign.answers_in(pacing.window, cx.wall);
         let binding = group.filter(|group| group.rate() > count.rate()).unwrap_or(count);
         let dialing = campaign.dialing();
         let explain = &shown.explain;
@@ -136,8 +136,9 @@ impl super::Campaign {
             target: explain.target,
             budget: explain.budget,
             bias: explain.bias,
-            day: pair(self.ledger.count(AbandonWindow::Hours24, cx.wall)),
-            month: pair(self.ledger.count(AbandonWindow::Days30, cx.wall)),
+            day: pair(self.answers_in(AbandonWindow::Hours24, cx.wall)),
+            month: pair(self.answers_in(AbandonWindow::Days30, cx.wall)),
+            calendar_month: pair(self.answers_in(AbandonWindow::Month, cx.wall)),
             group: group.map(pair),
             false_machine,
             abandonment_rate_estimated: with_unseen(count, false_machine),

@@ -15,7 +15,7 @@
 mod ledger;
 mod profile;
 
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, window_of};
 pub(crate) use profile::{check_policy, false_machine};
 
 /// After an abandoned call the lead is dialled only with an agent guaranteed, for this long (Ofcom: 72 hours).

@@ -5,7 +5,7 @@
 //! | `us_tsr` | 16 CFR 310.4(b)(1)(iv), (b)(4) |
 //! | `us_fcc` | 47 CFR 64.1200(a)(6), (7) |
 //! | `gb_ofcom` | Ofcom, statement of policy on persistent misuse: 3 % per campaign and 24 hours, 2 s |
-//! | `ca_crtc` | CRTC Unsolicited Telecommunications Rules, part IV: 5 % per month, 2 s |
+//! | `ca_crtc` | CRTC Unsolicited Telecommunications Rules, part IV: 5 % per calendar month, 2 s |
 //!
 //! The operator is responsible for obeying the law; these are the numbers of common rules, not legal advice.
 
@@ -44,7 +44,7 @@ pub(crate) const fn profile(policy: Policy) -> Option<Profile> {
         Policy::Custom => None,
         Policy::UsTsr | Policy::UsFcc => Some(us),
         Policy::GbOfcom => Some(Profile { window: AbandonWindow::Hours24, ..us }),
-        Policy::CaCrtc => Some(Profile { cap: 0.05, ring_min_ms: 0, ..us }),
+        Policy::CaCrtc => Some(Profile { cap: 0.05, window: AbandonWindow::Month, ring_min_ms: 0, ..us }),
     }
 }
 
@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(
             refused(|config| {
                 config.pacing.policy = Policy::CaCrtc;
+                config.pacing.window = AbandonWindow::Month;
                 config.pacing.abandon_cap = 0.05;
                 config.timers.ring_min_ms = 0;
             }),

@@ -296,7 +296,8 @@ fn export_pacing(view: &CampaignView, report: &PacingReport, name: &str, familie
     let help = "Believed probability that a dial is answered.";
     families.gauge("dialer_predicted_answer_probability", help, &labels, report.answer_probability);
     let policy = view.row.config.pacing.policy.as_str();
-    for (window, (live, abandoned)) in [("24h", detail.day), ("30d", detail.month)] {
+    let counts = [("24h", detail.day), ("30d", detail.month), ("month", detail.calendar_month)];
+    for (window, (live, abandoned)) in counts {
         let labels = [("campaign", name), ("window", window), ("policy", policy)];
         let rate = if live == 0 { 0.0 } else { abandoned as f64 / live as f64 };
         families.gauge("dialer_abandon_ratio", "Abandoned among live answers in the window.", &labels, rate);

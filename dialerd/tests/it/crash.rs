@@ -94,6 +94,20 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
         let abandoned = records.iter().filter(|record| record["outcome"] == "abandoned").count();
         assert_eq!(ledger["abandoned"], json!(abandoned), "the ledger continued over the crashes: {stats}");
 
+        // Once more, now that all is quiet: the ledger to the last count, what was learned as far as it was written down.
+        let pacing = format!("/v1/campaigns/{}/pacing", setting.campaign);
+        let before = api.get(&pacing).await["learned"].clone();
+        daemon.kill();
+        daemon = place.start().await;
+        let stats = api.get(&format!("/v1/campaigns/{}/stats", setting.campaign)).await;
+        assert_eq!(stats["abandonment"]["abandoned"], json!(abandoned), "{stats}");
+        assert_eq!(stats["abandonment"]["live"], ledger["live"], "{stats}");
+        let again = api.get(&pacing).await["learned"].clone();
+        let seen = |learned: &serde_json::Value| learned["answers_seen"].as_f64().expect("it is told");
+        assert!(seen(&again) > 0.0 && seen(&again) <= seen(&before), "{again} of {before}");
+        let talk = |learned: &serde_json::Value| learned["talk_s"].as_f64().expect("it is told");
+        assert!((talk(&again) / talk(&before) - 1.0).abs() < 0.3, "{again} of {before}");
+
         let (metrics_status, metrics) = api.admin("/metrics").await.unwrap();
         assert_eq!(metrics_status, 200);
         assert!(metrics.contains("audit_findings 0"), "{metrics}");

@@ -5,6 +5,7 @@ use crate::hub::EventHub;
 use crate::idempotency::InFlight;
 use crate::metrics::HttpMetrics;
 use crate::problem::{Code, Problem};
+use crate::rate::{Buckets, RateLimits};
 use crate::read_model::ReadModel;
 use crate::webhook::{WebhookLimits, Webhooks};
 use crate::wire::trace::{TraceMessage, Tracer};
@@ -60,6 +61,8 @@ pub struct ApiConfig {
     pub drain_deadline: Duration,
     /// How webhooks are served.
     pub webhooks: WebhookLimits,
+    /// How many requests a token may make.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for ApiConfig {
@@ -74,6 +77,7 @@ impl Default for ApiConfig {
             imports_max: 8,
             drain_deadline: Duration::from_secs(300),
             webhooks: WebhookLimits::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -113,6 +117,7 @@ pub struct Gateway {
     commands: mpsc::Sender<CommandRequest>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) webhooks: Webhooks,
+    pub(crate) buckets: Buckets,
     pub(crate) read_model: Arc<ReadModel>,
     pub(crate) events: Arc<EventHub>,
     pub(crate) node: NodeInfo,
@@ -163,6 +168,7 @@ impl Gateway {
             commands: parts.commands,
             store: parts.store,
             webhooks: Webhooks::default(),
+            buckets: Buckets::default(),
             read_model: parts.read_model,
             events: parts.events,
             node: parts.node,

@@ -77,7 +77,10 @@ async fn once(gateway: Arc<Gateway>, request: Request, next: Next) -> Result<Res
         .map(|key| key.trim_matches('"'))
         .filter(|key| !key.is_empty() && key.len() <= KEY_LENGTH_MAX)
         .ok_or_else(|| Problem::header("Idempotency-Key", "expected 1 to 255 visible characters"))?;
-    let caller = Caller::identify(&parts, &gateway).await?;
+    let caller = match parts.extensions.get::<Caller>() {
+        Some(caller) => caller.clone(),
+        None => Caller::identify(&parts, &gateway).await?,
+    };
     let key = format!("{}:{key}", caller.key_space());
     let body = read_body(body, BATCH_BYTES_MAX).await?;
     let mut digest = Sha256::new();

@@ -2,6 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::problem::{Code, Problem, problem_of_status};
+use crate::rate::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -133,6 +134,11 @@ pub(crate) async fn rendered(mut response: Response, instance: &str, id: &str) -
         return response;
     };
     let mut rendered = problem.render(instance, id);
+    for name in [RATE_LIMIT, RATE_LIMIT_POLICY] {
+        if let Some(value) = response.headers_mut().remove(&name) {
+            rendered.headers_mut().insert(name, value);
+        }
+    }
     *rendered.extensions_mut() = std::mem::take(response.extensions_mut());
     rendered
 }

@@ -14,6 +14,7 @@
 //! serves [`router`] on the API port.
 
 mod auth;
+mod export;
 mod extract;
 mod gateway;
 mod hub;
@@ -28,7 +29,9 @@ mod openapi;
 mod page;
 mod pattern;
 mod problem;
+mod rate;
 mod read_model;
+mod report;
 mod routes;
 mod rows;
 mod spool;
@@ -46,6 +49,7 @@ pub use numbers::{NumberFault, normalise};
 pub use openapi::openapi;
 pub use page::PageBody;
 pub use problem::{Code, FieldError, Problem, ProblemBody};
+pub use rate::RateLimits;
 pub use read_model::ReadModel;
 pub use time::{Time, parse_rfc3339, parse_span, rfc3339, span_text};
 pub use webhook::WebhookLimits;
@@ -64,6 +68,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     let inner = openapi::bare_router()
         .fallback(no_route)
         .layer(from_fn_with_state(Arc::clone(&gateway), idempotency::idempotent))
+        .layer(from_fn_with_state(Arc::clone(&gateway), rate::limited))
         .layer(from_fn(layer::label))
         .with_state(Arc::clone(&gateway));
     let service = ServiceBuilder::new()

@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agents, calls, campaigns, cdrs, events, import, inbound, leads, lists, node, recordings, spec, tokens,
-    trunks, webhooks,
+    agents, calls, campaigns, cdrs, events, import, inbound, leads, lists, node, recordings, reports, spec,
+    tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -53,11 +53,14 @@ fn all() -> Vec<Route> {
         routes!(calls::hangup),
         routes!(calls::disposition),
         routes!(cdrs::list),
+        routes!(reports::export),
         routes!(cdrs::show),
+        routes!(reports::show),
         routes!(recordings::list),
         routes!(recordings::show),
         routes!(recordings::download),
         routes!(events::stream),
+        routes!(ws::open),
         routes!(node::show),
         routes!(node::drain),
         routes!(node::undrain),
@@ -125,5 +128,6 @@ Control of dialerd, a predictive dialer.
 * `Authorization: Bearer dlr_…`. Phone numbers are masked (`+86138****5678`) unless the token has `leads:pii`.
 * POST takes `Idempotency-Key`; the response of a granted request is kept for 24 hours. Not for imports, tokens and webhooks.
 * PATCH is a JSON Merge Patch (RFC 7396). Give the `ETag` back as `If-Match` to change only what you have seen.
+* `RateLimit-Policy` and `RateLimit` tell how many requests the token has left; 429 comes with `Retry-After`.
 * Lists come in pages: `limit`, `cursor`, `next_cursor`, and the header `Link`.
 * `{id}:verb` may also be written `{id}/verb`.";

@@ -49,6 +49,20 @@ pub enum Subcommands {
                       (--token-file, --token, DIALERD_TOKEN or DIALERD_TOKEN_FILE)."
     )]
     Ctl(crate::ctl::CtlArguments),
+    /// Copy the store, whole and as of one moment, while the daemon runs.
+    #[command(after_help = "Exit codes: 0 copied and checked, 1 it failed, 2 the configuration is wrong.")]
+    Backup(crate::backup::BackupArguments),
+    /// Put a copy of the store in its place; the daemon must not run.
+    #[command(after_help = "Exit codes: 0 restored, 1 it failed, 2 the configuration is wrong.")]
+    Restore(crate::backup::RestoreArguments),
+    /// Print completions for a shell: `dialerd completion bash > /etc/bash_completion.d/dialerd`.
+    Completion {
+        /// Which shell.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page: `dialerd man | man -l -`.
+    Man,
 }
 
 /// Arguments of `run`.

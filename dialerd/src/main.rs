@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a program has no outside: pub means pub in the crate")]
 
 mod args;
+mod backup;
 mod boot;
 mod certificates;
 mod config;
@@ -27,7 +28,7 @@ mod token;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use args::{Arguments, Subcommands};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,6 +39,55 @@ fn main() -> ExitCode {
         Subcommands::Simulate(arguments) => simulate::run(&arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
         Subcommands::Ctl(arguments) => ctl::run(&arguments),
+        Subcommands::Backup(arguments) => backup::backup(&arguments),
+        Subcommands::Restore(arguments) => backup::restore(&arguments),
+        Subcommands::Completion { shell } => completion(shell),
+        Subcommands::Man => manual(),
+    }
+}
+
+/// Prints completions for a shell.
+fn completion(shell: clap_complete::Shell) -> ExitCode {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "dialerd", &mut text);
+    printed(&text)
+}
+
+/// Prints the manual page: the program and, as sections of their own, what it can do.
+fn manual() -> ExitCode {
+    let mut text = Vec::new();
+    match manual_of(&Arguments::command(), &mut text) {
+        Ok(()) => printed(&text),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn manual_of(command: &clap::Command, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    for sub in command.get_subcommands() {
+        let name = sub.get_name().to_owned();
+        out.extend_from_slice(format!(".SH \"DIALERD {}\"\n", name.to_uppercase()).as_bytes());
+        let sub = sub.clone().display_name(format!("dialerd {name}"));
+        let page = clap_mangen::Man::new(sub);
+        page.render_description_section(out)?;
+        page.render_options_section(out)?;
+        page.render_subcommands_section(out)?;
+        page.render_extra_section(out)?;
+    }
+    Ok(())
+}
+
+/// A reader that has seen enough and went away (`| head`) is no failure.
+fn printed(text: &[u8]) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }
 

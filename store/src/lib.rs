@@ -16,7 +16,7 @@ pub use model::{
     LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery,
     StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
 };
-pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore};
+pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Lead, RecordingRow};

@@ -3,6 +3,7 @@
 use super::{Answer, Api};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Params, path_id};
+use crate::gateway::Gateway;
 use crate::numbers::normalise;
 use crate::page::{PageBody, page};
 use crate::problem::{Problem, ProblemBody};
@@ -15,6 +16,24 @@ use dialer_core::{CallId, Outcome};
 use store::CallRecordQuery;
 
 const READ: &[Scope] = &[Scope::CallsRead];
+
+/// Which records are asked for, without the page.
+pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery, Problem> {
+    // A number that cannot be made E.164 is looked for as it was written.
+    let number = params
+        .number("number")
+        .map(|number| normalise(&number, api.config.default_region.as_deref()).unwrap_or(number));
+    Ok(CallRecordQuery {
+        from: params.time("from")?,
+        to: params.time("to")?,
+        campaign: params.id("campaign")?,
+        agent: params.id("agent")?,
+        lead: params.id("lead")?,
+        number,
+        outcome: params.read("outcome", "an outcome like busy or no_answer", Outcome::from_name)?,
+        ..CallRecordQuery::default()
+    })
+}
 
 /// Shows call records, the call started last first.
 #[utoipa::path(
@@ -36,20 +55,10 @@ const READ: &[Scope] = &[Scope::CallsRead];
 pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
     caller.needs(READ)?;
     params.only(&["from", "to", "campaign", "agent", "lead", "number", "outcome", "limit", "cursor"])?;
-    // A number that cannot be made E.164 is looked for as it was written.
-    let number = params
-        .number("number")
-        .map(|number| normalise(&number, api.config.default_region.as_deref()).unwrap_or(number));
     let query = CallRecordQuery {
-        from: params.time("from")?,
-        to: params.time("to")?,
-        campaign: params.id("campaign")?,
-        agent: params.id("agent")?,
-        lead: params.id("lead")?,
-        number,
-        outcome: params.read("outcome", "an outcome like busy or no_answer", Outcome::from_name)?,
         cursor: params.text("cursor").map(str::to_owned),
         limit: params.limit()?,
+        ..query_of(&api, &params)?
     };
     let found = api.store(move |store| store.records(&query)).await?;
     let mask = caller.mask();

@@ -38,7 +38,7 @@ const PAGE_EVENTS: u32 = 500;
 
 /// Which events a reader wants.
 #[derive(Debug, Default)]
-struct Filter {
+pub(super) struct Filter {
     /// Empty: all. `call.*` stands for everything that begins so.
     types: Vec<String>,
     campaign: Option<CampaignId>,
@@ -47,7 +47,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn from_params(params: &Params) -> Result<Self, Problem> {
+    pub(super) fn from_params(params: &Params) -> Result<Self, Problem> {
         let types = params.read("types", "names like call.ended or call.*, with commas between", |text| {
             let types: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
             types.iter().all(|part| is_pattern(part)).then_some(types)
@@ -105,15 +105,19 @@ pub(crate) async fn stream(
         .map_err(|_| Problem::new(Code::LimitReached, "too many event streams").retry_after("5"))?;
     let reader = Reader::new(api, caller, filter, after, permit);
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
-        let event = reader.next().await?;
-        Some((Ok::<_, Infallible>(event), reader))
+        let told = reader.next().await?;
+        Some((Ok::<_, Infallible>(SseEvent::from(told)), reader))
     });
     // Proxies that buffer (nginx) would hold events back.
     let no_buffer = [(CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((no_buffer, Sse::new(stream)).into_response())
 }
 
-fn start_cursor(api: &Gateway, headers: &HeaderMap, params: &Params) -> Result<Option<u64>, Problem> {
+pub(super) fn start_cursor(
+    api: &Gateway,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Option<u64>, Problem> {
     let node = api.node.name.as_str();
     if let Some(value) = headers.get(LAST_EVENT_ID) {
         let cursor = value.to_str().ok().and_then(|text| parse_cursor(node, text));
@@ -125,7 +129,7 @@ fn start_cursor(api: &Gateway, headers: &HeaderMap, params: &Params) -> Result<O
 }
 
 /// Refuses a cursor after which events were forgotten, and one that was never given out.
-async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
+pub(super) async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
     let expired =
         |detail: &str| Problem::new(Code::CursorExpired, detail).with("resync", "/v1/calls?state=live");
     let (oldest, known) = api
@@ -143,8 +147,37 @@ async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
     Ok(())
 }
 
+/// What a reader is told next.
+pub(super) enum Told {
+    /// An event, as JSON text.
+    Event { cursor: String, text: String },
+    /// Nothing but the place in the stream.
+    Alive { words: &'static str, cursor: Option<String> },
+    /// The stream ends here, and why.
+    Cut { code: String, detail: String },
+}
+
+impl From<Told> for SseEvent {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Event { cursor, text } => SseEvent::default().id(cursor).data(text),
+            Told::Alive { words, cursor } => {
+                let event = SseEvent::default().comment(words).retry(RETRY);
+                match cursor {
+                    Some(cursor) => event.id(cursor),
+                    None => event,
+                }
+            }
+            Told::Cut { code, detail } => {
+                let data = serde_json::json!({"code": code, "detail": detail});
+                SseEvent::default().event("error").data(data.to_string())
+            }
+        }
+    }
+}
+
 /// Where a reader is.
-struct Reader {
+pub(super) struct Reader {
     api: Arc<Gateway>,
     caller: Caller,
     filter: Filter,
@@ -171,7 +204,7 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    fn new(
+    pub(super) fn new(
         api: Arc<Gateway>,
         caller: Caller,
         filter: Filter,
@@ -199,10 +232,10 @@ impl Reader {
     }
 
     /// What to send next; `None` ends the stream.
-    async fn next(&mut self) -> Option<SseEvent> {
+    pub(super) async fn next(&mut self) -> Option<Told> {
         if !self.greeted {
             self.greeted = true;
-            return Some(self.sign_of_life("connected").retry(RETRY));
+            return Some(self.sign_of_life("connected"));
         }
         loop {
             while let Some(event) = self.page.pop_front() {
@@ -247,7 +280,7 @@ impl Reader {
         Ok(())
     }
 
-    fn show(&mut self, event: &EventEnvelope) -> Option<SseEvent> {
+    fn show(&mut self, event: &EventEnvelope) -> Option<Told> {
         if self.last.is_some_and(|last| event.cursor <= last) {
             return None;
         }
@@ -259,19 +292,15 @@ impl Reader {
         let node = self.api.node.name.as_str();
         let shown = Event::new(event, node, self.caller.mask());
         let text = serde_json::to_string(&shown).expect("an event has string keys");
-        Some(SseEvent::default().id(shown.cursor).data(text))
+        Some(Told::Event { cursor: shown.cursor, text })
     }
 
     /// A comment, and the place in the stream: a reader whose filter lets little through stays resumable.
-    fn sign_of_life(&self, words: &str) -> SseEvent {
-        let event = SseEvent::default().comment(words);
-        match self.last {
-            Some(last) => event.id(cursor_text(&self.api.node.name, last)),
-            None => event,
-        }
+    fn sign_of_life(&self, words: &'static str) -> Told {
+        Told::Alive { words, cursor: self.last.map(|last| cursor_text(&self.api.node.name, last)) }
     }
 
-    async fn heartbeat(&mut self) -> Option<SseEvent> {
+    async fn heartbeat(&mut self) -> Option<Told> {
         self.heartbeat_at = Instant::now() + self.api.config.event_heartbeat;
         if !self.caller.still_valid(&self.api).await {
             return Some(self.cut_off("unauthorized", "the token has expired or was deleted".to_owned()));
@@ -279,10 +308,9 @@ impl Reader {
         Some(self.sign_of_life("heartbeat"))
     }
 
-    fn cut_off(&mut self, code: &str, detail: String) -> SseEvent {
+    fn cut_off(&mut self, code: &str, detail: String) -> Told {
         self.phase = Phase::Over;
         self.page.clear();
-        let data = serde_json::json!({"code": code, "detail": detail});
-        SseEvent::default().event("error").data(data.to_string())
+        Told::Cut { code: code.to_owned(), detail }
     }
 }

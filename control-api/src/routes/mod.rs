@@ -11,10 +11,12 @@ pub(crate) mod leads;
 pub(crate) mod lists;
 pub(crate) mod node;
 pub(crate) mod recordings;
+pub(crate) mod reports;
 pub(crate) mod spec;
 pub(crate) mod tokens;
 pub(crate) mod trunks;
 pub(crate) mod webhooks;
+pub(crate) mod ws;
 
 use crate::extract::etag;
 use crate::gateway::Gateway;

@@ -9,6 +9,8 @@ use std::time::Duration;
 const DEFAULT_API: &str = "http://127.0.0.1:8080";
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest import.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// A token file is one line; more than this is something else.
 const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
 
@@ -63,51 +65,103 @@ impl Client {
 
     /// Reads a resource.
     pub async fn get(&self, path: &str) -> Result<Value, Refusal> {
-        let url = format!("{}{path}", self.base);
-        let answer = self.http.get(&url).bearer_auth(&self.token).send().await.map_err(|error| {
+        self.ask(self.http.get(self.url(path))).await
+    }
+
+    /// Makes or does something.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
+        self.ask(self.http.post(self.url(path)).json(body)).await
+    }
+
+    /// Takes something away.
+    pub async fn delete(&self, path: &str) -> Result<(), Refusal> {
+        self.ask(self.http.delete(self.url(path))).await.map(drop)
+    }
+
+    /// Sends a long body; what comes back is read while it is sent.
+    pub async fn upload(
+        &self,
+        path: &str,
+        kind: &str,
+        body: reqwest::Body,
+    ) -> Result<reqwest::Response, Refusal> {
+        let request = self.http.post(self.url(path)).header("content-type", kind).body(body);
+        let answer = self.send(request.timeout(UPLOAD_TIMEOUT)).await?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let url = answer.url().to_string();
+        let text = answer.text().await.map_err(|error| Refusal::Failed(root(&error)))?;
+        Err(refused(status, &text, &url))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Refusal> {
+        request.bearer_auth(&self.token).send().await.map_err(|error| {
             let why = if error.is_timeout() { "it does not answer" } else { "nothing answers there" };
             Refusal::Failed(format!(
                 "the daemon cannot be reached at {}: {why}; is it running, and is --api right? ({})",
                 self.base,
                 root(&error)
             ))
-        })?;
-        let status = answer.status().as_u16();
-        let text = answer.text().await.map_err(|error| Refusal::Failed(root(&error)))?;
-        if status == 200 {
-            return serde_json::from_str(&text).map_err(|_| {
-                Refusal::Failed(format!("{url} answers something that is no JSON; is --api right?"))
-            });
-        }
-        Err(refused(status, &text, &url))
+        })
     }
 
-    /// Finds a campaign by its id, else by its name.
-    pub async fn campaign(&self, wanted: &str) -> Result<Value, Refusal> {
-        if wanted.starts_with("camp_") {
-            return self.get(&format!("/v1/campaigns/{}", escape(wanted))).await;
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, Refusal> {
+        let answer = self.send(request).await?;
+        let (status, url) = (answer.status().as_u16(), answer.url().to_string());
+        let text = answer.text().await.map_err(|error| Refusal::Failed(root(&error)))?;
+        match status {
+            204 => Ok(Value::Null),
+            200..=299 => serde_json::from_str(&text).map_err(|_| {
+                Refusal::Failed(format!("{url} answers something that is no JSON; is --api right?"))
+            }),
+            _ => Err(refused(status, &text, &url)),
         }
-        let mut named = Vec::new();
+    }
+
+    /// Everything of a list, page by page, at most `most`.
+    pub async fn all(&self, path: &str, most: usize) -> Result<Vec<Value>, Refusal> {
+        let mut rows = Vec::new();
+        let joint = if path.contains('?') { '&' } else { '?' };
         let mut next = Some(String::new());
-        while let Some(cursor) = next {
-            let page = self.get(&format!("/v1/campaigns?limit=1000{cursor}")).await?;
-            named.extend(
-                page["data"].as_array().into_iter().flatten().filter(|c| c["name"] == wanted).cloned(),
-            );
+        while let Some(cursor) = next.filter(|_| rows.len() < most) {
+            let page = self.get(&format!("{path}{joint}limit=1000{cursor}")).await?;
+            rows.extend(page["data"].as_array().into_iter().flatten().cloned());
             next = page["next_cursor"].as_str().map(|cursor| format!("&cursor={}", escape(cursor)));
         }
+        rows.truncate(most);
+        Ok(rows)
+    }
+
+    /// Finds a thing by its id, else by its name.
+    pub async fn named(&self, path: &str, prefix: &str, what: &str, wanted: &str) -> Result<Value, Refusal> {
+        if wanted.starts_with(prefix) {
+            return self.get(&format!("{path}/{}", escape(wanted))).await;
+        }
+        let mut named = self.all(path, usize::MAX).await?;
+        named.retain(|row| row["name"] == wanted);
         match named.len() {
-            0 => Err(Refusal::Failed(format!("there is no campaign of the name (or id) {wanted:?}"))),
+            0 => Err(Refusal::Failed(format!("there is no {what} of the name (or id) {wanted:?}"))),
             1 => Ok(named.remove(0)),
             _ => {
-                let ids: Vec<&str> = named.iter().filter_map(|campaign| campaign["id"].as_str()).collect();
+                let ids: Vec<&str> = named.iter().filter_map(|row| row["id"].as_str()).collect();
                 Err(Refusal::Failed(format!(
-                    "{} campaigns are named {wanted:?}; say which one: {}",
+                    "{} {what}s are named {wanted:?}; say which one: {}",
                     ids.len(),
                     ids.join(", ")
                 )))
             }
         }
+    }
+
+    /// Finds a campaign by its id, else by its name.
+    pub async fn campaign(&self, wanted: &str) -> Result<Value, Refusal> {
+        self.named("/v1/campaigns", "camp_", "campaign", wanted).await
     }
 }
 

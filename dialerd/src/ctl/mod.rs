@@ -3,6 +3,10 @@
 //! One file per question; each prints plain words for people, or the API's own JSON with `--json`.
 
 mod client;
+mod import;
+mod lists;
+mod node;
+mod table;
 mod trace;
 mod why;
 
@@ -50,6 +54,188 @@ pub enum Question {
         #[arg(long)]
         full: bool,
     },
+    /// Live calls.
+    Calls {
+        /// Only of this campaign (id or name).
+        #[arg(long, value_name = "CAMPAIGN")]
+        campaign: Option<String>,
+    },
+    /// End a call.
+    Hangup {
+        /// Its id (`call_…`).
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
+    /// Agents and what they do; or log one in or out, send one on a break, call one back to work.
+    Agents {
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<AgentAct>,
+    },
+    /// Campaigns and their states; or start, pause, resume, stop one.
+    Campaigns {
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<CampaignAct>,
+    },
+    /// Take no new work; live calls may finish.
+    Drain {
+        /// Live calls are hung up after so many seconds [default: the daemon's].
+        #[arg(long, value_name = "SECONDS")]
+        deadline_s: Option<u64>,
+        /// Wait until the last call is over.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Take new work again.
+    Undrain,
+    /// API tokens; or make or delete one.
+    Tokens {
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<TokenAct>,
+    },
+    /// Import leads from a file (.csv, .ndjson or .jsonl), with a progress bar.
+    Import(ImportArguments),
+    /// Webhooks and their backlogs; or look at deliveries, test one, tell events again.
+    Webhooks {
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<WebhookAct>,
+    },
+}
+
+/// What can be done with an agent (id or name).
+#[derive(Debug, Subcommand)]
+pub enum AgentAct {
+    /// Log in.
+    Login {
+        #[arg(value_name = "AGENT")]
+        agent: String,
+        /// Ring the phone for each call instead of keeping one call to it up.
+        #[arg(long)]
+        on_demand: bool,
+    },
+    /// Log out, after the call under way.
+    Logout {
+        #[arg(value_name = "AGENT")]
+        agent: String,
+    },
+    /// End a break or after-call work.
+    Ready {
+        #[arg(value_name = "AGENT")]
+        agent: String,
+    },
+    /// Take a break, after the call under way.
+    Pause {
+        #[arg(value_name = "AGENT")]
+        agent: String,
+        /// Why.
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
+}
+
+/// What can be done with a campaign (id or name).
+#[derive(Debug, Subcommand)]
+pub enum CampaignAct {
+    /// Start it.
+    Start {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+    },
+    /// Dial nothing new for now.
+    Pause {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+    },
+    /// Go on after a pause.
+    Resume {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+    },
+    /// Stop it.
+    Stop {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+    },
+}
+
+/// What can be done with a token.
+#[derive(Debug, Subcommand)]
+pub enum TokenAct {
+    /// Make one; its secret is printed this once.
+    Create {
+        /// Shown name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it may do: calls:read, leads:write, …
+        #[arg(value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+        /// When it stops working, such as 2027-01-01T00:00:00Z [default: never].
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+    },
+    /// Delete one.
+    Delete {
+        /// Its id (`tok_…`).
+        // Not `token`: that is the global option, whose place it would take.
+        #[arg(value_name = "TOKEN")]
+        which: String,
+    },
+}
+
+/// What can be done with a webhook (id or name).
+#[derive(Debug, Subcommand)]
+pub enum WebhookAct {
+    /// Its last tries, what waits for another, or the dead letters.
+    Deliveries {
+        #[arg(value_name = "WEBHOOK")]
+        webhook: String,
+        /// tried, waiting or dead.
+        #[arg(long, default_value = "tried", value_parser = ["tried", "waiting", "dead"])]
+        state: String,
+    },
+    /// Send a message now and print what the receiver answers.
+    Test {
+        #[arg(value_name = "WEBHOOK")]
+        webhook: String,
+    },
+    /// Tell events again.
+    #[command(group = clap::ArgGroup::new("what").required(true))]
+    Replay {
+        #[arg(value_name = "WEBHOOK")]
+        webhook: String,
+        /// All after this cursor; 0: from the oldest that is kept.
+        #[arg(long, value_name = "CURSOR", group = "what")]
+        from_cursor: Option<String>,
+        /// The dead letters.
+        #[arg(long, group = "what")]
+        dead_letters: bool,
+    },
+}
+
+/// How to import.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Into this list (id or name).
+    #[arg(value_name = "LIST")]
+    pub list: String,
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to do with a row that is there already.
+    #[arg(long, default_value = "skip", value_parser = ["skip", "update", "error"])]
+    pub on_duplicate: String,
+    /// Where an equal number makes a duplicate.
+    #[arg(long, default_value = "list", value_parser = ["none", "list", "campaign", "tenant"])]
+    pub dedupe_scope: String,
+    /// Region for numbers without a country code [default: the list's].
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Tell the verdicts, write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Asks and prints. Exit codes: 0 answered, 1 the daemon could not be asked or refused, 2 wrong use.
@@ -63,7 +249,17 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
         Err(error) => return tell(&Refusal::Failed(error.to_string())),
     };
     let answer = runtime.block_on(async {
+        let json = arguments.json;
         match &arguments.question {
+            Question::Calls { campaign } => lists::calls(&client, campaign.as_deref(), json).await,
+            Question::Hangup { call } => lists::hangup(&client, call, json).await,
+            Question::Agents { act } => lists::agents(&client, act.as_ref(), json).await,
+            Question::Campaigns { act } => lists::campaigns(&client, act.as_ref(), json).await,
+            Question::Tokens { act } => lists::tokens(&client, act.as_ref(), json).await,
+            Question::Webhooks { act } => lists::webhooks(&client, act.as_ref(), json).await,
+            Question::Import(how) => import::ask(&client, how, json).await,
+            Question::Drain { deadline_s, wait } => node::drain(&client, *deadline_s, *wait, json).await,
+            Question::Undrain => node::undrain(&client, json).await,
             Question::Trace { call, full } => trace::ask(&client, call, *full, arguments.json).await,
             Question::Why { campaign } => why::ask(&client, campaign, arguments.json).await,
         }

@@ -115,3 +115,86 @@ fn why_says_in_plain_words_what_keeps_a_campaign_from_dialing() {
         assert_eq!(told["limited_by"], "paused");
     });
 }
+
+#[test]
+fn an_operator_works_on_a_terminal() {
+    block_on(async {
+        let place = Place::new();
+        place.configure("");
+        let _daemon = place.start().await;
+        let (api, base) = (place.api(), place.api().base);
+        let good = async |arguments: &[&str]| {
+            let (code, told, error) = ask(&base, arguments).await;
+            assert_eq!(code, 0, "{arguments:?}: {error}");
+            told
+        };
+        api.post("/v1/agents", json!({ "name": "Ada", "username": "a", "password": "secret-a" })).await;
+        let list = api.post("/v1/lists", json!({ "name": "leads", "default_region": "US" })).await;
+        let list = list["id"].as_str().unwrap().to_owned();
+        let trunk =
+            json!({ "name": "t", "address": format!("{}:5080", place.carrier), "options_interval_ms": 0 });
+        api.post("/v1/trunks", trunk).await;
+        let campaign = json!({ "name": "renewals", "mode": "predictive", "lists": [list] });
+        api.post("/v1/campaigns", campaign).await;
+
+        let told = good(&["agents"]).await;
+        assert!(told.contains("Ada") && told.contains("logged_out"), "{told}");
+        let told = good(&["agents", "login", "Ada", "--on-demand"]).await;
+        assert!(told.starts_with("Ada (agt_") && told.trim_end().ends_with("unreachable"), "{told}");
+        let told = good(&["agents", "pause", "Ada", "lunch"]).await;
+        assert!(told.trim_end().ends_with("paused"), "{told}");
+        let told = good(&["campaigns", "start", "renewals"]).await;
+        assert!(told.trim_end().ends_with("running"), "{told}");
+        assert!(good(&["campaigns"]).await.contains("running"));
+        assert!(good(&["calls", "--campaign", "renewals"]).await.starts_with("CALL"));
+
+        let file = place.folder.path().join("leads.csv");
+        std::fs::write(&file, "phone,name\n+12025550101,Grace\nnonsense,Nobody\n").unwrap();
+        let told = good(&["import", "leads", file.to_str().unwrap()]).await;
+        assert!(told.contains("line 3: invalid_number") && told.contains("accepted 1"), "{told}");
+        let (code, _, error) = ask(&base, &["import", "leads", "leads.xlsx"]).await;
+        assert_eq!(code, 2, "{error}");
+
+        let told = good(&["tokens", "create", "crm", "calls:read", "leads:read"]).await;
+        let secret = told.lines().next().unwrap().to_owned();
+        assert!(secret.starts_with("dlr_"), "{told}");
+        let listed: Value = serde_json::from_str(&good(&["--json", "tokens"]).await).unwrap();
+        let crm = listed.as_array().unwrap().iter().find(|token| token["name"] == "crm").expect("just made");
+        let id = crm["id"].as_str().unwrap().to_owned();
+        good(&["tokens", "delete", &id]).await;
+        assert!(!good(&["tokens"]).await.contains(&id));
+
+        let hook = json!({ "name": "hook", "url": "http://127.6.0.3:1/", "types": ["call.*"] });
+        api.post("/v1/webhooks", hook).await;
+        assert!(good(&["webhooks"]).await.contains("http://127.6.0.3:1/"));
+        let (code, _, error) = ask(&base, &["webhooks", "test", "hook"]).await;
+        assert_eq!(code, 1);
+        assert!(error.contains("no connection"), "{error}");
+        good(&["webhooks", "replay", "hook", "--dead-letters"]).await;
+
+        let copy = place.folder.path().join("copy.db");
+        let output = Command::new(env!("CARGO_BIN_EXE_dialerd"))
+            .args(["backup", "--config", place.config_file().to_str().unwrap(), copy.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(copy.metadata().unwrap().len() > 0);
+        assert!(good(&["drain", "--wait"]).await.contains("drained"));
+        assert!(good(&["undrain"]).await.contains("takes new work"));
+    });
+}
+
+#[test]
+fn completions_and_the_manual_name_every_command() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_dialerd")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (completion, manual) = (run(&["completion", "bash"]), run(&["man"]));
+    for command in ["run", "check-config", "ctl", "backup", "restore", "simulate", "demo"] {
+        assert!(completion.contains(command), "{command}");
+        assert!(manual.contains(&format!("DIALERD {}", command.to_uppercase())), "{command}");
+    }
+    assert!(manual.starts_with(".ie") || manual.contains(".TH dialerd"), "{}", &manual[..200]);
+}

@@ -147,6 +147,7 @@ fn the_metrics_of_the_documents_are_told() {
             "agent_offers_total",
             "import_rows_total",
             "webhook_deliveries_total",
+            "webhook_delivery_seconds",
             "webhook_backlog",
         ];
         let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]

@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod backup;
 mod calls;
 mod checkpoint;
 mod codec;
@@ -16,6 +17,7 @@ mod txn;
 mod webhooks;
 mod writer;
 
+pub use backup::{backup, restore};
 pub use open::SCHEMA_VERSION;
 
 use crate::Store;

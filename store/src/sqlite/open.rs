@@ -131,7 +131,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Refuses a database that is not ours, before anything is written to it.
-fn check_owner(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_owner(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {

@@ -1,5 +1,6 @@
 //! The store through its door.
 
+mod backup;
 mod calls;
 mod crash;
 mod fold;

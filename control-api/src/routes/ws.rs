@@ -1,0 +1,209 @@
+//! `/v1/ws`: the event stream as WebSocket frames, and requests to the API over the same connection.
+//!
+//! ```text
+//!   ◀── {"type":"call.answered","cursor":"n1-…", …}      as the events of /v1/events
+//!   ──▶ {"request_id":"7","method":"POST","path":"/v1/calls/call_…/hangup","body":{}}
+//!   ◀── {"type":"response","request_id":"7","status":202,"body":{…}}
+//! ```
+//! A request is carried out as one that comes over HTTP with the connection's token: same checks, same limits.
+
+use super::Api;
+use super::events::{Filter, Reader, Told, check_kept, start_cursor};
+use crate::auth::{Caller, Scope};
+use crate::extract::{Params, parse_json};
+use crate::gateway::Gateway;
+use crate::problem::{Code, Problem, ProblemBody};
+use crate::wire::event::Event;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::ws::{
+    CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use axum::http::{HeaderMap, Method, Request};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use futures_util::stream::SplitSink;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// Longest message from a client, bytes.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest response that is passed on, bytes.
+const RESPONSE_BYTES_MAX: usize = 8 << 20;
+/// A client that takes nothing for so long is cut off.
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A request over the connection.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// Comes back with the response.
+    request_id: String,
+    method: String,
+    path: String,
+    #[serde(default)]
+    body: Option<Value>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+/// Opens a WebSocket with events (as `/v1/events`, one JSON text frame each) on which requests can be made:
+/// `{"request_id", "method", "path", "body"}` is answered by `{"type":"response", "request_id", "status", "body"}`. Go on
+/// after a break with `after`. A client that is too slow is closed with 1013 and the reason `slow_consumer`.
+#[utoipa::path(
+    get, path = "/v1/ws", tag = "events",
+    params(
+        ("types" = Option<String>, Query, description = "names with commas between, `*` at the end of one stands for the rest"),
+        ("campaign" = Option<String>, Query, description = "of this campaign"),
+        ("call" = Option<String>, Query, description = "of this call"),
+        ("agent" = Option<String>, Query, description = "of this agent"),
+        ("after" = Option<String>, Query, description = "go on after this cursor; absent: from now on"),
+    ),
+    responses(
+        (status = 101, description = "the connection is a WebSocket now", body = Event),
+        (status = 410, description = "the cursor is too old", body = ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
+    ),
+    security(("bearer" = ["events:read"]))
+)]
+pub(crate) async fn open(
+    State(api): Api,
+    caller: Caller,
+    headers: HeaderMap,
+    params: Params,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    caller.needs(&[Scope::EventsRead])?;
+    params.only(&["types", "campaign", "call", "agent", "after"])?;
+    let filter = Filter::from_params(&params)?;
+    let after = start_cursor(&api, &headers, &params)?;
+    if let Some(after) = after {
+        check_kept(&api, after).await?;
+    }
+    let upgrade = upgrade.map_err(|rejection| Problem::header("Upgrade", rejection.body_text()))?;
+    let permit = Arc::clone(&api.event_streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new(Code::LimitReached, "too many event streams").retry_after("5"))?;
+    let authorization = headers.get(AUTHORIZATION).cloned();
+    let reader = Reader::new(Arc::clone(&api), caller, filter, after, permit);
+    let serve = move |socket: WebSocket| serve(api, reader, authorization, socket);
+    Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(serve).into_response())
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+
+async fn serve(api: Arc<Gateway>, mut reader: Reader, authorization: Option<HeaderValue>, socket: WebSocket) {
+    let (mut sink, mut stream) = socket.split();
+    let router = crate::router(api);
+    let mut told = Box::pin(reader.next());
+    loop {
+        tokio::select! {
+            next = &mut told => {
+                drop(told);
+                let Some(next) = next else { return };
+                if !tell(&mut sink, next).await {
+                    return;
+                }
+                told = Box::pin(reader.next());
+            }
+            message = stream.next() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    let answer = answer(&router, authorization.as_ref(), text.as_bytes()).await;
+                    if !send(&mut sink, Message::text(answer.to_string())).await {
+                        return;
+                    }
+                }
+                Some(Ok(Message::Binary(_))) => {
+                    close(&mut sink, 1003, "expected text").await;
+                    return;
+                }
+                // The library answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            }
+        }
+    }
+}
+
+/// False when the connection is to end.
+async fn tell(sink: &mut Sink, told: Told) -> bool {
+    match told {
+        Told::Event { text, .. } => send(sink, Message::text(text)).await,
+        Told::Alive { cursor, .. } => {
+            let ping = cursor.unwrap_or_default().into_bytes();
+            send(sink, Message::Ping(ping.into())).await
+        }
+        Told::Cut { code, .. } => {
+            // RFC 6455 §7.4.1: 1013 (try again later, registered) or 1008 (policy).
+            let status = if code == "slow_consumer" { 1013 } else { 1008 };
+            close(sink, status, &code).await;
+            false
+        }
+    }
+}
+
+async fn send(sink: &mut Sink, message: Message) -> bool {
+    use futures_util::SinkExt;
+    matches!(tokio::time::timeout(SEND_TIMEOUT, sink.send(message)).await, Ok(Ok(())))
+}
+
+async fn close(sink: &mut Sink, code: u16, reason: &str) {
+    let frame = CloseFrame { code, reason: reason.to_owned().into() };
+    // It is over either way.
+    let _ = send(sink, Message::Close(Some(frame))).await;
+}
+
+/// Carries out a request and gives its response.
+async fn answer(router: &Router, authorization: Option<&HeaderValue>, text: &[u8]) -> Value {
+    let asked: Asked = match parse_json(text) {
+        Ok(asked) => asked,
+        Err(problem) => return refused(Value::Null, problem.detail()),
+    };
+    let id = json!(asked.request_id);
+    let streams = ["/v1/events", "/v1/ws"].iter().any(|path| asked.path.starts_with(path));
+    let (Ok(method), false) = (asked.method.parse::<Method>(), streams) else {
+        return refused(id, "expected a method and a path of the API that is no stream");
+    };
+    let mut request = Request::builder().method(&method).uri(&asked.path);
+    if let Some(value) = authorization {
+        request = request.header(AUTHORIZATION, value);
+    }
+    if let Some(key) = &asked.idempotency_key {
+        request = request.header("idempotency-key", key);
+    }
+    let body = match &asked.body {
+        Some(body) => {
+            let kind =
+                if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+            request = request.header(CONTENT_TYPE, kind);
+            Body::from(body.to_string())
+        }
+        None => Body::empty(),
+    };
+    let Ok(request) = request.body(body) else { return refused(id, "the path cannot be read") };
+    let response = match router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let status = response.status().as_u16();
+    match axum::body::to_bytes(response.into_body(), RESPONSE_BYTES_MAX).await {
+        Ok(bytes) => {
+            let body = serde_json::from_slice::<Value>(&bytes);
+            let body = body.unwrap_or_else(|_| match bytes.is_empty() {
+                true => Value::Null,
+                false => json!(String::from_utf8_lossy(&bytes)),
+            });
+            json!({"type": "response", "request_id": id, "status": status, "body": body})
+        }
+        Err(_) => refused(id, "the response is too long for this connection"),
+    }
+}
+
+fn refused(request_id: Value, detail: &str) -> Value {
+    json!({"type": "response", "request_id": request_id, "status": 400, "body": {"code": "invalid_body", "detail": detail}})
+}

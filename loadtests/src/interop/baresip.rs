@@ -91,7 +91,7 @@ pub(super) fn talks(report: &mut Report, place: &Place, way: Way) -> anyhow::Res
         &format!("baresip-{transport}"),
         &format!(
             "[[trunk]]\nname = \"callers\"\naddress = \"{caller}:{port}\"\ntransport = \"{transport}\"\n\
-             options_interval_ms = 0\n\
+             options_interval_ms = 0\nsources = [\"{caller}\", \"127.0.0.1\"]\n\
              [[trunk]]\nname = \"callees\"\naddress = \"{callee}:{port}\"\ntransport = \"{transport}\"\n\
              options_interval_ms = 0\n\
              [[route]]\nfrom = \"callers\"\nprefix = \"7\"\nto = \"callees\"\nmedia = \"relay\"\n"
@@ -108,7 +108,8 @@ pub(super) fn talks(report: &mut Report, place: &Place, way: Way) -> anyhow::Res
     let log = place.folder.join(format!("{callee_name}.log"));
     let ready = until(|| Ok(std::fs::read_to_string(&log)?.contains("baresip is ready")))?;
     ensure!(ready, "baresip did not get ready; see {}", log.display());
-    let dial = format!("/dial sip:700@{daemon}:{port}{}", parameter(way));
+    // It adds the transport of its account, and connects from whatever address the system picks.
+    let dial = format!("/dial sip:700@{daemon}:{port}");
     let more = ["-t", seconds[1].as_str(), "-e", &dial];
     let caller_name = format!("phone-a-{transport}");
     let mut calling = Phone::start(place, &caller_name, &caller, &account("100", &caller), TONES[0], &more)?;

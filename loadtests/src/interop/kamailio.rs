@@ -69,6 +69,7 @@ fn start(place: &Place, modules: &str, way: Way) -> anyhow::Result<Kept> {
         Way::Udp | Way::Tcp => String::new(),
         Way::Tls => format!(
             "listen=tls:{host}:5061\nenable_tls=yes\nloadmodule \"{modules}tls.so\"\n\
+             modparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n\
              modparam(\"tls\", \"private_key\", \"{folder}/host.key\")\n\
              modparam(\"tls\", \"certificate\", \"{folder}/host.pem\")\n\
              modparam(\"tls\", \"ca_list\", \"{folder}/ca.pem\")\n"

@@ -59,6 +59,12 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
             let state = api.get(&format!("/v1/campaigns/{}", setting.campaign)).await["state"].clone();
             assert_eq!(state, "running", "a running campaign runs on after a crash");
         }
+        // Something to have learned: what was, is written down when the campaign stops.
+        let pacing = format!("/v1/campaigns/{}/pacing", setting.campaign);
+        until("20 answers in one life", async || {
+            api.get(&pacing).await["learned"]["answers_seen"].as_u64().is_some_and(|seen| seen >= 20)
+        })
+        .await;
         api.post(&format!("/v1/campaigns/{}:stop", setting.campaign), json!({})).await;
         until("the last call is over", async || {
             api.get("/v1/calls?limit=1").await["data"].as_array().unwrap().is_empty()
@@ -66,8 +72,13 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
         .await;
         work.abort();
 
-        let records = api.all("/v1/cdrs?limit=500").await;
         let stats = api.get(&format!("/v1/campaigns/{}/stats", setting.campaign)).await;
+        // The last call's record is written in the background.
+        until(&format!("a record of every attempt: {stats}"), async || {
+            json!(api.all("/v1/cdrs?limit=500").await.len()) == stats["attempts"]
+        })
+        .await;
+        let records = api.all("/v1/cdrs?limit=500").await;
         assert_eq!(stats["attempts"], json!(records.len()), "every attempt has one record");
         let mut by_attempt = BTreeMap::new();
         let mut by_number: BTreeMap<String, u32> = BTreeMap::new();
@@ -95,7 +106,6 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
         assert_eq!(ledger["abandoned"], json!(abandoned), "the ledger continued over the crashes: {stats}");
 
         // Once more, now that all is quiet: the ledger to the last count, what was learned as far as it was written down.
-        let pacing = format!("/v1/campaigns/{}/pacing", setting.campaign);
         let before = api.get(&pacing).await["learned"].clone();
         daemon.kill();
         daemon = place.start().await;
@@ -104,9 +114,9 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
         assert_eq!(stats["abandonment"]["live"], ledger["live"], "{stats}");
         let again = api.get(&pacing).await["learned"].clone();
         let seen = |learned: &serde_json::Value| learned["answers_seen"].as_f64().expect("it is told");
-        assert!(seen(&again) > 0.0 && seen(&again) <= seen(&before), "{again} of {before}");
+        assert!(seen(&again) >= 20.0 && seen(&again) <= seen(&before), "{again} of {before}");
         let talk = |learned: &serde_json::Value| learned["talk_s"].as_f64().expect("it is told");
-        assert!((talk(&again) / talk(&before) - 1.0).abs() < 0.3, "{again} of {before}");
+        assert!((talk(&again) / talk(&before) - 1.0).abs() < 0.5, "{again} of {before}");
 
         let (metrics_status, metrics) = api.admin("/metrics").await.unwrap();
         assert_eq!(metrics_status, 200);

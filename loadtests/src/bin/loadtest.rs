@@ -124,15 +124,15 @@ fn run(what: &What) -> anyhow::Result<bool> {
         }
         What::Full => {
             parser::instructions(&mut report)?;
-            beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
-            beside::profile(&mut report, &place, 1000.0, 10.0)?;
-            beside::latency(&mut report, &place, 10.0)?;
             transit::flow(&mut report, &place, 1000.0, 20.0, transit::US_PER_CALL_MAX)?;
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
             transit::held(&mut report, &place, 5000, 1000.0)?;
             transit::relay(&mut report, &place, 500, 10)?;
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
+            beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
+            beside::profile(&mut report, &place, 1000.0, 10.0)?;
+            beside::latency(&mut report, &place, 10.0)?;
         }
         What::Flow { rate, seconds } => {
             transit::flow(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;

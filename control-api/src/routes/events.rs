@@ -38,7 +38,7 @@ const PAGE_EVENTS: u32 = 500;
 
 /// Which events a reader wants.
 #[derive(Debug, Default)]
-pub(super) struct Filter {
+struct Filter {
     /// Empty: all. `call.*` stands for everything that begins so.
     types: Vec<String>,
     campaign: Option<CampaignId>,
@@ -47,7 +47,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn from_params(params: &Params) -> Result<Self, Problem> {
+    fn from_params(params: &Params) -> Result<Self, Problem> {
         let types = params.read("types", "names like call.ended or call.*, with commas between", |text| {
             let types: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
             types.iter().all(|part| is_pattern(part)).then_some(types)
@@ -93,17 +93,8 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    caller.needs(&[Scope::EventsRead])?;
-    params.only(&["types", "campaign", "call", "agent", "after"])?;
-    let filter = Filter::from_params(&params)?;
-    let after = start_cursor(&api, &headers, &params)?;
-    if let Some(after) = after {
-        check_kept(&api, after).await?;
-    }
-    let permit = Arc::clone(&api.event_streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::LimitReached, "too many event streams").retry_after("5"))?;
-    let reader = Reader::new(api, caller, filter, after, permit);
+    let asked = Asked::of(&api, &caller, &headers, &params).await?;
+    let reader = Reader::new(api, caller, asked)?;
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let told = reader.next().await?;
         Some((Ok::<_, Infallible>(SseEvent::from(told)), reader))
@@ -113,11 +104,32 @@ pub(crate) async fn stream(
     Ok((no_buffer, Sse::new(stream)).into_response())
 }
 
-pub(super) fn start_cursor(
-    api: &Gateway,
-    headers: &HeaderMap,
-    params: &Params,
-) -> Result<Option<u64>, Problem> {
+/// Which events, and from where on.
+pub(super) struct Asked {
+    filter: Filter,
+    after: Option<u64>,
+}
+
+impl Asked {
+    /// Reads a request for events and checks that it can be answered.
+    pub(super) async fn of(
+        api: &Gateway,
+        caller: &Caller,
+        headers: &HeaderMap,
+        params: &Params,
+    ) -> Result<Self, Problem> {
+        caller.needs(&[Scope::EventsRead])?;
+        params.only(&["types", "campaign", "call", "agent", "after"])?;
+        let filter = Filter::from_params(params)?;
+        let after = start_cursor(api, headers, params)?;
+        if let Some(after) = after {
+            check_kept(api, after).await?;
+        }
+        Ok(Asked { filter, after })
+    }
+}
+
+fn start_cursor(api: &Gateway, headers: &HeaderMap, params: &Params) -> Result<Option<u64>, Problem> {
     let node = api.node.name.as_str();
     if let Some(value) = headers.get(LAST_EVENT_ID) {
         let cursor = value.to_str().ok().and_then(|text| parse_cursor(node, text));
@@ -129,7 +141,7 @@ pub(super) fn start_cursor(
 }
 
 /// Refuses a cursor after which events were forgotten, and one that was never given out.
-pub(super) async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
+async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
     let expired =
         |detail: &str| Problem::new(Code::CursorExpired, detail).with("resync", "/v1/calls?state=live");
     let (oldest, known) = api
@@ -204,13 +216,13 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        api: Arc<Gateway>,
-        caller: Caller,
-        filter: Filter,
-        after: Option<u64>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    /// # Errors
+    /// When there are too many readers.
+    pub(super) fn new(api: Arc<Gateway>, caller: Caller, asked: Asked) -> Result<Self, Problem> {
+        let Asked { filter, after } = asked;
+        let permit = Arc::clone(&api.event_streams)
+            .try_acquire_owned()
+            .map_err(|_| Problem::new(Code::LimitReached, "too many event streams").retry_after("5"))?;
         api.metrics.event_streams.inc();
         let latest = Some(api.events.latest()).filter(|latest| *latest > 0);
         // Before anything was told, a subscription alone misses nothing.
@@ -218,7 +230,7 @@ impl Reader {
             Some(_) => Phase::History,
             None => Phase::Live(api.events.subscribe()),
         };
-        Reader {
+        Ok(Reader {
             caller,
             filter,
             last: after.or(latest),
@@ -228,7 +240,7 @@ impl Reader {
             greeted: false,
             _permit: permit,
             api,
-        }
+        })
     }
 
     /// What to send next; `None` ends the stream.

@@ -8,11 +8,11 @@
 //! A request is carried out as one that comes over HTTP with the connection's token: same checks, same limits.
 
 use super::Api;
-use super::events::{Filter, Reader, Told, check_kept, start_cursor};
-use crate::auth::{Caller, Scope};
+use super::events::{self, Reader, Told};
+use crate::auth::Caller;
 use crate::extract::{Params, parse_json};
 use crate::gateway::Gateway;
-use crate::problem::{Code, Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody};
 use crate::wire::event::Event;
 use axum::Router;
 use axum::body::Body;
@@ -78,19 +78,10 @@ pub(crate) async fn open(
     params: Params,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    caller.needs(&[Scope::EventsRead])?;
-    params.only(&["types", "campaign", "call", "agent", "after"])?;
-    let filter = Filter::from_params(&params)?;
-    let after = start_cursor(&api, &headers, &params)?;
-    if let Some(after) = after {
-        check_kept(&api, after).await?;
-    }
+    let wanted = events::Asked::of(&api, &caller, &headers, &params).await?;
     let upgrade = upgrade.map_err(|rejection| Problem::header("Upgrade", rejection.body_text()))?;
-    let permit = Arc::clone(&api.event_streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::LimitReached, "too many event streams").retry_after("5"))?;
     let authorization = headers.get(AUTHORIZATION).cloned();
-    let reader = Reader::new(Arc::clone(&api), caller, filter, after, permit);
+    let reader = Reader::new(Arc::clone(&api), caller, wanted)?;
     let serve = move |socket: WebSocket| serve(api, reader, authorization, socket);
     Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(serve).into_response())
 }

@@ -58,17 +58,20 @@ pub enum Scope {
     /// Manage webhooks.
     #[serde(rename = "webhooks:write")]
     WebhooksWrite,
-    /// Everything except `leads:pii`: trunks, tokens, the node, and all the other scopes.
+    /// Everything except `leads:pii` and `compliance:override`: trunks, tokens, the node, and all the other scopes.
     #[serde(rename = "admin")]
     Admin,
     /// Read metrics.
     #[serde(rename = "metrics:read")]
     MetricsRead,
+    /// Make a call that a rule of compliance forbids, giving the reason. Never implied by another scope.
+    #[serde(rename = "compliance:override")]
+    ComplianceOverride,
 }
 
 impl Scope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Scope; 15] = [
+    pub const ALL: [Scope; 16] = [
         Scope::CallsRead,
         Scope::CallsWrite,
         Scope::CampaignsRead,
@@ -84,6 +87,7 @@ impl Scope {
         Scope::WebhooksWrite,
         Scope::Admin,
         Scope::MetricsRead,
+        Scope::ComplianceOverride,
     ];
 
     /// The name used on the wire.
@@ -105,6 +109,7 @@ impl Scope {
             Scope::WebhooksWrite => "webhooks:write",
             Scope::Admin => "admin",
             Scope::MetricsRead => "metrics:read",
+            Scope::ComplianceOverride => "compliance:override",
         }
     }
 
@@ -129,7 +134,8 @@ impl ScopeSet {
     /// Whether the scope is held, by itself or through `admin`.
     #[must_use]
     pub const fn holds(self, scope: Scope) -> bool {
-        let admin = self.0 & (1 << Scope::Admin as u32) != 0 && !matches!(scope, Scope::LeadsPii);
+        let admin = self.0 & (1 << Scope::Admin as u32) != 0
+            && !matches!(scope, Scope::LeadsPii | Scope::ComplianceOverride);
         admin || self.0 & (1 << scope as u32) != 0
     }
 }

@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agents, calls, campaigns, cdrs, events, import, inbound, leads, lists, node, recordings, reports, spec,
-    tokens, trunks, webhooks, ws,
+    agents, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists, node, policies, recordings,
+    reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -38,6 +38,12 @@ fn all() -> Vec<Route> {
         routes!(leads::list, leads::add),
         routes!(leads::show),
         routes!(import::import),
+        routes!(dnc::list, dnc::create),
+        routes!(dnc::show, dnc::change, dnc::delete),
+        routes!(dnc::add),
+        routes!(dnc::remove),
+        routes!(dnc::import),
+        routes!(policies::list),
         routes!(campaigns::list, campaigns::create),
         routes!(campaigns::show, campaigns::change, campaigns::delete),
         routes!(campaigns::start),

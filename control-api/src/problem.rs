@@ -62,6 +62,7 @@ pub enum Code {
     InvalidHeader,
     Unauthorized,
     InsufficientScope,
+    ComplianceBlocked,
     NotFound,
     NoSuchRoute,
     MethodNotAllowed,
@@ -97,6 +98,9 @@ impl Code {
             Code::InvalidHeader => (S::BAD_REQUEST, "invalid_header", "A header does not fit"),
             Code::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed"),
             Code::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "The token lacks a scope"),
+            Code::ComplianceBlocked => {
+                (S::FORBIDDEN, "compliance_blocked", "A rule of compliance forbids this call")
+            }
             Code::NotFound => (S::NOT_FOUND, "not_found", "There is no such thing"),
             Code::NoSuchRoute => (S::NOT_FOUND, "no_such_route", "There is no such path"),
             Code::MethodNotAllowed => {
@@ -357,6 +361,9 @@ impl From<CommandError> for Problem {
             CommandError::InvalidState { detail } => Problem::new(Code::InvalidState, detail),
             CommandError::VersionMismatch { current } => {
                 Problem::new(Code::VersionMismatch, detail).with("current_version", current)
+            }
+            CommandError::Compliance { rule, .. } => {
+                Problem::new(Code::ComplianceBlocked, detail).with("rule", rule)
             }
             CommandError::Draining => Problem::new(Code::Draining, detail).retry_after("30"),
             CommandError::Limit { .. } => Problem::new(Code::LimitReached, detail).retry_after("1"),

@@ -2,8 +2,8 @@
 
 use dashmap::DashMap;
 use dialer_core::record::ListRow;
-use dialer_core::view::{AgentView, CallView, CampaignView, NodeView, PacingReport, TrunkView};
-use dialer_core::{AgentId, CallId, CampaignId, ListId, TrunkId, ViewChange};
+use dialer_core::view::{AgentView, CallView, CampaignView, DncListView, NodeView, PacingReport, TrunkView};
+use dialer_core::{AgentId, CallId, CampaignId, DncListId, ListId, TrunkId, ViewChange};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ pub struct ReadModel {
     trunks: DashMap<TrunkId, Arc<TrunkView>>,
     agents: DashMap<AgentId, Arc<AgentView>>,
     lists: DashMap<ListId, Arc<ListRow>>,
+    dnc_lists: DashMap<DncListId, Arc<DncListView>>,
     campaigns: DashMap<CampaignId, Arc<CampaignView>>,
     /// The last decisions of each campaign, newest last.
     decisions: DashMap<CampaignId, VecDeque<PacingReport>>,
@@ -45,6 +46,8 @@ impl ReadModel {
             ViewChange::AgentGone(id) => drop(self.agents.remove(&id)),
             ViewChange::List(row) => drop(self.lists.insert(row.id, Arc::new(*row))),
             ViewChange::ListGone(id) => drop(self.lists.remove(&id)),
+            ViewChange::DncList(view) => drop(self.dnc_lists.insert(view.row.id, Arc::new(*view))),
+            ViewChange::DncListGone(id) => drop(self.dnc_lists.remove(&id)),
             ViewChange::Campaign(view) => {
                 self.remember_decision(&view);
                 self.campaigns.insert(view.row.id, Arc::new(*view));
@@ -79,6 +82,18 @@ impl ReadModel {
     #[must_use]
     pub fn list(&self, id: ListId) -> Option<Arc<ListRow>> {
         self.lists.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// A do-not-call list.
+    #[must_use]
+    pub fn dnc_list(&self, id: DncListId) -> Option<Arc<DncListView>> {
+        self.dnc_lists.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// All do-not-call lists, oldest first.
+    #[must_use]
+    pub fn dnc_lists(&self) -> Vec<Arc<DncListView>> {
+        sorted(&self.dnc_lists)
     }
 
     /// A campaign.

@@ -9,7 +9,7 @@ use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, TrunkId};
 use crate::pacing::{CallRef, PacingEvent};
-use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, Record};
+use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, RECENT_ATTEMPTS_MAX, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, LimitedBy};
 
@@ -30,6 +30,10 @@ impl Shortage {
             LimitedBy::Window => {
                 CommandError::InvalidState { detail: "outside the campaign's calling hours".into() }
             }
+            LimitedBy::Compliance => CommandError::Compliance {
+                rule: "lead",
+                detail: "the lead may not be called now (any more)".into(),
+            },
             LimitedBy::Trunk => CommandError::InvalidState { detail: "no trunk is up".into() },
             LimitedBy::Cps => limit("calls per second"),
             _ => limit("lines"),
@@ -112,6 +116,10 @@ impl Dialer {
         lead.progress.attempts += 1;
         lead.progress.state = LeadState::Dialing;
         lead.progress.last_attempt_at = Some(cx.wall);
+        if lead.progress.recent.len() >= RECENT_ATTEMPTS_MAX {
+            lead.progress.recent.remove(0);
+        }
+        lead.progress.recent.push(cx.wall);
         lead.progress.next_at = None;
         self.leads.moved(&lead.progress);
         let config = &self.campaigns[&id].row.config;

@@ -1,7 +1,8 @@
 //! Wishes from above.
 
-use crate::config::{AgentConfig, CampaignConfig, ListConfig, SessionKind, TrunkConfig};
-use crate::id::{AgentId, CallId, CampaignId, ListId, TaskId, TrunkId, WebhookId};
+use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
+use crate::id::{AgentId, CallId, CampaignId, DncListId, ListId, TaskId, TrunkId, WebhookId};
+use crate::record::DncNumbers;
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
 use sansio::WallTime;
@@ -73,6 +74,33 @@ pub enum Command {
         list: ListId,
         /// How many are new or changed.
         accepted: u64,
+    },
+    /// Makes a do-not-call list.
+    CreateDncList(DncListConfig),
+    /// Replaces a do-not-call list's settings.
+    UpdateDncList {
+        /// Which.
+        list: DncListId,
+        /// New settings.
+        config: DncListConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a do-not-call list that no campaign names.
+    DeleteDncList(DncListId),
+    /// These are not to be called.
+    AddDnc {
+        /// On which list.
+        list: DncListId,
+        /// Which, at most [`crate::DNC_ENTRIES_MAX`].
+        entries: DncNumbers,
+    },
+    /// These may be called again.
+    RemoveDnc {
+        /// On which list.
+        list: DncListId,
+        /// Which, at most [`crate::DNC_ENTRIES_MAX`].
+        entries: DncNumbers,
     },
     /// Makes a campaign (stopped).
     CreateCampaign(CampaignConfig),
@@ -160,6 +188,8 @@ pub struct OriginateRequest {
     pub record: bool,
     /// The client's own mark, told in every event.
     pub client_state: Option<String>,
+    /// Dial although a rule of compliance forbids it, for this reason; who asks may do so.
+    pub override_reason: Option<String>,
 }
 
 /// What a granted wish gives.
@@ -173,6 +203,10 @@ pub enum Reply {
     Agent(AgentId, u32),
     /// A list was made or changed; its version.
     List(ListId, u32),
+    /// A do-not-call list was made or changed; its version.
+    DncList(DncListId, u32),
+    /// So many.
+    Count(u64),
     /// A campaign was made or changed; its version.
     Campaign(CampaignId, u32),
     /// A call was accepted.
@@ -225,6 +259,13 @@ pub enum CommandError {
         /// The current one.
         current: u32,
     },
+    /// A rule of compliance forbids it.
+    Compliance {
+        /// Which: `dnc`, `calling_window`, `time_zone_unknown`.
+        rule: &'static str,
+        /// What is in the way.
+        detail: String,
+    },
     /// The node drains.
     Draining,
     /// A limit is reached.
@@ -250,6 +291,7 @@ impl fmt::Display for CommandError {
             }
             CommandError::InvalidState { detail } => f.write_str(detail),
             CommandError::VersionMismatch { current } => write!(f, "the current version is {current}"),
+            CommandError::Compliance { detail, .. } => f.write_str(detail),
             CommandError::Draining => f.write_str("this node is draining and takes no new work"),
             CommandError::Limit { what } => write!(f, "limit reached: {what}"),
             CommandError::StoreUnavailable => f.write_str("records cannot be written now"),

@@ -2,8 +2,10 @@
 //!
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
-use crate::id::{ListId, TrunkId};
+use crate::compliance::CallingWindows;
+use crate::id::{DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
+use crate::screen::{Filter, Frequency};
 use serde::{Deserialize, Serialize};
 
 /// A carrier path.
@@ -276,6 +278,18 @@ pub struct ListConfig {
     pub default_region: Option<String>,
 }
 
+/// A do-not-call list.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DncListConfig {
+    /// Shown name.
+    pub name: String,
+    /// Holds for every campaign and every call; else only for the campaigns that name it.
+    pub everywhere: bool,
+    /// Where it comes from (`internal`, `us_national` …), for people.
+    pub source: Option<String>,
+}
+
 /// How a campaign dials.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -396,9 +410,28 @@ pub enum Policy {
     GbOfcom,
     /// Canada, CRTC: Unsolicited Telecommunications Rules.
     CaCrtc,
+    /// Australia, ACMA: Telemarketing and Research Calls Industry Standard 2017.
+    AuAcma,
+    /// France: décret 2022-1313.
+    #[serde(rename = "fr_2022")]
+    Fr2022,
+    /// China, MIIT: notice on call centres of June 2020.
+    CnMiit,
 }
 
 impl Policy {
+    /// All of them.
+    pub const ALL: [Policy; 8] = [
+        Policy::Custom,
+        Policy::UsTsr,
+        Policy::UsFcc,
+        Policy::GbOfcom,
+        Policy::CaCrtc,
+        Policy::AuAcma,
+        Policy::Fr2022,
+        Policy::CnMiit,
+    ];
+
     /// The name used on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -408,6 +441,9 @@ impl Policy {
             Policy::UsFcc => "us_fcc",
             Policy::GbOfcom => "gb_ofcom",
             Policy::CaCrtc => "ca_crtc",
+            Policy::AuAcma => "au_acma",
+            Policy::Fr2022 => "fr_2022",
+            Policy::CnMiit => "cn_miit",
         }
     }
 }
@@ -620,6 +656,14 @@ pub struct CampaignConfig {
     pub attempts_max: u32,
     /// When it may dial; `None`: always.
     pub calling_hours: Option<CallingHours>,
+    /// When its callees may be called, by the clock where each of them is; `None`: as the rule book says.
+    pub calling_windows: Option<Box<CallingWindows>>,
+    /// How often a lead may be dialled.
+    pub frequency: Frequency,
+    /// Only leads that match.
+    pub filter: Option<Filter>,
+    /// Do-not-call lists it respects beside those that hold everywhere.
+    pub dnc_lists: Vec<DncListId>,
     /// Record bridged calls.
     pub record: bool,
     /// Dispositions an agent may set; empty: any word.
@@ -647,6 +691,10 @@ impl Default for CampaignConfig {
             retry: Vec::new(),
             attempts_max: 6,
             calling_hours: None,
+            calling_windows: None,
+            frequency: Frequency::default(),
+            filter: None,
+            dnc_lists: Vec::new(),
             record: true,
             dispositions: Vec::new(),
         }

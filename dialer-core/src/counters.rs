@@ -187,6 +187,10 @@ pub struct Counters {
     pub calls_forced_over: u64,
     /// Pacing decisions made.
     pub decisions: u64,
+    /// Leads and calls that a rule kept from being dialled, in the order of [`RULES`].
+    pub rule_hits: [u64; 3],
+    /// Calls made although a rule forbids them.
+    pub overrides: u64,
 }
 
 impl Default for Counters {
@@ -213,9 +217,14 @@ impl Default for Counters {
             reservations_expired: 0,
             calls_forced_over: 0,
             decisions: 0,
+            rule_hits: [0; 3],
+            overrides: 0,
         }
     }
 }
+
+/// The rules in the order of [`Counters::rule_hits`], by name.
+pub const RULES: [&str; 3] = ["dnc", "calling_window", "time_zone_unknown"];
 
 /// The parties in the order of [`Counters::ended_by`].
 pub const PARTIES: [Party; 5] = [Party::Customer, Party::Agent, Party::System, Party::Api, Party::Caller];
@@ -227,6 +236,12 @@ pub const EARLY_MEDIA_CLASSES: [&str; 5] = ["ringback", "busy", "congestion", "s
 pub const AMD_VERDICTS: [&str; 4] = ["human", "machine", "fax", "unsure"];
 
 impl Counters {
+    pub(crate) fn rule_hit(&mut self, rule: &str) {
+        if let Some(place) = RULES.iter().position(|known| *known == rule) {
+            self.rule_hits[place] += 1;
+        }
+    }
+
     pub(crate) fn attempt(&mut self, campaign: Option<CampaignId>, trunk: TrunkId) {
         self.paths.entry((campaign, Some(trunk))).or_default().attempts += 1;
     }

@@ -10,10 +10,11 @@ use crate::audit::{self, Finding};
 use crate::call::{Call, EndedCalls};
 use crate::campaign::{Campaign, Task};
 use crate::command::{Command, CommandError, Reply};
+use crate::compliance::DncBook;
 use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::event::{Event, EventEnvelope};
-use crate::id::{AgentId, CallId, CampaignId, EventId, LeadId, ListId, TaskId, TrunkId};
+use crate::id::{AgentId, CallId, CampaignId, DncListId, EventId, LeadId, ListId, TaskId, TrunkId};
 use crate::input::Input;
 use crate::lead::LeadBook;
 use crate::limits::DialerConfig;
@@ -40,6 +41,7 @@ pub struct Dialer {
     /// Agents who are ready, longest idle first.
     pub(crate) ready: BTreeSet<(Instant, AgentId)>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
+    pub(crate) dnc: DncBook,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(crate) calls: BTreeMap<CallId, Call>,
     /// Answered calls without an agent, by the time from which they wait.
@@ -138,6 +140,7 @@ pub(crate) struct Dirty {
     pub(crate) trunks: BTreeSet<TrunkId>,
     pub(crate) agents: BTreeSet<AgentId>,
     pub(crate) lists: BTreeSet<ListId>,
+    pub(crate) dnc_lists: BTreeSet<DncListId>,
     pub(crate) campaigns: BTreeSet<CampaignId>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) node: bool,
@@ -157,6 +160,7 @@ impl Dialer {
             agents: BTreeMap::new(),
             ready: BTreeSet::new(),
             lists: BTreeMap::new(),
+            dnc: DncBook::default(),
             campaigns: BTreeMap::new(),
             calls: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -300,6 +304,13 @@ impl Dialer {
             }
             Command::DeleteList(list) => self.delete_list(cx, list),
             Command::LeadsImported { list, accepted } => self.leads_imported(cx, list, accepted),
+            Command::CreateDncList(config) => self.create_dnc_list(cx, config),
+            Command::UpdateDncList { list, config, if_version } => {
+                self.update_dnc_list(cx, list, config, if_version)
+            }
+            Command::DeleteDncList(list) => self.delete_dnc_list(cx, list),
+            Command::AddDnc { list, entries } => self.add_dnc(cx, list, entries),
+            Command::RemoveDnc { list, entries } => self.remove_dnc(cx, list, entries),
             Command::CreateCampaign(config) => self.create_campaign(cx, config),
             Command::UpdateCampaign { campaign, config, if_version } => {
                 self.update_campaign(cx, campaign, *config, if_version)

@@ -35,6 +35,8 @@ pub enum Effect {
         limit: u32,
         /// Dialable at this time.
         due_at: sansio::WallTime,
+        /// Only leads that pass this then; the time at which the others may is told as the next due time.
+        screen: crate::screen::Screen,
     },
     /// Do something with a call.
     Call(CallOrder),

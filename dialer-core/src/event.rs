@@ -2,7 +2,7 @@
 
 use crate::config::{CampaignState, DialMode};
 use crate::id::{
-    AgentId, CallId, CampaignId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
+    AgentId, CallId, CampaignId, DncListId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::record::{CallRecord, LeadState};
@@ -99,6 +99,12 @@ pub enum Event {
     LeadUpdated { state: LeadState, outcome: Option<Outcome>, attempts: u32, next_at: Option<WallTime> },
     /// A lead has no attempts left.
     LeadExhausted { attempts: u32 },
+    /// All numbers of a lead are on do-not-call lists.
+    LeadDnc { list: DncListId },
+    /// A do-not-call list got or lost entries.
+    DncChanged { list: DncListId, added: u64, removed: u64 },
+    /// A call was made although a rule forbids it.
+    ComplianceOverridden { rule: String, reason: String },
     /// A campaign changed state.
     CampaignState { from: CampaignState, to: CampaignState },
     /// A campaign was made, changed or deleted.
@@ -180,6 +186,9 @@ impl Event {
             Event::DispositionSet { .. } => "disposition.set",
             Event::LeadUpdated { .. } => "lead.updated",
             Event::LeadExhausted { .. } => "lead.exhausted",
+            Event::LeadDnc { .. } => "lead.dnc_added",
+            Event::DncChanged { .. } => "dnc.changed",
+            Event::ComplianceOverridden { .. } => "compliance.overridden",
             Event::CampaignState { to, .. } => match to {
                 CampaignState::Running => "campaign.started",
                 CampaignState::Paused => "campaign.paused",

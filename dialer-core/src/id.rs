@@ -153,6 +153,8 @@ kinds! {
     AgentKind AgentId "agt";
     /// A list of leads.
     ListKind ListId "list";
+    /// A do-not-call list.
+    DncListKind DncListId "dnc";
     /// A lead.
     LeadKind LeadId "lead";
     /// A campaign.

@@ -101,12 +101,12 @@ impl LeadBook {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::id::ListId;
     use crate::record::Phone;
 
-    fn lead() -> Lead {
+    pub(crate) fn lead() -> Lead {
         let id = LeadId::from_bits(1);
         Lead {
             id,

@@ -9,7 +9,6 @@ mod attempt;
 mod call;
 mod campaign;
 mod check;
-mod compliance;
 mod dialer;
 mod lead;
 mod node;
@@ -19,6 +18,7 @@ mod trunk;
 
 pub mod audit;
 pub mod command;
+pub mod compliance;
 pub mod config;
 pub mod counters;
 pub mod effect;
@@ -29,17 +29,18 @@ pub mod limits;
 pub mod outcome;
 pub mod pacing;
 pub mod record;
+pub mod screen;
 pub mod view;
 
-pub use campaign::default_rule;
+pub use campaign::{DNC_ENTRIES_MAX, default_rule};
 pub use command::{Command, CommandError, OriginateRequest, Reply};
 pub use counters::Counters;
 pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
-    AgentId, AttemptId, CallId, CampaignId, EventId, LeadId, LegId, ListId, RecordingId, TaskId, TokenId,
-    TrunkId, WebhookId,
+    AgentId, AttemptId, CallId, CampaignId, DncListId, EventId, LeadId, LegId, ListId, RecordingId, TaskId,
+    TokenId, TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;

@@ -6,7 +6,9 @@ use crate::campaign::Campaign;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
 use crate::trunk::Trunk;
-use crate::view::{AgentView, CallState, CallView, CampaignView, NodeView, TrunkView, ViewChange};
+use crate::view::{
+    AgentView, CallState, CallView, CampaignView, DncListView, NodeView, TrunkView, ViewChange,
+};
 
 impl Dialer {
     /// Sends a view of everything that changed since the last time.
@@ -23,6 +25,15 @@ impl Dialer {
             send(match self.lists.get(&id) {
                 Some(row) => ViewChange::List(Box::new(row.clone())),
                 None => ViewChange::ListGone(id),
+            });
+        }
+        for id in dirty.dnc_lists {
+            send(match self.dnc.lists.get(&id) {
+                Some(list) => ViewChange::DncList(Box::new(DncListView {
+                    row: list.row.clone(),
+                    entries: list.len() as u64,
+                })),
+                None => ViewChange::DncListGone(id),
             });
         }
         for id in dirty.agents {

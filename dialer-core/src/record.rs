@@ -1,10 +1,10 @@
 //! What is written down: the journal's records, call records, and the state after a restart.
 
 use crate::config::{
-    AgentConfig, CampaignConfig, CampaignState, DialMode, ListConfig, SessionKind, TrunkConfig,
+    AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
 };
 use crate::event::EventEnvelope;
-use crate::id::{AgentId, AttemptId, CallId, CampaignId, LeadId, ListId, RecordingId, TrunkId};
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, DncListId, LeadId, ListId, RecordingId, TrunkId};
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
@@ -53,6 +53,27 @@ pub enum Record {
     CampaignDeleted {
         /// Which.
         campaign: CampaignId,
+    },
+    /// A do-not-call list was made or changed.
+    DncListPut(DncListRow),
+    /// A do-not-call list was deleted with all that is on it.
+    DncListDeleted {
+        /// Which.
+        list: DncListId,
+    },
+    /// Numbers are not to be called.
+    DncAdded {
+        /// On which list.
+        list: DncListId,
+        /// Which.
+        entries: DncNumbers,
+    },
+    /// Numbers may be called again.
+    DncRemoved {
+        /// On which list.
+        list: DncListId,
+        /// Which.
+        entries: DncNumbers,
     },
     /// About to dial: durable before the INVITE leaves.
     AttemptStarted(AttemptRow),
@@ -162,6 +183,39 @@ pub struct ListRow {
     pub created_at: WallTime,
 }
 
+/// A do-not-call list as stored.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DncListRow {
+    /// Its name.
+    pub id: DncListId,
+    /// Its settings.
+    pub config: DncListConfig,
+    /// Counts changes of the settings, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created_at: WallTime,
+}
+
+/// Numbers and prefixes of a do-not-call list.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct DncNumbers {
+    /// E.164 without the plus, as integers.
+    pub numbers: Vec<u64>,
+    /// First digits of E.164 numbers without the plus.
+    pub prefixes: Vec<String>,
+    /// They lapse then; `None`: never.
+    pub expires_at: Option<WallTime>,
+}
+
+/// A do-not-call list with all that is on it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DncSnapshot {
+    /// The list.
+    pub row: DncListRow,
+    /// What is on it, by time of lapse.
+    pub entries: Vec<DncNumbers>,
+}
+
 /// A campaign as stored.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct CampaignRow {
@@ -245,6 +299,9 @@ pub struct Lead {
     pub progress: LeadProgress,
 }
 
+/// Attempts whose time is kept for limits per day, week and month.
+pub const RECENT_ATTEMPTS_MAX: usize = 32;
+
 /// The part of a lead that dialling changes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LeadProgress {
@@ -264,6 +321,9 @@ pub struct LeadProgress {
     pub next_at: Option<WallTime>,
     /// Index into `phones` of the number to dial next.
     pub next_phone: u32,
+    /// When the last attempts began, oldest first, at most [`RECENT_ATTEMPTS_MAX`].
+    #[serde(default)]
+    pub recent: Vec<WallTime>,
     /// Only with an agent guaranteed (no pacing ahead) until then: the lock after an abandoned call.
     pub agent_guaranteed_until: Option<WallTime>,
 }
@@ -281,6 +341,7 @@ impl LeadProgress {
             last_attempt_at: None,
             next_at: None,
             next_phone: 0,
+            recent: Vec::new(),
             agent_guaranteed_until: None,
         }
     }
@@ -502,6 +563,8 @@ pub struct Snapshot {
     pub contacts: Vec<ContactRow>,
     /// Lists.
     pub lists: Vec<ListRow>,
+    /// Do-not-call lists.
+    pub dnc: Vec<DncSnapshot>,
     /// Campaigns.
     pub campaigns: Vec<CampaignRow>,
     /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.

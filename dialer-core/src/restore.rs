@@ -29,6 +29,7 @@ impl Dialer {
             self.dirty.lists.insert(row.id);
             self.lists.insert(row.id, row);
         }
+        self.restore_dnc(snapshot.dnc);
         for row in snapshot.agents {
             self.add_agent(cx, row.clone());
             cx.out.push(Effect::ApplyAgent(Box::new(row)));

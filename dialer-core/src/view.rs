@@ -1,9 +1,9 @@
 //! Read snapshots for those who look: small copies, sent when they change.
 
 use crate::config::{CampaignState, DialMode, SessionKind};
-use crate::id::{AgentId, AttemptId, CallId, CampaignId, LeadId, TaskId, TrunkId};
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, DncListId, LeadId, TaskId, TrunkId};
 use crate::outcome::Party;
-use crate::record::{AgentRow, CallKindTag, CampaignRow, ListRow, TrunkRow};
+use crate::record::{AgentRow, CallKindTag, CampaignRow, DncListRow, ListRow, TrunkRow};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,10 @@ pub enum ViewChange {
     List(Box<ListRow>),
     /// A list was deleted.
     ListGone(crate::id::ListId),
+    /// A do-not-call list.
+    DncList(Box<DncListView>),
+    /// A do-not-call list was deleted.
+    DncListGone(DncListId),
     /// A campaign.
     Campaign(Box<CampaignView>),
     /// A campaign was deleted.
@@ -32,6 +36,15 @@ pub enum ViewChange {
     CallGone(CallId),
     /// The node.
     Node(NodeView),
+}
+
+/// A do-not-call list now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DncListView {
+    /// What is stored.
+    pub row: DncListRow,
+    /// Numbers and prefixes on it, with those that have lapsed.
+    pub entries: u64,
 }
 
 /// A trunk now.
@@ -192,11 +205,13 @@ pub enum LimitedBy {
     Draining,
     /// The store does not take records.
     Store,
+    /// The lead may not be called now.
+    Compliance,
 }
 
 impl LimitedBy {
     /// All of them.
-    pub const ALL: [LimitedBy; 18] = [
+    pub const ALL: [LimitedBy; 19] = [
         LimitedBy::Nothing,
         LimitedBy::Agents,
         LimitedBy::Lines,
@@ -215,6 +230,7 @@ impl LimitedBy {
         LimitedBy::Trunk,
         LimitedBy::Draining,
         LimitedBy::Store,
+        LimitedBy::Compliance,
     ];
 
     /// The name used on the wire.
@@ -239,6 +255,7 @@ impl LimitedBy {
             LimitedBy::Trunk => "trunk",
             LimitedBy::Draining => "draining",
             LimitedBy::Store => "store",
+            LimitedBy::Compliance => "compliance",
         }
     }
 }

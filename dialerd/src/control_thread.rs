@@ -325,8 +325,8 @@ impl ControlThread {
                     }
                     self.parts.read_model.apply(view);
                 }
-                ControlEffect::LoadLeads { campaign, lists, limit, due_at } => {
-                    let query = LeadQuery { lists, limit, due_at, exclude: Vec::new() };
+                ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                    let query = LeadQuery { lists, limit, due_at, exclude: Vec::new(), screen };
                     let store = Arc::clone(&self.parts.store);
                     let answer = self.parts.to_self.clone();
                     self.parts.blocking.spawn_blocking(move || {

@@ -259,8 +259,8 @@ impl ControlCore {
             // A refusal has changed nothing; there is nothing to wait for.
             Effect::Reply { tag, result } => out.push(ControlEffect::Reply { tag, result }),
             Effect::View(change) => out.push(ControlEffect::View(change)),
-            Effect::LoadLeads { campaign, lists, limit, due_at } => {
-                out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at });
+            Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen });
             }
             Effect::Call(order) => self.gate.order(now, HOME, order, out, &mut self.settled),
             Effect::OpenSession { agent, auto_answer, ring_timeout_ms } => {

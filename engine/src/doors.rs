@@ -597,6 +597,8 @@ pub enum ControlEffect {
         limit: u32,
         /// Dialable at this time.
         due_at: WallTime,
+        /// Only leads that pass this; when the others may pass is told as the next due time.
+        screen: dialer_core::screen::Screen,
     },
 }
 

@@ -228,7 +228,8 @@ fn main() {
     });
 
     for limit in [100, 1_000] {
-        let query = LeadQuery { lists: vec![list], limit, due_at: NOW, exclude: Vec::new() };
+        let query =
+            LeadQuery { lists: vec![list], limit, due_at: NOW, exclude: Vec::new(), ..LeadQuery::default() };
         let began = Instant::now();
         let found = bench.store.load_leads(&query).expect("they load").leads.len();
         println!("{found} leads for the hopper {:>27.2} ms", began.elapsed().as_secs_f64() * 1e3);

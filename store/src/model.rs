@@ -2,6 +2,7 @@
 
 use crate::error::Fault;
 use dialer_core::record::{Lead, LeadState, Phone};
+use dialer_core::screen::Screen;
 use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId, WebhookId};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct LeadQuery {
     pub due_at: WallTime,
     /// Not these (already in a hopper or in a call).
     pub exclude: Vec<LeadId>,
+    /// Only leads that pass this at that time.
+    pub screen: Screen,
 }
 
 /// Leads to dial.

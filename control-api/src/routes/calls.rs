@@ -80,6 +80,9 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
 pub(crate) async fn originate(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let request: OriginateRequest = body.parse()?;
+    if request.compliance_override.is_some() {
+        caller.needs(&[Scope::ComplianceOverride])?;
+    }
     let (command, variables) = request.into_command(api.config.default_region.as_deref())?;
     let mut checks = Checks::default();
     checks.that(api.read_model.agent(command.agent).is_some(), "/agent_id", "there is no such agent");

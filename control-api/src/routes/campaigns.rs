@@ -9,14 +9,17 @@ use crate::problem::{Problem, ProblemBody};
 use crate::wire::campaign::{Campaign, CampaignRequest};
 use crate::wire::pacing::CampaignPacing;
 use crate::wire::report::{CampaignDiagnostics, CampaignStats, Evidence};
+use crate::wire::screened::{LOOKED_AT_MAX, ScreenedLeads};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use dialer_core::compliance::screen_of;
 use dialer_core::config::CampaignConfig;
 use dialer_core::view::CampaignView;
 use dialer_core::{CampaignId, Command, Reply};
 use std::sync::Arc;
+use store::LeadQuery;
 
 const READ: &[Scope] = &[Scope::CampaignsRead, Scope::CampaignsWrite];
 const WRITE: &[Scope] = &[Scope::CampaignsWrite];
@@ -269,10 +272,22 @@ pub(crate) async fn diagnostics(State(api): Api, caller: Caller, Path(id): Path<
     let view = look(&api, &caller, &id)?;
     let now = api.now();
     let (lists, attempts_max) = (view.row.config.lists.clone(), view.row.config.attempts_max);
-    let funnel = api.store(move |store| store.funnel(&lists, now, attempts_max)).await?;
+    let screen = screen_of(&view.row.config);
+    let (funnel, screened) = api
+        .store(move |store| {
+            let funnel = store.funnel(&lists, now, attempts_max)?;
+            if screen.is_open() {
+                return Ok((funnel, None));
+            }
+            let query = LeadQuery { lists, limit: LOOKED_AT_MAX, due_at: now, ..LeadQuery::default() };
+            let leads = store.load_leads(&query)?.leads;
+            Ok((funnel, Some(ScreenedLeads::new(&leads, &screen, now))))
+        })
+        .await?;
     let evidence = Evidence {
         campaign: &view,
         funnel: &funnel,
+        screened,
         agents: &api.read_model.agents(),
         trunks: &api.read_model.trunks(),
         node: api.read_model.node(),

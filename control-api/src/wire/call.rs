@@ -188,6 +188,11 @@ pub struct OriginateRequest {
     /// The client's own mark, told in every event; at most 1,024 characters.
     #[serde(default)]
     pub client_state: Option<String>,
+    /// Dial although a rule of compliance forbids it (do-not-call list, calling windows), for this reason, which is
+    /// told by `compliance.overridden`. Needs the scope `compliance:override`.
+    #[serde(default)]
+    #[schema(max_length = 256)]
+    pub compliance_override: Option<String>,
     /// Shown with the call while it lives; at most 50 texts of 1,024 characters.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
@@ -226,6 +231,9 @@ impl OriginateRequest {
         if let Some(mark) = &self.client_state {
             checks.that(mark.chars().count() <= 1_024, "/client_state", "expected at most 1024 characters");
         }
+        if let Some(reason) = &self.compliance_override {
+            checks.text(reason, 256, "/compliance_override");
+        }
         let variables_fit = self.variables.len() <= 50
             && self.variables.iter().all(|(name, text)| name.len() <= 128 && text.chars().count() <= 1_024);
         checks.that(variables_fit, "/variables", "expected at most 50 texts of at most 1024 characters");
@@ -239,6 +247,7 @@ impl OriginateRequest {
             ring_timeout_ms: self.ring_timeout_ms,
             record,
             client_state: self.client_state,
+            override_reason: self.compliance_override,
         };
         Ok((command, self.variables))
     }

@@ -20,7 +20,7 @@ pub enum Day {
 }
 
 impl Day {
-    const ALL: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+    pub(crate) const ALL: [Day; 7] = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
 }
 
 /// Hours of the day in which a campaign may dial.
@@ -45,12 +45,17 @@ fn every_day() -> Vec<Day> {
     Day::ALL.to_vec()
 }
 
-fn minute_of_day(text: &str) -> Option<u16> {
+pub(crate) fn minute_of_day(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let two = |part: &str| (part.len() == 2).then(|| part.parse::<u16>().ok()).flatten();
     let (hours, minutes) = (two(hours)?, two(minutes)?);
     let minute = hours * 60 + minutes;
     (minutes < 60 && minute <= 1_440).then_some(minute)
+}
+
+/// A minute of the day as `HH:MM`.
+pub(crate) fn clock_text(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
 fn offset_minutes(text: &str) -> Option<i16> {
@@ -94,13 +99,12 @@ impl CallingHours {
 
 impl From<&core::CallingHours> for CallingHours {
     fn from(hours: &core::CallingHours) -> Self {
-        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         let sign = if hours.utc_offset_minutes < 0 { '-' } else { '+' };
         CallingHours {
-            from: clock(hours.from_minute),
-            to: clock(hours.to_minute),
+            from: clock_text(hours.from_minute),
+            to: clock_text(hours.to_minute),
             days: Day::ALL.into_iter().filter(|day| hours.days & (1 << *day as u8) != 0).collect(),
-            utc_offset: format!("{sign}{}", clock(hours.utc_offset_minutes.unsigned_abs())),
+            utc_offset: format!("{sign}{}", clock_text(hours.utc_offset_minutes.unsigned_abs())),
         }
     }
 }

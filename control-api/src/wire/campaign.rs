@@ -1,6 +1,7 @@
 //! Campaigns on the wire.
 
 use super::calling_hours::CallingHours;
+use super::calling_windows::CallingWindows;
 use super::trunk::{CALLER_ID, is_caller_id};
 use super::{Outcome, wire_enum};
 use crate::extract::Checks;
@@ -8,8 +9,9 @@ use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::{Time, parse_span, span_text};
 use dialer_core::config as core;
+use dialer_core::screen::{Filter, Frequency};
 use dialer_core::view::CampaignView;
-use dialer_core::{ListId, TrunkId};
+use dialer_core::{DncListId, ListId, TrunkId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -156,6 +158,13 @@ wire_enum! {
         GbOfcom,
         /// Canada, CRTC: 5 % in 30 days, 2 s.
         CaCrtc,
+        /// Australia, ACMA: hours and public holidays.
+        AuAcma,
+        /// France, décret 2022-1313: hours, public holidays, 4 attempts in 30 days.
+        #[serde(rename = "fr_2022")]
+        Fr2022,
+        /// China, MIIT: every conversation recorded.
+        CnMiit,
     }
 }
 
@@ -538,11 +547,50 @@ pub struct Caps {
     /// Per lead in all.
     #[schema(minimum = 1, maximum = 1_000)]
     pub per_lead: u32,
+    /// Per lead on one day of the callee's calendar.
+    #[schema(minimum = 1, maximum = 32)]
+    pub per_day: Option<u32>,
+    /// Per lead within 24 hours.
+    #[schema(minimum = 1, maximum = 32)]
+    pub per_24h: Option<u32>,
+    /// Per lead within 7 days.
+    #[schema(minimum = 1, maximum = 32)]
+    pub per_7d: Option<u32>,
+    /// Per lead within 30 days.
+    #[schema(minimum = 1, maximum = 32)]
+    pub per_30d: Option<u32>,
+    /// Least time between two attempts of a lead.
+    #[schema(maximum = 31_622_400_000_i64)]
+    pub gap_ms: u64,
+}
+
+impl Caps {
+    fn new(config: &core::CampaignConfig) -> Self {
+        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms } = config.frequency;
+        Caps { per_lead: config.attempts_max, per_day, per_24h, per_7d, per_30d, gap_ms }
+    }
+
+    fn frequency(&self) -> Frequency {
+        let Caps { per_day, per_24h, per_7d, per_30d, gap_ms, .. } = *self;
+        Frequency { per_day, per_24h, per_7d, per_30d, gap_ms }
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.range(self.per_lead, 1, 1_000, "/caps/per_lead");
+        for (limit, pointer) in [
+            (self.per_day, "/caps/per_day"),
+            (self.per_24h, "/caps/per_24h"),
+            (self.per_7d, "/caps/per_7d"),
+            (self.per_30d, "/caps/per_30d"),
+        ] {
+            checks.range(limit.unwrap_or(1), 1, 32, pointer);
+        }
+    }
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Caps { per_lead: core::CampaignConfig::default().attempts_max }
+        Caps::new(&core::CampaignConfig::default())
     }
 }
 
@@ -604,6 +652,19 @@ pub struct CampaignRequest {
     /// When it may dial; null: always.
     #[serde(default)]
     pub calling_hours: Option<CallingHours>,
+    /// When its callees may be called, by the clock where each of them is; null: as the rule book says.
+    #[serde(default)]
+    pub calling_windows: Option<CallingWindows>,
+    /// Only leads that match: comparisons (`=`, `!=`, `<`, `<=`, `>`, `>=`, `in (…)`, `contains`, `starts_with`,
+    /// `exists(…)`) of `fields.<name>`, `priority`, `attempts`, `state`, `last_outcome`, `outcomes.<outcome>`,
+    /// `external_id`, `time_zone`, `owner`, `phone.number`, `phone.kind`, `list_id`, joined by `and`, `or`, `not` and brackets.
+    #[serde(default)]
+    #[schema(max_length = 4_096, example = "fields.segment = \"gold\" and attempts < 3")]
+    pub filter: Option<String>,
+    /// Do-not-call lists it respects beside those that hold everywhere.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub dnc_lists: Vec<DncListId>,
     /// Record bridged calls.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -645,7 +706,11 @@ impl CampaignRequest {
         }
         self.classify.amd.check(&mut checks);
         let retry = self.check_retry(&mut checks);
-        checks.range(self.caps.per_lead, 1, 1_000, "/caps/per_lead");
+        self.caps.check(&mut checks);
+        if let Some(Err(fault)) = self.filter.as_deref().map(Filter::parse) {
+            checks.wrong("/filter", &fault.to_string());
+        }
+        checks.that(self.dnc_lists.len() <= 100, "/dnc_lists", "expected at most 100 lists");
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
         checks.that(self.dispositions.len() <= 200, "/dispositions", "expected at most 200 words");
         for (at, word) in self.dispositions.iter().enumerate() {
@@ -697,8 +762,10 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
     type Error = Problem;
 
     fn try_from(wire: CampaignRequest) -> Result<Self, Problem> {
-        let (checks, retry, calling_hours) = wire.check();
+        let (mut checks, retry, calling_hours) = wire.check();
+        let windows = wire.calling_windows.as_ref().map(|windows| Box::new(windows.checked(&mut checks)));
         checks.finish()?;
+        let filter = wire.filter.as_deref().and_then(|text| Filter::parse(text).ok());
         Ok(core::CampaignConfig {
             name: wire.name,
             mode: wire.mode.into(),
@@ -726,6 +793,10 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             retry,
             attempts_max: wire.caps.per_lead,
             calling_hours,
+            calling_windows: windows,
+            frequency: wire.caps.frequency(),
+            filter,
+            dnc_lists: wire.dnc_lists,
             record: wire.record,
             dispositions: wire.dispositions,
         })
@@ -758,8 +829,11 @@ impl From<&core::CampaignConfig> for CampaignRequest {
                     max: rule.max,
                 })
                 .collect(),
-            caps: Caps { per_lead: config.attempts_max },
+            caps: Caps::new(config),
             calling_hours: config.calling_hours.as_ref().map(CallingHours::from),
+            calling_windows: config.calling_windows.as_deref().map(CallingWindows::from),
+            filter: config.filter.as_ref().map(|filter| filter.as_str().to_owned()),
+            dnc_lists: config.dnc_lists.clone(),
             record: config.record,
             dispositions: config.dispositions.clone(),
         }

@@ -116,6 +116,13 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::TrunkDown { trunk, reason } => json!({"trunk_id": trunk, "reason": mask.text(reason)}),
         CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
         CoreEvent::WebhookDisabled { webhook, reason } => json!({"webhook_id": webhook, "reason": reason}),
+        CoreEvent::LeadDnc { list } => json!({"dnc_list_id": list}),
+        CoreEvent::DncChanged { list, added, removed } => {
+            json!({"dnc_list_id": list, "added": added, "removed": removed})
+        }
+        CoreEvent::ComplianceOverridden { rule, reason } => {
+            json!({"rule": rule, "reason": mask.text(reason)})
+        }
         CoreEvent::NodeStarted { calls_cut_off } => json!({"calls_cut_off": calls_cut_off}),
         CoreEvent::LeadUpdated { state, outcome, attempts, next_at } => {
             json!({"state": state.as_str(), "outcome": outcome, "attempts": attempts, "next_at": time(*next_at)})

@@ -140,7 +140,7 @@ impl LeadFault {
 /// A time zone of this name exists.
 #[must_use]
 pub fn is_time_zone(name: &str) -> bool {
-    name.len() <= 64 && jiff::tz::db().get(name).is_ok()
+    name.len() <= 64 && dialer_core::compliance::is_zone(name)
 }
 
 impl LeadRequest {

@@ -2,6 +2,7 @@
 
 use super::campaign::{CampaignNow, CampaignState, Window};
 use super::pacing::PacingDecision;
+use super::screened::ScreenedLeads;
 use crate::time::{Time, rfc3339};
 use dialer_core::config::{CallingHours, DialMode};
 use dialer_core::view::{AgentState, AgentView, CampaignView, LimitedBy, NodeView, TrunkView};
@@ -215,12 +216,14 @@ pub struct LeadFunnel {
     pub next_due: Option<Time>,
     /// May be dialled now.
     pub due: u64,
+    /// What windows, limits and filter say of these; null: nothing is asked of them.
+    pub screened: Option<ScreenedLeads>,
     /// Of these in the hopper.
     pub hopper: u32,
 }
 
 impl LeadFunnel {
-    fn new(counts: &FunnelCounts, hopper: u32) -> Self {
+    fn new(counts: &FunnelCounts, screened: Option<ScreenedLeads>, hopper: u32) -> Self {
         LeadFunnel {
             total: counts.total,
             dialing: counts.by_state.dialing,
@@ -232,6 +235,7 @@ impl LeadFunnel {
             retry_wait: counts.waiting,
             next_due: counts.next_due.map(Time),
             due: counts.due,
+            screened,
             hopper,
         }
     }
@@ -290,6 +294,8 @@ pub struct Evidence<'a> {
     pub campaign: &'a CampaignView,
     /// Its leads.
     pub funnel: &'a FunnelCounts,
+    /// What keeps due leads from being dialled.
+    pub screened: Option<ScreenedLeads>,
     /// All agents.
     pub agents: &'a [Arc<AgentView>],
     /// All trunks.
@@ -317,7 +323,7 @@ impl CampaignDiagnostics {
             dialing: view.dialing > 0,
             limited_by: limited_by.to_owned(),
             summary,
-            leads: LeadFunnel::new(evidence.funnel, view.hopper),
+            leads: LeadFunnel::new(evidence.funnel, evidence.screened, view.hopper),
             within_calling_hours,
             agents,
             trunks,
@@ -403,8 +409,11 @@ fn lead_verdict(evidence: &Evidence<'_>) -> Option<(&'static str, String)> {
     if counts.total == 0 {
         return Some(("leads", "The campaign's lists have no leads.".into()));
     }
-    if counts.due > 0 || view.hopper > 0 || view.dialing > 0 {
+    if view.hopper > 0 || view.dialing > 0 {
         return None;
+    }
+    if counts.due > 0 {
+        return evidence.screened.and_then(|screened| screened.verdict());
     }
     if counts.waiting > 0 {
         let due =
@@ -550,6 +559,7 @@ fn paced_sentence(
         LimitedBy::Trunk => "No trunk is up.".into(),
         LimitedBy::Draining => "The node is draining and takes no new work.".into(),
         LimitedBy::Store => "Records cannot be written now, so nothing is dialled.".into(),
+        LimitedBy::Compliance => "The lead may not be called now.".into(),
     };
     (limited_by.as_str(), sentence)
 }

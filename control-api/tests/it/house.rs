@@ -57,8 +57,8 @@ impl Loop {
                     Effect::Event(event) => self.publish(*event),
                     Effect::View(change) => self.read_model.apply(change),
                     Effect::Reply { tag, result } => self.replies.push((tag, result)),
-                    Effect::LoadLeads { campaign, lists, limit, due_at } => {
-                        let query = store::LeadQuery { lists, limit, due_at, exclude: vec![] };
+                    Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                        let query = store::LeadQuery { lists, limit, due_at, exclude: vec![], screen };
                         let loaded = self.store.load_leads(&query).unwrap();
                         inputs.push(Input::LeadsLoaded {
                             campaign,

@@ -25,6 +25,8 @@ impl Dialer {
         request: OriginateRequest,
     ) -> Result<Reply, CommandError> {
         self.check_originate(&request)?;
+        let may_override = request.override_reason.is_some();
+        let breach = self.refuse_breach(request.campaign, &request.to, may_override, cx.wall)?;
         let trunk = self.originate_trunk(cx, &request)?;
         let campaign = request.campaign.and_then(|id| self.campaigns.get(&id));
         let caller_id = request
@@ -46,6 +48,9 @@ impl Dialer {
         self.agents.get_mut(&agent).expect("checked above").call = Some(id);
         self.journal(cx, vec![Record::AttemptStarted(row)]);
         self.tell_call(cx, id, Event::CallCreated { to: request.to, mode: None });
+        if let Some(breach) = breach {
+            self.tell_override(cx, id, &breach, request.override_reason.unwrap_or_default());
+        }
         if self.agents[&agent].session == Some(SessionKind::NailedUp) {
             self.set_agent_state(cx, agent, AgentState::Reserved, "click_to_call", None);
             self.dial_customer_now(cx, id);
@@ -70,6 +75,9 @@ impl Dialer {
         }
         if let Some(ms) = request.ring_timeout_ms {
             range("/ring_timeout_ms", ms, 1_000, 180_000)?;
+        }
+        if let Some(reason) = &request.override_reason {
+            text("/override_reason", reason, 1, 256)?;
         }
         if let Some(state) = &request.client_state {
             text("/client_state", state, 0, 1_024)?;

@@ -1,13 +1,15 @@
 //! What a campaign's settings must be.
 
 use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
-use crate::compliance::check_policy;
+use crate::compliance::{check_pack, check_policy};
 use crate::config::{
     AmdMode, CallingHours, CampaignConfig, CampaignTimers, Concurrency, ConcurrencyKind, ConnectAt, DialMode,
     PacingConfig, RetryRule,
 };
 use crate::dialer::Dialer;
 use crate::outcome::Outcome;
+use crate::record::RECENT_ATTEMPTS_MAX;
+use crate::screen::Frequency;
 use std::collections::BTreeSet;
 
 /// A year, the longest wait of a retry rule.
@@ -40,6 +42,20 @@ impl Dialer {
         check_timers(&config.timers)?;
         check_connection(config)?;
         check_policy(config)?;
+        check_pack(config)?;
+        check_frequency(&config.frequency)?;
+        if let Some(windows) = &config.calling_windows {
+            windows.check("/calling_windows")?;
+        }
+        let mut seen = BTreeSet::new();
+        for (place, list) in config.dnc_lists.iter().enumerate() {
+            if !self.dnc.lists.contains_key(list) || !seen.insert(*list) {
+                return invalid(
+                    &format!("/dnc_lists/{place}"),
+                    "the id of an existing do-not-call list, each once",
+                );
+            }
+        }
         if let Some(prompt) = &config.safe_harbour_prompt {
             text("/safe_harbour_prompt", prompt, 1, 128)?;
         }
@@ -129,6 +145,20 @@ fn check_connection(config: &CampaignConfig) -> Checked {
         }
     }
     Ok(())
+}
+
+/// More attempts than are remembered cannot be counted.
+fn check_frequency(frequency: &Frequency) -> Checked {
+    let most = u32::try_from(RECENT_ATTEMPTS_MAX).expect("a small number");
+    for (pointer, limit) in [
+        ("/caps/per_day", frequency.per_day),
+        ("/caps/per_24h", frequency.per_24h),
+        ("/caps/per_7d", frequency.per_7d),
+        ("/caps/per_30d", frequency.per_30d),
+    ] {
+        range(pointer, limit.unwrap_or(1), 1, most)?;
+    }
+    range("/caps/gap_ms", frequency.gap_ms, 0, RETRY_MAX_MS)
 }
 
 fn check_timers(timers: &CampaignTimers) -> Checked {

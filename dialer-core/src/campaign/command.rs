@@ -75,7 +75,11 @@ impl Dialer {
         if old.mode != row.config.mode || old.agent_group != row.config.agent_group {
             self.cancel_tasks_of(cx, id, "campaign_changed");
         }
-        if old.lists != row.config.lists {
+        self.renew_screen(id);
+        let screened = |config: &CampaignConfig| {
+            (config.lists.clone(), config.filter.clone(), config.calling_windows.clone(), config.frequency)
+        };
+        if screened(&old) != screened(&row.config) || old.pacing.policy != row.config.pacing.policy {
             self.empty_hopper(cx, id);
             self.campaigns.get_mut(&id).expect("found above").completed = false;
         }

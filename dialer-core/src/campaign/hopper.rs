@@ -1,9 +1,9 @@
 //! Leads held ready to be dialled.
 
+use super::Clearance;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
 use crate::id::{CampaignId, ListId};
-use crate::lead::{Verdict, verdict};
 use crate::record::{Lead, LeadState, Record};
 use sansio::{Instant, WallTime};
 use std::collections::VecDeque;
@@ -103,6 +103,7 @@ impl Dialer {
             lists: campaign.row.config.lists.clone(),
             limit: u32::try_from(wanted).unwrap_or(u32::MAX),
             due_at: cx.wall,
+            screen: campaign.screen.clone(),
         });
     }
 
@@ -127,7 +128,9 @@ impl Dialer {
             campaign.hopper.more = true;
             return;
         }
-        let mut over = Vec::new();
+        let screen = campaign.screen.clone();
+        let mut screener = screen.at(cx.wall);
+        let (mut over, mut dnc) = (Vec::new(), Vec::new());
         let mut taken = 0;
         for mut lead in leads {
             let campaign = self.campaigns.get_mut(&id).expect("found above");
@@ -141,26 +144,31 @@ impl Dialer {
             if let Some(newest) = self.leads.newest(lead.id) {
                 lead.progress = newest.clone();
             }
-            match verdict(&lead, campaign.row.config.attempts_max, cx.wall) {
-                Verdict::Dialable if self.leads.hold(lead.id, id) => {
+            let clearance = self.clear(id, &mut screener, &mut lead, cx.wall);
+            let campaign = self.campaigns.get_mut(&id).expect("found above");
+            match clearance {
+                Clearance::Dial if self.leads.hold(lead.id, id) => {
                     campaign.hopper.leads.push_back(lead);
                     taken += 1;
                 }
-                Verdict::Dialable => {}
-                Verdict::NotNow => {
-                    let waits = lead.progress.state == LeadState::RetryWait;
-                    if let Some(at) = lead.progress.next_at.filter(|_| waits) {
+                Clearance::Dial | Clearance::Passed => {}
+                Clearance::NotBefore(at) => {
+                    if let Some(at) = at {
                         campaign.hopper.note_due(at);
                     }
                 }
-                Verdict::Over if !self.leads.is_held(lead.id) => {
+                Clearance::Dnc(list) if !self.leads.is_held(lead.id) => dnc.push((lead, list)),
+                Clearance::Over if !self.leads.is_held(lead.id) => {
                     lead.progress.state = LeadState::Exhausted;
                     lead.progress.next_at = None;
                     self.leads.moved(&lead.progress);
                     over.push(Record::LeadChanged(lead.progress));
                 }
-                Verdict::Over => {}
+                Clearance::Over | Clearance::Dnc(_) => {}
             }
+        }
+        for (lead, list) in dnc {
+            self.mark_dnc(cx, id, lead, list);
         }
         if !over.is_empty() {
             self.journal(cx, over);
@@ -179,14 +187,26 @@ impl Dialer {
 
     /// The next lead to dial. Leads whose time has passed while they were held are let go.
     pub(crate) fn next_lead(&mut self, cx: &mut Cx<'_>, id: CampaignId) -> Option<Lead> {
+        let screen = self.campaigns.get(&id)?.screen.clone();
+        let mut screener = screen.at(cx.wall);
         loop {
             let campaign = self.campaigns.get_mut(&id)?;
             let mut lead = campaign.hopper.leads.pop_front()?;
             self.dirty.campaigns.insert(id);
-            match verdict(&lead, campaign.row.config.attempts_max, cx.wall) {
-                Verdict::Dialable => return Some(lead),
-                Verdict::NotNow => self.leads.release(lead.id),
-                Verdict::Over => {
+            match self.clear(id, &mut screener, &mut lead, cx.wall) {
+                Clearance::Dial => return Some(lead),
+                Clearance::Passed => self.leads.release(lead.id),
+                Clearance::NotBefore(at) => {
+                    self.leads.release(lead.id);
+                    if let Some(at) = at {
+                        self.campaigns.get_mut(&id)?.hopper.note_due(at);
+                    }
+                }
+                Clearance::Dnc(list) => {
+                    self.leads.release(lead.id);
+                    self.mark_dnc(cx, id, lead, list);
+                }
+                Clearance::Over => {
                     self.leads.release(lead.id);
                     lead.progress.state = LeadState::Exhausted;
                     lead.progress.next_at = None;

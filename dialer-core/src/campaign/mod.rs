@@ -1,7 +1,9 @@
 //! Campaigns: their life, their hopper, their pace, what becomes of their leads.
 
 mod check;
+mod clearance;
 mod command;
+mod dnc;
 mod forecast;
 mod hopper;
 mod hours;
@@ -15,6 +17,7 @@ mod roster;
 mod share;
 mod sketch;
 
+pub(crate) use clearance::Clearance;
 pub(crate) use forecast::Forecast;
 pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
@@ -23,6 +26,7 @@ pub(crate) use preview::Task;
 pub(crate) use recycle::{Step, next_step};
 pub(crate) use roster::Roster;
 
+pub use dnc::DNC_ENTRIES_MAX;
 pub use recycle::default_rule;
 
 use crate::compliance::Ledger;
@@ -31,6 +35,7 @@ use crate::id::{CallId, TaskId};
 use crate::pacing::CampaignRef;
 use crate::pacing::ledger::Count;
 use crate::record::CampaignRow;
+use crate::screen::Screen;
 use crate::trunk::CpsBucket;
 use crate::view::{CallState, CampaignCounts, PacingReport};
 use sansio::{Instant, TimerKey, WallTime};
@@ -43,6 +48,8 @@ pub(crate) struct Campaign {
     /// Its number for the pacer.
     pub(crate) number: CampaignRef,
     pub(crate) hopper: Hopper,
+    /// What its leads have to pass.
+    pub(crate) screen: Screen,
     /// Its live calls.
     pub(crate) calls: BTreeSet<CallId>,
     /// How many of these are in which state (order of the enum).
@@ -80,10 +87,12 @@ impl Campaign {
         let cps = CpsBucket::new(row.config.concurrency.cps_max, now);
         let mode_now = row.config.mode;
         let made = row.created_at;
+        let screen = crate::compliance::screen_of(&row.config);
         Campaign {
             row,
             number,
             hopper: Hopper::default(),
+            screen,
             calls: BTreeSet::new(),
             by_state: [0; STATES],
             tasks: BTreeSet::new(),

@@ -1,6 +1,6 @@
 //! Preview: an agent looks at a lead and says when to dial.
 
-use super::Campaign;
+use super::{Campaign, Clearance};
 use crate::attempt::Shortage;
 use crate::command::{CommandError, Reply};
 use crate::config::CampaignState;
@@ -8,7 +8,7 @@ use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
 use crate::id::{AgentId, CampaignId, TaskId};
 use crate::record::Lead;
-use crate::view::{AgentState, TaskView};
+use crate::view::{AgentState, LimitedBy, TaskView};
 use sansio::{TimerKey, WallTime};
 
 /// A lead given to an agent to look at.
@@ -92,8 +92,30 @@ impl Dialer {
         let campaign = self.tasks[&id].campaign;
         self.may_dial(cx, campaign)?;
         let trunk = self.trunk_for(cx, campaign)?;
+        self.check_task(cx, id)?;
         let task = self.end_task(cx, id, "dialled");
         Ok(self.dial_lead(cx, campaign, task.lead, trunk, Some(task.agent)))
+    }
+
+    /// Much may have changed since the lead was offered.
+    fn check_task(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<(), Shortage> {
+        let campaign = self.tasks[&id].campaign;
+        let screen = self.campaigns[&campaign].screen.clone();
+        let mut lead = self.tasks[&id].lead.clone();
+        let clearance = self.clear(campaign, &mut screen.at(cx.wall), &mut lead, cx.wall);
+        if clearance == Clearance::Dial {
+            self.tasks.get_mut(&id).expect("looked up above").lead = lead;
+            return Ok(());
+        }
+        let task = self.end_task(cx, id, "not_allowed");
+        self.leads.release(task.lead.id);
+        if let Clearance::Dnc(list) = clearance {
+            self.mark_dnc(cx, campaign, task.lead, list);
+        } else {
+            self.leads_may_be_there(cx, &[task.lead.list]);
+        }
+        self.rest_agent(cx, task.agent, "task_not_allowed");
+        Err(Shortage(LimitedBy::Compliance))
     }
 
     pub(crate) fn task_skip(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<Reply, CommandError> {
@@ -108,7 +130,7 @@ impl Dialer {
     }
 
     pub(crate) fn on_task_timer(&mut self, cx: &mut Cx<'_>, id: TaskId) {
-        if self.tasks.contains_key(&id) && self.dial_task(cx, id).is_err() {
+        if self.tasks.contains_key(&id) && self.dial_task(cx, id).is_err() && self.tasks.contains_key(&id) {
             let timer = self.arm(cx.now, TASK_RETRY_MS, Why::Task(id));
             self.tasks.get_mut(&id).expect("looked up above").timer = Some(timer);
         }

@@ -12,11 +12,33 @@
 //!   measured or as the rule book has it estimated, is reserved in the budget in advance and added to the rate that is
 //!   shown beside the counted one.
 
+mod clock;
+mod dnc;
 mod ledger;
+mod packs;
 mod profile;
+mod rates;
+mod windows;
+mod zones;
 
+pub use clock::{date_text, is_zone, parse_date};
+pub use dnc::number_key;
+pub use packs::{Pack, pack, screen_of};
+pub use profile::{Profile, profile};
+pub use rates::{Answers, abandoned_share, ofcom_rate};
+pub use windows::{CallingWindows, DayHours, EVERY_DAY, Opening, SATURDAY, SUNDAY, WEEKDAYS};
+pub use zones::zones_of_number;
+
+pub(crate) use dnc::{DncBook, DncList};
 pub(crate) use ledger::{Ledger, window_of};
+pub(crate) use packs::check_pack;
 pub(crate) use profile::{check_policy, false_machine};
+pub(crate) use windows::zones_of;
+
+/// Day (since 1970-01-01) and minute of a zone's clock.
+pub(crate) fn local_of(zone: &str, now: sansio::WallTime) -> Option<(i32, u16)> {
+    clock::local(zone, now).map(|local| (local.date, local.minute))
+}
 
 /// After an abandoned call the lead is dialled only with an agent guaranteed, for this long (Ofcom: 72 hours).
 pub(crate) const AGENT_GUARANTEED_MS: i64 = 72 * 3_600_000;

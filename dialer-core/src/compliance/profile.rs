@@ -14,25 +14,26 @@ use crate::config::{AbandonWindow, CampaignConfig, Policy};
 
 /// What a rule book demands.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Profile {
+pub struct Profile {
     /// The greatest abandonment rate.
-    pub(crate) cap: f64,
+    pub cap: f64,
     /// Over this time.
-    pub(crate) window: AbandonWindow,
+    pub window: AbandonWindow,
     /// From answer to agent at most, milliseconds.
-    pub(crate) bridge_deadline_ms: u32,
+    pub bridge_deadline_ms: u32,
     /// Rings at least so long, milliseconds.
-    pub(crate) ring_min_ms: u32,
+    pub ring_min_ms: u32,
     /// Share of people that machine detection is taken to mistake for machines where the campaign has not
     /// measured it. (Ofcom asks for a reasoned estimate; the others count what happened, whoever saw it.)
-    pub(crate) false_machine: f64,
+    pub false_machine: f64,
 }
 
 /// Estimated false positives of machine detection, where a rule book counts them and nobody has measured.
 const FALSE_MACHINE: f64 = 0.01;
 
 /// What the rule book demands; nothing for a campaign with numbers of its own.
-pub(crate) const fn profile(policy: Policy) -> Option<Profile> {
+#[must_use]
+pub const fn profile(policy: Policy) -> Option<Profile> {
     let us = Profile {
         cap: 0.03,
         window: AbandonWindow::Days30,
@@ -41,7 +42,8 @@ pub(crate) const fn profile(policy: Policy) -> Option<Profile> {
         false_machine: FALSE_MACHINE,
     };
     match policy {
-        Policy::Custom => None,
+        // These say nothing of abandoned calls.
+        Policy::Custom | Policy::AuAcma | Policy::Fr2022 | Policy::CnMiit => None,
         Policy::UsTsr | Policy::UsFcc => Some(us),
         Policy::GbOfcom => Some(Profile { window: AbandonWindow::Hours24, ..us }),
         Policy::CaCrtc => Some(Profile { cap: 0.05, window: AbandonWindow::Month, ring_min_ms: 0, ..us }),

@@ -2,14 +2,32 @@
 
 use dialer_core::record::{AgentRow, Lead, LeadState};
 use dialer_core::record::{
-    AgentStatusRow, AttemptRow, CampaignRow, ContactRow, LedgerEntry, ListRow, TrunkRow,
+    AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot, LedgerEntry,
+    ListRow, TrunkRow,
 };
+use dialer_core::screen::{Look, Screen};
 use dialer_core::{
-    AgentId, AttemptId, CallId, CallRecord, CampaignId, EventEnvelope, LeadId, ListId, Record, Snapshot,
-    TrunkId,
+    AgentId, AttemptId, CallId, CallRecord, CampaignId, DncListId, EventEnvelope, LeadId, ListId, Record,
+    Snapshot, TrunkId,
 };
 use sansio::WallTime;
 use std::collections::BTreeMap;
+
+type DncModel = (DncListRow, BTreeMap<u64, Option<WallTime>>, BTreeMap<String, Option<WallTime>>);
+
+fn dnc_snapshot((row, numbers, prefixes): &DncModel) -> DncSnapshot {
+    let mut entries: BTreeMap<Option<WallTime>, DncNumbers> = BTreeMap::new();
+    for (number, at) in numbers {
+        entries.entry(*at).or_default().numbers.push(*number);
+    }
+    for (prefix, at) in prefixes {
+        entries.entry(*at).or_default().prefixes.push(prefix.clone());
+    }
+    for (at, of) in &mut entries {
+        of.expires_at = *at;
+    }
+    DncSnapshot { row: row.clone(), entries: entries.into_values().collect() }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
@@ -18,6 +36,7 @@ pub(crate) struct Store {
     pub(crate) status: BTreeMap<AgentId, AgentStatusRow>,
     pub(crate) contacts: BTreeMap<AgentId, ContactRow>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
+    pub(crate) dnc: BTreeMap<DncListId, DncModel>,
     pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
     pub(crate) leads: BTreeMap<LeadId, Lead>,
     pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
@@ -60,6 +79,23 @@ impl Store {
             Record::ListDeleted { list } => {
                 self.lists.remove(&list);
                 self.leads.retain(|_, lead| lead.list != list);
+            }
+            Record::DncListPut(row) => {
+                let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new()));
+                self.dnc.entry(id).or_insert(new).0 = row;
+            }
+            Record::DncListDeleted { list } => drop(self.dnc.remove(&list)),
+            Record::DncAdded { list, entries } => {
+                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                    numbers.extend(entries.numbers.iter().map(|number| (*number, entries.expires_at)));
+                    prefixes.extend(entries.prefixes.into_iter().map(|prefix| (prefix, entries.expires_at)));
+                }
+            }
+            Record::DncRemoved { list, entries } => {
+                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                    numbers.retain(|number, _| !entries.numbers.contains(number));
+                    prefixes.retain(|prefix, _| !entries.prefixes.contains(prefix));
+                }
             }
             Record::CampaignPut(row) => {
                 self.campaigns.insert(row.id, row);
@@ -111,6 +147,7 @@ impl Store {
             agent_status: self.status.values().cloned().collect(),
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
+            dnc: self.dnc.values().map(dnc_snapshot).collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row.lead))).collect(),
             open_call_seqs: self
@@ -130,8 +167,10 @@ impl Store {
         lists: &[ListId],
         limit: usize,
         due_at: WallTime,
+        screen: &Screen,
     ) -> (Vec<Lead>, bool, Option<WallTime>) {
         let mut dialable: Vec<&Lead> = Vec::new();
+        let mut screener = screen.at(due_at);
         let mut next_due: Option<WallTime> = None;
         for lead in self.leads.values().filter(|lead| lists.contains(&lead.list)) {
             if !matches!(lead.progress.state, LeadState::New | LeadState::RetryWait) {
@@ -139,7 +178,13 @@ impl Store {
             }
             match lead.progress.next_at {
                 Some(at) if at > due_at => next_due = Some(next_due.map_or(at, |old| old.min(at))),
-                _ => dialable.push(lead),
+                _ => match screener.look(lead) {
+                    Look::Take => dialable.push(lead),
+                    Look::Window(at) | Look::Frequency(at) => {
+                        next_due = Some(next_due.map_or(at, |old| old.min(at)));
+                    }
+                    Look::ZoneUnknown | Look::Filtered => {}
+                },
             }
         }
         dialable.sort_by_key(|lead| (-lead.priority, lead.id));

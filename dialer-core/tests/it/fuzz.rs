@@ -291,9 +291,9 @@ impl World {
                 }
                 Effect::Reply { tag, result } => rest.push(Gated::Reply(tag, result)),
                 Effect::Call(order) => self.route(order, &mut rest),
-                Effect::LoadLeads { campaign, lists, limit, due_at } => {
+                Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                     // Read now, told later.
-                    let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at);
+                    let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);
                     self.loads.push(Input::LeadsLoaded { campaign, leads, more, next_due });
                 }
                 Effect::OpenSession { agent, .. } => {
@@ -695,6 +695,7 @@ impl World {
                 ring_timeout_ms: None,
                 record: true,
                 client_state: None,
+                override_reason: None,
             }),
             19 => match self.tasks.pop() {
                 Some(task) if self.rng.chance(0.6) => Command::TaskDial(task),

@@ -107,8 +107,8 @@ impl House {
                 Effect::Reply { tag, result } => {
                     assert!(self.replies.insert(tag, result).is_none(), "one reply per command");
                 }
-                Effect::LoadLeads { campaign, lists, limit, due_at } => {
-                    loads.push((campaign, lists, limit, due_at));
+                Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                    loads.push((campaign, lists, limit, due_at, screen));
                 }
                 Effect::Call(order) => self.orders.push(order),
                 Effect::View(ViewChange::Campaign(view)) => {
@@ -120,8 +120,8 @@ impl House {
         let findings = self.dialer.audit();
         assert!(findings.is_empty(), "{findings:?}");
         if self.loads {
-            for (campaign, lists, limit, due_at) in loads {
-                let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at);
+            for (campaign, lists, limit, due_at, screen) in loads {
+                let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);
                 self.input(Input::LeadsLoaded { campaign, leads, more, next_due });
             }
         }
@@ -273,7 +273,8 @@ impl House {
         self.loads = true;
         for campaign in self.store.campaigns.keys().copied().collect::<Vec<_>>() {
             let lists = self.store.campaigns[&campaign].config.lists.clone();
-            let (leads, more, next_due) = self.store.load(&lists, 500, START);
+            let (leads, more, next_due) =
+                self.store.load(&lists, 500, START, &dialer_core::screen::Screen::default());
             self.input(Input::LeadsLoaded { campaign, leads, more, next_due });
         }
     }

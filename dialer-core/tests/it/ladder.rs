@@ -533,6 +533,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
         ring_timeout_ms: Some(20_000),
         record: true,
         client_state: Some("ticket".into()),
+        override_reason: None,
     };
     let mut house = House::new();
     house.plain_trunk();
@@ -616,6 +617,7 @@ fn click_to_call_ends_when_the_agent_does_not_pick_up() {
         ring_timeout_ms: None,
         record: false,
         client_state: None,
+        override_reason: None,
     };
     let Ok(Reply::Call(call)) = house.command(Command::Originate(request)) else { panic!() };
     let cause = EndCause::NoAnswer;

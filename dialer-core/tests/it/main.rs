@@ -1,5 +1,6 @@
 //! The dialer from outside: inputs in, effects out.
 
+mod compliance;
 mod fold;
 mod fuzz;
 mod house;

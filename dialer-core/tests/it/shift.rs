@@ -78,8 +78,8 @@ impl Shift {
                 Effect::Journal(records) => records.into_iter().for_each(|record| self.store.write(record)),
                 Effect::Event(event) => self.store.write(Record::Event(event)),
                 Effect::Reply { result, .. } => self.replies.push(result.expect("granted")),
-                Effect::LoadLeads { campaign, lists, limit, due_at } => {
-                    let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at);
+                Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                    let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);
                     self.after(0.01, Input::LeadsLoaded { campaign, leads, more, next_due });
                 }
                 Effect::OpenSession { agent, .. } => {

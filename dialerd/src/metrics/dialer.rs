@@ -2,7 +2,7 @@
 
 use super::family::Families;
 use control_api::ReadModel;
-use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES};
+use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES, RULES};
 use dialer_core::outcome::{Outcome, Party};
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
 use dialer_core::{CampaignId, TrunkId};
@@ -106,6 +106,12 @@ pub fn export_counters(
         families.counter("amd_decisions_total", "Machine-detection verdicts.", &labels, count);
     }
     export_sound(counters, families);
+    for (rule, count) in RULES.iter().zip(counters.rule_hits) {
+        let help = "Leads and calls that a rule of compliance kept from being dialled at the last moment.";
+        families.counter("dialer_compliance_blocks_total", help, &[("rule", rule)], count);
+    }
+    let help = "Calls made although a rule of compliance forbids them.";
+    families.counter("dialer_compliance_overrides_total", help, &[], counters.overrides);
     histogram(families, "call_setup_seconds", "INVITE to answer.", &counters.setup);
     histogram(families, "call_pdd_seconds", "INVITE to first ringing.", &counters.pdd);
     histogram(families, "call_ring_seconds", "First ringing to answer or end.", &counters.ring);

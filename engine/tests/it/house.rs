@@ -101,7 +101,7 @@ impl House {
                 assert!(self.replies.insert(tag, result).is_none(), "answered twice");
             }
             ControlEffect::View(_) => {}
-            ControlEffect::LoadLeads { campaign, lists, limit, due_at } => {
+            ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 self.loads.push_back((campaign, lists, limit, due_at));
             }
         }
@@ -348,6 +348,7 @@ fn nothing_is_dialled_while_the_disk_hangs_and_a_call_hung_up_meanwhile_is_never
         ring_timeout_ms: None,
         record: false,
         client_state: None,
+        override_reason: None,
     }));
     h.run_for(2_000);
     assert!(!h.replies.contains_key(&tag) && h.w.peers[carrier].invites.is_empty());
@@ -383,6 +384,7 @@ fn click_to_call() {
             ring_timeout_ms: Some(20_000),
             record: true,
             client_state: Some("ticket".into()),
+            override_reason: None,
         }));
         assert!(matches!(reply, Ok(Reply::Call(_))), "{reply:?}");
         h.run_for(6_000);
@@ -451,6 +453,7 @@ fn live(seed: u64) {
                     ring_timeout_ms: Some(5_000),
                     record: true,
                     client_state: None,
+                    override_reason: None,
                 }));
             }
             _ => {

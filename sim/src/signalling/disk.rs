@@ -56,6 +56,11 @@ impl Store {
                 self.lists.remove(&list);
                 self.leads.retain(|_, lead| lead.list != list);
             }
+            // Nobody keeps do-not-call lists there.
+            Record::DncListPut(_)
+            | Record::DncListDeleted { .. }
+            | Record::DncAdded { .. }
+            | Record::DncRemoved { .. } => {}
             Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row)),
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
@@ -92,6 +97,7 @@ impl Store {
             agent_status: self.status.values().cloned().collect(),
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
+            dnc: Vec::new(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),

@@ -48,7 +48,7 @@ impl World {
                 self.setup_reply(tag, &result);
             }
             ControlEffect::View(change) => self.see(&change),
-            ControlEffect::LoadLeads { campaign, lists, limit, due_at } => {
+            ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 let (leads, more, next_due) = self.disk.store.load(&lists, limit as usize, due_at);
                 let at = now + self.disk.read_time();
                 self.at(at, Happening::Leads { life, campaign, leads, more, next_due });

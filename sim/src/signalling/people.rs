@@ -140,6 +140,7 @@ impl Operator {
                     ring_timeout_ms: Some(20_000),
                     record: rng.chance(0.5),
                     client_state: Some(format!("click {}", self.numbers)),
+                    override_reason: None,
                 })]
             }
         }

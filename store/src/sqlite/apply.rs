@@ -1,6 +1,7 @@
 //! Journal records become rows.
 
-use super::codec::{blob, blob_opt, encode, encode_map, int, millis, queue_of, state_code};
+use super::codec::{blob, blob_opt, encode, encode_map, encode_times, int, millis, queue_of, state_code};
+use super::dnc;
 use super::txn::Txn;
 use crate::error::StoreError;
 use dialer_core::event::EventEnvelope;
@@ -26,6 +27,10 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
         Record::ContactDeleted { agent } => delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent)),
         Record::ListPut(row) => put(txn, "list", PUT_LIST, blob(row.id), row),
         Record::ListDeleted { list } => delete_list(txn, *list),
+        Record::DncListPut(row) => put(txn, "dnc_list", PUT_DNC_LIST, blob(row.id), row),
+        Record::DncListDeleted { list } => dnc::delete_list(txn, *list),
+        Record::DncAdded { list, entries } => dnc::add(txn, *list, entries),
+        Record::DncRemoved { list, entries } => dnc::remove(txn, *list, entries),
         Record::CampaignPut(row) => put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row),
         Record::CampaignDeleted { campaign } => {
             delete(txn, "DELETE FROM campaign WHERE id = ?1", blob(*campaign))?;
@@ -81,6 +86,8 @@ const PUT_CONTACT: &str =
     "INSERT INTO contact (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_LIST: &str =
     "INSERT INTO list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_DNC_LIST: &str =
+    "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_CAMPAIGN: &str =
     "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 
@@ -182,7 +189,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
     let queue = queue_of(progress.state, progress.next_at);
     txn.run(
         "UPDATE lead SET state = ?2, queue = ?3, attempts = ?4, outcomes = ?5, last_outcome = ?6, \
-         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10 WHERE no = ?1",
+         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11 WHERE no = ?1",
         params![
             no,
             state,
@@ -194,6 +201,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
             millis(progress.next_at),
             progress.next_phone,
             millis(progress.agent_guaranteed_until),
+            encode_times(&progress.recent)?,
         ],
     )?;
     if (state, queue) != (state_before, queue_before) {

@@ -152,14 +152,25 @@ pub(super) fn encode_map<K: Serialize, V: Serialize>(
     if map.is_empty() { Ok(None) } else { encode("lead", map).map(Some) }
 }
 
+/// Times as JSON, milliseconds; nothing if there are none.
+pub(super) fn encode_times(times: &[WallTime]) -> Result<Option<String>, StoreError> {
+    let millis: Vec<i64> = times.iter().map(|at| at.unix_millis()).collect();
+    if millis.is_empty() { Ok(None) } else { encode("lead", &millis).map(Some) }
+}
+
+fn decode_times(text: &str) -> Result<Vec<WallTime>, StoreError> {
+    let millis: Vec<i64> = decode("lead", text)?;
+    Ok(millis.into_iter().map(WallTime::from_unix_millis).collect())
+}
+
 /// Columns of a lead's progress, for [`progress`].
 pub(super) const PROGRESS_COLUMNS: &str = "lead.id AS lead_id, state, attempts, outcomes, last_outcome, \
-     last_attempt_at, next_at, next_phone, agent_guaranteed_until";
+     last_attempt_at, next_at, next_phone, recent, agent_guaranteed_until";
 
 /// Columns of a lead, for [`lead`].
 pub(super) const LEAD_COLUMNS: &str = "lead.no AS lead_no, lead.id AS lead_id, list.id AS list_id, external_id, \
      priority, time_zone, expires_at, phones, fields, state, attempts, outcomes, last_outcome, last_attempt_at, \
-     next_at, next_phone, agent_guaranteed_until";
+     next_at, next_phone, recent, agent_guaranteed_until";
 
 /// A lead's progress from its row.
 pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
@@ -175,6 +186,10 @@ pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
             })?),
             None => None,
         };
+    let recent = match row.get_ref("recent")?.as_str_or_null()? {
+        Some(text) => decode_times(text)?,
+        None => Vec::new(),
+    };
     Ok(LeadProgress {
         lead: id(row, "lead_id")?,
         state: state_of(row.get("state")?)?,
@@ -184,6 +199,7 @@ pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
         last_attempt_at: time(row, "last_attempt_at")?,
         next_at: time(row, "next_at")?,
         next_phone: row.get("next_phone")?,
+        recent,
         agent_guaranteed_until: time(row, "agent_guaranteed_until")?,
     })
 }

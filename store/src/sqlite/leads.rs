@@ -4,6 +4,7 @@ use super::codec::{LEAD_COLUMNS, STATES, blob, count, lead, state_code, state_of
 use crate::error::StoreError;
 use crate::model::{FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, Page};
 use dialer_core::record::{Lead, LeadState};
+use dialer_core::screen::Look;
 use dialer_core::{LeadId, ListId};
 use rusqlite::{Connection, OptionalExtension};
 use sansio::WallTime;
@@ -13,6 +14,9 @@ use std::collections::BTreeSet;
 /// Priorities of waiting leads that are asked for one by one, best first, before all that are due are sorted
 /// instead: cheap for the few priorities that people use, bounded for a list with millions of them.
 const PRIORITY_LEVELS_MAX: usize = 64;
+
+/// Leads per list that are looked at in one load to find some that pass a campaign's screen.
+const SCREENED_MAX: i64 = 500_000;
 
 /// A lead that may be dialled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,28 +40,60 @@ pub(super) fn load(conn: &Connection, query: &LeadQuery) -> Result<LoadedLeads, 
     // One more than asked for tells whether there are more.
     let need = (limit + excluded.len() + 1) as i64;
     let due_at = query.due_at.unix_millis();
-    let mut candidates = Vec::new();
+    let lists = list_numbers(&txn, &query.lists)?;
     let mut next_due = None;
-    for list in list_numbers(&txn, &query.lists)? {
-        ready(&txn, list, due_at, need, &mut candidates)?;
-        waiting(&txn, list, due_at, need, &mut candidates)?;
-        let next = next_waiting(&txn, list, due_at)?;
-        next_due = [next_due, next].into_iter().flatten().min();
+    for list in &lists {
+        next_due = [next_due, next_waiting(&txn, *list, due_at)?].into_iter().flatten().min();
     }
-    candidates.retain(|candidate| !excluded.contains(&candidate.no));
-    candidates.sort_unstable();
-    let more = candidates.len() > limit;
-    candidates.truncate(limit);
-    let mut rows = txn.prepare_cached(&format!(
+    let next_due = next_due.map(WallTime::from_unix_millis);
+    let mut wanted = need;
+    loop {
+        let mut candidates = Vec::new();
+        let mut all = true;
+        for list in &lists {
+            let before = candidates.len() as i64;
+            ready(&txn, *list, due_at, wanted, &mut candidates)?;
+            waiting(&txn, *list, due_at, wanted, &mut candidates)?;
+            all &= candidates.len() as i64 - before < wanted;
+        }
+        candidates.retain(|candidate| !excluded.contains(&candidate.no));
+        candidates.sort_unstable();
+        let (mut leads, opens) = screened(&txn, &candidates, query, limit + 1)?;
+        if leads.len() > limit || all || wanted >= SCREENED_MAX {
+            let more = leads.len() > limit;
+            leads.truncate(limit);
+            return Ok(LoadedLeads { leads, more, next_due: [next_due, opens].into_iter().flatten().min() });
+        }
+        wanted = (wanted * 8).min(SCREENED_MAX);
+    }
+}
+
+/// Reads candidates, best first, until so many pass the screen. Also tells when the first of the others may pass.
+fn screened(
+    conn: &Connection,
+    candidates: &[Candidate],
+    query: &LeadQuery,
+    most: usize,
+) -> Result<(Vec<Lead>, Option<WallTime>), StoreError> {
+    let mut rows = conn.prepare_cached(&format!(
         "SELECT {LEAD_COLUMNS} FROM lead JOIN list ON list.no = lead.list_no WHERE lead.no = ?1"
     ))?;
-    let mut leads = Vec::with_capacity(candidates.len());
-    for candidate in &candidates {
-        if let Some(row) = rows.query((candidate.no,))?.next()? {
-            leads.push(lead(row)?);
+    let mut screener = query.screen.at(query.due_at);
+    let (mut leads, mut opens) = (Vec::with_capacity(most.min(candidates.len())), None::<WallTime>);
+    for candidate in candidates {
+        if leads.len() >= most {
+            break;
+        }
+        let mut found = rows.query((candidate.no,))?;
+        let Some(row) = found.next()? else { continue };
+        let lead = lead(row)?;
+        match screener.look(&lead) {
+            Look::Take => leads.push(lead),
+            Look::Window(at) | Look::Frequency(at) => opens = Some(opens.map_or(at, |old| old.min(at))),
+            Look::ZoneUnknown | Look::Filtered => {}
         }
     }
-    Ok(LoadedLeads { leads, more, next_due: next_due.map(WallTime::from_unix_millis) })
+    Ok((leads, opens))
 }
 
 /// The numbers of lists, each once; unknown ones are passed over.

@@ -6,6 +6,7 @@ mod backup;
 mod calls;
 mod checkpoint;
 mod codec;
+mod dnc;
 mod dry_run;
 mod events;
 mod import;

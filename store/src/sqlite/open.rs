@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Step n leads from schema n to n + 1. Forward only; a released step never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001.sql"), include_str!("../../migrations/0002-webhooks.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001.sql"),
+    include_str!("../../migrations/0002-webhooks.sql"),
+    include_str!("../../migrations/0003-compliance.sql"),
+];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.
 const APPLICATION_ID: i32 = 0x4449_414C;

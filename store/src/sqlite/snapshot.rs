@@ -22,6 +22,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         agent_status: all(&txn, "agent_status", "SELECT data FROM agent_status ORDER BY id")?,
         contacts: all(&txn, "contact", "SELECT data FROM contact ORDER BY id")?,
         lists: all(&txn, "list", "SELECT data FROM list ORDER BY id")?,
+        dnc: super::dnc::load(&txn)?,
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,

@@ -3,16 +3,33 @@
 use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, LeadProgress, LedgerEntry, ListRow,
-    RecordingRow, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
+    LeadProgress, LedgerEntry, ListRow, RecordingRow, TrunkRow,
 };
 use dialer_core::{
-    AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TrunkId,
+    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Record, RecordingId, Snapshot,
+    TrunkId,
 };
 use proptest::prelude::*;
-use sansio::Rng;
+use sansio::{Rng, WallTime};
 use std::collections::BTreeMap;
 use store::{AttemptTotals, Disposition, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, Store};
+
+type DncModel = (DncListRow, BTreeMap<u64, Option<WallTime>>, BTreeMap<String, Option<WallTime>>);
+
+fn dnc_snapshot((row, numbers, prefixes): &DncModel) -> DncSnapshot {
+    let mut entries: BTreeMap<Option<WallTime>, DncNumbers> = BTreeMap::new();
+    for (number, at) in numbers {
+        entries.entry(*at).or_default().numbers.push(*number);
+    }
+    for (prefix, at) in prefixes {
+        entries.entry(*at).or_default().prefixes.push(prefix.clone());
+    }
+    for (at, of) in &mut entries {
+        of.expires_at = *at;
+    }
+    DncSnapshot { row: row.clone(), entries: entries.into_values().collect() }
+}
 
 /// The same in memory, as plain as it can be.
 #[derive(Default)]
@@ -22,6 +39,7 @@ struct Fold {
     agent_status: BTreeMap<AgentId, AgentStatusRow>,
     contacts: BTreeMap<AgentId, ContactRow>,
     lists: BTreeMap<ListId, ListRow>,
+    dnc: BTreeMap<DncListId, DncModel>,
     campaigns: BTreeMap<CampaignId, CampaignRow>,
     leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
     open: BTreeMap<CallId, AttemptRow>,
@@ -58,6 +76,23 @@ impl Fold {
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
                 self.sketches.remove(&campaign);
+            }
+            Record::DncListPut(row) => {
+                let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new()));
+                self.dnc.entry(id).or_insert(new).0 = row;
+            }
+            Record::DncListDeleted { list } => drop(self.dnc.remove(&list)),
+            Record::DncAdded { list, entries } => {
+                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                    numbers.extend(entries.numbers.iter().map(|number| (*number, entries.expires_at)));
+                    prefixes.extend(entries.prefixes.into_iter().map(|prefix| (prefix, entries.expires_at)));
+                }
+            }
+            Record::DncRemoved { list, entries } => {
+                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                    numbers.retain(|number, _| !entries.numbers.contains(number));
+                    prefixes.retain(|prefix, _| !entries.prefixes.contains(prefix));
+                }
             }
             Record::AttemptStarted(row) => {
                 if self.ended.contains_key(&row.call) || self.open.contains_key(&row.call) {
@@ -99,6 +134,7 @@ impl Fold {
             agent_status: self.agent_status.values().cloned().collect(),
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
+            dnc: self.dnc.values().map(dnc_snapshot).collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self
                 .open

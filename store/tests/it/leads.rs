@@ -16,7 +16,7 @@ fn options(on_duplicate: OnDuplicate, dedupe_scope: DedupeScope) -> ImportOption
 }
 
 fn query(list: ListId, limit: u32) -> LeadQuery {
-    LeadQuery { lists: vec![list], limit, due_at: NOW, exclude: Vec::new() }
+    LeadQuery { lists: vec![list], limit, due_at: NOW, exclude: Vec::new(), ..LeadQuery::default() }
 }
 
 fn phone(number: &str) -> Phone {

@@ -1,14 +1,14 @@
 //! A store in a folder of its own, and rows to put into it.
 
 use dialer_core::config::{
-    AgentConfig, CampaignConfig, CampaignState, DialMode, ListConfig, SessionKind, TrunkConfig,
+    AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
 };
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::id::{Id, Kind};
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, LeadProgress, LeadState,
-    LedgerEntry, ListRow, Phone, RecordingRow, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, DncListRow, DncNumbers,
+    LeadProgress, LeadState, LedgerEntry, ListRow, Phone, RecordingRow, TrunkRow,
 };
 use dialer_core::{CallId, CallRecord, LeadId, ListId, Outcome, Record};
 use sansio::{Duration, Rng, WallTime};
@@ -255,12 +255,34 @@ impl Draw {
             last_attempt_at: self.maybe(Draw::time),
             next_at: self.maybe(Draw::time),
             next_phone: self.rng.below(2) as u32,
+            recent: (0..self.rng.below(3)).map(|_| self.time()).collect(),
             agent_guaranteed_until: self.maybe(Draw::time),
         }
     }
 
+    fn dnc_entries(&mut self) -> DncNumbers {
+        DncNumbers {
+            numbers: (0..self.rng.below(4)).map(|_| 14_155_550_100 + self.rng.below(6)).collect(),
+            prefixes: (0..self.rng.below(2)).map(|_| format!("19{}", self.rng.below(3))).collect(),
+            expires_at: self.maybe(Draw::time),
+        }
+    }
+
     pub(crate) fn record(&mut self) -> Record {
-        match self.rng.below(20) {
+        match self.rng.below(24) {
+            20 => Record::DncListPut(DncListRow {
+                id: self.id(),
+                config: DncListConfig {
+                    name: "internal".into(),
+                    everywhere: self.rng.chance(0.5),
+                    source: None,
+                },
+                version: 1,
+                created_at: NOW,
+            }),
+            21 => Record::DncAdded { list: self.id(), entries: self.dnc_entries() },
+            22 => Record::DncRemoved { list: self.id(), entries: self.dnc_entries() },
+            23 => Record::DncListDeleted { list: self.id() },
             0 => Record::TrunkPut(TrunkRow {
                 id: self.id(),
                 config: TrunkConfig {

@@ -1,0 +1,155 @@
+//! May this lead be dialled now? Asked when leads are loaded, and again at the last moment before a dial.
+
+use crate::command::CommandError;
+use crate::compliance::{Opening, screen_of, zones_of};
+use crate::config::CampaignConfig;
+use crate::dialer::{About, Cx, Dialer};
+use crate::event::Event;
+use crate::id::{CallId, CampaignId, DncListId};
+use crate::lead::{Verdict, next_phone, verdict};
+use crate::record::{Lead, LeadState, Record};
+use crate::screen::{Look, Screener, opening_of_all};
+use sansio::WallTime;
+
+/// What stands between a lead and being dialled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clearance {
+    /// Nothing.
+    Dial,
+    /// Its state, its time, its windows or its limits say: not before then; `None`: nobody knows when.
+    NotBefore(Option<WallTime>),
+    /// It is not one of those the campaign dials (filter), or its clock is not known.
+    Passed,
+    /// All its numbers are on do-not-call lists, this one among them.
+    Dnc(DncListId),
+    /// It will never be dialled again, and does not say so yet.
+    Over,
+}
+
+/// A rule that a call from the API would break.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Breach {
+    pub(crate) rule: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Dialer {
+    /// Looks at a lead. One whose next number is on a do-not-call list goes on to its next that is not.
+    pub(crate) fn clear(
+        &self,
+        id: CampaignId,
+        screener: &mut Screener<'_>,
+        lead: &mut Lead,
+        now: WallTime,
+    ) -> Clearance {
+        let config = &self.campaigns[&id].row.config;
+        match verdict(lead, config.attempts_max, now) {
+            Verdict::Dialable => {}
+            Verdict::Over => return Clearance::Over,
+            Verdict::NotNow => {
+                let waits = lead.progress.state == LeadState::RetryWait;
+                return Clearance::NotBefore(lead.progress.next_at.filter(|_| waits));
+            }
+        }
+        if let Some(list) = self.skip_dnc(id, config, lead, now) {
+            return Clearance::Dnc(list);
+        }
+        match screener.look(lead) {
+            Look::Take => Clearance::Dial,
+            Look::Window(at) | Look::Frequency(at) => Clearance::NotBefore(Some(at)),
+            Look::ZoneUnknown | Look::Filtered => Clearance::Passed,
+        }
+    }
+
+    fn skip_dnc(
+        &self,
+        id: CampaignId,
+        config: &CampaignConfig,
+        lead: &mut Lead,
+        now: WallTime,
+    ) -> Option<DncListId> {
+        let campaign = Some((id, config.dnc_lists.as_slice()));
+        let mut first = None;
+        for place in next_phone(lead)..lead.phones.len() {
+            match self.dnc.hit(campaign, &lead.phones[place].number, now) {
+                None => {
+                    lead.progress.next_phone = u32::try_from(place).unwrap_or(0);
+                    return None;
+                }
+                Some(list) => first = first.or(Some(list)),
+            }
+        }
+        first
+    }
+
+    /// A lead that is on a do-not-call list is told to be so, and is not dialled any more.
+    pub(crate) fn mark_dnc(&mut self, cx: &mut Cx<'_>, id: CampaignId, mut lead: Lead, list: DncListId) {
+        lead.progress.state = LeadState::Dnc;
+        lead.progress.next_at = None;
+        self.leads.moved(&lead.progress);
+        self.counters.rule_hit("dnc");
+        let about = About { campaign: Some(id), lead: Some(lead.id), ..About::default() };
+        self.journal(cx, vec![Record::LeadChanged(lead.progress)]);
+        self.tell(cx, about, Event::LeadDnc { list });
+    }
+
+    /// Takes what is left of a campaign's leads as looked at by its present settings.
+    pub(super) fn renew_screen(&mut self, id: CampaignId) {
+        if let Some(campaign) = self.campaigns.get_mut(&id) {
+            campaign.screen = screen_of(&campaign.row.config);
+        }
+    }
+
+    /// The rule that a call to this number would break now, for a campaign or for none.
+    pub(crate) fn breach(&self, id: Option<CampaignId>, number: &str, now: WallTime) -> Option<Breach> {
+        let campaign = id.and_then(|id| self.campaigns.get(&id));
+        let named = campaign.map(|campaign| (campaign.row.id, campaign.row.config.dnc_lists.as_slice()));
+        if let Some(list) = self.dnc.hit(named, number, now) {
+            let name = &self.dnc.lists[&list].row.config.name;
+            return Some(Breach {
+                rule: "dnc",
+                detail: format!("the number is on the do-not-call list {name:?}"),
+            });
+        }
+        let campaign = campaign?;
+        if !super::is_open(campaign.row.config.calling_hours.as_ref(), now) {
+            let detail = "outside the campaign's calling hours".to_owned();
+            return Some(Breach { rule: "calling_window", detail });
+        }
+        if campaign.screen.windows.is_empty() {
+            return None;
+        }
+        match opening_of_all(&campaign.screen.windows, &zones_of(None, number), now) {
+            Opening::Open => None,
+            Opening::ZoneUnknown => Some(Breach {
+                rule: "time_zone_unknown",
+                detail: "the number's time zone is not known, so its calling windows count as closed".into(),
+            }),
+            Opening::Opens(_) | Opening::Closed => Some(Breach {
+                rule: "calling_window",
+                detail: "outside the calling windows where the number is".into(),
+            }),
+        }
+    }
+
+    /// Refuses a call that would break a rule; one that may break it is told to have done so.
+    pub(crate) fn refuse_breach(
+        &mut self,
+        campaign: Option<CampaignId>,
+        number: &str,
+        may_override: bool,
+        now: WallTime,
+    ) -> Result<Option<Breach>, CommandError> {
+        let Some(breach) = self.breach(campaign, number, now) else { return Ok(None) };
+        self.counters.rule_hit(breach.rule);
+        if may_override {
+            return Ok(Some(breach));
+        }
+        Err(CommandError::Compliance { rule: breach.rule, detail: breach.detail })
+    }
+
+    pub(crate) fn tell_override(&mut self, cx: &mut Cx<'_>, call: CallId, breach: &Breach, reason: String) {
+        self.counters.overrides += 1;
+        self.tell_call(cx, call, Event::ComplianceOverridden { rule: breach.rule.into(), reason });
+    }
+}

@@ -1,0 +1,172 @@
+//! Do-not-call lists: numbers and prefixes that are not dialled, each until it lapses.
+
+use crate::id::{CampaignId, DncListId};
+use crate::record::{DncListRow, DncNumbers};
+use core::hash::{BuildHasherDefault, Hasher};
+use sansio::WallTime;
+use std::collections::{BTreeMap, HashMap};
+
+/// Minutes since 1970; `u32::MAX` never comes.
+type Minute = u32;
+const NEVER: Minute = Minute::MAX;
+
+/// Numbers are spread well enough by one multiplication (Fibonacci hashing); they come from our own users.
+#[derive(Default)]
+pub(crate) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// A list at work.
+#[derive(Debug)]
+pub(crate) struct DncList {
+    pub(crate) row: DncListRow,
+    numbers: HashMap<u64, Minute, BuildHasherDefault<NumberHasher>>,
+    prefixes: BTreeMap<String, Minute>,
+}
+
+/// Digits of an E.164 number as an integer; `None` if it is none.
+#[must_use]
+pub fn number_key(number: &str) -> Option<u64> {
+    let digits = number.strip_prefix('+')?;
+    let good = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    good.then(|| digits.parse().ok()).flatten()
+}
+
+fn minute(at: Option<WallTime>) -> Minute {
+    // Lapses at the end of its minute at the latest: rather a minute too long than one too short.
+    at.map_or(NEVER, |at| u32::try_from(at.unix_millis().div_euclid(60_000) + 1).unwrap_or(NEVER - 1))
+}
+
+fn holds(until: Minute, now: WallTime) -> bool {
+    until == NEVER || i64::from(until) > now.unix_millis().div_euclid(60_000)
+}
+
+impl DncList {
+    pub(crate) fn new(row: DncListRow) -> Self {
+        DncList { row, numbers: HashMap::default(), prefixes: BTreeMap::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len() + self.prefixes.len()
+    }
+
+    /// Takes entries in; the same again replaces its time.
+    pub(crate) fn add(&mut self, entries: &DncNumbers) {
+        let until = minute(entries.expires_at);
+        self.numbers.reserve(entries.numbers.len());
+        for number in &entries.numbers {
+            self.numbers.insert(*number, until);
+        }
+        for prefix in &entries.prefixes {
+            self.prefixes.insert(prefix.clone(), until);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, entries: &DncNumbers) {
+        for number in &entries.numbers {
+            self.numbers.remove(number);
+        }
+        for prefix in &entries.prefixes {
+            self.prefixes.remove(prefix);
+        }
+    }
+
+    pub(crate) fn hits(&self, number: &str, now: WallTime) -> bool {
+        let Some(key) = number_key(number) else { return false };
+        if self.numbers.get(&key).is_some_and(|until| holds(*until, now)) {
+            return true;
+        }
+        let digits = &number[1..];
+        !self.prefixes.is_empty()
+            && (1..=digits.len())
+                .any(|length| self.prefixes.get(&digits[..length]).is_some_and(|until| holds(*until, now)))
+    }
+}
+
+/// All lists.
+#[derive(Debug, Default)]
+pub(crate) struct DncBook {
+    pub(crate) lists: BTreeMap<DncListId, DncList>,
+}
+
+impl DncBook {
+    /// The list that keeps this number from being dialled, for a campaign or for nobody in particular.
+    pub(crate) fn hit(
+        &self,
+        campaign: Option<(CampaignId, &[DncListId])>,
+        number: &str,
+        now: WallTime,
+    ) -> Option<DncListId> {
+        self.lists
+            .values()
+            .filter(|list| {
+                list.row.config.everywhere || campaign.is_some_and(|(_, lists)| lists.contains(&list.row.id))
+            })
+            .find(|list| list.hits(number, now))
+            .map(|list| list.row.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DncListConfig;
+
+    fn at(minutes: i64) -> WallTime {
+        WallTime::from_unix_millis(1_790_000_000_000 + minutes * 60_000)
+    }
+
+    fn list(bits: u128, everywhere: bool) -> DncList {
+        let config = DncListConfig { name: "x".into(), everywhere, source: None };
+        DncList::new(DncListRow { id: DncListId::from_bits(bits), config, version: 1, created_at: at(0) })
+    }
+
+    fn entries(numbers: &[u64], prefixes: &[&str], expires_at: Option<WallTime>) -> DncNumbers {
+        let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        DncNumbers { numbers: numbers.to_vec(), prefixes, expires_at }
+    }
+
+    #[test]
+    fn numbers_and_prefixes_hold_until_they_lapse() {
+        let mut dnc = list(1, true);
+        dnc.add(&entries(&[14_155_550_123], &[], None));
+        dnc.add(&entries(&[14_155_550_124], &["1900"], Some(at(10))));
+        let hits = |number, minutes| dnc.hits(number, at(minutes));
+        assert!(hits("+14155550123", 1_000_000));
+        assert!(hits("+14155550124", 9) && hits("+14155550124", 10) && !hits("+14155550124", 11));
+        assert!(hits("+19005550100", 0) && !hits("+19005550100", 11) && !hits("+12005550100", 0));
+        assert!(!hits("+14155550125", 0) && !hits("1001", 0) && !hits("", 0));
+        dnc.remove(&entries(&[14_155_550_123], &["1900"], None));
+        assert!(!dnc.hits("+14155550123", at(0)) && !dnc.hits("+19005550100", at(0)));
+        assert_eq!(dnc.len(), 1);
+    }
+
+    #[test]
+    fn a_campaigns_list_holds_for_those_who_name_it() {
+        let mut book = DncBook::default();
+        for (bits, everywhere, number) in [(1, true, 4_930_123_456), (2, false, 4_930_123_457)] {
+            let mut dnc = list(bits, everywhere);
+            dnc.add(&entries(&[number], &[], None));
+            book.lists.insert(dnc.row.id, dnc);
+        }
+        let (all, own) = (DncListId::from_bits(1), DncListId::from_bits(2));
+        let campaign = CampaignId::from_bits(7);
+        assert_eq!(book.hit(None, "+4930123456", at(0)), Some(all));
+        assert_eq!(book.hit(None, "+4930123457", at(0)), None);
+        assert_eq!(book.hit(Some((campaign, &[own])), "+4930123457", at(0)), Some(own));
+        assert_eq!(book.hit(Some((campaign, &[])), "+4930123457", at(0)), None);
+    }
+}

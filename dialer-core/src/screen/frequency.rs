@@ -1,0 +1,149 @@
+//! How often a lead may be dialled.
+
+use crate::compliance::{local_of, zones_of};
+use crate::record::Lead;
+use sansio::WallTime;
+use serde::{Deserialize, Serialize};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Most attempts of a lead per time; `None`: no such limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Frequency {
+    /// On one day of the callee's calendar.
+    pub per_day: Option<u32>,
+    /// Within 24 hours.
+    pub per_24h: Option<u32>,
+    /// Within 7 days.
+    pub per_7d: Option<u32>,
+    /// Within 30 days.
+    pub per_30d: Option<u32>,
+    /// Least time between two attempts, milliseconds.
+    pub gap_ms: u64,
+}
+
+impl Frequency {
+    /// The stricter of each limit.
+    #[must_use]
+    pub fn and(self, other: Frequency) -> Frequency {
+        let least = |a: Option<u32>, b: Option<u32>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Frequency {
+            per_day: least(self.per_day, other.per_day),
+            per_24h: least(self.per_24h, other.per_24h),
+            per_7d: least(self.per_7d, other.per_7d),
+            per_30d: least(self.per_30d, other.per_30d),
+            gap_ms: self.gap_ms.max(other.gap_ms),
+        }
+    }
+
+    /// When the lead may be dialled, if that is not now.
+    #[must_use]
+    pub fn not_before(&self, lead: &Lead, now: WallTime) -> Option<WallTime> {
+        let recent = &lead.progress.recent;
+        let mut latest: Option<WallTime> = None;
+        let mut wait = |at: WallTime| {
+            if at > now {
+                latest = Some(latest.map_or(at, |old| old.max(at)));
+            }
+        };
+        for (most, span) in [(self.per_24h, DAY_MS), (self.per_7d, 7 * DAY_MS), (self.per_30d, 30 * DAY_MS)] {
+            if let Some(at) = most.and_then(|most| nth_last(recent, most)) {
+                wait(at.plus_millis(span));
+            }
+        }
+        if let Some(last) = recent.last().filter(|_| self.gap_ms > 0) {
+            wait(last.plus_millis(i64::try_from(self.gap_ms).unwrap_or(i64::MAX)));
+        }
+        if let Some(at) = self.per_day.and_then(|most| day_is_over(lead, most, now)) {
+            wait(at);
+        }
+        latest
+    }
+}
+
+/// The attempt that must have left the window before there is room for one more; nothing may ever be dialled under a
+/// limit of 0, which the checks refuse.
+fn nth_last(recent: &[WallTime], most: u32) -> Option<WallTime> {
+    let place = recent.len().checked_sub(most.max(1) as usize)?;
+    recent.get(place).copied()
+}
+
+/// When the callee's next day begins, if today has had its attempts. Where the calendar is not known, or says two
+/// things, a day counts as 24 hours.
+fn day_is_over(lead: &Lead, most: u32, now: WallTime) -> Option<WallTime> {
+    let phone = lead.phones.get(crate::lead::next_phone(lead))?;
+    let zones = zones_of(lead.time_zone.as_deref(), &phone.number);
+    let same_day = |at: WallTime| {
+        zones.iter().any(|zone| match (local_of(zone, at), local_of(zone, now)) {
+            (Some(then), Some(today)) => then.0 == today.0,
+            _ => true,
+        })
+    };
+    let today = |at: &&WallTime| {
+        if zones.is_empty() { at.plus_millis(DAY_MS) > now } else { same_day(**at) }
+    };
+    let count = lead.progress.recent.iter().filter(today).count();
+    if count < most.max(1) as usize {
+        return None;
+    }
+    let left_minutes =
+        zones.iter().filter_map(|zone| local_of(zone, now)).map(|(_, minute)| 1440 - i64::from(minute));
+    let wait_ms = left_minutes.max().map_or(HOUR_MS, |minutes| minutes * 60_000);
+    let start_of_minute = now.unix_millis().div_euclid(60_000) * 60_000;
+    Some(WallTime::from_unix_millis(start_of_minute + wait_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lead::tests::lead;
+
+    const NINE: i64 = 1_795_136_400_000; // 9:00 in Shanghai
+
+    fn at(ms: i64) -> WallTime {
+        WallTime::from_unix_millis(NINE + ms)
+    }
+
+    #[test]
+    fn rolling_windows_give_room_when_the_oldest_leaves() {
+        let mut lead = lead();
+        lead.progress.recent = vec![at(-2 * DAY_MS), at(-HOUR_MS), at(0)];
+        let limit = |per_24h, per_7d| Frequency { per_24h, per_7d, ..Frequency::default() };
+        assert_eq!(limit(Some(2), None).not_before(&lead, at(1)), Some(at(DAY_MS - HOUR_MS)));
+        assert_eq!(limit(Some(2), None).not_before(&lead, at(DAY_MS - HOUR_MS)), None);
+        assert_eq!(limit(Some(3), None).not_before(&lead, at(1)), None);
+        assert_eq!(limit(None, Some(3)).not_before(&lead, at(1)), Some(at(5 * DAY_MS)));
+        assert_eq!(limit(Some(1), Some(1)).not_before(&lead, at(1)), Some(at(7 * DAY_MS)));
+        let gap = Frequency { gap_ms: 5_000, ..Frequency::default() };
+        assert_eq!(gap.not_before(&lead, at(4_999)), Some(at(5_000)));
+        assert_eq!(gap.not_before(&lead, at(5_000)), None);
+    }
+
+    #[test]
+    fn a_day_is_the_callees() {
+        let mut lead = lead();
+        lead.phones[0].number = "+8613800138000".into();
+        lead.progress.recent = vec![at(0)];
+        let day = Frequency { per_day: Some(1), ..Frequency::default() };
+        // Midnight in Shanghai is 15 hours away.
+        assert_eq!(day.not_before(&lead, at(HOUR_MS)), Some(at(15 * HOUR_MS)));
+        assert_eq!(day.not_before(&lead, at(15 * HOUR_MS)), None);
+        lead.phones[0].number = "+999123456789".into();
+        assert!(day.not_before(&lead, at(15 * HOUR_MS)).is_some(), "an unknown calendar counts 24 hours");
+        assert_eq!(day.not_before(&lead, at(DAY_MS)), None);
+    }
+
+    #[test]
+    fn the_stricter_limit_counts() {
+        let a = Frequency { per_24h: Some(3), per_30d: Some(9), ..Frequency::default() };
+        let b = Frequency { per_24h: Some(5), per_7d: Some(2), gap_ms: 7, ..Frequency::default() };
+        let both =
+            Frequency { per_24h: Some(3), per_7d: Some(2), per_30d: Some(9), per_day: None, gap_ms: 7 };
+        assert_eq!((a.and(b), b.and(a)), (both, both));
+    }
+}

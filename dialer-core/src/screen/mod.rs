@@ -1,0 +1,147 @@
+//! Which leads of its lists a campaign dials now: its filter, the windows on the callee's clock, how often a lead may
+//! be dialled. Pure, so that whoever reads leads passes over the others at once, and the dialer looks again before it
+//! dials.
+
+mod filter;
+mod frequency;
+mod parse;
+
+pub use filter::{Filter, FilterFault};
+pub use frequency::Frequency;
+
+use crate::compliance::{CallingWindows, Opening, zones_of};
+use crate::record::Lead;
+use sansio::WallTime;
+use std::collections::BTreeMap;
+
+/// What a campaign asks of a lead before it is dialled.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Screen {
+    /// All of these must be open.
+    pub windows: Vec<CallingWindows>,
+    /// Most attempts per time.
+    pub frequency: Frequency,
+    /// Only leads it matches.
+    pub filter: Option<Filter>,
+}
+
+/// What is said of a lead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// Nothing is against it.
+    Take,
+    /// Its windows are closed until then.
+    Window(WallTime),
+    /// It was dialled often enough until then.
+    Frequency(WallTime),
+    /// Nobody knows its time zone, so its windows are closed.
+    ZoneUnknown,
+    /// The filter does not match.
+    Filtered,
+}
+
+/// A screen at one moment. Remembers what the windows of each zone say.
+#[derive(Debug)]
+pub struct Screener<'a> {
+    screen: &'a Screen,
+    now: WallTime,
+    openings: BTreeMap<Vec<String>, Opening>,
+}
+
+/// Windows that do not open soon are looked at again after this long.
+const CLOSED_MS: i64 = 24 * 3_600_000;
+
+impl Screen {
+    /// Everything passes.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.windows.is_empty() && self.filter.is_none() && self.frequency == Frequency::default()
+    }
+
+    /// The screen at `now`.
+    #[must_use]
+    pub fn at(&self, now: WallTime) -> Screener<'_> {
+        Screener { screen: self, now, openings: BTreeMap::new() }
+    }
+}
+
+impl Screener<'_> {
+    /// What is said of this lead.
+    pub fn look(&mut self, lead: &Lead) -> Look {
+        if let Some(filter) = &self.screen.filter
+            && !filter.matches(lead)
+        {
+            return Look::Filtered;
+        }
+        match self.opening(lead) {
+            Opening::Open => {}
+            Opening::Opens(at) => return Look::Window(at),
+            Opening::Closed => return Look::Window(self.now.plus_millis(CLOSED_MS)),
+            Opening::ZoneUnknown => return Look::ZoneUnknown,
+        }
+        match self.screen.frequency.not_before(lead, self.now) {
+            Some(at) => Look::Frequency(at),
+            None => Look::Take,
+        }
+    }
+
+    fn opening(&mut self, lead: &Lead) -> Opening {
+        if self.screen.windows.is_empty() {
+            return Opening::Open;
+        }
+        let Some(phone) = lead.phones.get(crate::lead::next_phone(lead)) else { return Opening::ZoneUnknown };
+        let zones = zones_of(lead.time_zone.as_deref(), &phone.number);
+        if let Some(known) = self.openings.get(&zones) {
+            return *known;
+        }
+        let opening = opening_of_all(&self.screen.windows, &zones, self.now);
+        self.openings.insert(zones, opening);
+        opening
+    }
+}
+
+/// What several windows say together: the latest of the times at which each opens is not before all are open.
+pub(crate) fn opening_of_all(windows: &[CallingWindows], zones: &[String], now: WallTime) -> Opening {
+    let zones: Vec<&str> = zones.iter().map(String::as_str).collect();
+    let mut all = Opening::Open;
+    for window in windows {
+        all = match (all, window.opening(&zones, now)) {
+            (Opening::ZoneUnknown, _) | (_, Opening::ZoneUnknown) => Opening::ZoneUnknown,
+            (Opening::Closed, _) | (_, Opening::Closed) => Opening::Closed,
+            (Opening::Opens(a), Opening::Opens(b)) => Opening::Opens(a.max(b)),
+            (Opening::Opens(at), Opening::Open) | (Opening::Open, Opening::Opens(at)) => Opening::Opens(at),
+            (Opening::Open, Opening::Open) => Opening::Open,
+        };
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compliance::{DayHours, EVERY_DAY};
+    use crate::lead::tests::lead;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_first_reason_is_told() {
+        let now = WallTime::from_unix_millis(1_795_136_400_000); // 9:00 in Shanghai
+        let windows = CallingWindows {
+            hours: vec![DayHours { days: EVERY_DAY, from_minute: 600, to_minute: 1200 }],
+            holidays: BTreeSet::new(),
+        };
+        let mut screen = Screen { windows: vec![windows], ..Screen::default() };
+        let mut lead = lead();
+        lead.phones[0].number = "+8613800138000".into();
+        assert_eq!(screen.at(now).look(&lead), Look::Window(now.plus_millis(3_600_000)));
+        assert_eq!(screen.at(now.plus_millis(3_600_000)).look(&lead), Look::Take);
+        lead.time_zone = Some("Asia/Tokyo".into());
+        assert_eq!(screen.at(now).look(&lead), Look::Take, "the lead's own zone goes first");
+        lead.time_zone = None;
+        lead.phones[0].number = "+999123456789".into();
+        assert_eq!(screen.at(now).look(&lead), Look::ZoneUnknown);
+        screen.filter = Some(Filter::parse("priority > 5").unwrap());
+        assert_eq!(screen.at(now).look(&lead), Look::Filtered);
+        assert!(Screen::default().is_open() && !screen.is_open());
+    }
+}

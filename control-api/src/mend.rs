@@ -103,7 +103,11 @@ fn take_a_part(patch: &mut Operation) {
         if let RefOr::T(content) = content
             && let Some(schema) = &mut content.schema
         {
+<<<<<<< HEAD
             for kind in PATCHED {
+=======
+            for kind in ["Agent", "Campaign", "DncList", "List", "Trunk"] {
+>>>>>>> 0ea8fb0 (Show do-not-call lists whole in the API's document)
                 rename(schema, &format!("{kind}Request"), &format!("{kind}Patch"));
             }
         }

@@ -61,9 +61,12 @@ pub struct DncList {
     /// Its name.
     #[schema(example = "dnc_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
     pub id: String,
-    /// Its settings.
-    #[serde(flatten)]
-    pub settings: DncListRequest,
+    /// Shown name.
+    pub name: String,
+    /// Holds for every campaign and every call; else only for the campaigns that name it.
+    pub everywhere: bool,
+    /// Where it comes from.
+    pub source: Option<String>,
     /// Numbers and prefixes on it.
     pub entries: u64,
     /// Counts changes of the settings, from 1 (also the ETag).
@@ -78,7 +81,9 @@ impl DncList {
     pub fn new(view: &DncListView) -> Self {
         DncList {
             id: view.row.id.to_string(),
-            settings: (&view.row.config).into(),
+            name: view.row.config.name.clone(),
+            everywhere: view.row.config.everywhere,
+            source: view.row.config.source.clone(),
             entries: view.entries,
             version: view.row.version,
             created_at: view.row.created_at.into(),

@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
 /// What can be patched.
-const PATCHED: [&str; 5] = ["Agent", "Campaign", "List", "Trunk", "Webhook"];
+const PATCHED: [&str; 6] = ["Agent", "Campaign", "DncList", "List", "Trunk", "Webhook"];
 
 /// Names operations, describes responses, and tells apart what is sent whole, sent in part, and shown.
 pub(crate) fn mend(document: &mut OpenApi) {
@@ -103,11 +103,7 @@ fn take_a_part(patch: &mut Operation) {
         if let RefOr::T(content) = content
             && let Some(schema) = &mut content.schema
         {
-<<<<<<< HEAD
             for kind in PATCHED {
-=======
-            for kind in ["Agent", "Campaign", "DncList", "List", "Trunk"] {
->>>>>>> 0ea8fb0 (Show do-not-call lists whole in the API's document)
                 rename(schema, &format!("{kind}Request"), &format!("{kind}Patch"));
             }
         }

@@ -708,7 +708,7 @@ impl CampaignRequest {
         let retry = self.check_retry(&mut checks);
         self.caps.check(&mut checks);
         if let Some(Err(fault)) = self.filter.as_deref().map(Filter::parse) {
-            checks.wrong("/filter", &fault.to_string());
+            checks.wrong("/filter", fault.to_string());
         }
         checks.that(self.dnc_lists.len() <= 100, "/dnc_lists", "expected at most 100 lists");
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));

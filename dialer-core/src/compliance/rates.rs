@@ -1,5 +1,7 @@
 //! How rule books count abandoned calls.
 
+use crate::pacing::ledger;
+
 /// What happened in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Answers {
@@ -15,7 +17,8 @@ pub struct Answers {
 /// `abandoned / (abandoned + live)`. Zero while nothing was answered. `dropped` counts people only.
 #[must_use]
 pub fn abandoned_share(answers: Answers) -> f64 {
-    share(answers.dropped as f64, answers.live as f64)
+    let (abandoned, live) = (answers.dropped as f64, answers.live as f64);
+    if abandoned + live > 0.0 { abandoned / (abandoned + live) } else { 0.0 }
 }
 
 /// The abandoned call rate by Ofcom's formula for users of machine detection who cannot tell how many of the dropped
@@ -23,15 +26,7 @@ pub fn abandoned_share(answers: Answers) -> f64 {
 /// (Ofcom, revised statement of policy on the persistent misuse of an electronic communications network, annex.)
 #[must_use]
 pub fn ofcom_rate(answers: Answers) -> f64 {
-    let (live, dropped, machines) = (answers.live as f64, answers.dropped as f64, answers.machines as f64);
-    let seen = live + machines;
-    let machines_among_dropped = if seen > 0.0 { dropped * machines / seen } else { 0.0 };
-    share(dropped - machines_among_dropped, live)
-}
-
-fn share(abandoned: f64, live: f64) -> f64 {
-    let all = abandoned + live;
-    if all > 0.0 { abandoned / all } else { 0.0 }
+    ledger::ofcom_rate(answers.dropped, answers.live, answers.machines)
 }
 
 #[cfg(test)]

@@ -149,13 +149,15 @@ fn agents(dialer: &Dialer, found: &mut Vec<Finding>) {
             AgentState::LoggedOut | AgentState::Unreachable | AgentState::Ready | AgentState::Paused => {
                 busy == 0 && agent.state == agent.rest_state()
             }
+            // Without a call: a phone that is being rung early, or whose leg is ending.
+            AgentState::Reserved | AgentState::Ringing if busy == 0 => agent.state == agent.rest_state(),
             AgentState::Reserved | AgentState::Ringing | AgentState::Talking | AgentState::Hold => {
                 busy == 1 && agent.call.is_some()
             }
             AgentState::Preview => busy == 1 && agent.task.is_some(),
             AgentState::WrapUp => busy == 1 && agent.wrap_up.is_some(),
         };
-        if !fits {
+        if !fits || agent.rung_early != dialer.rung_early.contains(id) {
             found.push(Finding::AgentState(*id, agent.state));
         }
         if dialer.ready.contains(&(agent.since.at, *id)) != (agent.state == AgentState::Ready) {

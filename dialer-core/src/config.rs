@@ -377,8 +377,9 @@ pub enum ConnectAt {
     /// When the customer answers.
     #[default]
     Answer,
-    /// When the customer's phone rings: a ready agent with a nailed-up session is joined and hears it ring. Who
-    /// answers without an agent gets the next free one, also one who listens to another line that still rings.
+    /// When the customer's phone rings: a ready agent is joined and hears it ring; the phone of one without a nailed-up
+    /// session is rung for it, and its leg kept until one conversation is over or nothing rings any more. Who answers
+    /// without an agent gets the next free one, also one who listens to another line that still rings.
     Ringing,
 }
 

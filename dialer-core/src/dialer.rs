@@ -40,6 +40,8 @@ pub struct Dialer {
     pub(crate) agents: BTreeMap<AgentId, Agent>,
     /// Agents who are ready, longest idle first.
     pub(crate) ready: BTreeSet<(Instant, AgentId)>,
+    /// Agents without a session whose phone was rung because lines ring.
+    pub(crate) rung_early: BTreeSet<AgentId>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: DncBook,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
@@ -159,6 +161,7 @@ impl Dialer {
             trunks: BTreeMap::new(),
             agents: BTreeMap::new(),
             ready: BTreeSet::new(),
+            rung_early: BTreeSet::new(),
             lists: BTreeMap::new(),
             dnc: DncBook::default(),
             campaigns: BTreeMap::new(),
@@ -346,6 +349,7 @@ impl Dialer {
             self.refresh_roster();
             self.connect_waiting(cx);
             self.join_ringing(cx);
+            self.lay_down_idle(cx);
             self.offer_tasks(cx);
             self.decide_wanted(cx);
             self.keep_ticking(cx.now);

@@ -35,8 +35,11 @@ pub(crate) struct Agent {
     pub(crate) leaving: bool,
     /// The registered phone.
     pub(crate) phone: Option<ContactRow>,
-    /// The nailed-up session's leg.
+    /// The leg of the nailed-up session, or of a phone rung early.
     pub(crate) line: Line,
+    /// A phone that is rung call by call was rung because lines ring ([`crate::ConnectAt::Ringing`]): the agent hears
+    /// them and keeps the leg until one conversation is over or nothing rings any more.
+    pub(crate) rung_early: bool,
     /// Sessions lost in a row, for the back-off.
     pub(crate) reopenings: u32,
     pub(crate) reopen: Option<TimerKey>,
@@ -65,6 +68,7 @@ impl Agent {
             leaving: false,
             phone: None,
             line: Line::Closed,
+            rung_early: false,
             reopenings: 0,
             reopen: None,
             state: AgentState::LoggedOut,
@@ -89,6 +93,16 @@ impl Agent {
         }
     }
 
+    /// Calls are joined to a leg that is up; no phone is rung for them.
+    pub(crate) fn is_on_line(&self) -> bool {
+        self.session == Some(SessionKind::NailedUp) || self.line == Line::Up
+    }
+
+    /// The phone is being rung early.
+    pub(crate) fn is_being_rung_early(&self) -> bool {
+        self.session == Some(SessionKind::OnDemand) && self.line == Line::Opening
+    }
+
     /// Nothing keeps the agent busy.
     pub(crate) fn is_free(&self) -> bool {
         self.call.is_none() && self.task.is_none() && self.wrap_up.is_none()
@@ -102,6 +116,10 @@ impl Agent {
             AgentState::Paused
         } else if !self.phone_is_there() || self.backoff.is_some() {
             AgentState::Unreachable
+        } else if self.is_being_rung_early() {
+            AgentState::Ringing
+        } else if self.line == Line::Closing {
+            AgentState::Reserved
         } else {
             AgentState::Ready
         }

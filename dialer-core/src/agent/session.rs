@@ -8,6 +8,10 @@
 //!     └────── SessionDown ──── Closing ◀────────┘
 //! ```
 //! A session that ended although it is wanted is opened again after a back-off, while the phone is registered.
+//!
+//! The phone of an agent without a session is reached the same way when it is rung early (`call/early.rs`): its leg is
+//! opened when lines ring and closed after one conversation. One that is not taken, or laid down while lines ring, counts
+//! as an offer missed.
 
 use crate::config::SessionKind;
 use crate::dialer::{About, Cx, Dialer, Why};
@@ -18,7 +22,7 @@ use crate::input::AgentFact;
 use crate::outcome::EndCause;
 use crate::record::Record;
 
-/// The leg of a nailed-up session.
+/// The leg of a nailed-up session, or of a phone rung early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Line {
     /// There is none.
@@ -80,6 +84,12 @@ impl Dialer {
             return;
         }
         let wanted = agent.wants_session();
+        agent.rung_early = false;
+        self.rung_early.remove(&id);
+        if agent.session == Some(SessionKind::OnDemand) {
+            self.on_early_leg_down(cx, id, was, cause);
+            return;
+        }
         if let Some(call) = agent.call.filter(|_| agent.session == Some(SessionKind::NailedUp)) {
             self.lose_agent(cx, call, cause);
         }
@@ -96,6 +106,38 @@ impl Dialer {
         let timer = self.arm(cx.now, ms, Why::Reopen(id));
         let old = self.agents.get_mut(&id).expect("found above").reopen.replace(timer);
         self.disarm(old);
+    }
+
+    /// Rings the phone of an agent without a session, so that lines can be heard ringing.
+    pub(crate) fn ring_early(&mut self, cx: &mut Cx<'_>, id: AgentId) {
+        self.agents.get_mut(&id).expect("the caller has it").rung_early = true;
+        self.rung_early.insert(id);
+        self.tend_session(cx, id);
+        self.rest_agent(cx, id, "rung_early");
+    }
+
+    /// Ends the leg of a phone that was rung early, if this agent's was.
+    pub(crate) fn lay_down_early(&mut self, cx: &mut Cx<'_>, id: AgentId) {
+        let agent = self.agents.get_mut(&id).expect("the caller has it");
+        self.rung_early.remove(&id);
+        if std::mem::take(&mut agent.rung_early) {
+            self.tend_session(cx, id);
+        }
+    }
+
+    /// The leg of a phone rung early is gone: not taken, laid down, or lost.
+    fn on_early_leg_down(&mut self, cx: &mut Cx<'_>, id: AgentId, was: Line, cause: EndCause) {
+        let call = self.agents[&id].call;
+        let talked = call.is_some_and(|call| !self.calls[&call].is_joined_early());
+        if let Some(call) = call {
+            self.lose_agent(cx, call, cause);
+        }
+        if was == Line::Closing || talked {
+            self.rest_agent(cx, id, "session_down");
+        } else {
+            self.count_offer(id, cause);
+            self.back_off(cx, id);
+        }
     }
 
     pub(crate) fn on_reopen_timer(&mut self, cx: &mut Cx<'_>, id: AgentId) {
@@ -135,6 +177,10 @@ impl Dialer {
 
 impl super::Agent {
     fn wants_session(&self) -> bool {
-        self.session == Some(SessionKind::NailedUp)
+        match self.session {
+            Some(SessionKind::NailedUp) => true,
+            Some(SessionKind::OnDemand) => self.rung_early,
+            None => false,
+        }
     }
 }

@@ -45,6 +45,7 @@ impl Dialer {
             };
             self.observe(cx.now, &event);
         }
+        self.lay_down_early(cx, id);
         if wrap_up_ms == 0 {
             self.wrapped_up(cx, id, call, of_call, 0);
             self.rest_agent(cx, id, "call_ended");

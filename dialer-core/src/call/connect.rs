@@ -1,7 +1,7 @@
 //! Customer and agent: offer, missed offer, bridge, hold, digits.
 
 use super::Moment;
-use crate::config::{CampaignTimers, SessionKind};
+use crate::config::CampaignTimers;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
@@ -37,8 +37,7 @@ impl Dialer {
             self.hang_up(cx, id, EndCause::NotRegistered, Party::Agent, None);
             return;
         };
-        let nailed_up = self.agents[&agent].session == Some(SessionKind::NailedUp);
-        if call.kind == CallKindTag::Campaign || nailed_up {
+        if call.kind == CallKindTag::Campaign || self.agents[&agent].is_on_line() {
             self.offer(cx, id);
         } else {
             // Click-to-call rang the agent first: that leg is up.
@@ -47,17 +46,17 @@ impl Dialer {
         }
     }
 
-    /// Offers the call to its agent: the nailed-up session is joined at once, a phone is rung first.
+    /// Offers the call to its agent: a leg that is up is joined at once, a phone is rung first.
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let agent_id = self.calls[&id].agent.expect("the caller bound one");
         let agent = &self.agents[&agent_id];
-        let (session, name) = (agent.session, agent.row.config.name.clone());
+        let (on_line, name) = (agent.is_on_line(), agent.row.config.name.clone());
         if agent.state == AgentState::Ready {
             self.counters.agent_wait.observe(cx.now.since(agent.since.at).as_secs_f64());
         }
         self.calls.get_mut(&id).expect("the caller has it").agent_legs += 1;
         self.set_call_state(id, CallState::Offering);
-        if session == Some(SessionKind::NailedUp) {
+        if on_line {
             cx.out.push(Effect::Call(CallOrder::UseSession { call: id, agent: agent_id }));
             self.order_bridge(cx, id);
             self.set_agent_state(cx, agent_id, AgentState::Reserved, "offered", None);
@@ -94,9 +93,9 @@ impl Dialer {
 
     pub(super) fn on_agent_answered(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
         let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
-        let on_demand = self.agents[&agent].session == Some(SessionKind::OnDemand);
+        let was_rung = !self.agents[&agent].is_on_line();
         match call.state {
-            CallState::Offering if on_demand && call.kind == CallKindTag::Campaign => {
+            CallState::Offering if was_rung && call.kind == CallKindTag::Campaign => {
                 self.order_bridge(cx, id);
             }
             CallState::CallingAgent => {
@@ -144,7 +143,7 @@ impl Dialer {
         self.back_off(cx, agent);
     }
 
-    fn count_offer(&mut self, agent: AgentId, cause: EndCause) {
+    pub(crate) fn count_offer(&mut self, agent: AgentId, cause: EndCause) {
         let group = self.agents[&agent].first_group().to_owned();
         let counters = self.counters.group(&group);
         *match cause {

@@ -5,11 +5,11 @@
 //! agent of its own takes the next ready one, else the one who has listened longest to a line that still rings. That
 //! line rings on by itself and, when it is answered, looks for an agent in the same way.
 //!
-//! Agents whose phone is rung for each call get their calls at the answer, as without this.
+//! The phone of a ready agent without a session is rung as soon as a line rings that no agent listens to; from then on
+//! the agent is as one with a session, until one conversation is over or nothing rings any more.
 
 use super::Call;
 use crate::campaign::Campaign;
-use crate::config::SessionKind;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
@@ -47,16 +47,59 @@ impl Dialer {
                 .collect();
             ringing.sort_unstable();
             for (_, call) in ringing {
-                let Some(agent) = self.pick_nailed_up(&self.campaigns[&id]) else { break };
+                let Some(agent) = self.pick_on_line(&self.campaigns[&id], true) else { break };
                 self.join_early(cx, call, agent);
             }
+            self.ring_for(cx, id);
         }
     }
 
-    fn pick_nailed_up(&self, campaign: &Campaign) -> Option<AgentId> {
+    /// Rings a phone for each ringing line without an agent, less those that are being rung already.
+    fn ring_for(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
+        let campaign = &self.campaigns[&id];
+        let alone = |call: &&CallId| {
+            let call = &self.calls[*call];
+            call.state == CallState::Ringing && call.agent.is_none()
+        };
+        let lines = campaign.calls.iter().filter(alone).count();
+        let comes = |id: &&AgentId| {
+            let agent = &self.agents[*id];
+            agent.is_being_rung_early() && campaign.is_served_by(agent)
+        };
+        let coming = self.rung_early.iter().filter(comes).count();
+        for _ in coming..lines {
+            let Some(agent) = self.pick_on_line(&self.campaigns[&id], false) else { break };
+            self.ring_early(cx, agent);
+        }
+    }
+
+    /// Closes the legs of phones that were rung early and of which nothing is to be heard any more.
+    pub(crate) fn lay_down_idle(&mut self, cx: &mut Cx<'_>) {
+        let under_way = [CallState::Queued, CallState::Dialing, CallState::Ringing, CallState::Waiting];
+        let idle = |id: &&AgentId| {
+            let agent = &self.agents[*id];
+            let hears = || {
+                self.campaigns.values().any(|campaign| {
+                    campaign.joins_early()
+                        && campaign.in_state(&under_way) > 0
+                        && campaign.is_served_by(agent)
+                })
+            };
+            agent.is_free()
+                && !(matches!(agent.state, AgentState::Ready | AgentState::Ringing) && hears())
+        };
+        let idle: Vec<AgentId> = self.rung_early.iter().filter(idle).copied().collect();
+        for id in idle {
+            self.lay_down_early(cx, id);
+            self.rest_agent(cx, id, "nothing_rings");
+        }
+    }
+
+    /// The agent ready longest who is on the line, or whose phone could be rung.
+    fn pick_on_line(&self, campaign: &Campaign, on_line: bool) -> Option<AgentId> {
         let fits = |id: &AgentId| {
             let agent = &self.agents[id];
-            agent.session == Some(SessionKind::NailedUp) && campaign.is_served_by(agent)
+            agent.is_on_line() == on_line && campaign.is_served_by(agent)
         };
         self.ready.iter().map(|(_, id)| *id).find(fits)
     }

@@ -6,7 +6,6 @@
 use crate::attempt::attempt_row;
 use crate::check::{caller_id, e164, invalid, range, text};
 use crate::command::{CommandError, OriginateRequest, Reply};
-use crate::config::SessionKind;
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
 use crate::id::{CallId, TrunkId};
@@ -51,7 +50,7 @@ impl Dialer {
         if let Some(breach) = breach {
             self.tell_override(cx, id, &breach, request.override_reason.unwrap_or_default());
         }
-        if self.agents[&agent].session == Some(SessionKind::NailedUp) {
+        if self.agents[&agent].is_on_line() {
             self.set_agent_state(cx, agent, AgentState::Reserved, "click_to_call", None);
             self.dial_customer_now(cx, id);
         } else {

@@ -351,6 +351,10 @@ impl Dialer {
             agent: AgentRef(agent.number),
             state: match agent.state {
                 AgentState::Ready => pacing::AgentState::Idle,
+                // On the way to lines that ring: free for the next answer.
+                AgentState::Ringing if agent.call.is_none() && agent.is_being_rung_early() => {
+                    pacing::AgentState::Idle
+                }
                 AgentState::Reserved | AgentState::Ringing | AgentState::Preview => {
                     // Who only hears a line ring takes the next call that is answered, of any campaign.
                     let listens =

@@ -6,4 +6,5 @@ mod fuzz;
 mod house;
 mod ladder;
 mod modes;
+mod rung_early;
 mod shift;

@@ -13,7 +13,7 @@ use dialer_core::{
 };
 use expect_test::expect;
 
-fn with_mode(list: ListId, mode: DialMode) -> CampaignConfig {
+pub(crate) fn with_mode(list: ListId, mode: DialMode) -> CampaignConfig {
     CampaignConfig { mode, record: false, ..progressive(list) }
 }
 
@@ -38,7 +38,7 @@ fn dialled_for(house: &House, campaign: CampaignId) -> usize {
     house.orders.iter().filter(of).count()
 }
 
-fn rings(house: &mut House, call: CallId) {
+pub(crate) fn rings(house: &mut House, call: CallId) {
     house.call_fact(CallFact::Dialled { call });
     house.call_fact(CallFact::Ringing { call, early_media: true });
 }

@@ -125,9 +125,10 @@ wire_enum! {
     ConnectAt = dialer_core::config::ConnectAt {
         /// When the customer answers.
         Answer,
-        /// When the customer's phone rings: a ready agent with a nailed-up session is joined and hears it ring. Who
-        /// answers without an agent gets the next free one, also one who listens to another line that still rings. An
-        /// agent whose phone is rung for each call gets it when the customer answers: a phone that rings cannot hop.
+        /// When the customer's phone rings: a ready agent is joined and hears it ring. Who answers without an agent gets
+        /// the next free one, also one who listens to another line that still rings. The phone of an agent without a
+        /// nailed-up session is rung for it (best with auto-answer), and its leg kept until one conversation is over or
+        /// nothing rings any more.
         Ringing,
     }
 }

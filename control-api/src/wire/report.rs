@@ -535,7 +535,8 @@ fn paced_sentence(
             config.pacing.abandon_target * 100.0
         ),
         LimitedBy::ColdStart => format!(
-            "Too few answers were seen yet to dial ahead: one call per free agent; {flight} calls are in flight."
+            "Too few answers were seen yet for a forecast: one call per free agent, or what Erlang C bears if that is \
+             more; {flight} calls are in flight."
         ),
         LimitedBy::Ramp => {
             format!(

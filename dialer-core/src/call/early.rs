@@ -85,8 +85,7 @@ impl Dialer {
                         && campaign.is_served_by(agent)
                 })
             };
-            agent.is_free()
-                && !(matches!(agent.state, AgentState::Ready | AgentState::Ringing) && hears())
+            agent.is_free() && !(matches!(agent.state, AgentState::Ready | AgentState::Ringing) && hears())
         };
         let idle: Vec<AgentId> = self.rung_early.iter().filter(idle).copied().collect();
         for id in idle {

@@ -12,6 +12,19 @@ use super::{AgentState, AgentView, CallRef, CallView, CampaignRef, Explain, Limi
 /// A window with less surplus than this must not lose an agent to another campaign.
 const TIGHT: f64 = 3.0;
 
+/// The answer probability that is believed at least while nothing is known: who answers seldom must not be dialled by
+/// the hundred before it is known how seldom.
+pub(super) const THIN_ANSWERS: f64 = 0.2;
+
+/// Dials that bring the calls in flight to what the floor bears in its steady state by Erlang C: answers it can take per
+/// second, times the seconds to an answer, over the greatest answer probability that is believed.
+fn steady(explain: &Explain, beliefs: &Beliefs, counted: &Counted) -> u32 {
+    let p = beliefs.p.iter().fold(THIN_ANSWERS, |most, p| most.max(*p));
+    let answers =
+        (explain.steady_answers_per_s * explain.answer_time_s - f64::from(counted.waiting)).max(0.0);
+    ((answers / p) as u32).saturating_sub(counted.in_flight)
+}
+
 impl Floor {
     pub(super) fn predictive(
         &mut self,
@@ -49,9 +62,16 @@ impl Floor {
         explain.bias = learned.limit.bias();
         entry.tight = allowance.surplus < TIGHT && pacing.fixed_risk.is_none() && !view.windows.is_empty();
         let why = why_limited(learned, &allowance, view, counted, &pacing);
-        let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk, per_idle: progressive(counted) };
+        let per_idle = progressive(counted);
+        // History too thin for a forecast: what the steady state bears, and at least one call per idle agent.
+        let sure = if why == LimitedBy::ColdStart {
+            per_idle.max(steady(explain, &beliefs, counted))
+        } else {
+            per_idle
+        };
+        let bounds = Bounds { most, why, fixed_risk: pacing.fixed_risk, sure };
         let wish = dial_while_safe(learned, &mut self.meeting, &beliefs, &allowance, &bounds, explain);
-        entry.ahead -= f64::from(wish.dial.saturating_sub(progressive(counted)));
+        entry.ahead -= f64::from(wish.dial.saturating_sub(per_idle));
         entry.decided.clear();
         entry.decided.extend(wish.risks);
         let mut cancel = Vec::new();

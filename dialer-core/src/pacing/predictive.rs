@@ -320,8 +320,9 @@ pub(super) struct Bounds {
     pub most: (u32, LimitedBy),
     pub why: LimitedBy,
     pub fixed_risk: Option<f64>,
-    /// Dials that the progressive mode would make: one per idle agent.
-    pub per_idle: u32,
+    /// Dials that are made unless a window is over its cap: as the progressive mode, one per idle agent; more where the
+    /// history is thin and the floor great (Erlang C).
+    pub sure: u32,
 }
 
 /// The answer probability as three beliefs, after the silence of the calls in flight.
@@ -374,7 +375,7 @@ pub(super) fn dial_while_safe(
     bounds: &Bounds,
     explain: &mut Explain,
 ) -> Wish {
-    let Bounds { most, why, fixed_risk, per_idle } = *bounds;
+    let Bounds { most, why, fixed_risk, sure } = *bounds;
     let fresh: [ByMoment; BELIEFS] = core::array::from_fn(|belief| {
         core::array::from_fn(|j| beliefs.p[belief] * (j as f64 + 0.5) / MOMENTS as f64)
     });
@@ -396,14 +397,14 @@ pub(super) fn dial_while_safe(
         };
         // A dial for an idle agent is none ahead; it is left out only where the next abandon would break a window and is
         // not improbable (inbound calls and other campaigns may take that agent).
-        let for_idle = wish.dial < per_idle && (allowance.bears_one || risk <= IDLE_RISK);
+        let for_idle = wish.dial < sure && (allowance.bears_one || risk <= IDLE_RISK);
         if risk > limit && !for_idle {
             wish.limited_by = why;
             break;
         }
         // Near the end of a window, what counts is how many answers at once may find no agent.
         if let Some(many) = overrun
-            && wish.dial >= safe.max(per_idle)
+            && wish.dial >= safe.max(sure)
             && (meeting.overrun(many, p) * learned.limit.bias() > OVERRUN_RISK
                 || meeting.feared_overrun(many, p) > FEARED_RISK)
         {
@@ -412,7 +413,7 @@ pub(super) fn dial_while_safe(
         }
         let next = if wish.dial < safe {
             safe
-        } else if wish.dial < per_idle {
+        } else if wish.dial < sure {
             wish.dial + 1
         } else {
             wish.dial.saturating_add(step).min(most.0)

@@ -1,5 +1,6 @@
 //! The house rules of every mode, held against arbitrary views and events.
 
+use super::foresee::THIN_ANSWERS;
 use super::*;
 use core::time::Duration;
 use proptest::prelude::*;
@@ -116,6 +117,29 @@ fn the_modes_without_a_forecast() {
     assert_eq!(dials(Mode::Agentless(7), 0, 0, 2), (5, LimitedBy::Mode));
     assert_eq!(dials(Mode::Progressive, 0, 0, 0), (0, LimitedBy::NoAgents));
     assert_eq!(dials(Mode::Predictive, 5, 3, 2), (3, LimitedBy::ColdStart));
+}
+
+#[test]
+fn thin_history_falls_back_to_erlang_c() {
+    let now = Instant::from_millis(100_000);
+    let cold = |idle, talking, calls| {
+        let (agents, calls) = (agents(idle, talking), in_flight(calls));
+        let windows = [shift(0, 0)];
+        let decision = floor(Mode::Predictive).decide(now, &view(&agents, &calls, &windows));
+        (decision.dial, decision.limited_by, decision.explain)
+    };
+    // A handful of agents bears nothing ahead by Erlang C: one call per idle agent.
+    assert_eq!((cold(0, 5, 0).0, cold(0, 5, 0).1), (0, LimitedBy::ColdStart));
+    assert_eq!((cold(3, 2, 1).0, cold(3, 2, 1).1), (2, LimitedBy::ColdStart));
+    // Three hundred do: as many answers as the steady state takes, if people answer as often as is feared.
+    let (ahead, limited_by, explain) = cold(0, 300, 0);
+    assert_eq!(limited_by, LimitedBy::ColdStart);
+    let bears = explain.steady_answers_per_s * explain.answer_time_s;
+    let most = bears / THIN_ANSWERS;
+    assert!(ahead > 0 && f64::from(ahead) <= most && bears > 10.0, "{ahead} of {most}");
+    let (further, ..) = cold(0, 300, ahead - 4);
+    assert!((1..=4).contains(&further), "calls in flight are counted: {further}");
+    assert!(cold(290, 10, 0).0 >= 290, "one per idle agent where that is more");
 }
 
 #[test]

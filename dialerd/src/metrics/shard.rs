@@ -214,7 +214,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     let in_use = 2 * sum(&|shard, _| shard.media.port_pairs_in_use);
     families.gauge("rtp_ports_in_use", "Media ports in use.", &[], in_use as f64);
     let total = u32::from(media_ports.1 - media_ports.0) + 1;
-    families.gauge("rtp_ports_total", "Media ports in all.", &[], f64::from(total));
+    families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
     let counters: [Counter<'_>; 12] = [

@@ -16,8 +16,8 @@ fn config(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(path)
 }
 
-/// Names in an expression that could be metrics: words with an underscore or a colon that no brace, bracket or list
-/// of labels holds.
+/// Names in an expression that could be metrics: words with an underscore or a colon, and `agents`, that no brace,
+/// bracket or list of labels holds.
 fn names(expression: &str) -> BTreeSet<String> {
     let mut plain = String::new();
     let mut depth = 0;
@@ -33,8 +33,8 @@ fn names(expression: &str) -> BTreeSet<String> {
     }
     let words = plain.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     words
-        .filter(|word| word.contains('_') || word.contains(':'))
-        .filter(|word| *word != "histogram_quantile")
+        .filter(|word| word.contains('_') || word.contains(':') || *word == "agents")
+        .filter(|word| !["histogram_quantile", "group_left", "group_right"].contains(word))
         .map(ToOwned::to_owned)
         .collect()
 }

@@ -264,7 +264,11 @@ impl Params {
 
     /// How many things the page shall have.
     pub(crate) fn limit(&self) -> Result<u32, Problem> {
-        let limit = self.read("limit", "a whole number from 1 to 1000", |text| {
+        const EXPECTED: &str = "a whole number from 1 to 1000";
+        if self.pairs.iter().any(|(name, text)| name == "limit" && text.is_empty()) {
+            return Err(Problem::parameter("limit", format!("expected {EXPECTED}")));
+        }
+        let limit = self.read("limit", EXPECTED, |text| {
             text.parse().ok().filter(|limit| (1..=PAGE_LIMIT_MAX).contains(limit))
         })?;
         Ok(limit.unwrap_or(PAGE_LIMIT_DEFAULT))

@@ -22,7 +22,7 @@ use store::IdempotencyRow;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Longest key, characters.
-const KEY_LENGTH_MAX: usize = 255;
+pub(crate) const KEY_LENGTH_MAX: usize = 255;
 /// Longest response that is kept, bytes. All responses to a POST with one body are shorter.
 const RESPONSE_BYTES_MAX: usize = 32 << 20;
 /// Headers that are kept with a response.
@@ -58,7 +58,7 @@ pub(crate) async fn idempotent(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let left_out = path.ends_with("/leads/import") || makes_secret(path);
+    let left_out = path.ends_with("/import") || makes_secret(path);
     if request.method() != Method::POST || left_out || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
@@ -71,16 +71,17 @@ fn makes_secret(path: &str) -> bool {
 
 async fn once(gateway: Arc<Gateway>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let key = parts.headers[IDEMPOTENCY_KEY]
-        .to_str()
-        .ok()
-        .map(|key| key.trim_matches('"'))
-        .filter(|key| !key.is_empty() && key.len() <= KEY_LENGTH_MAX)
-        .ok_or_else(|| Problem::header("Idempotency-Key", "expected 1 to 255 visible characters"))?;
     let caller = match parts.extensions.get::<Caller>() {
         Some(caller) => caller.clone(),
         None => Caller::identify(&parts, &gateway).await?,
     };
+    let key = parts.headers[IDEMPOTENCY_KEY]
+        .to_str()
+        .ok()
+        .map(|key| key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(key))
+        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()))
+        .filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"'))
+        .ok_or_else(|| Problem::header("Idempotency-Key", "expected 1 to 255 visible characters"))?;
     let key = format!("{}:{key}", caller.key_space());
     let body = read_body(body, BATCH_BYTES_MAX).await?;
     let mut digest = Sha256::new();

@@ -1,7 +1,9 @@
 //! What the OpenAPI document needs beyond what the handlers' descriptions give.
 
+use crate::extract::PAGE_LIMIT_MAX;
+use crate::idempotency::KEY_LENGTH_MAX;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ArrayItems, Schema};
+use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -14,6 +16,7 @@ pub(crate) fn mend(document: &mut OpenApi) {
         for operation in operations(item) {
             name(operation);
             describe_responses(operation);
+            bound_parameters(operation);
         }
         if let Some(patch) = &mut item.patch {
             take_a_part(patch);
@@ -90,6 +93,28 @@ fn describe_responses(operation: &mut Operation) {
             }
             .into();
         }
+    }
+}
+
+/// Parameters that mean the same everywhere are bounded as they are read.
+fn bound_parameters(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        let schema = match parameter.name.as_str() {
+            "limit" => {
+                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(PAGE_LIMIT_MAX))
+            }
+            "Idempotency-Key" => ObjectBuilder::new()
+                .schema_type(Type::String)
+                // It may be in quotes.
+                .max_length(Some(KEY_LENGTH_MAX + 2))
+                .pattern(Some(r#"^("[!#-~]+"|[!#-~]+)$"#)),
+            "If-Match" => ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(r#"^(\*|"v[0-9]+"(, *"v[0-9]+")*)$"#)),
+            _ => continue,
+        };
+        parameter.schema = Some(RefOr::T(Schema::Object(schema.build())));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::wire::dnc::{
 };
 use axum::Json;
 use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use dialer_core::config::DncListConfig;
@@ -236,6 +237,16 @@ pub(crate) async fn import(
     caller.needs(WRITE)?;
     params.only(&["expires_at", "region"])?;
     let (list, _) = known(&api, &id)?;
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if !matches!(essence.as_str(), "text/plain" | "text/csv")
+        || request.headers().contains_key(CONTENT_ENCODING)
+    {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "expected Content-Type: text/plain or text/csv, without Content-Encoding",
+        ));
+    }
     let expires_at =
         params.read("expires_at", "a time like 2026-12-31T00:00:00Z", crate::time::parse_rfc3339)?;
     let region = params.read("region", "a region like CN, US or GB (ISO 3166-1 alpha-2)", |text| {

@@ -11,5 +11,7 @@ mod harness;
 mod life;
 mod names;
 mod pace;
+mod prometheus;
 mod readme;
+mod schemathesis;
 mod streams;

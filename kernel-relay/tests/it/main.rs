@@ -1,0 +1,4 @@
+//! The relay in the kernel, over real sockets: on loopback and across network namespaces.
+
+mod relay;
+mod world;

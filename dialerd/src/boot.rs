@@ -8,7 +8,7 @@ use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::streams::{self, BoundStreams};
-use crate::{prompts, shutdown, token};
+use crate::{prompts, relay, shutdown, token};
 use anyhow::{Context, anyhow};
 use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
@@ -17,7 +17,7 @@ use dialer_core::{Command, Reply, TrunkId};
 use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, StreamListener, TransitMedia};
 use runtime::dns::Dns;
 use runtime::stream::{StreamCounters, StreamLimits};
-use runtime::{Clock, Mailbox, ShardOptions, mailbox, spawn_shard};
+use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -109,6 +109,7 @@ impl Daemon {
         let admin = TcpListener::bind(config.admin_listen)
             .await
             .with_context(|| format!("admin.listen: binding {}", config.admin_listen))?;
+        let kernel_relay = relay::choose(&config, clock)?;
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
@@ -141,6 +142,7 @@ impl Daemon {
                 ways: ways.clone(),
                 gauges: Arc::clone(&gauges),
                 hep_counters: Arc::clone(&hep_counters),
+                kernel_relay: kernel_relay.clone(),
             };
             shards.push(start_shard(&config, parts, clock, &to_control)?);
             shard_gauges.push(gauges);
@@ -491,6 +493,7 @@ struct ShardParts {
     ways: ShardWays,
     gauges: Arc<ShardGauges>,
     hep_counters: Arc<HepCounters>,
+    kernel_relay: Option<KernelRelay>,
 }
 
 fn start_shard(
@@ -499,8 +502,8 @@ fn start_shard(
     clock: Clock,
     to_control: &mailbox::Sender<ControlMessage>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
-    let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges, hep_counters } =
-        parts;
+    let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges, .. } = parts;
+    let (hep_counters, kernel_relay) = (parts.hep_counters, parts.kernel_relay);
     let addresses =
         listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
     let (low, high) = config.media_ports;
@@ -522,6 +525,7 @@ fn start_shard(
         media_ports: first as u16..=last as u16,
         media_timeout: config.media_timeout,
         media_quality: config.media_quality,
+        media_offload: kernel_relay.is_some(),
         waiting_prompt: config.waiting_prompt.clone(),
         hold_prompt: config.hold_prompt.clone(),
         sip_t1: config.sip_t1,
@@ -545,6 +549,7 @@ fn start_shard(
         core: config.pin_cores.then_some(usize::from(number)),
         listeners,
         media_address: config.media_address,
+        kernel_relay: kernel_relay.map(|relay| KernelRelay { ports: (first as u16, last as u16), ..relay }),
         recordings: config.recordings_dir.clone(),
         header_of: wav_header,
         recording_bytes_waiting_max: RECORDING_BYTES_WAITING,

@@ -3,7 +3,7 @@
 use crate::certificates::Certificates;
 use crate::control_thread::ControlMessage;
 use crate::hep::{Copied, HepSender};
-use crate::{names, streams};
+use crate::{names, offload, streams};
 use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
 use dialer_core::{CallId, RecordingId, TrunkId};
@@ -12,6 +12,7 @@ use engine::{
     StreamId, TracedMessage, WrittenFile,
 };
 use runtime::dns::Dns;
+use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
@@ -23,7 +24,7 @@ use sip_proxy::ua::Audit;
 use sip_proxy::wire::{Limits, Message, Transport, parse};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -69,6 +70,10 @@ pub struct ShardGauges {
     pub trunks: Mutex<BTreeMap<TrunkId, (u64, f64)>>,
     /// Media sockets open.
     pub media_sockets: AtomicU64,
+    /// Plain sound is relayed in the kernel.
+    pub relay_kernel: AtomicBool,
+    /// Directions of sound that are.
+    pub relay_streams: AtomicU64,
     /// Longest turn since the last look, nanoseconds.
     pub longest_turn_ns: Arc<AtomicU64>,
     /// Times the shard panicked.
@@ -100,6 +105,11 @@ pub struct Shard {
     /// Datagrams handed to other shards, and those for which their rings had no room.
     handed_over: u64,
     hand_over_losses: u64,
+    /// Streams that the ground relays by itself, when last asked.
+    armed: Vec<u64>,
+    /// Packets that it copied, when last asked: stream, end in `tap_bytes`.
+    taps: Vec<(u64, usize)>,
+    tap_bytes: Vec<u8>,
 }
 
 /// How a shard reaches others than the control thread.
@@ -144,6 +154,9 @@ impl Shard {
             ways,
             handed_over: 0,
             hand_over_losses: 0,
+            armed: Vec::new(),
+            taps: Vec::new(),
+            tap_bytes: Vec::new(),
         }
     }
 
@@ -153,8 +166,52 @@ impl Shard {
     }
 
     fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
+        if CallShard::may_read_counts(&input) {
+            self.listen_to_taps(now, ground);
+            self.count_all(now, ground);
+        }
         self.machine.handle_input(now, input, &mut self.out);
         self.carry_out(now, ground, &[]);
+    }
+
+    /// Tells the machine what the ground has relayed by itself.
+    fn count_all(&mut self, now: Instant, ground: &mut Ground) {
+        let mut armed = std::mem::take(&mut self.armed);
+        armed.clear();
+        ground.relay().armed(&mut armed);
+        for stream in &armed {
+            self.count(now, *stream, ground);
+        }
+        self.armed = armed;
+        self.carry_out(now, ground, &[]);
+    }
+
+    fn count(&mut self, now: Instant, stream: u64, ground: &mut Ground) {
+        if let Some(counts) = ground.relay().counts(stream) {
+            let input =
+                ShardInput::OffloadCounted { stream: StreamId(stream), counts: offload::counts(&counts) };
+            self.machine.handle_input(now, input, &mut self.out);
+        }
+    }
+
+    /// Hands the machine the packets that someone listens to.
+    fn listen_to_taps(&mut self, now: Instant, ground: &mut Ground) {
+        let (mut taps, mut bytes) = (std::mem::take(&mut self.taps), std::mem::take(&mut self.tap_bytes));
+        ground.relay().tapped(&mut |stream, packet| {
+            bytes.extend_from_slice(packet);
+            taps.push((stream, bytes.len()));
+        });
+        let mut start = 0;
+        for (stream, end) in taps.drain(..) {
+            let input = ShardInput::Tapped { stream: StreamId(stream), packet: &bytes[start..end] };
+            self.machine.handle_input(now, input, &mut self.out);
+            start = end;
+        }
+        bytes.clear();
+        (self.taps, self.tap_bytes) = (taps, bytes);
+        if !self.out.is_empty() {
+            self.carry_out(now, ground, &[]);
+        }
     }
 
     /// A message has come in.
@@ -182,6 +239,7 @@ impl Shard {
     /// Carries out all effects. `packet` is the one just handed in, as the machine edited it.
     fn carry_out(&mut self, now: Instant, ground: &mut Ground, packet: &[u8]) {
         let mut failed = Vec::new();
+        let mut afterwards = Vec::new();
         for effect in self.out.drain() {
             match effect {
                 ShardEffect::SendSip { listener, to, bytes } => {
@@ -234,6 +292,16 @@ impl Shard {
                 ShardEffect::ClosePorts { stream } => ground.close_ports(stream.0),
                 // The portable ground sends to whom it is told each time; nothing to connect.
                 ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+                ShardEffect::Offload { stream, rule, start } => {
+                    if !ground.relay().arm(stream.0, &offload::rule(&rule), &offload::start(&start)) {
+                        afterwards.push((stream, Afterwards::Refused));
+                    }
+                }
+                ShardEffect::Reclaim { stream } => {
+                    let counts = ground.relay().disarm(stream.0).unwrap_or_default();
+                    afterwards.push((stream, Afterwards::Ended(counts)));
+                }
+                ShardEffect::CountOffload { stream } => afterwards.push((stream, Afterwards::Count)),
                 ShardEffect::Record(op) => ground.record(record_order(op)),
                 ShardEffect::Event(event) => {
                     self.events.send(ControlMessage::Shard { shard: self.number, event });
@@ -243,7 +311,26 @@ impl Shard {
         for stream in failed {
             self.feed(now, ShardInput::PortsFailed { stream }, ground);
         }
+        for (stream, what) in afterwards {
+            match what {
+                Afterwards::Refused => self.feed(now, ShardInput::OffloadRefused { stream }, ground),
+                Afterwards::Ended(counts) => {
+                    // What it copied before comes first.
+                    self.listen_to_taps(now, ground);
+                    let counts = offload::counts(&counts);
+                    self.feed(now, ShardInput::OffloadEnded { stream, counts }, ground);
+                }
+                Afterwards::Count => self.count(now, stream, ground),
+            }
+        }
     }
+}
+
+/// What is done with a stream's relay below once the effects are carried out.
+enum Afterwards {
+    Refused,
+    Ended(RelayCounts),
+    Count,
 }
 
 /// Gets a file of certificates off this thread; the answer comes back as an order.
@@ -356,6 +443,8 @@ impl ShardMachine for Shard {
         packet: &mut [u8],
         ground: &mut Ground,
     ) {
+        // Where the packet belongs depends on what came before it, by whatever way.
+        self.count(now, stream, ground);
         let kind = match kind {
             SocketKind::Rtp => PacketKind::Rtp,
             SocketKind::Rtcp => PacketKind::Rtcp,
@@ -363,6 +452,10 @@ impl ShardMachine for Shard {
         let input = ShardInput::Packet { stream: StreamId(stream), kind, source, packet: &mut *packet };
         self.machine.handle_input(now, input, &mut self.out);
         self.carry_out(now, ground, packet);
+    }
+
+    fn tapped(&mut self, now: Instant, ground: &mut Ground) {
+        self.listen_to_taps(now, ground);
     }
 
     fn command(&mut self, now: Instant, command: ShardOrder, ground: &mut Ground) -> bool {
@@ -443,6 +536,11 @@ impl ShardMachine for Shard {
                 (trunk, (begun, begun.saturating_sub(known) as f64 / looked))
             }));
         }
+        let relay = ground.relay();
+        self.armed.clear();
+        relay.armed(&mut self.armed);
+        self.gauges.relay_kernel.store(relay.name() == "kernel", Ordering::Relaxed);
+        self.gauges.relay_streams.store(self.armed.len() as u64, Ordering::Relaxed);
         self.gauges.media_sockets.store(ground.media_sockets() as u64, Ordering::Relaxed);
         self.gauges.events_refused.store(self.events.refused(), Ordering::Relaxed);
         self.gauges.handed_over.store(self.handed_over, Ordering::Relaxed);

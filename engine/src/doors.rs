@@ -20,7 +20,7 @@ use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
     Reply, TrunkFact, TrunkId, ViewChange,
 };
-pub use media::InBandDigits;
+pub use media::{InBandDigits, OffloadCounts, OffloadRule, OffloadStart};
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
 use sip_proxy::transport::FrameFault;
@@ -97,6 +97,8 @@ pub struct ShardConfig {
     pub media_timeout: Duration,
     /// Reports, and the watch over sound.
     pub media_quality: MediaQuality,
+    /// The ground can relay plain streams by itself ([`ShardEffect::Offload`]).
+    pub media_offload: bool,
     /// The prompt an agent's session hears between calls, over and over; `None`: nothing.
     pub waiting_prompt: Option<String>,
     /// The prompt a side hears while the other holds, over and over; `None`: nothing.
@@ -145,6 +147,7 @@ impl Default for ShardConfig {
             media_port_quarantine: Duration::from_secs(5),
             media_timeout: Duration::from_secs(60),
             media_quality: MediaQuality::default(),
+            media_offload: false,
             waiting_prompt: None,
             hold_prompt: None,
             recordings_max: 5_000,
@@ -220,6 +223,32 @@ pub enum ShardInput<'a> {
         source: SocketAddr,
         /// What.
         packet: &'a mut [u8],
+    },
+    /// A packet that the ground relayed by itself and that someone listens to, as it came.
+    Tapped {
+        /// The stream it came in on.
+        stream: StreamId,
+        /// What.
+        packet: &'a [u8],
+    },
+    /// What the ground has relayed so far: the answer to [`ShardEffect::CountOffload`], or unasked.
+    OffloadCounted {
+        /// The stream.
+        stream: StreamId,
+        /// Since the rule was put in force.
+        counts: OffloadCounts,
+    },
+    /// The answer to [`ShardEffect::Reclaim`], before any other input.
+    OffloadEnded {
+        /// The stream.
+        stream: StreamId,
+        /// Since the rule was put in force, for good.
+        counts: OffloadCounts,
+    },
+    /// What [`ShardEffect::Offload`] asked for is not possible.
+    OffloadRefused {
+        /// The stream.
+        stream: StreamId,
     },
     /// A connection stands. Its peer's address names it until `FlowClosed`.
     FlowOpened {
@@ -377,6 +406,25 @@ pub enum ShardEffect {
         stream: StreamId,
         /// Which.
         kind: PacketKind,
+    },
+    /// Relay by yourself what comes in on the stream and fits the rule; else [`ShardInput::OffloadRefused`].
+    Offload {
+        /// The stream its packets come in on.
+        stream: StreamId,
+        /// What is to be done with them.
+        rule: OffloadRule,
+        /// Where counting begins.
+        start: OffloadStart,
+    },
+    /// Do so no longer; [`ShardInput::OffloadEnded`] answers at once.
+    Reclaim {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// [`ShardInput::OffloadCounted`] answers.
+    CountOffload {
+        /// The stream.
+        stream: StreamId,
     },
     /// Get the file of certificates at this address; [`ShardInput::Certificate`] answers within a few seconds.
     FetchCertificate {

@@ -210,6 +210,11 @@ impl Relay {
         &self.interfaces
     }
 
+    /// Streams that have a rule.
+    pub fn streams(&self) -> impl Iterator<Item = u64> {
+        self.armed.keys().copied()
+    }
+
     /// Rules in force.
     #[must_use]
     pub fn armed(&self) -> usize {

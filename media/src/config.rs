@@ -42,6 +42,8 @@ pub struct Config {
     pub no_sound_after: Duration,
     /// From whom digits are heard in the sound itself.
     pub in_band_digits: InBandDigits,
+    /// The edge can relay plain streams by itself ([`crate::Output::Offload`]).
+    pub offload: bool,
 }
 
 /// From whom digits are heard in the sound itself, where [`Ears::dtmf`] asks for digits.
@@ -72,6 +74,7 @@ impl Default for Config {
             no_packets_after: Duration::from_secs(5),
             no_sound_after: Duration::from_secs(20),
             in_band_digits: InBandDigits::Auto,
+            offload: false,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// RTP packets forwarded from one stream to another.
     pub forwarded_rtp: u64,
+    /// Of these, by the edge itself ([`crate::Output::Offload`]).
+    pub offloaded_rtp: u64,
     /// RTCP packets forwarded.
     pub forwarded_rtcp: u64,
     /// Frames made by players and tones.

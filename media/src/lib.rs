@@ -19,6 +19,7 @@ pub mod dsp;
 pub mod early_media;
 mod ears;
 mod latch;
+mod offload;
 mod output;
 mod plane;
 mod player;
@@ -34,6 +35,7 @@ pub mod wav;
 pub use amd::AmdConfig;
 pub use config::{Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Tone};
 pub use counters::{Counters, StreamQuality, StreamStats};
+pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{
     AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, Output, RecordOp,
 };

@@ -1,6 +1,6 @@
 //! What the plane wants done (to below) and what it has noticed (to above).
 
-use crate::{PacketKind, StreamKey};
+use crate::{OffloadRule, OffloadStart, PacketKind, StreamKey};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -60,6 +60,27 @@ pub enum Output {
         stream: StreamKey,
         /// Which socket.
         kind: PacketKind,
+    },
+    /// Only with [`crate::Config::offload`]: relay by yourself what comes in on the stream and fits this rule. If you
+    /// cannot: [`crate::Plane::offload_refused`].
+    Offload {
+        /// The stream its packets come in on.
+        stream: StreamKey,
+        /// What is to be done with them.
+        rule: OffloadRule,
+        /// Where counting begins.
+        start: OffloadStart,
+    },
+    /// Do so no longer, from now on; exactly once per `Offload` that was not refused. Answer at once, before any
+    /// other input, with [`crate::Plane::offload_ended`].
+    Reclaim {
+        /// The stream; its key may be stale already.
+        stream: StreamKey,
+    },
+    /// Tell what you have relayed: [`crate::Plane::offload_counted`].
+    CountOffload {
+        /// The stream.
+        stream: StreamKey,
     },
     /// Something for a recording's file.
     Record(RecordOp),

@@ -12,7 +12,7 @@ const RTT_MS_MAX: f32 = 10_000.0;
 /// While reports of the peer's came in the last while, ours would only contradict them.
 const RELAYED_REPORTS_FRESH: Duration = Duration::from_secs(12);
 /// Peak of a sample, 16 bits, below which a packet is silence: -50 dBm0.
-const SOUND_PEAK_MIN: i16 = 72;
+pub(crate) const SOUND_PEAK_MIN: i16 = 72;
 /// One in so many samples is looked at for sound.
 const SOUND_STRIDE: usize = 8;
 

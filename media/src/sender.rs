@@ -69,6 +69,29 @@ impl Sender {
         self.started.then_some(self.last_at)
     }
 
+    /// True when what the source sends has been joined on already.
+    pub(crate) fn speaks(&self, source: Source) -> bool {
+        self.source == Some(source)
+    }
+
+    /// The ground has sent packets of a source by itself; `last` is the newest one's sequence number, timestamp,
+    /// samples and time.
+    pub(crate) fn relayed_elsewhere(
+        &mut self,
+        source: Source,
+        (sequence, timestamp, samples, at): (u16, u32, u32, Instant),
+        packets: u64,
+        octets: u64,
+    ) {
+        self.packets += packets;
+        self.octets += octets;
+        if self.source == Some(source) && (sequence.wrapping_sub(self.sequence) as i16) > 0 {
+            (self.sequence, self.timestamp, self.samples) = (sequence, timestamp, samples);
+            self.last_at = self.last_at.max(at);
+            self.relayed_at = self.relayed_at.max(Some(at));
+        }
+    }
+
     /// Makes the next packet, whoever sends it, join on to what was sent before.
     pub(crate) fn forget_source(&mut self) {
         self.source = None;

@@ -2,6 +2,7 @@
 
 use crate::ears::{InBandEar, Listening};
 use crate::latch::Latch;
+use crate::offload::Offload;
 use crate::player::{Beep, Player};
 use crate::quality::Quality;
 use crate::recorder::{Recorder, Side};
@@ -38,6 +39,7 @@ pub struct Stream {
     pub(crate) in_band: Option<Box<InBandEar>>,
     pub(crate) ears: Ears,
     pub(crate) listening: Option<Box<Listening>>,
+    pub(crate) offload: Offload,
 }
 
 /// Where and how to send to a stream.
@@ -73,6 +75,7 @@ impl Stream {
             in_band: None,
             ears: Ears::default(),
             listening: None,
+            offload: Offload::None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::bell::Bell;
 use crate::recorder::{RecordOrder, Recorder};
+use crate::relay::RelayGround;
 use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch};
 use bytes::Bytes;
 use sansio::{Instant, Key, Slab};
@@ -57,6 +58,8 @@ pub struct Ground {
     /// What the alarm is set to.
     alarm_at: Option<Instant>,
     recorder: Option<Recorder>,
+    relay: Box<dyn RelayGround>,
+    relay_alive_at: Instant,
     counters: GroundCounters,
 }
 
@@ -75,6 +78,9 @@ const LISTENERS_MAX: usize = 16;
 /// Marks of listeners count down from the top, then come bell and alarm.
 const BELL: u64 = u64::MAX - LISTENERS_MAX as u64;
 const ALARM: u64 = BELL - 1;
+const TAPS: u64 = BELL - 2;
+/// Time between two words that the process is alive.
+const ALIVE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Flush a listener's batch when it holds so many.
 const OUTGOING_MAX: usize = 2 * BATCH;
 
@@ -83,7 +89,12 @@ impl Ground {
     ///
     /// # Errors
     /// When they cannot be watched.
-    pub fn new(listeners: Vec<UdpSocket>, media_address: IpAddr, recorder: Recorder) -> io::Result<Self> {
+    pub fn new(
+        listeners: Vec<UdpSocket>,
+        media_address: IpAddr,
+        recorder: Recorder,
+        relay: Box<dyn RelayGround>,
+    ) -> io::Result<Self> {
         if listeners.len() > LISTENERS_MAX {
             return Err(io::Error::other(format!("more than {LISTENERS_MAX} listeners")));
         }
@@ -93,6 +104,9 @@ impl Ground {
         }
         let alarm = Alarm::new()?;
         poller.add_alarm(&alarm, ALARM)?;
+        if let Some(fd) = relay.taps_fd() {
+            poller.add_raw(fd, TAPS)?;
+        }
         Ok(Ground {
             outgoing: listeners.iter().map(|_| Vec::with_capacity(OUTGOING_MAX)).collect(),
             listeners,
@@ -103,6 +117,8 @@ impl Ground {
             alarm,
             alarm_at: None,
             recorder: Some(recorder),
+            relay,
+            relay_alive_at: Instant::ZERO,
             counters: GroundCounters::default(),
         })
     }
@@ -167,6 +183,24 @@ impl Ground {
         }
     }
 
+    /// What relays below the machine.
+    pub fn relay(&mut self) -> &mut dyn RelayGround {
+        self.relay.as_mut()
+    }
+
+    /// True while the relay below may have packets for listeners.
+    pub(crate) fn has_taps(&self) -> bool {
+        self.relay.has_taps()
+    }
+
+    /// Lets the relay below know that there is someone above.
+    pub(crate) fn stay_alive(&mut self, now: Instant) {
+        if now >= self.relay_alive_at {
+            self.relay_alive_at = now + ALIVE_EVERY;
+            self.relay.stay_alive();
+        }
+    }
+
     /// Orders something of a recording.
     pub fn record(&mut self, order: RecordOrder) {
         if let Some(recorder) = &mut self.recorder {
@@ -222,7 +256,7 @@ impl Ground {
         for mark in marks.iter() {
             ready.push(match u64::MAX - mark {
                 listener if listener < LISTENERS_MAX as u64 => Ready::Listener(listener as usize),
-                _ if *mark == BELL => Ready::Called,
+                _ if *mark == BELL || *mark == TAPS => Ready::Called,
                 _ if *mark == ALARM => {
                     self.alarm_at = None;
                     Ready::Called

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::ground::{Ground, Ready, SocketKind};
 use crate::mailbox::BelledReceiver;
 use crate::recorder::{HeaderOf, RecordResult, Recorder};
+use crate::relay::{KernelRelay, RelayGround, Sockets};
 use crate::udp::{ReceiveBatch, pin_to_core};
 use bytes::Bytes;
 use sansio::Instant;
@@ -46,6 +47,8 @@ pub trait ShardMachine {
         packet: &mut [u8],
         ground: &mut Ground,
     );
+    /// Packets that were relayed below the machine may wait for their listeners.
+    fn tapped(&mut self, _now: Instant, _ground: &mut Ground) {}
     /// An order. `false` ends the shard.
     fn command(&mut self, now: Instant, command: Self::Command, ground: &mut Ground) -> bool;
     /// A recording is complete or lost.
@@ -68,6 +71,8 @@ pub struct ShardOptions {
     pub listeners: Vec<UdpSocket>,
     /// Address media ports are opened on.
     pub media_address: IpAddr,
+    /// Sound may go below the machine; `None`: all of it through the sockets.
+    pub kernel_relay: Option<KernelRelay>,
     /// Where recordings go.
     pub recordings: PathBuf,
     /// Makes their header.
@@ -119,8 +124,22 @@ const PACKET_BYTES_MAX: usize = 2048;
 const COMMANDS_PER_TURN: usize = 256;
 /// Time between two turns of the runtime while recordings are busy.
 const RUNTIME_TURN: Duration = Duration::from_millis(1);
+/// Time between two looks at packets that were relayed below and are listened to.
+const TAPS_TURN: Duration = Duration::from_millis(10);
 /// Longest sleep without a deadline.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What relays below the machine: it was possible when the process began.
+fn relay_below(options: &ShardOptions, clock: Clock) -> Box<dyn RelayGround> {
+    let Some(wanted) = &options.kernel_relay else { return Box::new(Sockets) };
+    match wanted.open(clock) {
+        Ok((relay, _)) => relay,
+        Err(error) => {
+            tracing::error!(shard = options.name, %error, "no relay in the kernel, sound goes through sockets");
+            Box::new(Sockets)
+        }
+    }
+}
 
 async fn run<M: ShardMachine>(
     options: &ShardOptions,
@@ -131,7 +150,8 @@ async fn run<M: ShardMachine>(
 ) -> io::Result<()> {
     let (recorder, mut recorded) =
         Recorder::new(&options.recordings, options.header_of, options.recording_bytes_waiting_max);
-    let mut ground = Ground::new(listeners, options.media_address, recorder)?;
+    let relay = relay_below(options, clock);
+    let mut ground = Ground::new(listeners, options.media_address, recorder, relay)?;
     ground.watch_bell(receiver.bell())?;
     let runtime = Runtime::new()?;
     let mut runtime_turned = clock.now();
@@ -143,12 +163,19 @@ async fn run<M: ShardMachine>(
         if ground.recorder_busy() {
             latest = latest.min(now + RUNTIME_TURN);
         }
+        if ground.has_taps() {
+            latest = latest.min(now + TAPS_TURN);
+        }
+        ground.stay_alive(now);
         if more || receiver.wait_for() {
             latest = now;
         }
         ground.wait(now, latest, &mut turn.marks, &mut turn.ready)?;
         receiver.bell().awake();
         let started = clock.now();
+        if ground.has_taps() {
+            machine.tapped(started, &mut ground);
+        }
         turn.sockets(started, &clock, &mut machine, &mut ground);
         more = false;
         for count in 1..=COMMANDS_PER_TURN {

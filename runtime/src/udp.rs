@@ -325,6 +325,14 @@ impl Poller {
         self.watch(alarm.timer.as_raw_fd(), libc::EPOLLIN | libc::EPOLLET, mark)
     }
 
+    /// Watches anything that becomes readable and stays open as long as the set.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn add_raw(&self, fd: RawFd, mark: u64) -> io::Result<()> {
+        self.watch(fd, libc::EPOLLIN, mark)
+    }
+
     /// Waits until something is ready; gives the marks of what is. `patient`: however long it takes; otherwise only
     /// what is ready now.
     pub fn wait(&mut self, marks: &mut Vec<u64>, patient: bool) {

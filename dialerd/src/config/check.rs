@@ -12,6 +12,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A checked configuration.
+/// Where plain sound is relayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaRelay {
+    /// In the kernel where that can be had, else through sockets.
+    Auto,
+    /// Through sockets.
+    Sockets,
+    /// In the kernel, or not at all.
+    Kernel,
+}
+
 #[derive(Debug, Clone)]
 pub struct Config {
     pub node_name: String,
@@ -45,6 +56,12 @@ pub struct Config {
     pub media_ports: (u16, u16),
     pub media_timeout: Duration,
     pub media_quality: MediaQuality,
+    pub media_relay: MediaRelay,
+    /// Line and column of that key, if it is in the file.
+    pub media_relay_place: Option<(usize, usize)>,
+    pub media_relay_interfaces: Vec<String>,
+    /// The file itself.
+    pub file: PathBuf,
     pub waiting_prompt: Option<String>,
     pub hold_prompt: Option<String>,
     pub prompts_dir: PathBuf,
@@ -189,6 +206,14 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
                 raw::InBandDigits::Never => InBandDigits::Never,
             },
         },
+        media_relay: match raw.media.relay {
+            raw::Relay::Auto => MediaRelay::Auto,
+            raw::Relay::Sockets => MediaRelay::Sockets,
+            raw::Relay::Kernel => MediaRelay::Kernel,
+        },
+        media_relay_place: None,
+        media_relay_interfaces: raw.media.relay_interfaces,
+        file: PathBuf::new(),
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
         api_listen: faults.socket(&raw.api.listen, "api.listen"),

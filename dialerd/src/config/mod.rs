@@ -85,7 +85,11 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<ConfigError>> {
         }]
     })?;
     let folder = file.parent().unwrap_or(Path::new("."));
-    check::check(raw, folder).map_err(|faults| {
+    let checked = check::check(raw, folder).map(|config| {
+        let place = places.span_of("media.relay").map(|span| locate::line_and_column(text, span.start));
+        Config { file: file.to_owned(), media_relay_place: place, ..config }
+    });
+    checked.map_err(|faults| {
         faults
             .into_iter()
             .map(|fault| {

@@ -405,6 +405,8 @@ pub struct Media {
     pub no_packets_after_ms: u64,
     pub no_sound_after_ms: u64,
     pub in_band_digits: InBandDigits,
+    pub relay: Relay,
+    pub relay_interfaces: Vec<String>,
     pub waiting_prompt: Option<String>,
     pub hold_prompt: Option<String>,
     pub prompts_dir: Option<String>,
@@ -422,12 +424,22 @@ impl Default for Media {
             no_packets_after_ms: 5_000,
             no_sound_after_ms: 20_000,
             in_band_digits: InBandDigits::Auto,
+            relay: Relay::Auto,
+            relay_interfaces: Vec::new(),
             waiting_prompt: None,
             hold_prompt: Some("hold_tune".into()),
             prompts_dir: None,
             recordings_dir: None,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relay {
+    Auto,
+    Sockets,
+    Kernel,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

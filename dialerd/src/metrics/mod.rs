@@ -89,6 +89,22 @@ impl Metrics {
             families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
         }
         shard::export(&self.shards, self.media_ports, &mut families);
+        for ground in ["sockets", "kernel"] {
+            families.gauge(
+                "media_relay_ground",
+                "The ground that plain sound is relayed on (1 the one it is).",
+                &[("ground", ground)],
+                f64::from(ground == self.relay_ground()),
+            );
+        }
+        let streams =
+            self.shards.iter().map(|shard| shard.relay_streams.load(Ordering::Relaxed)).sum::<u64>();
+        families.gauge(
+            "media_relay_kernel_streams",
+            "Directions of sound that the kernel relays by itself.",
+            &[],
+            streams as f64,
+        );
         traffic::export(&self.shards, &mut families);
         self.trunk_rates(&mut families);
         stream::export(&self.streams, &mut families);
@@ -210,6 +226,12 @@ impl Metrics {
         );
     }
 
+    /// The ground that sound goes over: the kernel's only when it is every shard's.
+    fn relay_ground(&self) -> &'static str {
+        let kernel = self.shards.iter().all(|shard| shard.relay_kernel.load(Ordering::Relaxed));
+        if kernel && !self.shards.is_empty() { "kernel" } else { "sockets" }
+    }
+
     /// Why the node should get no work; empty when it should.
     fn not_ready(&self) -> Vec<&'static str> {
         let node = self.read_model.node();
@@ -243,7 +265,7 @@ async fn readyz(State(metrics): State<Arc<Metrics>>) -> Response {
     let body = serde_json::json!({
         "ready": reasons.is_empty(),
         "reasons": reasons,
-        "media": "sockets",
+        "media": metrics.relay_ground(),
         "shards": metrics.shards.len(),
     });
     (status, axum::Json(body)).into_response()

@@ -1,7 +1,7 @@
 //! What comes in, and what signalling and sound make of it.
 
 use super::{CallShard, Why};
-use crate::doors::{ShardEffect, ShardInput};
+use crate::doors::{ShardCommand, ShardEffect, ShardInput};
 use crate::translate::effect::{media_kind, of_media, stream_key};
 use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Outbox};
@@ -31,6 +31,16 @@ impl CallShard {
                 let (stream, kind) = (stream_key(stream), media_kind(kind));
                 self.plane.handle_packet(now, stream, kind, source, packet, &mut self.media_out);
             }
+            ShardInput::Tapped { stream, packet } => {
+                self.plane.heard(now, stream_key(stream), packet, &mut self.media_out);
+            }
+            ShardInput::OffloadCounted { stream, counts } => {
+                self.plane.offload_counted(stream_key(stream), &counts);
+            }
+            ShardInput::OffloadEnded { stream, counts } => {
+                self.plane.offload_ended(stream_key(stream), &counts);
+            }
+            ShardInput::OffloadRefused { stream } => self.plane.offload_refused(now, stream_key(stream)),
             ShardInput::Command(command) => self.take_command(now, command, out),
             ShardInput::PortsFailed { stream } => {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);
@@ -39,6 +49,23 @@ impl CallShard {
             ShardInput::RecordingWritten { recording, result } => {
                 self.recording_written(now, recording, result, out);
             }
+        }
+    }
+
+    /// True for an input that may end a call, whose record shows what was relayed: give
+    /// [`ShardInput::OffloadCounted`] of all that you relay before it.
+    #[must_use]
+    pub fn may_read_counts(input: &ShardInput<'_>) -> bool {
+        match input {
+            ShardInput::Datagram { bytes, .. } => [&b"BYE "[..], b"REFER ", b"INVITE ", b"CANCEL "]
+                .iter()
+                .any(|method| bytes.starts_with(method)),
+            ShardInput::Command(ShardCommand::Call { order, .. }) => {
+                use dialer_core::CallOrder;
+                !matches!(order, CallOrder::DialCustomer { .. } | CallOrder::RingAgent { .. })
+            }
+            ShardInput::Command(ShardCommand::CloseSession { .. } | ShardCommand::HangupAll) => true,
+            _ => false,
         }
     }
 
@@ -60,7 +87,11 @@ impl CallShard {
 
     /// Carries on what signalling and sound put out, until both are quiet.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Outbox<ShardEffect>) {
-        while !self.media_out.is_empty() || !self.sip_out.is_empty() {
+        loop {
+            self.plane.settle_offload(now, &mut self.media_out);
+            if self.media_out.is_empty() && self.sip_out.is_empty() {
+                break;
+            }
             // Ports are asked for before the message that names them leaves.
             if !self.media_out.is_empty() {
                 let spare = std::mem::take(&mut self.media_spare);

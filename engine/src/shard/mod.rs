@@ -328,6 +328,7 @@ fn media_config(config: &ShardConfig) -> media::Config {
         no_packets_after: config.media_quality.no_packets_after,
         no_sound_after: config.media_quality.no_sound_after,
         in_band_digits: config.media_quality.in_band_digits,
+        offload: config.media_offload,
         port_quarantine: config.media_port_quarantine,
         ..media::Config::default()
     }

@@ -45,6 +45,11 @@ pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Outp
         Output::Unlatched { stream, kind: which } => {
             ShardEffect::Unlatched { stream: stream_id(stream), kind: kind(which) }
         }
+        Output::Offload { stream, rule, start } => {
+            ShardEffect::Offload { stream: stream_id(stream), rule, start }
+        }
+        Output::Reclaim { stream } => ShardEffect::Reclaim { stream: stream_id(stream) },
+        Output::CountOffload { stream } => ShardEffect::CountOffload { stream: stream_id(stream) },
         inner @ (Output::Record(_) | Output::Event(_)) => return Err(inner),
     })
 }

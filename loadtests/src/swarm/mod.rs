@@ -25,6 +25,7 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
         core: None,
         listeners: vec![socket],
         media_address: address.ip(),
+        kernel_relay: None,
         recordings: Path::new("/nonexistent").to_owned(),
         header_of: |_| Vec::new(),
         recording_bytes_waiting_max: 0,

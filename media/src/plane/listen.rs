@@ -19,6 +19,7 @@ impl Plane {
         if state.listening.is_none() && ears.early_media {
             state.listening = Some(Box::new(Listening::early_media(now)));
         }
+        self.touch(stream);
     }
 
     /// The call is answered: ends listening to early media, and starts answering-machine detection if
@@ -33,6 +34,7 @@ impl Plane {
         if state.listening.is_some() {
             self.needs_tick(now, stream);
         }
+        self.touch(stream);
     }
 
     pub(super) fn hear(

@@ -1,6 +1,7 @@
 //! The plane: all streams of one shard.
 
 mod listen;
+mod offload;
 mod packet;
 mod record;
 mod report;
@@ -72,6 +73,12 @@ pub struct Plane {
     sweep_slice: u32,
     /// Memory for the frames of one tick.
     arena: BytesMut,
+    /// Streams whose sound may or may no longer be left to the ground.
+    touched: Vec<StreamKey>,
+    /// Of these, those whose rule is to begin anew.
+    anew: Vec<StreamKey>,
+    /// Closed streams whose last counts have not come yet.
+    closing: Vec<(StreamKey, crate::offload::Armed)>,
     /// Memory for one sweep: streams that were sent nothing for long.
     unsent: Vec<StreamKey>,
     /// The same: streams whose sound stopped or came back.
@@ -99,6 +106,9 @@ impl Plane {
             next_sweep: None,
             sweep_slice: 0,
             arena: BytesMut::new(),
+            touched: Vec::new(),
+            anew: Vec::new(),
+            closing: Vec::new(),
             unsent: Vec::new(),
             changed: Vec::new(),
         }
@@ -169,6 +179,7 @@ impl Plane {
             state.sender.forget_source();
             state.rewatch(now);
         }
+        self.touch(stream);
     }
 
     /// Bridges two streams, both ways. A former peer of either is left alone; a prompt playing to either ends at
@@ -187,11 +198,13 @@ impl Plane {
                 state.peer = Some(peer);
                 state.rewatch(now);
             }
+            self.touch(stream);
         }
     }
 
     /// Ends the bridge `a` is in, if any.
     pub fn disconnect(&mut self, now: Instant, a: StreamKey) {
+        self.touch(a);
         let Some(b) = self.streams.get_mut(a).and_then(|stream| stream.peer.take()) else { return };
         if let Some(other) = self.streams.get_mut(b) {
             other.peer = None;
@@ -225,6 +238,7 @@ impl Plane {
         self.disconnect(now, stream);
         self.stop_playing(now, stream, out);
         self.leave_recording(now, stream, out);
+        self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
         self.ports.give_back(now, state.rtp_port);
@@ -258,6 +272,7 @@ impl Plane {
             }
             self.next_sweep = (!self.streams.is_empty()).then(|| now + SWEEP_EVERY);
         }
+        self.settle_offload(now, out);
     }
 
     /// Counts since the start, and gauges.
@@ -336,6 +351,7 @@ impl Plane {
             && self.ports.in_use() == 0
             && self.ticking.is_empty()
             && self.recorders.is_empty()
+            && self.closing.is_empty()
             && self.recordings.is_empty()
     }
 }

@@ -19,7 +19,7 @@ const SAMPLES_MAX: usize = 960;
 
 /// What kind of sound a packet carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Content {
+pub(super) enum Content {
     Audio(Codec),
     TelephoneEvent,
     /// RFC 3389: the far end is silent and says so.
@@ -30,10 +30,10 @@ enum Content {
 const COMFORT_NOISE: u8 = 13;
 
 /// What is known about an admitted packet when it is passed on.
-struct Incoming {
-    header: Header,
-    content: Content,
-    step: Step,
+pub(super) struct Incoming {
+    pub(super) header: Header,
+    pub(super) content: Content,
+    pub(super) step: Step,
 }
 
 impl Plane {
@@ -57,7 +57,13 @@ impl Plane {
             PacketKind::Rtp if rtp::looks_like_rtcp(packet) => {
                 self.handle_muxed(now, stream, source, packet, out);
             }
-            PacketKind::Rtp => self.handle_rtp(now, stream, source, packet, out),
+            PacketKind::Rtp => {
+                self.handle_rtp(now, stream, source, packet, out);
+                if self.config.offload {
+                    self.touch(stream);
+                    self.settle_offload(now, out);
+                }
+            }
             PacketKind::Rtcp => self.handle_rtcp(now, stream, source, packet, out),
         }
     }
@@ -198,7 +204,7 @@ impl Plane {
         out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         now: Instant,
         (recorder, side): (Key<Recorder>, Side),
@@ -238,7 +244,7 @@ impl Plane {
         }
     }
 
-    fn hear_digits(
+    pub(super) fn hear_digits(
         &mut self,
         now: Instant,
         key: StreamKey,
@@ -381,7 +387,7 @@ fn mix_beep(stream: &mut Stream, codec: Codec, payload: &mut [u8]) {
 
 /// Digits are listened for in the sound of those who cannot send them otherwise.
 #[inline]
-fn wants_digits(stream: &Stream, config: &Config) -> bool {
+pub(super) fn wants_digits(stream: &Stream, config: &Config) -> bool {
     stream.ears.dtmf
         && match config.in_band_digits {
             InBandDigits::Auto => stream.remote.is_some_and(|remote| remote.dtmf_payload_type.is_none()),

@@ -37,6 +37,8 @@ impl Plane {
             stream.recording = Some((key, Side::Left));
         }
         self.claim_right(right, key);
+        self.touch(left);
+        right.into_iter().for_each(|right| self.touch(right));
         out.push(Output::Record(RecordOp::Open { id }));
         Ok(())
     }
@@ -63,6 +65,7 @@ impl Plane {
             stream.recording = None;
         }
         self.claim_right(right, key);
+        before.into_iter().chain(right).for_each(|stream| self.touch(stream));
         if let Some(recorder) = self.recorders.get_mut(key) {
             recorder.right = right;
         }
@@ -78,6 +81,7 @@ impl Plane {
                 stream.recording = None;
             }
         }
+        [Some(recorder.left), recorder.right].into_iter().flatten().for_each(|stream| self.touch(stream));
         recorder.finish(now, out);
     }
 

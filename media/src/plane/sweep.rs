@@ -1,6 +1,7 @@
 //! What is looked after without a timer per stream: silence, latches, reports.
 
 use super::Plane;
+use crate::offload::Offload;
 use crate::{AudioState, Event, Output, PacketKind};
 use sansio::{Duration, Instant, Outbox};
 
@@ -14,14 +15,21 @@ impl Plane {
         let slice = self.sweep_slice;
         self.sweep_slice = (slice + 1) % SWEEP_SLICES;
         let config = &self.config;
+        let mut lapsed = Vec::new();
         let mut unsent = std::mem::take(&mut self.unsent);
+        let next_slice = self.sweep_slice;
         for (key, stream) in self.streams.iter_mut() {
+            // Counted in time for the next look at the stream.
+            if key.index() % SWEEP_SLICES == next_slice && matches!(stream.offload, Offload::Armed(_)) {
+                out.push(Output::CountOffload { stream: key });
+            }
             let Some(remote) = stream.remote.filter(|_| key.index() % SWEEP_SLICES == slice) else {
                 continue;
             };
             // RTCP comes every few seconds only; its socket is let go together with RTP's.
             if stream.rtp.lapses(now, config) {
                 out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtp });
+                lapsed.push(key);
                 if std::mem::take(&mut stream.rtcp.announced) {
                     out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
                 }
@@ -54,6 +62,7 @@ impl Plane {
                 unsent.push(key);
             }
         }
+        lapsed.into_iter().for_each(|key| self.touch(key));
         for key in unsent.drain(..) {
             self.keep_alive(now, key, out);
         }

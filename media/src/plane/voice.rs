@@ -24,6 +24,7 @@ impl Plane {
         if let Some(state) = self.streams.get_mut(stream) {
             state.player = Some(Player::new(request));
             self.needs_tick(now, stream);
+            self.touch(stream);
         }
     }
 
@@ -33,6 +34,7 @@ impl Plane {
             && let Some(player) = state.player.take()
         {
             done(stream, state.owner, &player, false, out);
+            self.touch(stream);
         }
     }
 
@@ -41,6 +43,7 @@ impl Plane {
         if let Some(state) = self.streams.get_mut(stream) {
             state.beep = Some(Box::new(Beep::new(tone)));
             self.needs_tick(now, stream);
+            self.touch(stream);
         }
     }
 

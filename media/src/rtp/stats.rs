@@ -79,6 +79,34 @@ impl Reception {
         step
     }
 
+    /// Highest sequence number, transit and jitter as the ground goes on counting from.
+    pub(crate) fn offload_start(&self) -> (u32, u32, u32) {
+        (self.highest(), self.transit, self.jitter_q4)
+    }
+
+    /// The ground has counted packets of this source by itself.
+    pub(crate) fn counted_elsewhere(
+        &mut self,
+        ssrc: u32,
+        packets: u64,
+        highest: u32,
+        transit: u32,
+        jitter_q4: u32,
+    ) {
+        self.received += packets;
+        if !self.started || self.ssrc != ssrc {
+            // Another source has taken its place meanwhile: none of these was lost.
+            self.expected += packets;
+            return;
+        }
+        let ahead = highest.wrapping_sub(self.highest());
+        if (ahead as i32) > 0 {
+            self.expected += u64::from(ahead);
+            (self.cycles, self.sequence_max) = ((highest >> 16) as u16, highest as u16);
+        }
+        (self.transit, self.jitter_q4) = (transit, jitter_q4);
+    }
+
     pub(crate) fn lost(&self) -> i64 {
         self.expected as i64 - self.received as i64
     }

@@ -5,6 +5,7 @@ mod world;
 mod dtmf;
 mod ears;
 mod latching;
+mod offload;
 mod ports;
 mod quality;
 mod recording;

@@ -1,7 +1,10 @@
 //! A plane, its clock, and far ends that send and receive.
 
 use bytes::Bytes;
-use media::{Codec, Config, Event, Output, PacketKind, Plane, RecordOp, Remote, StreamKey, codec};
+use media::{
+    Codec, Config, Event, OffloadRule, OffloadStart, Output, PacketKind, Plane, RecordOp, Remote, StreamKey,
+    codec,
+};
 use rtp::packet::Packet;
 use sansio::{Duration, Instant, Outbox, Rng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +43,10 @@ pub(crate) struct World {
     pub(crate) latches: Vec<(StreamKey, PacketKind, Option<SocketAddr>)>,
     pub(crate) open_ports: BTreeSet<u16>,
     pub(crate) files: BTreeMap<u64, File>,
+    /// Rules given to the ground, and taken back.
+    pub(crate) offloads: Vec<(StreamKey, Option<(OffloadRule, OffloadStart)>)>,
+    /// Streams whose counts were asked for.
+    pub(crate) asked: Vec<StreamKey>,
 }
 
 pub(crate) fn config() -> Config {
@@ -62,6 +69,8 @@ impl World {
             latches: Vec::new(),
             open_ports: BTreeSet::new(),
             files: BTreeMap::new(),
+            offloads: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -88,6 +97,9 @@ impl World {
                 }
                 Output::Unlatched { stream, kind } => self.latches.push((stream, kind, None)),
                 Output::Event(event) => self.events.push(event),
+                Output::Offload { stream, rule, start } => self.offloads.push((stream, Some((rule, start)))),
+                Output::Reclaim { stream } => self.offloads.push((stream, None)),
+                Output::CountOffload { stream } => self.asked.push(stream),
                 Output::Record(RecordOp::Open { id }) => {
                     assert!(self.files.insert(id, File::default()).is_none(), "opened twice");
                 }
@@ -115,6 +127,7 @@ impl World {
         f: impl FnOnce(&mut Plane, Instant, &mut Outbox<Output>) -> T,
     ) -> T {
         let result = f(&mut self.plane, self.now, &mut self.out);
+        self.plane.settle_offload(self.now, &mut self.out);
         self.settle(&[]);
         result
     }

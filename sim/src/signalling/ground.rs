@@ -116,7 +116,11 @@ impl World {
             | ShardEffect::Ask(_)
             | ShardEffect::ServerName { .. }
             | ShardEffect::Latched { .. }
-            | ShardEffect::Unlatched { .. } => {}
+            | ShardEffect::Unlatched { .. }
+            // Only where the ground has said that it can.
+            | ShardEffect::Offload { .. }
+            | ShardEffect::Reclaim { .. }
+            | ShardEffect::CountOffload { .. } => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 self.trace.thing(&event);

@@ -320,7 +320,10 @@ impl Shard {
                     let counts = offload::counts(&counts);
                     self.feed(now, ShardInput::OffloadEnded { stream, counts }, ground);
                 }
-                Afterwards::Count => self.count(now, stream, ground),
+                Afterwards::Count => {
+                    self.count(now, stream.0, ground);
+                    self.carry_out(now, ground, &[]);
+                }
             }
         }
     }

@@ -106,7 +106,7 @@ impl KernelRelay {
     ///
     /// # Errors
     /// What is missing, in words.
-    pub fn open(&self, clock: Clock) -> Result<(Box<dyn RelayGround>, Vec<String>), NotPossible> {
+    pub fn open(&self, clock: Clock) -> Result<(Box<dyn RelayGround + Send>, Vec<String>), NotPossible> {
         let relay = Relay::open(Options {
             ports: self.ports,
             local: self.local,

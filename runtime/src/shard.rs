@@ -94,6 +94,8 @@ pub fn spawn_shard<M: ShardMachine>(
     mut receiver: BelledReceiver<M::Command>,
     mut make: impl FnMut(u32) -> M + Send + 'static,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
+    // Loaded before anybody can send an order: that takes a tenth of a second.
+    let mut relay = Some(relay_below(&options, clock));
     std::thread::Builder::new().name(options.name.clone()).spawn(move || {
         if let Some(core) = options.core
             && !pin_to_core(core)
@@ -105,8 +107,10 @@ pub fn spawn_shard<M: ShardMachine>(
             let listeners =
                 options.listeners.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
             let machine = make(panics);
+            let relay = relay.take().unwrap_or_else(|| relay_below(&options, clock));
             let run = AssertUnwindSafe(|| {
-                tokio_uring::start(run(&options, listeners, clock, &mut receiver, machine))
+                let ground = (listeners, relay as Box<dyn RelayGround>);
+                tokio_uring::start(run(&options, ground, clock, &mut receiver, machine))
             });
             match std::panic::catch_unwind(run) {
                 Ok(result) => return result,
@@ -130,7 +134,7 @@ const TAPS_TURN: Duration = Duration::from_millis(10);
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// What relays below the machine: it was possible when the process began.
-fn relay_below(options: &ShardOptions, clock: Clock) -> Box<dyn RelayGround> {
+fn relay_below(options: &ShardOptions, clock: Clock) -> Box<dyn RelayGround + Send> {
     let Some(wanted) = &options.kernel_relay else { return Box::new(Sockets) };
     match wanted.open(clock) {
         Ok((relay, _)) => relay,
@@ -143,14 +147,13 @@ fn relay_below(options: &ShardOptions, clock: Clock) -> Box<dyn RelayGround> {
 
 async fn run<M: ShardMachine>(
     options: &ShardOptions,
-    listeners: Vec<UdpSocket>,
+    (listeners, relay): (Vec<UdpSocket>, Box<dyn RelayGround>),
     clock: Clock,
     receiver: &mut BelledReceiver<M::Command>,
     mut machine: M,
 ) -> io::Result<()> {
     let (recorder, mut recorded) =
         Recorder::new(&options.recordings, options.header_of, options.recording_bytes_waiting_max);
-    let relay = relay_below(options, clock);
     let mut ground = Ground::new(listeners, options.media_address, recorder, relay)?;
     ground.watch_bell(receiver.bell())?;
     let runtime = Runtime::new()?;

@@ -126,6 +126,8 @@ mod tests {
         defaults.sip_listeners = example.sip_listeners.clone();
         defaults.trunks = example.trunks.clone();
         defaults.routes = example.routes.clone();
+        // Where a key stands is no setting.
+        defaults.media_relay_place = example.media_relay_place;
         assert_eq!(format!("{example:#?}"), format!("{defaults:#?}"));
     }
 

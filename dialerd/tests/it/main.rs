@@ -13,5 +13,6 @@ mod names;
 mod pace;
 mod prometheus;
 mod readme;
+mod relay;
 mod schemathesis;
 mod streams;

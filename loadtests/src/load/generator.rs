@@ -219,7 +219,7 @@ impl Generator {
         let figures =
             Figures { offered: plan.rate, rest_kib: resident_kib(&plan.processes)?, ..Figures::default() };
         Ok(Generator {
-            run: std::process::id(),
+            run: next_run(),
             caller: Port::new(plan.caller)?,
             callee: Port::new(plan.callee)?,
             calls: Vec::with_capacity(plan.calls),
@@ -628,6 +628,12 @@ impl Generator {
         self.figures.sound = self.sound.map(Sound::figures);
         Ok(self.figures)
     }
+}
+
+/// Tells apart the calls of several runs, of this process and of others.
+fn next_run() -> u32 {
+    static RUNS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    std::process::id().wrapping_mul(64) + RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 fn put(to: &mut BytesMut, text: std::fmt::Arguments<'_>) {

@@ -8,7 +8,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
 /// What can be patched.
-const PATCHED: [&str; 6] = ["Agent", "Campaign", "DncList", "List", "Trunk", "Webhook"];
+const PATCHED: [&str; 7] = ["Agent", "CallerIdPool", "Campaign", "DncList", "List", "Trunk", "Webhook"];
 
 /// Names operations, describes responses, and tells apart what is sent whole, sent in part, and shown.
 pub(crate) fn mend(document: &mut OpenApi) {
@@ -38,16 +38,19 @@ pub(crate) fn mend(document: &mut OpenApi) {
             refer_to_data(page, of);
         }
     }
-    // A campaign shows its settings beside other fields, so these must not be forbidden there.
-    if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get("CampaignRequest") {
-        let mut settings = request.clone();
-        settings.additional_properties = None;
-        settings.description = Some("Settings of a campaign, as shown.".into());
-        components.schemas.insert("CampaignSettings".into(), RefOr::T(Schema::Object(settings)));
-    }
-    if let Some(RefOr::T(Schema::AllOf(campaign))) = components.schemas.get_mut("Campaign") {
-        for item in &mut campaign.items {
-            rename(item, "CampaignRequest", "CampaignSettings");
+    // These show their settings beside other fields, so those must not be forbidden there.
+    for kind in ["Campaign", "CallerIdPool"] {
+        let (request, shown) = (format!("{kind}Request"), format!("{kind}Settings"));
+        if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get(&request) {
+            let mut settings = request.clone();
+            settings.additional_properties = None;
+            settings.description = Some("Its settings, as shown.".into());
+            components.schemas.insert(shown.clone(), RefOr::T(Schema::Object(settings)));
+        }
+        if let Some(RefOr::T(Schema::AllOf(whole))) = components.schemas.get_mut(kind) {
+            for item in &mut whole.items {
+                rename(item, &request, &shown);
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agents, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists, node, policies, recordings,
-    reports, spec, tokens, trunks, webhooks, ws,
+    agents, caller_ids, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists, node, policies,
+    recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -43,6 +43,11 @@ fn all() -> Vec<Route> {
         routes!(dnc::add),
         routes!(dnc::remove),
         routes!(dnc::import),
+        routes!(caller_ids::list, caller_ids::create),
+        routes!(caller_ids::show, caller_ids::change, caller_ids::delete),
+        routes!(caller_ids::numbers),
+        routes!(caller_ids::quarantine),
+        routes!(caller_ids::release),
         routes!(policies::list),
         routes!(campaigns::list, campaigns::create),
         routes!(campaigns::show, campaigns::change, campaigns::delete),

@@ -2,8 +2,10 @@
 
 use dashmap::DashMap;
 use dialer_core::record::ListRow;
-use dialer_core::view::{AgentView, CallView, CampaignView, DncListView, NodeView, PacingReport, TrunkView};
-use dialer_core::{AgentId, CallId, CampaignId, DncListId, ListId, TrunkId, ViewChange};
+use dialer_core::view::{
+    AgentView, CallView, CallerIdPoolView, CampaignView, DncListView, NodeView, PacingReport, TrunkView,
+};
+use dialer_core::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId, ViewChange};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +21,7 @@ pub struct ReadModel {
     agents: DashMap<AgentId, Arc<AgentView>>,
     lists: DashMap<ListId, Arc<ListRow>>,
     dnc_lists: DashMap<DncListId, Arc<DncListView>>,
+    caller_id_pools: DashMap<CallerIdPoolId, Arc<CallerIdPoolView>>,
     campaigns: DashMap<CampaignId, Arc<CampaignView>>,
     /// The last decisions of each campaign, newest last.
     decisions: DashMap<CampaignId, VecDeque<PacingReport>>,
@@ -48,6 +51,10 @@ impl ReadModel {
             ViewChange::ListGone(id) => drop(self.lists.remove(&id)),
             ViewChange::DncList(view) => drop(self.dnc_lists.insert(view.row.id, Arc::new(*view))),
             ViewChange::DncListGone(id) => drop(self.dnc_lists.remove(&id)),
+            ViewChange::CallerIdPool(view) => {
+                drop(self.caller_id_pools.insert(view.row.id, Arc::new(*view)));
+            }
+            ViewChange::CallerIdPoolGone(id) => drop(self.caller_id_pools.remove(&id)),
             ViewChange::Campaign(view) => {
                 self.remember_decision(&view);
                 self.campaigns.insert(view.row.id, Arc::new(*view));
@@ -94,6 +101,18 @@ impl ReadModel {
     #[must_use]
     pub fn dnc_lists(&self) -> Vec<Arc<DncListView>> {
         sorted(&self.dnc_lists)
+    }
+
+    /// A pool of caller IDs.
+    #[must_use]
+    pub fn caller_id_pool(&self, id: CallerIdPoolId) -> Option<Arc<CallerIdPoolView>> {
+        self.caller_id_pools.get(&id).map(|view| Arc::clone(&view))
+    }
+
+    /// All pools of caller IDs, oldest first.
+    #[must_use]
+    pub fn caller_id_pools(&self) -> Vec<Arc<CallerIdPoolView>> {
+        sorted(&self.caller_id_pools)
     }
 
     /// A campaign.

@@ -36,6 +36,7 @@ impl Shortage {
             },
             LimitedBy::Trunk => CommandError::InvalidState { detail: "no trunk is up".into() },
             LimitedBy::Cps => limit("calls per second"),
+            LimitedBy::CallerIds => limit("caller IDs of the campaign's pool"),
             _ => limit("lines"),
         }
     }
@@ -56,6 +57,8 @@ impl Dialer {
             LimitedBy::Window
         } else if campaign.lines_free() == 0 || self.calls_free() == 0 {
             LimitedBy::Lines
+        } else if !self.has_caller_id(id, cx.wall) {
+            LimitedBy::CallerIds
         } else {
             return Ok(());
         };
@@ -122,13 +125,18 @@ impl Dialer {
         lead.progress.recent.push(cx.wall);
         lead.progress.next_at = None;
         self.leads.moved(&lead.progress);
-        let config = &self.campaigns[&id].row.config;
-        let caller_id = config.caller_id.clone().or_else(|| self.trunks[&trunk].config().caller_id.clone());
-        let (mode, amd_mode, record_it) = (config.mode, config.amd, config.record);
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
+        let shown = self.take_caller_id(cx, Some(id), agent, &to);
+        let config = &self.campaigns[&id].row.config;
+        let caller_id = match &shown {
+            Some(shown) => Some(shown.number.clone()),
+            None => config.caller_id.clone().or_else(|| self.trunks[&trunk].config().caller_id.clone()),
+        };
+        let (mode, amd_mode, record_it) = (config.mode, config.amd, config.record);
         let mut call = self.new_call(cx, CallKindTag::Campaign, trunk, to);
         call.campaign = Some(id);
         call.caller_id = caller_id;
+        call.shown = shown;
         call.mode = Some(mode);
         call.traits = self.campaigns[&id].traits(Some(lead.list), Some(trunk), cx.wall);
         call.number_of_attempt = lead.progress.attempts;
@@ -137,7 +145,8 @@ impl Dialer {
         call.record_it = record_it;
         call.lead = Some(lead);
         let progress = call.lead.as_ref().expect("just set").progress.clone();
-        let records = vec![Record::AttemptStarted(attempt_row(&call)), Record::LeadChanged(progress)];
+        let mut records = vec![Record::AttemptStarted(attempt_row(&call)), Record::LeadChanged(progress)];
+        records.extend(call.shown_record());
         let call_id = self.add_call(call);
         if let Some(agent) = agent {
             self.agents.get_mut(&agent).expect("the caller picked it").call = Some(call_id);

@@ -1,7 +1,8 @@
 //! Wishes from above.
 
+use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
-use crate::id::{AgentId, CallId, CampaignId, DncListId, ListId, TaskId, TrunkId, WebhookId};
+use crate::id::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId, TaskId, TrunkId, WebhookId};
 use crate::record::DncNumbers;
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
@@ -101,6 +102,33 @@ pub enum Command {
         list: DncListId,
         /// Which, at most [`crate::DNC_ENTRIES_MAX`].
         entries: DncNumbers,
+    },
+    /// Makes a pool of caller IDs.
+    CreateCallerIdPool(CallerIdPoolConfig),
+    /// Replaces the settings of a pool of caller IDs.
+    UpdateCallerIdPool {
+        /// Which.
+        pool: CallerIdPoolId,
+        /// New settings.
+        config: CallerIdPoolConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a pool of caller IDs that no campaign shows.
+    DeleteCallerIdPool(CallerIdPoolId),
+    /// Leaves a number alone from now on.
+    QuarantineCallerId {
+        /// Of which pool.
+        pool: CallerIdPoolId,
+        /// Which.
+        number: String,
+    },
+    /// Takes a number out of quarantine.
+    ReleaseCallerId {
+        /// Of which pool.
+        pool: CallerIdPoolId,
+        /// Which.
+        number: String,
     },
     /// Makes a campaign (stopped).
     CreateCampaign(CampaignConfig),
@@ -205,6 +233,8 @@ pub enum Reply {
     List(ListId, u32),
     /// A do-not-call list was made or changed; its version.
     DncList(DncListId, u32),
+    /// A pool of caller IDs was made or changed; its version.
+    CallerIdPool(CallerIdPoolId, u32),
     /// So many.
     Count(u64),
     /// A campaign was made or changed; its version.

@@ -3,7 +3,7 @@
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
 use crate::compliance::CallingWindows;
-use crate::id::{DncListId, ListId, TrunkId};
+use crate::id::{CallerIdPoolId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
 use crate::screen::{Filter, Frequency};
 use serde::{Deserialize, Serialize};
@@ -639,6 +639,8 @@ pub struct CampaignConfig {
     pub trunks: Vec<TrunkId>,
     /// Caller ID shown.
     pub caller_id: Option<String>,
+    /// Calls show numbers of this pool, and none is dialled while it has none to show.
+    pub caller_id_pool: Option<CallerIdPoolId>,
     /// Limits on lines.
     pub concurrency: Concurrency,
     /// Abandonment budget.
@@ -683,6 +685,7 @@ impl Default for CampaignConfig {
             lists: Vec::new(),
             trunks: Vec::new(),
             caller_id: None,
+            caller_id_pool: None,
             concurrency: Concurrency::default(),
             pacing: Box::default(),
             timers: CampaignTimers::default(),

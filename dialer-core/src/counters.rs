@@ -1,6 +1,6 @@
 //! Plain counts for the metrics; the edge turns them into Prometheus.
 
-use crate::id::{CampaignId, TrunkId};
+use crate::id::{CallerIdPoolId, CampaignId, TrunkId};
 use crate::outcome::{AmdVerdict, AudioState, EarlyMediaClass, Outcome, Party};
 use crate::record::{CallRecord, LegMedia};
 use crate::view::AgentState;
@@ -97,6 +97,20 @@ pub struct TrunkCounters {
     pub transit: u64,
 }
 
+/// Counts of one pool of caller IDs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallerIdCounters {
+    /// Calls that showed a number of it.
+    pub calls: u64,
+    /// Of these blocked by analytics, by final code.
+    pub blocked: BTreeMap<u16, u64>,
+    /// Numbers put into quarantine, in the order of [`QUARANTINE_REASONS`].
+    pub quarantines: [u64; 3],
+}
+
+/// Why numbers are in quarantine, in the order of [`CallerIdCounters::quarantines`].
+pub const QUARANTINE_REASONS: [&str; 3] = ["answer_rate", "blocked", "by_hand"];
+
 /// What became of offers to the agents of one group.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GroupCounters {
@@ -149,6 +163,8 @@ pub struct Counters {
     pub paths: BTreeMap<(Option<CampaignId>, Option<TrunkId>), PathCounters>,
     /// By campaign.
     pub campaigns: BTreeMap<CampaignId, CampaignCounters>,
+    /// By pool of caller IDs.
+    pub caller_ids: BTreeMap<CallerIdPoolId, CallerIdCounters>,
     /// By trunk.
     pub trunks: BTreeMap<TrunkId, TrunkCounters>,
     /// By the agent's first group (empty: none).
@@ -198,6 +214,7 @@ impl Default for Counters {
         Counters {
             paths: BTreeMap::new(),
             campaigns: BTreeMap::new(),
+            caller_ids: BTreeMap::new(),
             trunks: BTreeMap::new(),
             groups: BTreeMap::new(),
             legs: Default::default(),
@@ -264,6 +281,10 @@ impl Counters {
             self.groups.insert(group.into(), GroupCounters::default());
         }
         self.groups.get_mut(group).expect("just made")
+    }
+
+    pub(crate) fn caller_id(&mut self, pool: CallerIdPoolId) -> &mut CallerIdCounters {
+        self.caller_ids.entry(pool).or_default()
     }
 
     pub(crate) fn transit_from(&mut self, trunk: TrunkId) {

@@ -8,13 +8,16 @@
 use crate::agent::{Agent, BY_TIMER};
 use crate::audit::{self, Finding};
 use crate::call::{Call, EndedCalls};
+use crate::caller_id::Pool;
 use crate::campaign::{Campaign, Task};
 use crate::command::{Command, CommandError, Reply};
 use crate::compliance::DncBook;
 use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::event::{Event, EventEnvelope};
-use crate::id::{AgentId, CallId, CampaignId, DncListId, EventId, LeadId, ListId, TaskId, TrunkId};
+use crate::id::{
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, ListId, TaskId, TrunkId,
+};
 use crate::input::Input;
 use crate::lead::LeadBook;
 use crate::limits::DialerConfig;
@@ -33,6 +36,8 @@ pub struct Dialer {
     pub(crate) clock: ClockBase,
     /// Which trunk among equals.
     pub(crate) trunk_choice: Rng,
+    /// Which number of a pool of caller IDs, where it is left to chance.
+    pub(crate) caller_id_choice: Rng,
     /// The stream from which names are made.
     pub(crate) ids: Rng,
     pub(crate) timers: Deadlines<Why>,
@@ -44,6 +49,8 @@ pub struct Dialer {
     pub(crate) rung_early: BTreeSet<AgentId>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: DncBook,
+    pub(crate) pools: BTreeMap<CallerIdPoolId, Pool>,
+    pub(crate) pools_timer: Option<(Instant, TimerKey)>,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(crate) calls: BTreeMap<CallId, Call>,
     /// Answered calls without an agent, by the time from which they wait.
@@ -115,6 +122,8 @@ pub(crate) enum Why {
     TrunkViews,
     /// Agents' sessions have had their time.
     SessionsClosed,
+    /// What is known of caller IDs is written down, or one comes out of quarantine.
+    CallerIds,
 }
 
 /// One input's surroundings.
@@ -143,6 +152,7 @@ pub(crate) struct Dirty {
     pub(crate) agents: BTreeSet<AgentId>,
     pub(crate) lists: BTreeSet<ListId>,
     pub(crate) dnc_lists: BTreeSet<DncListId>,
+    pub(crate) pools: BTreeSet<CallerIdPoolId>,
     pub(crate) campaigns: BTreeSet<CampaignId>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) node: bool,
@@ -156,6 +166,7 @@ impl Dialer {
         Dialer {
             clock: ClockBase::default(),
             trunk_choice: rng.child("trunk choice"),
+            caller_id_choice: rng.child("caller id choice"),
             ids: rng.child("dialer ids"),
             timers: Deadlines::new(),
             trunks: BTreeMap::new(),
@@ -164,6 +175,8 @@ impl Dialer {
             rung_early: BTreeSet::new(),
             lists: BTreeMap::new(),
             dnc: DncBook::default(),
+            pools: BTreeMap::new(),
+            pools_timer: None,
             campaigns: BTreeMap::new(),
             calls: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -252,6 +265,7 @@ impl Dialer {
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
                 Why::TrunkViews => self.on_trunk_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
+                Why::CallerIds => self.on_pools_timer(&mut cx),
                 Why::SessionsClosed => self.on_sessions_closed(&mut cx),
             }
         }
@@ -314,6 +328,13 @@ impl Dialer {
             Command::DeleteDncList(list) => self.delete_dnc_list(cx, list),
             Command::AddDnc { list, entries } => self.add_dnc(cx, list, entries),
             Command::RemoveDnc { list, entries } => self.remove_dnc(cx, list, entries),
+            Command::CreateCallerIdPool(config) => self.create_pool(cx, config),
+            Command::UpdateCallerIdPool { pool, config, if_version } => {
+                self.update_pool(cx, pool, config, if_version)
+            }
+            Command::DeleteCallerIdPool(pool) => self.delete_pool(cx, pool),
+            Command::QuarantineCallerId { pool, number } => self.quarantine_number(cx, pool, &number),
+            Command::ReleaseCallerId { pool, number } => self.release_number(cx, pool, &number),
             Command::CreateCampaign(config) => self.create_campaign(cx, config),
             Command::UpdateCampaign { campaign, config, if_version } => {
                 self.update_campaign(cx, campaign, *config, if_version)

@@ -2,7 +2,8 @@
 
 use crate::config::{CampaignState, DialMode};
 use crate::id::{
-    AgentId, CallId, CampaignId, DncListId, EventId, LeadId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, ListId, RecordingId, TaskId,
+    TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::record::{CallRecord, LeadState};
@@ -103,6 +104,11 @@ pub enum Event {
     LeadDnc { list: DncListId },
     /// A do-not-call list got or lost entries.
     DncChanged { list: DncListId, added: u64, removed: u64 },
+    /// A caller ID is left alone from now on: it is answered much less often than the others of its pool
+    /// (`answer_rate`), calls from it are blocked (`blocked`), or somebody said so (`by_hand`).
+    CallerIdQuarantined { pool: CallerIdPoolId, number: String, reason: String, until: WallTime },
+    /// A caller ID may be shown again.
+    CallerIdReleased { pool: CallerIdPoolId, number: String },
     /// A call was made although a rule forbids it.
     ComplianceOverridden { rule: String, reason: String },
     /// A campaign changed state.
@@ -188,6 +194,8 @@ impl Event {
             Event::LeadExhausted { .. } => "lead.exhausted",
             Event::LeadDnc { .. } => "lead.dnc_added",
             Event::DncChanged { .. } => "dnc.changed",
+            Event::CallerIdQuarantined { .. } => "caller_id.quarantined",
+            Event::CallerIdReleased { .. } => "caller_id.released",
             Event::ComplianceOverridden { .. } => "compliance.overridden",
             Event::CampaignState { to, .. } => match to {
                 CampaignState::Running => "campaign.started",

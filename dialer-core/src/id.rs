@@ -155,6 +155,8 @@ kinds! {
     ListKind ListId "list";
     /// A do-not-call list.
     DncListKind DncListId "dnc";
+    /// A pool of caller IDs.
+    CallerIdPoolKind CallerIdPoolId "cip";
     /// A lead.
     LeadKind LeadId "lead";
     /// A campaign.

@@ -7,6 +7,7 @@
 mod agent;
 mod attempt;
 mod call;
+pub mod caller_id;
 mod campaign;
 mod check;
 mod dialer;
@@ -39,8 +40,8 @@ pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
-    AgentId, AttemptId, CallId, CampaignId, DncListId, EventId, LeadId, LegId, ListId, RecordingId, TaskId,
-    TokenId, TrunkId, WebhookId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, LegId, ListId,
+    RecordingId, TaskId, TokenId, TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;

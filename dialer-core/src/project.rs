@@ -36,6 +36,12 @@ impl Dialer {
                 None => ViewChange::DncListGone(id),
             });
         }
+        for id in dirty.pools {
+            send(match self.pools.get(&id) {
+                Some(pool) => ViewChange::CallerIdPool(Box::new(pool.view(cx.wall))),
+                None => ViewChange::CallerIdPoolGone(id),
+            });
+        }
         for id in dirty.agents {
             send(match self.agents.get(&id) {
                 Some(agent) => ViewChange::Agent(Box::new(self.agent_view(agent))),

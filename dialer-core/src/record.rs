@@ -1,10 +1,13 @@
 //! What is written down: the journal's records, call records, and the state after a restart.
 
+use crate::caller_id::{CallerIdPoolRow, CallerIdPoolSnapshot, PoolState};
 use crate::config::{
     AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
 };
 use crate::event::EventEnvelope;
-use crate::id::{AgentId, AttemptId, CallId, CampaignId, DncListId, LeadId, ListId, RecordingId, TrunkId};
+use crate::id::{
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, RecordingId, TrunkId,
+};
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
@@ -74,6 +77,31 @@ pub enum Record {
         list: DncListId,
         /// Which.
         entries: DncNumbers,
+    },
+    /// A pool of caller IDs was made or changed.
+    CallerIdPoolPut(CallerIdPoolRow),
+    /// A pool of caller IDs was deleted.
+    CallerIdPoolDeleted {
+        /// Which.
+        pool: CallerIdPoolId,
+    },
+    /// A call shows this number: durable before the INVITE leaves, so that no crash makes its caps forget one.
+    CallerIdUsed {
+        /// Of which pool.
+        pool: CallerIdPoolId,
+        /// Which.
+        number: String,
+        /// When.
+        at: WallTime,
+    },
+    /// What is known of a pool's numbers, but for their uses. Uses more than a day older may be forgotten.
+    CallerIdPoolState {
+        /// Of which pool.
+        pool: CallerIdPoolId,
+        /// What is known.
+        state: Box<PoolState>,
+        /// When.
+        at: WallTime,
     },
     /// About to dial: durable before the INVITE leaves.
     AttemptStarted(AttemptRow),
@@ -565,6 +593,8 @@ pub struct Snapshot {
     pub lists: Vec<ListRow>,
     /// Do-not-call lists.
     pub dnc: Vec<DncSnapshot>,
+    /// Pools of caller IDs.
+    pub caller_id_pools: Vec<CallerIdPoolSnapshot>,
     /// Campaigns.
     pub campaigns: Vec<CampaignRow>,
     /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.

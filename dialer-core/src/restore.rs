@@ -30,6 +30,7 @@ impl Dialer {
             self.lists.insert(row.id, row);
         }
         self.restore_dnc(snapshot.dnc);
+        self.restore_pools(cx, snapshot.caller_id_pools);
         for row in snapshot.agents {
             self.add_agent(cx, row.clone());
             cx.out.push(Effect::ApplyAgent(Box::new(row)));

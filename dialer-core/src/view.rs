@@ -1,7 +1,8 @@
 //! Read snapshots for those who look: small copies, sent when they change.
 
+use crate::caller_id::{Arm, CallerIdPoolRow, NumberView};
 use crate::config::{CampaignState, DialMode, SessionKind};
-use crate::id::{AgentId, AttemptId, CallId, CampaignId, DncListId, LeadId, TaskId, TrunkId};
+use crate::id::{AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, TaskId, TrunkId};
 use crate::outcome::Party;
 use crate::record::{AgentRow, CallKindTag, CampaignRow, DncListRow, ListRow, TrunkRow};
 use sansio::WallTime;
@@ -26,6 +27,10 @@ pub enum ViewChange {
     DncList(Box<DncListView>),
     /// A do-not-call list was deleted.
     DncListGone(DncListId),
+    /// A pool of caller IDs.
+    CallerIdPool(Box<CallerIdPoolView>),
+    /// A pool of caller IDs was deleted.
+    CallerIdPoolGone(CallerIdPoolId),
     /// A campaign.
     Campaign(Box<CampaignView>),
     /// A campaign was deleted.
@@ -45,6 +50,19 @@ pub struct DncListView {
     pub row: DncListRow,
     /// Numbers and prefixes on it, with those that have lapsed.
     pub entries: u64,
+}
+
+/// A pool of caller IDs now; brought up to date every few seconds while it is used.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallerIdPoolView {
+    /// What is stored.
+    pub row: CallerIdPoolRow,
+    /// Its numbers, in the order of the settings.
+    pub numbers: Vec<NumberView>,
+    /// Calls by its own strategy and by the one on trial.
+    pub arms: [Arm; 2],
+    /// When this was so.
+    pub at: WallTime,
 }
 
 /// A trunk now.
@@ -207,11 +225,13 @@ pub enum LimitedBy {
     Store,
     /// The lead may not be called now.
     Compliance,
+    /// No number of the campaign's pool of caller IDs may be shown now.
+    CallerIds,
 }
 
 impl LimitedBy {
     /// All of them.
-    pub const ALL: [LimitedBy; 19] = [
+    pub const ALL: [LimitedBy; 20] = [
         LimitedBy::Nothing,
         LimitedBy::Agents,
         LimitedBy::Lines,
@@ -231,6 +251,7 @@ impl LimitedBy {
         LimitedBy::Draining,
         LimitedBy::Store,
         LimitedBy::Compliance,
+        LimitedBy::CallerIds,
     ];
 
     /// The name used on the wire.
@@ -256,6 +277,7 @@ impl LimitedBy {
             LimitedBy::Draining => "draining",
             LimitedBy::Store => "store",
             LimitedBy::Compliance => "compliance",
+            LimitedBy::CallerIds => "caller_ids",
         }
     }
 }

@@ -145,6 +145,8 @@ pub struct ReasonCause {
     pub q850: Option<u8>,
     /// `cause` of `SIP`, 100 to 699.
     pub sip: Option<u16>,
+    /// A `SIP` value whose text begins with `v=analytics`: blocked by analytics (ATIS-1000099).
+    pub analytics: bool,
 }
 
 impl ReasonCause {
@@ -162,6 +164,7 @@ impl ReasonCause {
     }
 
     fn note(&mut self, value: &[u8]) {
+        let analytics = value.split(|byte| *byte == b';').any(says_analytics);
         let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let protocol = parts.next().unwrap_or_default();
         let cause = parts.find_map(|part| {
@@ -178,8 +181,20 @@ impl ReasonCause {
             }
         } else if protocol.eq_ignore_ascii_case(b"SIP") && (100..=699).contains(&cause) {
             self.sip.get_or_insert(cause);
+            self.analytics |= analytics;
         }
     }
+}
+
+/// Whether a parameter is `text="v=analytics…"`. (The quoted text may hold semicolons; its beginning is enough.)
+fn says_analytics(part: &[u8]) -> bool {
+    let part = part.trim_ascii();
+    let Some(text) = part.get(..5).filter(|name| name.eq_ignore_ascii_case(b"text=")).map(|_| &part[5..])
+    else {
+        return false;
+    };
+    let text = text.strip_prefix(b"\"").unwrap_or(text);
+    text.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"v=analytics"))
 }
 
 #[cfg(test)]
@@ -199,8 +214,11 @@ mod tests {
         assert_eq!(reason(&["Q.850;cause=16;text=\"Terminated\""]).q850, Some(16));
         assert_eq!(
             reason(&["SIP ; cause = 200 ; text=\"x\"", "q.850;cause=17"]),
-            ReasonCause { q850: Some(17), sip: Some(200) }
+            ReasonCause { q850: Some(17), sip: Some(200), analytics: false }
         );
+        let blocked = reason(&["SIP;cause=603;text=\"v=analytics1;url=https://example.com\";location=LN"]);
+        assert!(blocked.analytics && blocked.sip == Some(603));
+        assert!(!reason(&["SIP;cause=603;text=\"Declined\""]).analytics);
         for broken in [
             "",
             "Q.850",

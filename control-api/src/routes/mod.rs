@@ -1,6 +1,7 @@
 //! The routes, one file per resource.
 
 pub(crate) mod agents;
+pub(crate) mod caller_ids;
 pub(crate) mod calls;
 pub(crate) mod campaigns;
 pub(crate) mod cdrs;

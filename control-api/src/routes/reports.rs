@@ -10,6 +10,7 @@ use crate::problem::{Code, Problem, ProblemBody};
 use crate::report::{By, COLUMNS, Report};
 use crate::time::Time;
 use crate::wire::call::Cdr;
+use crate::wire::caller_id::CallerIdNumber;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -184,16 +185,48 @@ pub(crate) async fn show(
     let query = query_of(&api, &params)?;
     let (from, to) = (query.from.map(Time), query.to.map(Time));
     let report = added_up(&api, query, by, &caller).await?;
-    let rows = report.rows(by);
+    let mut rows = report.rows(by);
+    if by == By::CallerIds {
+        rows.iter_mut().for_each(|row| add_health(&api, row, &caller));
+    }
     let Some(format) = format else {
         let body = ReportBody { report: name, from, to, data: rows, total: report.total(by) };
         return Ok(Json(body).into_response());
     };
-    let columns: Vec<&str> = [by.column()].into_iter().chain(COLUMNS).collect();
+    let health = if by == By::CallerIds { &HEALTH_COLUMNS[..] } else { &[] };
+    let columns: Vec<&str> = [by.column()].into_iter().chain(COLUMNS).chain(health.iter().copied()).collect();
     let mut bytes = Vec::new();
     format.head(&columns, &mut bytes);
     rows.iter().for_each(|row| format.row(&columns, row, &mut bytes));
     Ok(attachment(&name, format, Body::from(bytes)))
+}
+
+/// What a caller ID's row tells beyond its calls: how the number stands in its pool now.
+const HEALTH_COLUMNS: [&str; 7] =
+    ["pool_id", "state", "reason", "quarantined_until", "calls_hour", "calls_day", "blocks"];
+
+/// Tells how the number of a row stands in its pool (the oldest that has it); null where it is in none, or where masked
+/// numbers leave open which one is meant.
+fn add_health(api: &Gateway, row: &mut Value, caller: &Caller) {
+    let mask = caller.mask();
+    let shown = row["caller_id"].as_str().unwrap_or_default().to_owned();
+    let pools = api.read_model.caller_id_pools();
+    let mut found = None;
+    let mut numbers = std::collections::BTreeSet::new();
+    for view in &pools {
+        for (place, number) in view.numbers.iter().enumerate() {
+            if mask.number(&number.number) == shown {
+                numbers.insert(number.number.as_str());
+                found = found.or(Some((view, place)));
+            }
+        }
+    }
+    let found = found.filter(|_| numbers.len() == 1);
+    let health = found.map(|(view, place)| serde_json::json!(CallerIdNumber::new(view, place, mask)));
+    row[HEALTH_COLUMNS[0]] = serde_json::json!(found.map(|(view, _)| view.row.id.to_string()));
+    for column in &HEALTH_COLUMNS[1..] {
+        row[*column] = health.as_ref().map_or(Value::Null, |health| health[*column].clone());
+    }
 }
 
 async fn added_up(

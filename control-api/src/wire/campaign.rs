@@ -11,7 +11,7 @@ use crate::time::{Time, parse_span, span_text};
 use dialer_core::config as core;
 use dialer_core::screen::{Filter, Frequency};
 use dialer_core::view::CampaignView;
-use dialer_core::{DncListId, ListId, TrunkId};
+use dialer_core::{CallerIdPoolId, DncListId, ListId, TrunkId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -629,6 +629,10 @@ pub struct CampaignRequest {
     /// Caller ID shown; null: the trunk's.
     #[serde(default)]
     pub caller_id: Option<String>,
+    /// Its calls show numbers of this pool, and none is dialled while the pool has none to show; null: `caller_id`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub caller_id_pool: Option<CallerIdPoolId>,
     /// Limits on lines.
     #[serde(default)]
     pub concurrency: Concurrency,
@@ -775,6 +779,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             lists: wire.lists,
             trunks: wire.trunks,
             caller_id: wire.caller_id,
+            caller_id_pool: wire.caller_id_pool,
             connect_at: wire.connect_at.into(),
             message_prompt: wire.on_answer.play,
             concurrency: (&wire.concurrency).into(),
@@ -816,6 +821,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
             caller_id: config.caller_id.clone(),
+            caller_id_pool: config.caller_id_pool,
             concurrency: (&config.concurrency).into(),
             pacing: config.pacing.as_ref().into(),
             timers: (&config.timers).into(),

@@ -117,6 +117,12 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
         CoreEvent::WebhookDisabled { webhook, reason } => json!({"webhook_id": webhook, "reason": reason}),
         CoreEvent::LeadDnc { list } => json!({"dnc_list_id": list}),
+        CoreEvent::CallerIdQuarantined { pool, number, reason, until } => json!({
+            "caller_id_pool_id": pool, "number": mask.number(number), "reason": reason, "until": time(Some(*until))
+        }),
+        CoreEvent::CallerIdReleased { pool, number } => {
+            json!({"caller_id_pool_id": pool, "number": mask.number(number)})
+        }
         CoreEvent::DncChanged { list, added, removed } => {
             json!({"dnc_list_id": list, "added": added, "removed": removed})
         }

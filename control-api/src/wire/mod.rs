@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod call;
 pub mod call_media;
+pub mod caller_id;
 pub mod calling_hours;
 pub mod calling_windows;
 pub mod campaign;

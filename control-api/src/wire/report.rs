@@ -561,6 +561,11 @@ fn paced_sentence(
         LimitedBy::Draining => "The node is draining and takes no new work.".into(),
         LimitedBy::Store => "Records cannot be written now, so nothing is dialled.".into(),
         LimitedBy::Compliance => "The lead may not be called now.".into(),
+        LimitedBy::CallerIds => {
+            "No number of the pool of caller IDs may be shown now: all rest, have had their calls of this hour or day, or \
+             are in quarantine."
+                .into()
+        }
     };
     (limited_by.as_str(), sentence)
 }

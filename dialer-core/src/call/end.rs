@@ -71,6 +71,9 @@ impl Dialer {
         let ended = Moment { at: cx.now, wall: cx.wall };
         let record = self.calls[&id].record(ended, outcome, evidence, end);
         let mut call = self.release(cx, id, &record);
+        if let Some(shown) = call.shown.take() {
+            self.caller_id_ended(cx, &shown, &record);
+        }
 
         let mut records = vec![Record::CallEnded(Box::new(record.clone()))];
         records.extend(entry.map(Record::Ledger));
@@ -169,6 +172,12 @@ impl Dialer {
 }
 
 impl Call {
+    /// That it shows a number of a pool, as written down with its attempt.
+    pub(crate) fn shown_record(&self) -> Option<Record> {
+        let shown = self.shown.as_ref()?;
+        Some(Record::CallerIdUsed { pool: shown.pool, number: shown.number.clone(), at: self.started.wall })
+    }
+
     /// Its whole story.
     fn record(&self, ended: Moment, outcome: Outcome, evidence: Evidence, end: End) -> CallRecord {
         let wall = |moment: Option<Moment>| moment.map(|moment| moment.wall);

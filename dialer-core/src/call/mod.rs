@@ -88,6 +88,8 @@ pub(crate) struct Call {
     pub(crate) trunk: TrunkId,
     pub(crate) to: String,
     pub(crate) caller_id: Option<String>,
+    /// The number of a pool that it holds from the attempt to its end.
+    pub(crate) shown: Option<crate::caller_id::Shown>,
     pub(crate) mode: Option<DialMode>,
     /// What its chance of an answer may depend on.
     pub(crate) traits: DialTraits,
@@ -233,6 +235,7 @@ impl Dialer {
             trunk,
             to,
             caller_id: None,
+            shown: None,
             mode: None,
             traits: DialTraits::default(),
             ring_timeout_ms: None,

@@ -27,25 +27,37 @@ impl Dialer {
         let may_override = request.override_reason.is_some();
         let breach = self.refuse_breach(request.campaign, &request.to, may_override, cx.wall)?;
         let trunk = self.originate_trunk(cx, &request)?;
+        // A number that was asked for is shown as it is; else the agent's pool, the group's or the campaign's gives one.
+        let shown = match request.caller_id {
+            Some(_) => None,
+            None => self.take_caller_id(cx, request.campaign, Some(request.agent), &request.to),
+        };
         let campaign = request.campaign.and_then(|id| self.campaigns.get(&id));
+        let wants_pool = campaign.is_some_and(|campaign| self.pool_of_campaign(campaign).is_some());
+        if shown.is_none() && request.caller_id.is_none() && wants_pool {
+            return Err(CommandError::Limit { what: "caller IDs of the campaign's pool" });
+        }
         let caller_id = request
             .caller_id
             .clone()
+            .or_else(|| shown.as_ref().map(|shown| shown.number.clone()))
             .or_else(|| campaign.and_then(|campaign| campaign.row.config.caller_id.clone()))
             .or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let agent = request.agent;
         let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
         call.campaign = request.campaign;
         call.caller_id = caller_id;
+        call.shown = shown;
         call.ring_timeout_ms = request.ring_timeout_ms;
         call.client_state = request.client_state;
         call.record_it = request.record;
         call.agent = Some(agent);
         call.last_agent = Some(agent);
-        let row = attempt_row(&call);
+        let mut records = vec![Record::AttemptStarted(attempt_row(&call))];
+        records.extend(call.shown_record());
         let id = self.add_call(call);
         self.agents.get_mut(&agent).expect("checked above").call = Some(id);
-        self.journal(cx, vec![Record::AttemptStarted(row)]);
+        self.journal(cx, records);
         self.tell_call(cx, id, Event::CallCreated { to: request.to, mode: None });
         if let Some(breach) = breach {
             self.tell_override(cx, id, &breach, request.override_reason.unwrap_or_default());

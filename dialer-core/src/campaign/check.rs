@@ -48,6 +48,9 @@ impl Dialer {
             windows.check("/calling_windows")?;
         }
         let mut seen = BTreeSet::new();
+        if config.caller_id_pool.is_some_and(|pool| !self.pools.contains_key(&pool)) {
+            return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
+        }
         for (place, list) in config.dnc_lists.iter().enumerate() {
             if !self.dnc.lists.contains_key(list) || !seen.insert(*list) {
                 return invalid(

@@ -1,5 +1,6 @@
 //! A plain model of the store: the state after a crash is the fold of the records that were durable.
 
+use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::record::{AgentRow, Lead, LeadState};
 use dialer_core::record::{
     AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot, LedgerEntry,
@@ -7,8 +8,8 @@ use dialer_core::record::{
 };
 use dialer_core::screen::{Look, Screen};
 use dialer_core::{
-    AgentId, AttemptId, CallId, CallRecord, CampaignId, DncListId, EventEnvelope, LeadId, ListId, Record,
-    Snapshot, TrunkId,
+    AgentId, AttemptId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope, LeadId,
+    ListId, Record, Snapshot, TrunkId,
 };
 use sansio::WallTime;
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(crate) struct Store {
     pub(crate) contacts: BTreeMap<AgentId, ContactRow>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: BTreeMap<DncListId, DncModel>,
+    pub(crate) pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
     pub(crate) leads: BTreeMap<LeadId, Lead>,
     pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
@@ -79,6 +81,26 @@ impl Store {
             Record::ListDeleted { list } => {
                 self.lists.remove(&list);
                 self.leads.retain(|_, lead| lead.list != list);
+            }
+            Record::CallerIdPoolPut(row) => {
+                let (id, state) = (row.id, PoolState::default());
+                let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
+                self.pools.entry(id).or_insert(new).row = row;
+            }
+            Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
+            Record::CallerIdUsed { pool, number, at } => {
+                if let Some(pool) = self.pools.get_mut(&pool) {
+                    pool.uses.push((number, at));
+                    pool.uses.sort_by_key(|(_, at)| *at);
+                }
+            }
+            Record::CallerIdPoolState { pool, state, at } => {
+                if let Some(pool) = self.pools.get_mut(&pool) {
+                    // Uses are written down one by one.
+                    let without_uses = serde_json::to_string(&state).unwrap();
+                    pool.state = serde_json::from_str(&without_uses).unwrap();
+                    pool.uses.retain(|(_, used)| *used >= at.plus_millis(-24 * 3_600_000));
+                }
             }
             Record::DncListPut(row) => {
                 let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new()));
@@ -148,6 +170,7 @@ impl Store {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            caller_id_pools: self.pools.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row.lead))).collect(),
             open_call_seqs: self

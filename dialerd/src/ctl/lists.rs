@@ -29,6 +29,26 @@ const CAMPAIGNS: &[Column] = &[
     Column("STATE", &["/state"]),
     Column("MODE", &["/mode"]),
 ];
+const CALLER_ID_POOLS: &[Column] = &[
+    Column("POOL", &["/id"]),
+    Column("NAME", &["/name"]),
+    Column("STRATEGY", &["/strategy"]),
+    Column("ACTIVE", &["/active"]),
+    Column("COOLING", &["/cooling"]),
+    Column("QUARANTINED", &["/quarantined"]),
+];
+const CALLER_IDS: &[Column] = &[
+    Column("PLACE", &["/place"]),
+    Column("NUMBER", &["/number"]),
+    Column("STATE", &["/state"]),
+    Column("WHY", &["/reason"]),
+    Column("UNTIL", &["/quarantined_until"]),
+    Column("HOUR", &["/calls_hour"]),
+    Column("DAY", &["/calls_day"]),
+    Column("CALLS", &["/calls"]),
+    Column("ANSWERS", &["/answers"]),
+    Column("BLOCKS", &["/blocks"]),
+];
 const TOKENS: &[Column] = &[
     Column("TOKEN", &["/id"]),
     Column("NAME", &["/name"]),
@@ -124,6 +144,16 @@ pub async fn campaigns(client: &Client, act: Option<&CampaignAct>, as_json: bool
         let state = answer["state"].as_str().unwrap_or("?");
         format!("{} ({id}): {state}", answer["name"].as_str().unwrap_or("?"))
     }))
+}
+
+/// Pools of caller IDs, or the numbers of one and how they fare.
+pub async fn caller_ids(client: &Client, pool: Option<&str>, as_json: bool) -> Result<String, Refusal> {
+    let Some(pool) = pool else {
+        return list(client, "/v1/caller-id-pools", CALLER_ID_POOLS, as_json).await;
+    };
+    let found = client.named("/v1/caller-id-pools", "cip_", "caller-ID pool", pool).await?;
+    let id = escape(found["id"].as_str().unwrap_or(pool));
+    list(client, &format!("/v1/caller-id-pools/{id}/numbers"), CALLER_IDS, as_json).await
 }
 
 /// Tokens: list, make, delete.

@@ -78,6 +78,12 @@ pub enum Question {
         #[command(subcommand)]
         act: Option<CampaignAct>,
     },
+    /// Pools of caller IDs; or the numbers of one and how they fare.
+    CallerIds {
+        /// Its id (`cip_…`) or its name.
+        #[arg(value_name = "POOL")]
+        pool: Option<String>,
+    },
     /// Take no new work; live calls may finish.
     Drain {
         /// Live calls are hung up after so many seconds [default: the daemon's].
@@ -255,6 +261,7 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
             Question::Hangup { call } => lists::hangup(&client, call, json).await,
             Question::Agents { act } => lists::agents(&client, act.as_ref(), json).await,
             Question::Campaigns { act } => lists::campaigns(&client, act.as_ref(), json).await,
+            Question::CallerIds { pool } => lists::caller_ids(&client, pool.as_deref(), json).await,
             Question::Tokens { act } => lists::tokens(&client, act.as_ref(), json).await,
             Question::Webhooks { act } => lists::webhooks(&client, act.as_ref(), json).await,
             Question::Import(how) => import::ask(&client, how, json).await,

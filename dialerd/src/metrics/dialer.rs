@@ -2,7 +2,10 @@
 
 use super::family::Families;
 use control_api::ReadModel;
-use dialer_core::counters::{AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES, RULES};
+use dialer_core::caller_id::NumberUse;
+use dialer_core::counters::{
+    AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES, QUARANTINE_REASONS, RULES,
+};
 use dialer_core::outcome::{Outcome, Party};
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
 use dialer_core::{CampaignId, TrunkId};
@@ -106,6 +109,7 @@ pub fn export_counters(
         families.counter("amd_decisions_total", "Machine-detection verdicts.", &labels, count);
     }
     export_sound(counters, families);
+    export_caller_ids(counters, read_model, families);
     for (rule, count) in RULES.iter().zip(counters.rule_hits) {
         let help = "Leads and calls that a rule of compliance kept from being dialled at the last moment.";
         families.counter("dialer_compliance_blocks_total", help, &[("rule", rule)], count);
@@ -132,6 +136,25 @@ pub fn export_counters(
     let help = "Calls taken as over because their end was never told; must stay 0.";
     families.counter("calls_forced_over_total", help, &[], counters.calls_forced_over);
     families.counter("dialer_decisions_total", "Pacing decisions.", &[], counters.decisions);
+}
+
+/// Pools of caller IDs, by name: names are unique.
+fn export_caller_ids(counters: &Counters, read_model: &ReadModel, families: &mut Families) {
+    for (pool, counts) in &counters.caller_ids {
+        let Some(view) = read_model.caller_id_pool(*pool) else { continue };
+        let pool = view.row.config.name.as_str();
+        let help = "Calls that showed a number of the pool.";
+        families.counter("caller_id_calls_total", help, &[("pool", pool)], counts.calls);
+        for (code, count) in &counts.blocked {
+            let labels = [("pool", pool), ("code", &*code.to_string())];
+            families.counter("caller_id_blocked_total", "Of these blocked by analytics.", &labels, *count);
+        }
+        for (reason, count) in QUARANTINE_REASONS.iter().zip(counts.quarantines) {
+            let help = "Numbers put into quarantine.";
+            let labels = [("pool", pool), ("reason", *reason)];
+            families.counter("caller_id_quarantines_total", help, &labels, count);
+        }
+    }
 }
 
 /// How legs sounded.
@@ -247,6 +270,13 @@ pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families:
         }
     }
     export_campaigns(read_model, campaigns, families);
+    for pool in read_model.caller_id_pools() {
+        for state in [NumberUse::Active, NumberUse::Cooling, NumberUse::Quarantined] {
+            let labels = [("pool", pool.row.config.name.as_str()), ("state", state.as_str())];
+            let count = pool.numbers.iter().filter(|number| number.state == state).count();
+            families.gauge("caller_id_numbers", "Numbers of the pool.", &labels, count as f64);
+        }
+    }
     let mut by_group: BTreeMap<(String, AgentState), u32> = BTreeMap::new();
     for agent in read_model.agents() {
         let group = agent.row.config.groups.first().cloned().unwrap_or_default();

@@ -9,6 +9,7 @@ pub(crate) fn cause_of(ended: &Ended) -> EndCause {
         EndedBy::Timeout => EndCause::Timeout,
         EndedBy::Protocol => EndCause::Failed,
         EndedBy::Remote | EndedBy::Local if ended.answered => EndCause::Normal,
+        EndedBy::Remote | EndedBy::Local if ended.blocked => EndCause::Blocked,
         EndedBy::Remote | EndedBy::Local => cause_of_code(ended.code.unwrap_or(0), ended.q850),
     }
 }

@@ -60,7 +60,11 @@ impl Store {
             Record::DncListPut(_)
             | Record::DncListDeleted { .. }
             | Record::DncAdded { .. }
-            | Record::DncRemoved { .. } => {}
+            | Record::DncRemoved { .. }
+            | Record::CallerIdPoolPut(_)
+            | Record::CallerIdPoolDeleted { .. }
+            | Record::CallerIdUsed { .. }
+            | Record::CallerIdPoolState { .. } => {}
             Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row)),
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
@@ -98,6 +102,7 @@ impl Store {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: Vec::new(),
+            caller_id_pools: Vec::new(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),

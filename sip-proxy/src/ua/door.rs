@@ -262,6 +262,9 @@ pub struct Ended {
     pub code: Option<u16>,
     /// Cause in the peer's Reason header (Q.850, 1 to 127).
     pub q850: Option<u8>,
+    /// The network refused the call on the word of analytics: 607, 608 (RFC 8197, RFC 8688), or the 603 that says so
+    /// (603+, ATIS-1000099).
+    pub blocked: bool,
     /// The peer's Retry-After.
     pub retry_after: Option<Duration>,
 }

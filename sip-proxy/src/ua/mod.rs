@@ -523,6 +523,7 @@ impl UserAgent {
             answered: leg.answered,
             code: if leg.answered { None } else { how.code },
             q850: how.q850,
+            blocked: how.blocked && !leg.answered,
             retry_after: how.retry_after,
         })));
     }
@@ -595,12 +596,13 @@ struct How {
     by: EndedBy,
     code: Option<u16>,
     q850: Option<u8>,
+    blocked: bool,
     retry_after: Option<core::time::Duration>,
 }
 
 impl How {
     const fn by(by: EndedBy) -> Self {
-        How { by, code: None, q850: None, retry_after: None }
+        How { by, code: None, q850: None, blocked: false, retry_after: None }
     }
 
     const fn code(self, code: u16) -> Self {
@@ -611,7 +613,13 @@ impl How {
     fn said_in(self, message: &Message) -> Self {
         let retry_after =
             message.seconds(HeaderName::RetryAfter).map(|s| core::time::Duration::from_secs(s.into()));
-        How { q850: crate::status::ReasonCause::of(message).q850, retry_after, ..self }
+        let reason = crate::status::ReasonCause::of(message);
+        let blocked = match self.code {
+            Some(607 | 608) => true,
+            Some(603) => reason.analytics || message.reason().eq_ignore_ascii_case(b"Network Blocked"),
+            _ => false,
+        };
+        How { q850: reason.q850, blocked, retry_after, ..self }
     }
 }
 

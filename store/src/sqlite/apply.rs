@@ -1,8 +1,8 @@
 //! Journal records become rows.
 
 use super::codec::{blob, blob_opt, encode, encode_map, encode_times, int, millis, queue_of, state_code};
-use super::dnc;
 use super::txn::Txn;
+use super::{caller_ids, dnc};
 use crate::error::StoreError;
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
@@ -31,6 +31,10 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
         Record::DncListDeleted { list } => dnc::delete_list(txn, *list),
         Record::DncAdded { list, entries } => dnc::add(txn, *list, entries),
         Record::DncRemoved { list, entries } => dnc::remove(txn, *list, entries),
+        Record::CallerIdPoolPut(row) => caller_ids::put(txn, row),
+        Record::CallerIdPoolDeleted { pool } => caller_ids::delete(txn, *pool),
+        Record::CallerIdUsed { pool, number, at } => caller_ids::used(txn, *pool, number, *at),
+        Record::CallerIdPoolState { pool, state, at } => caller_ids::set_state(txn, *pool, state, *at),
         Record::CampaignPut(row) => put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row),
         Record::CampaignDeleted { campaign } => {
             delete(txn, "DELETE FROM campaign WHERE id = ?1", blob(*campaign))?;

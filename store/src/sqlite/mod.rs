@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod backup;
+mod caller_ids;
 mod calls;
 mod checkpoint;
 mod codec;

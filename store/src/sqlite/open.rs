@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001.sql"),
     include_str!("../../migrations/0002-webhooks.sql"),
     include_str!("../../migrations/0003-compliance.sql"),
+    include_str!("../../migrations/0004-caller-ids.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

@@ -23,6 +23,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         contacts: all(&txn, "contact", "SELECT data FROM contact ORDER BY id")?,
         lists: all(&txn, "list", "SELECT data FROM list ORDER BY id")?,
         dnc: super::dnc::load(&txn)?,
+        caller_id_pools: super::caller_ids::load(&txn, now)?,
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,

@@ -1,14 +1,15 @@
 //! What is loaded is the fold of what was appended.
 
 use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
+use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{
     AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
     LeadProgress, LedgerEntry, ListRow, RecordingRow, TrunkRow,
 };
 use dialer_core::{
-    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Record, RecordingId, Snapshot,
-    TrunkId,
+    AgentId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, Record, RecordingId,
+    Snapshot, TrunkId,
 };
 use proptest::prelude::*;
 use sansio::{Rng, WallTime};
@@ -31,6 +32,11 @@ fn dnc_snapshot((row, numbers, prefixes): &DncModel) -> DncSnapshot {
     DncSnapshot { row: row.clone(), entries: entries.into_values().collect() }
 }
 
+fn since_yesterday(mut pool: CallerIdPoolSnapshot) -> CallerIdPoolSnapshot {
+    pool.uses.retain(|(_, at)| *at >= NOW.plus_millis(-24 * 3_600_000));
+    pool
+}
+
 /// The same in memory, as plain as it can be.
 #[derive(Default)]
 struct Fold {
@@ -40,6 +46,7 @@ struct Fold {
     contacts: BTreeMap<AgentId, ContactRow>,
     lists: BTreeMap<ListId, ListRow>,
     dnc: BTreeMap<DncListId, DncModel>,
+    pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     campaigns: BTreeMap<CampaignId, CampaignRow>,
     leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
     open: BTreeMap<CallId, AttemptRow>,
@@ -76,6 +83,26 @@ impl Fold {
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
                 self.sketches.remove(&campaign);
+            }
+            Record::CallerIdPoolPut(row) => {
+                let (id, state) = (row.id, PoolState::default());
+                let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
+                self.pools.entry(id).or_insert(new).row = row;
+            }
+            Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
+            Record::CallerIdUsed { pool, number, at } => {
+                if let Some(pool) = self.pools.get_mut(&pool) {
+                    pool.uses.push((number, at));
+                    pool.uses.sort_by_key(|(_, at)| *at);
+                }
+            }
+            Record::CallerIdPoolState { pool, state, at } => {
+                if let Some(pool) = self.pools.get_mut(&pool) {
+                    // Uses are written down one by one.
+                    let without_uses = serde_json::to_string(&state).unwrap();
+                    pool.state = serde_json::from_str(&without_uses).unwrap();
+                    pool.uses.retain(|(_, used)| *used >= at.plus_millis(-24 * 3_600_000));
+                }
             }
             Record::DncListPut(row) => {
                 let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new()));
@@ -135,6 +162,7 @@ impl Fold {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            caller_id_pools: self.pools.values().map(|pool| since_yesterday(pool.clone())).collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self
                 .open

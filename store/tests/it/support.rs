@@ -1,5 +1,6 @@
 //! A store in a folder of its own, and rows to put into it.
 
+use dialer_core::caller_id::{CallerIdPoolConfig, CallerIdPoolRow, NumberState, PoolState, QuarantineReason};
 use dialer_core::config::{
     AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
 };
@@ -269,7 +270,7 @@ impl Draw {
     }
 
     pub(crate) fn record(&mut self) -> Record {
-        match self.rng.below(24) {
+        match self.rng.below(28) {
             20 => Record::DncListPut(DncListRow {
                 id: self.id(),
                 config: DncListConfig {
@@ -283,6 +284,38 @@ impl Draw {
             21 => Record::DncAdded { list: self.id(), entries: self.dnc_entries() },
             22 => Record::DncRemoved { list: self.id(), entries: self.dnc_entries() },
             23 => Record::DncListDeleted { list: self.id() },
+            24 => Record::CallerIdPoolPut(CallerIdPoolRow {
+                id: self.id(),
+                config: CallerIdPoolConfig {
+                    name: "north".into(),
+                    numbers: vec!["+862155550000".into(), "+862155550001".into()],
+                    ..CallerIdPoolConfig::default()
+                },
+                version: self.rng.next_u32(),
+                created_at: NOW,
+            }),
+            25 => Record::CallerIdUsed {
+                pool: self.id(),
+                number: format!("+86215555000{}", self.rng.below(2)),
+                at: self.time(),
+            },
+            26 => Record::CallerIdPoolState {
+                pool: self.id(),
+                state: Box::new(PoolState {
+                    numbers: vec![NumberState {
+                        number: "+862155550000".into(),
+                        calls: self.rng.below(9),
+                        cusum: self.rng.unit(),
+                        quarantined_until: self.maybe(Draw::time),
+                        reason: self.maybe(|_| QuarantineReason::Blocked),
+                        ..NumberState::default()
+                    }],
+                    turn: self.rng.below(9),
+                    ..PoolState::default()
+                }),
+                at: self.time(),
+            },
+            27 => Record::CallerIdPoolDeleted { pool: self.id() },
             0 => Record::TrunkPut(TrunkRow {
                 id: self.id(),
                 config: TrunkConfig {

@@ -1,0 +1,167 @@
+//! What people configure of a pool of caller IDs.
+
+use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
+use crate::id::AgentId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Most numbers of a pool.
+pub const NUMBERS_MAX: usize = 1_000;
+const GROUPS_MAX: usize = 100;
+
+/// Which number of a pool a call shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The first that may be used.
+    #[default]
+    Fixed,
+    /// The next after every `rotate_every` calls.
+    RotateCalls,
+    /// The next after every `rotate_every` minutes.
+    RotateMinutes,
+    /// Any.
+    Random,
+    /// The one that begins most like the called number; among equals the one least used.
+    LocalPresence,
+}
+
+/// How much one number may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NumberCaps {
+    /// Calls within 60 minutes.
+    pub per_hour: Option<u32>,
+    /// Calls within 24 hours.
+    pub per_day: Option<u32>,
+    /// Rest between two calls, milliseconds.
+    pub cooldown_ms: u64,
+}
+
+/// When a number is left alone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quarantine {
+    /// Share by which its answer rate must have fallen below that of its pool to be worth finding, 0.1..=0.9.
+    pub answer_drop: f64,
+    /// Weight of evidence that it has (decision interval of the CUSUM, in nats); higher is slower and surer.
+    pub evidence: f64,
+    /// Calls in a row that were blocked by analytics (603+, 607, 608).
+    pub blocks_max: u32,
+    /// For so long, milliseconds.
+    pub lasts_ms: u64,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Quarantine { answer_drop: 0.5, evidence: 5.0, blocks_max: 3, lasts_ms: 24 * 3_600_000 }
+    }
+}
+
+/// Another strategy for a random part of the calls, to be held against the first.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StrategyExperiment {
+    /// The other strategy.
+    pub strategy: Strategy,
+    /// Share of calls that get it, 0.01..=0.99.
+    pub share: f64,
+}
+
+/// A pool of caller IDs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallerIdPoolConfig {
+    /// Shown name.
+    pub name: String,
+    /// Which number is shown.
+    pub strategy: Strategy,
+    /// For the rotating strategies: calls or minutes.
+    pub rotate_every: u32,
+    /// The numbers, in order.
+    pub numbers: Vec<String>,
+    /// Calls of these agents show its numbers before any other pool's.
+    pub agents: Vec<AgentId>,
+    /// … then those of agents in these groups; and of campaigns for these groups that have no pool of their own.
+    pub groups: Vec<String>,
+    /// How much each may be used.
+    pub caps: NumberCaps,
+    /// When one is left alone; `None`: never.
+    pub quarantine: Option<Quarantine>,
+    /// Another strategy on trial.
+    pub experiment: Option<StrategyExperiment>,
+}
+
+impl Default for CallerIdPoolConfig {
+    fn default() -> Self {
+        CallerIdPoolConfig {
+            name: String::new(),
+            strategy: Strategy::Fixed,
+            rotate_every: 1,
+            numbers: Vec::new(),
+            agents: Vec::new(),
+            groups: Vec::new(),
+            caps: NumberCaps::default(),
+            quarantine: Some(Quarantine::default()),
+            experiment: None,
+        }
+    }
+}
+
+impl Strategy {
+    /// The name used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Fixed => "fixed",
+            Strategy::RotateCalls => "rotate_calls",
+            Strategy::RotateMinutes => "rotate_minutes",
+            Strategy::Random => "random",
+            Strategy::LocalPresence => "local_presence",
+        }
+    }
+}
+
+impl CallerIdPoolConfig {
+    pub(super) fn check(&self) -> Checked {
+        text("/name", &self.name, 1, 128)?;
+        range("/rotate_every", self.rotate_every, 1, 100_000)?;
+        if self.numbers.is_empty() || self.numbers.len() > NUMBERS_MAX {
+            return invalid("/numbers", format_args!("1 to {NUMBERS_MAX} numbers"));
+        }
+        let mut seen = BTreeSet::new();
+        for (place, number) in self.numbers.iter().enumerate() {
+            caller_id(&format!("/numbers/{place}"), number)?;
+            if number == "anonymous" {
+                return invalid(&format!("/numbers/{place}"), "a phone number");
+            }
+            if !seen.insert(number) {
+                return invalid(&format!("/numbers/{place}"), "each number once");
+            }
+        }
+        if self.agents.len() > NUMBERS_MAX {
+            return invalid("/agents", format_args!("at most {NUMBERS_MAX} agents"));
+        }
+        if self.groups.len() > GROUPS_MAX {
+            return invalid("/groups", format_args!("at most {GROUPS_MAX} groups"));
+        }
+        for (place, group) in self.groups.iter().enumerate() {
+            text(&format!("/groups/{place}"), group, 1, 128)?;
+        }
+        range("/caps/per_hour", self.caps.per_hour.unwrap_or(1), 1, 10_000)?;
+        range("/caps/per_day", self.caps.per_day.unwrap_or(1), 1, 10_000)?;
+        range("/caps/cooldown_ms", self.caps.cooldown_ms, 0, 7 * 24 * 3_600_000)?;
+        if let Some(quarantine) = &self.quarantine {
+            range_f64("/quarantine/answer_drop", quarantine.answer_drop, 0.1, 0.9)?;
+            range_f64("/quarantine/evidence", quarantine.evidence, 1.0, 50.0)?;
+            range("/quarantine/blocks_max", quarantine.blocks_max, 1, 1_000)?;
+            range("/quarantine/lasts_ms", quarantine.lasts_ms, 60_000, 366 * 24 * 3_600_000)?;
+        }
+        if let Some(experiment) = &self.experiment {
+            range_f64("/experiment/share", experiment.share, 0.01, 0.99)?;
+            if experiment.strategy == self.strategy {
+                return invalid("/experiment/strategy", "another strategy than the pool's own");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Caller IDs: whose pool a call shows a number of, caps that hold over a crash, and numbers left alone.
+
+use crate::house::House;
+use dialer_core::caller_id::{CallerIdPoolConfig, NumberCaps, Quarantine, Strategy};
+use dialer_core::config::{CampaignConfig, DialMode};
+use dialer_core::view::LimitedBy;
+use dialer_core::{
+    AgentId, CallId, CallerIdPoolId, CampaignId, Command, CommandError, EndCause, Event, ListId,
+    OriginateRequest, Party, Reply,
+};
+
+const NORTH: [&str; 2] = ["+49301", "+49302"];
+
+fn pool(
+    house: &mut House,
+    name: &str,
+    numbers: &[&str],
+    change: impl FnOnce(&mut CallerIdPoolConfig),
+) -> CallerIdPoolId {
+    let numbers = numbers.iter().map(|number| (*number).to_owned()).collect();
+    let mut config = CallerIdPoolConfig { name: name.into(), numbers, ..CallerIdPoolConfig::default() };
+    change(&mut config);
+    match house.command(Command::CreateCallerIdPool(config)) {
+        Ok(Reply::CallerIdPool(id, 1)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn progressive(list: ListId, pool: CallerIdPoolId) -> CampaignConfig {
+    CampaignConfig {
+        name: "c".into(),
+        mode: DialMode::Progressive,
+        lists: vec![list],
+        caller_id: Some("+4999".into()),
+        caller_id_pool: Some(pool),
+        ..CampaignConfig::default()
+    }
+}
+
+fn click(house: &mut House, agent: AgentId, campaign: Option<CampaignId>) -> Result<CallId, CommandError> {
+    let reply = house.command(Command::Originate(OriginateRequest {
+        agent,
+        to: "+4930123456".into(),
+        caller_id: None,
+        trunk: None,
+        campaign,
+        ring_timeout_ms: None,
+        record: false,
+        client_state: None,
+        override_reason: None,
+    }));
+    match reply {
+        Ok(Reply::Call(call)) => Ok(call),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    }
+}
+
+fn numbers(house: &House) -> Vec<String> {
+    let mut shown: Vec<(u128, String)> = house
+        .store
+        .ended
+        .values()
+        .filter_map(|record| Some((record.call.to_bits(), record.caller_id.clone()?)))
+        .collect();
+    shown.sort();
+    shown.into_iter().map(|(_, number)| number).collect()
+}
+
+fn events(house: &House, name: &str) -> usize {
+    house.store.events.iter().filter(|event| event.event.type_name() == name).count()
+}
+
+/// Lets the one agent's calls be dialled and end with `cause`, until `count` have ended or nothing is dialled any more.
+fn run(house: &mut House, count: usize, cause: EndCause) {
+    let wanted = house.store.ended.len() + count;
+    for _ in 0..count * 4 {
+        for call in house.open() {
+            house.end(call, Party::Customer, cause);
+        }
+        if house.store.ended.len() >= wanted {
+            return;
+        }
+        house.pass(1_000);
+    }
+}
+
+#[test]
+fn a_campaign_rotates_its_pool_and_stops_at_the_caps_also_after_a_crash() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let north = pool(&mut house, "north", &NORTH, |config| {
+        config.strategy = Strategy::RotateCalls;
+        config.caps = NumberCaps { per_hour: Some(2), ..NumberCaps::default() };
+    });
+    let list = house.list(10);
+    house.ready_agent("anna");
+    let campaign = house.running(progressive(list, north));
+    run(&mut house, 3, EndCause::Busy);
+    assert_eq!(numbers(&house), ["+49301", "+49302", "+49301"]);
+    // The crash comes while the fourth call rings: its number was shown, and it ends once.
+    house.pass(2_000);
+    assert_eq!((house.open().len(), house.store.ended.len()), (1, 3));
+    let mut house = House::restarted(house.store.clone(), 1_000);
+    assert_eq!(numbers(&house), ["+49301", "+49302", "+49301", "+49302"]);
+    house.ready_agent("bert");
+    house.pass(60_000);
+    assert_eq!(house.store.attempts, 4, "both numbers have had their two calls of this hour");
+    let shown = house.store.events.iter().rev().find_map(|event| match &event.event {
+        Event::CampaignPacing { report } if event.campaign == Some(campaign) => Some(report.limited_by),
+        _ => None,
+    });
+    assert_eq!(shown, Some(LimitedBy::CallerIds));
+    house.pass(3_600_000);
+    assert!(house.store.attempts > 4, "an hour after the first call a number may be shown again");
+}
+
+#[test]
+fn the_agents_pool_goes_before_the_groups_and_the_campaigns() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let list = house.list(1);
+    let anna = house.ready_agent("anna");
+    let own = pool(&mut house, "own", &["+111"], |config| {
+        config.agents = vec![anna];
+        config.caps.per_day = Some(1);
+    });
+    let north = pool(&mut house, "north", &["+222"], |config| config.caps.per_day = Some(1));
+    let campaign = house.campaign(progressive(list, north));
+    let mut shown = Vec::new();
+    for _ in 0..2 {
+        let call = click(&mut house, anna, Some(campaign)).unwrap();
+        house.pass(1_500);
+        house.end(call, Party::Customer, EndCause::Busy);
+        house.pass(1_500);
+        shown.push(house.record(call).caller_id.clone().unwrap());
+    }
+    assert_eq!(shown, ["+111", "+222"], "a pool with none to show passes the call on");
+    let none = click(&mut house, anna, Some(campaign));
+    assert_eq!(none, Err(CommandError::Limit { what: "caller IDs of the campaign's pool" }));
+    let in_use = house.command(Command::DeleteCallerIdPool(north));
+    assert!(matches!(in_use, Err(CommandError::InvalidState { .. })), "{in_use:?}");
+    assert_eq!(house.command(Command::DeleteCallerIdPool(own)), Ok(Reply::Done));
+    let gone = house.command(Command::ReleaseCallerId { pool: own, number: "+111".into() });
+    assert_eq!(gone, Err(CommandError::NotFound { what: "caller-ID pool" }));
+}
+
+#[test]
+fn blocked_numbers_are_left_alone_over_a_crash_and_come_back_after_their_time_or_by_hand() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let north = pool(&mut house, "north", &NORTH, |config| {
+        config.quarantine = Some(Quarantine { blocks_max: 2, lasts_ms: 600_000, ..Quarantine::default() });
+    });
+    let list = house.list(20);
+    house.ready_agent("anna");
+    house.running(progressive(list, north));
+    run(&mut house, 2, EndCause::Blocked);
+    assert_eq!(numbers(&house), ["+49301", "+49301"]);
+    assert_eq!(events(&house, "caller_id.quarantined"), 1);
+    run(&mut house, 1, EndCause::Busy);
+    assert_eq!(numbers(&house)[2..], ["+49302"]);
+    let mut house = House::restarted(house.store.clone(), 1_000);
+    let release = |house: &mut House, number: &str| {
+        house.command(Command::ReleaseCallerId { pool: north, number: number.into() })
+    };
+    let free = release(&mut house, "+49302");
+    assert!(matches!(free, Err(CommandError::InvalidState { .. })), "{free:?}");
+    assert_eq!(release(&mut house, "+49301"), Ok(Reply::Done));
+    assert_eq!(events(&house, "caller_id.released"), 1);
+    let by_hand = Command::QuarantineCallerId { pool: north, number: "+49301".into() };
+    assert_eq!(house.command(by_hand.clone()), Ok(Reply::Done));
+    assert!(matches!(house.command(by_hand), Err(CommandError::InvalidState { .. })));
+    house.pass(599_000);
+    assert_eq!(events(&house, "caller_id.released"), 1);
+    house.pass(2_000);
+    assert_eq!(events(&house, "caller_id.released"), 2);
+    let told =
+        |event: &Event| matches!(event, Event::CallerIdQuarantined { reason, .. } if reason == "by_hand");
+    assert!(house.store.events.iter().any(|event| told(&event.event)));
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_with_their_place() {
+    let mut house = House::new();
+    let anna = house.agent("anna");
+    let good = CallerIdPoolConfig {
+        name: "p".into(),
+        numbers: vec!["+49301".into()],
+        ..CallerIdPoolConfig::default()
+    };
+    assert!(house.command(Command::CreateCallerIdPool(good.clone())).is_ok());
+    let mut refused = |change: &dyn Fn(&mut CallerIdPoolConfig)| {
+        let mut config = CallerIdPoolConfig { name: "q".into(), ..good.clone() };
+        change(&mut config);
+        match house.command(Command::CreateCallerIdPool(config)) {
+            Err(CommandError::Invalid { pointer, .. } | CommandError::Conflict { pointer, .. }) => pointer,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(&|c| c.name = "p".into()), "/name");
+    assert_eq!(refused(&|c| c.numbers = Vec::new()), "/numbers");
+    assert_eq!(refused(&|c| c.numbers.push("+49301".into())), "/numbers/1");
+    assert_eq!(refused(&|c| c.numbers.push("anonymous".into())), "/numbers/1");
+    assert_eq!(refused(&|c| c.rotate_every = 0), "/rotate_every");
+    assert_eq!(refused(&|c| c.caps.per_hour = Some(0)), "/caps/per_hour");
+    assert_eq!(refused(&|c| c.caps.per_day = Some(10_001)), "/caps/per_day");
+    assert_eq!(refused(&|c| c.agents = vec![anna, AgentId::from_bits(7)]), "/agents/1");
+    assert_eq!(refused(&|c| c.quarantine.as_mut().unwrap().blocks_max = 0), "/quarantine/blocks_max");
+    let unknown = CampaignConfig {
+        name: "c".into(),
+        caller_id_pool: Some(CallerIdPoolId::from_bits(9)),
+        ..CampaignConfig::default()
+    };
+    match house.command(Command::CreateCampaign(unknown)) {
+        Err(CommandError::Invalid { pointer, .. }) => assert_eq!(pointer, "/caller_id_pool"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
-use loadtests::load::{beside, campaign, parser, sipp, transit};
+use loadtests::load::{beside, campaign, parser, relays, sipp, transit};
 use std::process::ExitCode;
 
 /// Loads a daemon of its own (`dialerd` beside this program) on loopback, prints one JSON line per run and one table
@@ -83,6 +83,15 @@ enum What {
     },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
+    /// The sound of many calls through sockets, through the kernel and through rtpengine: processor time per packet.
+    Relays {
+        /// Calls.
+        #[arg(long, default_value_t = 1000)]
+        calls: usize,
+        /// For so long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// The sound of many calls carried through.
     Relay {
         /// Calls.
@@ -131,6 +140,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
+            relays::run(&mut report, 1000, 10)?;
             beside::profile(&mut report, &place, 1000.0, 10.0)?;
             beside::latency(&mut report, &place, 10.0)?;
         }
@@ -150,6 +160,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             sipp::transit(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
         }
         What::Campaigns => campaigns(&mut report, &place)?,
+        What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,
     }
     let good = report.tell();

@@ -21,12 +21,25 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 pub const BYPASS: &str = "9";
 /// … and these with it.
 pub const RELAY: &str = "8";
+/// … and these with it, recorded.
+pub const RECORD: &str = "7";
 
 /// Addresses and a folder of one run.
 pub struct Place {
     /// Everything that is written; removed at the end of a run that went well.
     pub folder: PathBuf,
     network: String,
+    /// The network namespace of what is under test, on a wire of its own; `None`: loopback.
+    namespace: Option<String>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(namespace) = &self.namespace {
+            // The wire goes with it.
+            let _ = Command::new("ip").args(["netns", "delete", namespace]).status();
+        }
+    }
 }
 
 impl Place {
@@ -39,7 +52,42 @@ impl Place {
         let folder = std::env::temp_dir().join(format!("dialerd-loadtest-{process}"));
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let network = format!("127.{}.{}", 128 + (process >> 8 & 63), process & 255);
-        Ok(Place { folder: folder.canonicalize()?, network })
+        Ok(Place { folder: folder.canonicalize()?, network, namespace: None })
+    }
+
+    /// The same with the daemon in a network namespace of its own, joined to ours by a pair of veth. What arrives at
+    /// either end is received on the core that works there, as if each were a machine.
+    ///
+    /// # Errors
+    /// When that is not permitted.
+    pub fn wired() -> anyhow::Result<Self> {
+        let process = std::process::id();
+        let network = format!("10.98.{}", process & 255);
+        let mut place = Place::new()?;
+        place.network = network;
+        place.namespace = Some(format!("dialerd-load-{process}"));
+        let (network, namespace) = (&place.network, place.namespace.as_deref().unwrap_or_default());
+        let wire = format!("dl{process}");
+        let inside = format!("ip netns exec {namespace}");
+        let mut steps = vec![
+            format!("ip netns add {namespace}"),
+            format!("ip link add {wire} type veth peer name media netns {namespace}"),
+            format!("ip link set {wire} up"),
+            format!("{inside} ip link set lo up"),
+            format!("{inside} ip address add {network}.1/24 dev media"),
+            format!("{inside} ip link set media up"),
+        ];
+        steps.extend((2..=5).map(|host| format!("ip address add {network}.{host}/24 dev {wire}")));
+        let steer = "queues/rx-0/rps_cpus";
+        let (theirs, ours) = (1 << CORE, 1 << LOAD_CORE);
+        steps.push(format!("{inside} sh -c echo\u{a0}{theirs:x}>/sys/class/net/media/{steer}"));
+        steps.push(format!("sh -c echo\u{a0}{ours:x}>/sys/class/net/{wire}/{steer}"));
+        for step in steps {
+            let words: Vec<String> = step.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+            let output = Command::new(&words[0]).args(&words[1..]).output()?;
+            ensure!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(place)
     }
 
     /// The daemon's address.
@@ -94,6 +142,12 @@ impl Kept {
     /// When it cannot be started.
     pub fn start(name: &str, place: &Place, core: usize, mut command: Command) -> anyhow::Result<Self> {
         let log = File::create(place.folder.join(format!("{name}.log")))?;
+        if let Some(namespace) = &place.namespace {
+            // It becomes the program, under the same process id.
+            let mut inside = Command::new("ip");
+            inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
+            command = inside;
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(&place.folder);
         // A child inherits the cores of the thread that makes it.
         let made = std::thread::spawn(move || {
@@ -168,11 +222,19 @@ impl Daemon {
     /// # Errors
     /// When it does not begin to serve.
     pub fn start(place: &Place, name: &str) -> anyhow::Result<Self> {
+        Self::start_on(place, name, "auto")
+    }
+
+    /// The same, with the ground that sound is relayed on.
+    ///
+    /// # Errors
+    /// When it does not begin to serve.
+    pub fn start_on(place: &Place, name: &str, ground: &str) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("dialerd");
         ensure!(program.exists(), "{} is missing: run `make build`", program.display());
         let config = place.folder.join(format!("{name}.toml"));
         let token = format!("dlr_load_{:032x}", u128::from(std::process::id()));
-        std::fs::write(&config, text(place, name, &token))?;
+        std::fs::write(&config, text(place, name, &token, ground))?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
         let process = Kept::start(name, place, CORE, command)?;
@@ -220,7 +282,7 @@ impl Daemon {
     }
 }
 
-fn text(place: &Place, name: &str, token: &str) -> String {
+fn text(place: &Place, name: &str, token: &str, ground: &str) -> String {
     let (daemon, caller, callee) = (place.daemon(), place.caller(), place.callee());
     format!(
         r#"[node]
@@ -238,6 +300,7 @@ listen = ["{daemon}:5060"]
 [media]
 address = "{daemon}"
 ports = [20000, 59999]
+relay = "{ground}"
 
 [api]
 listen = "{daemon}:8080"
@@ -280,6 +343,13 @@ from = "callers"
 prefix = "{RELAY}"
 to = "callees"
 media = "relay"
+
+[[route]]
+from = "callers"
+prefix = "{RECORD}"
+to = "callees"
+media = "relay"
+record = true
 "#
     )
 }

@@ -4,9 +4,10 @@
 //! Both ends are ours, so that a call that fails is known from both sides. Retransmissions come at a fixed 500 ms
 //! and are counted: in a clean run there are none.
 
+use super::daemon::CORE;
 use super::message::{Message, address, number, uri};
 use super::port::Port;
-use super::process::{Used, resident_kib};
+use super::process::{Core, Used, resident_kib};
 use super::sound::{Sound, SoundFigures};
 use super::wait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -94,6 +95,8 @@ pub struct Figures {
     pub passed_us: Vec<u32>,
     /// Processor time of the process during the run (flow) or the window (held).
     pub used: Used,
+    /// What the core of the system under test did meanwhile (held).
+    pub core: Core,
     /// Time that covers, seconds.
     pub used_over_s: f64,
     /// Resident before the first call, KiB.
@@ -196,6 +199,7 @@ pub struct Generator {
     done: usize,
     leaving_next: usize,
     used_before: Used,
+    core_before: Core,
     figures: Figures,
     started: Instant,
 }
@@ -233,6 +237,7 @@ impl Generator {
             done: 0,
             leaving_next: 0,
             used_before: Used::of_all(&plan.processes)?,
+            core_before: Core::default(),
             figures,
             started: Instant::now(),
             plan,
@@ -284,6 +289,7 @@ impl Generator {
             }
             Phase::Settling(until) if now >= until => {
                 self.used_before = Used::of_all(&self.plan.processes)?;
+                self.core_before = Core::of(CORE)?;
                 if let Some(sound) = &mut self.sound {
                     sound.begin(now);
                 }
@@ -299,6 +305,7 @@ impl Generator {
                 if now >= until || self.sound.as_ref().is_none_or(|sound| sound.quiet(now)) =>
             {
                 self.figures.used = Used::of_all(&self.plan.processes)?.since(self.used_before);
+                self.figures.core = Core::of(CORE)?.since(self.core_before);
                 self.figures.used_over_s = window.as_secs_f64();
                 self.figures.held_kib = resident_kib(&self.plan.processes)?;
                 Phase::Leaving(now)

@@ -9,6 +9,7 @@ pub mod message;
 pub mod parser;
 pub mod port;
 pub mod process;
+pub mod relays;
 pub mod report;
 pub mod sipp;
 pub mod sound;

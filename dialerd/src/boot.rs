@@ -8,7 +8,7 @@ use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::streams::{self, BoundStreams};
-use crate::{prompts, relay, shutdown, token};
+use crate::{prompts, relay, shutdown, token, voice};
 use anyhow::{Context, anyhow};
 use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
@@ -18,6 +18,7 @@ use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, Strea
 use runtime::dns::Dns;
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -113,7 +114,8 @@ impl Daemon {
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
-        let mut setup: Vec<ShardCommand> = prompts::load(&config.prompts_dir)
+        let mut setup: Vec<ShardCommand> = all_prompts(&config)
+            .await?
             .into_iter()
             .map(|(name, samples)| ShardCommand::LoadPrompt { name, samples })
             .collect();
@@ -399,6 +401,14 @@ async fn forget_old_events(store: Arc<SqliteStore>, keep: Duration) {
             Err(error) => tracing::warn!(%error, "forgetting old events broke off"),
         }
     }
+}
+
+/// Prompts from files and texts, and those built in. Texts wait for the engine that speaks them, so on a thread that may.
+async fn all_prompts(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<[i16]>>> {
+    let (voice, folder) = (config.voice.clone(), config.prompts_dir.clone());
+    let cache = config.data_dir.join("voice");
+    let load = move || prompts::load(&folder, voice::speak_folder(&voice, &folder, &cache));
+    tokio::task::spawn_blocking(load).await.context("loading prompts")
 }
 
 /// Binds every shard's UDP listeners: all shards share each address.

@@ -24,6 +24,7 @@ mod shutdown;
 mod simulate;
 mod streams;
 mod token;
+mod voice;
 
 /// A call is some hundred small allocations, all made and freed by its shard's thread.
 #[global_allocator]

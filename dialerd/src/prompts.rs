@@ -1,4 +1,4 @@
-//! Prompts: WAV and raw G.711 files, decoded once at start, and those that are built in.
+//! Prompts: WAV and raw G.711 files, decoded once at start, texts that are spoken, and those that are built in.
 
 use media::tone_plan::{Country, NetworkTone, comfort_tone, hold_tune, network_tone};
 use media::{Codec, codec};
@@ -9,10 +9,12 @@ use std::sync::Arc;
 /// Spoken when a campaign's safe-harbour prompt has no file of its own.
 const SAFE_HARBOUR: &[u8] = include_bytes!("../../config/prompts/safe_harbour.wav");
 
-/// All prompts of a folder by name, the built-in one included. A file that cannot be used is told and left out.
-pub fn load(folder: &Path) -> BTreeMap<String, Arc<[i16]>> {
+/// All prompts of a folder by name, those built in and those `spoken` from texts included. A file takes the place of a
+/// text, a text of what is built in. A file that cannot be used is told and left out.
+pub fn load(folder: &Path, spoken: BTreeMap<String, Arc<[i16]>>) -> BTreeMap<String, Arc<[i16]>> {
     let mut prompts = BTreeMap::new();
     built_in(&mut prompts);
+    prompts.extend(spoken);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
@@ -90,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("broken.wav"), b"RIFF").unwrap();
         std::fs::write(folder.path().join("good.WAV"), SAFE_HARBOUR).unwrap();
-        let prompts = load(folder.path());
+        let prompts = load(folder.path(), BTreeMap::new());
         for name in ["good", "safe_harbour", "busy_us", "ringback_cn", "sit_gb", "comfort_tone", "hold_tune"]
         {
             assert!(prompts.contains_key(name), "{name}");
@@ -105,8 +107,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hold_tune.ulaw"), [0x80_u8; 800]).unwrap();
         std::fs::write(folder.path().join("empty.alaw"), []).unwrap();
-        let prompts = load(folder.path());
+        let spoken = ["hold_tune", "comfort_tone", "hello"].map(|name| (name.to_owned(), [7_i16; 3].into()));
+        let prompts = load(folder.path(), BTreeMap::from(spoken));
         assert_eq!(prompts["hold_tune"].to_vec(), [32_124; 800]);
+        assert_eq!(prompts["comfort_tone"].to_vec(), [7; 3]);
+        assert_eq!(prompts["hello"].to_vec(), [7; 3]);
         assert!(!prompts.contains_key("empty"));
     }
 }

@@ -7,6 +7,7 @@ mod listeners;
 pub mod locate;
 pub mod raw;
 mod stir;
+mod voice;
 
 pub use check::Config;
 
@@ -186,6 +187,10 @@ mod tests {
             (
                 "[[trunk]]\nname = \"a\"\naddress = \"127.0.0.1:5080\"\ntransport = \"tls\"\n",
                 "dialerd.toml:4:13: key `trunk[0].transport`: found \"tls\", expected a transport that a listener in [[sip.listeners]] has",
+            ),
+            (
+                "[voice]\nengine = \"http\"\nurl = \"localhost\"\n",
+                "dialerd.toml:3:7: key `voice.url`: found \"localhost\", expected an address such as \"http://127.0.0.1:8000/v1\" when engine is \"http\"",
             ),
             (
                 "[[route]]\nto = \"nowhere\"\n",

@@ -65,6 +65,13 @@ pub const KEYS: &[&str] = &[
     "media.hold_prompt",
     "media.prompts_dir",
     "media.recordings_dir",
+    "voice.engine",
+    "voice.command",
+    "voice.voice",
+    "voice.url",
+    "voice.key",
+    "voice.model",
+    "voice.timeout_s",
     "api.listen",
     "api.token",
     "admin.listen",
@@ -119,6 +126,7 @@ pub struct Raw {
     pub hep: Hep,
     pub stir: Stir,
     pub media: Media,
+    pub voice: Voice,
     pub api: Api,
     pub admin: Admin,
     pub store: Store,
@@ -432,6 +440,40 @@ impl Default for Media {
             recordings_dir: None,
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Voice {
+    pub engine: VoiceEngine,
+    pub command: String,
+    pub voice: String,
+    pub url: String,
+    pub key: String,
+    pub model: String,
+    pub timeout_s: u64,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Voice {
+            engine: VoiceEngine::EspeakNg,
+            command: "espeak-ng".into(),
+            voice: "en-us".into(),
+            url: String::new(),
+            key: String::new(),
+            model: "tts-1".into(),
+            timeout_s: 20,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoiceEngine {
+    EspeakNg,
+    Http,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

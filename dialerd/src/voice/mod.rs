@@ -1,0 +1,199 @@
+//! Spoken prompts: texts in the prompts' folder, rendered once by a speech engine and kept on disk by what they say.
+//!
+//! `NAME.txt` is the prompt `NAME`. Its first line may be `voice: VOICE`; all else is spoken. A rendering is kept as
+//! `SHA-256(engine, voice, text).wav`, so a text is rendered again only when one of the three changes.
+
+mod espeak;
+mod http;
+
+pub use espeak::Espeak;
+pub use http::HttpSpeech;
+
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest text of a prompt.
+const TEXT_BYTES_MAX: usize = 10_000;
+/// The largest file taken from an engine: ten minutes of 48,000 Hz.
+const SOUND_BYTES_MAX: usize = 600 * 48_000 * 2 + 4_096;
+
+/// Something that speaks.
+pub trait SpeechEngine: Send {
+    /// What, beside voice and text, decides how it sounds: the program, or the address and model.
+    fn identity(&self) -> String;
+
+    /// Speaks `text` with `voice` and returns a WAV file. Blocks; ends by itself after the engine's time limit.
+    ///
+    /// # Errors
+    /// [`SpeechError`] says what went wrong and whether another text may fare better.
+    fn render(&self, text: &str, voice: &str) -> Result<Vec<u8>, SpeechError>;
+}
+
+/// Why a text was not spoken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpeechError {
+    /// The engine is not there, cannot be reached or does not end: other texts will fare no better.
+    Unavailable(String),
+    /// The engine does not take this text or voice.
+    Refused(String),
+}
+
+impl fmt::Display for SpeechError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpeechError::Unavailable(why) | SpeechError::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for SpeechError {}
+
+/// The section `[voice]`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoiceConfig {
+    pub engine: EngineConfig,
+    /// The voice of texts that name none.
+    pub voice: String,
+    pub timeout: Duration,
+}
+
+/// Which engine speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineConfig {
+    None,
+    Espeak { command: String },
+    Http { url: String, key: Option<String>, model: String },
+}
+
+/// Letters that names of voices are made of: nothing that a program could take for a path or an option.
+pub fn is_voice_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+    (1..=64).contains(&name.len()) && !name.starts_with(['-', '.']) && name.bytes().all(good)
+}
+
+/// The prompts of a folder's texts, by name. What cannot be spoken is told and left out. Must run where blocking is
+/// allowed, inside a Tokio runtime.
+pub fn speak_folder(config: &VoiceConfig, folder: &Path, cache: &Path) -> BTreeMap<String, Arc<[i16]>> {
+    let texts = texts_of(folder);
+    if texts.is_empty() {
+        return BTreeMap::new();
+    }
+    let engine: Box<dyn SpeechEngine> = match &config.engine {
+        EngineConfig::None => {
+            tracing::warn!(texts = texts.len(), "prompts from text are left out: voice.engine is \"none\"");
+            return BTreeMap::new();
+        }
+        EngineConfig::Espeak { command } => Box::new(Espeak::new(command, config.timeout)),
+        EngineConfig::Http { url, key, model } => {
+            Box::new(HttpSpeech::new(url, key.as_deref(), model, config.timeout))
+        }
+    };
+    speak(engine.as_ref(), &config.voice, texts, cache)
+}
+
+/// Name and path of each text, in order of names.
+fn texts_of(folder: &Path) -> BTreeMap<String, PathBuf> {
+    // A folder that cannot be read is told where the sound files are read.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let text = |path: PathBuf| {
+        let extension = path.extension()?.to_str()?;
+        let name = path.file_stem()?.to_str()?.to_owned();
+        extension.eq_ignore_ascii_case("txt").then_some((name, path))
+    };
+    entries.filter_map(|entry| text(entry.path())).collect()
+}
+
+fn speak(
+    engine: &dyn SpeechEngine,
+    voice: &str,
+    texts: BTreeMap<String, PathBuf>,
+    cache: &Path,
+) -> BTreeMap<String, Arc<[i16]>> {
+    let mut prompts = BTreeMap::new();
+    // Once the engine is found missing only what is kept is used: a hundred texts must not wait a hundred times.
+    let mut missing = None;
+    for (name, path) in texts {
+        let file = path.display().to_string();
+        let spoken = read_text(&path, voice)
+            .and_then(|(voice, text)| kept_or_rendered(engine, &voice, &text, cache, &mut missing));
+        match spoken {
+            Ok(samples) => {
+                prompts.insert(name, samples.into());
+            }
+            Err(error) => tracing::warn!(%error, file, "a prompt's text cannot be spoken"),
+        }
+    }
+    prompts
+}
+
+/// Voice and text of a file.
+fn read_text(path: &Path, voice: &str) -> Result<(String, String), SpeechError> {
+    let refused = |why: String| SpeechError::Refused(why);
+    let length = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
+    if length > TEXT_BYTES_MAX as u64 {
+        return Err(refused(format!("{length} bytes of text; at most {TEXT_BYTES_MAX}")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let all = String::from_utf8(bytes).map_err(|_| refused("the text is not UTF-8".into()))?;
+    let all = all.trim_start_matches('\u{feff}').trim();
+    let (first, rest) = all.split_once('\n').unwrap_or((all, ""));
+    let (voice, text) = match first.strip_prefix("voice:") {
+        Some(named) => (named.trim(), rest.trim()),
+        None => (voice, all),
+    };
+    if !is_voice_name(voice) {
+        return Err(refused(format!("{voice:?} is not the name of a voice (letters, digits, - _ + .)")));
+    }
+    if text.is_empty() {
+        return Err(refused("there is no text".into()));
+    }
+    Ok((voice.to_owned(), text.to_owned()))
+}
+
+fn kept_or_rendered(
+    engine: &dyn SpeechEngine,
+    voice: &str,
+    text: &str,
+    cache: &Path,
+    missing: &mut Option<SpeechError>,
+) -> Result<Vec<i16>, SpeechError> {
+    let mut hash = Sha256::new();
+    for part in [engine.identity().as_str(), voice, text] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let kept = cache.join(format!("{digest}.wav"));
+    // What is kept but damaged is rendered anew.
+    if let Ok(file) = std::fs::read(&kept)
+        && let Ok(samples) = media::wav::read_prompt(&file)
+    {
+        return Ok(samples);
+    }
+    if let Some(error) = missing {
+        return Err(error.clone());
+    }
+    let file = engine.render(text, voice).inspect_err(|error| {
+        if matches!(error, SpeechError::Unavailable(_)) {
+            *missing = Some(error.clone());
+        }
+    })?;
+    let samples = media::wav::read_prompt(&file)
+        .map_err(|error| SpeechError::Refused(format!("what the engine made cannot be used: {error}")))?;
+    // Renamed when whole: a crash leaves no half a prompt behind.
+    let half = kept.with_extension("part");
+    let written = std::fs::create_dir_all(cache)
+        .and_then(|()| std::fs::write(&half, &file))
+        .and_then(|()| std::fs::rename(&half, &kept));
+    if let Err(error) = written {
+        tracing::warn!(%error, file = %kept.display(), "a spoken prompt cannot be kept; it is rendered at each start");
+    }
+    Ok(samples)
+}
+
+#[cfg(test)]
+mod tests;

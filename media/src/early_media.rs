@@ -18,7 +18,7 @@ use crate::EarlyMediaClass;
 use crate::amd::FRAME;
 use crate::amd::vad::{Activity, Vad};
 use crate::dsp::goertzel::Goertzel;
-use crate::dsp::level::level_dbm0;
+use crate::dsp::level::{QUIETEST_DBM0, level_dbm0};
 use core::ops::RangeInclusive;
 
 /// Two frames: 25 Hz of resolution.
@@ -43,6 +43,12 @@ const VOICE_OVER_FLOOR_DB: f32 = 9.0;
 /// Frames of sound that is no tone, within [`VOICE_WINDOW_FRAMES`], that make a voice.
 const VOICE_FRAMES_MIN: u32 = 50;
 const VOICE_WINDOW_FRAMES: u32 = 200;
+
+/// Frames without any sound that may be lost packets (60 ms), and the first that is not.
+const LOST_FRAMES_MAX: u32 = 3;
+const FIRST_SILENT: u32 = LOST_FRAMES_MAX + 1;
+/// No sound at all: A-law has no zero.
+const LOST_PEAK_MAX: u16 = 8;
 
 /// What a window sounds like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -91,6 +97,10 @@ pub struct EarlyMedia {
     /// Frames of voice, and frames looked at, in the current window.
     voice: (u32, u32),
     reported: Option<EarlyMediaClass>,
+    /// Frames without any sound, up to the first that is silence for certain.
+    lost: u32,
+    /// What the last frame with sound was: level, sound, whether it was over the floor.
+    before: (f32, Sound, bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,13 +128,42 @@ impl Default for EarlyMedia {
             last_tone: (0.0, u32::MAX),
             voice: (0, 0),
             reported: None,
+            lost: 0,
+            before: (QUIETEST_DBM0, Sound::Silence, false),
         }
     }
 }
 
 impl EarlyMedia {
     /// Feeds the next 20 ms; gives a class when it is found and is not the one given last.
+    ///
+    /// A frame or a few without any sound are lost packets if sound goes on behind them, and are then heard as what was
+    /// before; so what is said of them is said when that is known.
     pub fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Heard> {
+        if samples.iter().all(|sample| sample.unsigned_abs() <= LOST_PEAK_MAX) {
+            self.lost += 1;
+            return match self.lost {
+                0..=LOST_FRAMES_MAX => None,
+                FIRST_SILENT => (0..FIRST_SILENT).fold(None, |heard, _| self.sound(samples).or(heard)),
+                _ => {
+                    self.lost = FIRST_SILENT;
+                    self.sound(samples)
+                }
+            };
+        }
+        let lost = std::mem::take(&mut self.lost);
+        let mut heard = None;
+        if lost <= LOST_FRAMES_MAX {
+            let (level, sound, active) = self.before;
+            for _ in 0..lost {
+                self.vad.frame(level, level);
+                heard = self.follow(level, sound, active).or(heard);
+            }
+        }
+        self.sound(samples).or(heard)
+    }
+
+    fn sound(&mut self, samples: &[i16; FRAME]) -> Option<Heard> {
         self.window.copy_within(FRAME.., 0);
         for (kept, &sample) in self.window[FRAME..].iter_mut().zip(samples) {
             *kept = f32::from(sample);
@@ -137,6 +176,11 @@ impl EarlyMedia {
             Sound::Other if !active || self.is_behind_a_tone(level) => Sound::Silence,
             sound => sound,
         };
+        self.before = (level, sound, active);
+        self.follow(level, sound, active)
+    }
+
+    fn follow(&mut self, level: f32, sound: Sound, active: bool) -> Option<Heard> {
         self.last_tone = match sound {
             Sound::Silence | Sound::Other => (self.last_tone.0, self.last_tone.1.saturating_add(1)),
             _ => (level, 0),

@@ -1,6 +1,6 @@
 //! What comes over the line: a greeting in a room, through a codec, with packets lost.
 
-use super::corpus::{Corpus, Kind};
+use super::corpus::{Corpus, Kind, Speech};
 use media::{Codec, codec};
 use sansio::Rng;
 use std::f64::consts::TAU;
@@ -9,6 +9,9 @@ use std::f64::consts::TAU;
 const RATE: f64 = 8_000.0;
 /// Peak of a sine at 0 dBm0.
 const PEAK_AT_0_DBM0: f64 = 22_827.0;
+
+/// A word or two, 0.8 s.
+const BRIEF_SAMPLES: usize = 6_400;
 
 /// What is behind the voice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,19 +48,23 @@ pub(super) struct Clip {
 /// The pitches voicemail systems beep at, hertz.
 const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0, 1780.0, 2000.0];
 
-/// Makes `count` calls to people and machines, half and half.
-pub(super) fn calls(corpus: &Corpus, count: usize, rng: &mut Rng) -> Vec<Clip> {
-    (0..count).map(|number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng)).collect()
+/// Makes `count` calls to people and machines, half and half, one after the other.
+pub(super) fn calls<'a>(corpus: &'a Corpus, count: usize, rng: &'a mut Rng) -> impl Iterator<Item = Clip> + 'a {
+    (0..count).map(move |number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng))
 }
 
 fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
-    // One person in eight is an office.
+    // One person in eight is an office, one machine in eight an assistant.
     let wanted = match (person, rng.chance(0.125)) {
         (true, true) => Kind::Office,
         (true, false) => Kind::Person,
-        (false, _) => Kind::Machine,
+        (false, true) => Kind::Screening,
+        (false, false) => Kind::Machine,
     };
-    let choices: Vec<usize> = (0..corpus.speech.len()).filter(|i| corpus.speech[*i].kind == wanted).collect();
+    // Six of ten people at home say a word or two.
+    let brief = wanted == Kind::Person && rng.chance(0.6);
+    let fits = |speech: &Speech| speech.kind == wanted && (!brief || speech.samples.len() < BRIEF_SAMPLES);
+    let choices: Vec<usize> = (0..corpus.speech.len()).filter(|i| fits(&corpus.speech[*i])).collect();
     let speech = &corpus.speech[choices[rng.below(choices.len() as u64) as usize]];
     let onset_s = rng.between(0.2, 1.2);
     let mut sound = vec![0.0; (onset_s * RATE) as usize];
@@ -70,7 +77,7 @@ fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
             pause(&mut sound, rng.between(0.9, 1.4));
             sound.extend(speech.samples.iter().map(voice));
         }
-    } else {
+    } else if wanted == Kind::Machine {
         pause(&mut sound, rng.between(0.2, 0.9));
         let begin = sound.len() as f64 / RATE;
         let (pitch, length) = (BEEPS_HZ[rng.below(9) as usize], rng.between(0.2, 0.9));
@@ -139,10 +146,10 @@ fn add_noise(sound: &mut [f64], noise: Noise, level: f64, corpus: &Corpus, rng: 
     sound.iter_mut().zip(behind).for_each(|(sample, noise)| *sample += noise);
 }
 
-/// Through G.711 of either law; in three of ten calls one packet in a hundred is lost.
+/// Through G.711 of either law; in two of ten calls one packet in a hundred is lost, in one of ten three.
 pub(super) fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
     let law = if rng.chance(0.5) { Codec::Pcma } else { Codec::Pcmu };
-    let loss = if rng.chance(0.3) { 0.01 } else { 0.0 };
+    let loss = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.03][rng.below(10) as usize];
     let frame = |chunk: &[f64]| {
         let linear: [i16; 160] = std::array::from_fn(|i| chunk[i].clamp(-32_768.0, 32_767.0) as i16);
         let (mut encoded, mut decoded) = ([0; 160], [0; 160]);

@@ -3,30 +3,39 @@
 use super::clips::{self, Clip, NOISES, Noise};
 use super::corpus::{Corpus, Kind};
 use super::report::Rate;
+use super::tones::tones;
+use media::amd::greeting::Greeting;
+use media::amd::model::machine_log_odds;
 use media::amd::tones::{ToneEar, ToneHeard};
 use media::dsp::dtmf::InBand;
 use media::early_media::EarlyMedia;
 use media::{AmdConfig, AmdVerdict, EarlyMediaClass};
-use sansio::{Duration, Rng};
+use sansio::Rng;
 
 /// All figures of one corpus.
 pub struct Figures {
     /// Clips in all, and their length in hours.
     pub clips: (usize, f64),
-    /// By noise: people called machines, machines recognised.
-    pub by_noise: Vec<(Noise, Rate, Rate)>,
-    /// People (offices apart) called machines without a crowd behind them, and with one.
+    /// By noise: people called machines, machines recognised, beeps found.
+    pub by_noise: Vec<(Noise, [Rate; 3])>,
+    /// People, offices included, called machines without a crowd behind them, and with one.
     pub people_as_machines: [Rate; 2],
+    /// The same of those at home.
+    pub homes_as_machines: [Rate; 2],
     /// The same of offices.
-    pub offices_as_machines: Rate,
+    pub offices_as_machines: [Rate; 2],
+    /// People not called persons: unsure, and so treated as persons, but late.
+    pub people_unsure: Rate,
     /// Machines recognised (the rest is unsure or called a person).
     pub machines: Rate,
     /// Machines called people.
     pub machines_as_people: Rate,
+    /// Assistants that ask who is calling, called machines and called people.
+    pub screening: [Rate; 2],
     /// Median time from the first word to the verdict, seconds: people, machines.
     pub median_s: [f64; 2],
-    /// Longest greeting of a person, seconds; people called machines; machines recognised.
-    pub roc: Vec<(f64, Rate, Rate)>,
+    /// Odds that make a machine; people called machines without and with a crowd; machines recognised; their median time.
+    pub roc: Vec<(f32, [Rate; 3], f64)>,
     /// Beeps found at their place.
     pub beeps: Rate,
     /// Beeps heard where there are none, and in how many hours.
@@ -39,51 +48,114 @@ pub struct Figures {
     pub digits_false: (u64, f64),
 }
 
+/// What came of one clip.
+struct Heard {
+    kind: Kind,
+    noise: Noise,
+    onset_s: f64,
+    verdict: AmdVerdict,
+    at_s: f64,
+    looks: Vec<Looked>,
+    first_tone_s: Option<f64>,
+    beep_found: Option<bool>,
+    beeps_false: u64,
+    as_tone: bool,
+    digits: u64,
+    seconds: f64,
+}
+
+/// The odds at a look.
+struct Looked {
+    at_s: f64,
+    log_odds: f32,
+}
+
+impl Heard {
+    fn new(clip: &Clip) -> Heard {
+        let (verdict, at_s) = verdict(clip);
+        let beeps = beeps(clip);
+        let in_place = |at: &f64| clip.beep_s.is_some_and(|(begin, end)| (begin..end + 0.3).contains(at));
+        Heard {
+            kind: clip.kind,
+            noise: clip.noise,
+            onset_s: clip.onset_s,
+            verdict,
+            at_s,
+            looks: looks(clip, &AmdConfig::default()),
+            first_tone_s: beeps.first().copied(),
+            beep_found: clip.beep_s.map(|_| beeps.iter().any(in_place)),
+            beeps_false: beeps.iter().filter(|at| !in_place(at)).count() as u64,
+            as_tone: speech_is_a_tone(clip),
+            digits: digits(clip),
+            seconds: clip.frames.len() as f64 / 50.0,
+        }
+    }
+
+    fn is_person(&self) -> bool {
+        matches!(self.kind, Kind::Person | Kind::Office)
+    }
+
+    /// Verdict and time under other odds than the default's.
+    fn verdict_at(&self, machine_min: f32, human_min: f32) -> (AmdVerdict, f64) {
+        let look = self.looks.iter().find(|look| look.log_odds >= machine_min || -look.log_odds >= human_min);
+        let by_tone = self.first_tone_s.filter(|at| *at <= 8.0 && look.is_none_or(|look| *at <= look.at_s));
+        match (by_tone, look) {
+            (Some(at), _) => (AmdVerdict::Machine, at),
+            (None, Some(look)) if look.log_odds >= machine_min => (AmdVerdict::Machine, look.at_s),
+            (None, Some(look)) => (AmdVerdict::Human, look.at_s),
+            (None, None) => (AmdVerdict::Unsure, 8.0),
+        }
+    }
+}
+
 /// Runs everything; `seed` names the clips.
 #[must_use]
 pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
     let mut rng = Rng::from_seed(seed);
-    let clips = clips::calls(corpus, count, &mut rng);
-    let hours = clips.iter().map(|clip| clip.frames.len()).sum::<usize>() as f64 / 50.0 / 3600.0;
-    let verdicts: Vec<_> = clips.iter().map(|clip| verdict(clip, &AmdConfig::default())).collect();
-    let both = || clips.iter().zip(&verdicts);
-    let of = |wanted: &dyn Fn(&Clip) -> bool, verdict: AmdVerdict| {
-        let chosen = both().filter(|(clip, _)| wanted(clip));
-        Rate::of(chosen.map(|(_, found)| found.0 == verdict))
+    let all: Vec<Heard> = clips::calls(corpus, count, &mut rng).map(|clip| Heard::new(&clip)).collect();
+    let hours = all.iter().map(|heard| heard.seconds).sum::<f64>() / 3600.0;
+    let of = |wanted: &dyn Fn(&Heard) -> bool, verdict: AmdVerdict| {
+        Rate::of(all.iter().filter(|heard| wanted(heard)).map(|heard| heard.verdict == verdict))
     };
-    let is_person = |clip: &Clip| clip.kind != Kind::Machine;
+    let as_machines = |wanted: &dyn Fn(&Heard) -> bool| {
+        [false, true].map(|crowd| {
+            of(&|heard| wanted(heard) && (heard.noise == Noise::Crowd) == crowd, AmdVerdict::Machine)
+        })
+    };
+    let is_machine = |heard: &Heard| heard.kind == Kind::Machine;
     let by_noise = NOISES.map(|noise| {
-        let people = of(&|clip| is_person(clip) && clip.noise == noise, AmdVerdict::Machine);
-        let machines = of(&|clip| !is_person(clip) && clip.noise == noise, AmdVerdict::Machine);
-        (noise, people, machines)
+        let people = of(&|heard| heard.is_person() && heard.noise == noise, AmdVerdict::Machine);
+        let machines = of(&|heard| is_machine(heard) && heard.noise == noise, AmdVerdict::Machine);
+        let beeps = all.iter().filter(|heard| heard.noise == noise).filter_map(|heard| heard.beep_found);
+        (noise, [people, machines, Rate::of(beeps)])
     });
     Figures {
-        clips: (clips.len(), hours),
+        clips: (all.len(), hours),
         by_noise: by_noise.into(),
-        people_as_machines: [
-            of(&|clip| clip.kind == Kind::Person && clip.noise != Noise::Crowd, AmdVerdict::Machine),
-            of(&|clip| clip.kind == Kind::Person && clip.noise == Noise::Crowd, AmdVerdict::Machine),
+        people_as_machines: as_machines(&Heard::is_person),
+        homes_as_machines: as_machines(&|heard| heard.kind == Kind::Person),
+        offices_as_machines: as_machines(&|heard| heard.kind == Kind::Office),
+        people_unsure: of(&Heard::is_person, AmdVerdict::Unsure),
+        machines: of(&is_machine, AmdVerdict::Machine),
+        machines_as_people: of(&is_machine, AmdVerdict::Human),
+        screening: [AmdVerdict::Machine, AmdVerdict::Human]
+            .map(|verdict| of(&|heard| heard.kind == Kind::Screening, verdict)),
+        median_s: [
+            median(all.iter().filter(|heard| heard.is_person()).map(|heard| heard.at_s - heard.onset_s).collect()),
+            median(all.iter().filter(|heard| is_machine(heard)).map(|heard| heard.at_s - heard.onset_s).collect()),
         ],
-        offices_as_machines: of(&|clip| clip.kind == Kind::Office, AmdVerdict::Machine),
-        machines: of(&|clip| !is_person(clip), AmdVerdict::Machine),
-        machines_as_people: of(&|clip| !is_person(clip), AmdVerdict::Human),
-        median_s: [AmdVerdict::Human, AmdVerdict::Machine].map(|wanted| {
-            let right = |kind: Kind| (kind == Kind::Machine) == (wanted == AmdVerdict::Machine);
-            let times = both().filter(|(clip, found)| right(clip.kind) && found.0 == wanted);
-            median(times.map(|(clip, found)| found.1 - clip.onset_s).collect())
-        }),
-        roc: roc(&clips),
-        beeps: Rate::of(clips.iter().filter_map(|clip| Some(beep_found(clip, clip.beep_s?)))),
-        beeps_false: (clips.iter().map(beeps_elsewhere).sum(), hours),
-        tones: tones(&mut rng),
-        speech_as_tone: Rate::of(clips.iter().map(speech_is_a_tone)),
-        digits_false: (clips.iter().map(digits).sum(), hours),
+        roc: roc(&all),
+        beeps: Rate::of(all.iter().filter_map(|heard| heard.beep_found)),
+        beeps_false: (all.iter().map(|heard| heard.beeps_false).sum(), hours),
+        tones: tones(corpus, &mut rng),
+        speech_as_tone: Rate::of(all.iter().map(|heard| heard.as_tone)),
+        digits_false: (all.iter().map(|heard| heard.digits).sum(), hours),
     }
 }
 
 /// Verdict, and when, seconds.
-fn verdict(clip: &Clip, config: &AmdConfig) -> (AmdVerdict, f64) {
-    let mut detector = config.detector();
+fn verdict(clip: &Clip) -> (AmdVerdict, f64) {
+    let mut detector = AmdConfig::default().detector();
     let found = clip.frames.iter().enumerate().find_map(|(i, frame)| {
         let judgement = detector.frame(frame)?;
         Some((judgement.verdict, (i + 1) as f64 / 50.0))
@@ -91,27 +163,73 @@ fn verdict(clip: &Clip, config: &AmdConfig) -> (AmdVerdict, f64) {
     found.unwrap_or((AmdVerdict::Unsure, clip.frames.len() as f64 / 50.0))
 }
 
+/// What a detector with this configuration looks at, and the odds.
+fn looks(clip: &Clip, config: &AmdConfig) -> Vec<Looked> {
+    let mut greeting = Greeting::new(config.voice_level_min_dbm0);
+    let speech_min = (config.speech_min.as_millis() / 20) as usize;
+    let frames = clip.frames.iter().take((config.listen_max.as_millis() / 20) as usize).enumerate();
+    let looks = frames.filter_map(|(i, frame)| Some((i, greeting.frame(frame)?)));
+    looks
+        .filter(|(_, look)| look.since_onset >= speech_min)
+        .map(|(i, look)| Looked {
+            at_s: (i + 1) as f64 / 50.0,
+            log_odds: machine_log_odds(&look.features),
+        })
+        .collect()
+}
+
+/// The odds that make a machine, from low to high.
+fn roc(all: &[Heard]) -> Vec<(f32, [Rate; 3], f64)> {
+    let human_min = AmdConfig::default().human_log_odds_min;
+    let point = |machine_min: f32| {
+        let called = |wanted: &dyn Fn(&Heard) -> bool| {
+            let chosen = all.iter().filter(|heard| wanted(heard));
+            Rate::of(chosen.map(|heard| heard.verdict_at(machine_min, human_min).0 == AmdVerdict::Machine))
+        };
+        let machines = all.iter().filter(|heard| heard.kind == Kind::Machine);
+        let times = machines.map(|heard| heard.verdict_at(machine_min, human_min).1 - heard.onset_s);
+        let rates = [
+            called(&|heard| heard.is_person() && heard.noise != Noise::Crowd),
+            called(&|heard| heard.is_person() && heard.noise == Noise::Crowd),
+            called(&|heard| heard.kind == Kind::Machine),
+        ];
+        (machine_min, rates, median(times.collect()))
+    };
+    [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0].map(point).into()
+}
+
+/// Settings against each other, in the terminal: for choosing on the training voices.
+pub fn print_settings(corpus: &Corpus, count: usize, seed: u64) {
+    let mut rng = Rng::from_seed(seed);
+    let all: Vec<Heard> = clips::calls(corpus, count, &mut rng).map(|clip| Heard::new(&clip)).collect();
+    println!("machine human: people as machines, with a crowd; machines; median of people, of machines; unsure");
+    for machine_min in [3.0_f32, 3.5, 4.0, 4.5, 5.0] {
+        for human_min in [3.0_f32, 3.5, 4.0, 5.0] {
+            let found = |heard: &Heard| heard.verdict_at(machine_min, human_min);
+            let share = |wanted: &dyn Fn(&Heard) -> bool, verdict: AmdVerdict| {
+                let chosen = all.iter().filter(|heard| wanted(heard));
+                100.0 * Rate::of(chosen.map(|heard| found(heard).0 == verdict)).share()
+            };
+            let time = |wanted: &dyn Fn(&Heard) -> bool| {
+                let chosen = all.iter().filter(|heard| wanted(heard));
+                median(chosen.map(|heard| found(heard).1 - heard.onset_s).collect())
+            };
+            println!(
+                "{machine_min} {human_min}: {:.1} {:.1}; {:.1}; {:.2} {:.2}; {:.1}",
+                share(&|heard| heard.is_person() && heard.noise != Noise::Crowd, AmdVerdict::Machine),
+                share(&|heard| heard.is_person() && heard.noise == Noise::Crowd, AmdVerdict::Machine),
+                share(&|heard| heard.kind == Kind::Machine, AmdVerdict::Machine),
+                time(&Heard::is_person),
+                time(&|heard| heard.kind == Kind::Machine),
+                share(&Heard::is_person, AmdVerdict::Unsure),
+            );
+        }
+    }
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The one knob that trades people for machines: how long a greeting must be to be a machine's.
-fn roc(clips: &[Clip]) -> Vec<(f64, Rate, Rate)> {
-    let settings = [1_000, 1_400, 1_800, 2_000, 2_400, 3_000, 4_000];
-    let point = |ms: u64| {
-        let config = AmdConfig {
-            machine_speech_min: Duration::from_millis(ms),
-            human_speech_max: Duration::from_millis(ms - 200),
-            ..AmdConfig::default()
-        };
-        let called = |person: bool| {
-            let chosen = clips.iter().filter(|clip| (clip.kind != Kind::Machine) == person);
-            Rate::of(chosen.map(|clip| verdict(clip, &config).0 == AmdVerdict::Machine))
-        };
-        (ms as f64 / 1000.0, called(true), called(false))
-    };
-    settings.into_iter().map(point).collect()
 }
 
 /// When beeps were heard, seconds.
@@ -119,15 +237,6 @@ fn beeps(clip: &Clip) -> Vec<f64> {
     let mut ear = ToneEar::default();
     let heard = clip.frames.iter().enumerate().filter(|(_, frame)| ear.frame(frame) == Some(ToneHeard::Beep));
     heard.map(|(i, _)| (i + 1) as f64 / 50.0).collect()
-}
-
-fn beep_found(clip: &Clip, (begin, end): (f64, f64)) -> bool {
-    beeps(clip).iter().any(|at| (begin..end + 0.3).contains(at))
-}
-
-fn beeps_elsewhere(clip: &Clip) -> u64 {
-    let in_place = |at: &f64| clip.beep_s.is_some_and(|(begin, end)| (begin..end + 0.3).contains(at));
-    beeps(clip).iter().filter(|at| !in_place(at)).count() as u64
 }
 
 fn speech_is_a_tone(clip: &Clip) -> bool {
@@ -139,64 +248,4 @@ fn speech_is_a_tone(clip: &Clip) -> bool {
 fn digits(clip: &Clip) -> u64 {
     let mut ears = InBand::default();
     clip.frames.iter().flatten().filter(|sample| ears.sample(**sample).is_some()).count() as u64
-}
-
-/// A plan's tone: frequencies, bursts and pauses in seconds, and its class.
-type Tone = (&'static str, &'static [f64], &'static [(f64, f64)], EarlyMediaClass);
-
-fn tones(rng: &mut Rng) -> Vec<(&'static str, Rate)> {
-    use EarlyMediaClass::{Busy, Congestion, Ringback};
-    let plan: [Tone; 9] = [
-        ("CN ringback", &[450.0], &[(1.0, 4.0)], Ringback),
-        ("CN busy", &[450.0], &[(0.35, 0.35)], Busy),
-        ("CN congestion", &[450.0], &[(0.7, 0.7)], Congestion),
-        ("US ringback", &[440.0, 480.0], &[(2.0, 4.0)], Ringback),
-        ("US busy", &[480.0, 620.0], &[(0.5, 0.5)], Busy),
-        ("US reorder", &[480.0, 620.0], &[(0.25, 0.25)], Congestion),
-        ("UK ringback", &[400.0, 450.0], &[(0.4, 0.2), (0.4, 2.0)], Ringback),
-        ("UK busy", &[400.0], &[(0.375, 0.375)], Busy),
-        ("UK congestion", &[400.0], &[(0.4, 0.35), (0.225, 0.525)], Congestion),
-    ];
-    let mut rates: Vec<_> = plan
-        .into_iter()
-        .map(|(name, frequencies, pattern, class)| {
-            (name, Rate::of((0..60).map(|_| tone_is_named(frequencies, pattern, class, rng))))
-        })
-        .collect();
-    rates.push(("SIT", Rate::of((0..60).map(|_| sit_is_named(rng)))));
-    rates
-}
-
-fn tone_is_named(frequencies: &[f64], pattern: &[(f64, f64)], class: EarlyMediaClass, rng: &mut Rng) -> bool {
-    let pitch = rng.between(0.988, 1.012);
-    let frequencies: Vec<f64> = frequencies.iter().map(|frequency| frequency * pitch).collect();
-    let level = rng.between(-25.0, -8.0);
-    let mut sound = vec![0.0; (rng.between(0.0, 1.0) * 8000.0) as usize];
-    while sound.len() < 16 * 8000 {
-        for (on, off) in pattern {
-            clips::tones(&mut sound, &frequencies, *on, level);
-            sound.resize(sound.len() + (off * 8000.0) as usize, 0.0);
-        }
-    }
-    heard_only(sound, level, class, rng)
-}
-
-fn sit_is_named(rng: &mut Rng) -> bool {
-    let level = rng.between(-25.0, -8.0);
-    let mut sound = vec![0.0; 4_000];
-    for frequency in [950.0, 1400.0, 1800.0] {
-        clips::tones(&mut sound, &[frequency + rng.between(-40.0, 40.0)], 0.33, level);
-        sound.resize(sound.len() + rng.below(240) as usize, 0.0);
-    }
-    sound.resize(sound.len() + 8_000, 0.0);
-    heard_only(sound, level, EarlyMediaClass::Sit, rng)
-}
-
-fn heard_only(mut sound: Vec<f64>, level: f64, class: EarlyMediaClass, rng: &mut Rng) -> bool {
-    clips::hiss(&mut sound, level - rng.between(10.0, 30.0), rng);
-    let mut ears = EarlyMedia::default();
-    let frames = clips::line(&sound, rng);
-    let heard: Vec<_> =
-        frames.iter().filter_map(|frame| ears.frame(frame)).map(|heard| heard.class).collect();
-    !heard.is_empty() && heard.iter().all(|found| *found == class)
 }

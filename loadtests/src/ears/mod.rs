@@ -8,8 +8,12 @@
 mod clips;
 mod corpus;
 mod measure;
+mod fit;
 mod report;
+mod texts;
+mod tones;
 
 pub use corpus::Corpus;
-pub use measure::{Figures, measure};
+pub use fit::fit;
+pub use measure::{Figures, measure, print_settings};
 pub use report::{Rate, document};

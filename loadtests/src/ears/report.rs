@@ -76,26 +76,34 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          | | |\n|---|---|\n"
     )?;
     let [quiet, crowd] = &figures.people_as_machines;
-    writeln!(text, "| people at home called machines, no crowd behind | {quiet} |")?;
-    writeln!(text, "| people at home called machines, a crowd behind | {crowd} |")?;
-    writeln!(text, "| offices (long greetings) called machines | {} |", figures.offices_as_machines)?;
+    writeln!(text, "| people called machines, no crowd behind | {quiet} |")?;
+    writeln!(text, "| people called machines, a crowd behind | {crowd} |")?;
+    let [quiet, crowd] = &figures.homes_as_machines;
+    writeln!(text, "| … those at home, no crowd behind; a crowd behind | {quiet}; {crowd} |")?;
+    let [quiet, crowd] = &figures.offices_as_machines;
+    writeln!(text, "| … offices (long greetings), no crowd behind; a crowd behind | {quiet}; {crowd} |")?;
+    writeln!(text, "| people unsure (treated as people, but late) | {} |", figures.people_unsure)?;
     writeln!(text, "| machines recognised (the rest is treated as a person) | {} |", figures.machines)?;
     writeln!(text, "| machines called people | {} |", figures.machines_as_people)?;
+    let [machines, people] = &figures.screening;
+    writeln!(text, "| screening assistants called machines; called people | {machines}; {people} |")?;
     let [people_s, machines_s] = figures.median_s;
-    writeln!(text, "| median time from the first word, people | {people_s:.2} s |")?;
-    writeln!(text, "| median time from the first word, machines | {machines_s:.2} s |")?;
+    writeln!(text, "| median time from the first word, all people | {people_s:.2} s |")?;
+    writeln!(text, "| median time from the first word, all machines | {machines_s:.2} s |")?;
     text.push_str(
-        "\n| behind the voice | people and offices called machines | machines recognised |\n|---|---|---|\n",
+        "\n| behind the voice | people called machines | machines recognised | beeps found |\n|---|---|---|---|\n",
     );
-    for (noise, people, machines) in &figures.by_noise {
-        writeln!(text, "| {} | {people} | {machines} |", format!("{noise:?}").to_lowercase())?;
+    for (noise, [people, machines, beeps]) in &figures.by_noise {
+        writeln!(text, "| {} | {people} | {machines} | {beeps} |", format!("{noise:?}").to_lowercase())?;
     }
     text.push_str(
-        "\nWhat one knob trades: how long a greeting must be to be a machine's (all noises).\n\n\
-         | a machine's greeting, at least | people and offices called machines | machines recognised |\n|---|---|---|\n",
+        "\nThe operating characteristic: how much likelier a machine must be than a person (natural logarithm, \
+         `machine_log_odds_min`).\n\n\
+         | odds | people called machines, no crowd | … with a crowd | machines recognised | median time, machines |\n\
+         |---|---|---|---|---|\n",
     );
-    for (seconds, people, machines) in &figures.roc {
-        writeln!(text, "| {seconds:.1} s | {people} | {machines} |")?;
+    for (odds, [quiet, crowd, machines], seconds) in &figures.roc {
+        writeln!(text, "| {odds:.1} | {quiet} | {crowd} | {machines} | {seconds:.2} s |")?;
     }
     write!(
         text,

@@ -47,7 +47,7 @@ pacing: build ## the predictive mode in every scenario, held against what is ask
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
 	target/release/dialerd simulate standard --agents 5,20 --days 5 --seeds 2 --policies predictive,stdio --check
 
-ears: ## how well the ears hear, on a corpus made by espeak-ng; writes docs/EARS.md (about two minutes)
+ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EARS.md (some minutes)
 	@scripts/setup ears
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 

@@ -1,8 +1,8 @@
-//! Measures the ears on a corpus made by espeak-ng, and writes the page in `docs/`.
+//! Measures the ears on a corpus made by text-to-speech programs, and writes the page in `docs/`; or learns from it.
 
 use anyhow::Context;
 use clap::Parser;
-use loadtests::ears::{Corpus, document, measure};
+use loadtests::ears::{Corpus, document, fit, measure, print_settings};
 use std::path::PathBuf;
 
 /// How well machine detection, beeps, tones and digits are heard.
@@ -12,11 +12,17 @@ struct Arguments {
     #[arg(long)]
     train: bool,
     /// Calls.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 3000)]
     calls: usize,
     /// Names the calls: the same seed, the same calls.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Learn the weights of machine detection from the training voices, and write them as Rust source.
+    #[arg(long, conflicts_with_all = ["train", "settings"])]
+    fit: bool,
+    /// Print what settings of machine detection trade, on the training voices.
+    #[arg(long)]
+    settings: bool,
     /// Where the page goes; to the terminal if not given.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -24,8 +30,17 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let corpus = Corpus::make(usize::from(!arguments.train))?;
-    let text = document(&measure(&corpus, arguments.calls, arguments.seed))?;
+    let training = arguments.train || arguments.fit || arguments.settings;
+    let corpus = Corpus::make(usize::from(!training))?;
+    if arguments.settings {
+        print_settings(&corpus, arguments.calls, arguments.seed);
+        return Ok(());
+    }
+    let text = if arguments.fit {
+        fit(&corpus, arguments.calls, arguments.seed)
+    } else {
+        document(&measure(&corpus, arguments.calls, arguments.seed))?
+    };
     match arguments.write {
         Some(path) => std::fs::write(&path, text).with_context(|| path.display().to_string()),
         None => {

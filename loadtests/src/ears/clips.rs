@@ -49,7 +49,11 @@ pub(super) struct Clip {
 const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0, 1780.0, 2000.0];
 
 /// Makes `count` calls to people and machines, half and half, one after the other.
-pub(super) fn calls<'a>(corpus: &'a Corpus, count: usize, rng: &'a mut Rng) -> impl Iterator<Item = Clip> + 'a {
+pub(super) fn calls<'a>(
+    corpus: &'a Corpus,
+    count: usize,
+    rng: &'a mut Rng,
+) -> impl Iterator<Item = Clip> + 'a {
     (0..count).map(move |number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng))
 }
 

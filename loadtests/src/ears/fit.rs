@@ -36,7 +36,8 @@ pub fn fit(corpus: &Corpus, count: usize, seed: u64) -> String {
         let mut greeting = Greeting::new(-48.0);
         // What follows a beep teaches nothing: the beep has told already.
         let end = clip.beep_s.map_or(clip.frames.len(), |(begin, _)| (begin * 50.0) as usize);
-        let looks = clip.frames[..end.min(clip.frames.len())].iter().filter_map(|frame| greeting.frame(frame));
+        let looks =
+            clip.frames[..end.min(clip.frames.len())].iter().filter_map(|frame| greeting.frame(frame));
         let looks = looks.filter(|look| look.since_onset < LATEST_FRAMES);
         examples.extend(looks.map(|look| Example {
             features: look.features,
@@ -79,7 +80,8 @@ fn add_slope(weights: &[f32], example: &Example, slope: &mut [f32]) {
         let row = &hidden[unit * (FEATURES + 1)..][..=FEATURES];
         row.iter().zip(example.features).fold(row[FEATURES], |sum, (weight, feature)| sum + weight * feature)
     });
-    let odds = units.iter().zip(answer).fold(answer[HIDDEN], |sum, (unit, weight)| sum + unit.max(0.0) * weight);
+    let odds =
+        units.iter().zip(answer).fold(answer[HIDDEN], |sum, (unit, weight)| sum + unit.max(0.0) * weight);
     let off = example.weight * (1.0 / (1.0 + (-odds).exp()) - example.machine);
     let (hidden_slope, answer_slope) = slope.split_at_mut(HIDDEN * (FEATURES + 1));
     answer_slope[HIDDEN] += off;
@@ -96,11 +98,11 @@ fn source(weights: &[f32]) -> String {
     let whole = |weight: &f32| ((weight * UNIT).round() as i16).to_string();
     let row = |weights: &[f32]| weights.iter().map(whole).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit`; not to be edited by hand.\n\n\
+        "//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit --seed 100`; not to be edited by hand.\n\n\
          use super::greeting::FEATURES;\n\n\
-         /// Units of the hidden layer.\npub const HIDDEN: usize = {HIDDEN};\n\
+         /// Units of the hidden layer.\npub(super) const HIDDEN: usize = {HIDDEN};\n\
          /// Of each unit: a weight for each feature, and its bias.\n#[rustfmt::skip]\n\
-         pub static HIDDEN_WEIGHTS: [[i16; FEATURES + 1]; HIDDEN] = [\n"
+         pub(super) static HIDDEN_WEIGHTS: [[i16; FEATURES + 1]; HIDDEN] = [\n"
     );
     let (hidden, answer) = weights.split_at(HIDDEN * (FEATURES + 1));
     for unit in hidden.chunks(FEATURES + 1) {
@@ -109,6 +111,6 @@ fn source(weights: &[f32]) -> String {
     let answer = row(answer);
     text + &format!(
         "];\n/// Of the answer: a weight for each unit, and its bias.\n#[rustfmt::skip]\n\
-         pub static ANSWER_WEIGHTS: [i16; HIDDEN + 1] = [{answer}];\n"
+         pub(super) static ANSWER_WEIGHTS: [i16; HIDDEN + 1] = [{answer}];\n"
     )
 }

@@ -3,7 +3,7 @@
 use super::clips::{self, Clip, NOISES, Noise};
 use super::corpus::{Corpus, Kind};
 use super::report::Rate;
-use super::tones::tones;
+use super::tones::{music_as_tone, tones};
 use media::amd::greeting::Greeting;
 use media::amd::model::machine_log_odds;
 use media::amd::tones::{ToneEar, ToneHeard};
@@ -42,6 +42,8 @@ pub struct Figures {
     pub beeps_false: (u64, f64),
     /// Tones of networks named rightly.
     pub tones: Vec<(&'static str, Rate)>,
+    /// Calls that ring with music in which a tone was heard.
+    pub music_as_tone: Rate,
     /// Clips of speech in which a tone was heard.
     pub speech_as_tone: Rate,
     /// Digits heard in speech, and in how many hours.
@@ -141,13 +143,24 @@ pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
         screening: [AmdVerdict::Machine, AmdVerdict::Human]
             .map(|verdict| of(&|heard| heard.kind == Kind::Screening, verdict)),
         median_s: [
-            median(all.iter().filter(|heard| heard.is_person()).map(|heard| heard.at_s - heard.onset_s).collect()),
-            median(all.iter().filter(|heard| is_machine(heard)).map(|heard| heard.at_s - heard.onset_s).collect()),
+            median(
+                all.iter()
+                    .filter(|heard| heard.is_person())
+                    .map(|heard| heard.at_s - heard.onset_s)
+                    .collect(),
+            ),
+            median(
+                all.iter()
+                    .filter(|heard| is_machine(heard))
+                    .map(|heard| heard.at_s - heard.onset_s)
+                    .collect(),
+            ),
         ],
         roc: roc(&all),
         beeps: Rate::of(all.iter().filter_map(|heard| heard.beep_found)),
         beeps_false: (all.iter().map(|heard| heard.beeps_false).sum(), hours),
-        tones: tones(corpus, &mut rng),
+        tones: tones(&mut rng),
+        music_as_tone: music_as_tone(&mut rng),
         speech_as_tone: Rate::of(all.iter().map(|heard| heard.as_tone)),
         digits_false: (all.iter().map(|heard| heard.digits).sum(), hours),
     }
@@ -171,10 +184,7 @@ fn looks(clip: &Clip, config: &AmdConfig) -> Vec<Looked> {
     let looks = frames.filter_map(|(i, frame)| Some((i, greeting.frame(frame)?)));
     looks
         .filter(|(_, look)| look.since_onset >= speech_min)
-        .map(|(i, look)| Looked {
-            at_s: (i + 1) as f64 / 50.0,
-            log_odds: machine_log_odds(&look.features),
-        })
+        .map(|(i, look)| Looked { at_s: (i + 1) as f64 / 50.0, log_odds: machine_log_odds(&look.features) })
         .collect()
 }
 
@@ -202,7 +212,9 @@ fn roc(all: &[Heard]) -> Vec<(f32, [Rate; 3], f64)> {
 pub fn print_settings(corpus: &Corpus, count: usize, seed: u64) {
     let mut rng = Rng::from_seed(seed);
     let all: Vec<Heard> = clips::calls(corpus, count, &mut rng).map(|clip| Heard::new(&clip)).collect();
-    println!("machine human: people as machines, with a crowd; machines; median of people, of machines; unsure");
+    println!(
+        "machine human: people as machines, with a crowd; machines; median of people, of machines; unsure"
+    );
     for machine_min in [3.0_f32, 3.5, 4.0, 4.5, 5.0] {
         for human_min in [3.0_f32, 3.5, 4.0, 5.0] {
             let found = |heard: &Heard| heard.verdict_at(machine_min, human_min);

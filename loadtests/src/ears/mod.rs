@@ -1,14 +1,14 @@
 //! How well the ears hear: machine detection, beeps, tones and digits on a corpus that is made here.
 //!
-//! Voices are espeak-ng's, a text-to-speech program that is called as a command; rooms, lines and machines are made from
+//! Voices are those of espeak-ng, flite and festival, text-to-speech programs that are called as commands; rooms, lines and machines are made from
 //! them: levels, noise, a crowd in the background, both laws of G.711, lost packets. Settings may be looked for on the
 //! training voices only; what is published is measured on the others. It proves that the machinery works and where it
 //! fails; it proves nothing about real callers.
 
 mod clips;
 mod corpus;
-mod measure;
 mod fit;
+mod measure;
 mod report;
 mod texts;
 mod tones;

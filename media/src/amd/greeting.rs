@@ -28,7 +28,9 @@ const GAP_FRAMES: usize = 12;
 const RANGE_MIN_DB: i16 = 6;
 /// The threshold lies half-way up, but so far below the loudest, decibels.
 const BELOW_LOUDEST_DB: (i16, i16) = (4, 16);
-/// Quarters of a second …
+/// What varies less is a tone or noise, decibels (standard deviation); syllables vary by 3 and more.
+const STEADY_SPREAD_DB: f32 = 1.0;
+/// About a quarter of a second.
 const QUARTER_FRAMES: usize = 12;
 
 /// Follows one answer.
@@ -72,7 +74,8 @@ impl Greeting {
         self.levels.len()
     }
 
-    /// Feeds the next 20 ms. Every 80 ms gives a look at what was said; none while nobody has spoken.
+    /// Feeds the next 20 ms. Every 80 ms gives a look at what was said; none while nobody has spoken, or
+    /// what is heard does not vary as speech does.
     pub fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Look> {
         let silent = samples.iter().all(|sample| sample.unsigned_abs() <= 8);
         self.lost = if silent { self.lost + 1 } else { 0 };
@@ -86,10 +89,10 @@ impl Greeting {
         self.levels.push(smooth);
         let count = &mut self.histogram[smooth as usize];
         *count = count.saturating_add(1);
-        if self.levels.len() % LOOK_FRAMES == 0 { self.look() } else { None }
+        if self.levels.len().is_multiple_of(LOOK_FRAMES) { self.look() } else { None }
     }
 
-    /// The level that a share of all frames (in 256ths) does not reach, and the one that only the loudest few do.
+    /// The level that a tenth of all frames does not reach, and the one that only the loudest few do.
     fn extremes(&self) -> (i16, i16) {
         let (mut below, mut quiet) = (0, 0);
         let tenth = self.levels.len() as u32 / 10;
@@ -122,6 +125,9 @@ impl Greeting {
         let onset =
             self.levels.windows(ONSET_FRAMES).position(|run| run.iter().all(|level| *level >= threshold))?;
         let said = Said::of(&self.levels[onset..], threshold);
+        if said.spread < STEADY_SPREAD_DB * f32::from(STEPS) {
+            return None;
+        }
         let recent = |frames: usize| {
             let part = &self.levels[self.levels.len().saturating_sub(frames).max(onset)..];
             let active = part.iter().filter(|level| **level >= threshold).count() as f32;
@@ -153,7 +159,8 @@ impl Greeting {
             said.spread / (8.0 * f32::from(STEPS)),
             said.quiet_gap_share,
             (said.mean_active - half_drop * f32::from(STEPS) - f32::from(quiet)) / (16.0 * f32::from(STEPS)),
-            (said.mean_active - quarter_drop * f32::from(STEPS) - f32::from(quiet)) / (16.0 * f32::from(STEPS)),
+            (said.mean_active - quarter_drop * f32::from(STEPS) - f32::from(quiet))
+                / (16.0 * f32::from(STEPS)),
         ];
         Some(Look { features, since_onset })
     }

@@ -101,17 +101,16 @@ fn judgement(verdict: AmdVerdict, cause: AmdCause, confidence: f32) -> Judgement
 impl Ears {
     fn by_greeting(&mut self, samples: &[i16; FRAME]) -> Option<Judgement> {
         let config = &self.config;
-        if let Some(look) = self.greeting.frame(samples) {
+        let look = self.greeting.frame(samples);
+        if let Some(look) = look.filter(|look| look.since_onset >= frames(config.speech_min)) {
             self.heard_anyone = true;
-            if look.since_onset >= frames(config.speech_min) {
-                let odds = model::machine_log_odds(&look.features);
-                let confidence = 1.0 / (1.0 + (-odds.abs()).exp());
-                if odds >= config.machine_log_odds_min {
-                    return Some(judgement(AmdVerdict::Machine, AmdCause::LongGreeting, confidence));
-                }
-                if -odds >= config.human_log_odds_min {
-                    return Some(judgement(AmdVerdict::Human, AmdCause::ShortGreeting, confidence));
-                }
+            let odds = model::machine_log_odds(&look.features);
+            let confidence = 1.0 / (1.0 + (-odds.abs()).exp());
+            if odds >= config.machine_log_odds_min {
+                return Some(judgement(AmdVerdict::Machine, AmdCause::LongGreeting, confidence));
+            }
+            if -odds >= config.human_log_odds_min {
+                return Some(judgement(AmdVerdict::Human, AmdCause::ShortGreeting, confidence));
             }
         }
         let now = self.greeting.frames();

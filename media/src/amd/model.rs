@@ -16,7 +16,8 @@ pub fn machine_log_odds(features: &[f32; FEATURES]) -> f32 {
     let mut answer = f32::from(ANSWER_WEIGHTS[HIDDEN]);
     for (unit, weight) in HIDDEN_WEIGHTS.iter().zip(ANSWER_WEIGHTS) {
         let bias = f32::from(unit[FEATURES]);
-        let sum = features.iter().zip(unit).fold(bias, |sum, (feature, weight)| sum + feature * f32::from(*weight));
+        let sum =
+            features.iter().zip(unit).fold(bias, |sum, (feature, weight)| sum + feature * f32::from(*weight));
         answer += (sum / UNIT).max(0.0) * f32::from(weight);
     }
     answer / UNIT

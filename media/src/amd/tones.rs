@@ -2,17 +2,17 @@
 //!
 //! A frame is a tone when nearly all its energy lies at one frequency. That frequency is found by Pisarenko's method
 //! from two autocorrelations, which white noise does not bias, and held against the frame by one Goertzel filter.
+//! Below the beeps is where streets, fans and most of a voice's strength are: a filter takes that out first.
 
 use super::FRAME;
 use crate::dsp::goertzel::Goertzel;
-use crate::dsp::level::level_dbm0;
 use core::f32::consts::TAU;
 use core::ops::RangeInclusive;
 
 /// Share of a frame's energy that its tone holds.
 const SHARE_MIN: f32 = 0.65;
-/// Quieter frames are no tone, dBm0.
-const LEVEL_MIN_DBM0: f32 = -40.0;
+/// Quieter frames are no tone: −40 dBm0.
+const ENERGY_MIN: f32 = FRAME as f32 * 161.41 * 161.41;
 /// A tone stays within this of where it began, hertz.
 const DRIFT_MAX_HZ: f32 = 30.0;
 /// Frames of a beep, 120 ms to 2 s: shorter ones are speech, longer ones are no beep.
@@ -42,12 +42,29 @@ pub struct ToneEar {
     /// Frequency and frames of the tone that is sounding.
     tone: Option<(f32, u32)>,
     hole: u32,
+    high: HighPass,
+}
+
+/// Butterworth's filter of second order, 450 Hz and up.
+#[derive(Clone, Copy, Debug, Default)]
+struct HighPass(f32, f32);
+
+impl HighPass {
+    const FORWARD: [f32; 3] = [0.778_553, -1.557_106, 0.778_553];
+    const BACK: [f32; 2] = [-1.507_45, 0.606_76];
+
+    fn sample(&mut self, sample: f32) -> f32 {
+        let out = Self::FORWARD[0] * sample + self.0;
+        self.0 = Self::FORWARD[1] * sample - Self::BACK[0] * out + self.1;
+        self.1 = Self::FORWARD[2] * sample - Self::BACK[1] * out;
+        out
+    }
 }
 
 impl ToneEar {
     /// Feeds the next 20 ms.
     pub fn frame(&mut self, samples: &[i16; FRAME]) -> Option<ToneHeard> {
-        let heard = pure_tone(samples);
+        let heard = pure_tone(&samples.map(|sample| self.high.sample(f32::from(sample))));
         match (&mut self.tone, heard) {
             (Some((begun, frames)), Some(frequency)) if (frequency - *begun).abs() <= DRIFT_MAX_HZ => {
                 *frames += 1 + std::mem::take(&mut self.hole);
@@ -77,11 +94,11 @@ fn is_fax(frequency: f32) -> bool {
 }
 
 /// The frequency of a frame that is one tone.
-fn pure_tone(samples: &[i16; FRAME]) -> Option<f32> {
-    if level_dbm0(samples) < LEVEL_MIN_DBM0 {
+fn pure_tone(sound: &[f32; FRAME]) -> Option<f32> {
+    let energy: f32 = sound.iter().map(|sample| sample * sample).sum();
+    if energy < ENERGY_MIN {
         return None;
     }
-    let sound = samples.map(f32::from);
     let lag = |by: usize| -> f32 { sound.iter().zip(&sound[by..]).map(|(a, b)| a * b).sum() };
     let (one, two) = (lag(1) / (FRAME - 1) as f32, lag(2) / (FRAME - 2) as f32);
     // Two forms of one root: each loses all its digits where the other does not, the first around 2,000 Hz.
@@ -91,8 +108,7 @@ fn pure_tone(samples: &[i16; FRAME]) -> Option<f32> {
         return None;
     }
     let frequency = cosine.acos() * 8000.0 / TAU;
-    let energy: f32 = sound.iter().map(|sample| sample * sample).sum();
-    (Goertzel::new(frequency).share(&sound, energy) >= SHARE_MIN).then_some(frequency)
+    (Goertzel::new(frequency).share(sound, energy) >= SHARE_MIN).then_some(frequency)
 }
 
 #[cfg(test)]

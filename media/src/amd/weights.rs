@@ -1,12 +1,12 @@
-//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit`; not to be edited by hand.
+//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit --seed 100`; not to be edited by hand.
 
 use super::greeting::FEATURES;
 
 /// Units of the hidden layer.
-pub const HIDDEN: usize = 16;
+pub(super) const HIDDEN: usize = 16;
 /// Of each unit: a weight for each feature, and its bias.
 #[rustfmt::skip]
-pub static HIDDEN_WEIGHTS: [[i16; FEATURES + 1]; HIDDEN] = [
+pub(super) static HIDDEN_WEIGHTS: [[i16; FEATURES + 1]; HIDDEN] = [
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     [169, 164, -610, 93, -23, 120, 181, 38, 116, 152, -103, 973, -57, 146, -207, -2, -250, -84, -61, 205, -554],
     [212, -120, -319, 115, -169, 9, -127, 7, -41, -13, -49, 486, 17, -136, 34, -159, 436, -354, 6, 13, 296],
@@ -26,4 +26,4 @@ pub static HIDDEN_WEIGHTS: [[i16; FEATURES + 1]; HIDDEN] = [
 ];
 /// Of the answer: a weight for each unit, and its bias.
 #[rustfmt::skip]
-pub static ANSWER_WEIGHTS: [i16; HIDDEN + 1] = [0, -826, -575, 477, -324, -375, 0, -1183, -269, 1, 454, 782, 248, -106, 0, 2, 175];
+pub(super) static ANSWER_WEIGHTS: [i16; HIDDEN + 1] = [0, -826, -575, 477, -324, -375, 0, -1183, -269, 1, 454, 782, 248, -106, 0, 2, 175];

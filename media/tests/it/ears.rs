@@ -17,14 +17,14 @@ fn detect(sound: &Sound) -> Option<(AmdVerdict, AmdCause, usize)> {
 fn human(rng: &mut Rng) -> (Sound, f64) {
     let onset = rng.between(0.2, 1.5);
     let (length, level) = (rng.between(0.3, 1.2), rng.between(-26.0, -10.0));
-    let sound = Sound::default().silence(onset).speech(rng, length, level).silence(6.0);
+    let sound = Sound::default().silence(onset).speech(rng, length, level).silence(9.0);
     (sound, onset)
 }
 
 fn machine(rng: &mut Rng) -> (Sound, f64) {
     let onset = rng.between(0.1, 1.0);
     let (length, level) = (rng.between(4.0, 8.0), rng.between(-26.0, -10.0));
-    (Sound::default().silence(onset).speech(rng, length, level).silence(2.0), onset)
+    (Sound::default().silence(onset).speech(rng, length, level).silence(6.0), onset)
 }
 
 /// Verdicts over 100 synthetic calls of a kind: (human, machine, unsure), and the median time to decide.
@@ -44,14 +44,14 @@ fn survey(make: fn(&mut Rng) -> (Sound, f64), noise_dbm0: f64) -> ([usize; 4], u
 
 #[test]
 fn people_and_machines_are_told_apart_in_quiet_and_in_steady_noise() {
-    for (noise, humans_min, machines_min) in [(-70.0, 98, 98), (-50.0, 98, 98), (-40.0, 96, 95)] {
+    for (noise, humans_min, machines_min) in [(-70.0, 99, 96), (-50.0, 99, 96), (-40.0, 99, 96)] {
         let ([human, machine_by_mistake, ..], time) = survey(human, noise);
         assert!(human >= humans_min, "{human} of 100 at {noise} dBm0");
         assert!(machine_by_mistake <= 2, "{machine_by_mistake} of 100 at {noise} dBm0");
-        assert!(time <= 1600, "{time} ms at {noise} dBm0");
+        assert!(time <= 1400, "{time} ms at {noise} dBm0");
         let ([_, machine, ..], time) = survey(machine, noise);
         assert!(machine >= machines_min, "{machine} of 100 at {noise} dBm0");
-        assert!(time <= 2600, "{time} ms at {noise} dBm0");
+        assert!(time <= 3500, "{time} ms at {noise} dBm0");
     }
 }
 
@@ -250,6 +250,42 @@ fn speech_is_a_voice_and_never_a_tone_and_noise_is_nothing() {
     assert!(voices >= 98, "{voices} of 100");
     let mut rng = Rng::from_seed(1);
     assert_eq!(classify(&Sound::default().silence(20.0).noise(&mut rng, -35.0)), []);
+}
+
+/// A lost packet is no pause: neither ends it a ring, nor does the pause after it become a voice.
+#[test]
+fn tones_are_known_with_three_packets_in_a_hundred_lost() {
+    for seed in 0..40 {
+        let mut rng = Rng::from_seed(seed);
+        let ringing = cadence(&[440.0, 480.0], &[(2.0, 4.0)], 3, -15.0).noise(&mut rng, -32.0);
+        let mut ears = EarlyMedia::default();
+        let mut found = Vec::new();
+        for frame in ringing.frames() {
+            let frame = if rng.chance(0.03) { [0; 160] } else { frame };
+            found.extend(ears.frame(&frame).map(|heard| heard.class));
+        }
+        assert_eq!(found, [EarlyMediaClass::Ringback], "seed {seed}");
+    }
+}
+
+/// Whoever answers in a room full of people is judged by what they say themselves.
+#[test]
+fn a_crowd_behind_a_person_is_not_the_person_s_greeting() {
+    let mut machines = 0;
+    for seed in 0..60 {
+        let mut rng = Rng::from_seed(seed);
+        let (mut sound, _) = human(&mut rng);
+        let loudest = sound.0.iter().fold(0.0_f64, |most, sample| most.max(sample.abs()));
+        let seconds = sound.0.len() as f64 / 8000.0;
+        let crowd: Vec<_> = (0..4).map(|_| Sound::default().speech(&mut rng, seconds, -20.0).0).collect();
+        let crowd_peak = crowd[0].iter().fold(0.0_f64, |most, sample| most.max(sample.abs()));
+        for voice in &crowd {
+            let behind = 0.1 * loudest / crowd_peak;
+            sound.0.iter_mut().zip(voice).for_each(|(sample, voice)| *sample += voice * behind);
+        }
+        machines += usize::from(detect(&sound).is_some_and(|found| found.0 == AmdVerdict::Machine));
+    }
+    assert!(machines <= 4, "{machines} of 60");
 }
 
 #[test]

@@ -12,7 +12,7 @@ struct Arguments {
     #[arg(long)]
     train: bool,
     /// Calls.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 1600)]
     calls: usize,
     /// Names the calls: the same seed, the same calls.
     #[arg(long, default_value_t = 1)]

@@ -49,15 +49,19 @@ pub(super) struct Clip {
 const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0, 1780.0, 2000.0];
 
 /// Makes `count` calls to people and machines, half and half, one after the other.
+///
+/// `varied` says everything faster or slower and longer its pauses: so that little is learned of how these voices pause.
 pub(super) fn calls<'a>(
     corpus: &'a Corpus,
     count: usize,
+    varied: bool,
     rng: &'a mut Rng,
 ) -> impl Iterator<Item = Clip> + 'a {
-    (0..count).map(move |number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], rng))
+    (0..count)
+        .map(move |number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], varied, rng))
 }
 
-fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
+fn call(corpus: &Corpus, person: bool, noise: Noise, varied: bool, rng: &mut Rng) -> Clip {
     // One person in eight is an office, one machine in eight an assistant.
     let wanted = match (person, rng.chance(0.125)) {
         (true, true) => Kind::Office,
@@ -70,16 +74,17 @@ fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
     let fits = |speech: &Speech| speech.kind == wanted && (!brief || speech.samples.len() < BRIEF_SAMPLES);
     let choices: Vec<usize> = (0..corpus.speech.len()).filter(|i| fits(&corpus.speech[*i])).collect();
     let speech = &corpus.speech[choices[rng.below(choices.len() as u64) as usize]];
+    let said = if varied { vary(&speech.samples, rng) } else { speech.samples.clone() };
     let onset_s = rng.between(0.2, 1.2);
     let mut sound = vec![0.0; (onset_s * RATE) as usize];
     let level = 10_f64.powf(rng.between(-18.0, 0.0) / 20.0);
     let voice = |sample: &f32| f64::from(*sample) * level;
-    sound.extend(speech.samples.iter().map(voice));
+    sound.extend(said.iter().map(voice));
     let mut beep_s = None;
     if person {
         if rng.chance(0.3) {
             pause(&mut sound, rng.between(0.9, 1.4));
-            sound.extend(speech.samples.iter().map(voice));
+            sound.extend(said.iter().map(voice));
         }
     } else if wanted == Kind::Machine {
         pause(&mut sound, rng.between(0.2, 0.9));
@@ -90,11 +95,33 @@ fn call(corpus: &Corpus, person: bool, noise: Noise, rng: &mut Rng) -> Clip {
         beep_s = Some((begin, begin + length));
     }
     pause(&mut sound, 5.0);
-    let voice_rms = rms(&speech.samples.iter().map(voice).collect::<Vec<_>>());
+    let voice_rms = rms(&said.iter().map(voice).collect::<Vec<_>>());
     let snr_db = rng.between(5.0, 25.0);
     add_noise(&mut sound, noise, voice_rms * 10_f64.powf(-snr_db / 20.0), corpus, rng);
     let frames = line(&sound, rng);
     Clip { kind: speech.kind, noise, onset_s, beep_s, frames }
+}
+
+/// Faster or slower by an eighth at most, every other pause up to 0.4 s longer.
+fn vary(samples: &[f32], rng: &mut Rng) -> Vec<f32> {
+    /// Quieter than this for so long is a pause (100 ms).
+    const QUIET: f32 = 330.0;
+    const PAUSE_SAMPLES: usize = 800;
+    let speed = rng.between(0.88, 1.12);
+    let (mut varied, mut quiet) = (Vec::new(), 0);
+    for i in 0..((samples.len() - 1) as f64 / speed) as usize {
+        let at = i as f64 * speed;
+        let (whole, part) = (at as usize, at.fract() as f32);
+        let sample = samples[whole] * (1.0 - part) + samples[(whole + 1).min(samples.len() - 1)] * part;
+        let was_pause = quiet == PAUSE_SAMPLES;
+        quiet = if sample.abs() < QUIET { quiet + 1 } else { 0 };
+        if was_pause && rng.chance(0.5) {
+            let more = (rng.between(0.0, 0.4) * RATE) as usize;
+            varied.resize(varied.len() + more, 0.0);
+        }
+        varied.push(sample);
+    }
+    varied
 }
 
 fn pause(sound: &mut Vec<f64>, seconds: f64) {

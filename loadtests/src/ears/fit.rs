@@ -29,7 +29,7 @@ struct Example {
 pub fn fit(corpus: &Corpus, count: usize, seed: u64) -> String {
     let mut rng = Rng::from_seed(seed);
     let mut examples = Vec::new();
-    for clip in clips::calls(corpus, count, &mut rng) {
+    for clip in clips::calls(corpus, count, true, &mut rng) {
         let machine = matches!(clip.kind, Kind::Machine | Kind::Screening);
         // Offices are few, and are to be spared as much as people at home.
         let weight = if clip.kind == Kind::Office { 2.0 } else { 1.0 };
@@ -98,7 +98,7 @@ fn source(weights: &[f32]) -> String {
     let whole = |weight: &f32| ((weight * UNIT).round() as i16).to_string();
     let row = |weights: &[f32]| weights.iter().map(whole).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit --seed 100`; not to be edited by hand.\n\n\
+        "//! What was learned. Made by `cargo run -p loadtests --bin ears -- --fit --calls 3000 --seed 100`; not to be edited by hand.\n\n\
          use super::greeting::FEATURES;\n\n\
          /// Units of the hidden layer.\npub(super) const HIDDEN: usize = {HIDDEN};\n\
          /// Of each unit: a weight for each feature, and its bias.\n#[rustfmt::skip]\n\

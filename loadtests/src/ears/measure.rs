@@ -114,7 +114,8 @@ impl Heard {
 #[must_use]
 pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
     let mut rng = Rng::from_seed(seed);
-    let all: Vec<Heard> = clips::calls(corpus, count, &mut rng).map(|clip| Heard::new(&clip)).collect();
+    let all: Vec<Heard> =
+        clips::calls(corpus, count, false, &mut rng).map(|clip| Heard::new(&clip)).collect();
     let hours = all.iter().map(|heard| heard.seconds).sum::<f64>() / 3600.0;
     let of = |wanted: &dyn Fn(&Heard) -> bool, verdict: AmdVerdict| {
         Rate::of(all.iter().filter(|heard| wanted(heard)).map(|heard| heard.verdict == verdict))
@@ -211,12 +212,12 @@ fn roc(all: &[Heard]) -> Vec<(f32, [Rate; 3], f64)> {
 /// Settings against each other, in the terminal: for choosing on the training voices.
 pub fn print_settings(corpus: &Corpus, count: usize, seed: u64) {
     let mut rng = Rng::from_seed(seed);
-    let all: Vec<Heard> = clips::calls(corpus, count, &mut rng).map(|clip| Heard::new(&clip)).collect();
+    let all: Vec<Heard> = clips::calls(corpus, count, true, &mut rng).map(|clip| Heard::new(&clip)).collect();
     println!(
         "machine human: people as machines, with a crowd; machines; median of people, of machines; unsure"
     );
-    for machine_min in [3.0_f32, 3.5, 4.0, 4.5, 5.0] {
-        for human_min in [3.0_f32, 3.5, 4.0, 5.0] {
+    for machine_min in [2.5_f32, 3.0, 3.5, 4.0, 4.5] {
+        for human_min in [2.5_f32, 3.0, 3.5, 4.0] {
             let found = |heard: &Heard| heard.verdict_at(machine_min, human_min);
             let share = |wanted: &dyn Fn(&Heard) -> bool, verdict: AmdVerdict| {
                 let chosen = all.iter().filter(|heard| wanted(heard));

@@ -77,7 +77,7 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          Label recordings of your own calls by what agents said before you believe a rate.\n\n\
          Machine detection looks at loudness over time: every 80 ms at twenty numbers, among them the length of what was said \
          and of its pauses, its share above a threshold that follows the room and the voice, and how far it has fallen. A small \
-         net learned from the training voices makes odds of them, and the odds, held against two limits, the verdict. A \
+         net learned from the training voices, made to speak faster, slower and with longer pauses, makes odds of them, and the odds, held against two limits, the verdict. A \
          recording of one word is a person to it, a receptionist who talks for five seconds a machine. An assistant that \
          asks who is calling sounds like a machine or like an office; only its words tell, and these are not understood here.\n\n\
          ## People and machines\n\n\

@@ -43,7 +43,7 @@ impl Default for AmdConfig {
     fn default() -> Self {
         AmdConfig {
             machine_log_odds_min: 4.0,
-            human_log_odds_min: 4.0,
+            human_log_odds_min: 2.6,
             speech_min: Duration::from_millis(500),
             initial_silence_max: Duration::from_millis(4000),
             listen_max: Duration::from_millis(8000),

@@ -1,6 +1,6 @@
 //! `/v1/agents`.
 
-use super::{Answer, Api, Empty, created, found, odd_reply};
+use super::{Answer, Api, Empty, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
@@ -93,28 +93,20 @@ pub(crate) async fn change(
     caller.needs(WRITE)?;
     let id: AgentId = path_id(&id, "agent")?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let view = api.read_model.agent(id).ok_or_else(|| Problem::not_found("agent"))?;
-        let seen = view.row.version;
-        let mut current = AgentRequest::from(&view.row.config);
-        current.password = Some(view.row.config.password.clone());
-        let config = AgentConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api.command(Command::UpdateAgent { agent: id, config, if_version }).await {
-            Ok(Reply::Agent(_, version)) => {
-                let view =
-                    api.view(|model| model.agent(id).filter(|view| view.row.version >= version)).await?;
-                return Ok(found(view.row.version, &Agent::new(&view, caller.mask())));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| model.agent(id).is_none_or(|view| view.row.version != seen).then_some(()))
-                    .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "agent",
+        |model| model.agent(id),
+        |view, if_version| {
+            let mut current = AgentRequest::from(&view.row.config);
+            current.password = Some(view.row.config.password.clone());
+            let config = AgentConfig::try_from(body.merged(&current)?)?;
+            Ok(Command::UpdateAgent { agent: id, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.row.version, &Agent::new(&view, caller.mask())))
 }
 
 /// Deletes an agent who is logged out.

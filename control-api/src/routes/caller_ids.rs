@@ -1,6 +1,6 @@
 //! `/v1/caller-id-pools`.
 
-use super::{Answer, Api, created, found, odd_reply};
+use super::{Answer, Api, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
@@ -105,28 +105,20 @@ pub(crate) async fn change(
 ) -> Answer {
     caller.needs(WRITE)?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let (pool, view) = known(&api, &id)?;
-        let seen = view.row.version;
-        let current = CallerIdPoolRequest::from(&view.row.config);
-        let config = CallerIdPoolConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api.command(Command::UpdateCallerIdPool { pool, config, if_version }).await {
-            Ok(Reply::CallerIdPool(_, version)) => {
-                let view = shown(&api, pool, version).await?;
-                return Ok(found(view.row.version, &CallerIdPool::new(&view, caller.mask())));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| {
-                    model.caller_id_pool(pool).is_none_or(|view| view.row.version != seen).then_some(())
-                })
-                .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let pool: CallerIdPoolId = path_id(&id, "caller-ID pool")?;
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "caller-ID pool",
+        |model| model.caller_id_pool(pool),
+        |view, if_version| {
+            let current = CallerIdPoolRequest::from(&view.row.config);
+            let config = CallerIdPoolConfig::try_from(body.merged(&current)?)?;
+            Ok(Command::UpdateCallerIdPool { pool, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.row.version, &CallerIdPool::new(&view, caller.mask())))
 }
 
 /// Deletes a pool of caller IDs; refused while a campaign names it.

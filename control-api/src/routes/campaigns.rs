@@ -1,6 +1,6 @@
 //! `/v1/campaigns`.
 
-use super::{Answer, Api, Empty, created, found, odd_reply};
+use super::{Answer, Api, Empty, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
@@ -100,32 +100,19 @@ pub(crate) async fn change(
     caller.needs(WRITE)?;
     let id: CampaignId = path_id(&id, "campaign")?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let view = api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))?;
-        let seen = view.row.version;
-        let current = CampaignRequest::from(&view.row.config);
-        let config = CampaignConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api
-            .command(Command::UpdateCampaign { campaign: id, config: Box::new(config), if_version })
-            .await
-        {
-            Ok(Reply::Campaign(_, version)) => {
-                let view =
-                    api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
-                return Ok(found(view.row.version, &Campaign::new(&view, caller.mask())));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| {
-                    model.campaign(id).is_none_or(|view| view.row.version != seen).then_some(())
-                })
-                .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "campaign",
+        |model| model.campaign(id),
+        |view, if_version| {
+            let config =
+                Box::new(CampaignConfig::try_from(body.merged(&CampaignRequest::from(&view.row.config))?)?);
+            Ok(Command::UpdateCampaign { campaign: id, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.row.version, &Campaign::new(&view, caller.mask())))
 }
 
 /// Deletes a campaign that is stopped and has no live calls; its records stay.

@@ -1,6 +1,6 @@
 //! `/v1/dnc-lists`.
 
-use super::{Answer, Api, created, found, odd_reply};
+use super::{Answer, Api, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{BATCH_BYTES_MAX, IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
@@ -107,29 +107,19 @@ pub(crate) async fn change(
 ) -> Answer {
     caller.needs(WRITE)?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let (id, view) = known(&api, &id)?;
-        let seen = view.row.version;
-        let current = DncListRequest::from(&view.row.config);
-        let config = DncListConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api.command(Command::UpdateDncList { list: id, config, if_version }).await {
-            Ok(Reply::DncList(_, version)) => {
-                let view =
-                    api.view(|model| model.dnc_list(id).filter(|view| view.row.version >= version)).await?;
-                return Ok(found(view.row.version, &DncList::new(&view)));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| {
-                    model.dnc_list(id).is_none_or(|view| view.row.version != seen).then_some(())
-                })
-                .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let id: DncListId = path_id(&id, "do-not-call list")?;
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "do-not-call list",
+        |model| model.dnc_list(id),
+        |view, if_version| {
+            let config = DncListConfig::try_from(body.merged(&DncListRequest::from(&view.row.config))?)?;
+            Ok(Command::UpdateDncList { list: id, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.row.version, &DncList::new(&view)))
 }
 
 /// Deletes a do-not-call list with all that is on it; refused while a campaign names it.

@@ -1,6 +1,6 @@
 //! `/v1/lists`.
 
-use super::{Answer, Api, created, found, odd_reply};
+use super::{Answer, Api, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
@@ -91,26 +91,18 @@ pub(crate) async fn change(
     caller.needs(WRITE)?;
     let id: ListId = path_id(&id, "list")?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let view = api.read_model.list(id).ok_or_else(|| Problem::not_found("list"))?;
-        let seen = view.version;
-        let current = ListRequest::from(&view.config);
-        let config = ListConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api.command(Command::UpdateList { list: id, config, if_version }).await {
-            Ok(Reply::List(_, version)) => {
-                let view = api.view(|model| model.list(id).filter(|view| view.version >= version)).await?;
-                return Ok(found(view.version, &List::new(&view, None)));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| model.list(id).is_none_or(|view| view.version != seen).then_some(()))
-                    .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "list",
+        |model| model.list(id),
+        |view, if_version| {
+            let config = ListConfig::try_from(body.merged(&ListRequest::from(&view.config))?)?;
+            Ok(Command::UpdateList { list: id, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.version, &List::new(&view, None)))
 }
 
 /// Deletes a list and its leads; refused while a running campaign uses it.

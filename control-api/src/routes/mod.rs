@@ -12,6 +12,7 @@ pub(crate) mod inbound;
 pub(crate) mod leads;
 pub(crate) mod lists;
 pub(crate) mod node;
+mod patch;
 pub(crate) mod policies;
 pub(crate) mod recordings;
 pub(crate) mod reports;

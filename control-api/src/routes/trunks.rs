@@ -1,6 +1,6 @@
 //! `/v1/trunks`.
 
-use super::{Answer, Api, created, found, odd_reply};
+use super::{Answer, Api, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
 use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
@@ -91,28 +91,20 @@ pub(crate) async fn change(
     caller.needs(WRITE)?;
     let id: TrunkId = path_id(&id, "trunk")?;
     let if_match = IfMatch::from_headers(&headers)?;
-    for tries in 1.. {
-        let view = api.read_model.trunk(id).ok_or_else(|| Problem::not_found("trunk"))?;
-        let seen = view.row.version;
-        let mut current = TrunkRequest::from(&view.row.config);
-        current.password = view.row.config.password.clone();
-        let config = TrunkConfig::try_from(body.merged(&current)?)?;
-        let if_version = Some(if_match.version(seen));
-        match api.command(Command::UpdateTrunk { trunk: id, config, if_version }).await {
-            Ok(Reply::Trunk(_, version)) => {
-                let view =
-                    api.view(|model| model.trunk(id).filter(|view| view.row.version >= version)).await?;
-                return Ok(found(view.row.version, &Trunk::new(&view, caller.mask())));
-            }
-            Ok(_) => break,
-            Err(problem) if if_match.may_retry(&problem, tries) => {
-                api.view(|model| model.trunk(id).is_none_or(|view| view.row.version != seen).then_some(()))
-                    .await?;
-            }
-            Err(problem) => return Err(problem),
-        }
-    }
-    Err(odd_reply())
+    let view = patch::apply(
+        &api,
+        &if_match,
+        "trunk",
+        |model| model.trunk(id),
+        |view, if_version| {
+            let mut current = TrunkRequest::from(&view.row.config);
+            current.password = view.row.config.password.clone();
+            let config = TrunkConfig::try_from(body.merged(&current)?)?;
+            Ok(Command::UpdateTrunk { trunk: id, config, if_version })
+        },
+    )
+    .await?;
+    Ok(found(view.row.version, &Trunk::new(&view, caller.mask())))
 }
 
 /// Deletes a trunk that carries no calls.

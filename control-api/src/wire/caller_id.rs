@@ -1,6 +1,7 @@
 //! Pools of caller IDs on the wire.
 
 use super::trunk::{CALLER_ID, is_caller_id};
+use super::wire_enum;
 use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
@@ -11,46 +12,23 @@ use dialer_core::view::CallerIdPoolView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Which number of a pool a call shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CallerIdStrategy {
-    /// The first that may be shown.
-    #[default]
-    Fixed,
-    /// The next after every `rotate_every` calls.
-    RotateCalls,
-    /// The next after every `rotate_every` minutes.
-    RotateMinutes,
-    /// Any.
-    Random,
-    /// The one that shares most first digits with the called number; among equals the one shown least in 24 hours. So a
-    /// number of the same exchange goes before one of the same area, that before one of the same country, and where none is
-    /// near, the one shown least.
-    LocalPresence,
-}
-
-impl From<core::Strategy> for CallerIdStrategy {
-    fn from(strategy: core::Strategy) -> Self {
-        match strategy {
-            core::Strategy::Fixed => CallerIdStrategy::Fixed,
-            core::Strategy::RotateCalls => CallerIdStrategy::RotateCalls,
-            core::Strategy::RotateMinutes => CallerIdStrategy::RotateMinutes,
-            core::Strategy::Random => CallerIdStrategy::Random,
-            core::Strategy::LocalPresence => CallerIdStrategy::LocalPresence,
-        }
-    }
-}
-
-impl From<CallerIdStrategy> for core::Strategy {
-    fn from(strategy: CallerIdStrategy) -> Self {
-        match strategy {
-            CallerIdStrategy::Fixed => core::Strategy::Fixed,
-            CallerIdStrategy::RotateCalls => core::Strategy::RotateCalls,
-            CallerIdStrategy::RotateMinutes => core::Strategy::RotateMinutes,
-            CallerIdStrategy::Random => core::Strategy::Random,
-            CallerIdStrategy::LocalPresence => core::Strategy::LocalPresence,
-        }
+wire_enum! {
+    /// Which number of a pool a call shows.
+    #[derive(Default)]
+    CallerIdStrategy = dialer_core::caller_id::Strategy {
+        /// The first that may be shown.
+        #[default]
+        Fixed,
+        /// The next after every `rotate_every` calls.
+        RotateCalls,
+        /// The next after every `rotate_every` minutes.
+        RotateMinutes,
+        /// Any.
+        Random,
+        /// The one that shares most first digits with the called number; among equals the one shown least in 24 hours. So
+        /// a number of the same exchange goes before one of the same area, that before one of the same country, and where
+        /// none is near, the one shown least.
+        LocalPresence,
     }
 }
 

@@ -166,7 +166,7 @@ impl Shard {
     }
 
     fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
-        if CallShard::may_read_counts(&input) {
+        if ground.relay().is_armed() && self.machine.may_read_counts(&input) {
             self.listen_to_taps(now, ground);
             self.count_all(now, ground);
         }

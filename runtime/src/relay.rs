@@ -22,6 +22,8 @@ pub trait RelayGround {
     fn counts(&mut self, stream: u64) -> Option<Counts>;
     /// Streams that it relays, into `streams`.
     fn armed(&self, streams: &mut Vec<u64>);
+    /// It relays any.
+    fn is_armed(&self) -> bool;
     /// Packets relayed whose stream is listened to, since the last time: stream, packet.
     fn tapped(&mut self, each: &mut dyn FnMut(u64, &[u8]));
     /// Packets may have been copied for listeners: look every few milliseconds.
@@ -50,6 +52,9 @@ impl RelayGround for Sockets {
         None
     }
     fn armed(&self, _: &mut Vec<u64>) {}
+    fn is_armed(&self) -> bool {
+        false
+    }
     fn tapped(&mut self, _: &mut dyn FnMut(u64, &[u8])) {}
     fn has_taps(&self) -> bool {
         false
@@ -75,6 +80,9 @@ impl RelayGround for Relay {
     }
     fn armed(&self, streams: &mut Vec<u64>) {
         streams.extend(self.streams());
+    }
+    fn is_armed(&self) -> bool {
+        Relay::armed(self) > 0
     }
     fn tapped(&mut self, each: &mut dyn FnMut(u64, &[u8])) {
         Relay::tapped(self, &mut |stream, _, packet| each(stream, packet));

@@ -55,11 +55,14 @@ impl CallShard {
     /// True for an input that may end a call, whose record shows what was relayed: give
     /// [`ShardInput::OffloadCounted`] of all that you relay before it.
     #[must_use]
-    pub fn may_read_counts(input: &ShardInput<'_>) -> bool {
+    pub fn may_read_counts(&self, input: &ShardInput<'_>) -> bool {
         match input {
-            ShardInput::Datagram { bytes, .. } => [&b"BYE "[..], b"REFER ", b"INVITE ", b"CANCEL "]
-                .iter()
-                .any(|method| bytes.starts_with(method)),
+            ShardInput::Datagram { bytes, .. } => {
+                let within_dialog = [&b"BYE "[..], b"REFER ", b"INVITE "];
+                bytes.starts_with(b"CANCEL ")
+                    || within_dialog.iter().any(|method| bytes.starts_with(method))
+                        && self.ua.concerns_a_leg(bytes)
+            }
             ShardInput::Command(ShardCommand::Call { order, .. }) => {
                 use dialer_core::CallOrder;
                 !matches!(order, CallOrder::DialCustomer { .. } | CallOrder::RingAgent { .. })

@@ -9,7 +9,7 @@ use super::uas::{RETRY_AFTER_PENDING, capabilities};
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
 use crate::mark::Mark;
 use crate::status::reason_phrase;
-use crate::wire::{HeaderName, Message, Method, Writer};
+use crate::wire::{HeaderName, Message, Method, Writer, parse};
 
 impl UserAgent {
     /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
@@ -25,6 +25,15 @@ impl UserAgent {
             // Our INVITE is out, the peer's tag is not settled: our tag alone has to do.
             None => Some(key),
         }
+    }
+
+    /// True for a request within the dialog of a leg, or that would take the place of one (Replaces). What begins a call is
+    /// neither, nor is what strangers send.
+    #[must_use]
+    pub fn concerns_a_leg(&self, request: &Bytes) -> bool {
+        parse(request.clone(), &self.config.limits.message).is_ok_and(|request| {
+            self.leg_of(&request).is_some() || request.headers(HeaderName::Replaces).next().is_some()
+        })
     }
 
     pub(super) fn in_dialog(

@@ -534,3 +534,29 @@ fn where_responses_go() {
         }
     }
 }
+
+#[test]
+fn requests_within_dialogs_and_replacing_ones_concern_a_leg() {
+    let mut bench = Bench::new();
+    let concerns =
+        |bench: &Bench, text: &str| bench.ua.concerns_a_leg(&Bytes::copy_from_slice(text.as_bytes()));
+    let invite = invite_text("13800138000", "in0", "", OFFER);
+    assert!(!concerns(&bench, &invite));
+    let leg = bench.ring_in();
+    bench.answer(leg).ack();
+    assert!(!concerns(&bench, &invite), "the same INVITE again is answered again, and ends nothing");
+    let response = bench.invite_response();
+    let bye = |to: &str| {
+        format!(
+            "BYE sip:4000@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKbye\r\n\
+             Max-Forwards: 70\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n",
+            text(response.header(HeaderName::From)),
+            text(Some(response.call_id())),
+        )
+    };
+    assert!(concerns(&bench, &bye(&text(response.header(HeaderName::To)))));
+    assert!(!concerns(&bench, &bye("<sip:4000@192.0.2.1>;tag=stranger")));
+    let replacing = invite_text("13800138000", "in1", "Replaces: a;to-tag=b;from-tag=c\r\n", OFFER);
+    assert!(concerns(&bench, &replacing));
+    assert!(!concerns(&bench, "BYE what is this\r\n\r\n"));
+}

@@ -194,8 +194,8 @@ impl Pool {
 
 /// Digits that two numbers have in common at their beginning.
 fn common(a: &str, b: &str) -> usize {
-    let digits = |text: &str| text.strip_prefix('+').unwrap_or(text).to_owned();
-    digits(a).bytes().zip(digits(b).bytes()).take_while(|(a, b)| a == b).count()
+    let digits = |text| str::strip_prefix(text, '+').unwrap_or(text).bytes();
+    digits(a).zip(digits(b)).take_while(|(a, b)| a == b).count()
 }
 
 /// How much more often the second arm is answered than the first, as a share, with its 95 % interval. `None` while either

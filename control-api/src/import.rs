@@ -22,8 +22,10 @@ use std::sync::Arc;
 use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
 use tokio::time::Instant;
 
-/// Rows parsed and stored together.
-const BATCH_ROWS: usize = 500;
+/// Rows parsed and stored together: one commit costs as much as the rows of many.
+const BATCH_ROWS: usize = 5_000;
+/// A batch ends when its rows have so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
 /// A batch waits no longer than this for more rows.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// The client may be silent no longer than this.
@@ -272,6 +274,7 @@ fn stored_verdict(line: u64, lead: &NewLead, fate: ImportVerdict, mask: Masker) 
             };
             (RowResult::Duplicate, Some(lead), Some(by))
         }
+        ImportVerdict::Dnc => (RowResult::Dnc, None, None),
         ImportVerdict::NoPhone => (RowResult::InvalidNumber, None, Some("empty")),
     };
     RowVerdict {
@@ -309,6 +312,10 @@ pub(crate) fn count(summary: &mut ImportSummary, verdicts: &[RowVerdict], on_dup
             RowResult::Duplicate => {
                 summary.duplicates += 1;
                 summary.rejected += u64::from(on_duplicate == OnDuplicate::Error);
+            }
+            RowResult::Dnc => {
+                summary.dnc += 1;
+                summary.rejected += 1;
             }
             RowResult::InvalidNumber | RowResult::InvalidRow => summary.rejected += 1,
         }
@@ -373,16 +380,20 @@ impl Rows {
 
     /// Rows to work on: a full batch, or what came until the client paused. Empty at the end.
     async fn batch(&mut self) -> (Vec<RawRow>, Option<Broken>) {
-        let mut batch = Vec::new();
+        let mut batch: Vec<RawRow> = Vec::new();
+        let mut bytes = 0;
         let mut deadline = None;
         loop {
-            while batch.len() < BATCH_ROWS {
+            while batch.len() < BATCH_ROWS && bytes < BATCH_BYTES {
                 match self.splitter.next() {
-                    Some(row) => batch.push(row),
+                    Some(row) => {
+                        bytes += row.text.as_ref().map_or(0, String::len);
+                        batch.push(row);
+                    }
                     None => break,
                 }
             }
-            if batch.len() >= BATCH_ROWS || self.ended {
+            if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES || self.ended {
                 return (batch, None);
             }
             if batch.is_empty() {
@@ -401,42 +412,37 @@ impl Rows {
     }
 }
 
-/// Imports everything and writes the verdicts and the summary.
+/// Imports everything and writes the verdicts and the summary. While a batch is stored, the next is read.
 pub(crate) async fn run(
     api: Arc<Gateway>,
     mut rows: Rows,
     format: Format,
     plan: ImportPlan,
-    mut out: SpoolWriter,
+    out: SpoolWriter,
 ) {
     let began = Instant::now();
     let format = Arc::new(format);
-    let mut summary = ImportSummary { dry_run: plan.dry_run, complete: true, ..ImportSummary::default() };
-    let mut untold = 0;
+    let summary = ImportSummary { dry_run: plan.dry_run, complete: true, ..ImportSummary::default() };
+    let mut work = Work { api, plan, out: Some(out), summary, untold: 0, storing: None };
     loop {
         let (batch, broken) = rows.batch().await;
         let at_end = batch.is_empty();
         if !at_end {
-            let before = summary.accepted + summary.updated;
-            match import_batch(&api, batch, &format, &plan, out, &mut summary).await {
-                Ok(writer) => out = writer,
-                Err(None) => return,
-                Err(Some((writer, detail))) => {
-                    out = writer;
-                    summary.complete = false;
-                    summary.error = Some(detail);
-                    break;
-                }
-            }
-            let first = before == 0;
-            untold += summary.accepted + summary.updated - before;
-            if untold >= TELL_ROWS || (first && untold > 0) {
-                tell(&api, &plan, std::mem::take(&mut untold)).await;
+            let (format, plan) = (Arc::clone(&format), work.plan.clone());
+            let read = tokio::task::spawn_blocking(move || {
+                batch.into_iter().map(|row| format.read(row, &plan)).collect::<Vec<Read>>()
+            });
+            // A panic (a defect) in reading ends the answer without a summary.
+            let Ok(read) = read.await else { return };
+            match work.stored().await {
+                Stored::On => work.store(read),
+                Stored::Failed => break,
+                Stored::Lost => return,
             }
         }
         if let Some(broken) = broken {
-            summary.complete = false;
-            summary.error = Some(match broken {
+            work.summary.complete = false;
+            work.summary.error = Some(match broken {
                 Broken::Body => "the body broke off".into(),
                 Broken::Idle => "nothing came for 60 seconds".into(),
             });
@@ -446,59 +452,121 @@ pub(crate) async fn run(
             break;
         }
     }
-    if untold > 0 {
-        tell(&api, &plan, untold).await;
-    }
-    summary.ms = began.elapsed().as_millis() as u64;
-    tracing::info!(
-        list = %plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,
-        rejected = summary.rejected, complete = summary.complete, ms = summary.ms, "leads imported"
-    );
-    let mut line = serde_json::to_vec(&ImportSummaryLine { summary }).expect("figures have string keys");
-    line.push(b'\n');
-    let written = tokio::task::spawn_blocking(move || {
-        out.write(&line)?;
-        out.finish();
-        std::io::Result::Ok(())
-    });
-    if let Ok(Err(error)) = written.await {
-        tracing::warn!(%error, "the verdicts of an import could not be kept");
+    if !matches!(work.stored().await, Stored::Lost) {
+        work.finish(began).await;
     }
 }
 
-/// Works on a batch. `Err(None)`: the verdicts cannot be kept, so the response ends without a summary.
-async fn import_batch(
-    api: &Arc<Gateway>,
-    batch: Vec<RawRow>,
-    format: &Arc<Format>,
-    plan: &ImportPlan,
-    mut out: SpoolWriter,
-    summary: &mut ImportSummary,
-) -> Result<SpoolWriter, Option<(SpoolWriter, String)>> {
-    let (format, task_plan, options) = (Arc::clone(format), plan.clone(), plan.options(api));
-    let work = api.store(move |store| {
-        let rows = batch.into_iter().map(|row| format.read(row, &task_plan)).collect();
-        let verdicts = match judge(store, rows, &task_plan, &options) {
-            Ok(verdicts) => verdicts,
-            Err(error) => return Ok(Err(Some((out, Problem::from(error).detail().to_owned())))),
-        };
-        let mut text = Vec::with_capacity(verdicts.len() * 128);
-        for verdict in &verdicts {
-            serde_json::to_writer(&mut text, verdict).expect("a verdict has string keys");
-            text.push(b'\n');
-        }
-        if let Err(error) = out.write(&text) {
-            tracing::warn!(%error, "the verdicts of an import could not be kept");
-            return Ok(Err(None));
-        }
-        Ok(Ok((out, verdicts)))
-    });
-    let (out, verdicts) = work.await.map_err(|_| None)??;
-    count(summary, &verdicts, plan.on_duplicate);
-    for verdict in &verdicts {
-        api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
+/// What is left of a batch: where further verdicts go, and those of it. `Err(None)`: the verdicts cannot be kept.
+type Outcome = Result<(SpoolWriter, Vec<RowVerdict>), Option<(SpoolWriter, String)>>;
+
+/// How the batch before went.
+enum Stored {
+    /// Well.
+    On,
+    /// It could not be stored: the summary says so.
+    Failed,
+    /// The verdicts cannot be kept: the answer ends without a summary.
+    Lost,
+}
+
+/// An import under way.
+struct Work {
+    api: Arc<Gateway>,
+    plan: ImportPlan,
+    /// Lent to the batch that is being stored.
+    out: Option<SpoolWriter>,
+    summary: ImportSummary,
+    /// Leads the dialer was not told of.
+    untold: u64,
+    storing: Option<tokio::task::JoinHandle<Result<Outcome, Problem>>>,
+}
+
+impl Work {
+    /// Begins to store a batch. The one before must be done.
+    fn store(&mut self, rows: Vec<Read>) {
+        let Some(out) = self.out.take() else { return };
+        let (api, plan) = (Arc::clone(&self.api), self.plan.clone());
+        let options = plan.options(&api);
+        self.storing = Some(tokio::spawn(async move {
+            api.store(move |store| Ok(store_batch(store, rows, &plan, &options, out))).await
+        }));
     }
-    Ok(out)
+
+    /// Waits for the batch that is being stored, and counts it.
+    async fn stored(&mut self) -> Stored {
+        let Some(storing) = self.storing.take() else { return Stored::On };
+        match storing.await {
+            Ok(Ok(Ok((out, verdicts)))) => {
+                self.out = Some(out);
+                let before = self.summary.accepted + self.summary.updated;
+                count(&mut self.summary, &verdicts, self.plan.on_duplicate);
+                for verdict in &verdicts {
+                    self.api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
+                }
+                let first = before == 0;
+                self.untold += self.summary.accepted + self.summary.updated - before;
+                if self.untold >= TELL_ROWS || (first && self.untold > 0) {
+                    tell(&self.api, &self.plan, std::mem::take(&mut self.untold)).await;
+                }
+                Stored::On
+            }
+            Ok(Ok(Err(Some((out, detail))))) => {
+                self.out = Some(out);
+                self.summary.complete = false;
+                self.summary.error = Some(detail);
+                Stored::Failed
+            }
+            Ok(Ok(Err(None)) | Err(_)) | Err(_) => Stored::Lost,
+        }
+    }
+
+    async fn finish(mut self, began: Instant) {
+        if self.untold > 0 {
+            tell(&self.api, &self.plan, self.untold).await;
+        }
+        let Some(mut out) = self.out.take() else { return };
+        let mut summary = self.summary;
+        summary.ms = began.elapsed().as_millis() as u64;
+        tracing::info!(
+            list = %self.plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,
+            rejected = summary.rejected, complete = summary.complete, ms = summary.ms, "leads imported"
+        );
+        let mut line = serde_json::to_vec(&ImportSummaryLine { summary }).expect("figures have string keys");
+        line.push(b'\n');
+        let written = tokio::task::spawn_blocking(move || {
+            out.write(&line)?;
+            out.finish();
+            std::io::Result::Ok(())
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::warn!(%error, "the verdicts of an import could not be kept");
+        }
+    }
+}
+
+/// Stores a batch and writes its verdicts. Blocks.
+fn store_batch(
+    store: &dyn store::Store,
+    rows: Vec<Read>,
+    plan: &ImportPlan,
+    options: &ImportOptions,
+    mut out: SpoolWriter,
+) -> Outcome {
+    let verdicts = match judge(store, rows, plan, options) {
+        Ok(verdicts) => verdicts,
+        Err(error) => return Err(Some((out, Problem::from(error).detail().to_owned()))),
+    };
+    let mut text = Vec::with_capacity(verdicts.len() * 128);
+    for verdict in &verdicts {
+        serde_json::to_writer(&mut text, verdict).expect("a verdict has string keys");
+        text.push(b'\n');
+    }
+    if let Err(error) = out.write(&text) {
+        tracing::warn!(%error, "the verdicts of an import could not be kept");
+        return Err(None);
+    }
+    Ok((out, verdicts))
 }
 
 /// Tells the dialer that there are new leads.

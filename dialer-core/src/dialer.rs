@@ -236,6 +236,8 @@ impl Dialer {
                 if self.node.store_healthy != healthy {
                     self.node.store_healthy = healthy;
                     self.dirty.node = true;
+                    let event = if healthy { Event::NodeStoreRecovered } else { Event::NodeStoreFailed };
+                    self.tell(&mut cx, About::default(), event);
                     self.want_all_decisions();
                 }
             }

@@ -145,6 +145,10 @@ pub enum Event {
     NodeDraining,
     /// The node has no live calls left.
     NodeDrained,
+    /// Nothing can be written: no dialling until it can. Told when it is written, with the time when it happened.
+    NodeStoreFailed,
+    /// The store takes writes again.
+    NodeStoreRecovered,
     /// The node is up (again).
     NodeStarted { calls_cut_off: u64 },
 }
@@ -222,6 +226,8 @@ impl Event {
             Event::WebhookDisabled { .. } => "webhook.disabled",
             Event::NodeDraining => "node.draining",
             Event::NodeDrained => "node.drained",
+            Event::NodeStoreFailed => "node.store_failed",
+            Event::NodeStoreRecovered => "node.store_recovered",
             Event::NodeStarted { .. } => "node.started",
         }
     }

@@ -146,6 +146,8 @@ pub enum ImportVerdict {
         /// By what it was recognised.
         by: MatchedBy,
     },
+    /// Each of its numbers is on a do-not-call list that holds everywhere; nothing was written.
+    Dnc,
     /// It has no number.
     NoPhone,
 }

@@ -178,6 +178,10 @@ async fn add_one(api: &Gateway, plan: &ImportPlan, request: LeadRequest) -> Answ
         let problem = Problem::new(Code::Conflict, format!("there is a lead with this {by} already"));
         return Err(problem.with("lead_id", verdict.lead_id));
     }
+    if verdict.result == RowResult::Dnc {
+        let problem = Problem::new(Code::Conflict, "each of its numbers is on a do-not-call list");
+        return Err(problem.with("result", verdict.result.as_str()));
+    }
     let id: Option<LeadId> = verdict.lead_id.as_deref().and_then(|id| id.parse().ok());
     let stored = match id {
         Some(id) if !plan.dry_run => api.store(move |store| store.lead(id)).await?,

@@ -138,6 +138,8 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         | CoreEvent::AgentLoggedIn
         | CoreEvent::NodeDraining
         | CoreEvent::NodeDrained
+        | CoreEvent::NodeStoreFailed
+        | CoreEvent::NodeStoreRecovered
         | CoreEvent::CallQueued => json!({}),
         _ => call_data(event, mask),
     }

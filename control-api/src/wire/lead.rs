@@ -246,6 +246,8 @@ pub enum RowResult {
     Updated,
     /// It is there already.
     Duplicate,
+    /// All its numbers are on do-not-call lists that hold everywhere; it was not taken.
+    Dnc,
     /// A number cannot be dialled.
     InvalidNumber,
     /// The row cannot be read.
@@ -260,6 +262,7 @@ impl RowResult {
             RowResult::Accepted => "accepted",
             RowResult::Updated => "updated",
             RowResult::Duplicate => "duplicate",
+            RowResult::Dnc => "dnc",
             RowResult::InvalidNumber => "invalid_number",
             RowResult::InvalidRow => "invalid_row",
         }
@@ -321,7 +324,9 @@ pub struct ImportSummary {
     pub updated: u64,
     /// Rows that were there already.
     pub duplicates: u64,
-    /// Rows refused: invalid ones, and duplicates under `on_duplicate=error`.
+    /// Rows whose numbers are on do-not-call lists.
+    pub dnc: u64,
+    /// Rows refused: invalid ones, those of do-not-call lists, and duplicates under `on_duplicate=error`.
     pub rejected: u64,
     /// How long it took.
     pub ms: u64,

@@ -196,7 +196,7 @@ async fn bodies_that_are_no_import_are_refused_as_a_whole() {
     assert_eq!(
         house.import(&path, NDJSON, "").await,
         [
-            json!({"summary": {"lines": 0, "accepted": 0, "updated": 0, "duplicates": 0, "rejected": 0, "ms": 0, "dry_run": false, "complete": true}})
+            json!({"summary": {"lines": 0, "accepted": 0, "updated": 0, "duplicates": 0, "dnc": 0, "rejected": 0, "ms": 0, "dry_run": false, "complete": true}})
         ]
     );
 }
@@ -330,4 +330,39 @@ async fn over_a_real_connection_with_small_buffers_nothing_jams() {
     assert_eq!(text.matches("\"accepted\"").count(), 30_001, "a verdict per row, and the summary");
     assert!(text.contains("\"complete\":true"));
     server.abort();
+}
+
+#[tokio::test]
+async fn rows_on_do_not_call_lists_are_told_and_not_taken() {
+    let house = House::new();
+    let list = house.list().await;
+    let made = async |body: Value| house.made(&house.post("/v1/dnc-lists", body).await);
+    let dnc = made(json!({"name": "national"})).await;
+    let own = made(json!({"name": "own", "everywhere": false})).await;
+    let put = async |id: &str, numbers: Value| {
+        let body = json!({"numbers": numbers});
+        house.post(&format!("/v1/dnc-lists/{id}/numbers"), body).await.is(200);
+    };
+    put(&dnc, json!(["+8613800138000", "+86139*"])).await;
+    put(&own, json!(["+8613600136000"])).await;
+    let text = "phone,phone2,external_id\n\
+        13800138000,,on it\n\
+        13900139000,13800138000,both on it\n\
+        13800138000,13700137001,one of two\n\
+        13600136000,,of a campaign's own list\n";
+    for query in ["?dry_run=true", ""] {
+        let lines = house.import(&format!("/v1/lists/{list}/leads:import{query}"), CSV, text).await;
+        assert_eq!(
+            results(&lines),
+            [row(2, "dnc", ""), row(3, "dnc", ""), row(4, "accepted", ""), row(5, "accepted", ""),]
+        );
+        let summary = &lines.last().unwrap()["summary"];
+        assert_eq!(
+            (&summary["dnc"], &summary["rejected"], &summary["accepted"]),
+            (&json!(2), &json!(2), &json!(2))
+        );
+    }
+    let refused = house.post(&format!("/v1/lists/{list}/leads"), json!({"phone": "+8613912345678"})).await;
+    refused.problem(409, "conflict");
+    assert_eq!(refused.json()["result"], "dnc");
 }

@@ -64,6 +64,28 @@ impl Api {
         }
     }
 
+    /// Kept events of these types, up to the first called `last`.
+    pub async fn events_up_to(&self, types: &str, last: &str) -> Vec<Value> {
+        let url = format!("{}/v1/events?after=0&types={types}", self.base);
+        let mut answer = self.http.get(url).bearer_auth(&self.token).send().await.unwrap();
+        let (mut text, mut events) = (String::new(), Vec::new());
+        while let Some(chunk) = answer.chunk().await.unwrap() {
+            text.push_str(&String::from_utf8_lossy(&chunk));
+            while let Some((line, rest)) = text.split_once('\n') {
+                let event =
+                    line.strip_prefix("data:").map(|data| serde_json::from_str::<Value>(data).unwrap());
+                text = rest.to_owned();
+                let Some(event) = event else { continue };
+                let ended = event["type"] == last;
+                events.push(event);
+                if ended {
+                    return events;
+                }
+            }
+        }
+        panic!("the stream ended before {last}: {events:?}");
+    }
+
     pub async fn import_csv(&self, list: &str, csv: String) -> Value {
         let answer = self
             .http

@@ -15,4 +15,5 @@ mod prometheus;
 mod readme;
 mod relay;
 mod schemathesis;
+mod store_trouble;
 mod streams;

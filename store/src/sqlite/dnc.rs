@@ -3,12 +3,14 @@
 use super::codec::{blob, data, int, millis};
 use super::txn::Txn;
 use crate::error::StoreError;
+use crate::model::NewLead;
 use dialer_core::DncListId;
+use dialer_core::compliance::number_key;
 use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension};
 use sansio::WallTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn number_of(conn: &Connection, list: DncListId) -> Result<Option<i64>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT no FROM dnc_list WHERE id = ?1")?;
@@ -47,6 +49,72 @@ pub(super) fn delete_list(txn: &mut Txn<'_>, list: DncListId) -> Result<(), Stor
     txn.run("DELETE FROM dnc_entry WHERE list_no = ?1", (no,))?;
     txn.run("DELETE FROM dnc_list WHERE no = ?1", (no,))?;
     Ok(())
+}
+
+/// The lists that hold everywhere, for imports.
+pub(super) struct Everywhere {
+    lists: Vec<i64>,
+    /// Without a plus.
+    prefixes: BTreeSet<String>,
+    now: i64,
+}
+
+impl Everywhere {
+    pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Everywhere, StoreError> {
+        let now = now.unix_millis();
+        let (mut lists, mut prefixes) = (Vec::new(), BTreeSet::new());
+        let mut statement = conn.prepare_cached("SELECT no, data FROM dnc_list")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let list: DncListRow = data("dnc_list", row)?;
+            if !list.config.everywhere {
+                continue;
+            }
+            let no: i64 = row.get("no")?;
+            // Texts come after all numbers.
+            let mut texts = conn.prepare_cached(
+                "SELECT number FROM dnc_entry WHERE list_no = ?1 AND number >= '' \
+                 AND (expires_at IS NULL OR expires_at > ?2)",
+            )?;
+            let found = texts.query_map((no, now), |row| row.get(0))?;
+            prefixes.extend(found.collect::<Result<Vec<String>, _>>()?);
+            lists.push(no);
+        }
+        Ok(Everywhere { lists, prefixes, now })
+    }
+
+    /// Whether all numbers of a row (there is one at least) are on one of the lists.
+    pub(super) fn holds(&self, conn: &Connection, row: &NewLead) -> Result<bool, StoreError> {
+        if self.lists.is_empty() {
+            return Ok(false);
+        }
+        for phone in &row.phones {
+            if !self.holds_number(conn, &phone.number)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn holds_number(&self, conn: &Connection, number: &str) -> Result<bool, StoreError> {
+        let Some(key) = number_key(number) else { return Ok(false) };
+        let digits = &number[1..];
+        if !self.prefixes.is_empty()
+            && (1..=digits.len()).any(|length| self.prefixes.contains(&digits[..length]))
+        {
+            return Ok(true);
+        }
+        let mut entry = conn.prepare_cached(
+            "SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number = ?2 \
+             AND (expires_at IS NULL OR expires_at > ?3)",
+        )?;
+        for list in &self.lists {
+            if entry.exists((list, int(key), self.now))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// All lists with what is on them.

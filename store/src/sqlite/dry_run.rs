@@ -1,5 +1,6 @@
 //! What an import would do: the rules of [`super::import`] without the writer.
 
+use super::dnc::Everywhere;
 use super::import::{Match, Names, Scope, by_external_id, holder, list_no, scope};
 use crate::error::StoreError;
 use crate::model::{ImportOptions, ImportVerdict, MatchedBy, NewLead};
@@ -96,11 +97,14 @@ pub(super) fn dry_run(
     let txn = conn.unchecked_transaction()?;
     let list_no = list_no(&txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
     let scope = scope(&txn, list_no, &options.dedupe_scope)?;
+    let dnc = Everywhere::load(&txn, options.now)?;
     let mut pretended = Pretended::default();
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
         verdicts.push(if row.phones.is_empty() {
             ImportVerdict::NoPhone
+        } else if dnc.holds(&txn, row)? {
+            ImportVerdict::Dnc
         } else if let Some(found) = pretended.find(&txn, list_no, row, &scope)? {
             let (lead, by) = (found.id, found.by);
             if found.is_updated(list_no, row, options) {

@@ -3,6 +3,7 @@
 use super::codec::{
     NumberKey, blob, decode_phones, encode_map, encode_phones, id, millis, queue_of, state_code,
 };
+use super::dnc::Everywhere;
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
@@ -69,8 +70,9 @@ impl Import {
         self.written = 0;
         let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
         let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
+        let dnc = Everywhere::load(txn.conn(), self.options.now)?;
         for row in self.rows.by_ref().take(rows_max) {
-            let verdict = write_row(txn, list, &row, &self.options, &scope, &mut self.names)?;
+            let verdict = write_row(txn, list, &row, &self.options, (&scope, &dnc), &mut self.names)?;
             self.written +=
                 u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
             self.verdicts.push(verdict);
@@ -140,11 +142,14 @@ fn write_row(
     list_no: i64,
     row: &NewLead,
     options: &ImportOptions,
-    scope: &Scope,
+    (scope, dnc): (&Scope, &Everywhere),
     names: &mut Names,
 ) -> Result<ImportVerdict, StoreError> {
     if row.phones.is_empty() {
         return Ok(ImportVerdict::NoPhone);
+    }
+    if dnc.holds(txn.conn(), row)? {
+        return Ok(ImportVerdict::Dnc);
     }
     let found = match by_external_id(txn.conn(), list_no, row)? {
         Some(found) => Some(found),

@@ -25,6 +25,8 @@ pub struct Counters {
     pub forwarded_rtcp: u64,
     /// Frames made by players and tones.
     pub frames_played: u64,
+    /// Frames summed from what others say, for streams that hear more than one.
+    pub frames_mixed: u64,
     /// Packets whose audio was changed from A-law to µ-law or back.
     pub transcoded: u64,
     /// Dropped: the stream does not exist (any more).

@@ -2,7 +2,8 @@
 //!
 //! [`Plane`] owns all streams. A stream is one far end: a pair of UDP ports, an address to latch on to, one
 //! outgoing line of SSRC, sequence numbers and timestamps that stays unbroken whoever speaks into it. Two streams
-//! are bridged by [`Plane::connect`]; a stream can be played to, recorded and listened to.
+//! are bridged by [`Plane::connect`]; a stream can hear several ([`Plane::mix`]), be played to, recorded and
+//! listened to.
 //!
 //! ```text
 //!             commands: open set_remote connect play tone start_recording listen close
@@ -18,12 +19,14 @@ mod counters;
 pub mod dsp;
 pub mod early_media;
 mod ears;
+mod jitter;
 mod latch;
 mod offload;
 mod output;
 mod plane;
 mod player;
 mod ports;
+mod presses;
 mod quality;
 mod recorder;
 pub mod rtp;
@@ -39,7 +42,7 @@ pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{
     AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, Output, RecordOp,
 };
-pub use plane::{MediaError, Plane};
+pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;
 
 /// Names a stream; stale once it is closed.

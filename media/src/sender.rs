@@ -165,6 +165,36 @@ impl Sender {
         rtp::header(switched, payload_type, self.sequence, self.timestamp, self.ssrc)
     }
 
+    /// The header of the next packet of an event that has lasted for so many samples: all of its packets have the
+    /// timestamp of its beginning (RFC 4733 §2.5.1.2).
+    pub(crate) fn event_header(
+        &mut self,
+        now: Instant,
+        payload_type: u8,
+        first: bool,
+        samples: u32,
+        changes: &mut u64,
+    ) -> [u8; rtp::HEADER_BYTES] {
+        if first {
+            let switched = self.source != Some(Source::Own);
+            let step =
+                if switched { self.next_timestamp(now).wrapping_sub(self.timestamp) } else { self.samples };
+            self.timestamp = self.timestamp.wrapping_add(step);
+            if switched {
+                *changes += u64::from(self.note_switch(Source::Own));
+            }
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.samples = samples;
+        self.last_at = now;
+        self.packets += 1;
+        self.octets += 4;
+        let header = rtp::header(first, payload_type, self.sequence, self.timestamp, self.ssrc);
+        // What comes next, ours or another's, joins on behind it by the clock.
+        self.source = None;
+        header
+    }
+
     #[cold]
     fn switch(&mut self, now: Instant, source: Source, header: &Header) -> bool {
         self.sequence_delta = self.sequence.wrapping_add(1).wrapping_sub(header.sequence);

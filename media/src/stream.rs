@@ -3,7 +3,9 @@
 use crate::ears::{InBandEar, Listening};
 use crate::latch::Latch;
 use crate::offload::Offload;
+use crate::plane::Voice;
 use crate::player::{Beep, Player};
+use crate::presses::Presses;
 use crate::quality::Quality;
 use crate::recorder::{Recorder, Side};
 use crate::rtp::stats::Reception;
@@ -40,6 +42,14 @@ pub struct Stream {
     pub(crate) ears: Ears,
     pub(crate) listening: Option<Box<Listening>>,
     pub(crate) offload: Offload,
+    /// Whom it hears instead of its peer.
+    pub(crate) mix: Option<Vec<StreamKey>>,
+    /// Its sound as others hear it in their mixes.
+    pub(crate) voice: Option<Box<Voice>>,
+    /// Nobody hears it.
+    pub(crate) muted: bool,
+    /// Digits being sent to it.
+    pub(crate) presses: Option<Box<Presses>>,
 }
 
 /// Where and how to send to a stream.
@@ -76,6 +86,10 @@ impl Stream {
             ears: Ears::default(),
             listening: None,
             offload: Offload::None,
+            mix: None,
+            voice: None,
+            muted: false,
+            presses: None,
         }
     }
 
@@ -116,9 +130,16 @@ impl Stream {
         }
     }
 
+    /// It hears what the plane itself says, and not what its peer sends.
+    pub(crate) fn hears_own(&self) -> bool {
+        self.player.is_some() || self.mix.is_some() || self.presses.is_some()
+    }
+
     /// True while the stream needs the playout tick.
     pub(crate) fn needs_tick(&self) -> bool {
         self.player.is_some()
+            || self.mix.is_some()
+            || self.presses.is_some()
             || self.beep.is_some()
             || self.digits.pressing()
             || self.in_band.as_ref().is_some_and(|ear| ear.pressing())

@@ -1,12 +1,16 @@
 //! The plane: all streams of one shard.
 
 mod listen;
+mod mix;
 mod offload;
 mod packet;
 mod record;
 mod report;
 mod sweep;
 mod voice;
+
+pub use mix::MIX_SOURCES_MAX;
+pub(crate) use mix::Voice;
 
 use crate::ports::PortPool;
 use crate::recorder::Recorder;
@@ -68,6 +72,8 @@ pub struct Plane {
     counters: Counters,
     /// Streams that need the playout tick, in the order in which they began to.
     ticking: Vec<StreamKey>,
+    /// Streams that others hear in their mixes.
+    voices: Vec<StreamKey>,
     next_tick: Option<Instant>,
     next_sweep: Option<Instant>,
     sweep_slice: u32,
@@ -102,6 +108,7 @@ impl Plane {
             recordings: BTreeMap::new(),
             counters: Counters::default(),
             ticking: Vec::new(),
+            voices: Vec::new(),
             next_tick: None,
             next_sweep: None,
             sweep_slice: 0,
@@ -237,6 +244,7 @@ impl Plane {
         }
         self.disconnect(now, stream);
         self.stop_playing(now, stream, out);
+        self.leave_mix(stream);
         self.leave_recording(now, stream, out);
         self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
@@ -333,6 +341,7 @@ impl Plane {
                 findings.push(format!("stream {key:?} and the list of ticking streams disagree"));
             }
         }
+        self.audit_mixes(&mut findings);
         self.audit_recordings(&mut findings);
         if self.ports.in_use() != self.streams.len() {
             let (ports, streams) = (self.ports.in_use(), self.streams.len());
@@ -350,6 +359,7 @@ impl Plane {
         self.streams.is_empty()
             && self.ports.in_use() == 0
             && self.ticking.is_empty()
+            && self.voices.is_empty()
             && self.recorders.is_empty()
             && self.closing.is_empty()
             && self.recordings.is_empty()

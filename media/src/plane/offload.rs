@@ -77,6 +77,7 @@ impl Plane {
         if let Some(recording) = recording {
             self.record(now, recording, &header, codec, payload);
         }
+        self.hear_voice(key, &header, codec, payload);
         if self.streams.get(key).is_some_and(|stream| !is_heard(stream, &self.config)) {
             self.touch(key);
         }
@@ -146,7 +147,7 @@ impl Plane {
         let source = from.rtp.address.filter(|_| from.rtp.announced)?;
         to.rtp.address?;
         let destination = to.destination()?;
-        let own_voice = to.player.is_some() || to.beep.is_some();
+        let own_voice = to.hears_own() || to.beep.is_some() || from.muted;
         let joined_on = to.sender.speaks(Source::Stream(key.to_bits(), from.reception.ssrc));
         if own_voice || !joined_on || !from.reception.started || destination.codec != remote.codec {
             return None;
@@ -201,7 +202,10 @@ impl Plane {
 
 /// Someone listens to what the stream's far end says.
 fn is_heard(stream: &Stream, config: &Config) -> bool {
-    stream.recording.is_some() || stream.listening.is_some() || wants_digits(stream, config)
+    stream.recording.is_some()
+        || stream.listening.is_some()
+        || stream.voice.is_some()
+        || wants_digits(stream, config)
 }
 
 struct Added {

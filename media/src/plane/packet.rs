@@ -129,6 +129,7 @@ impl Plane {
         let peer = stream.peer;
         let recording = stream.recording;
         let listening = stream.listening.is_some();
+        let (muted, mixed) = (stream.muted, stream.voice.is_some());
         let incoming = Incoming { header, content, step };
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
@@ -142,13 +143,22 @@ impl Plane {
                 if listening {
                     self.hear(now, key, codec, &packet[header.payload()], out);
                 }
-                if let Some(recording) = recording {
+                if mixed {
+                    self.hear_voice(key, &header, codec, &packet[header.payload()]);
+                }
+                if let Some(recording) = recording.filter(|_| !muted) {
                     self.record(now, recording, &header, codec, &packet[header.payload()]);
                 }
             }
         }
         match peer {
-            Some(peer) => self.relay(now, key, peer, &incoming, packet, out),
+            Some(peer) => {
+                if muted && let Content::Audio(codec) = content {
+                    packet[header.payload()].fill(codec::silence(codec));
+                }
+                self.relay(now, key, peer, &incoming, packet, out);
+            }
+            None if mixed => {}
             None => self.counters.dropped_unbridged += 1,
         }
     }
@@ -164,8 +174,9 @@ impl Plane {
         out: &mut Outbox<Output>,
     ) {
         let Some(stream) = self.streams.get_mut(to) else { return };
-        if stream.player.is_some() {
-            self.counters.dropped_while_playing += 1;
+        if stream.hears_own() {
+            let hears_it = stream.mix.is_some() && stream.player.is_none();
+            self.counters.dropped_while_playing += u64::from(!hears_it);
             return;
         }
         let Some(destination) = stream.destination() else {
@@ -204,6 +215,14 @@ impl Plane {
         out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
     }
 
+    /// Sound that others hear in their mixes.
+    pub(super) fn hear_voice(&mut self, key: StreamKey, header: &Header, codec: Codec, payload: &[u8]) {
+        let stream = self.streams.get_mut(key).filter(|stream| !stream.muted);
+        if let Some(voice) = stream.and_then(|stream| stream.voice.as_mut()) {
+            voice.jitter.push((header.ssrc, header.timestamp), codec, payload);
+        }
+    }
+
     pub(super) fn record(
         &mut self,
         now: Instant,
@@ -214,7 +233,7 @@ impl Plane {
     ) {
         let Some(recorder) = self.recorders.get_mut(recorder) else { return };
         // While the plane itself speaks to the left side, that is what the right channel holds.
-        if side == Side::Right && self.streams.get(recorder.left).is_some_and(|left| left.player.is_some()) {
+        if side == Side::Right && self.streams.get(recorder.left).is_some_and(Stream::hears_own) {
             return;
         }
         if !recorder.write_encoded(now, side, (header.ssrc, header.timestamp), codec, payload) {
@@ -235,12 +254,26 @@ impl Plane {
         let stale = if incoming.step == Step::Restart { stream.digits.restart() } else { None };
         let payload = &packet[incoming.header.payload()];
         let [unfinished, whole] = stream.digits.packet(now, incoming.header.timestamp, payload);
-        for digit in [stale, unfinished, whole].into_iter().flatten() {
+        let pressed = [stale, unfinished, whole];
+        for digit in pressed.into_iter().flatten() {
             self.counters.dtmf_digits += 1;
             report_digit(key, stream, digit, DigitSource::Event, out);
         }
+        let peer = stream.peer;
         if stream.digits.pressing() {
             self.needs_tick(now, key);
+        }
+        self.press_on(now, peer, &pressed);
+    }
+
+    /// A peer that hears a mix is not sent the event's packets: the digit is pressed for it anew.
+    pub(super) fn press_on(&mut self, now: Instant, peer: Option<StreamKey>, digits: &[Option<Digit>]) {
+        let Some(peer) = peer.filter(|peer| self.streams.get(*peer).is_some_and(|peer| peer.mix.is_some()))
+        else {
+            return;
+        };
+        for digit in digits.iter().flatten() {
+            self.press(now, peer, digit.digit.encode_utf8(&mut [0; 4]), digit.duration_ms);
         }
     }
 
@@ -335,6 +368,7 @@ impl Plane {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let heard = report::read(packet, stream.sender.ssrc);
         stream.quality.reported(now, &heard);
+        let mixed = stream.mix.is_some();
         let reported_ssrc = stream.sender.ssrc;
         let sequence_delta = stream.sender.sequence_delta;
         let Some(peer_key) = stream.peer else {
@@ -342,6 +376,10 @@ impl Plane {
             return;
         };
         let Some(peer) = self.streams.get_mut(peer_key) else { return };
+        // What they say of numbers and times is of a line that does not go through: each is reported to by us.
+        if peer.mix.is_some() || mixed {
+            return;
+        }
         let translation = Translation {
             sender_ssrc: peer.sender.ssrc,
             timestamp_delta: peer.sender.timestamp_delta,

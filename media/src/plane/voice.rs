@@ -2,6 +2,7 @@
 
 use super::Plane;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
+use crate::presses::Step;
 use crate::recorder::Side;
 use crate::rtp::HEADER_BYTES;
 use crate::rtp::telephone_event::Digit;
@@ -67,7 +68,7 @@ impl Plane {
             // The prompt goes on where it was, and its timestamps leap over the time that was lost.
             for stream in &self.ticking {
                 if let Some(stream) = self.streams.get_mut(*stream)
-                    && stream.player.is_some()
+                    && (stream.player.is_some() || stream.mix.is_some())
                 {
                     stream.sender.forget_source();
                     self.counters.playout_frames_skipped += behind;
@@ -93,11 +94,16 @@ impl Plane {
 
     fn tick_once(&mut self, now: Instant, out: &mut Outbox<Output>) {
         let mut ticking = std::mem::take(&mut self.ticking);
+        let mut passed_on: Vec<(StreamKey, Digit)> = Vec::new();
         self.arena.reserve(ticking.len() * (HEADER_BYTES + FRAME_SAMPLES));
+        self.next_voices();
         ticking.retain(|key| {
-            let Some(stream) = self.streams.get_mut(*key) else { return false };
             let mut samples = [0_i16; FRAME_SAMPLES];
-            let sent = speak(now, *key, stream, &mut samples, &mut self.arena, &mut self.counters, out);
+            let mixed = super::mix::sum(&self.streams, *key, &mut samples);
+            let Some(stream) = self.streams.get_mut(*key) else { return false };
+            self.counters.frames_mixed += u64::from(mixed);
+            let arena = &mut self.arena;
+            let sent = speak(now, *key, stream, mixed, &mut samples, arena, &mut self.counters, out);
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
                 && let Some(recorder) = self.recorders.get_mut(recorder)
@@ -108,6 +114,9 @@ impl Plane {
             if let Some(digit) = stream.digits.handle_timeout(now) {
                 self.counters.dtmf_digits += 1;
                 super::packet::report_digit(*key, stream, digit, DigitSource::Event, out);
+                if let Some(peer) = stream.peer {
+                    passed_on.push((peer, digit));
+                }
             }
             let last = stream.last_packet_at;
             if let Some(heard) = stream.in_band.as_mut().and_then(|ear| ear.handle_timeout(now, last)) {
@@ -120,20 +129,25 @@ impl Plane {
             stream.ticking
         });
         self.ticking = ticking;
+        for (peer, digit) in passed_on {
+            self.press_on(now, Some(peer), &[Some(digit)]);
+        }
     }
 }
 
-/// Makes one frame of prompt and beep. True: a packet was sent.
+/// Makes one frame of prompt and beep, over what is mixed. True: a frame of sound was sent.
+#[expect(clippy::too_many_arguments, reason = "parts of the plane that are borrowed one by one")]
 fn speak(
     now: Instant,
     key: StreamKey,
     stream: &mut Stream,
+    mixed: bool,
     samples: &mut [i16; FRAME_SAMPLES],
     arena: &mut BytesMut,
     counters: &mut Counters,
     out: &mut Outbox<Output>,
 ) -> bool {
-    let mut has_sound = false;
+    let mut has_sound = mixed;
     if let Some(player) = &mut stream.player {
         has_sound = true;
         if player.frame(samples)
@@ -151,7 +165,48 @@ fn speak(
             stream.beep = None;
         }
     }
+    if stream.presses.is_some() {
+        return press(now, key, stream, samples, arena, counters, out);
+    }
     has_sound && send_frame(now, key, stream, samples, arena, counters, out)
+}
+
+/// Sends one tick's part of a digit; other sound waits. True: a frame of tones was sent.
+fn press(
+    now: Instant,
+    key: StreamKey,
+    stream: &mut Stream,
+    samples: &mut [i16; FRAME_SAMPLES],
+    arena: &mut BytesMut,
+    counters: &mut Counters,
+    out: &mut Outbox<Output>,
+) -> bool {
+    let Some(presses) = &mut stream.presses else { return false };
+    let to = stream.remote.filter(|remote| remote.receives);
+    let event = to.and_then(|remote| remote.dtmf_payload_type);
+    let step = presses.step(event.is_some());
+    if presses.is_done() {
+        stream.presses = None;
+    }
+    match (step, event, stream.destination()) {
+        (Step::Tones(tones), ..) => {
+            *samples = *tones;
+            return send_frame(now, key, stream, samples, arena, counters, out);
+        }
+        (Step::Event { first, payload, samples: so_far }, Some(payload_type), Some(to)) => {
+            let changes = &mut counters.source_changes;
+            let header = stream.sender.event_header(now, payload_type, first, so_far, changes);
+            arena.extend_from_slice(&header);
+            arena.extend_from_slice(&payload);
+            let packet = arena.split().freeze();
+            counters.packets_out += 1;
+            counters.bytes_out += packet.len() as u64;
+            let destination = to.address;
+            out.push(Output::Send { from: key, kind: PacketKind::Rtp, destination, packet });
+        }
+        (Step::Event { .. } | Step::Pause, ..) => {}
+    }
+    false
 }
 
 /// Sends a frame of our own. False: the stream cannot be sent to now.

@@ -5,6 +5,7 @@ mod world;
 mod dtmf;
 mod ears;
 mod latching;
+mod mixing;
 mod offload;
 mod ports;
 mod quality;

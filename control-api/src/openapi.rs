@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agents, caller_ids, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists, node, policies,
-    recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, caller_ids, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists,
+    node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -32,6 +32,7 @@ fn all() -> Vec<Route> {
         routes!(agents::task),
         routes!(agents::task_dial),
         routes!(agents::task_skip),
+        routes!(agent_groups::groups),
         routes!(inbound::waiting),
         routes!(lists::list, lists::create),
         routes!(lists::show, lists::change, lists::delete),

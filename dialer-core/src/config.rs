@@ -3,10 +3,12 @@
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
 use crate::compliance::CallingWindows;
-use crate::id::{CallerIdPoolId, DncListId, ListId, TrunkId};
+use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
 use crate::screen::{Filter, Frequency};
+use crate::serving::{Membership, Serving};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A carrier path.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -244,6 +246,16 @@ pub struct AgentConfig {
     pub destinations: Vec<String>,
     /// Calls of the phone's own at once, transfers to outside among them.
     pub calls_max: u32,
+    /// What the agent can, each skill with its level, 0..=9.
+    pub skills: BTreeMap<String, u8>,
+    /// Rank in campaigns that have none in `memberships`, -9..=9.
+    pub rank: i8,
+    /// Place from the top in such campaigns.
+    pub position: u32,
+    /// Place in single campaigns.
+    pub memberships: BTreeMap<CampaignId, Membership>,
+    /// Ringing of this agent's phone instead of the campaign's, milliseconds.
+    pub ring_ms: Option<u32>,
 }
 
 impl Default for AgentConfig {
@@ -257,6 +269,11 @@ impl Default for AgentConfig {
             wrap_up_ms: None,
             destinations: Vec::new(),
             calls_max: 2,
+            skills: BTreeMap::new(),
+            rank: 0,
+            position: 0,
+            memberships: BTreeMap::new(),
+            ring_ms: None,
         }
     }
 }
@@ -633,6 +650,8 @@ pub struct CampaignConfig {
     pub message_prompt: Option<String>,
     /// Agents of this group; `None`: all agents.
     pub agent_group: Option<String>,
+    /// Which of these serve it, and who comes first.
+    pub serving: Box<Serving>,
     /// Whose leads.
     pub lists: Vec<ListId>,
     /// Over these trunks, in order of preference; empty: any enabled trunk.
@@ -682,6 +701,7 @@ impl Default for CampaignConfig {
             connect_at: ConnectAt::Answer,
             message_prompt: None,
             agent_group: None,
+            serving: Box::default(),
             lists: Vec::new(),
             trunks: Vec::new(),
             caller_id: None,

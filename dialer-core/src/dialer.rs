@@ -38,6 +38,8 @@ pub struct Dialer {
     pub(crate) trunk_choice: Rng,
     /// Which number of a pool of caller IDs, where it is left to chance.
     pub(crate) caller_id_choice: Rng,
+    /// Which agent of several, where it is left to chance.
+    pub(crate) agent_choice: Rng,
     /// The stream from which names are made.
     pub(crate) ids: Rng,
     pub(crate) timers: Deadlines<Why>,
@@ -167,6 +169,7 @@ impl Dialer {
             clock: ClockBase::default(),
             trunk_choice: rng.child("trunk choice"),
             caller_id_choice: rng.child("caller id choice"),
+            agent_choice: rng.child("agent choice"),
             ids: rng.child("dialer ids"),
             timers: Deadlines::new(),
             trunks: BTreeMap::new(),

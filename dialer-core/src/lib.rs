@@ -31,6 +31,7 @@ pub mod outcome;
 pub mod pacing;
 pub mod record;
 pub mod screen;
+pub mod serving;
 pub mod view;
 
 pub use campaign::{DNC_ENTRIES_MAX, default_rule};

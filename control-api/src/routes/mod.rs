@@ -1,5 +1,6 @@
 //! The routes, one file per resource.
 
+pub(crate) mod agent_groups;
 pub(crate) mod agents;
 pub(crate) mod caller_ids;
 pub(crate) mod calls;

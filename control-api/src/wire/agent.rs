@@ -1,10 +1,12 @@
 //! Agents on the wire.
 
+use super::serving::Membership;
 use super::wire_enum;
 use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::Time;
+use dialer_core::CampaignId;
 use dialer_core::config::{AgentConfig, is_destination};
 use dialer_core::view::{AgentState as CoreState, AgentView, TaskView};
 use serde::{Deserialize, Serialize};
@@ -99,6 +101,25 @@ pub struct AgentRequest {
     #[serde(default = "calls_max")]
     #[schema(default = 2, maximum = 1_000)]
     pub calls_max: u32,
+    /// What the agent can, each skill with its level, 0 to 9. At most 64.
+    #[serde(default)]
+    #[schema(example = json!({"french": 7}))]
+    pub skills: BTreeMap<String, u8>,
+    /// Rank in campaigns not named in `campaigns`; the highest comes first in the orders `rank` and `skill_rank`.
+    #[serde(default)]
+    #[schema(minimum = -9, maximum = 9)]
+    pub rank: i8,
+    /// Place from the top in such campaigns, for the order `top_down`; the lowest comes first.
+    #[serde(default)]
+    pub position: u32,
+    /// The agent's place in single campaigns, by their ids.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Membership>)]
+    pub campaigns: BTreeMap<CampaignId, Membership>,
+    /// How long the phone of this agent rings instead of the campaign's `agent_ring_ms`.
+    #[serde(default)]
+    #[schema(minimum = 500, maximum = 120_000)]
+    pub ring_ms: Option<u32>,
 }
 
 fn calls_max() -> u32 {
@@ -153,6 +174,11 @@ impl TryFrom<AgentRequest> for AgentConfig {
             wrap_up_ms: wire.wrap_up_ms,
             destinations: wire.destinations,
             calls_max: wire.calls_max,
+            skills: wire.skills,
+            rank: wire.rank,
+            position: wire.position,
+            memberships: wire.campaigns.into_iter().map(|(id, place)| (id, place.into())).collect(),
+            ring_ms: wire.ring_ms,
         })
     }
 }
@@ -169,8 +195,17 @@ impl From<&AgentConfig> for AgentRequest {
             wrap_up_ms: config.wrap_up_ms,
             destinations: config.destinations.clone(),
             calls_max: config.calls_max,
+            skills: config.skills.clone(),
+            rank: config.rank,
+            position: config.position,
+            campaigns: memberships(config),
+            ring_ms: config.ring_ms,
         }
     }
+}
+
+fn memberships(config: &AgentConfig) -> BTreeMap<CampaignId, Membership> {
+    config.memberships.iter().map(|(id, place)| (*id, (*place).into())).collect()
 }
 
 /// How to log in.
@@ -224,6 +259,17 @@ pub struct Agent {
     pub destinations: Vec<String>,
     /// Calls of the phone's own at once.
     pub calls_max: u32,
+    /// What the agent can, each skill with its level, 0 to 9.
+    pub skills: BTreeMap<String, u8>,
+    /// Rank in campaigns not named in `campaigns`.
+    pub rank: i8,
+    /// Place from the top in such campaigns.
+    pub position: u32,
+    /// The agent's place in single campaigns.
+    #[schema(value_type = BTreeMap<String, Membership>)]
+    pub campaigns: BTreeMap<CampaignId, Membership>,
+    /// How long the phone rings instead of the campaign's time.
+    pub ring_ms: Option<u32>,
     /// What the agent does.
     pub state: AgentState,
     /// Since when.
@@ -265,6 +311,11 @@ impl Agent {
             wrap_up_ms: config.wrap_up_ms,
             destinations: config.destinations.clone(),
             calls_max: config.calls_max,
+            skills: config.skills.clone(),
+            rank: config.rank,
+            position: config.position,
+            campaigns: memberships(config),
+            ring_ms: config.ring_ms,
             state: view.state.into(),
             since: view.since.into(),
             expires_at: view.expires_at.map(Time),

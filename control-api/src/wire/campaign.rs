@@ -2,6 +2,7 @@
 
 use super::calling_hours::CallingHours;
 use super::calling_windows::CallingWindows;
+use super::serving::AgentOrder;
 use super::trunk::{CALLER_ID, is_caller_id};
 use super::{Outcome, wire_enum};
 use crate::extract::Checks;
@@ -13,6 +14,7 @@ use dialer_core::screen::{Filter, Frequency};
 use dialer_core::view::CampaignView;
 use dialer_core::{CallerIdPoolId, DncListId, ListId, TrunkId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 wire_enum! {
@@ -618,6 +620,14 @@ pub struct CampaignRequest {
     /// Agents of this group; null: all agents.
     #[serde(default)]
     pub agent_group: Option<String>,
+    /// Who of the free agents gets the next call.
+    #[serde(default = "agent_order")]
+    #[schema(default = "longest_idle")]
+    pub agent_order: AgentOrder,
+    /// Skills that an agent must have to serve it, each with its least level, 1 to 9. At most 64.
+    #[serde(default)]
+    #[schema(example = json!({"french": 5}))]
+    pub skills_required: BTreeMap<String, u8>,
     /// Whose leads.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -679,6 +689,9 @@ pub struct CampaignRequest {
     pub dispositions: Vec<String>,
 }
 
+fn agent_order() -> AgentOrder {
+    dialer_core::serving::AgentOrder::default().into()
+}
 fn mode() -> DialMode {
     core::DialMode::default().into()
 }
@@ -776,6 +789,10 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             mode: wire.mode.into(),
             ratio: wire.ratio,
             agent_group: wire.agent_group,
+            serving: Box::new(dialer_core::serving::Serving {
+                order: wire.agent_order.into(),
+                skills: wire.skills_required,
+            }),
             lists: wire.lists,
             trunks: wire.trunks,
             caller_id: wire.caller_id,
@@ -818,6 +835,8 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             connect_at: config.connect_at.into(),
             on_answer: OnAnswer { play: config.message_prompt.clone(), then: AfterMessage::Hangup },
             agent_group: config.agent_group.clone(),
+            agent_order: config.serving.order.into(),
+            skills_required: config.serving.skills.clone(),
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
             caller_id: config.caller_id.clone(),

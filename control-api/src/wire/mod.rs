@@ -17,6 +17,7 @@ pub mod policy;
 pub mod recording;
 pub mod report;
 pub mod screened;
+pub mod serving;
 pub mod token;
 pub mod trace;
 pub mod trunk;

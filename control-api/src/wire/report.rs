@@ -4,7 +4,7 @@ use super::campaign::{CampaignNow, CampaignState, Window};
 use super::pacing::PacingDecision;
 use super::screened::ScreenedLeads;
 use crate::time::{Time, rfc3339};
-use dialer_core::config::{CallingHours, DialMode};
+use dialer_core::config::{CallingHours, CampaignConfig, DialMode};
 use dialer_core::view::{AgentState, AgentView, CampaignView, LimitedBy, NodeView, TrunkView};
 use sansio::WallTime;
 use serde::Serialize;
@@ -35,41 +35,45 @@ pub struct AgentTotals {
 }
 
 impl AgentTotals {
-    /// Counts the agents of a group; of all if `group` is none.
+    /// Counts the agents who serve a campaign.
     #[must_use]
-    pub fn of(agents: &[Arc<AgentView>], group: Option<&str>) -> Self {
+    pub fn of(agents: &[Arc<AgentView>], campaign: &CampaignConfig) -> Self {
         let mut totals = AgentTotals::default();
-        for agent in in_group(agents, group) {
-            totals.total += 1;
-            let slot = match agent.state {
-                AgentState::LoggedOut => continue,
-                AgentState::Ready => &mut totals.ready,
-                AgentState::Reserved | AgentState::Ringing | AgentState::Preview => &mut totals.ringing,
-                AgentState::Talking | AgentState::Hold => &mut totals.talking,
-                AgentState::WrapUp => &mut totals.wrap_up,
-                AgentState::Paused => &mut totals.paused,
-                AgentState::Unreachable => &mut totals.unreachable,
-            };
-            *slot += 1;
-            totals.logged_in += 1;
+        for agent in serving(agents, campaign) {
+            totals.count(agent);
         }
         totals
     }
+
+    /// Counts one more.
+    pub(crate) fn count(&mut self, agent: &AgentView) {
+        self.total += 1;
+        let slot = match agent.state {
+            AgentState::LoggedOut => return,
+            AgentState::Ready => &mut self.ready,
+            AgentState::Reserved | AgentState::Ringing | AgentState::Preview => &mut self.ringing,
+            AgentState::Talking | AgentState::Hold => &mut self.talking,
+            AgentState::WrapUp => &mut self.wrap_up,
+            AgentState::Paused => &mut self.paused,
+            AgentState::Unreachable => &mut self.unreachable,
+        };
+        *slot += 1;
+        self.logged_in += 1;
+    }
 }
 
-fn in_group<'a>(
+/// The agents who serve a campaign: of its group, with its skills.
+fn serving<'a>(
     agents: &'a [Arc<AgentView>],
-    group: Option<&'a str>,
+    campaign: &'a CampaignConfig,
 ) -> impl Iterator<Item = &'a Arc<AgentView>> {
-    agents
-        .iter()
-        .filter(move |agent| group.is_none_or(|group| agent.row.config.groups.iter().any(|own| own == group)))
+    agents.iter().filter(|agent| campaign.is_served_by(&agent.row.config))
 }
 
 /// Share of logged-in time in talk, hold and after-call work (breaks and unreachable time left out).
-fn occupancy(agents: &[Arc<AgentView>], group: Option<&str>) -> Option<f64> {
+fn occupancy(agents: &[Arc<AgentView>], campaign: &CampaignConfig) -> Option<f64> {
     let (mut busy, mut all) = (0_u64, 0_u64);
-    for agent in in_group(agents, group) {
+    for agent in serving(agents, campaign) {
         for (state, millis) in AgentState::ALL.into_iter().zip(agent.state_ms) {
             match state {
                 AgentState::Talking | AgentState::Hold | AgentState::WrapUp => {
@@ -160,7 +164,7 @@ impl CampaignStats {
     /// Puts the figures together.
     #[must_use]
     pub fn new(view: &CampaignView, totals: &AttemptTotals, agents: &[Arc<AgentView>]) -> Self {
-        let group = view.row.config.agent_group.as_deref();
+        let config = &view.row.config;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let outcome = |wanted| totals.outcomes.get(&wanted).copied().unwrap_or(0);
         CampaignStats {
@@ -176,8 +180,8 @@ impl CampaignStats {
             talk_ms: totals.talk_ms,
             talk_ms_mean: share(totals.talk_ms, totals.bridged),
             abandonment: Abandonment::new(view),
-            agents: AgentTotals::of(agents, group),
-            occupancy: occupancy(agents, group),
+            agents: AgentTotals::of(agents, config),
+            occupancy: occupancy(agents, config),
             now: now_of(view),
         }
     }
@@ -312,7 +316,7 @@ impl CampaignDiagnostics {
     pub fn new(evidence: &Evidence<'_>) -> Self {
         let view = evidence.campaign;
         let config = &view.row.config;
-        let agents = AgentTotals::of(evidence.agents, config.agent_group.as_deref());
+        let agents = AgentTotals::of(evidence.agents, config);
         let trunks = trunk_totals(evidence);
         let within_calling_hours =
             config.calling_hours.as_ref().is_none_or(|hours| is_open(hours, evidence.now));
@@ -395,7 +399,7 @@ fn verdict(
     if view.mode() == DialMode::Agentless {
         return agentless_verdict(view, trunks);
     }
-    if let Some(found) = agent_verdict(view, agents) {
+    if let Some(found) = skill_verdict(evidence, agents).or_else(|| agent_verdict(view, agents)) {
         return found;
     }
     paced_verdict(view, agents, trunks)
@@ -442,6 +446,22 @@ fn trunk_verdict(trunks: &TrunkTotals) -> Option<(&'static str, String)> {
         _ => return None,
     };
     Some(("trunk", sentence))
+}
+
+/// Agents there are, but none who can do what is asked for.
+fn skill_verdict(evidence: &Evidence<'_>, agents: &AgentTotals) -> Option<(&'static str, String)> {
+    let config = &evidence.campaign.row.config;
+    let group = config.agent_group.as_deref();
+    let others = evidence.agents.iter().filter(|agent| agent.row.config.is_in_group(group)).count();
+    if agents.total > 0 || others == 0 || config.serving.skills.is_empty() {
+        return None;
+    }
+    let wanted: Vec<String> =
+        config.serving.skills.iter().map(|(skill, least)| format!("{skill} at {least} or more")).collect();
+    Some((
+        "agents",
+        format!("None of the {others} agents has the skills it asks for: {}.", wanted.join(", ")),
+    ))
 }
 
 fn agent_verdict(view: &CampaignView, agents: &AgentTotals) -> Option<(&'static str, String)> {

@@ -1,5 +1,6 @@
 //! The API as its clients meet it: requests in, responses out, over a real dialer and a real store.
 
+mod agents;
 mod caller_ids;
 mod compliance;
 mod errors;

@@ -8,12 +8,16 @@ use crate::config::{AgentConfig, SessionKind, is_destination};
 use crate::dialer::{About, Cx, Dialer, check_version};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::id::AgentId;
+use crate::id::{AgentId, CampaignId};
 use crate::pacing::{AgentRef, PacingEvent};
 use crate::record::{AgentRow, Record};
+use crate::serving::{RANK_MAX, check_skills};
 use crate::view::AgentState;
 
 const NOT_FOUND: CommandError = CommandError::NotFound { what: "agent" };
+
+/// Campaigns in which one agent has a place of its own, at most.
+const MEMBERSHIPS_MAX: usize = 256;
 
 impl Dialer {
     pub(crate) fn create_agent(
@@ -22,6 +26,7 @@ impl Dialer {
         config: AgentConfig,
     ) -> Result<Reply, CommandError> {
         check(&config)?;
+        self.memberships_exist(&config)?;
         self.username_is_free(&config.username, None)?;
         if self.agents.len() >= self.config.agents_max {
             return Err(CommandError::Limit { what: "agents" });
@@ -53,6 +58,7 @@ impl Dialer {
         let agent = self.agents.get(&id).ok_or(NOT_FOUND)?;
         check_version(agent.row.version, if_version)?;
         check(&config)?;
+        self.memberships_exist(&config)?;
         self.username_is_free(&config.username, Some(id))?;
         let agent = self.agents.get_mut(&id).expect("found above");
         agent.row.config = config;
@@ -222,6 +228,28 @@ impl Dialer {
         Ok(Reply::Done)
     }
 
+    fn memberships_exist(&self, config: &AgentConfig) -> Checked {
+        match config.memberships.keys().find(|campaign| !self.campaigns.contains_key(campaign)) {
+            Some(campaign) => invalid(&format!("/campaigns/{campaign}"), "the id of an existing campaign"),
+            None => Ok(()),
+        }
+    }
+
+    /// A campaign is gone, and every agent's place in it.
+    pub(crate) fn forget_memberships(&mut self, cx: &mut Cx<'_>, campaign: CampaignId) {
+        let mut records = Vec::new();
+        for (id, agent) in &mut self.agents {
+            if agent.row.config.memberships.remove(&campaign).is_some() {
+                agent.row.version += 1;
+                self.dirty.agents.insert(*id);
+                records.push(Record::AgentPut(agent.row.clone()));
+            }
+        }
+        if !records.is_empty() {
+            self.journal(cx, records);
+        }
+    }
+
     fn username_is_free(&self, username: &str, except: Option<AgentId>) -> Checked {
         let taken =
             self.agents.values().any(|a| a.row.config.username == username && Some(a.row.id) != except);
@@ -263,5 +291,16 @@ fn check(config: &AgentConfig) -> Checked {
         return invalid(&format!("/destinations/{place}"), "the beginning of a number, or *");
     }
     range("/calls_max", config.calls_max, 0, 1_000)?;
+    check_skills("/skills", &config.skills, 0)?;
+    range("/rank", config.rank, -RANK_MAX, RANK_MAX)?;
+    if config.memberships.len() > MEMBERSHIPS_MAX {
+        return invalid("/campaigns", format_args!("at most {MEMBERSHIPS_MAX} campaigns"));
+    }
+    for (campaign, membership) in &config.memberships {
+        range(&format!("/campaigns/{campaign}/rank"), membership.rank, -RANK_MAX, RANK_MAX)?;
+    }
+    if let Some(ms) = config.ring_ms {
+        range("/ring_ms", ms, 500, 120_000)?;
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! [`Agent::rest_state`].
 
 mod command;
+mod select;
 mod session;
 mod state;
 mod wrap_up;
@@ -13,10 +14,8 @@ pub(crate) use session::Line;
 pub(crate) use wrap_up::{BY_TIMER, WrapUp};
 
 use crate::call::Moment;
-use crate::campaign::Campaign;
 use crate::config::SessionKind;
-use crate::dialer::Dialer;
-use crate::id::{AgentId, CallId, TaskId};
+use crate::id::{CallId, TaskId};
 use crate::record::{AgentRow, ContactRow};
 use crate::view::AgentState;
 use sansio::{TimerKey, WallTime};
@@ -128,12 +127,5 @@ impl Agent {
     /// The label in metrics.
     pub(crate) fn first_group(&self) -> &str {
         self.row.config.groups.first().map_or("", String::as_str)
-    }
-}
-
-impl Dialer {
-    /// The agent of a campaign who has been ready longest.
-    pub(crate) fn pick_agent(&self, campaign: &Campaign) -> Option<AgentId> {
-        self.ready.iter().map(|(_, id)| *id).find(|id| campaign.is_served_by(&self.agents[id]))
     }
 }

@@ -93,7 +93,8 @@ impl Dialer {
         }
     }
 
-    /// Gives waiting calls to ready agents: the longest waiting first, each to the agent idle longest.
+    /// Gives waiting calls to ready agents: the longest waiting first, each to who comes first
+    /// in its campaign's order.
     pub(crate) fn connect_waiting(&mut self, cx: &mut Cx<'_>) {
         if self.waiting.is_empty() {
             return;
@@ -101,7 +102,7 @@ impl Dialer {
         let waiting: Vec<CallId> = self.waiting.iter().map(|(_, id)| *id).collect();
         for id in waiting {
             let campaign = self.calls[&id].campaign.filter(|id| self.campaigns.contains_key(id));
-            let ready = campaign.and_then(|id| self.pick_agent(&self.campaigns[&id]));
+            let ready = campaign.and_then(|id| self.pick_agent(id));
             let agent = ready.or_else(|| self.take_listening(cx, id, campaign?));
             if let Some(agent) = agent {
                 self.dequeue(id);

@@ -67,12 +67,17 @@ impl Dialer {
         self.tell_call(cx, id, Event::CallAgentOffered { agent: agent_id, agent_name: name });
     }
 
+    /// How long the agent's phone rings for a call: the agent's own time, else the campaign's.
+    pub(super) fn agent_ring_ms(&self, id: CallId, agent: AgentId) -> u32 {
+        self.agents[&agent].row.config.ring_ms.unwrap_or_else(|| self.timers_of(id).agent_ring_ms)
+    }
+
     pub(super) fn order_ring(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
         let order = CallOrder::RingAgent {
             call: id,
             agent,
             auto_answer: self.agents[&agent].row.config.auto_answer,
-            ring_timeout_ms: self.timers_of(id).agent_ring_ms,
+            ring_timeout_ms: self.agent_ring_ms(id, agent),
             display: sansio::pii::mask_number(&self.calls[&id].to),
         };
         cx.out.push(Effect::Call(order));

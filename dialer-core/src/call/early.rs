@@ -9,6 +9,7 @@
 //! the agent is as one with a session, until one conversation is over or nothing rings any more.
 
 use super::Call;
+use crate::agent::Agent;
 use crate::campaign::Campaign;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
@@ -47,7 +48,7 @@ impl Dialer {
                 .collect();
             ringing.sort_unstable();
             for (_, call) in ringing {
-                let Some(agent) = self.pick_on_line(&self.campaigns[&id], true) else { break };
+                let Some(agent) = self.pick_where(id, Agent::is_on_line) else { break };
                 self.join_early(cx, call, agent);
             }
             self.ring_for(cx, id);
@@ -68,7 +69,7 @@ impl Dialer {
         };
         let coming = self.rung_early.iter().filter(comes).count();
         for _ in coming..lines {
-            let Some(agent) = self.pick_on_line(&self.campaigns[&id], false) else { break };
+            let Some(agent) = self.pick_where(id, |agent| !agent.is_on_line()) else { break };
             self.ring_early(cx, agent);
         }
     }
@@ -92,15 +93,6 @@ impl Dialer {
             self.lay_down_early(cx, id);
             self.rest_agent(cx, id, "nothing_rings");
         }
-    }
-
-    /// The agent ready longest who is on the line, or whose phone could be rung.
-    fn pick_on_line(&self, campaign: &Campaign, on_line: bool) -> Option<AgentId> {
-        let fits = |id: &AgentId| {
-            let agent = &self.agents[id];
-            agent.is_on_line() == on_line && campaign.is_served_by(agent)
-        };
-        self.ready.iter().map(|(_, id)| *id).find(fits)
     }
 
     fn join_early(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {

@@ -68,7 +68,7 @@ impl Dialer {
         } else {
             self.calls.get_mut(&id).expect("just added").agent_legs += 1;
             self.set_call_state(id, CallState::CallingAgent);
-            let ring_ms = u64::from(self.timers_of(id).agent_ring_ms);
+            let ring_ms = u64::from(self.agent_ring_ms(id, agent));
             self.set_call_timer(cx.now, id, Some(ring_ms + AGENT_GRACE_MS));
             self.order_ring(cx, id, agent);
             self.set_agent_state(cx, agent, AgentState::Ringing, "click_to_call", None);

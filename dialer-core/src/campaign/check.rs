@@ -22,6 +22,7 @@ impl Dialer {
         if let Some(group) = &config.agent_group {
             text("/agent_group", group, 1, 64)?;
         }
+        config.serving.check()?;
         let mut seen = BTreeSet::new();
         for (place, list) in config.lists.iter().enumerate() {
             if !self.lists.contains_key(list) || !seen.insert(*list) {

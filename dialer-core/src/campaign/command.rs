@@ -72,7 +72,8 @@ impl Dialer {
         let version = row.version;
         self.journal(cx, vec![Record::CampaignPut(row.clone())]);
         self.tell_campaign(cx, id, Event::CampaignChanged { change: Change::Updated });
-        if old.mode != row.config.mode || old.agent_group != row.config.agent_group {
+        let served_by = |config: &CampaignConfig| (config.agent_group.clone(), config.serving.skills.clone());
+        if old.mode != row.config.mode || served_by(&old) != served_by(&row.config) {
             self.cancel_tasks_of(cx, id, "campaign_changed");
         }
         self.renew_screen(id);
@@ -110,6 +111,7 @@ impl Dialer {
         self.roster.stale = true;
         self.dirty.campaigns.insert(id);
         self.journal(cx, vec![Record::CampaignDeleted { campaign: id }]);
+        self.forget_memberships(cx, id);
         self.tell_campaign(cx, id, Event::CampaignChanged { change: Change::Deleted });
         Ok(Reply::Done)
     }

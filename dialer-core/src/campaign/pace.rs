@@ -151,8 +151,8 @@ impl Dialer {
             };
             // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
             let locked = lead.progress.agent_guaranteed_until.is_some_and(|until| until > cx.wall);
-            let campaign = &self.campaigns[&id];
-            let agent = if locked && !campaign.is_agentless() { self.pick_agent(campaign) } else { None };
+            let agent =
+                (locked && !self.campaigns[&id].is_agentless()).then(|| self.pick_agent(id)).flatten();
             if locked && agent.is_none() {
                 let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
                 hopper.put_last(lead);

@@ -50,7 +50,7 @@ impl Dialer {
             .collect();
         for id in campaigns {
             while self.may_dial(cx, id).is_ok() {
-                let Some(agent) = self.pick_agent(&self.campaigns[&id]) else { break };
+                let Some(agent) = self.pick_agent(id) else { break };
                 let Some(lead) = self.next_lead(cx, id) else { break };
                 self.offer_task(cx, id, agent, lead);
             }

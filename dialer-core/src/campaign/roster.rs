@@ -15,13 +15,13 @@ pub(crate) struct Roster {
     pub(crate) stale: bool,
     /// Logged-in agents with the campaigns they serve, by number.
     serves: BTreeMap<AgentId, Vec<CampaignRef>>,
-    /// Each agent group that campaigns dial for.
+    /// Each set of agents that campaigns dial for: those of one group with the same skills.
     groups: Vec<Group>,
     /// Each campaign's place in `groups`.
     group_of: BTreeMap<CampaignId, usize>,
 }
 
-/// A group of agents, and the campaigns that dial for it.
+/// Agents of one group with the skills asked for, and the campaigns that dial for them.
 #[derive(Debug, Default)]
 struct Group {
     /// Those logged in, in order.
@@ -50,36 +50,40 @@ impl Roster {
     }
 }
 
-/// True if the agent takes calls of a campaign for `group`.
-pub(crate) fn serves(agent: &Agent, group: Option<&str>) -> bool {
-    group.is_none_or(|group| agent.row.config.groups.iter().any(|own| own == group))
-}
-
 impl Campaign {
     pub(crate) fn is_served_by(&self, agent: &Agent) -> bool {
-        serves(agent, self.row.config.agent_group.as_deref())
+        self.row.config.is_served_by(&agent.row.config)
     }
 }
+
+/// What makes two campaigns served by the same agents: the group, and the skills asked for.
+type Asked<'a> = (Option<&'a str>, &'a BTreeMap<String, u8>);
 
 impl Dialer {
     pub(crate) fn refresh_roster(&mut self) {
         if !std::mem::take(&mut self.roster.stale) {
             return;
         }
-        let mut groups: BTreeMap<Option<&str>, Group> = BTreeMap::new();
+        let mut groups: BTreeMap<Asked<'_>, Group> = BTreeMap::new();
         let mut numbers: BTreeMap<CampaignId, CampaignRef> = BTreeMap::new();
         for campaign in self.campaigns.values() {
             let live = campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty();
             if live && !campaign.is_agentless() {
-                let group = groups.entry(campaign.row.config.agent_group.as_deref()).or_default();
+                let config = &campaign.row.config;
+                let asked = (config.agent_group.as_deref(), &config.serving.skills);
+                let group = groups.entry(asked).or_default();
                 group.campaigns.push(campaign.row.id);
                 numbers.insert(campaign.row.id, campaign.number);
             }
         }
         let mut roster = Roster::default();
-        for (name, mut group) in groups {
+        for ((name, skills), mut group) in groups {
             let at_work = self.agents.iter().filter(|(_, agent)| agent.session.is_some());
-            group.agents = at_work.filter(|(_, agent)| serves(agent, name)).map(|(id, _)| *id).collect();
+            let serves = |(_, agent): &(&AgentId, &Agent)| {
+                let config = &agent.row.config;
+                config.is_in_group(name) && config.has_skills(skills)
+            };
+            group.agents = at_work.filter(serves).map(|(id, _)| *id).collect();
             for agent in &group.agents {
                 let served = roster.serves.entry(*agent).or_default();
                 served.extend(group.campaigns.iter().map(|id| numbers[id]));

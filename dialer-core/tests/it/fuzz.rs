@@ -9,6 +9,7 @@ use dialer_core::config::{
 };
 use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
+use dialer_core::serving::{AgentOrder, Serving};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
     Effect, Event, Input, LeadId, ListId, OriginateRequest, Record, Reply, TaskId, TrunkFact, TrunkId,
@@ -157,6 +158,8 @@ impl World {
                 username: format!("a{n}"),
                 password: "x".into(),
                 groups: if n < 3 { vec!["sales".into()] } else { vec!["sales".into(), "help".into()] },
+                skills: [("french".to_owned(), n + 1)].into(),
+                rank: n as i8 - 2,
                 ..AgentConfig::default()
             };
             let Some(Ok(Reply::Agent(id, _))) = self.ask(Command::CreateAgent(config)) else { panic!() };
@@ -191,8 +194,22 @@ impl World {
         let joins = !matches!(mode, DialMode::Preview | DialMode::Agentless) && amd != AmdMode::BeforeBridge;
         let connect_at = if joins && self.rng.chance(0.5) { ConnectAt::Ringing } else { ConnectAt::Answer };
         let retry = [Outcome::Busy, Outcome::NoAnswer, Outcome::Cancelled, Outcome::Abandoned];
+        let orders = [
+            AgentOrder::LongestIdle,
+            AgentOrder::FewestCalls,
+            AgentOrder::Rank,
+            AgentOrder::SkillRank,
+            AgentOrder::Random,
+            AgentOrder::TopDown,
+        ];
+        let order = orders[self.rng.below(6) as usize];
+        let skills = match self.rng.below(4) {
+            0 => BTreeMap::new(),
+            least => BTreeMap::from([("french".to_owned(), least as u8)]),
+        };
         CampaignConfig {
             name: format!("campaign {n}"),
+            serving: Box::new(Serving { order, skills }),
             mode,
             message_prompt: Some("announcement".into()),
             connect_at,

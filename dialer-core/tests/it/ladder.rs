@@ -859,7 +859,7 @@ fn a_crash_ends_every_attempt_once_and_its_lead_goes_on() {
         &mut house,
         &expect![[r#"
             90.000  effect  ApplyTrunk(TrunkRow { id: trk1, config: TrunkConfig { name: "carrier", address: "192.0.2.1:5060", transport: None, priority: 0, weight: 0, number_format: AsIs, country_code: "", prefix: "", sources: [], certificate_names: [], trusted: true, identity: Asserted, headers_pass: [], headers_remove: [], headers_add: [], username: None, password: None, register: false, register_expires_s: 300, channels_max: 100, channels_elsewhere: 0, cps_max: 30.0, options_interval_ms: 0, caller_id: None, enabled: true }, version: 1, created_at: WallTime(1795136400000) })
-            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2 }, version: 1, created_at: WallTime(1795136400000) })
+            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2, skills: {}, rank: 0, position: 0, memberships: {}, ring_ms: None }, version: 1, created_at: WallTime(1795136400000) })
             90.000  journal CallEnded(node_restart) LeadChanged(retry_wait, 1 attempts, in 390 s)
             90.000  event   call.ended #2 node_restart
             90.000  event   lead.updated #3 (late) retry_wait

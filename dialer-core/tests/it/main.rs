@@ -1,5 +1,6 @@
 //! The dialer from outside: inputs in, effects out.
 
+mod agents;
 mod caller_ids;
 mod compliance;
 mod fold;

@@ -7,6 +7,7 @@ use super::scene::{Scene, TransitScene, TrunkScene};
 use super::world::World;
 use dialer_core::config::{AgentConfig, ListConfig, TrunkConfig};
 use dialer_core::record::{Lead, LeadProgress, Phone};
+use dialer_core::serving::AgentOrder;
 use dialer_core::{Command, CommandError, LeadId, ListId, Reply, TrunkId};
 use engine::{Route, ShardCommand, TransitMedia};
 use std::collections::BTreeMap;
@@ -36,6 +37,15 @@ pub(super) struct Setup {
     callers: Option<TrunkId>,
     callees: Option<TrunkId>,
 }
+
+const ORDERS: [AgentOrder; 6] = [
+    AgentOrder::LongestIdle,
+    AgentOrder::FewestCalls,
+    AgentOrder::Rank,
+    AgentOrder::SkillRank,
+    AgentOrder::Random,
+    AgentOrder::TopDown,
+];
 
 impl Setup {
     pub(super) fn new(scene: &Scene) -> Setup {
@@ -87,6 +97,8 @@ impl World {
                 let scene = &self.scene.campaigns[n];
                 let mut config = scene.config.clone();
                 config.lists = vec![self.setup.lists[n]];
+                // Any order will do, and one that draws nothing leaves the scene as it is.
+                config.serving.order = ORDERS[scene.leads as usize % ORDERS.len()];
                 let trunks = if scene.first_trunk_only { 1 } else { self.setup.trunks.len() };
                 config.trunks = self.setup.trunks[..trunks].to_vec();
                 Command::CreateCampaign(config)

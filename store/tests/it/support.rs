@@ -11,6 +11,7 @@ use dialer_core::record::{
     AgentRow, AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, DncListRow, DncNumbers,
     LeadProgress, LeadState, LedgerEntry, ListRow, Phone, RecordingRow, TrunkRow,
 };
+use dialer_core::serving::Membership;
 use dialer_core::{CallId, CallRecord, LeadId, ListId, Outcome, Record};
 use sansio::{Duration, Rng, WallTime};
 use std::path::PathBuf;
@@ -332,6 +333,8 @@ impl Draw {
                 config: AgentConfig {
                     name: "王芳".into(),
                     groups: vec!["a".into()],
+                    skills: [("法语".to_owned(), 7)].into(),
+                    memberships: [(self.id(), Membership { rank: -2, position: Some(1) })].into(),
                     ..AgentConfig::default()
                 },
                 version: self.rng.next_u32(),

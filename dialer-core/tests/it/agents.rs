@@ -1,0 +1,240 @@
+//! Which agent gets a call: orders, ranks, skills.
+
+use crate::house::House;
+use crate::ladder::progressive;
+use dialer_core::config::{AgentConfig, CampaignConfig};
+use dialer_core::outcome::{EndCause, Party};
+use dialer_core::serving::{AgentOrder, Membership, Serving};
+use dialer_core::{AgentId, CallFact, CallOrder, CampaignId, Command, CommandError, Event, ListId, Reply};
+use std::collections::BTreeMap;
+
+fn change(house: &mut House, agent: AgentId, change: impl FnOnce(&mut AgentConfig)) {
+    let mut config = house.store.agents[&agent].config.clone();
+    change(&mut config);
+    let reply = house.command(Command::UpdateAgent { agent, config, if_version: None });
+    assert!(matches!(reply, Ok(Reply::Agent(..))), "{reply:?}");
+}
+
+fn skills(of: &[(&str, u8)]) -> BTreeMap<String, u8> {
+    of.iter().map(|(skill, level)| ((*skill).to_owned(), *level)).collect()
+}
+
+/// Three agents who are ready, anna longest, and a campaign that is not started yet.
+fn three(order: AgentOrder) -> (House, CampaignId, [AgentId; 3], ListId) {
+    let mut house = House::new();
+    house.plain_trunk();
+    let mut agents = Vec::new();
+    for name in ["anna", "bert", "cora"] {
+        agents.push(house.ready_agent(name));
+        house.pass(10);
+    }
+    let list = house.list(60);
+    let campaign = house.campaign(CampaignConfig {
+        serving: Box::new(Serving { order, ..Serving::default() }),
+        ..no_wrap_up(list)
+    });
+    (house, campaign, [agents[0], agents[1], agents[2]], list)
+}
+
+fn no_wrap_up(list: ListId) -> CampaignConfig {
+    let mut config = progressive(list);
+    config.record = false;
+    config.timers.wrap_up_ms = 0;
+    config
+}
+
+/// Starts the campaign and answers so many calls, one after the other; who was joined to each.
+fn joined(house: &mut House, campaign: CampaignId, calls: usize) -> Vec<AgentId> {
+    house.command(Command::StartCampaign(campaign)).unwrap();
+    let mut found = Vec::new();
+    for _ in 0..calls {
+        house.pass(100);
+        let call = house.open()[0];
+        house.join(call);
+        house.pass(1_000);
+        house.end(call, Party::Customer, EndCause::Normal);
+        found.push(house.record(call).agent.unwrap());
+    }
+    found
+}
+
+#[test]
+fn who_is_idle_longest_comes_first_and_takes_turns() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::LongestIdle);
+    assert_eq!(joined(&mut house, campaign, 4), [anna, bert, cora, anna]);
+}
+
+#[test]
+fn a_rank_in_the_campaign_goes_before_the_agents_own() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::Rank);
+    change(&mut house, anna, |config| config.rank = 3);
+    change(&mut house, bert, |config| config.rank = 5);
+    change(&mut house, cora, |config| {
+        config.rank = 9;
+        config.memberships.insert(campaign, Membership { rank: -1, position: None });
+    });
+    assert_eq!(joined(&mut house, campaign, 3), [bert, bert, bert]);
+    house.command(Command::AgentPause { agent: bert, code: "tea".into() }).unwrap();
+    house.command(Command::PauseCampaign(campaign)).unwrap();
+    house.command(Command::StopCampaign(campaign)).unwrap();
+    let open = house.open();
+    for call in open {
+        house.end(call, Party::Api, EndCause::Cancelled);
+    }
+    assert_eq!(joined(&mut house, campaign, 2), [anna, anna]);
+}
+
+#[test]
+fn the_fewest_calls_since_login_come_first() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::FewestCalls);
+    let of = joined(&mut house, campaign, 6);
+    assert_eq!(of[..3], [anna, bert, cora]);
+    for agent in [anna, bert, cora] {
+        assert_eq!(of.iter().filter(|who| **who == agent).count(), 2);
+    }
+    house.command(Command::AgentLogout(cora)).unwrap();
+    house.input(dialer_core::Input::Agent(dialer_core::AgentFact::SessionDown {
+        agent: cora,
+        cause: EndCause::Normal,
+        by: Party::System,
+    }));
+    house.command(Command::AgentLogin { agent: cora, session: Default::default() }).unwrap();
+    house.input(dialer_core::Input::Agent(dialer_core::AgentFact::SessionUp { agent: cora }));
+    house.command(Command::StopCampaign(campaign)).unwrap();
+    let open = house.open();
+    for call in open {
+        house.end(call, Party::Api, EndCause::Cancelled);
+    }
+    assert_eq!(joined(&mut house, campaign, 2), [cora, cora], "logged in anew, with none taken");
+}
+
+#[test]
+fn the_best_in_the_skills_asked_for_come_first() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::SkillRank);
+    change(&mut house, anna, |config| config.skills = skills(&[("french", 4), ("golf", 9)]));
+    change(&mut house, bert, |config| config.skills = skills(&[("french", 7)]));
+    change(&mut house, cora, |config| {
+        config.skills = skills(&[("french", 7)]);
+        config.rank = 1;
+    });
+    let mut config = house.store.campaigns[&campaign].config.clone();
+    config.serving.skills = skills(&[("french", 2)]);
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    assert_eq!(joined(&mut house, campaign, 2), [cora, cora]);
+}
+
+#[test]
+fn from_the_top_by_position_then_by_who_was_made_first() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::TopDown);
+    change(&mut house, anna, |config| config.position = 2);
+    change(&mut house, bert, |config| config.position = 1);
+    change(&mut house, cora, |config| config.position = 1);
+    assert_eq!(joined(&mut house, campaign, 3), [bert, bert, bert]);
+}
+
+#[test]
+fn chance_gives_everyone_a_share_and_the_same_seed_the_same_choice() {
+    let play = || {
+        let (mut house, campaign, agents, _) = three(AgentOrder::Random);
+        let of = joined(&mut house, campaign, 30);
+        agents.map(|agent| of.iter().filter(|who| **who == agent).count())
+    };
+    let shares = play();
+    assert!(shares.iter().all(|share| (3..=20).contains(share)), "{shares:?}");
+    assert_eq!(shares, play());
+}
+
+/// One agent speaks French well enough: one call is dialled, not three, and it is hers.
+#[test]
+fn agents_without_the_skills_are_not_dialled_for() {
+    let (mut house, campaign, [_, bert, cora], list) = three(AgentOrder::LongestIdle);
+    change(&mut house, bert, |config| config.skills = skills(&[("french", 4)]));
+    change(&mut house, cora, |config| config.skills = skills(&[("french", 5)]));
+    let mut config = no_wrap_up(list);
+    config.serving.skills = skills(&[("french", 5)]);
+    let update = |config: &CampaignConfig| Command::UpdateCampaign {
+        campaign,
+        config: Box::new(config.clone()),
+        if_version: None,
+    };
+    house.command(update(&config)).unwrap();
+    house.command(Command::StartCampaign(campaign)).unwrap();
+    house.pass(1_000);
+    assert_eq!(house.dialled().len(), 1, "as many as there are agents with the skill");
+    let call = house.last_dialled();
+    house.join(call);
+    house.pass(5_000);
+    assert_eq!(house.dialled().len(), 1, "who cannot take a call is not dialled for");
+
+    // Less is asked for while it runs: bert is dialled for at the next decision.
+    config.serving.skills = skills(&[("french", 4)]);
+    house.command(update(&config)).unwrap();
+    house.pass(100);
+    assert_eq!(house.dialled().len(), 2);
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).agent, Some(cora));
+    let call = house.open()[0];
+    house.join(call);
+    assert_eq!(
+        house.store.events.iter().filter_map(joined_agent).collect::<Vec<_>>(),
+        [cora, bert],
+        "longest idle of the two"
+    );
+}
+
+fn joined_agent(event: &dialer_core::EventEnvelope) -> Option<AgentId> {
+    match event.event {
+        Event::CallBridged { agent, .. } => Some(agent),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_agents_own_ring_time_goes_before_the_campaigns() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let anna = house.on_demand_agent("anna");
+    change(&mut house, anna, |config| config.ring_ms = Some(3_000));
+    let list = house.list(1);
+    house.running(no_wrap_up(list));
+    house.pass(100);
+    let call = house.last_dialled();
+    house.answer(call);
+    let rings = |order: &CallOrder| matches!(order, CallOrder::RingAgent { ring_timeout_ms: 3_000, .. });
+    assert!(house.orders.iter().any(rings));
+    house.call_fact(CallFact::AgentAnswered { call, agent: anna });
+}
+
+#[test]
+fn bad_places_are_refused_and_good_ones_survive_a_crash() {
+    let (mut house, campaign, [anna, ..], _) = three(AgentOrder::Rank);
+    let good = house.store.agents[&anna].config.clone();
+    let pointer = |house: &mut House, config: AgentConfig| match house.command(Command::UpdateAgent {
+        agent: anna,
+        config,
+        if_version: None,
+    }) {
+        Err(CommandError::Invalid { pointer, .. }) => pointer,
+        other => panic!("{other:?}"),
+    };
+    let config = AgentConfig { rank: 10, ..good.clone() };
+    assert_eq!(pointer(&mut house, config), "/rank");
+    let config = AgentConfig { skills: skills(&[("french", 10)]), ..good.clone() };
+    assert_eq!(pointer(&mut house, config), "/skills/french");
+    let config = AgentConfig { skills: skills(&[("a/b", 1)]), ..good.clone() };
+    assert_eq!(pointer(&mut house, config), "/skills");
+    let unknown = CampaignId::from_bits(7);
+    let config =
+        AgentConfig { memberships: BTreeMap::from([(unknown, Membership::default())]), ..good.clone() };
+    assert_eq!(pointer(&mut house, config), format!("/campaigns/{unknown}"));
+    let config = AgentConfig { ring_ms: Some(1), ..good };
+    assert_eq!(pointer(&mut house, config), "/ring_ms");
+
+    change(&mut house, anna, |config| {
+        config.memberships.insert(campaign, Membership { rank: 4, position: Some(2) });
+    });
+    let mut house = House::restarted(house.store.clone(), 1_000);
+    assert_eq!(house.store.agents[&anna].config.memberships[&campaign].rank, 4);
+    house.command(Command::DeleteCampaign(campaign)).unwrap();
+    assert!(house.store.agents[&anna].config.memberships.is_empty(), "gone with its campaign");
+}

@@ -8,6 +8,7 @@ pub struct HttpMetrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     pub(crate) import_rows: IntCounterVec,
+    pub(crate) dial_requests: IntCounterVec,
     pub(crate) event_streams: IntGauge,
     pub(crate) slow_consumers: prometheus::IntCounter,
     webhook_deliveries: IntCounterVec,
@@ -32,6 +33,11 @@ impl HttpMetrics {
             .expect(known),
             import_rows: IntCounterVec::new(
                 Opts::new("import_rows_total", "Rows of lead imports by verdict."),
+                &["result"],
+            )
+            .expect(known),
+            dial_requests: IntCounterVec::new(
+                Opts::new("dial_requests_total", "Dial requests of push campaigns by what became of them."),
                 &["result"],
             )
             .expect(known),
@@ -97,6 +103,7 @@ impl HttpMetrics {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.seconds.clone()))?;
         registry.register(Box::new(self.import_rows.clone()))?;
+        registry.register(Box::new(self.dial_requests.clone()))?;
         registry.register(Box::new(self.event_streams.clone()))?;
         registry.register(Box::new(self.slow_consumers.clone()))?;
         registry.register(Box::new(self.webhook_deliveries.clone()))?;

@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, caller_ids, calls, campaigns, cdrs, dnc, events, import, inbound, leads, lists,
-    node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, caller_ids, calls, campaigns, cdrs, dial_requests, dnc, events, import, inbound,
+    leads, lists, node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -59,10 +59,13 @@ fn all() -> Vec<Route> {
         routes!(campaigns::stats),
         routes!(campaigns::pacing),
         routes!(campaigns::diagnostics),
+        routes!(dial_requests::list, dial_requests::add),
+        routes!(dial_requests::show),
         routes!(calls::list, calls::originate),
         routes!(calls::show),
         routes!(calls::trace),
         routes!(calls::hangup),
+        routes!(calls::redial),
         routes!(calls::disposition),
         routes!(cdrs::list),
         routes!(reports::export),

@@ -9,7 +9,7 @@ use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, TrunkId};
 use crate::pacing::{CallRef, PacingEvent};
-use crate::record::{AttemptRow, CallKindTag, Lead, LeadState, RECENT_ATTEMPTS_MAX, Record};
+use crate::record::{AttemptRow, CallKindTag, Lead, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, LimitedBy};
 
@@ -116,14 +116,7 @@ impl Dialer {
         trunk: TrunkId,
         agent: Option<AgentId>,
     ) -> CallId {
-        lead.progress.attempts += 1;
-        lead.progress.state = LeadState::Dialing;
-        lead.progress.last_attempt_at = Some(cx.wall);
-        if lead.progress.recent.len() >= RECENT_ATTEMPTS_MAX {
-            lead.progress.recent.remove(0);
-        }
-        lead.progress.recent.push(cx.wall);
-        lead.progress.next_at = None;
+        lead.begin_attempt(cx.wall);
         self.leads.moved(&lead.progress);
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
         let shown = self.take_caller_id(cx, Some(id), agent, &to);

@@ -3,7 +3,7 @@
 use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::id::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId, TaskId, TrunkId, WebhookId};
-use crate::record::DncNumbers;
+use crate::record::{DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
 use sansio::WallTime;
@@ -167,7 +167,12 @@ pub enum Command {
         callback_at: Option<WallTime>,
     },
     /// Dials a preview task.
-    TaskDial(TaskId),
+    TaskDial {
+        /// Which.
+        task: TaskId,
+        /// The place of the lead's number to dial, from 0; `None`: the next one.
+        phone: Option<u32>,
+    },
     /// Gives a preview task back.
     TaskSkip(TaskId),
     /// So many inbound calls wait for the agents of a group; outbound holds back.
@@ -202,7 +207,9 @@ pub enum Command {
 pub struct OriginateRequest {
     /// The agent who will talk; rung (or joined through the nailed-up session) first.
     pub agent: AgentId,
-    /// Number to dial, E.164.
+    /// The lead that is called by hand, as stored; the call counts as an attempt of it.
+    pub lead: Option<Box<Lead>>,
+    /// Number to dial, E.164; with a lead one of its numbers.
     pub to: String,
     /// Caller ID shown.
     pub caller_id: Option<String>,

@@ -634,6 +634,24 @@ pub struct CallingHours {
     pub utc_offset_minutes: i16,
 }
 
+/// Push mode: a campaign whose leads come one dial request at a time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PushConfig {
+    /// Where requests are kept, one of the campaign's lists; `None`: the first of them.
+    pub list: Option<ListId>,
+    /// A request that names no time is not dialled after this long, milliseconds.
+    pub expires_in_ms: u64,
+    /// Requests that wait to be dialled at most; more are refused.
+    pub waiting_max: u32,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        PushConfig { list: None, expires_in_ms: 60_000, waiting_max: 100_000 }
+    }
+}
+
 /// A campaign.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -690,6 +708,10 @@ pub struct CampaignConfig {
     pub record: bool,
     /// Dispositions an agent may set; empty: any word.
     pub dispositions: Vec<String>,
+    /// It takes dial requests.
+    pub push: Option<Box<PushConfig>>,
+    /// Preview: agents may give a lead back without dialling it.
+    pub preview_skip: bool,
 }
 
 impl Default for CampaignConfig {
@@ -721,6 +743,8 @@ impl Default for CampaignConfig {
             dnc_lists: Vec::new(),
             record: true,
             dispositions: Vec::new(),
+            push: None,
+            preview_skip: true,
         }
     }
 }

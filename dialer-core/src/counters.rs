@@ -76,6 +76,8 @@ pub struct CampaignCounters {
     pub answers_unsure: u64,
     /// Live answers without an agent in time.
     pub abandoned: u64,
+    /// Leads whose time had passed before they were reached.
+    pub leads_expired: u64,
 }
 
 /// Counts of one trunk.

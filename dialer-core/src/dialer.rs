@@ -118,6 +118,8 @@ pub(crate) enum Why {
     Reopen(AgentId),
     /// A preview task dials by itself.
     Task(TaskId),
+    /// The next dial request of a campaign expires.
+    Expiry(CampaignId),
     /// Live calls have had their time.
     DrainDeadline,
     /// Trunks' views follow their transit calls.
@@ -223,7 +225,7 @@ impl Dialer {
         }
         let mut cx = self.cx(now, out);
         match input {
-            Input::Clock(_) => {}
+            Input::Clock(_) => self.find_all_expired(&mut cx),
             Input::Restore(snapshot) => self.restore(&mut cx, *snapshot),
             Input::Command { tag, command } => {
                 let result = self.command(&mut cx, command);
@@ -231,6 +233,9 @@ impl Dialer {
             }
             Input::LeadsLoaded { campaign, leads, more, next_due } => {
                 self.on_leads_loaded(&mut cx, campaign, leads, more, next_due);
+            }
+            Input::ExpiredFound { campaign, leads, next } => {
+                self.on_expired_found(&mut cx, campaign, leads, next);
             }
             Input::Call(fact) => self.on_call(&mut cx, fact),
             Input::Agent(fact) => self.on_agent(&mut cx, fact),
@@ -242,6 +247,7 @@ impl Dialer {
                     let event = if healthy { Event::NodeStoreRecovered } else { Event::NodeStoreFailed };
                     self.tell(&mut cx, About::default(), event);
                     self.want_all_decisions();
+                    self.find_all_expired(&mut cx);
                 }
             }
         }
@@ -268,6 +274,7 @@ impl Dialer {
                 Why::Backoff(agent) => self.end_backoff(&mut cx, agent, "back_off_over"),
                 Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
+                Why::Expiry(campaign) => self.on_expiry_timer(&mut cx, campaign),
                 Why::TrunkViews => self.on_trunk_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
                 Why::CallerIds => self.on_pools_timer(&mut cx),
@@ -354,7 +361,7 @@ impl Dialer {
             Command::SetDisposition { call, code, notes, callback_at } => {
                 self.set_disposition(cx, call, code, notes, callback_at)
             }
-            Command::TaskDial(task) => self.task_dial(cx, task),
+            Command::TaskDial { task, phone } => self.task_dial(cx, task, phone),
             Command::TaskSkip(task) => self.task_skip(cx, task),
             Command::SetInboundWaiting { group, waiting, for_ms } => {
                 self.set_inbound_waiting(cx, group, waiting, for_ms)

@@ -38,6 +38,17 @@ pub enum Effect {
         /// Only leads that pass this then; the time at which the others may is told as the next due time.
         screen: crate::screen::Screen,
     },
+    /// Read leads that wait to be dialled although their time has passed: [`crate::Input::ExpiredFound`] answers.
+    FindExpired {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// From these lists.
+        lists: Vec<ListId>,
+        /// Expired at this time.
+        at: sansio::WallTime,
+        /// At most so many.
+        limit: u32,
+    },
     /// Do something with a call.
     Call(CallOrder),
     /// Call the agent's phone and keep that leg up. Answered by `SessionUp` or `SessionDown`.

@@ -100,6 +100,8 @@ pub enum Event {
     LeadUpdated { state: LeadState, outcome: Option<Outcome>, attempts: u32, next_at: Option<WallTime> },
     /// A lead has no attempts left.
     LeadExhausted { attempts: u32 },
+    /// A lead's time has passed before it was reached; it is not dialled any more.
+    LeadExpired { external_id: Option<String>, attempts: u32, outcome: Option<Outcome> },
     /// All numbers of a lead are on do-not-call lists.
     LeadDnc { list: DncListId },
     /// A do-not-call list got or lost entries.
@@ -196,6 +198,7 @@ impl Event {
             Event::DispositionSet { .. } => "disposition.set",
             Event::LeadUpdated { .. } => "lead.updated",
             Event::LeadExhausted { .. } => "lead.exhausted",
+            Event::LeadExpired { .. } => "lead.expired",
             Event::LeadDnc { .. } => "lead.dnc_added",
             Event::DncChanged { .. } => "dnc.changed",
             Event::CallerIdQuarantined { .. } => "caller_id.quarantined",

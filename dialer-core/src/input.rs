@@ -33,6 +33,15 @@ pub enum Input {
         /// When the next waiting lead becomes due, if none is now.
         next_due: Option<sansio::WallTime>,
     },
+    /// Leads asked for by [`crate::Effect::FindExpired`].
+    ExpiredFound {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// Those that have expired, as far as the store knows.
+        leads: Vec<Lead>,
+        /// When the next one of those that wait will.
+        next: Option<sansio::WallTime>,
+    },
     /// About a call.
     Call(CallFact),
     /// About an agent's phone.

@@ -1,7 +1,7 @@
 //! Leads: may one be dialled, who holds it, and how far it has come.
 
 use crate::id::{CampaignId, LeadId};
-use crate::record::{Lead, LeadProgress, LeadState};
+use crate::record::{Lead, LeadProgress, LeadState, RECENT_ATTEMPTS_MAX};
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,6 +14,8 @@ pub(crate) enum Verdict {
     NotNow,
     /// It will never be dialled again, and does not say so yet: to be marked exhausted.
     Over,
+    /// Its time has passed: to be marked expired.
+    Expired,
 }
 
 /// Looks at a lead before it enters a hopper, and again before it is dialled.
@@ -21,18 +23,35 @@ pub(crate) fn verdict(lead: &Lead, attempts_max: u32, now: WallTime) -> Verdict 
     let progress = &lead.progress;
     match progress.state {
         LeadState::New | LeadState::RetryWait => {}
-        LeadState::Dialing | LeadState::Done | LeadState::Exhausted | LeadState::Dnc => {
+        LeadState::Dialing | LeadState::Done | LeadState::Exhausted | LeadState::Dnc | LeadState::Expired => {
             return Verdict::NotNow;
         }
     }
-    let expired = lead.expires_at.is_some_and(|at| at <= now);
-    if expired || progress.attempts >= attempts_max || lead.phones.is_empty() {
+    if lead.expires_at.is_some_and(|at| at <= now) {
+        return Verdict::Expired;
+    }
+    if progress.attempts >= attempts_max || lead.phones.is_empty() {
         return Verdict::Over;
     }
     if progress.next_at.is_some_and(|at| at > now) {
         return Verdict::NotNow;
     }
     Verdict::Dialable
+}
+
+impl Lead {
+    /// It is being dialled, once more.
+    pub(crate) fn begin_attempt(&mut self, at: WallTime) {
+        let progress = &mut self.progress;
+        progress.attempts += 1;
+        progress.state = LeadState::Dialing;
+        progress.last_attempt_at = Some(at);
+        if progress.recent.len() >= RECENT_ATTEMPTS_MAX {
+            progress.recent.remove(0);
+        }
+        progress.recent.push(at);
+        progress.next_at = None;
+    }
 }
 
 /// The number to dial next.
@@ -71,6 +90,11 @@ impl LeadBook {
 
     pub(crate) fn release(&mut self, lead: LeadId) {
         self.held.remove(&lead);
+    }
+
+    /// The campaign in whose hopper, task or call a lead is.
+    pub(crate) fn holder(&self, lead: LeadId) -> Option<CampaignId> {
+        self.held.get(&lead).copied()
     }
 
     pub(crate) fn is_held(&self, lead: LeadId) -> bool {
@@ -136,7 +160,9 @@ pub(crate) mod tests {
         expiring.expires_at = Some(at(1000));
         assert_eq!(verdict(&expiring, 3, at(999)), Verdict::Dialable);
         assert_eq!(verdict(&expiring, 3, at(1000)), Verdict::Over);
-        for state in [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc] {
+        let over =
+            [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc, LeadState::Expired];
+        for state in over {
             let mut lead = lead();
             lead.progress.state = state;
             assert_eq!(verdict(&lead, 3, at(1000)), Verdict::NotNow);

@@ -287,6 +287,8 @@ pub enum LeadState {
     Exhausted,
     /// On a do-not-call list.
     Dnc,
+    /// Its time has passed.
+    Expired,
 }
 
 impl LeadState {
@@ -300,6 +302,7 @@ impl LeadState {
             LeadState::Done => "done",
             LeadState::Exhausted => "exhausted",
             LeadState::Dnc => "dnc",
+            LeadState::Expired => "expired",
         }
     }
 }
@@ -357,6 +360,12 @@ pub struct LeadProgress {
 }
 
 impl LeadProgress {
+    /// It is done with: nobody dials it unless by hand.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, LeadState::Done | LeadState::Exhausted | LeadState::Dnc | LeadState::Expired)
+    }
+
     /// The progress of a lead that was never dialled.
     #[must_use]
     pub fn fresh(lead: LeadId) -> Self {

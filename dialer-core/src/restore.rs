@@ -83,6 +83,7 @@ impl Dialer {
             self.refill(cx, id);
         }
         self.roster.stale = true;
+        self.find_all_expired(cx);
     }
 
     /// An attempt that was under way when the node went down ends now, once, and its lead goes on.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::{Durable, LeadQuery, Store};
+use store::{Durable, ExpiredLeads, ExpiredQuery, LeadQuery, Store};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// What comes to the control thread from other threads.
@@ -325,6 +325,15 @@ impl ControlThread {
                     }
                     self.parts.read_model.apply(view);
                 }
+                ControlEffect::FindExpired { campaign, lists, at, limit } => {
+                    let query = ExpiredQuery { lists, at, limit };
+                    let store = Arc::clone(&self.parts.store);
+                    let answer = self.parts.to_self.clone();
+                    self.parts.blocking.spawn_blocking(move || {
+                        let input = expired_leads(store.as_ref(), campaign, &query);
+                        let _ = answer.blocking_send(ControlMessage::Loaded(Box::new(input)));
+                    });
+                }
                 ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                     let query = LeadQuery { lists, limit, due_at, exclude: Vec::new(), screen };
                     let store = Arc::clone(&self.parts.store);
@@ -362,6 +371,15 @@ impl ControlThread {
         }
         self.parts.gauges.audit_findings.store(findings.len() as u64, Ordering::Relaxed);
     }
+}
+
+/// Finds expired leads; a fault is told as "none now, the next in a second".
+fn expired_leads(store: &dyn Store, campaign: dialer_core::CampaignId, query: &ExpiredQuery) -> ControlInput {
+    let found = store.expired_leads(query).unwrap_or_else(|error| {
+        tracing::error!(%error, %campaign, "expired leads cannot be read");
+        ExpiredLeads { leads: Vec::new(), next: Some(query.at.plus_millis(1000)) }
+    });
+    ControlInput::ExpiredFound { campaign, leads: found.leads, next: found.next }
 }
 
 /// Reads leads; a fault is told as "nothing now, ask again in a second".

@@ -262,6 +262,9 @@ impl ControlCore {
             Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                 out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen });
             }
+            Effect::FindExpired { campaign, lists, at, limit } => {
+                out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
+            }
             Effect::Call(order) => self.gate.order(now, HOME, order, out, &mut self.settled),
             Effect::OpenSession { agent, auto_answer, ring_timeout_ms } => {
                 self.sessions.insert(agent);
@@ -331,6 +334,9 @@ impl Machine for ControlCore {
             ControlInput::ShardRestarted { shard } => self.shard_restarted(now, shard, out),
             ControlInput::LeadsLoaded { campaign, leads, more, next_due } => {
                 self.feed(now, Input::LeadsLoaded { campaign, leads, more, next_due }, out);
+            }
+            ControlInput::ExpiredFound { campaign, leads, next } => {
+                self.feed(now, Input::ExpiredFound { campaign, leads, next }, out);
             }
         }
     }

@@ -605,6 +605,15 @@ pub enum ControlInput {
         /// When the next waiting lead becomes due, if none is now.
         next_due: Option<WallTime>,
     },
+    /// Leads asked for by [`ControlEffect::FindExpired`].
+    ExpiredFound {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// Those that have expired.
+        leads: Vec<Lead>,
+        /// When the next one of those that wait will.
+        next: Option<WallTime>,
+    },
 }
 
 /// One effect of the [`crate::ControlCore`].
@@ -647,6 +656,17 @@ pub enum ControlEffect {
         due_at: WallTime,
         /// Only leads that pass this; when the others may pass is told as the next due time.
         screen: dialer_core::screen::Screen,
+    },
+    /// Read leads that wait although they have expired; [`ControlInput::ExpiredFound`] answers.
+    FindExpired {
+        /// For this campaign.
+        campaign: CampaignId,
+        /// From these lists.
+        lists: Vec<ListId>,
+        /// Expired at this time.
+        at: WallTime,
+        /// At most so many.
+        limit: u32,
     },
 }
 

@@ -12,9 +12,10 @@ mod sqlite;
 pub use error::{Fault, StoreError};
 pub use model::{
     AttemptTotals, CallRecordQuery, CallRow, CommitHistogram, DedupeScope, Disposition, Durable,
-    FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
-    LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery,
-    StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
+    ExpiredLeads, ExpiredQuery, FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions,
+    ImportVerdict, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead,
+    OnDuplicate, Page, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
+    WebhookSecret,
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
@@ -51,6 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// in order of import. If more leads of one priority are due for a retry than are asked for, those that
     /// are due longest come first.
     fn load_leads(&self, query: &LeadQuery) -> Result<LoadedLeads, StoreError>;
+
+    /// Leads that wait to be dialled although their time has passed.
+    fn expired_leads(&self, query: &ExpiredQuery) -> Result<ExpiredLeads, StoreError>;
 
     /// Writes leads to a list; one verdict per row, in order. Rows are written in several transactions, each within
     /// `Options::import_rows_max` and `Options::import_slice`, together with the appends that wait: a failure keeps the

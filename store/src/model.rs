@@ -58,6 +58,26 @@ pub struct LoadedLeads {
     pub next_due: Option<WallTime>,
 }
 
+/// Which expired leads to find.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExpiredQuery {
+    /// In these lists; unknown ones are passed over.
+    pub lists: Vec<ListId>,
+    /// Expired at this time.
+    pub at: WallTime,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Leads that wait to be dialled although they have expired.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ExpiredLeads {
+    /// The first of them to expire first, in each list.
+    pub leads: Vec<Lead>,
+    /// When the next one of those that wait will expire.
+    pub next: Option<WallTime>,
+}
+
 /// A row of an import. Numbers are already parsed.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct NewLead {
@@ -184,13 +204,15 @@ pub struct LeadCounts {
     pub done: u64,
     pub exhausted: u64,
     pub dnc: u64,
+    #[serde(default)]
+    pub expired: u64,
 }
 
 impl LeadCounts {
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.new + self.retry_wait + self.dialing + self.done + self.exhausted + self.dnc
+        self.new + self.retry_wait + self.dialing + self.done + self.exhausted + self.dnc + self.expired
     }
 
     /// The count of one state.
@@ -203,6 +225,7 @@ impl LeadCounts {
             LeadState::Done => self.done,
             LeadState::Exhausted => self.exhausted,
             LeadState::Dnc => self.dnc,
+            LeadState::Expired => self.expired,
         }
     }
 
@@ -214,6 +237,7 @@ impl LeadCounts {
             LeadState::Done => &mut self.done,
             LeadState::Exhausted => &mut self.exhausted,
             LeadState::Dnc => &mut self.dnc,
+            LeadState::Expired => &mut self.expired,
         };
         *slot += count;
     }
@@ -227,7 +251,7 @@ pub struct FunnelCounts {
     pub total: u64,
     /// By state.
     pub by_state: LeadCounts,
-    /// New or waiting, but past their expiry.
+    /// Told to have expired, or new or waiting, but past their expiry.
     pub expired: u64,
     /// Of the rest: no attempts left.
     pub attempts_spent: u64,

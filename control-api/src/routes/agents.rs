@@ -6,7 +6,7 @@ use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Problem, ProblemBody};
-use crate::wire::agent::{Agent, AgentRequest, LoginRequest, PauseRequest, Task};
+use crate::wire::agent::{Agent, AgentRequest, LoginRequest, PauseRequest, Task, TaskDialRequest};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -219,9 +219,10 @@ async fn act_on_task(api: &Gateway, id: &str, command: impl FnOnce(TaskId) -> Co
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Dials a preview task.
+/// Dials a preview task: the lead's next number, or another of its numbers.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}:dial", tag = "tasks", params(("id" = String, Path, description = "`task_…`")),
+    request_body = Option<TaskDialRequest>,
     responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["agents:write"]))
 )]
@@ -232,11 +233,11 @@ pub(crate) async fn task_dial(
     body: JsonBody,
 ) -> Answer {
     caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    act_on_task(&api, &id, Command::TaskDial).await
+    let phone = body.parse_or_default::<TaskDialRequest>()?.phone;
+    act_on_task(&api, &id, |task| Command::TaskDial { task, phone }).await
 }
 
-/// Gives a preview task back.
+/// Gives a preview task back, if the campaign's `preview_skip` lets it.
 #[utoipa::path(
     post, path = "/v1/tasks/{id}:skip", tag = "tasks", params(("id" = String, Path, description = "`task_…`")),
     responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),

@@ -3,12 +3,13 @@
 use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Checks, JsonBody, Params, path_id};
+use crate::gateway::Gateway;
 use crate::page::{PageBody, cut};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::time::Time;
 use crate::wire::call::{
     Call, CallAccepted, CallCommandAccepted, CallCommandRequest, CallState, DispositionRequest,
-    OriginateRequest,
+    OriginateRequest, RedialRequest,
 };
 use crate::wire::trace::CallTrace;
 use axum::Json;
@@ -83,7 +84,64 @@ pub(crate) async fn originate(State(api): Api, caller: Caller, body: JsonBody) -
     if request.compliance_override.is_some() {
         caller.needs(&[Scope::ComplianceOverride])?;
     }
-    let (command, variables) = request.into_command(api.config.default_region.as_deref())?;
+    place_call(&api, &caller, request).await
+}
+
+/// Calls the number of an ended call again, or another number of its lead, agent first. With a lead it counts as an
+/// attempt of it.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}:redial", tag = "calls",
+    params(
+        ("id" = String, Path, description = "`call_…`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h"),
+    ),
+    request_body = Option<RedialRequest>,
+    responses((status = 202, body = CallAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn redial(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let request: RedialRequest = body.parse_or_default()?;
+    let id: CallId = path_id(&id, "call")?;
+    let live = api.read_model.call(id);
+    let row = match &live {
+        Some(_) => None,
+        None => api.store(move |store| store.record(id)).await?,
+    };
+    let Some(row) = row else {
+        return Err(match live {
+            Some(_) => Problem::new(Code::InvalidCallState, "the call is not over").with("state", "live"),
+            None => Problem::not_found("call"),
+        });
+    };
+    let agent = request.agent_id.or(row.record.agent);
+    let agent = agent.ok_or_else(|| Problem::field("/agent_id", "the call had no agent: say who redials"))?;
+    let mut wanted = request.originate(&row.record, agent);
+    // The campaign or the lead may be gone by now; the number is still there.
+    wanted.campaign_id = wanted.campaign_id.filter(|id| api.read_model.campaign(*id).is_some());
+    if let Some(lead) = wanted.lead_id
+        && wanted.phone.is_none()
+        && api.store(move |store| store.lead(lead)).await?.is_none()
+    {
+        wanted.lead_id = None;
+    }
+    place_call(&api, &caller, wanted).await
+}
+
+async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -> Answer {
+    let lead = match request.lead_id {
+        None => None,
+        Some(id) => {
+            let found = api.store(move |store| store.lead(id)).await?;
+            Some(found.ok_or_else(|| Problem::field("/lead_id", "there is no such lead"))?)
+        }
+    };
+    let (command, variables) = request.into_command(api.config.default_region.as_deref(), lead)?;
     let mut checks = Checks::default();
     checks.that(api.read_model.agent(command.agent).is_some(), "/agent_id", "there is no such agent");
     let trunk_known = command.trunk.is_none_or(|id| api.read_model.trunk(id).is_some());

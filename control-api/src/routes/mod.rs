@@ -6,6 +6,7 @@ pub(crate) mod caller_ids;
 pub(crate) mod calls;
 pub(crate) mod campaigns;
 pub(crate) mod cdrs;
+pub(crate) mod dial_requests;
 pub(crate) mod dnc;
 pub(crate) mod events;
 pub(crate) mod import;

@@ -332,6 +332,16 @@ impl Agent {
     }
 }
 
+/// How a preview task is dialled.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskDialRequest {
+    /// The place of the lead's number to dial, from 0; null: the next one.
+    #[serde(default)]
+    #[schema(maximum = 9)]
+    pub phone: Option<u32>,
+}
+
 /// A lead given to an agent to look at before it is dialled.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Task {

@@ -9,8 +9,9 @@ use crate::numbers::normalise;
 use crate::problem::Problem;
 use crate::time::Time;
 use dialer_core::command::OriginateRequest as CoreOriginate;
+use dialer_core::record::Lead;
 use dialer_core::view::CallView;
-use dialer_core::{AgentId, CallRecord, CampaignId, TrunkId};
+use dialer_core::{AgentId, CallRecord, CampaignId, LeadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{CallRow, Disposition as CoreDisposition};
@@ -161,9 +162,18 @@ pub struct OriginateRequest {
     /// The agent who will talk.
     #[schema(value_type = String, example = "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
     pub agent_id: AgentId,
-    /// Number to dial; E.164, or written as in the node's default region.
+    /// Number to dial; E.164, or written as in the node's default region. May be left out with `lead_id`.
+    #[serde(default)]
     #[schema(example = "+8613800138000")]
-    pub to: String,
+    pub to: Option<String>,
+    /// The lead that is called by hand: the call counts as an attempt of it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "lead_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub lead_id: Option<LeadId>,
+    /// With `lead_id` and without `to`: the place of its number to dial, from 0; null: the next one.
+    #[serde(default)]
+    #[schema(maximum = 9)]
+    pub phone: Option<u32>,
     /// Caller ID shown; null: the campaign's or trunk's.
     #[serde(default)]
     pub caller_id: Option<String>,
@@ -203,6 +213,33 @@ fn recorded() -> RecordChoice {
 }
 
 impl OriginateRequest {
+    /// The number that is meant: the one that is named, or one of the lead's.
+    fn number(&self, region: Option<&str>, lead: Option<&Lead>, checks: &mut Checks) -> Option<String> {
+        let of_lead = |lead: &Lead| {
+            let place = self.phone.unwrap_or(lead.progress.next_phone.min(lead.phones.len() as u32 - 1));
+            lead.phones.get(place as usize).map(|phone| phone.number.clone())
+        };
+        match (&self.to, lead) {
+            (Some(to), _) => {
+                checks.that(self.phone.is_none(), "/phone", "expected to or phone, not both");
+                let number = normalise(to, region);
+                if let Err(fault) = &number {
+                    checks.wrong("/to", fault.detail());
+                }
+                number.ok()
+            }
+            (None, Some(lead)) if !lead.phones.is_empty() => {
+                let number = of_lead(lead);
+                checks.that(number.is_some(), "/phone", "the lead has no such number");
+                number
+            }
+            (None, _) => {
+                checks.wrong("/to", "expected a number to dial, or lead_id");
+                None
+            }
+        }
+    }
+
     /// The command and the variables.
     ///
     /// # Errors
@@ -210,12 +247,10 @@ impl OriginateRequest {
     pub fn into_command(
         self,
         region: Option<&str>,
+        lead: Option<Lead>,
     ) -> Result<(CoreOriginate, BTreeMap<String, String>), Problem> {
         let mut checks = Checks::default();
-        let to = normalise(&self.to, region);
-        if let Err(fault) = &to {
-            checks.wrong("/to", fault.detail());
-        }
+        let to = self.number(region, lead.as_ref(), &mut checks);
         let caller_id_fits = self.caller_id.as_deref().is_none_or(super::trunk::is_caller_id);
         checks.that(caller_id_fits, "/caller_id", super::trunk::CALLER_ID);
         if let Some(ring) = self.ring_timeout_ms {
@@ -240,6 +275,7 @@ impl OriginateRequest {
         checks.finish()?;
         let command = CoreOriginate {
             agent: self.agent_id,
+            lead: lead.map(Box::new),
             to: to.unwrap_or_default(),
             caller_id: self.caller_id,
             trunk: self.trunk_id,
@@ -250,6 +286,46 @@ impl OriginateRequest {
             override_reason: self.compliance_override,
         };
         Ok((command, self.variables))
+    }
+}
+
+/// Who redials.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedialRequest {
+    /// The agent who will talk; null: the one who had the call.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub agent_id: Option<AgentId>,
+    /// Another number of the call's lead, by its place from 0; null: the number of the call.
+    #[serde(default)]
+    #[schema(maximum = 9)]
+    pub phone: Option<u32>,
+    /// The client's own mark of the new call.
+    #[serde(default)]
+    pub client_state: Option<String>,
+}
+
+impl RedialRequest {
+    /// As a click-to-call.
+    #[must_use]
+    pub fn originate(self, record: &CallRecord, agent: AgentId) -> OriginateRequest {
+        OriginateRequest {
+            mode: OriginateMode::default(),
+            agent_id: agent,
+            to: self.phone.is_none().then(|| record.to.clone()),
+            lead_id: record.lead,
+            phone: self.phone,
+            caller_id: None,
+            trunk_id: None,
+            campaign_id: record.campaign,
+            ring_timeout_ms: None,
+            record: recorded(),
+            classify: OriginateClassify::default(),
+            client_state: self.client_state,
+            compliance_override: None,
+            variables: BTreeMap::new(),
+        }
     }
 }
 

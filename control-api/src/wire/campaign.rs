@@ -597,6 +597,43 @@ impl Default for Caps {
     }
 }
 
+/// Push mode: the campaign takes dial requests.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Push {
+    /// Where requests are kept, one of `lists`; null: the first of them.
+    #[schema(value_type = Option<String>)]
+    pub list_id: Option<ListId>,
+    /// A request that names no time is not dialled after this long.
+    #[schema(minimum = 1_000, maximum = 2_592_000_000_i64)]
+    pub expires_in_ms: u64,
+    /// Requests that wait to be dialled at most; more get 429.
+    #[schema(minimum = 1, maximum = 10_000_000)]
+    pub waiting_max: u32,
+}
+
+impl From<&core::PushConfig> for Push {
+    fn from(config: &core::PushConfig) -> Self {
+        Push { list_id: config.list, expires_in_ms: config.expires_in_ms, waiting_max: config.waiting_max }
+    }
+}
+
+impl From<&Push> for core::PushConfig {
+    fn from(wire: &Push) -> Self {
+        core::PushConfig {
+            list: wire.list_id,
+            expires_in_ms: wire.expires_in_ms,
+            waiting_max: wire.waiting_max,
+        }
+    }
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        (&core::PushConfig::default()).into()
+    }
+}
+
 /// A campaign to be made; for PATCH, any part of it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -687,6 +724,13 @@ pub struct CampaignRequest {
     /// Dispositions an agent may set; empty: any word.
     #[serde(default)]
     pub dispositions: Vec<String>,
+    /// It takes dial requests, which lapse; null: none.
+    #[serde(default)]
+    pub push: Option<Push>,
+    /// Preview mode: agents may give a lead back without dialling it (`/v1/tasks/{id}:skip`).
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub preview_skip: bool,
 }
 
 fn agent_order() -> AgentOrder {
@@ -731,6 +775,10 @@ impl CampaignRequest {
         checks.that(self.dnc_lists.len() <= 100, "/dnc_lists", "expected at most 100 lists");
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
         checks.that(self.dispositions.len() <= 200, "/dispositions", "expected at most 200 words");
+        if let Some(push) = &self.push {
+            checks.range(push.expires_in_ms, 1_000, 2_592_000_000, "/push/expires_in_ms");
+            checks.range(push.waiting_max, 1, 10_000_000, "/push/waiting_max");
+        }
         for (at, word) in self.dispositions.iter().enumerate() {
             checks.text(word, 64, &format!("/dispositions/{at}"));
         }
@@ -822,6 +870,8 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             dnc_lists: wire.dnc_lists,
             record: wire.record,
             dispositions: wire.dispositions,
+            push: wire.push.as_ref().map(|push| Box::new(push.into())),
+            preview_skip: wire.preview_skip,
         })
     }
 }
@@ -862,6 +912,8 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             dnc_lists: config.dnc_lists.clone(),
             record: config.record,
             dispositions: config.dispositions.clone(),
+            push: config.push.as_deref().map(Push::from),
+            preview_skip: config.preview_skip,
         }
     }
 }

@@ -133,6 +133,9 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::LeadUpdated { state, outcome, attempts, next_at } => {
             json!({"state": state.as_str(), "outcome": outcome, "attempts": attempts, "next_at": time(*next_at)})
         }
+        CoreEvent::LeadExpired { external_id, attempts, outcome } => json!({
+            "external_id": mask.text_option(external_id.as_deref()), "attempts": attempts, "outcome": outcome
+        }),
         CoreEvent::LeadExhausted { attempts } => json!({"attempts": attempts}),
         CoreEvent::CampaignCompleted
         | CoreEvent::AgentLoggedIn

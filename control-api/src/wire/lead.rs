@@ -36,6 +36,8 @@ wire_enum! {
         Exhausted,
         /// On a do-not-call list.
         Dnc,
+        /// Its time has passed.
+        Expired,
     }
 }
 

@@ -81,6 +81,8 @@ pub struct LeadTotals {
     pub exhausted: u64,
     /// On a do-not-call list.
     pub dnc: u64,
+    /// Told to have expired.
+    pub expired: u64,
 }
 
 impl From<LeadCounts> for LeadTotals {
@@ -93,6 +95,7 @@ impl From<LeadCounts> for LeadTotals {
             done: counts.done,
             exhausted: counts.exhausted,
             dnc: counts.dnc,
+            expired: counts.expired,
         }
     }
 }

@@ -50,27 +50,51 @@ impl Loop {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             self.dialer.handle_input(self.now, input, &mut out);
-            let effects: Vec<Effect> = out.drain().collect();
-            for effect in effects {
-                match effect {
-                    Effect::Journal(records) => self.append(records),
-                    Effect::Event(event) => self.publish(*event),
-                    Effect::View(change) => self.read_model.apply(change),
-                    Effect::Reply { tag, result } => self.replies.push((tag, result)),
-                    Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
-                        let query = store::LeadQuery { lists, limit, due_at, exclude: vec![], screen };
-                        let loaded = self.store.load_leads(&query).unwrap();
-                        inputs.push(Input::LeadsLoaded {
-                            campaign,
-                            leads: loaded.leads,
-                            more: loaded.more,
-                            next_due: loaded.next_due,
-                        });
-                    }
-                    other => self.orders.push(other),
+            inputs.extend(self.carry_out(&mut out));
+        }
+    }
+
+    fn carry_out(&mut self, out: &mut Outbox<Effect>) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        let effects: Vec<Effect> = out.drain().collect();
+        for effect in effects {
+            match effect {
+                Effect::Journal(records) => self.append(records),
+                Effect::Event(event) => self.publish(*event),
+                Effect::View(change) => self.read_model.apply(change),
+                Effect::Reply { tag, result } => self.replies.push((tag, result)),
+                Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
+                    let query = store::LeadQuery { lists, limit, due_at, exclude: vec![], screen };
+                    let loaded = self.store.load_leads(&query).unwrap();
+                    inputs.push(Input::LeadsLoaded {
+                        campaign,
+                        leads: loaded.leads,
+                        more: loaded.more,
+                        next_due: loaded.next_due,
+                    });
                 }
+                Effect::FindExpired { campaign, lists, at, limit } => {
+                    let query = store::ExpiredQuery { lists, at, limit };
+                    let found = self.store.expired_leads(&query).unwrap();
+                    inputs.push(Input::ExpiredFound { campaign, leads: found.leads, next: found.next });
+                }
+                other => self.orders.push(other),
             }
         }
+        inputs
+    }
+
+    /// Lets time pass for the dialer, waking it whenever it wants.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let until = self.now + Duration::from_millis(ms);
+        while let Some(at) = self.dialer.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            let mut out = Outbox::with_limit(100_000);
+            self.dialer.handle_timeout(self.now, &mut out);
+            let inputs = self.carry_out(&mut out);
+            inputs.into_iter().for_each(|input| self.input(input));
+        }
+        self.now = until;
     }
 
     pub(crate) fn fact(&mut self, fact: CallFact) {
@@ -185,6 +209,11 @@ impl House {
         });
         gateway.register_bootstrap_token(ROOT);
         House { router: router(Arc::clone(&gateway)), gateway, core, store, hub, recordings, _folder: folder }
+    }
+
+    /// Every event that was told so far.
+    pub(crate) fn store_events(&self) -> Vec<EventEnvelope> {
+        self.store.events_since(0, 10_000).unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

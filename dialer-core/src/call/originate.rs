@@ -8,9 +8,9 @@ use crate::check::{caller_id, e164, invalid, range, text};
 use crate::command::{CommandError, OriginateRequest, Reply};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
-use crate::id::{CallId, TrunkId};
+use crate::id::{CallId, CampaignId, TrunkId};
 use crate::outcome::{EndCause, Party};
-use crate::record::{CallKindTag, Record};
+use crate::record::{CallKindTag, Lead, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, CallState};
 
@@ -44,6 +44,7 @@ impl Dialer {
             .or_else(|| campaign.and_then(|campaign| campaign.row.config.caller_id.clone()))
             .or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let agent = request.agent;
+        let lead = self.take_lead_by_hand(cx, &request);
         let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
         call.campaign = request.campaign;
         call.caller_id = caller_id;
@@ -53,7 +54,10 @@ impl Dialer {
         call.record_it = request.record;
         call.agent = Some(agent);
         call.last_agent = Some(agent);
+        call.number_of_attempt = lead.as_ref().map_or(0, |lead| lead.progress.attempts);
+        call.lead = lead;
         let mut records = vec![Record::AttemptStarted(attempt_row(&call))];
+        records.extend(call.lead.as_ref().map(|lead| Record::LeadChanged(lead.progress.clone())));
         records.extend(call.shown_record());
         let id = self.add_call(call);
         self.agents.get_mut(&agent).expect("checked above").call = Some(id);
@@ -74,6 +78,46 @@ impl Dialer {
             self.set_agent_state(cx, agent, AgentState::Ringing, "click_to_call", None);
         }
         Ok(Reply::Call(id))
+    }
+
+    fn check_lead_by_hand(&self, request: &OriginateRequest) -> Result<(), CommandError> {
+        let Some(lead) = &request.lead else { return Ok(()) };
+        if !lead.phones.iter().any(|phone| phone.number == request.to) {
+            return invalid("/to", "one of the lead's numbers");
+        }
+        let waits =
+            |holder| self.campaigns.get(&holder).is_some_and(|campaign| campaign.hopper.holds(lead.id));
+        match self.leads.holder(lead.id) {
+            Some(holder) if !waits(holder) => {
+                let detail = "the lead is being called, or an agent looks at it".into();
+                Err(CommandError::InvalidState { detail })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the lead that an agent calls by hand, from a hopper if it waits there. The caps of campaigns do not bind a
+    /// person who dials, and a lead that is done with stays so, whatever comes of it.
+    fn take_lead_by_hand(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Option<Lead> {
+        let mut lead = (**request.lead.as_ref()?).clone();
+        if let Some(newest) = self.leads.newest(lead.id) {
+            lead.progress = newest.clone();
+        }
+        if let Some(holder) = self.leads.holder(lead.id) {
+            self.campaigns.get_mut(&holder).and_then(|campaign| campaign.hopper.take(lead.id));
+            self.dirty.campaigns.insert(holder);
+            self.leads.release(lead.id);
+        }
+        self.leads.hold(lead.id, request.campaign.unwrap_or(CampaignId::from_bits(0)));
+        let over = lead.progress.is_over().then_some(lead.progress.state);
+        lead.begin_attempt(cx.wall);
+        if let Some(state) = over {
+            lead.progress.state = state;
+        }
+        let place = lead.phones.iter().position(|phone| phone.number == request.to).unwrap_or(0);
+        lead.progress.next_phone = u32::try_from(place).unwrap_or(0);
+        self.leads.moved(&lead.progress);
+        Some(lead)
     }
 
     fn check_originate(&self, request: &OriginateRequest) -> Result<(), CommandError> {
@@ -116,7 +160,7 @@ impl Dialer {
         if self.calls_free() == 0 {
             return Err(CommandError::Limit { what: "live calls" });
         }
-        Ok(())
+        self.check_lead_by_hand(request)
     }
 
     fn originate_trunk(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Result<TrunkId, CommandError> {

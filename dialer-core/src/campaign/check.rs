@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 /// A year, the longest wait of a retry rule.
 const RETRY_MAX_MS: u64 = 366 * 24 * 3_600_000;
 
+/// The longest that a dial request may wait, milliseconds: 30 days.
+const PUSH_EXPIRES_MAX_MS: u64 = 30 * 24 * 3_600_000;
+
 impl Dialer {
     pub(super) fn check_campaign(&self, config: &CampaignConfig) -> Checked {
         text("/name", &config.name, 1, 128)?;
@@ -63,6 +66,7 @@ impl Dialer {
         if let Some(prompt) = &config.safe_harbour_prompt {
             text("/safe_harbour_prompt", prompt, 1, 128)?;
         }
+        check_push(config)?;
         check_retry(&config.retry)?;
         range("/attempts_max", config.attempts_max, 1, 1_000)?;
         if let Some(hours) = &config.calling_hours {
@@ -176,6 +180,22 @@ fn check_timers(timers: &CampaignTimers) -> Checked {
     range("/timers/bridge_deadline_ms", timers.bridge_deadline_ms, 100, 30_000)?;
     range("/timers/preview_auto_dial_ms", timers.preview_auto_dial_ms, 0, 3_600_000)?;
     range("/timers/call_max_ms", timers.call_max_ms, 1_000, 24 * 3_600_000)
+}
+
+/// Dial requests have a list to be kept in, and lapse.
+fn check_push(config: &CampaignConfig) -> Checked {
+    let Some(push) = &config.push else { return Ok(()) };
+    match push.list {
+        Some(list) if !config.lists.contains(&list) => {
+            return invalid("/push/list_id", "one of the campaign's lists");
+        }
+        None if config.lists.is_empty() => {
+            return invalid("/lists", "at least one list, in which dial requests are kept");
+        }
+        _ => {}
+    }
+    range("/push/expires_in_ms", push.expires_in_ms, 1_000, PUSH_EXPIRES_MAX_MS)?;
+    range("/push/waiting_max", push.waiting_max, 1, 10_000_000)
 }
 
 fn check_retry(rules: &[RetryRule]) -> Checked {

@@ -24,6 +24,8 @@ pub(crate) enum Clearance {
     Dnc(DncListId),
     /// It will never be dialled again, and does not say so yet.
     Over,
+    /// Its time has passed.
+    Expired,
 }
 
 /// A rule that a call from the API would break.
@@ -46,6 +48,7 @@ impl Dialer {
         match verdict(lead, config.attempts_max, now) {
             Verdict::Dialable => {}
             Verdict::Over => return Clearance::Over,
+            Verdict::Expired => return Clearance::Expired,
             Verdict::NotNow => {
                 let waits = lead.progress.state == LeadState::RetryWait;
                 return Clearance::NotBefore(lead.progress.next_at.filter(|_| waits));

@@ -35,6 +35,7 @@ impl Dialer {
         self.add_campaign(cx, row.clone());
         self.journal(cx, vec![Record::CampaignPut(row)]);
         self.tell_campaign(cx, id, Event::CampaignChanged { change: Change::Created });
+        self.find_expired(cx, id);
         Ok(Reply::Campaign(id, 1))
     }
 
@@ -77,6 +78,7 @@ impl Dialer {
             self.cancel_tasks_of(cx, id, "campaign_changed");
         }
         self.renew_screen(id);
+        self.find_expired(cx, id);
         let screened = |config: &CampaignConfig| {
             (config.lists.clone(), config.filter.clone(), config.calling_windows.clone(), config.frequency)
         };
@@ -106,6 +108,7 @@ impl Dialer {
         self.empty_hopper(cx, id);
         let campaign = self.campaigns.remove(&id).expect("found above");
         self.disarm(campaign.decide_timer);
+        self.disarm(campaign.expiry.timer());
         self.pacer.remove_campaign(campaign.number);
         self.wanted.remove(&id);
         self.roster.stale = true;

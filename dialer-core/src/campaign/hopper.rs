@@ -3,7 +3,7 @@
 use super::Clearance;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
-use crate::id::{CampaignId, ListId};
+use crate::id::{CampaignId, LeadId, ListId};
 use crate::record::{Lead, LeadState, Record};
 use sansio::{Instant, WallTime};
 use std::collections::VecDeque;
@@ -59,6 +59,16 @@ impl Hopper {
     /// Puts a lead behind all others.
     pub(crate) fn put_last(&mut self, lead: Lead) {
         self.leads.push_back(lead);
+    }
+
+    pub(crate) fn holds(&self, lead: LeadId) -> bool {
+        self.leads.iter().any(|held| held.id == lead)
+    }
+
+    /// Takes a lead out.
+    pub(crate) fn take(&mut self, lead: LeadId) -> Option<Lead> {
+        let place = self.leads.iter().position(|held| held.id == lead)?;
+        self.leads.remove(place)
     }
 
     /// A lead of these lists will be due then.
@@ -130,7 +140,7 @@ impl Dialer {
         }
         let screen = campaign.screen.clone();
         let mut screener = screen.at(cx.wall);
-        let (mut over, mut dnc) = (Vec::new(), Vec::new());
+        let (mut over, mut dnc, mut expired) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken = 0;
         for mut lead in leads {
             let campaign = self.campaigns.get_mut(&id).expect("found above");
@@ -164,11 +174,15 @@ impl Dialer {
                     self.leads.moved(&lead.progress);
                     over.push(Record::LeadChanged(lead.progress));
                 }
-                Clearance::Over | Clearance::Dnc(_) => {}
+                Clearance::Expired if !self.leads.is_held(lead.id) => expired.push(lead),
+                Clearance::Over | Clearance::Dnc(_) | Clearance::Expired => {}
             }
         }
         for (lead, list) in dnc {
             self.mark_dnc(cx, id, lead, list);
+        }
+        for lead in expired {
+            self.mark_expired(cx, id, lead);
         }
         if !over.is_empty() {
             self.journal(cx, over);
@@ -213,6 +227,10 @@ impl Dialer {
                     self.leads.moved(&lead.progress);
                     self.journal(cx, vec![Record::LeadChanged(lead.progress)]);
                 }
+                Clearance::Expired => {
+                    self.leads.release(lead.id);
+                    self.mark_expired(cx, id, lead);
+                }
             }
         }
     }
@@ -255,7 +273,7 @@ impl Dialer {
     }
 
     /// The campaigns that dial from one of these lists.
-    fn users_of(&self, lists: &[ListId]) -> Vec<CampaignId> {
+    pub(super) fn users_of(&self, lists: &[ListId]) -> Vec<CampaignId> {
         self.campaigns
             .values()
             .filter(|campaign| campaign.row.config.lists.iter().any(|list| lists.contains(list)))

@@ -86,6 +86,7 @@ impl Dialer {
         }
         if accepted > 0 {
             self.leads_may_be_there(cx, &[list]);
+            self.leads_may_expire(cx, list);
         }
         self.tell(cx, About::default(), Event::ListImported { list, accepted });
         Ok(Reply::Done)

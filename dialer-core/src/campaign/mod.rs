@@ -4,6 +4,7 @@ mod check;
 mod clearance;
 mod command;
 mod dnc;
+mod expiry;
 mod forecast;
 mod hopper;
 mod hours;
@@ -18,6 +19,7 @@ mod share;
 mod sketch;
 
 pub(crate) use clearance::Clearance;
+pub(crate) use expiry::Expiry;
 pub(crate) use forecast::Forecast;
 pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
@@ -48,6 +50,7 @@ pub(crate) struct Campaign {
     /// Its number for the pacer.
     pub(crate) number: CampaignRef,
     pub(crate) hopper: Hopper,
+    pub(crate) expiry: Expiry,
     /// What its leads have to pass.
     pub(crate) screen: Screen,
     /// Its live calls.
@@ -92,6 +95,7 @@ impl Campaign {
             row,
             number,
             hopper: Hopper::default(),
+            expiry: Expiry::default(),
             screen,
             calls: BTreeSet::new(),
             by_state: [0; STATES],

@@ -2,6 +2,7 @@
 
 use super::{Campaign, Clearance};
 use crate::attempt::Shortage;
+use crate::check::invalid;
 use crate::command::{CommandError, Reply};
 use crate::config::CampaignState;
 use crate::dialer::{About, Cx, Dialer, Why};
@@ -79,9 +80,26 @@ impl Dialer {
         self.tell(cx, about, Event::TaskOffered { task: task_id, to, expires_at });
     }
 
-    pub(crate) fn task_dial(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<Reply, CommandError> {
-        let task = self.tasks.get(&id).ok_or(CommandError::NotFound { what: "task" })?;
+    pub(crate) fn task_dial(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TaskId,
+        phone: Option<u32>,
+    ) -> Result<Reply, CommandError> {
+        let task = self.tasks.get_mut(&id).ok_or(CommandError::NotFound { what: "task" })?;
         let campaign = task.campaign;
+        if let Some(place) = phone {
+            let phones = task.lead.phones.len();
+            let Some(chosen) = task.lead.phones.get(place as usize) else {
+                return invalid(
+                    "/phone",
+                    format_args!("the place of one of the lead's {phones} numbers, from 0"),
+                );
+            };
+            let number = chosen.number.clone();
+            self.refuse_breach(Some(campaign), &number, false, cx.wall)?;
+            self.tasks.get_mut(&id).expect("found above").lead.progress.next_phone = place;
+        }
         match self.dial_task(cx, id) {
             Ok(call) => Ok(Reply::Call(call)),
             Err(shortage) => Err(shortage.as_error(self.campaigns.get(&campaign).map(Campaign::state))),
@@ -109,10 +127,10 @@ impl Dialer {
         }
         let task = self.end_task(cx, id, "not_allowed");
         self.leads.release(task.lead.id);
-        if let Clearance::Dnc(list) = clearance {
-            self.mark_dnc(cx, campaign, task.lead, list);
-        } else {
-            self.leads_may_be_there(cx, &[task.lead.list]);
+        match clearance {
+            Clearance::Dnc(list) => self.mark_dnc(cx, campaign, task.lead, list),
+            Clearance::Expired => self.mark_expired(cx, campaign, task.lead),
+            _ => self.leads_may_be_there(cx, &[task.lead.list]),
         }
         self.rest_agent(cx, task.agent, "task_not_allowed");
         Err(Shortage(LimitedBy::Compliance))
@@ -121,6 +139,12 @@ impl Dialer {
     pub(crate) fn task_skip(&mut self, cx: &mut Cx<'_>, id: TaskId) -> Result<Reply, CommandError> {
         if !self.tasks.contains_key(&id) {
             return Err(CommandError::NotFound { what: "task" });
+        }
+        let campaign = self.tasks[&id].campaign;
+        if !self.campaigns[&campaign].row.config.preview_skip {
+            return Err(CommandError::InvalidState {
+                detail: "the campaign does not let leads be given back: dial it, or go on a break".into(),
+            });
         }
         let task = self.end_task(cx, id, "skipped");
         let campaign = self.campaigns.get_mut(&task.campaign).expect("tasks end with their campaign");

@@ -77,6 +77,10 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
         progress.next_at = Some(at);
         return progress;
     }
+    if progress.is_over() {
+        // It was done with before, and called by hand.
+        return progress;
+    }
     let attempts_left = progress.attempts < config.attempts_max;
     let another = progress.next_phone as usize + 1 < lead.phones.len();
     let rule = config

@@ -39,6 +39,7 @@ fn progressive(list: ListId, pool: CallerIdPoolId) -> CampaignConfig {
 
 fn click(house: &mut House, agent: AgentId, campaign: Option<CampaignId>) -> Result<CallId, CommandError> {
     let reply = house.command(Command::Originate(OriginateRequest {
+        lead: None,
         agent,
         to: "+4930123456".into(),
         caller_id: None,

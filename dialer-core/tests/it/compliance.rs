@@ -49,6 +49,7 @@ fn change(house: &mut House, campaign: CampaignId, change: impl FnOnce(&mut Camp
 
 fn click(agent: AgentId, to: u64, campaign: Option<CampaignId>, reason: Option<&str>) -> Command {
     Command::Originate(OriginateRequest {
+        lead: None,
         agent,
         to: format!("+{to}"),
         caller_id: None,

@@ -214,4 +214,24 @@ impl Store {
         let more = dialable.len() > limit;
         (dialable.into_iter().take(limit).cloned().collect(), more, next_due)
     }
+
+    /// Leads that wait although they have expired, and when the next will.
+    pub(crate) fn expired(
+        &self,
+        lists: &[ListId],
+        at: WallTime,
+        limit: usize,
+    ) -> (Vec<Lead>, Option<WallTime>) {
+        let waits = |lead: &&Lead| {
+            lists.contains(&lead.list) && matches!(lead.progress.state, LeadState::New | LeadState::RetryWait)
+        };
+        let (gone, to_come): (Vec<&Lead>, Vec<&Lead>) = self
+            .leads
+            .values()
+            .filter(waits)
+            .filter(|lead| lead.expires_at.is_some())
+            .partition(|lead| lead.expires_at <= Some(at));
+        let next = to_come.iter().filter_map(|lead| lead.expires_at).min();
+        (gone.into_iter().take(limit).cloned().collect(), next)
+    }
 }

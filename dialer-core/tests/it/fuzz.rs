@@ -5,7 +5,7 @@ use crate::fold::Store;
 use crate::house::START;
 use dialer_core::config::{
     AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, ConnectAt, DialMode, ListConfig,
-    PacingConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
+    PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
 use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
@@ -242,6 +242,8 @@ impl World {
             },
             retry: retry.map(|outcome| RetryRule { outcome, after_ms: 5_000, max: 3 }).to_vec(),
             safe_harbour_prompt: self.rng.chance(0.8).then(|| "sorry".into()),
+            push: self.rng.chance(0.4).then(Box::<PushConfig>::default),
+            preview_skip: self.rng.chance(0.8),
             ..CampaignConfig::default()
         }
     }
@@ -312,6 +314,10 @@ impl World {
                     // Read now, told later.
                     let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);
                     self.loads.push(Input::LeadsLoaded { campaign, leads, more, next_due });
+                }
+                Effect::FindExpired { campaign, lists, at, limit } => {
+                    let (leads, next) = self.store.expired(&lists, at, limit as usize);
+                    self.loads.push(Input::ExpiredFound { campaign, leads, next });
                 }
                 Effect::OpenSession { agent, .. } => {
                     let before = self.sessions.insert(agent, false);
@@ -674,6 +680,10 @@ impl World {
         let campaign = self.campaigns[self.rng.below(3) as usize];
         let call = (!self.seen_calls.is_empty())
             .then(|| self.seen_calls[self.rng.below(self.seen_calls.len() as u64) as usize]);
+        let leads = self.store.leads.len() as u64;
+        let by_hand = leads > 0 && self.rng.chance(0.5);
+        let lead = by_hand.then(|| self.rng.below(leads) as usize);
+        let lead = lead.and_then(|place| self.store.leads.values().nth(place).cloned());
         let command = match self.rng.below(22) {
             0..=4 => {
                 let session =
@@ -704,8 +714,9 @@ impl World {
                 None => return,
             },
             17 | 18 => Command::Originate(OriginateRequest {
+                lead: lead.clone().map(Box::new),
                 agent,
-                to: "+4930555".into(),
+                to: lead.map_or_else(|| "+4930555".into(), |lead| lead.phones[0].number.clone()),
                 caller_id: None,
                 trunk: None,
                 campaign: self.rng.chance(0.5).then_some(campaign),
@@ -715,7 +726,7 @@ impl World {
                 override_reason: None,
             }),
             19 => match self.tasks.pop() {
-                Some(task) if self.rng.chance(0.6) => Command::TaskDial(task),
+                Some(task) if self.rng.chance(0.6) => Command::TaskDial { task, phone: None },
                 Some(task) => Command::TaskSkip(task),
                 None => return,
             },

@@ -94,6 +94,7 @@ impl House {
     fn take_effects(&mut self) {
         let effects: Vec<Effect> = self.out.drain().collect();
         let mut loads = Vec::new();
+        let mut expired = Vec::new();
         for effect in effects {
             self.print(&effect);
             match effect {
@@ -110,6 +111,10 @@ impl House {
                 Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                     loads.push((campaign, lists, limit, due_at, screen));
                 }
+                Effect::FindExpired { campaign, lists, at, limit } => {
+                    let (leads, next) = self.store.expired(&lists, at, limit as usize);
+                    expired.push(Input::ExpiredFound { campaign, leads, next });
+                }
                 Effect::Call(order) => self.orders.push(order),
                 Effect::View(ViewChange::Campaign(view)) => {
                     self.learned.extend(view.learned.map(|learned| (view.row.id, learned)));
@@ -119,6 +124,7 @@ impl House {
         }
         let findings = self.dialer.audit();
         assert!(findings.is_empty(), "{findings:?}");
+        expired.into_iter().for_each(|found| self.input(found));
         if self.loads {
             for (campaign, lists, limit, due_at, screen) in loads {
                 let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);

@@ -525,6 +525,7 @@ fn a_stopped_campaign_cancels_what_rings_and_lets_people_talk() {
 #[test]
 fn click_to_call_with_a_session_and_with_a_phone() {
     let request = |agent| OriginateRequest {
+        lead: None,
         agent,
         to: "+4930123456".into(),
         caller_id: None,
@@ -609,6 +610,7 @@ fn click_to_call_ends_when_the_agent_does_not_pick_up() {
     house.plain_trunk();
     let bert = house.on_demand_agent("bert");
     let request = OriginateRequest {
+        lead: None,
         agent: bert,
         to: "+4930123456".into(),
         caller_id: None,
@@ -643,8 +645,13 @@ fn preview_shows_first_and_dials_on_the_agents_word() {
     let first = house.tasks[0];
     house.command(Command::TaskSkip(first)).unwrap();
     let second = house.tasks[1];
-    assert_eq!(house.command(Command::TaskDial(first)), Err(CommandError::NotFound { what: "task" }));
-    let Ok(Reply::Call(call)) = house.command(Command::TaskDial(second)) else { panic!() };
+    assert_eq!(
+        house.command(Command::TaskDial { task: first, phone: None }),
+        Err(CommandError::NotFound { what: "task" })
+    );
+    let Ok(Reply::Call(call)) = house.command(Command::TaskDial { task: second, phone: None }) else {
+        panic!()
+    };
     house.join(call);
     check(
         &mut house,

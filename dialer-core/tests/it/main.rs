@@ -8,5 +8,6 @@ mod fuzz;
 mod house;
 mod ladder;
 mod modes;
+mod push;
 mod rung_early;
 mod shift;

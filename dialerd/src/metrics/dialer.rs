@@ -79,6 +79,12 @@ pub fn export_counters(
             &[("campaign", &campaign)],
             counts.abandoned,
         );
+        families.counter(
+            "dialer_leads_expired_total",
+            "Leads whose time passed before they were reached.",
+            &[("campaign", &campaign)],
+            counts.leads_expired,
+        );
     }
     export_trunk_counters(counters, read_model, families);
     for (group, counts) in &counters.groups {

@@ -150,6 +150,8 @@ fn the_metrics_of_the_documents_are_told() {
             "agent_state_seconds_total",
             "agent_offers_total",
             "import_rows_total",
+            "dial_requests_total",
+            "dialer_leads_expired_total",
             "webhook_deliveries_total",
             "webhook_delivery_seconds",
             "webhook_backlog",

@@ -101,6 +101,7 @@ impl House {
                 assert!(self.replies.insert(tag, result).is_none(), "answered twice");
             }
             ControlEffect::View(_) => {}
+            ControlEffect::FindExpired { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 self.loads.push_back((campaign, lists, limit, due_at));
             }
@@ -340,6 +341,7 @@ fn nothing_is_dialled_while_the_disk_hangs_and_a_call_hung_up_meanwhile_is_never
     let (agent, _) = h.agent("alice", SessionKind::NailedUp);
     h.write_ms = None;
     let tag = h.command(Command::Originate(dialer_core::OriginateRequest {
+        lead: None,
         agent,
         to: "+8613800000001".into(),
         caller_id: None,
@@ -376,6 +378,7 @@ fn click_to_call() {
         h.w.peers[carrier].default = Callee::talks(500, 3_000);
         let (agent, _) = h.agent("alice", session);
         let reply = h.ask(Command::Originate(dialer_core::OriginateRequest {
+            lead: None,
             agent,
             to: "+8613800000001".into(),
             caller_id: Some("+862155550000".into()),
@@ -445,6 +448,7 @@ fn live(seed: u64) {
             12 => {
                 let to = format!("+8613800{:06}", 100 + rng.below(200));
                 h.command(Command::Originate(dialer_core::OriginateRequest {
+                    lead: None,
                     agent,
                     to,
                     caller_id: None,

@@ -127,7 +127,14 @@ impl Store {
                     next_due = Some(next_due.map_or(at, |next| next.min(at)));
                 }
                 (LeadState::New | LeadState::RetryWait, _) => ready.push(lead),
-                (LeadState::Dialing | LeadState::Done | LeadState::Exhausted | LeadState::Dnc, _) => {}
+                (
+                    LeadState::Dialing
+                    | LeadState::Done
+                    | LeadState::Exhausted
+                    | LeadState::Dnc
+                    | LeadState::Expired,
+                    _,
+                ) => {}
             }
         }
         ready.sort_by_key(|lead| (std::cmp::Reverse(lead.priority), lead.id));

@@ -48,6 +48,8 @@ impl World {
                 self.setup_reply(tag, &result);
             }
             ControlEffect::View(change) => self.see(&change),
+            // No campaign of the simulated world takes dial requests.
+            ControlEffect::FindExpired { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 let (leads, more, next_due) = self.disk.store.load(&lists, limit as usize, due_at);
                 let at = now + self.disk.read_time();

@@ -76,7 +76,7 @@ impl Person {
                 callback_at: (odd < 0.4).then(|| wall.plus_millis(120_000)),
             }),
             AgentState::Preview if odd < 0.3 => self.task.map(Command::TaskSkip),
-            AgentState::Preview => self.task.map(Command::TaskDial),
+            AgentState::Preview => self.task.map(|task| Command::TaskDial { task, phone: None }),
             _ => None,
         }
     }
@@ -132,6 +132,7 @@ impl Operator {
                 };
                 self.numbers += 1;
                 vec![Command::Originate(OriginateRequest {
+                    lead: None,
                     agent,
                     to: format!("+44207{:07}", self.numbers),
                     caller_id: None,

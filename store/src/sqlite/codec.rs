@@ -74,17 +74,19 @@ pub(super) const fn state_code(state: LeadState) -> i64 {
         LeadState::Done => 3,
         LeadState::Exhausted => 4,
         LeadState::Dnc => 5,
+        LeadState::Expired => 6,
     }
 }
 
 /// All states, in the order of their codes.
-pub(super) const STATES: [LeadState; 6] = [
+pub(super) const STATES: [LeadState; 7] = [
     LeadState::New,
     LeadState::RetryWait,
     LeadState::Dialing,
     LeadState::Done,
     LeadState::Exhausted,
     LeadState::Dnc,
+    LeadState::Expired,
 ];
 
 /// The state of a stored number.
@@ -100,7 +102,10 @@ pub(super) const fn queue_of(state: LeadState, next_at: Option<WallTime>) -> i64
     match (state, next_at) {
         (LeadState::New | LeadState::RetryWait, None) => 1,
         (LeadState::New | LeadState::RetryWait, Some(_)) => 2,
-        (LeadState::Dialing | LeadState::Done | LeadState::Exhausted | LeadState::Dnc, _) => 0,
+        (
+            LeadState::Dialing | LeadState::Done | LeadState::Exhausted | LeadState::Dnc | LeadState::Expired,
+            _,
+        ) => 0,
     }
 }
 

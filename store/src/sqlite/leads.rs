@@ -2,7 +2,9 @@
 
 use super::codec::{LEAD_COLUMNS, STATES, blob, count, lead, state_code, state_of};
 use crate::error::StoreError;
-use crate::model::{FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, Page};
+use crate::model::{
+    ExpiredLeads, ExpiredQuery, FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, Page,
+};
 use dialer_core::record::{Lead, LeadState};
 use dialer_core::screen::Look;
 use dialer_core::{LeadId, ListId};
@@ -194,6 +196,35 @@ fn next_waiting(conn: &Connection, list: i64, after: i64) -> Result<Option<i64>,
         .optional()?)
 }
 
+/// Leads that wait although they have expired, and when the next will. The two ways of waiting have an index each.
+pub(super) fn expired(conn: &Connection, query: &ExpiredQuery) -> Result<ExpiredLeads, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    let at = query.at.unix_millis();
+    let mut found = ExpiredLeads::default();
+    for list in list_numbers(&txn, &query.lists)? {
+        for (queue, index) in [(1, "lead_ready_expiry"), (2, "lead_waiting_expiry")] {
+            let left = i64::from(query.limit) - found.leads.len() as i64;
+            let mut expired = txn.prepare_cached(&format!(
+                "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY {index} JOIN list ON list.no = lead.list_no \
+                 WHERE list_no = ?1 AND queue = {queue} AND expires_at IS NOT NULL AND expires_at <= ?2 \
+                 ORDER BY expires_at LIMIT ?3"
+            ))?;
+            let mut rows = expired.query((list, at, left))?;
+            while let Some(row) = rows.next()? {
+                found.leads.push(lead(row)?);
+            }
+            let next: Option<i64> = txn
+                .prepare_cached(&format!(
+                    "SELECT min(expires_at) FROM lead INDEXED BY {index} WHERE list_no = ?1 AND queue = {queue} \
+                     AND expires_at IS NOT NULL AND expires_at > ?2"
+                ))?
+                .query_row((list, at), |row| row.get(0))?;
+            found.next = [found.next, next.map(WallTime::from_unix_millis)].into_iter().flatten().min();
+        }
+    }
+    Ok(found)
+}
+
 /// One lead.
 pub(super) fn one(conn: &Connection, id: LeadId) -> Result<Option<Lead>, StoreError> {
     conn.prepare_cached(&format!(
@@ -277,6 +308,7 @@ pub(super) fn funnel(
         let next = next_waiting(&txn, list, now.unix_millis())?.map(WallTime::from_unix_millis);
         sum.next_due = [sum.next_due, next].into_iter().flatten().min();
     }
+    sum.expired += sum.by_state.expired;
     sum.total = sum.by_state.total();
     Ok(sum)
 }

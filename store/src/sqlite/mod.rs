@@ -25,9 +25,9 @@ pub use open::SCHEMA_VERSION;
 use crate::Store;
 use crate::error::StoreError;
 use crate::model::{
-    AttemptTotals, CallRecordQuery, CallRow, Durable, FunnelCounts, IdempotencyRow, ImportOptions,
-    ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, NewLead, Page, RecordingQuery,
-    StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
+    AttemptTotals, CallRecordQuery, CallRow, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts,
+    IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, NewLead,
+    Page, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Lead, RecordingRow};
@@ -217,6 +217,10 @@ impl Store for SqliteStore {
 
     fn load_leads(&self, query: &LeadQuery) -> Result<LoadedLeads, StoreError> {
         leads::load(&self.readers.get(), query)
+    }
+
+    fn expired_leads(&self, query: &ExpiredQuery) -> Result<ExpiredLeads, StoreError> {
+        leads::expired(&self.readers.get(), query)
     }
 
     fn import_leads(

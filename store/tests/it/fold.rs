@@ -256,6 +256,7 @@ fn slot<'c>(counts: &'c mut LeadCounts, progress: &LeadProgress) -> &'c mut u64 
         S::Done => &mut counts.done,
         S::Exhausted => &mut counts.exhausted,
         S::Dnc => &mut counts.dnc,
+        S::Expired => &mut counts.expired,
     }
 }
 

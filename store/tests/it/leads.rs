@@ -296,7 +296,9 @@ fn a_waiting_lead_comes_when_its_time_is_there() {
     assert_eq!(loaded(NOW.plus_millis(2)), (leads.clone(), None));
     wait(leads[0], LeadState::RetryWait, None);
     assert_eq!(loaded(NOW), (vec![leads[0]], Some(NOW.plus_millis(2))), "no time means at once");
-    for state in [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc] {
+    let over =
+        [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc, LeadState::Expired];
+    for state in over {
         wait(leads[0], state, Some(NOW));
         assert_eq!(loaded(NOW).0, []);
     }

@@ -102,7 +102,7 @@ pub enum CallOrder {
         /// Longest time after the answer, milliseconds.
         call_max_ms: u32,
     },
-    /// Ring the agent's phone for this call. *Gated* when it makes the call (click-to-call).
+    /// *Gated.* Ring the agent's phone for this call: whom it is for is told before it rings.
     RingAgent {
         /// The call.
         call: CallId,

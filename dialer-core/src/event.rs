@@ -6,6 +6,7 @@ use crate::id::{
     TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
+use crate::pop::ScreenPop;
 use crate::record::{CallRecord, LeadState};
 use crate::view::{AgentState, PacingReport};
 use sansio::WallTime;
@@ -62,8 +63,13 @@ pub enum Event {
     },
     /// No agent is free; the customer waits.
     CallQueued,
-    /// Offered to an agent (screen pop).
-    CallAgentOffered { agent: AgentId, agent_name: String },
+    /// Offered to an agent: told before the phone rings.
+    CallAgentOffered {
+        agent: AgentId,
+        agent_name: String,
+        #[serde(default)]
+        pop: Option<Box<ScreenPop>>,
+    },
     /// An agent did not take the offer.
     CallAgentMissed { agent: AgentId, cause: EndCause },
     /// An agent who listened to this call's ringing goes to another call that was answered.
@@ -132,7 +138,13 @@ pub enum Event {
     /// An agent's phone wanted to call, or to transfer to, a number that the agent may not.
     AgentCallRefused { to: String, reason: String },
     /// A preview task was given to an agent.
-    TaskOffered { task: TaskId, to: String, expires_at: Option<WallTime> },
+    TaskOffered {
+        task: TaskId,
+        to: String,
+        expires_at: Option<WallTime>,
+        #[serde(default)]
+        pop: Option<Box<ScreenPop>>,
+    },
     /// … and is over.
     TaskEnded { task: TaskId, how: String },
     /// A trunk answers again.

@@ -357,6 +357,76 @@ pub struct LeadProgress {
     pub recent: Vec<WallTime>,
     /// Only with an agent guaranteed (no pacing ahead) until then: the lock after an abandoned call.
     pub agent_guaranteed_until: Option<WallTime>,
+    /// The last attempts that are over, oldest first, at most [`HISTORY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastAttempt>,
+    /// An agent promised to call again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+}
+
+/// Attempts kept with a lead for who calls it next.
+pub const HISTORY_MAX: usize = 10;
+/// Of an agent's note on a call so much is kept with its lead, characters. (All of it is kept with the call.)
+pub const HISTORY_NOTES_MAX: usize = 500;
+
+/// An attempt that is over, as who calls the lead next wants to know it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Its call.
+    pub call: CallId,
+    /// When it was made.
+    pub at: WallTime,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The agent who talked, or was to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// How long they talked, milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub talk_ms: u64,
+    /// What the agent said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<String>,
+    /// What the agent noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl PastAttempt {
+    /// What a record tells; what the agent says of it comes later.
+    pub(crate) fn of(record: &CallRecord) -> Self {
+        PastAttempt {
+            call: record.call,
+            at: record.started_at,
+            outcome: record.outcome,
+            agent: record.agent,
+            talk_ms: record.talk_ms,
+            disposition: None,
+            notes: None,
+        }
+    }
+
+    /// Notes as they are kept here.
+    #[must_use]
+    pub fn kept_notes(notes: &str) -> String {
+        notes.chars().take(HISTORY_NOTES_MAX).collect()
+    }
+}
+
+/// A promise to call again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Callback {
+    /// When.
+    pub at: WallTime,
+    /// Who promised it and is to call; `None`: anyone may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
 }
 
 impl LeadProgress {
@@ -380,7 +450,17 @@ impl LeadProgress {
             next_phone: 0,
             recent: Vec::new(),
             agent_guaranteed_until: None,
+            history: Vec::new(),
+            callback: None,
         }
+    }
+
+    /// Adds an attempt that is over; the oldest makes room.
+    pub(crate) fn remember(&mut self, past: PastAttempt) {
+        if self.history.len() >= HISTORY_MAX {
+            self.history.remove(0);
+        }
+        self.history.push(past);
     }
 }
 

@@ -8,7 +8,9 @@ use crate::event::Event;
 use crate::id::{AgentId, CampaignId};
 use crate::outcome::{EndCause, Evidence, Outcome, Party};
 use crate::pacing::{AgentRef, PacingEvent};
-use crate::record::{AttemptRow, CallKindTag, CallRecord, Lead, LeadProgress, Phone, Record, Snapshot};
+use crate::record::{
+    AttemptRow, CallKindTag, CallRecord, Lead, LeadProgress, PastAttempt, Phone, Record, Snapshot,
+};
 use crate::trunk::Trunk;
 use sansio::WallTime;
 use std::collections::BTreeMap;
@@ -100,7 +102,9 @@ impl Dialer {
             let campaign = attempt.campaign.and_then(|id| self.campaigns.get(&id));
             let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
             let step = Step { outcome: Outcome::NodeRestart, at: cx.wall, callback_at: None };
-            next_step(config, &stand_in(progress), step)
+            let mut progress = next_step(config, &stand_in(progress), step);
+            progress.remember(PastAttempt::of(&record));
+            progress
         });
         let mut records = vec![Record::CallEnded(Box::new(record.clone()))];
         if let Some(progress) = &progress {

@@ -6,6 +6,7 @@
 use crate::check::{Checked, invalid, range, text};
 use crate::config::{AgentConfig, CampaignConfig};
 use crate::id::CampaignId;
+use crate::pop::check_template;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,11 +44,17 @@ pub struct Serving {
     pub order: AgentOrder,
     /// Skills that an agent must have, each with its least level, 1..=[`SKILL_LEVEL_MAX`].
     pub skills: BTreeMap<String, u8>,
+    /// Template of an address for the agent's screen, see [`crate::pop`].
+    pub pop_url: Option<String>,
 }
 
 impl Serving {
     pub(crate) fn check(&self) -> Checked {
-        check_skills("/skills_required", &self.skills, 1)
+        check_skills("/skills_required", &self.skills, 1)?;
+        if let Some(template) = &self.pop_url {
+            check_template("/pop_url", template)?;
+        }
+        Ok(())
     }
 }
 

@@ -181,6 +181,8 @@ pub struct TaskView {
     pub to: String,
     /// When it dials by itself.
     pub expires_at: Option<WallTime>,
+    /// What the agent's screen is to show.
+    pub pop: Box<crate::pop::ScreenPop>,
 }
 
 /// What limited the last decision of a campaign.

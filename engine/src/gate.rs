@@ -3,7 +3,7 @@
 //! ```text
 //!   dialer's effects of one input
 //!     Journal, Event ─────► one Journal{seq} ─────► store        (all records of one input in one transaction)
-//!     Event, Reply, orders that dial ──► first in, first out ──► world, shards     when seq is durable
+//!     Event, Reply, orders that call ──► first in, first out ──► world, shards     when seq is durable
 //!                                            │  dials: one after the other, as the trunk's calls per second allow
 //!     other orders, views ─────────────────────────────────────► at once
 //! ```
@@ -124,7 +124,9 @@ impl Gate {
             return;
         }
         let mut place = place.unwrap_or(CallPlace { shard, at_shard: false, waiting: 0 });
-        let gated = creates || matches!(order, CallOrder::DialCustomer { .. }) || place.waiting > 0;
+        // A phone rings for what was told before: the agent's screen is there first.
+        let told_first = matches!(order, CallOrder::DialCustomer { .. } | CallOrder::RingAgent { .. });
+        let gated = creates || told_first || place.waiting > 0;
         let departure = Departure { shard: place.shard, order, creates };
         if gated && !self.is_open() {
             place.waiting += 1;
@@ -307,6 +309,16 @@ mod tests {
         CallOrder::UseSession { call: call(n), agent: AgentId::from_bits(1) }
     }
 
+    fn ring(n: u128) -> CallOrder {
+        CallOrder::RingAgent {
+            call: call(n),
+            agent: AgentId::from_bits(1),
+            auto_answer: dialer_core::config::AutoAnswer::None,
+            ring_timeout_ms: 1,
+            display: String::new(),
+        }
+    }
+
     fn bridge(n: u128) -> CallOrder {
         CallOrder::Bridge { call: call(n), tone: true, record: None }
     }
@@ -339,6 +351,7 @@ mod tests {
                         CallOrder::DialCustomer { .. } => "dial",
                         CallOrder::Hangup { .. } => "hangup",
                         CallOrder::UseSession { .. } => "use",
+                        CallOrder::RingAgent { .. } => "ring",
                         CallOrder::Bridge { .. } => "bridge",
                         _ => "other",
                     };
@@ -384,6 +397,15 @@ mod tests {
         w.durable(1).order(dial(2));
         w.seen();
         assert_eq!(w.journal().order(dial(3)).order(bridge(2)).seen(), "J2 bridge");
+    }
+
+    #[test]
+    fn a_phone_rings_when_its_offer_is_told_and_what_follows_stays_behind_it() {
+        let mut w = world();
+        w.order(dial(1));
+        w.seen();
+        assert_eq!(w.journal().reply(1).order(ring(1)).order(bridge(1)).seen(), "J1");
+        assert_eq!(w.durable(1).seen(), "R1 ring bridge");
     }
 
     #[test]

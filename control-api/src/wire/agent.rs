@@ -1,5 +1,6 @@
 //! Agents on the wire.
 
+use super::pop::{PopLead, PopNames, ScreenPop};
 use super::serving::Membership;
 use super::wire_enum;
 use crate::extract::Checks;
@@ -358,12 +359,26 @@ pub struct Task {
     pub to: String,
     /// When it is dialled by itself.
     pub expires_at: Option<Time>,
+    /// The lead.
+    pub lead: Option<PopLead>,
+    /// Which attempt of the lead it would be, from 1.
+    pub attempt: u32,
+    /// The campaign's `pop_url`, filled in.
+    pub pop_url: Option<String>,
 }
 
 impl Task {
     /// As the caller may see it.
     #[must_use]
     pub fn new(view: &TaskView, agent: &str, mask: Masker) -> Self {
+        let names = PopNames {
+            call: None,
+            task: Some(view.id.to_string()),
+            campaign: Some(view.campaign.to_string()),
+            lead: Some(view.lead.to_string()),
+            agent: Some(agent.to_owned()),
+        };
+        let pop = ScreenPop::new(&view.pop, &names, mask);
         Task {
             id: view.id.to_string(),
             agent_id: agent.to_owned(),
@@ -371,6 +386,9 @@ impl Task {
             lead_id: view.lead.to_string(),
             to: mask.number(&view.to),
             expires_at: view.expires_at.map(Time),
+            lead: pop.lead,
+            attempt: pop.attempt,
+            pop_url: pop.pop_url,
         }
     }
 }

@@ -665,6 +665,12 @@ pub struct CampaignRequest {
     #[serde(default)]
     #[schema(example = json!({"french": 5}))]
     pub skills_required: BTreeMap<String, u8>,
+    /// Address for the agent's screen, told filled in with each offer, before the phone rings. In braces may stand: `call_id`,
+    /// `task_id`, `campaign_id`, `lead_id`, `list_id`, `external_id`, `agent_id`, `agent_username`, `phone`, `attempt`,
+    /// `fields.NAME`.
+    #[serde(default)]
+    #[schema(max_length = 2_048, example = "https://crm.example/pop?customer={external_id}&call={call_id}")]
+    pub pop_url: Option<String>,
     /// Whose leads.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -840,6 +846,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             serving: Box::new(dialer_core::serving::Serving {
                 order: wire.agent_order.into(),
                 skills: wire.skills_required,
+                pop_url: wire.pop_url,
             }),
             lists: wire.lists,
             trunks: wire.trunks,
@@ -887,6 +894,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             agent_group: config.agent_group.clone(),
             agent_order: config.serving.order.into(),
             skills_required: config.serving.skills.clone(),
+            pop_url: config.serving.pop_url.clone(),
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
             caller_id: config.caller_id.clone(),

@@ -2,6 +2,7 @@
 
 use super::call::{Cdr, EarlyMedia};
 use super::pacing::PacingDecision;
+use super::pop::{PopNames, ScreenPop};
 use super::{Classification, Party};
 use crate::mask::Masker;
 use crate::time::Time;
@@ -86,13 +87,34 @@ impl Event {
             agent_id: envelope.agent.map(|id| id.to_string()),
             client_state: mask.text_option(envelope.client_state.as_deref()),
             post_call: envelope.post_call,
-            data: data(&envelope.event, mask),
+            data: pop_data(envelope, mask).unwrap_or_else(|| data(&envelope.event, mask)),
         }
     }
 }
 
 fn time(at: Option<WallTime>) -> Option<Time> {
     at.map(Time)
+}
+
+/// An offer, with what the agent's screen is to show.
+fn pop_data(envelope: &EventEnvelope, mask: Masker) -> Option<Value> {
+    let (pop, task) = match &envelope.event {
+        CoreEvent::CallAgentOffered { pop, .. } => (pop.as_deref()?, None),
+        CoreEvent::TaskOffered { task, pop, .. } => (pop.as_deref()?, Some(task.to_string())),
+        _ => return None,
+    };
+    let names = PopNames {
+        call: envelope.call.map(|id| id.to_string()),
+        task,
+        campaign: envelope.campaign.map(|id| id.to_string()),
+        lead: envelope.lead.map(|id| id.to_string()),
+        agent: envelope.agent.map(|id| id.to_string()),
+    };
+    let (mut told, shown) = (data(&envelope.event, mask), json!(ScreenPop::new(pop, &names, mask)));
+    if let (Value::Object(told), Value::Object(shown)) = (&mut told, shown) {
+        told.extend(shown);
+    }
+    Some(told)
 }
 
 /// What happened, by type.
@@ -108,7 +130,7 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::AgentState { from, to, reason, expires_at } => {
             json!({"from": from.as_str(), "to": to.as_str(), "reason": mask.text(reason), "expires_at": time(*expires_at)})
         }
-        CoreEvent::TaskOffered { task, to, expires_at } => {
+        CoreEvent::TaskOffered { task, to, expires_at, pop: _ } => {
             json!({"task_id": task, "to": mask.number(to), "expires_at": time(*expires_at)})
         }
         CoreEvent::TaskEnded { task, how } => json!({"task_id": task, "how": how}),
@@ -172,7 +194,7 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallAudio { party, state, one_way } => json!({
             "party": Party::from(*party), "state": state.as_str(), "one_way": one_way
         }),
-        CoreEvent::CallAgentOffered { agent, agent_name } => {
+        CoreEvent::CallAgentOffered { agent, agent_name, pop: _ } => {
             json!({"agent_id": agent, "agent_name": agent_name})
         }
         CoreEvent::CallAgentMissed { agent, cause } => json!({"agent_id": agent, "cause": cause.as_str()}),

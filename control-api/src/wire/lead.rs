@@ -1,5 +1,6 @@
 //! Leads on the wire.
 
+use super::pop::PastAttempt;
 use super::{Outcome, wire_enum};
 use crate::mask::Masker;
 use crate::numbers::normalise;
@@ -382,6 +383,14 @@ pub struct Phone {
     pub kind: Option<String>,
 }
 
+impl Phone {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(phone: &CorePhone, mask: Masker) -> Self {
+        Phone { number: mask.number(&phone.number), raw: mask.number(&phone.raw), kind: phone.kind.clone() }
+    }
+}
+
 /// A lead.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Lead {
@@ -414,6 +423,8 @@ pub struct Lead {
     pub last_attempt_at: Option<Time>,
     /// Not dialled before this.
     pub next_at: Option<Time>,
+    /// Its last attempts that are over, oldest first, at most 10.
+    pub history: Vec<PastAttempt>,
 }
 
 /// The owner's name of a lead may itself be its number.
@@ -438,16 +449,11 @@ impl Lead {
     #[must_use]
     pub fn new(lead: &CoreLead, mask: Masker) -> Self {
         let progress = &lead.progress;
-        let phone = |phone: &CorePhone| Phone {
-            number: mask.number(&phone.number),
-            raw: mask.number(&phone.raw),
-            kind: phone.kind.clone(),
-        };
         Lead {
             id: lead.id.to_string(),
             list_id: lead.list.to_string(),
             external_id: shown_external_id(lead.external_id.as_deref(), &lead.phones, mask),
-            phones: lead.phones.iter().map(phone).collect(),
+            phones: lead.phones.iter().map(|phone| Phone::new(phone, mask)).collect(),
             priority: lead.priority,
             time_zone: lead.time_zone.clone(),
             fields: lead.fields.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
@@ -462,6 +468,7 @@ impl Lead {
             last_outcome: progress.last_outcome.map(Outcome::from),
             last_attempt_at: progress.last_attempt_at.map(Time),
             next_at: progress.next_at.map(Time),
+            history: progress.history.iter().map(|past| PastAttempt::new(past, mask)).collect(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod list;
 pub mod node;
 pub mod pacing;
 pub mod policy;
+pub mod pop;
 pub mod recording;
 pub mod report;
 pub mod screened;

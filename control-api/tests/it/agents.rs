@@ -1,6 +1,6 @@
 //! Agents' skills, ranks and groups, as they are set and seen.
 
-use crate::house::House;
+use crate::house::{House, NOW};
 use serde_json::json;
 
 #[tokio::test]
@@ -88,4 +88,52 @@ async fn groups_are_who_names_them() {
         .ask(&token, axum::http::Method::GET, "/v1/agent-groups", None)
         .await
         .problem(403, "insufficient_scope");
+}
+
+/// One preview task is offered; what the agent's screen is told, by event and by question.
+#[tokio::test]
+async fn the_screen_pop_is_filled_in_and_masked_by_scope() {
+    let house = House::new();
+    let trunk = house.trunk().await;
+    house.patch(&format!("/v1/trunks/{trunk}"), json!({"options_interval_ms": 0})).await.is(200);
+    let agent = house.agent("1001").await;
+    let list = house.list().await;
+    let line = json!({"phone": "13800138000", "external_id": "crm-1", "fields": {"name": "王 &", "also": "13900139000"}});
+    house.import(&format!("/v1/lists/{list}/leads:import"), "application/x-ndjson", line.to_string()).await;
+    let campaign = house.campaign(&[&list]).await;
+    let path = format!("/v1/campaigns/{campaign}");
+    for bad in ["crm/{lead_id}", "https://crm/{name}", "javascript://x/%0a", "https://{phone}/"] {
+        let wrong = house.patch(&path, json!({"pop_url": bad})).await;
+        assert_eq!(wrong.problem(400, "invalid_body"), ["/pop_url"], "{bad}");
+    }
+    let url = "https://crm.example/?x={external_id}&n={fields.name}&p={phone}&l={lead_id}&a={agent_username}";
+    house.patch(&path, json!({"mode": "preview", "pop_url": url})).await.is(200);
+    house.act(&format!("{path}:start")).await.is(200);
+    house.patch(&format!("/v1/agents/{agent}"), json!({"auto_answer": "none"})).await.is(200);
+    let login = json!({"session": "on_demand"});
+    house.post(&format!("/v1/agents/{agent}:login"), login).await.is(200);
+    let contact = dialer_core::record::ContactRow {
+        agent: agent.parse().unwrap(),
+        uri: "sip:1001@127.0.0.1".into(),
+        source: "127.0.0.1:5070".into(),
+        listener: 0,
+        expires_at: NOW.plus_millis(3_600_000),
+    };
+    house.core.lock().unwrap().input(dialer_core::Input::Agent(dialer_core::AgentFact::Registered(contact)));
+
+    let task = format!("/v1/agents/{agent}/task");
+    let whole = house.get(&task).await.is(200).json();
+    let lead = whole["lead"]["id"].as_str().unwrap();
+    assert_eq!(whole["attempt"], 1);
+    assert_eq!(whole["lead"]["fields"]["name"], "王 &");
+    assert_eq!(
+        whole["pop_url"],
+        format!("https://crm.example/?x=crm-1&n=%E7%8E%8B%20%26&p=%2B8613800138000&l={lead}&a=1001")
+    );
+    let token = house.token(&["agents:write", "events:read"]).await;
+    let masked = house.ask(&token, axum::http::Method::GET, &task, None).await.is(200);
+    assert!(!masked.text.contains("13800138000") && !masked.text.contains("13900139000"), "{masked:?}");
+    assert!(masked.json()["pop_url"].as_str().unwrap().contains("%2B86138%2A%2A%2A%2A8000"));
+    let lead = house.get(&format!("/v1/lists/{list}/leads/{lead}")).await.is(200).json();
+    assert_eq!(lead["history"], json!([]));
 }

@@ -4,6 +4,8 @@ use crate::house::{House, NOW, ROOT, Reply};
 use crate::resources::record;
 use axum::http::{Method, Request};
 use dialer_core::outcome::Party;
+use dialer_core::pop::{PopLead, ScreenPop};
+use dialer_core::record::{PastAttempt, Phone};
 use dialer_core::{CallId, Event, EventEnvelope, EventId, Record, TaskId, TrunkId};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -22,6 +24,34 @@ fn hides(what: &str, text: &str) {
     }
 }
 
+/// A screen pop with the number in every place that can hold one.
+fn pop() -> ScreenPop {
+    let number = "+8613800138000".to_owned();
+    ScreenPop {
+        to: number.clone(),
+        attempt: 2,
+        agent_username: "ada".into(),
+        lead: Some(PopLead {
+            list: dialer_core::ListId::from_bits(1),
+            external_id: Some("13800138000".into()),
+            phones: vec![Phone { number: number.clone(), raw: "138 0013 8000".into(), kind: None }],
+            priority: 0,
+            time_zone: None,
+            fields: [("also".to_owned(), "or 139-0013-9000".to_owned())].into(),
+            history: vec![PastAttempt {
+                call: CallId::from_bits(4),
+                at: NOW,
+                outcome: dialer_core::Outcome::Connected,
+                agent: None,
+                talk_ms: 1,
+                disposition: Some("sale".into()),
+                notes: Some("call 13900139000".into()),
+            }],
+        }),
+        url: Some("https://crm.example/?p={phone}&x={external_id}&f={fields.also}".into()),
+    }
+}
+
 fn events(first: u64) -> Vec<EventEnvelope> {
     let to = || "+8613800138000".to_owned();
     let caller_id = || Some("+862155550000".to_owned());
@@ -35,7 +65,17 @@ fn events(first: u64) -> Vec<EventEnvelope> {
             notes: Some("or at 139-0013-9000".into()),
             callback_at: None,
         },
-        Event::TaskOffered { task: TaskId::from_bits(1), to: to(), expires_at: None },
+        Event::TaskOffered {
+            task: TaskId::from_bits(1),
+            to: to(),
+            expires_at: None,
+            pop: Some(Box::new(pop())),
+        },
+        Event::CallAgentOffered {
+            agent: dialer_core::AgentId::from_bits(1),
+            agent_name: "Ada".into(),
+            pop: Some(Box::new(pop())),
+        },
         Event::TrunkDown { trunk: TrunkId::from_bits(1), reason: "503 to +8613800138000".into() },
         Event::CallDtmf { party: Party::Customer, digit: '7', duration_ms: 100 },
     ];

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::id::{AgentId, CallId, RecordingId};
 use crate::outcome::{EndCause, Party};
 use crate::pacing::{AgentRef, CallRef, PacingEvent};
+use crate::pop::{PopLead, ScreenPop};
 use crate::record::CallKindTag;
 use crate::view::{AgentState, CallState};
 
@@ -50,12 +51,14 @@ impl Dialer {
     pub(super) fn offer(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let agent_id = self.calls[&id].agent.expect("the caller bound one");
         let agent = &self.agents[&agent_id];
-        let (on_line, name) = (agent.is_on_line(), agent.row.config.name.clone());
+        let on_line = agent.is_on_line();
         if agent.state == AgentState::Ready {
             self.counters.agent_wait.observe(cx.now.since(agent.since.at).as_secs_f64());
         }
         self.calls.get_mut(&id).expect("the caller has it").agent_legs += 1;
         self.set_call_state(id, CallState::Offering);
+        // Who is to talk is shown first: a phone that is rung waits until this is told.
+        self.tell_offered(cx, id, agent_id);
         if on_line {
             cx.out.push(Effect::Call(CallOrder::UseSession { call: id, agent: agent_id }));
             self.order_bridge(cx, id);
@@ -64,7 +67,22 @@ impl Dialer {
             self.order_ring(cx, id, agent_id);
             self.set_agent_state(cx, agent_id, AgentState::Ringing, "offered", None);
         }
-        self.tell_call(cx, id, Event::CallAgentOffered { agent: agent_id, agent_name: name });
+    }
+
+    /// Tells of an offer, with what the agent's screen is to show.
+    pub(super) fn tell_offered(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
+        let call = &self.calls[&id];
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+        let config = &self.agents[&agent].row.config;
+        let pop = ScreenPop {
+            to: call.to.clone(),
+            attempt: call.number_of_attempt,
+            agent_username: config.username.clone(),
+            lead: call.lead.as_ref().map(PopLead::from),
+            url: campaign.and_then(|campaign| campaign.row.config.serving.pop_url.clone()),
+        };
+        let agent_name = config.name.clone();
+        self.tell_call(cx, id, Event::CallAgentOffered { agent, agent_name, pop: Some(Box::new(pop)) });
     }
 
     /// How long the agent's phone rings for a call: the agent's own time, else the campaign's.

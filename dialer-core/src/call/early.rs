@@ -100,11 +100,10 @@ impl Dialer {
         let call = self.calls.get_mut(&id).expect("the caller has it");
         call.joined_early = true;
         call.agent_legs += 1;
+        self.tell_offered(cx, id, agent);
         cx.out.push(Effect::Call(CallOrder::UseSession { call: id, agent }));
         cx.out.push(Effect::Call(CallOrder::LetHear { call: id }));
         self.set_agent_state(cx, agent, AgentState::Ringing, "joined_early", None);
-        let agent_name = self.agents[&agent].row.config.name.clone();
-        self.tell_call(cx, id, Event::CallAgentOffered { agent, agent_name });
     }
 
     /// The answer of a call whose agent listens already: only the bridge is left to make.

@@ -11,7 +11,7 @@ use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::CallId;
 use crate::outcome::{EndCause, Evidence, Outcome, Party};
-use crate::record::{CallRecord, LeadProgress, LeadState, Record};
+use crate::record::{CallRecord, LeadProgress, LeadState, PastAttempt, Record};
 use crate::view::CallState;
 
 impl Dialer {
@@ -77,7 +77,7 @@ impl Dialer {
 
         let mut records = vec![Record::CallEnded(Box::new(record.clone()))];
         records.extend(entry.map(Record::Ledger));
-        let progress = self.step_lead(&call, outcome, cx);
+        let progress = self.step_lead(&call, &record, cx);
         records.extend(progress.clone().map(Record::LeadChanged));
         self.journal(cx, records);
 
@@ -142,13 +142,16 @@ impl Dialer {
     }
 
     /// Moves the lead on by the retry rules.
-    fn step_lead(&mut self, call: &Call, outcome: Outcome, cx: &Cx<'_>) -> Option<LeadProgress> {
+    fn step_lead(&mut self, call: &Call, record: &CallRecord, cx: &Cx<'_>) -> Option<LeadProgress> {
         let lead = call.lead.as_ref()?;
         let fallback = CampaignConfig::default();
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
-        let step = Step { outcome, at: cx.wall, callback_at: call.callback_at };
-        let progress = next_step(config, lead, step);
+        let step = Step { outcome: record.outcome, at: cx.wall, callback_at: call.callback_at };
+        let mut progress = next_step(config, lead, step);
+        let (disposition, notes) = call.said.clone().unzip();
+        let notes = notes.flatten();
+        progress.remember(PastAttempt { disposition, notes, ..PastAttempt::of(record) });
         self.leads.moved(&progress);
         if let Some(at) = progress.next_at {
             self.lead_due(lead.list, at);

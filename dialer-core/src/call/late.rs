@@ -6,7 +6,7 @@ use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId, RecordingId};
-use crate::record::{CallRecord, LeadProgress, LeadState, Record, RecordingRow};
+use crate::record::{CallRecord, LeadProgress, LeadState, PastAttempt, Record, RecordingRow};
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -160,16 +160,19 @@ impl Dialer {
             callback_at,
             at: cx.wall,
         };
-        let event = Event::DispositionSet { code, notes, callback_at };
+        let kept = notes.as_deref().map(PastAttempt::kept_notes);
+        let event = Event::DispositionSet { code: code.clone(), notes, callback_at };
         if let Some(call) = self.calls.get_mut(&id) {
             call.callback_at = callback_at.or(call.callback_at);
+            call.said = Some((code, kept));
             self.journal(cx, vec![record]);
             self.tell_call(cx, id, event);
             return Ok(Reply::Done);
         }
+        let noted = self.note_said(id, code, kept);
         let progress = callback_at.and_then(|at| self.call_back(id, at));
         let mut records = vec![record];
-        records.extend(progress.clone().map(Record::LeadChanged));
+        records.extend(progress.clone().or(noted).map(Record::LeadChanged));
         self.journal(cx, records);
         self.tell_late(cx, id, event);
         if let Some(progress) = progress {
@@ -194,6 +197,42 @@ impl Dialer {
             return invalid("/code", format_args!("one of: {}", known.join(", ")));
         }
         Ok(())
+    }
+
+    /// Keeps with the lead of an ended call what the agent said of it, wherever the lead is now.
+    fn note_said(&mut self, id: CallId, code: String, notes: Option<String>) -> Option<LeadProgress> {
+        let call = self.ended.calls.get(&id)?;
+        let lead = call.lead?;
+        let known = call.progress.clone();
+        let note = |progress: &mut LeadProgress| {
+            let past = progress.history.iter_mut().rev().find(|past| past.call == id)?;
+            past.disposition = Some(code.clone());
+            past.notes.clone_from(&notes);
+            Some(progress.clone())
+        };
+        let noted = match self.held_progress(lead) {
+            Some(held) => note(held),
+            None => note(&mut self.leads.newest(lead).cloned().or(known)?),
+        }?;
+        self.leads.moved(&noted);
+        if let Some(call) = self.ended.calls.get_mut(&id) {
+            call.progress = Some(noted.clone());
+        }
+        Some(noted)
+    }
+
+    /// The progress of a lead that is in a hopper, a task or a call.
+    fn held_progress(&mut self, lead: LeadId) -> Option<&mut LeadProgress> {
+        let campaign = self.leads.holder(lead)?;
+        let campaign = self.campaigns.get_mut(&campaign)?;
+        if let Some(task) = campaign.tasks.iter().find(|task| self.tasks[task].lead.id == lead) {
+            return self.tasks.get_mut(task).map(|task| &mut task.lead.progress);
+        }
+        let of = |call: &&CallId| self.calls[*call].lead.as_ref().is_some_and(|own| own.id == lead);
+        if let Some(call) = campaign.calls.iter().find(of) {
+            return self.calls.get_mut(call)?.lead.as_mut().map(|lead| &mut lead.progress);
+        }
+        campaign.hopper.lead_mut(lead).map(|lead| &mut lead.progress)
     }
 
     /// Sets the lead of an ended call to be dialled again then, unless it is being dialled or has moved on.

@@ -133,6 +133,8 @@ pub(crate) struct Call {
     /// The pacer was told how dialling ended.
     pub(crate) resolved: bool,
     pub(crate) callback_at: Option<WallTime>,
+    /// What the agent said of it before it was over: the disposition, and notes.
+    pub(crate) said: Option<(String, Option<String>)>,
     /// Decided before the end was told: what became of it.
     pub(crate) conclusion: Option<(Outcome, Evidence)>,
     /// We ordered the end, with this cause, on behalf of this party.
@@ -268,6 +270,7 @@ impl Dialer {
             agent_legs: 0,
             resolved: false,
             callback_at: None,
+            said: None,
             conclusion: None,
             hung_up: None,
             timer: None,

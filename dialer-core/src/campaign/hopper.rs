@@ -46,6 +46,10 @@ impl Hopper {
         self.leads.iter()
     }
 
+    pub(crate) fn lead_mut(&mut self, id: LeadId) -> Option<&mut Lead> {
+        self.leads.iter_mut().find(|lead| lead.id == id)
+    }
+
     /// Nothing is held, nothing is on the way, and nothing is known to come.
     pub(crate) fn is_dry(&self) -> bool {
         self.leads.is_empty() && self.loading.is_none() && !self.more && self.next_due.is_none()

@@ -8,6 +8,7 @@ use crate::config::CampaignState;
 use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
 use crate::id::{AgentId, CampaignId, TaskId};
+use crate::pop::{PopLead, ScreenPop};
 use crate::record::Lead;
 use crate::view::{AgentState, LimitedBy, TaskView};
 use sansio::{TimerKey, WallTime};
@@ -19,6 +20,8 @@ pub(crate) struct Task {
     pub(crate) agent: AgentId,
     pub(crate) lead: Lead,
     pub(crate) expires_at: Option<WallTime>,
+    /// What the agent's screen is to show.
+    pop: ScreenPop,
     timer: Option<TimerKey>,
 }
 
@@ -33,6 +36,7 @@ impl Task {
             lead: self.lead.id,
             to: self.lead.phones[crate::lead::next_phone(&self.lead)].number.clone(),
             expires_at: self.expires_at,
+            pop: Box::new(self.pop.clone()),
         }
     }
 }
@@ -69,15 +73,23 @@ impl Dialer {
             let timer = self.arm(cx.now, auto_dial_ms, Why::Task(task_id));
             (Some(timer), Some(cx.wall.plus_millis(auto_dial_ms as i64)))
         };
-        let task = Task { campaign: id, agent, lead, expires_at, timer };
-        let to = task.view(task_id).to;
+        let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
+        let pop = ScreenPop {
+            to: to.clone(),
+            attempt: lead.progress.attempts + 1,
+            agent_username: self.agents[&agent].row.config.username.clone(),
+            lead: Some(PopLead::from(&lead)),
+            url: self.campaigns[&id].row.config.serving.pop_url.clone(),
+        };
+        let shown = Some(Box::new(pop.clone()));
+        let task = Task { campaign: id, agent, lead, expires_at, pop, timer };
         let about =
             About { campaign: Some(id), lead: Some(task.lead.id), agent: Some(agent), ..About::default() };
         self.tasks.insert(task_id, task);
         self.campaigns.get_mut(&id).expect("it runs").tasks.insert(task_id);
         self.agents.get_mut(&agent).expect("it is ready").task = Some(task_id);
         self.set_agent_state(cx, agent, AgentState::Preview, "task_offered", expires_at);
-        self.tell(cx, about, Event::TaskOffered { task: task_id, to, expires_at });
+        self.tell(cx, about, Event::TaskOffered { task: task_id, to, expires_at, pop: shown });
     }
 
     pub(crate) fn task_dial(

@@ -1,9 +1,10 @@
 //! Which agent gets a call: orders, ranks, skills.
 
-use crate::house::House;
+use crate::house::{House, START};
 use crate::ladder::progressive;
 use dialer_core::config::{AgentConfig, CampaignConfig};
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::pop::ScreenPop;
 use dialer_core::serving::{AgentOrder, Membership, Serving};
 use dialer_core::{AgentId, CallFact, CallOrder, CampaignId, Command, CommandError, Event, ListId, Reply};
 use std::collections::BTreeMap;
@@ -237,4 +238,107 @@ fn bad_places_are_refused_and_good_ones_survive_a_crash() {
     assert_eq!(house.store.agents[&anna].config.memberships[&campaign].rank, 4);
     house.command(Command::DeleteCampaign(campaign)).unwrap();
     assert!(house.store.agents[&anna].config.memberships.is_empty(), "gone with its campaign");
+}
+
+/// What the last offer told, and where in the house's log it and the order to ring stand.
+fn last_pop(house: &House) -> ScreenPop {
+    let pop = |event: &dialer_core::EventEnvelope| match &event.event {
+        Event::CallAgentOffered { pop, .. } | Event::TaskOffered { pop, .. } => pop.clone(),
+        _ => None,
+    };
+    *house.store.events.iter().rev().find_map(pop).expect("something was offered")
+}
+
+#[test]
+fn the_screen_is_told_before_the_phone_rings_with_all_that_was_said_before() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.on_demand_agent("anna");
+    let list = house.list(1);
+    let lead = house.store.leads.values_mut().next().unwrap();
+    lead.fields.insert("name".into(), "王".into());
+    let lead = lead.id;
+    let mut config = no_wrap_up(list);
+    config.timers.wrap_up_ms = 60_000;
+    config.serving.pop_url = Some("https://crm.example/{lead_id}?n={fields.name}".into());
+    let campaign = house.running(config);
+    house.pass(100);
+    let first = house.last_dialled();
+    house.log();
+    house.answer(first);
+    let log = house.log();
+    let (told, rung) = (log.find("call.agent_offered").unwrap(), log.find("order   RingAgent").unwrap());
+    assert!(told < rung, "{log}");
+    let pop = last_pop(&house);
+    assert_eq!((pop.attempt, pop.agent_username.as_str()), (1, "anna"));
+    assert_eq!(pop.url.as_deref(), Some("https://crm.example/{lead_id}?n={fields.name}"));
+    assert_eq!(pop.lead.as_ref().unwrap().fields["name"], "王");
+    assert!(pop.lead.unwrap().history.is_empty());
+
+    let anna = house.agent_named("anna");
+    house.call_fact(CallFact::AgentAnswered { call: first, agent: anna });
+    house.call_fact(CallFact::Bridged { call: first });
+    house.pass(3_000);
+    house.end(first, Party::Customer, EndCause::Normal);
+    let again = START.plus_millis(house.now.as_millis() as i64 + 60_000);
+    house
+        .command(Command::SetDisposition {
+            call: first,
+            code: "later".into(),
+            notes: Some("wants blue".into()),
+            callback_at: Some(again),
+        })
+        .unwrap();
+    let past = house.store.leads[&lead].progress.history.clone();
+    assert_eq!(past.len(), 1);
+    assert_eq!((past[0].call, past[0].agent, past[0].talk_ms), (first, Some(anna), 3_000));
+    assert_eq!(
+        (past[0].disposition.as_deref(), past[0].notes.as_deref()),
+        (Some("later"), Some("wants blue"))
+    );
+
+    // The node goes down and up; what was said is on the screen of the next call.
+    let mut house = House::restarted(house.store.clone(), house.now.as_millis());
+    house.register(anna);
+    house.pass(62_000);
+    let second = house.last_dialled();
+    house.answer(second);
+    let pop = last_pop(&house);
+    assert_eq!(pop.attempt, 2);
+    assert_eq!(pop.lead.unwrap().history, past);
+    house.command(Command::StopCampaign(campaign)).unwrap();
+}
+
+#[test]
+fn a_preview_task_shows_the_lead_and_a_late_note_reaches_it() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let list = house.list(1);
+    let mut config = no_wrap_up(list);
+    config.mode = dialer_core::config::DialMode::Preview;
+    config.retry = vec![dialer_core::config::RetryRule {
+        outcome: dialer_core::Outcome::Connected,
+        after_ms: 1_000,
+        max: 5,
+    }];
+    house.running(config);
+    house.pass(100);
+    assert_eq!(last_pop(&house).attempt, 1);
+    let task = *house.tasks.last().unwrap();
+    house.command(Command::TaskDial { task, phone: None }).unwrap();
+    let call = house.last_dialled();
+    house.join(call);
+    house.end(call, Party::Customer, EndCause::Normal);
+    house.pass(3_000);
+    assert_eq!(house.tasks.len(), 2, "the lead is offered again");
+    assert_eq!(last_pop(&house).lead.unwrap().history[0].disposition, None);
+    let said = Command::SetDisposition { call, code: "late".into(), notes: None, callback_at: None };
+    house.command(said).unwrap();
+    let task = *house.tasks.last().unwrap();
+    house.command(Command::TaskDial { task, phone: None }).unwrap();
+    let call = house.last_dialled();
+    house.join(call);
+    let history = last_pop(&house).lead.unwrap().history;
+    assert_eq!(history[0].disposition.as_deref(), Some("late"), "though it was held meanwhile");
 }

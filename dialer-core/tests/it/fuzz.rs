@@ -209,7 +209,7 @@ impl World {
         };
         CampaignConfig {
             name: format!("campaign {n}"),
-            serving: Box::new(Serving { order, skills }),
+            serving: Box::new(Serving { order, skills, pop_url: None }),
             mode,
             message_prompt: Some("announcement".into()),
             connect_at,

@@ -66,10 +66,10 @@ fn a_progressive_call_from_start_to_wrap_up() {
             1.000  event   campaign.pacing dialing 1 target 1 limited by agents
             2.350  event   call.ringing #3
             7.350  event   call.answered #4
+            7.350  event   call.agent_offered #5
             7.350  order   UseSession { call: call1, agent: anna }
             7.350  order   Bridge { call: call1, tone: true, record: Some(rec1) }
             7.350  event   agent.state ready -> reserved (offered)
-            7.350  event   call.agent_offered #5
             7.350  event   campaign.pacing dialing 0 target 0 limited by agents
             7.354  event   agent.state reserved -> talking (bridged)
             7.354  journal Ledger(live)
@@ -305,17 +305,17 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
             0.070  event   call.dialing #2
             0.070  event   call.ringing #3
             0.070  event   call.answered #4
+            0.070  event   call.agent_offered #5
             0.070  order   RingAgent { call: call1, agent: anna, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
             0.070  event   agent.state ready -> ringing (offered)
-            0.070  event   call.agent_offered #5
             0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
             0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, call_max_ms: 14400000 }
             0.160  event   call.created #1
             0.770  event   agent.missed_offer #6 rejected
             0.770  event   agent.state ringing -> unreachable (missed_offer)
+            0.770  event   call.agent_offered #7
             0.770  order   RingAgent { call: call1, agent: bert, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
             0.770  event   agent.state ready -> ringing (offered)
-            0.770  event   call.agent_offered #7
             1.010  event   campaign.pacing dialing 1 target 1 limited by agents
             1.270  order   Bridge { call: call1, tone: true, record: None }
             1.270  event   agent.state ringing -> talking (bridged)
@@ -547,27 +547,27 @@ fn click_to_call_with_a_session_and_with_a_phone() {
     check(
         &mut house,
         &expect![[r#"
-        0.000  journal AttemptStarted(0)
-        0.000  event   call.created #1
-        0.000  event   agent.state ready -> reserved (click_to_call)
-        0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, call_max_ms: 14400000 }
-        0.000  reply   Call(call1)
-        0.000  event   call.dialing #2
-        0.000  event   call.ringing #3
-        0.000  event   call.answered #4
-        0.000  order   UseSession { call: call1, agent: anna }
-        0.000  order   Bridge { call: call1, tone: true, record: Some(rec1) }
-        0.000  event   call.agent_offered #5
-        0.000  event   agent.state reserved -> talking (bridged)
-        0.000  event   call.bridged #6 after Some(0) ms
-        0.000  event   leg.ended #7 agent normal
-        0.000  order   Hangup { call: call1, cause: Normal, by: Agent }
-        0.000  event   leg.ended #8 customer normal
-        0.000  journal WrapUpEnded(0)
-        0.000  event   agent.state talking -> ready (call_ended)
-        0.000  journal CallEnded(connected)
-        0.000  event   call.ended #9 connected
-    "#]],
+            0.000  journal AttemptStarted(0)
+            0.000  event   call.created #1
+            0.000  event   agent.state ready -> reserved (click_to_call)
+            0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, call_max_ms: 14400000 }
+            0.000  reply   Call(call1)
+            0.000  event   call.dialing #2
+            0.000  event   call.ringing #3
+            0.000  event   call.answered #4
+            0.000  event   call.agent_offered #5
+            0.000  order   UseSession { call: call1, agent: anna }
+            0.000  order   Bridge { call: call1, tone: true, record: Some(rec1) }
+            0.000  event   agent.state reserved -> talking (bridged)
+            0.000  event   call.bridged #6 after Some(0) ms
+            0.000  event   leg.ended #7 agent normal
+            0.000  order   Hangup { call: call1, cause: Normal, by: Agent }
+            0.000  event   leg.ended #8 customer normal
+            0.000  journal WrapUpEnded(0)
+            0.000  event   agent.state talking -> ready (call_ended)
+            0.000  journal CallEnded(connected)
+            0.000  event   call.ended #9 connected
+        "#]],
     );
     house.pass(1_000);
     let Ok(Reply::Call(call)) = house.command(Command::Originate(request(bert))) else { panic!() };
@@ -678,9 +678,9 @@ fn preview_shows_first_and_dials_on_the_agents_word() {
             0.060  event   call.dialing #2
             0.060  event   call.ringing #3
             0.060  event   call.answered #4
+            0.060  event   call.agent_offered #5
             0.060  order   UseSession { call: call1, agent: anna }
             0.060  order   Bridge { call: call1, tone: true, record: None }
-            0.060  event   call.agent_offered #5
             0.060  event   agent.state reserved -> talking (bridged)
             0.060  journal Ledger(live)
             0.060  event   call.bridged #6 after Some(0) ms
@@ -747,7 +747,7 @@ fn an_agent_in_a_call_leaves_after_it() {
             0.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
             0.060  event   call.ended #9 connected
             0.060  event   lead.updated #10 (late) done
-            0.060  journal DispositionSet
+            0.060  journal DispositionSet LeadChanged(done, 1 attempts)
             0.060  event   disposition.set #11 (late)
             0.060  journal WrapUpEnded(0)
             0.060  event   agent.state wrap_up -> logged_out (logout)

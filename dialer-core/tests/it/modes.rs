@@ -127,10 +127,10 @@ fn an_agent_is_joined_at_ringing_and_the_answer_needs_only_the_bridge() {
     expect![[r#"
         1.000  event   call.dialing #2
         1.000  event   call.ringing #3
+        1.000  event   call.agent_offered #4
         1.000  order   UseSession { call: call1, agent: anna }
         1.000  order   LetHear { call: call1 }
         1.000  event   agent.state ready -> ringing (joined_early)
-        1.000  event   call.agent_offered #4
         6.000  event   call.answered #5
         6.000  order   Bridge { call: call1, tone: true, record: None }
         6.000  event   agent.state ringing -> reserved (answered)

@@ -1,6 +1,8 @@
 //! Journal records become rows.
 
-use super::codec::{blob, blob_opt, encode, encode_map, encode_times, int, millis, queue_of, state_code};
+use super::codec::{
+    blob, blob_opt, encode, encode_map, encode_past, encode_times, int, millis, queue_of, state_code,
+};
 use super::txn::Txn;
 use super::{caller_ids, dnc};
 use crate::error::StoreError;
@@ -193,7 +195,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
     let queue = queue_of(progress.state, progress.next_at);
     txn.run(
         "UPDATE lead SET state = ?2, queue = ?3, attempts = ?4, outcomes = ?5, last_outcome = ?6, \
-         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11 WHERE no = ?1",
+         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11, past = ?12 WHERE no = ?1",
         params![
             no,
             state,
@@ -206,6 +208,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
             progress.next_phone,
             millis(progress.agent_guaranteed_until),
             encode_times(&progress.recent)?,
+            encode_past(progress)?,
         ],
     )?;
     if (state, queue) != (state_before, queue_before) {

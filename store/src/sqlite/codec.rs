@@ -2,13 +2,13 @@
 
 use crate::error::StoreError;
 use dialer_core::id::{Id, Kind};
-use dialer_core::record::{Lead, LeadProgress, LeadState, Phone};
+use dialer_core::record::{Callback, Lead, LeadProgress, LeadState, PastAttempt, Phone};
 use dialer_core::{ListId, Outcome};
 use rusqlite::Row;
 use rusqlite::types::{FromSqlError, ToSql, ToSqlOutput, ValueRef};
 use sansio::WallTime;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// An id as its column holds it.
@@ -168,14 +168,33 @@ fn decode_times(text: &str) -> Result<Vec<WallTime>, StoreError> {
     Ok(millis.into_iter().map(WallTime::from_unix_millis).collect())
 }
 
+/// The column `past`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Past {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    history: Vec<PastAttempt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<Callback>,
+}
+
+/// Last attempts and promised callback as JSON; nothing if there is neither.
+pub(super) fn encode_past(progress: &LeadProgress) -> Result<Option<String>, StoreError> {
+    if progress.history.is_empty() && progress.callback.is_none() {
+        return Ok(None);
+    }
+    let past = Past { history: progress.history.clone(), callback: progress.callback };
+    encode("lead", &past).map(Some)
+}
+
 /// Columns of a lead's progress, for [`progress`].
 pub(super) const PROGRESS_COLUMNS: &str = "lead.id AS lead_id, state, attempts, outcomes, last_outcome, \
-     last_attempt_at, next_at, next_phone, recent, agent_guaranteed_until";
+     last_attempt_at, next_at, next_phone, recent, agent_guaranteed_until, past";
 
 /// Columns of a lead, for [`lead`].
 pub(super) const LEAD_COLUMNS: &str = "lead.no AS lead_no, lead.id AS lead_id, list.id AS list_id, external_id, \
      priority, time_zone, expires_at, phones, fields, state, attempts, outcomes, last_outcome, last_attempt_at, \
-     next_at, next_phone, recent, agent_guaranteed_until";
+     next_at, next_phone, recent, agent_guaranteed_until, past";
 
 /// A lead's progress from its row.
 pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
@@ -195,6 +214,10 @@ pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
         Some(text) => decode_times(text)?,
         None => Vec::new(),
     };
+    let past = match row.get_ref("past")?.as_str_or_null()? {
+        Some(text) => decode("lead", text)?,
+        None => Past::default(),
+    };
     Ok(LeadProgress {
         lead: id(row, "lead_id")?,
         state: state_of(row.get("state")?)?,
@@ -206,6 +229,8 @@ pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
         next_phone: row.get("next_phone")?,
         recent,
         agent_guaranteed_until: time(row, "agent_guaranteed_until")?,
+        history: past.history,
+        callback: past.callback,
     })
 }
 

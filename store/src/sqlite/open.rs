@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003-compliance.sql"),
     include_str!("../../migrations/0004-caller-ids.sql"),
     include_str!("../../migrations/0005-expiry.sql"),
+    include_str!("../../migrations/0006-lead-history.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

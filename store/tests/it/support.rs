@@ -8,8 +8,8 @@ use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::id::{Id, Kind};
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, DncListRow, DncNumbers,
-    LeadProgress, LeadState, LedgerEntry, ListRow, Phone, RecordingRow, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CallKindTag, Callback, CampaignRow, ContactRow, DncListRow,
+    DncNumbers, LeadProgress, LeadState, LedgerEntry, ListRow, PastAttempt, Phone, RecordingRow, TrunkRow,
 };
 use dialer_core::serving::Membership;
 use dialer_core::{CallId, CallRecord, LeadId, ListId, Outcome, Record};
@@ -260,6 +260,20 @@ impl Draw {
             next_phone: self.rng.below(2) as u32,
             recent: (0..self.rng.below(3)).map(|_| self.time()).collect(),
             agent_guaranteed_until: self.maybe(Draw::time),
+            history: (0..self.rng.below(3)).map(|_| self.past()).collect(),
+            callback: self.maybe(|draw| Callback { at: draw.time(), agent: draw.maybe(Draw::id) }),
+        }
+    }
+
+    fn past(&mut self) -> PastAttempt {
+        PastAttempt {
+            call: self.id(),
+            at: self.time(),
+            outcome: self.outcome(),
+            agent: self.maybe(Draw::id),
+            talk_ms: self.rng.below(2) * 1_000,
+            disposition: self.maybe(|_| "sale".into()),
+            notes: self.maybe(|_| "王: wants \"blue\"".into()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::StreamKey;
 use crate::amd::AmdConfig;
+use crate::srtp::SrtpKeys;
 use core::ops::RangeInclusive;
 use sansio::Duration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -130,6 +131,18 @@ pub struct Remote {
     pub sends: bool,
     /// It wants to hear us (sendrecv or recvonly); false while it holds us.
     pub receives: bool,
+    /// Whether sound and reports are encrypted.
+    pub security: Security,
+}
+
+/// How the packets of a stream are protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Security {
+    /// Not at all.
+    #[default]
+    Plain,
+    /// By SRTP under keys that the descriptions held (RFC 4568). Nothing plain is taken or sent.
+    Srtp(SrtpKeys),
 }
 
 impl Remote {
@@ -146,6 +159,7 @@ impl Remote {
             rtcp_mux: false,
             sends: true,
             receives: true,
+            security: Security::Plain,
         }
     }
 
@@ -153,6 +167,13 @@ impl Remote {
     #[must_use]
     pub const fn with_dtmf(mut self, payload_type: u8) -> Self {
         self.dtmf_payload_type = Some(payload_type);
+        self
+    }
+
+    /// The same with packets protected under these keys.
+    #[must_use]
+    pub const fn with_srtp(mut self, keys: SrtpKeys) -> Self {
+        self.security = Security::Srtp(keys);
         self
     }
 

@@ -47,6 +47,18 @@ pub struct Counters {
     pub dropped_while_playing: u64,
     /// Dropped: older than the moment its source was switched in.
     pub dropped_late: u64,
+    /// SRTP packets opened.
+    pub srtp_in: u64,
+    /// SRTP packets made.
+    pub srtp_out: u64,
+    /// Dropped: SRTP too short to be any, or of too many sources.
+    pub dropped_srtp_malformed: u64,
+    /// Dropped: SRTP that came before, or that is too old to tell.
+    pub dropped_srtp_replayed: u64,
+    /// Dropped: SRTP under another key, changed on its way, or no SRTP at all.
+    pub dropped_srtp_forged: u64,
+    /// Not sent: its number has been sent under the same key before.
+    pub dropped_srtp_repeated: u64,
     /// First latchings.
     pub latched: u64,
     /// Latchings that replaced an earlier address.

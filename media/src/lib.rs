@@ -31,12 +31,15 @@ mod quality;
 mod recorder;
 pub mod rtp;
 mod sender;
+pub mod srtp;
 mod stream;
 pub mod tone_plan;
 pub mod wav;
 
 pub use amd::AmdConfig;
-pub use config::{Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Tone};
+pub use config::{
+    Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Security, Tone,
+};
 pub use counters::{Counters, StreamQuality, StreamStats};
 pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{

@@ -64,6 +64,14 @@ impl Sender {
         }
     }
 
+    /// Before the first packet: numbers begin in the lower half, so that losses at the start cannot make the far end
+    /// believe that they have gone round already (RFC 3711 §3.3.1).
+    pub(crate) fn begin_low(&mut self) {
+        if !self.started {
+            self.sequence &= 0x7FFF;
+        }
+    }
+
     /// When anything was sent last.
     pub(crate) fn last_at(&self) -> Option<Instant> {
         self.started.then_some(self.last_at)

@@ -11,7 +11,8 @@ use crate::recorder::{Recorder, Side};
 use crate::rtp::stats::Reception;
 use crate::rtp::telephone_event::Digits;
 use crate::sender::Sender;
-use crate::{Codec, Ears, PacketKind, Remote, StreamKey};
+use crate::srtp::Secure;
+use crate::{Codec, Ears, PacketKind, Remote, Security, StreamKey};
 use sansio::{Instant, Key, Rng};
 use std::net::SocketAddr;
 
@@ -50,6 +51,8 @@ pub struct Stream {
     pub(crate) muted: bool,
     /// Digits being sent to it.
     pub(crate) presses: Option<Box<Presses>>,
+    /// Its packets are SRTP.
+    pub(crate) secure: Option<Box<Secure>>,
 }
 
 /// Where and how to send to a stream.
@@ -90,6 +93,7 @@ impl Stream {
             voice: None,
             muted: false,
             presses: None,
+            secure: None,
         }
     }
 
@@ -114,6 +118,18 @@ impl Stream {
         }
         let address = self.rtcp.address.unwrap_or_else(|| remote.rtcp_address());
         (!self.ports_failed && is_reachable(address)).then_some((PacketKind::Rtcp, address))
+    }
+
+    /// Follows what was agreed on about encryption.
+    pub(crate) fn secure_as(&mut self, security: Security) {
+        match (security, &mut self.secure) {
+            (Security::Plain, secure) => *secure = None,
+            (Security::Srtp(keys), Some(secure)) => secure.rekey(&keys),
+            (Security::Srtp(keys), secure @ None) => {
+                *secure = Some(Box::new(Secure::new(&keys)));
+                self.sender.begin_low();
+            }
+        }
     }
 
     /// Sound that should come is watched for while someone is there to hear it. Called when that may have changed.

@@ -6,6 +6,7 @@ mod offload;
 mod packet;
 mod record;
 mod report;
+mod secure;
 mod sweep;
 mod voice;
 
@@ -174,6 +175,7 @@ impl Plane {
     /// the far end was latched.
     pub fn set_remote(&mut self, now: Instant, stream: StreamKey, remote: Remote, out: &mut Outbox<Output>) {
         let Some(state) = self.streams.get_mut(stream) else { return };
+        state.secure_as(remote.security);
         let before = state.remote.replace(remote);
         if before.is_some_and(|before| before.rtp != remote.rtp) {
             unlatch(stream, state, PacketKind::Rtp, out);

@@ -68,7 +68,8 @@ impl Plane {
         let (recording, listening) = (stream.recording, stream.listening.is_some());
         let payload = &packet[header.payload()];
         if wants_digits(stream, &self.config) {
-            let incoming = Incoming { header, content: Content::Audio(codec), step: Step::Forward };
+            let incoming =
+                Incoming { header, content: Content::Audio(codec), step: Step::Forward, encrypted: false };
             self.hear_digits(now, key, &incoming, codec, packet, out);
         }
         if listening {
@@ -149,7 +150,14 @@ impl Plane {
         let destination = to.destination()?;
         let own_voice = to.hears_own() || to.beep.is_some() || from.muted;
         let joined_on = to.sender.speaks(Source::Stream(key.to_bits(), from.reception.ssrc));
-        if own_voice || !joined_on || !from.reception.started || destination.codec != remote.codec {
+        // The ground knows no keys.
+        let encrypted = from.secure.is_some() || to.secure.is_some();
+        if encrypted
+            || own_voice
+            || !joined_on
+            || !from.reception.started
+            || destination.codec != remote.codec
+        {
             return None;
         }
         let tap = is_heard(from, &self.config);

@@ -1,6 +1,7 @@
 //! The hot path: one packet in, edited in place, sent on.
 
 use super::Plane;
+use super::secure::{open, resend, resend_reports};
 use crate::dsp::dtmf::HeardDigit;
 use crate::latch::Admission;
 use crate::recorder::{Recorder, Side};
@@ -34,6 +35,8 @@ pub(super) struct Incoming {
     pub(super) header: Header,
     pub(super) content: Content,
     pub(super) step: Step,
+    /// It came as SRTP: it is no longer as long as it was.
+    pub(super) encrypted: bool,
 }
 
 impl Plane {
@@ -80,10 +83,16 @@ impl Plane {
             self.counters.dropped_no_stream += 1;
             return;
         };
+        if stream.remote.is_none() {
+            self.counters.dropped_no_remote += 1;
+            return;
+        }
+        let Some(packet) = open(stream, PacketKind::Rtp, packet, &mut self.counters) else { return };
         let Some(header) = Header::read(packet) else {
             self.counters.dropped_malformed += 1;
             return;
         };
+        let encrypted = stream.secure.is_some();
         let Some(remote) = &stream.remote else {
             self.counters.dropped_no_remote += 1;
             return;
@@ -130,7 +139,7 @@ impl Plane {
         let recording = stream.recording;
         let listening = stream.listening.is_some();
         let (muted, mixed) = (stream.muted, stream.voice.is_some());
-        let incoming = Incoming { header, content, step };
+        let incoming = Incoming { header, content, step, encrypted };
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
             // The other side was not asked whether it knows it; a pause it knows.
@@ -209,10 +218,16 @@ impl Plane {
                 mix_beep(stream, destination.codec, payload);
             }
         }
-        self.counters.forwarded_rtp += 1;
-        self.counters.packets_out += 1;
-        self.counters.bytes_out += packet.len() as u64;
-        out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
+        let route = (to, PacketKind::Rtp, destination.address);
+        let sent = if incoming.encrypted || stream.secure.is_some() {
+            resend(stream, route, packet, &mut self.arena, &mut self.counters, out)
+        } else {
+            self.counters.bytes_out += packet.len() as u64;
+            out.push(Output::Forward { to, kind: PacketKind::Rtp, destination: destination.address });
+            true
+        };
+        self.counters.forwarded_rtp += u64::from(sent);
+        self.counters.packets_out += u64::from(sent);
     }
 
     /// Sound that others hear in their mixes.
@@ -311,6 +326,7 @@ impl Plane {
             self.counters.dropped_no_stream += 1;
             return;
         };
+        let Some(packet) = open(stream, PacketKind::Rtcp, packet, &mut self.counters) else { return };
         if !rtcp::is_valid(packet) {
             self.counters.dropped_malformed += 1;
             return;
@@ -348,10 +364,11 @@ impl Plane {
         packet: &mut [u8],
         out: &mut Outbox<Output>,
     ) {
-        let Some(stream) = self.streams.get(key) else {
+        let Some(stream) = self.streams.get_mut(key) else {
             self.counters.dropped_no_stream += 1;
             return;
         };
+        let Some(packet) = open(stream, PacketKind::Rtcp, packet, &mut self.counters) else { return };
         if !stream.remote.is_some_and(|remote| remote.rtcp_mux) || !rtcp::is_valid(packet) {
             self.counters.dropped_malformed += 1;
             return;
@@ -371,6 +388,7 @@ impl Plane {
         let mixed = stream.mix.is_some();
         let reported_ssrc = stream.sender.ssrc;
         let sequence_delta = stream.sender.sequence_delta;
+        let encrypted = stream.secure.is_some();
         let Some(peer_key) = stream.peer else {
             self.counters.dropped_unbridged += 1;
             return;
@@ -390,10 +408,16 @@ impl Plane {
         match peer.rtcp_destination() {
             Some((kind, destination)) if rtcp::translate(packet, &translation) => {
                 peer.quality.relayed(now, heard.sender_report);
-                self.counters.forwarded_rtcp += 1;
-                self.counters.packets_out += 1;
-                self.counters.bytes_out += packet.len() as u64;
-                out.push(Output::Forward { to: peer_key, kind, destination });
+                let sent = if encrypted || peer.secure.is_some() {
+                    let route = (peer_key, kind, destination);
+                    resend_reports(peer, route, packet, &mut self.arena, &mut self.counters, out)
+                } else {
+                    self.counters.bytes_out += packet.len() as u64;
+                    out.push(Output::Forward { to: peer_key, kind, destination });
+                    true
+                };
+                self.counters.forwarded_rtcp += u64::from(sent);
+                self.counters.packets_out += u64::from(sent);
             }
             _ => self.counters.dropped_unbridged += 1,
         }

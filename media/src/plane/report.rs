@@ -1,6 +1,7 @@
 //! RTCP of our own: reports, and the BYE of a stream that is closed.
 
 use super::Plane;
+use super::secure::seal_reports;
 use crate::rtp::report;
 use crate::{Counters, Output, Stream, StreamKey};
 use bytes::BytesMut;
@@ -36,7 +37,11 @@ pub(super) fn send(
         return;
     }
     arena.reserve(report::COMPOUND_BYTES_MAX);
+    let start = arena.len();
     report::write(now, ssrc, info, block, &name(name_seed, ssrc), leaves, arena);
+    if !seal_reports(stream, arena, start, counters) {
+        return;
+    }
     let packet = arena.split().freeze();
     counters.rtcp_reports += 1;
     counters.packets_out += 1;

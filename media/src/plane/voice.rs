@@ -1,6 +1,7 @@
 //! What the plane says: prompts and beeps, all from one tick.
 
 use super::Plane;
+use super::secure::seal;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
 use crate::presses::Step;
 use crate::recorder::Side;
@@ -226,6 +227,9 @@ fn send_frame(
     let start = arena.len();
     arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));
     codec::encode(to.codec, samples, &mut arena[start..]);
+    if !seal(stream, arena, start - header.len(), counters) {
+        return false;
+    }
     let packet = arena.split().freeze();
     counters.frames_played += 1;
     counters.packets_out += 1;

@@ -12,5 +12,6 @@ mod quality;
 mod recording;
 mod relay;
 mod robustness;
+mod srtp;
 mod synth;
 mod voice;

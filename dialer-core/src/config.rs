@@ -66,6 +66,8 @@ pub struct TrunkConfig {
     pub options_interval_ms: u32,
     /// Caller ID for calls that name none.
     pub caller_id: Option<String>,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// False: takes and carries nothing new.
     pub enabled: bool,
 }
@@ -97,6 +99,7 @@ impl Default for TrunkConfig {
             cps_max: 30.0,
             options_interval_ms: 30_000,
             caller_id: None,
+            srtp: Srtp::Off,
             enabled: true,
         }
     }
@@ -203,6 +206,19 @@ pub enum TrunkTransport {
     Tls,
 }
 
+/// Whether sound is encrypted under keys that the descriptions hold (SRTP by RFC 4568).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Srtp {
+    /// Never: offers that ask for it alone are refused.
+    #[default]
+    Off,
+    /// Where the other side takes it (RFC 8643).
+    Optional,
+    /// Always: who cannot is not spoken with.
+    Required,
+}
+
 /// How the INVITE to an agent's phone asks to be answered by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,6 +272,8 @@ pub struct AgentConfig {
     pub memberships: BTreeMap<CampaignId, Membership>,
     /// Ringing of this agent's phone instead of the campaign's, milliseconds.
     pub ring_ms: Option<u32>,
+    /// Whether the phone's sound is encrypted.
+    pub srtp: Srtp,
 }
 
 impl Default for AgentConfig {
@@ -274,6 +292,7 @@ impl Default for AgentConfig {
             position: 0,
             memberships: BTreeMap::new(),
             ring_ms: None,
+            srtp: Srtp::Off,
         }
     }
 }

@@ -14,7 +14,9 @@ use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
 use dialer_core::limits::DialerConfig;
 use dialer_core::{Command, Reply, TrunkId};
-use engine::{ControlConfig, ControlCore, Route, ShardCommand, ShardConfig, StreamListener, TransitMedia};
+use engine::{
+    ControlConfig, ControlCore, Route, Secret, ShardCommand, ShardConfig, StreamListener, TransitMedia,
+};
 use runtime::dns::Dns;
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
@@ -570,7 +572,9 @@ fn start_shard(
     spawn_shard(options, clock, receiver, move |panics| {
         gauges.panics.store(u64::from(panics), Ordering::Relaxed);
         let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
-        let config = ShardConfig { seed, ..shard_config.clone() };
+        let mut secret = Secret::default();
+        runtime::entropy::fill(&mut secret.0).expect("the system gave randomness at the start");
+        let config = ShardConfig { seed, secret, ..shard_config.clone() };
         let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
         let hep = hep.clone().and_then(|hep| match HepSender::new(hep, Arc::clone(&hep_counters)) {
             Ok(sender) => Some(sender),

@@ -367,7 +367,7 @@ fn copy(hep: &mut HepSender, machine: &CallShard, clock: &Clock, now: Instant, w
         destination,
         tcp: transport != Transport::Udp,
         correlation: call.as_deref(),
-        payload: bytes,
+        payload: &engine::masked(bytes),
     });
 }
 

@@ -20,6 +20,7 @@ use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
     Reply, TrunkFact, TrunkId, ViewChange,
 };
+pub use media::srtp::Secret;
 pub use media::{InBandDigits, OffloadCounts, OffloadRule, OffloadStart};
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
@@ -65,6 +66,9 @@ pub struct ShardConfig {
     pub shard: u16,
     /// Seed of all its randomness (tags, branches, SSRCs, call names); from the system's entropy.
     pub seed: u64,
+    /// From what keys of encrypted sound are drawn; from the system's entropy, and not this shard's seed, which is too
+    /// short for that.
+    pub secret: Secret,
     /// What civil time it is.
     pub clock: ClockBase,
     /// Listeners of connections; they are numbered after those of `listeners`.
@@ -132,6 +136,7 @@ impl Default for ShardConfig {
         ShardConfig {
             shard: 0,
             seed: 0,
+            secret: Secret::default(),
             clock: ClockBase::default(),
             stream_listeners: Vec::new(),
             listeners_advertised: Vec::new(),

@@ -21,4 +21,4 @@ pub use gate::GateCounters;
 pub use shard::CallShard;
 pub use shard::counters::ShardCounters;
 pub use stir::{AttestRule, StirRules, StirSettings, VerifyRule};
-pub use trace::{TraceConfig, TracedMessage};
+pub use trace::{TraceConfig, TracedMessage, masked};

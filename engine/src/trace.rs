@@ -171,9 +171,43 @@ impl Trace {
                 sent: entry.sent,
                 listener: entry.listener,
                 peer: entry.peer,
-                bytes: entry.bytes.clone(),
+                bytes: masked(&entry.bytes),
             })
             .collect()
+    }
+}
+
+/// A message as it may be shown: the keys of encrypted sound in its session description (RFC 4568 `inline:`, RFC 8839
+/// `ice-pwd`) are written over with as many asterisks.
+#[must_use]
+pub fn masked(bytes: &Bytes) -> Bytes {
+    const SECRETS: [(&[u8], &[u8]); 2] = [(b"a=crypto:", b"inline:"), (b"a=ice-pwd:", b"")];
+    let mut shown: Option<Vec<u8>> = None;
+    for (line, before) in SECRETS {
+        for start in memchr::memmem::find_iter(bytes, line) {
+            let start = start + line.len();
+            let end = memchr::memchr2(b'\r', b'\n', &bytes[start..]).map_or(bytes.len(), |end| start + end);
+            let text = shown.get_or_insert_with(|| bytes.to_vec());
+            mask(&mut text[start..end], before);
+        }
+    }
+    shown.map_or_else(|| bytes.clone(), Bytes::from)
+}
+
+/// Each value behind `before`, up to what cannot be part of it.
+fn mask(line: &mut [u8], before: &[u8]) {
+    let mut at = 0;
+    while at < line.len() {
+        if !line[at..].get(..before.len()).is_some_and(|text| text.eq_ignore_ascii_case(before)) {
+            at += 1;
+            continue;
+        }
+        at += before.len();
+        while line.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)) {
+            line[at] = b'*';
+            at += 1;
+        }
+        at += 1;
     }
 }
 
@@ -213,6 +247,27 @@ mod tests {
         off.note_leg(Some([0; MARK_BYTES]), CallId::from_bits(1));
         off.note_name(b"c", CallId::from_bits(1));
         assert!(off.messages.is_empty() && off.legs.is_empty() && off.by_name.is_empty());
+    }
+
+    #[test]
+    fn keys_are_written_over_and_nothing_else() {
+        let text = "INVITE sip:a@b SIP/2.0\r\n\r\nm=audio 4000 RTP/SAVP 0\r\n\
+            a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1j+/dgwKCkgewkyMjA7fQp9Cn=|2^20|1:4;INLINE:WVNf WSH=64\r\n\
+            a=ice-ufrag:abcd\r\na=ice-pwd:s3cret/+s3cret\r\na=sendrecv\r\na=crypto:2 X inline:WVNf";
+        let shown = masked(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(shown.len(), text.len());
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(!shown.contains("WVNf") && !shown.contains("s3cret"), "{shown}");
+        for kept in [
+            "AES_CM_128_HMAC_SHA1_80 inline:***",
+            "*|2^20|1:4;INLINE:**** WSH=64\r\n",
+            "abcd",
+            "\r\na=sendrecv",
+        ] {
+            assert!(shown.contains(kept), "{kept} in {shown}");
+        }
+        let plain = message("c", 3);
+        assert_eq!(masked(&plain).as_ptr(), plain.as_ptr(), "what holds no keys is not copied");
     }
 
     #[test]

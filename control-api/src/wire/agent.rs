@@ -2,7 +2,7 @@
 
 use super::pop::{PopLead, PopNames, ScreenPop};
 use super::serving::Membership;
-use super::wire_enum;
+use super::{Srtp, wire_enum};
 use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
@@ -121,6 +121,9 @@ pub struct AgentRequest {
     #[serde(default)]
     #[schema(minimum = 500, maximum = 120_000)]
     pub ring_ms: Option<u32>,
+    /// Whether the phone's sound is encrypted. (That of a browser always is.)
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 fn calls_max() -> u32 {
@@ -180,6 +183,7 @@ impl TryFrom<AgentRequest> for AgentConfig {
             position: wire.position,
             memberships: wire.campaigns.into_iter().map(|(id, place)| (id, place.into())).collect(),
             ring_ms: wire.ring_ms,
+            srtp: wire.srtp.into(),
         })
     }
 }
@@ -201,6 +205,7 @@ impl From<&AgentConfig> for AgentRequest {
             position: config.position,
             campaigns: memberships(config),
             ring_ms: config.ring_ms,
+            srtp: config.srtp.into(),
         }
     }
 }
@@ -271,6 +276,8 @@ pub struct Agent {
     pub campaigns: BTreeMap<CampaignId, Membership>,
     /// How long the phone rings instead of the campaign's time.
     pub ring_ms: Option<u32>,
+    /// Whether the phone's sound is encrypted.
+    pub srtp: Srtp,
     /// What the agent does.
     pub state: AgentState,
     /// Since when.
@@ -317,6 +324,7 @@ impl Agent {
             position: config.position,
             campaigns: memberships(config),
             ring_ms: config.ring_ms,
+            srtp: config.srtp.into(),
             state: view.state.into(),
             since: view.since.into(),
             expires_at: view.expires_at.map(Time),

@@ -116,6 +116,24 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// Whether sound is encrypted under keys that the session descriptions hold (SRTP, RFC 4568).
+    Srtp = dialer_core::config::Srtp {
+        /// Never.
+        Off,
+        /// Where the other side takes it (RFC 8643).
+        Optional,
+        /// Always: who cannot is not spoken with.
+        Required,
+    }
+}
+
+impl Default for Srtp {
+    fn default() -> Self {
+        dialer_core::config::Srtp::default().into()
+    }
+}
+
+wire_enum! {
     /// Who did it.
     Party = dialer_core::Party {
         /// The called person.

@@ -1,5 +1,6 @@
 //! Trunks on the wire.
 
+use super::Srtp;
 use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
@@ -102,6 +103,9 @@ pub struct TrunkRequest {
     /// Caller ID for calls that name none.
     #[serde(default)]
     pub caller_id: Option<String>,
+    /// Whether sound is encrypted. Calls that pass through go by our ports unless it is off on both sides.
+    #[serde(default)]
+    pub srtp: Srtp,
     /// False: takes and carries nothing new.
     #[serde(default = "enabled")]
     #[schema(default = true)]
@@ -344,6 +348,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             cps_max: wire.cps_max,
             options_interval_ms: wire.options_interval_ms,
             caller_id: wire.caller_id,
+            srtp: wire.srtp.into(),
             enabled: wire.enabled,
         })
     }
@@ -377,6 +382,7 @@ impl From<&TrunkConfig> for TrunkRequest {
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
             caller_id: config.caller_id.clone(),
+            srtp: config.srtp.into(),
             enabled: config.enabled,
         }
     }
@@ -436,6 +442,8 @@ pub struct Trunk {
     pub options_interval_ms: u32,
     /// Caller ID for calls that name none.
     pub caller_id: Option<String>,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Takes and carries new calls.
     pub enabled: bool,
     /// How it is now.
@@ -492,6 +500,7 @@ impl Trunk {
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
             caller_id: mask.number_option(config.caller_id.as_deref()),
+            srtp: config.srtp.into(),
             enabled: config.enabled,
             status: TrunkStatus {
                 up: view.up,

@@ -416,6 +416,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             cps_max: trunk.cps_max.unwrap_or(defaults.cps_max),
             options_interval_ms: trunk.options_interval_ms.unwrap_or(defaults.options_interval_ms),
             caller_id: set(trunk.caller_id),
+            srtp: trunk.srtp,
             enabled: true,
         };
         faults.require(

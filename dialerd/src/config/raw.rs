@@ -1,7 +1,7 @@
 //! The file as written. Defaults stand here and, with their reasons, in `config/dialerd.example.toml`; a test
 //! holds the two together.
 
-use dialer_core::config::{IdentityHeader, NumberFormat};
+use dialer_core::config::{IdentityHeader, NumberFormat, Srtp};
 use serde::Deserialize;
 
 /// Every key that may stand in the file, for the test that the example explains each.
@@ -107,6 +107,7 @@ pub const KEYS: &[&str] = &[
     "trunk[0].cps_max",
     "trunk[0].options_interval_ms",
     "trunk[0].caller_id",
+    "trunk[0].srtp",
     "route[0].from",
     "route[0].prefix",
     "route[0].to",
@@ -599,6 +600,8 @@ pub struct Trunk {
     pub cps_max: Option<f64>,
     pub options_interval_ms: Option<u32>,
     pub caller_id: Option<String>,
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 const fn yes() -> bool {

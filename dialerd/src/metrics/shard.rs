@@ -217,7 +217,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 13] = [
+    let counters: [Counter<'_>; 18] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -260,6 +260,36 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Packets not taken.",
             &[("reason", "payload_type")],
             sum(&|shard, _| shard.media.dropped_payload_type),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "srtp_malformed")],
+            sum(&|shard, _| shard.media.dropped_srtp_malformed),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "srtp_replayed")],
+            sum(&|shard, _| shard.media.dropped_srtp_replayed),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "srtp_forged")],
+            sum(&|shard, _| shard.media.dropped_srtp_forged),
+        ),
+        (
+            "srtp_packets_total",
+            "Encrypted RTP and RTCP packets.",
+            &[("direction", "in")],
+            sum(&|shard, _| shard.media.srtp_in),
+        ),
+        (
+            "srtp_packets_total",
+            "Encrypted RTP and RTCP packets.",
+            &[("direction", "out")],
+            sum(&|shard, _| shard.media.srtp_out),
         ),
         (
             "rtp_source_changes_total",

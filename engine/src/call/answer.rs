@@ -27,9 +27,9 @@ impl CallShard {
         self.deadlines.cancel(customer.deadline);
         let longest = Duration::from_millis(u64::from(customer.call_max_ms));
         customer.deadline = self.deadlines.arm(now + longest, Why::CallTooLong(key));
-        let stream = customer.sound.stream;
+        let (stream, local) = (customer.sound.stream, customer.sound.local);
         let amd = customer.amd;
-        let Some(plan) = body.and_then(|body| sdp::read_answer(body).ok()) else {
+        let Some(plan) = body.and_then(|body| sdp::read_answer(&local, body).ok()) else {
             // Answered, but there is no way to hear each other.
             self.end_call(now, key, Party::System, EndCause::Incompatible, out);
             return;
@@ -60,7 +60,7 @@ impl CallShard {
         let id = call.id;
         let Some(side) = call.agent.as_mut() else { return };
         let AgentLink::Ringing { leg, sound, deadline, .. } = side.link else { return };
-        let Some(plan) = body.and_then(|body| sdp::read_answer(body).ok()) else {
+        let Some(plan) = body.and_then(|body| sdp::read_answer(&sound.local, body).ok()) else {
             self.agent_failed(now, key, EndCause::Incompatible, None, out);
             return;
         };

@@ -67,14 +67,16 @@ impl CallShard {
     ) -> Result<CalledPhone, EndCause> {
         let account = self.agents.key_of(agent).ok_or(EndCause::NotRegistered)?;
         let contact = self.ua.contact_of(now, account.to_bits()).ok_or(EndCause::NotRegistered)?;
-        let username = self.agents.get(account).map(|entry| entry.username.as_str()).unwrap_or_default();
+        let entry = self.agents.get(account).ok_or(EndCause::NotRegistered)?;
+        let srtp = entry.srtp;
         let our_host = self.host_text(contact.listener);
-        let to_uri = uri_of(username, &self.config.realm);
+        let to_uri = uri_of(&entry.username, &self.config.realm);
         let from_uri = uri_of("dialerd", our_host);
         let headers = auto_answer_headers(auto_answer, our_host);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let sound = self.open_sound(now, owner.to_bits()).ok_or(EndCause::LocalLimit)?;
+        let security = self.local_security(srtp);
+        let sound = self.open_sound(now, owner.to_bits(), security).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(now, sound.stream, Ears { dtmf: true, ..Ears::default() });
         let invite = Invite {
             owner: owner.to_bits(),

@@ -43,7 +43,9 @@ impl CallShard {
         body: &[u8],
         out: &mut Outbox<ShardEffect>,
     ) {
-        if let (Some(sound), Ok(plan)) = (self.sound_of(owner), sdp::read_answer(body)) {
+        if let Some(sound) = self.sound_of(owner)
+            && let Ok(plan) = sdp::read_answer(&sound.local, body)
+        {
             self.apply_plan(now, owner, sound, plan, out);
         }
     }

@@ -25,7 +25,7 @@ pub(crate) use transfer::Transfer;
 pub(crate) use transit::Transit;
 
 use crate::shard::trunks::TrunkKey;
-use crate::translate::sdp::LocalSide;
+use crate::translate::sdp::{LocalSecurity, LocalSide};
 use dialer_core::{AgentId, CallId, RecordingId};
 use media::StreamKey;
 use sansio::{Duration, Key, TimerKey};
@@ -151,7 +151,13 @@ impl Sound {
         let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Sound {
             stream: StreamKey::from_bits(0),
-            local: LocalSide { address, rtp_port: 0, session_id: 0, version: 0 },
+            local: LocalSide {
+                address,
+                rtp_port: 0,
+                session_id: 0,
+                version: 0,
+                security: LocalSecurity::Plain,
+            },
         }
     }
 }

@@ -61,12 +61,13 @@ impl CallShard {
         if trunk.channels_used >= trunk.row.config.channels() {
             return Err(EndCause::LocalLimit);
         }
-        let policy = Arc::clone(&trunk.policy);
+        let (policy, srtp) = (Arc::clone(&trunk.policy), trunk.row.config.srtp);
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
         let request_uri = uri_of(&trunk.row.config.number_for(&dial.to), trunk.host());
         let from_uri = uri_of(caller.as_deref().unwrap_or("anonymous"), self.host_text(listener));
         let owner = Owner::Customer(key).to_bits();
-        let sound = self.open_sound(now, owner).ok_or(EndCause::LocalLimit)?;
+        let security = self.local_security(srtp);
+        let sound = self.open_sound(now, owner, security).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(
             now,
             sound.stream,

@@ -21,7 +21,7 @@ impl CallShard {
         if customer.state == CustomerState::Answered {
             return;
         }
-        let plan = body.and_then(|body| sdp::read_answer(body).ok());
+        let plan = body.and_then(|body| sdp::read_answer(&customer.sound.local, body).ok());
         if let Some(plan) = plan {
             self.plane.set_remote(now, customer.sound.stream, plan.remote, &mut self.media_out);
         }

@@ -108,7 +108,7 @@ impl CallShard {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let SessionState::Ringing(deadline) = session.state else { return };
-        let Some(plan) = body.and_then(|body| sdp::read_answer(body).ok()) else {
+        let Some(plan) = body.and_then(|body| sdp::read_answer(&session.sound.local, body).ok()) else {
             self.end_session(now, key, Party::System, EndCause::Incompatible, out);
             return;
         };

@@ -131,7 +131,7 @@ impl CallShard {
         let (listener, destination) = trunk.address.ok_or(503_u16)?;
         let request_uri = uri_of(&trunk.row.config.number_for(to), trunk.host());
         let number = own_number.or_else(|| trunk.row.config.caller_id.clone());
-        let (trunk_id, policy) = (trunk.id, Arc::clone(&trunk.policy));
+        let (trunk_id, policy, srtp) = (trunk.id, Arc::clone(&trunk.policy), trunk.row.config.srtp);
         let from_uri = uri_of(number.as_deref().unwrap_or("anonymous"), self.host_text(listener));
         let signed = self.stir.sign(trunk_id, number.as_deref(), to, self.wall_s(now), &mut self.rng);
         let identity = signed.as_deref().map(|identity| ("Identity", identity));
@@ -139,7 +139,8 @@ impl CallShard {
         let preferred = preferred.as_deref().map(|value| ("P-Preferred-Identity", value));
         let headers: Vec<(&str, &str)> =
             [referred_by, identity, preferred].into_iter().flatten().chain(policy.added()).collect();
-        let sound = self.open_sound(now, Owner::Guest(key).to_bits()).ok_or(503_u16)?;
+        let security = self.local_security(srtp);
+        let sound = self.open_sound(now, Owner::Guest(key).to_bits(), security).ok_or(503_u16)?;
         let invite = Invite {
             owner: Owner::Guest(key).to_bits(),
             listener,
@@ -190,7 +191,9 @@ impl CallShard {
         body: Option<&[u8]>,
         out: &mut Outbox<ShardEffect>,
     ) {
-        let Some(plan) = body.and_then(|body| sdp::read_answer(body).ok()) else {
+        let transfer = self.calls.get(key).and_then(|call| call.transfer.as_ref());
+        let Some(local) = transfer.map(|transfer| transfer.guest.sound.local) else { return };
+        let Some(plan) = body.and_then(|body| sdp::read_answer(&local, body).ok()) else {
             self.guest_failed(now, key, 488, out);
             return;
         };

@@ -2,7 +2,7 @@
 
 use crate::call::Session;
 use dialer_core::AgentId;
-use dialer_core::config::AgentConfig;
+use dialer_core::config::{AgentConfig, Srtp};
 use sansio::{Key, Slab};
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub(crate) struct Agent {
     pub(crate) id: AgentId,
     /// SIP user of the phone.
     pub(crate) username: String,
+    /// Whether its sound is encrypted.
+    pub(crate) srtp: Srtp,
     /// The nailed-up session, ringing or up.
     pub(crate) session: Option<Key<Session>>,
     /// Beginnings of numbers that the phone may call, `*` for all.
@@ -46,6 +48,7 @@ impl Agents {
             config.username.clone_into(&mut agent.username);
             agent.destinations.clone_from(&config.destinations);
             agent.calls_max = config.calls_max;
+            agent.srtp = config.srtp;
             return Some(key);
         }
         let agent = Agent {
@@ -54,6 +57,7 @@ impl Agents {
             session: None,
             destinations: config.destinations.clone(),
             calls_max: config.calls_max,
+            srtp: config.srtp,
             calls: 0,
         };
         let key = self.slab.insert(agent).ok()?;

@@ -15,11 +15,14 @@ use crate::call::{Call, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
 use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
-use crate::translate::sdp::LocalSide;
+use crate::translate::crypto::OurKeys;
+use crate::translate::sdp::{LocalSecurity, LocalSide};
 use agents::Agents;
 use counters::ShardCounters;
+use dialer_core::config::Srtp;
 use dialer_core::{CallFact, CallId};
 use media::Plane;
+use media::srtp::KeySource;
 use recordings::OpenRecordings;
 use sansio::time::ClockBase;
 use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab, TimerKey};
@@ -48,6 +51,7 @@ pub struct CallShard {
     pub(crate) config: ShardConfig,
     pub(crate) clock: ClockBase,
     pub(crate) rng: Rng,
+    pub(crate) key_source: KeySource,
     pub(crate) ua: UserAgent,
     pub(crate) plane: Plane,
     pub(crate) calls: Slab<Call>,
@@ -89,6 +93,7 @@ impl CallShard {
         CallShard {
             clock: config.clock,
             rng: rng.child("calls"),
+            key_source: KeySource::new(&config.secret),
             ua,
             plane,
             calls: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
@@ -180,14 +185,35 @@ impl CallShard {
         self.trace.call_of(bytes)
     }
 
+    /// What a new leg has for encryption.
+    pub(crate) fn local_security(&mut self, srtp: Srtp) -> LocalSecurity {
+        match srtp {
+            Srtp::Off => LocalSecurity::Plain,
+            Srtp::Optional | Srtp::Required => LocalSecurity::Sdes {
+                required: srtp == Srtp::Required,
+                keys: OurKeys::draw(&mut self.key_source),
+            },
+        }
+    }
+
+    /// The same with keys of their own, for someone else in the same place.
+    pub(crate) fn renewed(&mut self, security: &LocalSecurity) -> LocalSecurity {
+        match security {
+            LocalSecurity::Plain => LocalSecurity::Plain,
+            LocalSecurity::Sdes { required, .. } => {
+                LocalSecurity::Sdes { required: *required, keys: OurKeys::draw(&mut self.key_source) }
+            }
+        }
+    }
+
     /// Opens a stream; `None` when ports or streams are used up.
-    pub(crate) fn open_sound(&mut self, now: Instant, owner: u64) -> Option<Sound> {
+    pub(crate) fn open_sound(&mut self, now: Instant, owner: u64, security: LocalSecurity) -> Option<Sound> {
         let stream = self.plane.open(now, owner, &mut self.media_out).ok()?;
         let rtp_port = self.plane.local_port(stream)?;
         let address = self.media_address();
         // 63 bits: some peers read the session id into a signed number.
         let session_id = self.rng.next_u64() >> 1;
-        Some(Sound { stream, local: LocalSide { address, rtp_port, session_id, version: 1 } })
+        Some(Sound { stream, local: LocalSide { address, rtp_port, session_id, version: 1, security } })
     }
 
     /// The address peers are to send sound to. One that is bound to every interface is no address to write down

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod cause;
+pub(crate) mod crypto;
 pub(crate) mod dtmf;
 pub(crate) mod effect;
 pub(crate) mod sdp;

@@ -1,11 +1,12 @@
 //! SDP ↔ what a media stream has to know.
 //!
 //! We speak G.711 (both laws) and telephone-event, 20 ms a packet, one audio section. Anything else in an offer is
-//! refused section by section (RFC 3264 §6).
+//! refused section by section (RFC 3264 §6). Whether sound is encrypted each leg says for itself ([`LocalSecurity`]).
 
+use super::crypto::{Chosen, OurKeys};
 use bytes::{Bytes, BytesMut};
-use media::{Codec, Remote};
-use sip_proxy::wire::sdp::{self, Direction, Media, SdpWriter, Session};
+use media::{Codec, Remote, Security};
+use sip_proxy::wire::sdp::{self, Direction, Media, MediaKind, SdpWriter, Session};
 use std::net::{IpAddr, SocketAddr};
 
 /// Payload type of telephone-event in our own offers.
@@ -26,6 +27,48 @@ pub(crate) struct LocalSide {
     pub(crate) session_id: u64,
     /// `o=` version, one more for each description sent (RFC 3264 §8).
     pub(crate) version: u64,
+    /// What we have for encryption.
+    pub(crate) security: LocalSecurity,
+}
+
+/// How the packets of a leg may be protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LocalSecurity {
+    /// Not at all.
+    Plain,
+    /// By keys in the descriptions, where the other side has some too (RFC 8643) or else not at all: `required`.
+    Sdes { required: bool, keys: OurKeys },
+}
+
+impl LocalSecurity {
+    /// The profile of our offers.
+    const fn profile(&self) -> &'static str {
+        match self {
+            LocalSecurity::Plain | LocalSecurity::Sdes { required: false, .. } => PLAIN,
+            LocalSecurity::Sdes { required: true, .. } => SECURE,
+        }
+    }
+}
+
+/// The profile of sound that is not encrypted, or that may be (RFC 8643).
+const PLAIN: &str = "RTP/AVP";
+/// That of sound that is (RFC 3711).
+const SECURE: &str = "RTP/SAVP";
+
+/// How a section's sound is to be protected.
+#[derive(Clone, Copy)]
+enum Agreed {
+    Plain,
+    Srtp(Chosen),
+}
+
+impl Agreed {
+    fn security(&self) -> Security {
+        match self {
+            Agreed::Plain => Security::Plain,
+            Agreed::Srtp(chosen) => Security::Srtp(chosen.keys),
+        }
+    }
 }
 
 /// What a peer's description means for its stream.
@@ -43,7 +86,7 @@ pub(crate) struct StreamPlan {
 pub(crate) enum SdpFault {
     /// It is not SDP.
     Malformed,
-    /// No audio section, no plain RTP, no address, or no codec of ours.
+    /// No audio section, none protected as we want it, no address, or no codec of ours.
     Incompatible,
 }
 
@@ -62,7 +105,7 @@ impl Offered {
 
 /// Writes an offer of these codecs.
 pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
-    let mut buffer = BytesMut::with_capacity(320);
+    let mut buffer = BytesMut::with_capacity(640);
     let mut types = [0; CODECS.len() + 1];
     let count = codecs.len().min(CODECS.len());
     for (place, codec) in types.iter_mut().zip(codecs) {
@@ -70,28 +113,32 @@ pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
     }
     types[count] = DTMF_PAYLOAD_TYPE;
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
-    writer.media("audio", local.rtp_port, "RTP/AVP", &types[..=count]);
+    writer.media("audio", local.rtp_port, local.security.profile(), &types[..=count]);
     for codec in &codecs[..count] {
         writer.rtpmap(codec.payload_type(), encoding(*codec), 8000);
     }
     dtmf_lines(&mut writer, DTMF_PAYLOAD_TYPE);
+    if let LocalSecurity::Sdes { keys, .. } = &local.security {
+        keys.offer(&mut writer);
+    }
     // RFC 5761 §5.1.1: who does not know it uses the port above, where we listen too.
     writer.attribute("rtcp-mux", None).ptime(PTIME_MS).direction(Direction::SendRecv);
     buffer.freeze()
 }
 
 /// What an answer to an offer of ours means.
-pub(crate) fn read_answer(body: &[u8]) -> Result<StreamPlan, SdpFault> {
+pub(crate) fn read_answer(local: &LocalSide, body: &[u8]) -> Result<StreamPlan, SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
-    let mut plan = plan(usable_audio(&session)?, None)?;
+    let (audio, agreed) = usable_audio(&session, &local.security, OurKeys::chosen)?;
+    let mut plan = plan(audio, &agreed, None)?;
     plan.remote.dtmf_payload_type_local = Some(DTMF_PAYLOAD_TYPE);
     Ok(plan)
 }
 
 /// Which codecs of ours an offer names.
-pub(crate) fn read_offer(body: &[u8]) -> Result<Offered, SdpFault> {
+pub(crate) fn read_offer(security: &LocalSecurity, body: &[u8]) -> Result<Offered, SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
-    let audio = usable_audio(&session)?;
+    let (audio, _) = usable_audio(&session, security, OurKeys::choose)?;
     let mut offered = Offered { codecs: CODECS, count: 0 };
     for (_, codec) in known_codecs(audio) {
         if offered.count < CODECS.len() && !offered.codecs().contains(&codec) {
@@ -111,9 +158,9 @@ pub(crate) fn answer(
     prefer: Option<Codec>,
 ) -> Result<(StreamPlan, Bytes), SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
-    let audio = usable_audio(&session)?;
-    let plan = plan(audio, prefer)?;
-    let mut buffer = BytesMut::with_capacity(320);
+    let (audio, agreed) = usable_audio(&session, &local.security, OurKeys::choose)?;
+    let plan = plan(audio, &agreed, prefer)?;
+    let mut buffer = BytesMut::with_capacity(400);
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
     for media in session.medias() {
         if !std::ptr::eq(media, audio) {
@@ -122,10 +169,14 @@ pub(crate) fn answer(
         }
         let mut types = vec![plan.remote.payload_type];
         types.extend(plan.remote.dtmf_payload_type);
-        writer.media("audio", local.rtp_port, "RTP/AVP", &types);
+        let profile = if audio.proto.eq_ignore_ascii_case(SECURE.as_bytes()) { SECURE } else { PLAIN };
+        writer.media("audio", local.rtp_port, profile, &types);
         writer.rtpmap(plan.remote.payload_type, encoding(plan.remote.codec), 8000);
         if let Some(dtmf) = plan.remote.dtmf_payload_type {
             dtmf_lines(&mut writer, dtmf);
+        }
+        if let Agreed::Srtp(chosen) = &agreed {
+            chosen.answer(&mut writer);
         }
         if plan.remote.rtcp_mux {
             writer.attribute("rtcp-mux", None);
@@ -135,12 +186,28 @@ pub(crate) fn answer(
     Ok((plan, buffer.freeze()))
 }
 
-fn usable_audio<'s, 'a>(session: &'s Session<'a>) -> Result<&'s Media<'a>, SdpFault> {
-    let audio = session.audio().ok_or(SdpFault::Incompatible)?;
-    if audio.proto.eq_ignore_ascii_case(b"RTP/AVP") { Ok(audio) } else { Err(SdpFault::Incompatible) }
+/// The audio section to go by: the first that is encrypted if that may be, else the first that is not if that may be.
+fn usable_audio<'s, 'a>(
+    session: &'s Session<'a>,
+    security: &LocalSecurity,
+    choose: impl Fn(&OurKeys, &Media<'a>) -> Option<Chosen>,
+) -> Result<(&'s Media<'a>, Agreed), SdpFault> {
+    let audio = || session.medias().filter(|media| media.kind == MediaKind::Audio && media.port != 0);
+    let speaks = |media: &Media<'_>, profile: &str| media.proto.eq_ignore_ascii_case(profile.as_bytes());
+    if let LocalSecurity::Sdes { keys, .. } = security {
+        let mut rtp = audio().filter(|media| speaks(media, SECURE) || speaks(media, PLAIN));
+        if let Some(found) = rtp.find_map(|media| Some((media, Agreed::Srtp(choose(keys, media)?)))) {
+            return Ok(found);
+        }
+    }
+    if matches!(security, LocalSecurity::Sdes { required: true, .. }) {
+        return Err(SdpFault::Incompatible);
+    }
+    let plain = audio().find(|media| speaks(media, PLAIN)).ok_or(SdpFault::Incompatible)?;
+    Ok((plain, Agreed::Plain))
 }
 
-fn plan(audio: &Media<'_>, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault> {
+fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault> {
     let address = audio.connection.and_then(|connection| connection.address).ok_or(SdpFault::Incompatible)?;
     let first = known_codecs(audio).next();
     let preferred = known_codecs(audio).find(|(_, codec)| Some(*codec) == prefer);
@@ -158,6 +225,7 @@ fn plan(audio: &Media<'_>, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault
         rtcp_mux: audio.rtcp_mux(),
         sends: matches!(direction, Direction::SendRecv | Direction::SendOnly),
         receives: reachable && matches!(direction, Direction::SendRecv | Direction::RecvOnly),
+        security: agreed.security(),
     };
     Ok(StreamPlan { remote, held: audio.is_hold(), direction })
 }
@@ -190,9 +258,21 @@ fn dtmf_lines(writer: &mut SdpWriter<'_>, payload_type: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media::srtp::{KeySource, Secret, Suite};
 
     fn local() -> LocalSide {
-        LocalSide { address: "192.0.2.1".parse().unwrap(), rtp_port: 4000, session_id: 7, version: 1 }
+        LocalSide {
+            address: "192.0.2.1".parse().unwrap(),
+            rtp_port: 4000,
+            session_id: 7,
+            version: 1,
+            security: LocalSecurity::Plain,
+        }
+    }
+
+    fn secure(required: bool, seed: u8) -> LocalSide {
+        let keys = OurKeys::draw(&mut KeySource::new(&Secret([seed; 32])));
+        LocalSide { security: LocalSecurity::Sdes { required, keys }, ..local() }
     }
 
     fn description(rest: &str) -> Vec<u8> {
@@ -203,11 +283,11 @@ mod tests {
     #[test]
     fn our_offer_answered_by_ourselves() {
         let offer = offer(&local(), &CODECS);
-        assert_eq!(read_offer(&offer).unwrap().codecs(), [Codec::Pcmu, Codec::Pcma]);
+        assert_eq!(read_offer(&LocalSecurity::Plain, &offer).unwrap().codecs(), [Codec::Pcmu, Codec::Pcma]);
         let peer = LocalSide { address: "192.0.2.9".parse().unwrap(), rtp_port: 6000, ..local() };
         let (their_plan, answer) = answer(&offer, &peer, Some(Codec::Pcma)).unwrap();
         assert_eq!(their_plan.remote.rtp, "192.0.2.1:4000".parse().unwrap());
-        let plan = read_answer(&answer).unwrap();
+        let plan = read_answer(&local(), &answer).unwrap();
         assert_eq!(plan.remote.rtp, "192.0.2.9:6000".parse().unwrap());
         assert_eq!((plan.remote.codec, plan.remote.payload_type), (Codec::Pcma, 8));
         assert_eq!(plan.remote.dtmf_payload_type, Some(101));
@@ -250,7 +330,84 @@ mod tests {
         assert_eq!(fault("m=audio 0 RTP/AVP 0\r\n"), SdpFault::Incompatible);
         assert_eq!(fault("m=video 5000 RTP/AVP 0\r\n"), SdpFault::Incompatible);
         assert_eq!(fault(""), SdpFault::Incompatible);
-        assert_eq!(read_answer(b"hello"), Err(SdpFault::Malformed));
-        assert_eq!(read_offer(&description("m=audio 5000 RTP/AVP 18\r\n")), Err(SdpFault::Incompatible));
+        assert_eq!(read_answer(&local(), b"hello"), Err(SdpFault::Malformed));
+        let g729 = description("m=audio 5000 RTP/AVP 18\r\n");
+        assert_eq!(read_offer(&LocalSecurity::Plain, &g729), Err(SdpFault::Incompatible));
+    }
+
+    /// Who offers what, who answers it, and whether they then agree on encryption; `None`: they do not agree at all.
+    #[test]
+    fn encryption_is_what_both_want() {
+        let (optional, required) = ((secure(false, 1), secure(false, 2)), (secure(true, 1), secure(true, 2)));
+        let plain = (local(), local());
+        for (offerer, answerer, encrypted) in [
+            (plain.0, plain.1, Some(false)),
+            (plain.0, optional.1, Some(false)),
+            (plain.0, required.1, None),
+            (optional.0, plain.1, Some(false)),
+            (optional.0, optional.1, Some(true)),
+            (optional.0, required.1, Some(true)),
+            (required.0, plain.1, None),
+            (required.0, optional.1, Some(true)),
+            (required.0, required.1, Some(true)),
+        ] {
+            let text = offer(&offerer, &CODECS);
+            let answered = answer(&text, &answerer, None);
+            assert_eq!(answered.is_ok(), read_offer(&answerer.security, &text).is_ok());
+            let Some((theirs, answer)) = answered.ok() else {
+                assert_eq!(encrypted, None);
+                continue;
+            };
+            let ours = read_answer(&offerer, &answer).unwrap();
+            match (ours.remote.security, theirs.remote.security) {
+                (Security::Plain, Security::Plain) => assert_eq!(encrypted, Some(false)),
+                (Security::Srtp(ours), Security::Srtp(theirs)) => {
+                    assert_eq!(encrypted, Some(true));
+                    assert_eq!((ours.inbound, ours.outbound), (theirs.outbound, theirs.inbound));
+                    assert_ne!(ours.inbound, ours.outbound);
+                    assert_eq!(ours.inbound.suite(), Suite::AesCm128Sha1_80);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn offers_of_both_kinds_are_answered_with_the_better_one() {
+        let key = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+        let both = description(&format!(
+            "m=audio 5000 RTP/AVP 0\r\nm=audio 5002 RTP/SAVP 0\r\na=crypto:1 F8_128_HMAC_SHA1_80 {key}\r\n\
+             a=crypto:5 AES_CM_128_HMAC_SHA1_32 {key}\r\na=crypto:6 AES_CM_128_HMAC_SHA1_80 {key}\r\n"
+        ));
+        let (plan, text) = answer(&both, &secure(false, 1), None).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/SAVP 0\r\n"), "{text}");
+        assert!(text.contains("a=crypto:5 AES_CM_128_HMAC_SHA1_32 inline:"), "{text}");
+        assert_eq!(text.matches("a=crypto").count(), 1);
+        assert_eq!(plan.remote.rtp.port(), 5002);
+        assert!(matches!(plan.remote.security, Security::Srtp(_)));
+        let (plan, text) = answer(&both, &local(), None).unwrap();
+        assert_eq!((plan.remote.rtp.port(), plan.remote.security), (5000, Security::Plain));
+        assert!(!String::from_utf8_lossy(&text).contains("crypto"));
+    }
+
+    #[test]
+    fn an_answer_may_only_choose_what_was_offered() {
+        let ours = secure(true, 1);
+        let key = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+        let chosen = |line: &str| {
+            let text = format!("m=audio 5000 RTP/SAVP 0\r\na=crypto:{line} {key}\r\n");
+            read_answer(&ours, &description(&text)).map(|plan| plan.remote.security)
+        };
+        assert!(matches!(chosen("1 AES_CM_128_HMAC_SHA1_80"), Ok(Security::Srtp(_))));
+        assert!(matches!(chosen("3 AES_CM_128_HMAC_SHA1_32"), Ok(Security::Srtp(_))));
+        for line in ["2 AES_CM_128_HMAC_SHA1_80", "4 AES_CM_128_HMAC_SHA1_80", "1 AES_CM_128_HMAC_SHA1_32"] {
+            assert_eq!(chosen(line), Err(SdpFault::Incompatible), "{line}");
+        }
+        assert_eq!(
+            read_answer(&ours, &description("m=audio 5000 RTP/AVP 0\r\n")),
+            Err(SdpFault::Incompatible),
+            "required is required"
+        );
     }
 }

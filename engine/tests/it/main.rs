@@ -7,6 +7,7 @@ mod handover;
 mod house;
 mod policies;
 mod sessions;
+mod srtp;
 mod stir;
 mod transfers;
 mod transit;

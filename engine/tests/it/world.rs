@@ -1,6 +1,7 @@
 //! A small world around one shard: carriers and phones (user agents of their own, speaking real SIP and RTP bytes),
 //! a network with delay, loss and duplicates, and a writer of files. Virtual time; everything from one seed.
 
+use crate::srtp::Secured;
 use bytes::Bytes;
 use dialer_core::config::{AgentConfig, TrunkConfig};
 use dialer_core::record::{AgentRow, CallRecord, TrunkRow};
@@ -81,6 +82,7 @@ pub(crate) struct PeerLeg {
     pub(crate) heard: u64,
     /// Payload of the last of them.
     pub(crate) last_payload: Vec<u8>,
+    pub(crate) secure: Option<Box<Secured>>,
 }
 
 /// A carrier or a phone.
@@ -94,6 +96,8 @@ pub(crate) struct Peer {
     pub(crate) legs: Vec<PeerLeg>,
     /// Sends a packet every 20 ms in answered legs.
     pub(crate) speaks: bool,
+    /// It has keys, and describes its sound with this profile.
+    pub(crate) srtp: Option<&'static str>,
     /// The byte its audio is made of.
     pub(crate) voice: u8,
     /// Hears nothing and says nothing any more.
@@ -235,6 +239,7 @@ impl World {
             default: Callee::answers(20),
             legs: Vec::new(),
             speaks: false,
+            srtp: None,
             voice: 0x30 + index as u8,
             dead: false,
             ended: Vec::new(),
@@ -329,7 +334,8 @@ impl World {
 
     pub(crate) fn call_in(&mut self, peer: usize, from: &str, to: &str) -> LegKey {
         let rtp = self.next_rtp(peer);
-        self.invite_shard(peer, from, to, rtp, description(rtp, "sendrecv", 1))
+        let sdp = crate::srtp::with_key(self.peers[peer].srtp, description(rtp, "sendrecv", 1));
+        self.invite_shard(peer, from, to, rtp, sdp)
     }
 
     /// The same with an offer of the test's own.
@@ -381,7 +387,7 @@ impl World {
         let now = self.now;
         let at = &mut self.peers[peer];
         let leg = &at.legs[0];
-        let sdp = description(leg.rtp, direction, 2);
+        let sdp = crate::srtp::with_key(at.srtp, description(leg.rtp, direction, 2));
         at.ua.reinvite(now, leg.leg, &sdp, &mut at.out).expect("the leg is up");
         self.drain_peer(peer);
     }
@@ -447,7 +453,7 @@ impl World {
             route: None,
             headers: &[("Replaces", &value), ("Require", "replaces")],
             max_forwards: 70,
-            sdp: description(rtp, "sendrecv", 1),
+            sdp: crate::srtp::with_key(at.srtp, description(rtp, "sendrecv", 1)),
         };
         let leg = at.ua.invite(self.now, &invite, &mut at.out).expect("room for a leg");
         at.legs.push(PeerLeg::new(leg, rtp));
@@ -624,7 +630,7 @@ impl World {
         let now = self.now;
         let at = &mut self.peers[peer];
         let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) else { return };
-        let sdp = description(state.rtp, "sendrecv", 1);
+        let sdp = crate::srtp::with_key(at.srtp, description(state.rtp, "sendrecv", 1));
         match act {
             Act::Ring { early_media } => {
                 let (code, body) = if early_media { (183, Some(&sdp[..])) } else { (180, None) };
@@ -664,6 +670,9 @@ impl World {
             packet.extend((u32::from(state.sequence) * 160).to_be_bytes());
             packet.extend([7, 7, 7, peer as u8]);
             packet.extend([voice; 160]);
+            if let Some(secure) = &mut state.secure {
+                packet = secure.seal(&packet);
+            }
             let source = state.rtp;
             self.schedule(5, Happening::Rtp { source, port: remote.port(), packet });
         }
@@ -737,6 +746,10 @@ impl World {
     fn hear(&mut self, kind: PacketKind, destination: SocketAddr, packet: Vec<u8>) {
         let leg = self.peers.iter_mut().flat_map(|peer| &mut peer.legs).find(|leg| leg.rtp == destination);
         if let Some(leg) = leg.filter(|_| kind == PacketKind::Rtp) {
+            let packet = match &mut leg.secure {
+                Some(secure) => secure.open(packet),
+                None => packet,
+            };
             leg.heard += 1;
             leg.last_payload = packet[12..].to_vec();
         }
@@ -816,6 +829,7 @@ impl World {
                 let mut state = PeerLeg::new(leg, rtp);
                 state.remote = remote_of(request.body());
                 let at = &mut self.peers[peer];
+                state.secure = at.srtp.and_then(|_| Secured::with(request.body()));
                 at.legs.push(state);
                 let callee = at.callees.get(&number).unwrap_or(&at.default).clone();
                 if let Some(ms) = callee.ring_ms {
@@ -833,8 +847,10 @@ impl World {
                 }
             }
             ua::Event::Answered { leg, sdp, .. } => {
-                if let Some(state) = self.peers[peer].legs.iter_mut().find(|state| state.leg == leg) {
+                let at = &mut self.peers[peer];
+                if let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) {
                     state.up = true;
+                    state.secure = at.srtp.and_then(|_| Secured::with(sdp.as_deref()?));
                     state.remote = sdp.and_then(|sdp| remote_of(&sdp));
                     self.schedule(20, Happening::Speak { peer, leg });
                 }
@@ -842,7 +858,7 @@ impl World {
             ua::Event::Reoffer { leg, .. } => {
                 let at = &mut self.peers[peer];
                 if let Some(state) = at.legs.iter().find(|state| state.leg == leg) {
-                    let sdp = description(state.rtp, "sendrecv", 3);
+                    let sdp = crate::srtp::with_key(at.srtp, description(state.rtp, "sendrecv", 3));
                     let _ = at.ua.answer_reinvite(now, leg, &sdp, &mut at.out);
                 }
             }
@@ -932,7 +948,16 @@ impl World {
 
 impl PeerLeg {
     fn new(leg: LegKey, rtp: SocketAddr) -> Self {
-        PeerLeg { leg, rtp, remote: None, up: false, sequence: 0, heard: 0, last_payload: Vec::new() }
+        PeerLeg {
+            leg,
+            rtp,
+            remote: None,
+            up: false,
+            sequence: 0,
+            heard: 0,
+            last_payload: Vec::new(),
+            secure: None,
+        }
     }
 }
 

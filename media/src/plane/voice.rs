@@ -197,8 +197,12 @@ fn press(
         (Step::Event { first, payload, samples: so_far }, Some(payload_type), Some(to)) => {
             let changes = &mut counters.source_changes;
             let header = stream.sender.event_header(now, payload_type, first, so_far, changes);
+            let start = arena.len();
             arena.extend_from_slice(&header);
             arena.extend_from_slice(&payload);
+            if !seal(stream, arena, start, counters) {
+                return false;
+            }
             let packet = arena.split().freeze();
             counters.packets_out += 1;
             counters.bytes_out += packet.len() as u64;

@@ -9,6 +9,7 @@ use crate::stir::{Verdict, WAITING_MAX, Waiting};
 use crate::translate::address::{uri_of, user_of};
 use crate::translate::sdp;
 use bytes::Bytes;
+use dialer_core::config::Srtp;
 use dialer_core::{AgentId, CallFact, CallId, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, LegKey, Reason};
@@ -169,15 +170,17 @@ impl CallShard {
         let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
         let to_policy = Arc::clone(&to.policy);
         let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
-        let own_number = to.row.config.caller_id.clone();
+        let (own_number, to_srtp) = (to.row.config.caller_id.clone(), to.row.config.srtp);
         // No key has generation 0: an agent's phone is no trunk.
-        let (from, from_id, from_policy, agent) = match front {
+        let (from, from_id, from_policy, from_srtp, agent) = match front {
             Front::Trunk(key) => {
                 let trunk = self.trunks.get(key).ok_or(Refusal::Busy)?;
-                (key, trunk.id, Arc::clone(&trunk.policy), None)
+                (key, trunk.id, Arc::clone(&trunk.policy), trunk.row.config.srtp, None)
             }
             Front::Agent(agent) => {
-                (TrunkKey::from_bits(0), TrunkId::from_bits(0), Arc::default(), Some(agent))
+                let phone = self.agents.key_of(agent).and_then(|key| self.agents.get(key));
+                let srtp = phone.map(|phone| phone.srtp).unwrap_or_default();
+                (TrunkKey::from_bits(0), TrunkId::from_bits(0), Arc::default(), srtp, Some(agent))
             }
         };
         let host = self.host_text(listener);
@@ -215,8 +218,9 @@ impl CallShard {
         let signer = caller.id.as_deref().filter(|_| !caller.hidden);
         let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
         let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
-        let made =
-            self.transit_sound(now, key, path.media, request.body_bytes()).and_then(|(sound, offer)| {
+        let made = self
+            .transit_sound(now, key, path.media, (from_srtp, to_srtp), request.body_bytes())
+            .and_then(|(sound, offer)| {
                 let invite = Invite {
                     owner: Owner::TransitOut(key).to_bits(),
                     listener,
@@ -277,23 +281,27 @@ impl CallShard {
         now: Instant,
         key: Key<Transit>,
         media: TransitMedia,
+        (from_srtp, to_srtp): (Srtp, Srtp),
         offer: Bytes,
     ) -> Result<(TransitSound, Bytes), Refusal> {
         // Without an offer there is nothing to pass: the sound then goes through us, whose own offer both sides
         // get. An offer needs an answer in the ACK otherwise, which would have to wait for the other side's.
-        if media == TransitMedia::Bypass && !offer.is_empty() {
+        // Nor where one side's sound is encrypted with us, and not with the other side.
+        let plain = (from_srtp, to_srtp) == (Srtp::Off, Srtp::Off);
+        if media == TransitMedia::Bypass && !offer.is_empty() && plain {
             return Ok((TransitSound::Bypass, offer));
         }
+        let (from, to) = (self.local_security(from_srtp), self.local_security(to_srtp));
         let offered = if offer.is_empty() {
             None
         } else {
-            Some(sdp::read_offer(&offer).map_err(|fault| match fault {
+            Some(sdp::read_offer(&from, &offer).map_err(|fault| match fault {
                 sdp::SdpFault::Malformed => Refusal::BadRequest,
                 sdp::SdpFault::Incompatible => Refusal::NotAcceptable,
             })?)
         };
-        let caller = self.open_sound(now, Owner::TransitIn(key).to_bits()).ok_or(Refusal::Busy)?;
-        let Some(callee) = self.open_sound(now, Owner::TransitOut(key).to_bits()) else {
+        let caller = self.open_sound(now, Owner::TransitIn(key).to_bits(), from).ok_or(Refusal::Busy)?;
+        let Some(callee) = self.open_sound(now, Owner::TransitOut(key).to_bits(), to) else {
             self.plane.close(now, caller.stream, &mut self.media_out);
             return Err(Refusal::Busy);
         };

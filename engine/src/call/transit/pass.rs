@@ -74,7 +74,7 @@ impl CallShard {
         let transit = self.transits.get(key).ok_or(sdp::SdpFault::Incompatible)?;
         let TransitSound::Relay { caller, callee, offer } = &transit.sound else { return Ok(body) };
         let (caller, callee) = (*caller, *callee);
-        let plan = sdp::read_answer(&body)?;
+        let plan = sdp::read_answer(&callee.local, &body)?;
         let text = if offer.is_empty() {
             // The caller asked us to offer: the codec the other side took, so that nothing has to be translated.
             sdp::offer(&caller.local, &[plan.remote.codec])
@@ -94,7 +94,7 @@ impl CallShard {
     pub(crate) fn transit_confirmed(&mut self, now: Instant, key: Key<Transit>, body: Option<Bytes>) {
         let (Some(transit), Some(body)) = (self.transits.get(key), body) else { return };
         if let TransitSound::Relay { caller, .. } = &transit.sound
-            && let Ok(plan) = sdp::read_answer(&body)
+            && let Ok(plan) = sdp::read_answer(&caller.local, &body)
         {
             self.plane.set_remote(now, caller.stream, plan.remote, &mut self.media_out);
         }
@@ -203,7 +203,7 @@ impl CallShard {
             | Owner::TransitThird(_)
             | Owner::Guest(_) => return,
         };
-        if let Ok(plan) = sdp::read_answer(body) {
+        if let Ok(plan) = sdp::read_answer(&sound.local, body) {
             self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
         }
     }

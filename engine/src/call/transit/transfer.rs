@@ -178,8 +178,9 @@ impl CallShard {
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;
         let (listener, destination) = trunk.address.ok_or(503_u16)?;
         let request_uri = uri_of(&trunk.row.config.number_for(number), trunk.host());
-        let policy = Arc::clone(&trunk.policy);
-        let sound = self.open_sound(now, owner_of(key, caller).to_bits()).ok_or(503_u16)?;
+        let (policy, srtp) = (Arc::clone(&trunk.policy), trunk.row.config.srtp);
+        let security = self.local_security(srtp);
+        let sound = self.open_sound(now, owner_of(key, caller).to_bits(), security).ok_or(503_u16)?;
         let referred_by = referred_by.and_then(|value| std::str::from_utf8(value).ok());
         let referred_by = referred_by.map(|value| ("Referred-By", value));
         let headers: Vec<(&str, &str)> = referred_by.into_iter().chain(policy.added()).collect();
@@ -227,7 +228,9 @@ impl CallShard {
 
     /// The third party answered: it takes the place.
     pub(crate) fn third_answered(&mut self, now: Instant, key: Key<Transit>, body: Option<&[u8]>) {
-        let Some(plan) = body.and_then(|body| sdp::read_answer(body).ok()) else {
+        let transfer = self.transits.get(key).and_then(|transit| transit.transfer.as_ref());
+        let Some(local) = transfer.map(|transfer| transfer.sound.local) else { return };
+        let Some(plan) = body.and_then(|body| sdp::read_answer(&local, body).ok()) else {
             self.transfer_failed(now, key, 488);
             return;
         };
@@ -370,6 +373,8 @@ impl CallShard {
         let owner = self.ua.owner(replaced).and_then(Owner::from_bits).ok_or(481_u16)?;
         let mut sound = self.seated_sound(owner, replaced).ok_or(488_u16)?;
         sound.local.version += 1;
+        // Someone else's numbers begin anew, and no key may see one twice.
+        sound.local.security = self.renewed(&sound.local.security);
         let (plan, text) = sdp::answer(request.body(), &sound.local, None).map_err(|_| 488_u16)?;
         self.ua.adopt(leg, owner.to_bits());
         self.ua.answer(now, leg, &text, &mut self.sip_out).map_err(|_| 500_u16)?;

@@ -56,7 +56,7 @@ interop: setup-test build ## the daemon against SIPp feature by feature, and amo
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws rtp wav
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws rtp srtp wav
 
 loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
 	target/release/loadtest full

@@ -43,7 +43,7 @@ impl Phone {
                  net_interface {host}\naudio_source aufile,{tone}\naudio_player aubridge,{name}\n\
                  audio_alert aubridge,{name}\nausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\n\
                  auplay_channels 1\nrtp_ports 40000-40100\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\n\
-                 module aubridge.so\nmodule sndfile.so\nsnd_path {own}\nmodule_tmp uuid.so\nmodule_tmp account.so\n\
+                 module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nsnd_path {own}\nmodule_tmp uuid.so\nmodule_tmp account.so\n\
                  module_app contact.so\nmodule_app menu.so\n",
                 all = place.folder.display(),
                 tone = tone_file.display(),
@@ -81,29 +81,55 @@ fn parameter(way: Way) -> String {
     format!(";transport={}", way.name())
 }
 
+/// Whose sound is encrypted under keys in the descriptions (RFC 4568), the caller's and the callee's.
+const fn encrypted(way: Way) -> [bool; 2] {
+    match way {
+        Way::Udp => [false, true],
+        Way::Tcp => [true, false],
+        Way::Tls => [true, true],
+    }
+}
+
+const fn srtp(encrypted: bool) -> &'static str {
+    if encrypted { "required" } else { "off" }
+}
+
 /// One baresip calls another through the daemon; each must hear the other's tone.
 pub(super) fn talks(report: &mut Report, place: &Place, way: Way) -> anyhow::Result<()> {
     let name = format!("baresip to baresip over {}", way.name());
     let (caller, callee, daemon) = (place.caller(), place.callee(), place.daemon());
     let (port, transport) = (way.port(), way.name());
+    let secure = encrypted(way);
     let house = House::start(
         place,
         &format!("baresip-{transport}"),
         &format!(
             "[[trunk]]\nname = \"callers\"\naddress = \"{caller}:{port}\"\ntransport = \"{transport}\"\n\
-             options_interval_ms = 0\nsources = [\"{caller}\", \"127.0.0.1\"]\n\
+             options_interval_ms = 0\nsources = [\"{caller}\", \"127.0.0.1\"]\nsrtp = \"{}\"\n\
              [[trunk]]\nname = \"callees\"\naddress = \"{callee}:{port}\"\ntransport = \"{transport}\"\n\
-             options_interval_ms = 0\n\
-             [[route]]\nfrom = \"callers\"\nprefix = \"7\"\nto = \"callees\"\nmedia = \"relay\"\n"
+             options_interval_ms = 0\nsrtp = \"{}\"\n\
+             [[route]]\nfrom = \"callers\"\nprefix = \"7\"\nto = \"callees\"\nmedia = \"relay\"\n",
+            srtp(secure[0]),
+            srtp(secure[1]),
         ),
     )?;
-    let account = |user: &str, host: &str| {
-        format!("<sip:{user}@{host}{}>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU", parameter(way))
+    let account = |user: &str, host: &str, encrypted: bool| {
+        let encryption = if encrypted { ";mediaenc=srtp-mand" } else { "" };
+        format!(
+            "<sip:{user}@{host}{}>;regint=0;answermode=auto;audio_codecs=PCMA,PCMU{encryption}",
+            parameter(way)
+        )
     };
     let seconds = [TALK_S + 4, TALK_S].map(|seconds| seconds.to_string());
     let callee_name = format!("phone-b-{transport}");
-    let mut called =
-        Phone::start(place, &callee_name, &callee, &account("700", &callee), TONES[1], &["-t", &seconds[0]])?;
+    let mut called = Phone::start(
+        place,
+        &callee_name,
+        &callee,
+        &account("700", &callee, secure[1]),
+        TONES[1],
+        &["-t", &seconds[0]],
+    )?;
     // It has no door to knock at: its log says when it is ready.
     let log = place.folder.join(format!("{callee_name}.log"));
     let ready = until(|| Ok(std::fs::read_to_string(&log)?.contains("baresip is ready")))?;
@@ -112,8 +138,17 @@ pub(super) fn talks(report: &mut Report, place: &Place, way: Way) -> anyhow::Res
     let dial = format!("/dial sip:700@{daemon}:{port}");
     let more = ["-t", seconds[1].as_str(), "-e", &dial];
     let caller_name = format!("phone-a-{transport}");
-    let mut calling = Phone::start(place, &caller_name, &caller, &account("100", &caller), TONES[0], &more)?;
+    let mut calling =
+        Phone::start(place, &caller_name, &caller, &account("100", &caller, secure[0]), TONES[0], &more)?;
     let heard = [calling.heard()?, called.heard()?];
+    let packets = house.api.metric("srtp_packets_total")?;
+    let expected =
+        50.0 * (TALK_S - 2) as f64 * secure.map(|secure| if secure { 2.0 } else { 0.0 }).iter().sum::<f64>();
+    report.check(
+        format!("{name}: encrypted where it is to be"),
+        packets >= expected,
+        format!("{packets} SRTP packets of at least {expected}"),
+    );
     let right = [sound::share_of(&heard[0], TONES[1]), sound::share_of(&heard[1], TONES[0])];
     let wrong = [sound::share_of(&heard[0], TONES[0]), sound::share_of(&heard[1], TONES[1])];
     let good = right.iter().all(|share| *share > 0.9) && wrong.iter().all(|share| *share < 0.05);

@@ -58,6 +58,7 @@ pub(crate) struct Transit {
 
 /// How its sound goes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every transit call is relayed")]
 pub(crate) enum TransitSound {
     /// Past us.
     Bypass,

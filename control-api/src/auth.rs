@@ -67,11 +67,14 @@ pub enum Scope {
     /// Make a call that a rule of compliance forbids, giving the reason. Never implied by another scope.
     #[serde(rename = "compliance:override")]
     ComplianceOverride,
+    /// Listen to live calls, whisper, barge, take over; hang up on who does.
+    #[serde(rename = "calls:supervise")]
+    CallsSupervise,
 }
 
 impl Scope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Scope; 16] = [
+    pub const ALL: [Scope; 17] = [
         Scope::CallsRead,
         Scope::CallsWrite,
         Scope::CampaignsRead,
@@ -88,6 +91,7 @@ impl Scope {
         Scope::Admin,
         Scope::MetricsRead,
         Scope::ComplianceOverride,
+        Scope::CallsSupervise,
     ];
 
     /// The name used on the wire.
@@ -110,6 +114,7 @@ impl Scope {
             Scope::Admin => "admin",
             Scope::MetricsRead => "metrics:read",
             Scope::ComplianceOverride => "compliance:override",
+            Scope::CallsSupervise => "calls:supervise",
         }
     }
 

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use dialer_core::id::{Id, Kind};
 use dialer_core::{Command, CommandError, Reply};
 use sansio::{Duration, Rng, WallTime};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -124,6 +125,7 @@ pub struct Gateway {
     pub(crate) config: ApiConfig,
     clock: WallClock,
     tracer: OnceLock<Tracer>,
+    prompts: OnceLock<BTreeSet<String>>,
     rng: Mutex<Rng>,
     tokens: DashMap<[u8; 32], Arc<Known>>,
     /// Counts deletions of tokens, so that one read before is not remembered after.
@@ -145,6 +147,16 @@ impl Gateway {
     pub fn set_tracer(&self, tracer: Tracer) {
         // The first one stays.
         let _ = self.tracer.set(tracer);
+    }
+
+    /// Says which prompts there are. Without, every name is taken for one.
+    pub fn set_prompts(&self, names: BTreeSet<String>) {
+        // The first ones stay.
+        let _ = self.prompts.set(names);
+    }
+
+    pub(crate) fn has_prompt(&self, name: &str) -> bool {
+        self.prompts.get().is_none_or(|names| names.contains(name))
     }
 
     /// The messages of a call that are still kept.
@@ -174,6 +186,7 @@ impl Gateway {
             node: parts.node,
             clock: parts.clock,
             tracer: OnceLock::new(),
+            prompts: OnceLock::new(),
             rng: Mutex::new(Rng::from_seed(u64::from_ne_bytes(seed))),
             tokens: DashMap::new(),
             tokens_deleted: AtomicU64::new(0),

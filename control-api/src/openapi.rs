@@ -3,8 +3,8 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, caller_ids, calls, campaigns, cdrs, dial_requests, dnc, events, import, inbound,
-    leads, lists, node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events, import,
+    inbound, leads, lists, node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -67,6 +67,17 @@ fn all() -> Vec<Route> {
         routes!(calls::hangup),
         routes!(calls::redial),
         routes!(calls::disposition),
+        routes!(conduct::supervise, conduct::end_all_supervision),
+        routes!(conduct::change_supervision, conduct::end_supervision),
+        routes!(conduct::participants, conduct::add_participant),
+        routes!(conduct::remove_participant),
+        routes!(conduct::hold),
+        routes!(conduct::unhold),
+        routes!(conduct::mute),
+        routes!(conduct::unmute),
+        routes!(conduct::dtmf),
+        routes!(conduct::play),
+        routes!(conduct::transfer),
         routes!(cdrs::list),
         routes!(reports::export),
         routes!(cdrs::show),

@@ -95,6 +95,10 @@ fn trunks(dialer: &Dialer, found: &mut Vec<Finding>) {
     let mut there: BTreeMap<TrunkId, u32> = BTreeMap::new();
     for call in dialer.calls.values() {
         *there.entry(call.trunk).or_default() += 1;
+        let others = call.participants.iter().filter_map(|participant| participant.trunk);
+        for trunk in others.chain(call.guest_trunk).chain(call.transferring.flatten()) {
+            *there.entry(trunk).or_default() += 1;
+        }
     }
     for (from, to) in dialer.transit.values() {
         *there.entry(*from).or_default() += 1;

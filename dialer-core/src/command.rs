@@ -2,7 +2,9 @@
 
 use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
-use crate::id::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId, TaskId, TrunkId, WebhookId};
+use crate::id::{
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, LegId, ListId, TaskId, TrunkId, WebhookId,
+};
 use crate::record::{DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
@@ -155,6 +157,13 @@ pub enum Command {
     Originate(OriginateRequest),
     /// Ends a call.
     Hangup(CallId),
+    /// Does something with a live call.
+    Call {
+        /// Which.
+        call: CallId,
+        /// What.
+        wish: crate::participant::CallWish,
+    },
     /// Says how a call went; ends the agent's after-call work.
     SetDisposition {
         /// Which call.
@@ -248,6 +257,8 @@ pub enum Reply {
     Campaign(CampaignId, u32),
     /// A call was accepted.
     Call(CallId),
+    /// Someone takes part in a call by this leg.
+    Leg(LegId),
 }
 
 /// Why a wish is refused.

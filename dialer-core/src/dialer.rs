@@ -358,6 +358,7 @@ impl Dialer {
             Command::StopCampaign(campaign) => self.stop_campaign(cx, campaign),
             Command::Originate(request) => self.originate(cx, request),
             Command::Hangup(call) => self.command_hangup(cx, call),
+            Command::Call { call, wish } => self.call_wish(cx, call, wish),
             Command::SetDisposition { call, code, notes, callback_at } => {
                 self.set_disposition(cx, call, code, notes, callback_at)
             }
@@ -482,6 +483,7 @@ fn needs_the_store(command: &Command) -> bool {
     !matches!(
         command,
         Command::Hangup(_)
+            | Command::Call { .. }
             | Command::TaskSkip(_)
             | Command::SetInboundWaiting { .. }
             | Command::Drain { .. }

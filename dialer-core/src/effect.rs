@@ -150,6 +150,13 @@ pub enum CallOrder {
         /// Its name.
         prompt: String,
     },
+    /// Do something with a live call whose sides are joined. What follows, the act says.
+    Act {
+        /// The call.
+        call: CallId,
+        /// What.
+        act: crate::participant::CallAct,
+    },
     /// End the call. `Ended` follows, also if it was ending anyway; nothing if it is over.
     Hangup {
         /// The call.

@@ -2,10 +2,11 @@
 
 use crate::config::{CampaignState, DialMode};
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, ListId, RecordingId, TaskId,
-    TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, LegId, ListId, RecordingId,
+    TaskId, TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
+use crate::participant::SupervisionMode;
 use crate::pop::ScreenPop;
 use crate::record::{CallRecord, LeadState};
 use crate::view::{AgentState, PacingReport};
@@ -90,6 +91,43 @@ pub enum Event {
     CallResumed { party: Party },
     /// The agent has given the customer to someone else, and is free.
     CallTransferred { agent: AgentId, to: String },
+    /// The transfer that was ordered came to nothing.
+    CallTransferFailed { to: String, sip_code: u16 },
+    /// A supervisor hears the call.
+    CallSupervisionStarted { leg: LegId, agent: Option<AgentId>, to: Option<String>, mode: SupervisionMode },
+    /// A supervisor takes part in another way.
+    CallSupervisionChanged { leg: LegId, agent: Option<AgentId>, from: SupervisionMode, to: SupervisionMode },
+    /// A supervisor is gone, or could not be had (then it had not started). Exactly once for each that was asked for.
+    CallSupervisionEnded {
+        leg: LegId,
+        agent: Option<AgentId>,
+        to: Option<String>,
+        mode: SupervisionMode,
+        cause: EndCause,
+        took_over: bool,
+        duration_ms: u64,
+    },
+    /// A third party is being called.
+    CallParticipantAdded { leg: LegId, agent: Option<AgentId>, to: Option<String> },
+    /// A third party answered and talks with all.
+    CallParticipantJoined { leg: LegId, agent: Option<AgentId>, to: Option<String> },
+    /// A third party is gone, or could not be had. Exactly once for each that was added.
+    CallParticipantLeft {
+        leg: LegId,
+        agent: Option<AgentId>,
+        to: Option<String>,
+        cause: EndCause,
+        took_over: bool,
+        duration_ms: u64,
+    },
+    /// Nobody hears this side from now on.
+    CallMuted { party: Party },
+    /// … and all do again.
+    CallUnmuted { party: Party },
+    /// Digits are being pressed for this side.
+    CallDtmfSent { to: Party, digits: String },
+    /// A prompt is being played into the talk.
+    CallPlaying { prompt: String },
     /// The call is over. Exactly once per call; everything it held is free.
     CallEnded { record: Box<CallRecord> },
     /// One side of a call ended. Exactly once per leg.
@@ -202,6 +240,17 @@ impl Event {
             Event::CallHeld { .. } => "call.held",
             Event::CallResumed { .. } => "call.resumed",
             Event::CallTransferred { .. } => "call.transferred",
+            Event::CallTransferFailed { .. } => "call.transfer_failed",
+            Event::CallSupervisionStarted { .. } => "call.supervision_started",
+            Event::CallSupervisionChanged { .. } => "call.supervision_changed",
+            Event::CallSupervisionEnded { .. } => "call.supervision_ended",
+            Event::CallParticipantAdded { .. } => "call.participant_added",
+            Event::CallParticipantJoined { .. } => "call.participant_joined",
+            Event::CallParticipantLeft { .. } => "call.participant_left",
+            Event::CallMuted { .. } => "call.muted",
+            Event::CallUnmuted { .. } => "call.unmuted",
+            Event::CallDtmfSent { .. } => "call.dtmf_sent",
+            Event::CallPlaying { .. } => "call.playing",
             Event::CallEnded { .. } => "call.ended",
             Event::LegEnded { .. } => "leg.ended",
             Event::RecordingStarted { .. } => "recording.started",

@@ -1,7 +1,7 @@
 //! Facts from below.
 
 use crate::command::Command;
-use crate::id::{AgentId, CallId, CampaignId, RecordingId, TrunkId};
+use crate::id::{AgentId, CallId, CampaignId, LegId, RecordingId, TrunkId};
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use sansio::time::ClockBase;
@@ -179,6 +179,33 @@ pub enum CallFact {
         agent: AgentId,
         /// To whom: the number or the phone's name.
         to: String,
+    },
+    /// The transfer that was ordered came to nothing: the agent keeps the customer.
+    TransferFailed {
+        /// Which call.
+        call: CallId,
+        /// To whom it was to go.
+        to: String,
+        /// The final code, or one that says why nobody was called.
+        sip_code: u16,
+    },
+    /// A participant answered.
+    ParticipantJoined {
+        /// Which call.
+        call: CallId,
+        /// Its leg.
+        leg: LegId,
+    },
+    /// A participant is gone, or could not be had. Exactly once for each that was ordered, unless the call's end says it.
+    ParticipantLeft {
+        /// Which call.
+        call: CallId,
+        /// Its leg.
+        leg: LegId,
+        /// Why.
+        cause: EndCause,
+        /// It has the agent's seat now.
+        took_over: bool,
     },
     /// The ordered message was played to its end.
     MessagePlayed {

@@ -29,6 +29,7 @@ pub mod input;
 pub mod limits;
 pub mod outcome;
 pub mod pacing;
+pub mod participant;
 pub mod pop;
 pub mod record;
 pub mod screen;

@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::campaign::Campaign;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
+use crate::outcome::Party;
 use crate::trunk::Trunk;
 use crate::view::{
     AgentView, CallState, CallView, CampaignView, DncListView, NodeView, TrunkView, ViewChange,
@@ -134,6 +135,11 @@ fn call_view(call: &Call) -> CallView {
         answered_at: call.answered.map(|moment| moment.wall),
         bridged_at: call.bridged.map(|moment| moment.wall),
         held_by: call.held_by,
+        muted: [(call.muted.0, Party::Customer), (call.muted.1, Party::Agent)]
+            .into_iter()
+            .filter_map(|(muted, party)| muted.then_some(party))
+            .collect(),
+        participants: call.participant_views(),
         client_state: call.client_state.clone(),
     }
 }

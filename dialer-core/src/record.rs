@@ -575,6 +575,9 @@ pub struct CallRecord {
     /// How each answered leg sounded, in the order in which they ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<LegMedia>,
+    /// Supervisors and third parties, in the order in which they left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<crate::participant::ParticipantRecord>,
 }
 
 /// What a verdict of machine detection rests on.

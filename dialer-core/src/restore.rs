@@ -169,6 +169,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         client_state: attempt.client_state.clone(),
         verstat: None,
         transferred_to: None,
+        participants: Vec::new(),
         amd_detail: None,
         media: Vec::new(),
     }

@@ -2,8 +2,11 @@
 
 use crate::caller_id::{Arm, CallerIdPoolRow, NumberView};
 use crate::config::{CampaignState, DialMode, SessionKind};
-use crate::id::{AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, TaskId, TrunkId};
+use crate::id::{
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, LegId, TaskId, TrunkId,
+};
 use crate::outcome::Party;
+use crate::participant::SupervisionMode;
 use crate::record::{AgentRow, CallKindTag, CampaignRow, DncListRow, ListRow, TrunkRow};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -522,8 +525,29 @@ pub struct CallView {
     pub bridged_at: Option<WallTime>,
     /// Who holds it.
     pub held_by: Option<Party>,
+    /// Whom nobody hears.
+    pub muted: Vec<Party>,
+    /// Who takes part besides customer and agent.
+    pub participants: Vec<ParticipantView>,
     /// The client's own mark.
     pub client_state: Option<String>,
+}
+
+/// One who takes part in a call besides customer and agent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ParticipantView {
+    /// Its leg.
+    pub leg: LegId,
+    /// Whose phone, if an agent's.
+    pub agent: Option<AgentId>,
+    /// The number called, if one was.
+    pub to: Option<String>,
+    /// How a supervisor takes part; `None`: a third party.
+    pub mode: Option<SupervisionMode>,
+    /// When it was called.
+    pub asked_at: WallTime,
+    /// When it answered.
+    pub joined_at: Option<WallTime>,
 }
 
 /// The node now.

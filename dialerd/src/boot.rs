@@ -116,11 +116,10 @@ impl Daemon {
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
-        let mut setup: Vec<ShardCommand> = all_prompts(&config)
-            .await?
-            .into_iter()
-            .map(|(name, samples)| ShardCommand::LoadPrompt { name, samples })
-            .collect();
+        let prompts = all_prompts(&config).await?;
+        let prompt_names = prompts.keys().cloned().collect();
+        let mut setup: Vec<ShardCommand> =
+            prompts.into_iter().map(|(name, samples)| ShardCommand::LoadPrompt { name, samples }).collect();
         let mut to_shards = Vec::new();
         let mut shards = Vec::new();
         let mut shard_gauges = Vec::new();
@@ -218,6 +217,7 @@ impl Daemon {
         });
         gateway.register_bootstrap_token(&first_token);
         gateway.set_tracer(tracer(to_shards.clone()));
+        gateway.set_prompts(prompt_names);
         let metrics = Arc::new(Metrics::new(
             &config,
             &gateway,

@@ -49,6 +49,10 @@ impl CallShard {
             }
         }
         deadlines += self.trunks.closed();
+        let taking_part: usize = self.calls.iter().map(|(_, call)| call.participants.len()).sum();
+        if taking_part != self.participants.len() {
+            findings.push(format!("{} participants, {taking_part} in calls", self.participants.len()));
+        }
         let open = self.plane.counters().streams_open;
         if open != streams.len() as u64 {
             findings.push(format!("{open} streams are open, {} are in use", streams.len()));
@@ -68,6 +72,7 @@ impl CallShard {
         [
             ("calls", self.calls.len() as u64),
             ("sessions", self.sessions.len() as u64),
+            ("participants", self.participants.len() as u64),
             ("transit calls", self.transits.len() as u64),
             ("trunk channels", self.trunks.channels_used()),
             ("recordings", self.recordings.len() as u64),
@@ -116,7 +121,17 @@ impl CallShard {
             Some(AgentLink::Session(_)) | None => {}
         }
         if let Some(transfer) = &call.transfer {
+            *deadlines += usize::from(transfer.has_deadline());
             self.audit_sound(transfer.sound(), "a guest", streams, findings);
+        }
+        for participant in &call.participants {
+            match self.participants.get(*participant) {
+                Some(participant) => {
+                    *deadlines += usize::from(participant.is_ringing());
+                    self.audit_sound(&participant.calling.sound, "a participant", streams, findings);
+                }
+                None => findings.push(format!("{name} has a participant who is not there")),
+            }
         }
         let agent = self.agent_sound(key).map(|(stream, _)| stream);
         let customer = call.answered_customer().map(|customer| customer.sound.stream);

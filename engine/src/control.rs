@@ -408,6 +408,7 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         client_state: None,
         verstat: None,
         transferred_to: None,
+        participants: Vec::new(),
         amd_detail: None,
         media: Vec::new(),
     }

@@ -6,6 +6,7 @@
 //! up wait for their turn. What follows for the same call queues behind its order to dial.
 
 use crate::doors::call_of_order;
+use dialer_core::participant::{CallAct, Way};
 use dialer_core::record::TrunkRow;
 use dialer_core::{CallId, CallOrder, CpsBucket, TrunkId};
 use sansio::{Duration, Instant};
@@ -139,6 +140,10 @@ fn may_leave(
 fn trunk_of(order: &CallOrder) -> Option<TrunkId> {
     match order {
         CallOrder::DialCustomer { trunk, .. } => Some(*trunk),
+        CallOrder::Act { act: CallAct::Join { way, .. } | CallAct::Transfer { way, .. }, .. } => match way {
+            Way::Number { trunk, .. } => Some(*trunk),
+            Way::Phone { .. } => None,
+        },
         _ => None,
     }
 }

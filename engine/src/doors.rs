@@ -705,6 +705,9 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Held { call, .. }
         | CallFact::Resumed { call, .. }
         | CallFact::Transferred { call, .. }
+        | CallFact::TransferFailed { call, .. }
+        | CallFact::ParticipantJoined { call, .. }
+        | CallFact::ParticipantLeft { call, .. }
         | CallFact::MessagePlayed { call }
         | CallFact::RecordingStarted { call, .. }
         | CallFact::RecordingReady { call, .. }
@@ -727,6 +730,7 @@ pub fn call_of_order(order: &CallOrder) -> CallId {
         | CallOrder::LetHear { call }
         | CallOrder::Bridge { call, .. }
         | CallOrder::Play { call, .. }
+        | CallOrder::Act { call, .. }
         | CallOrder::Hangup { call, .. } => *call,
     }
 }

@@ -206,7 +206,7 @@ pub(crate) async fn trace(State(api): Api, caller: Caller, Path(id): Path<String
     Ok(Json(CallTrace::new(id, messages, caller.mask())).into_response())
 }
 
-struct CommandKind;
+pub(crate) struct CommandKind;
 impl Kind for CommandKind {
     const PREFIX: &'static str = "cmd";
 }

@@ -6,6 +6,7 @@ pub(crate) mod caller_ids;
 pub(crate) mod calls;
 pub(crate) mod campaigns;
 pub(crate) mod cdrs;
+pub(crate) mod conduct;
 pub(crate) mod dial_requests;
 pub(crate) mod dnc;
 pub(crate) mod events;
@@ -62,6 +63,6 @@ pub(crate) fn odd_reply() -> Problem {
 }
 
 /// The body of a command that takes none: absent, or an empty object.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Empty {}

@@ -2,6 +2,7 @@
 
 use super::call_media::{Detection, LegMedia};
 use super::campaign::DialMode;
+use super::conduct::{Participant, PastParticipant};
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
 use crate::extract::Checks;
 use crate::mask::Masker;
@@ -361,6 +362,10 @@ pub struct Call {
     pub bridged_at: Option<Time>,
     /// Who holds it.
     pub held_by: Option<Party>,
+    /// Whom nobody hears.
+    pub muted: Vec<Party>,
+    /// Who takes part besides customer and agent, while it lives.
+    pub participants: Vec<Participant>,
     /// The client's own mark.
     pub client_state: Option<String>,
     /// Variables given with the originate, while it lives.
@@ -388,6 +393,8 @@ impl Call {
             answered_at: view.answered_at.map(Time),
             bridged_at: view.bridged_at.map(Time),
             held_by: view.held_by.map(Party::from),
+            muted: view.muted.iter().copied().map(Party::from).collect(),
+            participants: view.participants.iter().map(|one| Participant::new(one, mask)).collect(),
             client_state: mask.text_option(view.client_state.as_deref()),
             variables: variables.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
             record: None,
@@ -413,6 +420,8 @@ impl Call {
             answered_at: record.answered_at,
             bridged_at: record.bridged_at,
             held_by: None,
+            muted: Vec::new(),
+            participants: Vec::new(),
             client_state: record.client_state.clone(),
             variables: BTreeMap::new(),
             record: Some(record),
@@ -590,6 +599,8 @@ pub struct Cdr {
     pub detection: Option<Detection>,
     /// How each answered leg sounded.
     pub media: Vec<LegMedia>,
+    /// Supervisors and third parties, in the order in which they left.
+    pub participants: Vec<PastParticipant>,
     /// What the agent said about it.
     pub disposition: Option<Disposition>,
 }
@@ -653,6 +664,7 @@ impl Cdr {
             transferred_to: mask.number_option(record.transferred_to.as_deref()),
             detection: record.amd.zip(record.amd_detail).map(|(amd, detail)| Detection::new(amd, &detail)),
             media: record.media.iter().map(LegMedia::from).collect(),
+            participants: record.participants.iter().map(|one| PastParticipant::new(one, mask)).collect(),
             disposition: None,
         }
     }

@@ -214,6 +214,36 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             json!({"party": Party::from(*party)})
         }
         CoreEvent::CallTransferred { agent, to } => json!({"agent_id": agent, "to": mask.number(to)}),
+        CoreEvent::CallTransferFailed { to, sip_code } => {
+            json!({"to": mask.number(to), "sip_code": sip_code})
+        }
+        CoreEvent::CallSupervisionStarted { leg, agent, to, mode } => json!({
+            "leg_id": leg, "agent_id": agent, "to": mask.number_option(to.as_deref()), "mode": mode
+        }),
+        CoreEvent::CallSupervisionChanged { leg, agent, from, to } => {
+            json!({"leg_id": leg, "agent_id": agent, "from": from, "to": to})
+        }
+        CoreEvent::CallSupervisionEnded { leg, agent, to, mode, cause, took_over, duration_ms } => json!({
+            "leg_id": leg, "agent_id": agent, "to": mask.number_option(to.as_deref()), "mode": mode,
+            "cause": cause.as_str(), "took_over": took_over, "duration_ms": duration_ms
+        }),
+        CoreEvent::CallParticipantAdded { leg, agent, to }
+        | CoreEvent::CallParticipantJoined { leg, agent, to } => {
+            json!({"leg_id": leg, "agent_id": agent, "to": mask.number_option(to.as_deref())})
+        }
+        CoreEvent::CallParticipantLeft { leg, agent, to, cause, took_over, duration_ms } => json!({
+            "leg_id": leg, "agent_id": agent, "to": mask.number_option(to.as_deref()),
+            "cause": cause.as_str(), "took_over": took_over, "duration_ms": duration_ms
+        }),
+        CoreEvent::CallMuted { party } | CoreEvent::CallUnmuted { party } => {
+            json!({"party": Party::from(*party)})
+        }
+        CoreEvent::CallDtmfSent { to, digits } => {
+            let hidden = mask == Masker::MASKED;
+            let digits = if hidden { "*".repeat(digits.chars().count()) } else { digits.clone() };
+            json!({"to": Party::from(*to), "digits": digits})
+        }
+        CoreEvent::CallPlaying { prompt } => json!({"prompt": prompt}),
         CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
         CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),
         CoreEvent::LegEnded { party, cause, sip_code, q850 } => json!({

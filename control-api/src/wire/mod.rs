@@ -7,6 +7,7 @@ pub mod caller_id;
 pub mod calling_hours;
 pub mod calling_windows;
 pub mod campaign;
+pub mod conduct;
 pub mod dial_request;
 pub mod dnc;
 pub mod event;

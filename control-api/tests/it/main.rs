@@ -3,6 +3,7 @@
 mod agents;
 mod caller_ids;
 mod compliance;
+mod conduct;
 mod dial_requests;
 mod errors;
 mod events;

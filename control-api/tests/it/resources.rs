@@ -123,7 +123,7 @@ async fn an_agent_works() {
     house.delete(&path).await.is(204);
 }
 
-fn registered(agent: &str) -> dialer_core::Input {
+pub(crate) fn registered(agent: &str) -> dialer_core::Input {
     dialer_core::Input::Agent(dialer_core::AgentFact::Registered(dialer_core::record::ContactRow {
         agent: agent.parse().unwrap(),
         uri: "sip:1001@127.0.0.1:5080".into(),
@@ -133,7 +133,7 @@ fn registered(agent: &str) -> dialer_core::Input {
     }))
 }
 
-fn health(trunk: &str, up: bool) -> dialer_core::Input {
+pub(crate) fn health(trunk: &str, up: bool) -> dialer_core::Input {
     let reason = (!up).then(|| "no answer".to_owned());
     dialer_core::Input::Trunk(TrunkFact::Health { trunk: trunk.parse().unwrap(), up, reason, rtt_ms: None })
 }
@@ -309,6 +309,7 @@ pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
         client_state: Some("call +8613800138000 back".into()),
         verstat: None,
         transferred_to: None,
+        participants: Vec::new(),
         amd_detail: None,
         media: Vec::new(),
     }

@@ -68,6 +68,7 @@ async fn every_documented_operation_is_there() {
             let path = path
                 .replace("{id}", "x")
                 .replace("{lead_id}", "y")
+                .replace("{leg_id}", "w")
                 .replace("{call_id}", "z")
                 .replace("{report}", "agents");
             assert!(!path.contains('{'), "{path}");

@@ -66,6 +66,7 @@ impl Dialer {
         let end = End { by, cause, ..end };
         let (outcome, evidence) = conclude(call, end);
         self.resolve(cx, id, for_pacer(outcome));
+        self.drop_participants(cx, id, cause);
         self.tell_missing_legs(cx, id, end);
         let entry = self.take_awaited_entry(cx, id);
         let ended = Moment { at: cx.now, wall: cx.wall };
@@ -116,6 +117,9 @@ impl Dialer {
         self.dirty.calls.insert(id);
         self.dirty.node = true;
         self.free_channel(call.trunk);
+        if let Some(trunk) = call.guest_trunk {
+            self.free_channel(trunk);
+        }
         self.lines_were_freed();
         if let Some(lead) = &call.lead {
             self.leads.release(lead.id);
@@ -225,6 +229,7 @@ impl Call {
             transferred_to: self.transferred_to.clone(),
             amd_detail: self.amd_detail,
             media: self.media.clone(),
+            participants: self.left.clone(),
         }
     }
 }

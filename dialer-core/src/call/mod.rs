@@ -21,11 +21,13 @@
 //!                               │ agent chosen
 //!                         early.rs     agents joined at ringing, and their hop; message.rs: no agent at all
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
+//!                         conduct.rs   supervisors, third parties, and what is done with a joined call from above
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
 //! ```
 
 mod answer;
+mod conduct;
 mod connect;
 mod early;
 mod end;
@@ -37,6 +39,7 @@ mod outcome;
 mod progress;
 mod transfer;
 
+pub(crate) use conduct::Participant;
 pub(crate) use late::{EndedCall, EndedCalls};
 pub(crate) use outcome::{End, conclude};
 
@@ -124,6 +127,18 @@ pub(crate) struct Call {
     pub(crate) held_by: Option<Party>,
     /// Its agent has given the customer to this number or phone.
     pub(crate) transferred_to: Option<String>,
+    /// Someone is being called to take the agent's place, over this trunk or at an agent's phone.
+    pub(crate) transferring: Option<Option<TrunkId>>,
+    /// Who has the agent's seat holds a channel of this trunk.
+    pub(crate) guest_trunk: Option<TrunkId>,
+    /// Who takes part besides customer and agent.
+    pub(crate) participants: Vec<Participant>,
+    /// … and did.
+    pub(crate) left: Vec<crate::participant::ParticipantRecord>,
+    /// The customer was put on hold from above.
+    pub(crate) held: bool,
+    /// Nobody hears the customer; nobody hears the agent.
+    pub(crate) muted: (bool, bool),
     pub(crate) digits: String,
     pub(crate) recording: Option<RecordingId>,
     /// The customer leg exists.
@@ -199,6 +214,13 @@ impl Dialer {
             CallFact::Held { call, party } => self.on_held(cx, call, party),
             CallFact::Resumed { call, party } => self.on_resumed(cx, call, party),
             CallFact::Transferred { call, agent, to } => self.on_transferred(cx, call, agent, to),
+            CallFact::TransferFailed { call, to, sip_code } => {
+                self.on_transfer_failed(cx, call, to, sip_code);
+            }
+            CallFact::ParticipantJoined { call, leg } => self.on_participant_joined(cx, call, leg),
+            CallFact::ParticipantLeft { call, leg, cause, took_over } => {
+                self.on_participant_left(cx, call, leg, cause, took_over);
+            }
             CallFact::MessagePlayed { call } => self.on_message_played(cx, call),
             CallFact::RecordingStarted { call, recording } => {
                 self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
@@ -264,6 +286,12 @@ impl Dialer {
             safe_harbour_played: false,
             held_by: None,
             transferred_to: None,
+            transferring: None,
+            guest_trunk: None,
+            participants: Vec::new(),
+            left: Vec::new(),
+            held: false,
+            muted: (false, false),
             digits: String::new(),
             recording: None,
             customer_leg: false,

@@ -13,6 +13,7 @@ use crate::outcome::{EndCause, Party};
 use crate::record::{CallKindTag, Lead, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, CallState};
+use sansio::Instant;
 
 /// Beyond the ring time the agent's phone was given, the engine must have spoken after this long, milliseconds.
 const AGENT_GRACE_MS: u64 = 5_000;
@@ -170,13 +171,18 @@ impl Dialer {
             (None, Some(campaign)) => campaign.row.config.trunks.clone(),
             (None, None) => Vec::new(),
         };
-        match self.choose_trunk(cx.now, &wanted) {
+        self.trunk_among(cx.now, &wanted)
+    }
+
+    /// A trunk for a call that is asked for, of these or of all; its turn may come a little later.
+    pub(super) fn trunk_among(&mut self, now: Instant, wanted: &[TrunkId]) -> Result<TrunkId, CommandError> {
+        match self.choose_trunk(now, wanted) {
             Ok(trunk) => Ok(trunk),
             Err(NoTrunk::Down) => Err(CommandError::InvalidState { detail: "no trunk is up".into() }),
             Err(NoTrunk::Channels) => Err(CommandError::Limit { what: "trunk channels" }),
             // Its turn comes within a second; the call waits for it with its agent.
             Err(NoTrunk::Cps) => self
-                .trunks_of(&wanted)
+                .trunks_of(wanted)
                 .into_iter()
                 .find(|id| self.trunks.get(id).is_some_and(|t| t.usable() && t.channels_free() > 0))
                 .ok_or(CommandError::Limit { what: "trunk channels" }),

@@ -12,6 +12,11 @@ impl Dialer {
             return;
         }
         call.transferred_to = Some(to.clone());
+        (call.held, call.muted.1) = (false, false);
+        // Its channel is held to the end of the call.
+        if let Some(trunk) = call.transferring.take().flatten() {
+            call.guest_trunk = Some(trunk);
+        }
         let talk_ms = call.bridged.map_or(0, |moment| cx.now.millis_since(moment.at));
         self.tell_call(cx, id, Event::CallTransferred { agent, to });
         let call = self.calls.get_mut(&id).expect("found above");

@@ -8,11 +8,12 @@ use dialer_core::config::{
     PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
 use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
+use dialer_core::participant::{CallAct, CallWish, Joining, SupervisionMode, Target};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
 use dialer_core::serving::{AgentOrder, Serving};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
-    Effect, Event, Input, LeadId, ListId, OriginateRequest, Record, Reply, TaskId, TrunkFact, TrunkId,
+    Effect, Event, Input, LeadId, LegId, ListId, OriginateRequest, Record, Reply, TaskId, TrunkFact, TrunkId,
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Outbox, Rng};
@@ -42,6 +43,10 @@ struct Leg {
     bridged: bool,
     playing: bool,
     amd: bool,
+    /// Supervisors and third parties.
+    others: Vec<LegId>,
+    /// To whom a transfer is under way.
+    transfer: Option<String>,
 }
 
 impl Leg {
@@ -53,6 +58,8 @@ impl Leg {
             bridged: false,
             playing: false,
             amd: false,
+            others: Vec::new(),
+            transfer: None,
         }
     }
 }
@@ -448,13 +455,82 @@ impl World {
                     leg.playing = true;
                 }
             }
+            CallOrder::Act { act, .. } => self.conduct(id, act),
             CallOrder::Hangup { cause, by, .. } => self.end(id, by, cause),
+        }
+    }
+
+    fn conduct(&mut self, id: CallId, act: CallAct) {
+        let Some(leg) = self.calls.get_mut(&id) else { return };
+        match act {
+            CallAct::Join { leg: other, .. } => leg.others.push(other),
+            CallAct::Drop { leg: other } if leg.others.contains(&other) => {
+                leg.others.retain(|there| *there != other);
+                let (cause, took_over) = (EndCause::Normal, false);
+                let fact = CallFact::ParticipantLeft { call: id, leg: other, cause, took_over };
+                self.facts.push_back(Input::Call(fact));
+            }
+            CallAct::Transfer { to, .. } => leg.transfer = Some(to),
+            CallAct::Hold(on) => {
+                let party = Party::Api;
+                let fact = if on {
+                    CallFact::Held { call: id, party }
+                } else {
+                    CallFact::Resumed { call: id, party }
+                };
+                self.facts.push_back(Input::Call(fact));
+            }
+            _ => {}
+        }
+    }
+
+    /// What may become of those who are called into a joined call.
+    fn others_event(&mut self, id: CallId) {
+        let dice = self.rng.unit();
+        let leg = self.calls.get_mut(&id).expect("the caller has it");
+        if let Some(to) = leg.transfer.take() {
+            let agent = leg.agent.filter(|(_, side)| matches!(side, Side::Up));
+            let fact = match agent {
+                Some((agent, _)) if dice < 0.5 => {
+                    leg.agent = None;
+                    self.facts.push_back(Input::Call(CallFact::Transferred { call: id, agent, to }));
+                    leg_ended(id, Party::Agent, EndCause::Normal)
+                }
+                _ => Input::Call(CallFact::TransferFailed { call: id, to, sip_code: 486 }),
+            };
+            self.facts.push_back(fact);
+        }
+        let leg = self.calls.get_mut(&id).expect("the caller has it");
+        let Some(other) = leg.others.first().copied() else { return };
+        if dice < 0.6 {
+            self.facts.push_back(Input::Call(CallFact::ParticipantJoined { call: id, leg: other }));
+            return;
+        }
+        leg.others.remove(0);
+        let took_over = dice > 0.9 && matches!(leg.agent, Some((_, Side::Up)));
+        let cause = EndCause::NoAnswer;
+        self.facts.push_back(Input::Call(CallFact::ParticipantLeft {
+            call: id,
+            leg: other,
+            cause,
+            took_over,
+        }));
+        if took_over && let Some((agent, _)) = leg.agent.take() {
+            let to = "boss".into();
+            self.facts.push_back(Input::Call(CallFact::Transferred { call: id, agent, to }));
+            self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Normal));
         }
     }
 
     /// The engine ends a call; a BYE may take a while, so the facts may come later.
     fn end(&mut self, id: CallId, by: Party, cause: EndCause) {
         let Some(leg) = self.calls.remove(&id) else { return };
+        // A shard that is lost tells nothing but the end.
+        let told = self.rng.chance(0.8);
+        for leg in leg.others.into_iter().filter(|_| told) {
+            let fact = CallFact::ParticipantLeft { call: id, leg, cause, took_over: false };
+            self.facts.push_back(Input::Call(fact));
+        }
         if !matches!(leg.customer, Side::None | Side::Ordered) {
             self.facts.push_back(leg_ended(id, Party::Customer, cause));
         }
@@ -614,6 +690,9 @@ impl World {
     }
 
     fn talk_event(&mut self, id: CallId, dice: f64) {
+        if self.rng.chance(0.5) {
+            self.others_event(id);
+        }
         let leg = self.calls.get_mut(&id).expect("the caller has it");
         let agent_up = matches!(leg.agent, Some((_, Side::Up)));
         if leg.amd && dice < 0.5 {
@@ -675,6 +754,34 @@ impl World {
         }
     }
 
+    fn random_wish(&mut self, agent: AgentId) -> CallWish {
+        use SupervisionMode::{Barge, Listen, TakeOver, Whisper};
+        let mode = [Listen, Whisper, Barge, TakeOver][self.rng.below(4) as usize];
+        let target =
+            if self.rng.chance(0.5) { Target::Agent(agent) } else { Target::Number("+4930556".into()) };
+        let joining = |mode| Joining {
+            target: target.clone(),
+            mode,
+            ring_timeout_ms: None,
+            trunk: None,
+            caller_id: None,
+            override_reason: None,
+        };
+        let somebody = self.calls.values().find_map(|leg| leg.others.first().copied());
+        let leg = somebody.unwrap_or(LegId::from_bits(1));
+        let party = [Party::Customer, Party::Agent][self.rng.below(2) as usize];
+        match self.rng.below(10) {
+            0 | 1 => CallWish::Join(joining(Some(mode))),
+            2 | 3 => CallWish::Join(joining(None)),
+            4 => CallWish::SetMode { leg, mode },
+            5 => CallWish::Drop(leg),
+            6 => CallWish::Hold(self.rng.chance(0.5)),
+            7 => CallWish::Mute { party, muted: self.rng.chance(0.5) },
+            8 => CallWish::Press { to: party, digits: "12#".into(), duration_ms: 100 },
+            _ => CallWish::Transfer(joining(None)),
+        }
+    }
+
     fn random_command(&mut self) {
         let agent = self.agents[self.rng.below(5) as usize];
         let campaign = self.campaigns[self.rng.below(3) as usize];
@@ -684,7 +791,7 @@ impl World {
         let by_hand = leads > 0 && self.rng.chance(0.5);
         let lead = by_hand.then(|| self.rng.below(leads) as usize);
         let lead = lead.and_then(|place| self.store.leads.values().nth(place).cloned());
-        let command = match self.rng.below(22) {
+        let command = match self.rng.below(26) {
             0..=4 => {
                 let session =
                     if self.rng.chance(0.6) { SessionKind::NailedUp } else { SessionKind::OnDemand };
@@ -711,6 +818,10 @@ impl World {
                         .chance(0.5)
                         .then(|| START.plus_millis(self.now.as_millis() as i64 + 10_000)),
                 },
+                None => return,
+            },
+            22..=25 => match call {
+                Some(call) => Command::Call { call, wish: self.random_wish(agent) },
                 None => return,
             },
             17 | 18 => Command::Originate(OriginateRequest {
@@ -928,6 +1039,7 @@ impl World {
 
     /// The promises about the event stream.
     fn check_stream(&self) {
+        let (mut present, mut gone) = (BTreeMap::new(), BTreeSet::new());
         let mut over: BTreeSet<CallId> = BTreeSet::new();
         for event in &self.store.events {
             let Some(call) = event.call else { continue };
@@ -944,11 +1056,29 @@ impl World {
             } else {
                 assert!(!event.post_call);
             }
+            match &event.event {
+                Event::CallParticipantAdded { leg, .. } => {
+                    assert_eq!(present.insert(*leg, call), None, "added once");
+                }
+                Event::CallParticipantLeft { leg, .. } => {
+                    assert_eq!(present.remove(leg), Some(call), "left once");
+                }
+                // What was not told before the crash is told by this alone.
+                Event::CallEnded { record } if record.cause == EndCause::NodeRestart => {
+                    present.retain(|_, of| *of != call);
+                }
+                Event::CallSupervisionStarted { leg, .. } => {
+                    assert!(!gone.contains(leg), "no start after the end")
+                }
+                Event::CallSupervisionEnded { leg, .. } => assert!(gone.insert(*leg), "ended once"),
+                _ => {}
+            }
             if matches!(event.event, Event::CallEnded { .. }) {
                 assert!(over.insert(call), "one call.ended per call");
             }
         }
         assert_eq!(over.len(), self.store.ended.len());
+        assert!(present.is_empty(), "every participant who was added has left: {present:?}");
     }
 }
 
@@ -961,6 +1091,7 @@ fn call_of(order: &CallOrder) -> CallId {
         | CallOrder::LetHear { call }
         | CallOrder::Bridge { call, .. }
         | CallOrder::Play { call, .. }
+        | CallOrder::Act { call, .. }
         | CallOrder::Hangup { call, .. } => *call,
     }
 }

@@ -120,6 +120,7 @@ impl Shift {
             CallOrder::LetHear { .. }
             | CallOrder::RingAgent { .. }
             | CallOrder::UseSession { .. }
+            | CallOrder::Act { .. }
             | CallOrder::ReleaseAgent { .. } => {}
         }
     }

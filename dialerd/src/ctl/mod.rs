@@ -2,6 +2,7 @@
 //!
 //! One file per question; each prints plain words for people, or the API's own JSON with `--json`.
 
+mod calls;
 mod client;
 mod import;
 mod lists;
@@ -10,6 +11,7 @@ mod table;
 mod trace;
 mod why;
 
+use calls::CallAct;
 use clap::{Args, Subcommand};
 use client::{Client, Refusal};
 use std::io::{ErrorKind, Write};
@@ -54,11 +56,14 @@ pub enum Question {
         #[arg(long)]
         full: bool,
     },
-    /// Live calls.
+    /// Live calls; or supervise one, add a third party, hold, mute, press digits, play, transfer.
     Calls {
         /// Only of this campaign (id or name).
         #[arg(long, value_name = "CAMPAIGN")]
         campaign: Option<String>,
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<CallAct>,
     },
     /// End a call.
     Hangup {
@@ -257,7 +262,8 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
     let answer = runtime.block_on(async {
         let json = arguments.json;
         match &arguments.question {
-            Question::Calls { campaign } => lists::calls(&client, campaign.as_deref(), json).await,
+            Question::Calls { act: Some(act), .. } => calls::act(&client, act, json).await,
+            Question::Calls { campaign, act: None } => lists::calls(&client, campaign.as_deref(), json).await,
             Question::Hangup { call } => lists::hangup(&client, call, json).await,
             Question::Agents { act } => lists::agents(&client, act.as_ref(), json).await,
             Question::Campaigns { act } => lists::campaigns(&client, act.as_ref(), json).await,

@@ -217,7 +217,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 18] = [
+    let counters: [Counter<'_>; 19] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -290,6 +290,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Encrypted RTP and RTCP packets.",
             &[("direction", "out")],
             sum(&|shard, _| shard.media.srtp_out),
+        ),
+        (
+            "mixed_frames_total",
+            "Frames of 20 ms summed from several far ends (supervision, three-way, conference).",
+            &[],
+            sum(&|shard, _| shard.media.frames_mixed),
         ),
         (
             "rtp_source_changes_total",

@@ -37,6 +37,7 @@ impl CallShard {
         if tone {
             self.plane.tone(now, agent_stream, Tone::default(), &mut self.media_out);
         }
+        self.settle_mix(now, key);
         self.tell(CallFact::Bridged { call: id }, out);
         for (held, party) in [(customer_held, Party::Customer), (agent_held, Party::Agent)] {
             if held {

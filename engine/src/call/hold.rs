@@ -89,7 +89,8 @@ impl CallShard {
         let joined = match owner {
             Owner::Customer(key) | Owner::Agent(key) => Some(key),
             Owner::Session(key) => self.joined_call_of_session(key),
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+            Owner::Guest(_) | Owner::Participant(_) => None,
         };
         if let Some(key) = joined {
             self.hold_changed(now, key, party, plan.held);
@@ -117,7 +118,8 @@ impl CallShard {
                 let call = self.calls.get(session.call?)?;
                 (before != held && call.bridged).then_some((call.id, Party::Agent))
             }
-            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
+            Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) => None,
+            Owner::Guest(_) | Owner::Participant(_) => None,
         }
     }
 
@@ -129,6 +131,7 @@ impl CallShard {
                 AgentLink::Session(_) => None,
             },
             Owner::Session(key) => Some(self.sessions.get(key)?.sound),
+            Owner::Participant(key) => Some(self.participants.get(key)?.calling.sound),
             Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => None,
         }
     }
@@ -150,6 +153,11 @@ impl CallShard {
             Owner::Session(key) => {
                 if let Some(session) = self.sessions.get_mut(key) {
                     session.sound.local.version = version;
+                }
+            }
+            Owner::Participant(key) => {
+                if let Some(participant) = self.participants.get_mut(key) {
+                    participant.calling.sound.local.version = version;
                 }
             }
             Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_) => {}

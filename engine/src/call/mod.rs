@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!   DialCustomer ─► originate ─► progress ─► answer ──┐
-//!   RingAgent, UseSession ─► connect_agent ───────────┴─► bridge ─► (hold) ─► teardown
+//!   RingAgent, UseSession ─► connect_agent ───────────┴─► bridge ─► (hold, act, participant) ─► teardown
 //! ```
 
+mod act;
 mod answer;
 mod bridge;
 mod connect_agent;
 pub(crate) mod digits;
 mod hold;
 pub(crate) mod originate;
+mod participant;
 pub(crate) mod policy;
 mod progress;
 mod quality;
@@ -20,6 +22,8 @@ mod transfer;
 pub(crate) mod transit;
 mod waiting;
 
+pub(crate) use act::Muted;
+pub(crate) use participant::Participant;
 pub(crate) use session::{Session, SessionState};
 pub(crate) use transfer::Transfer;
 pub(crate) use transit::Transit;
@@ -48,6 +52,11 @@ pub(crate) struct Call {
     /// The agent has asked for someone else to take the agent's place.
     pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) digits: digits::DigitGate,
+    /// Who takes part besides, or is being called for it.
+    pub(crate) participants: Vec<Key<Participant>>,
+    /// The customer was put on hold from above.
+    pub(crate) held: bool,
+    pub(crate) muted: Muted,
 }
 
 /// The customer's leg and its stream.
@@ -126,6 +135,9 @@ impl Call {
             playing: None,
             transfer: None,
             digits: digits::DigitGate::default(),
+            participants: Vec::new(),
+            held: false,
+            muted: Muted::default(),
         }
     }
 

@@ -27,8 +27,8 @@ impl CallShard {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
             // Transit calls are told of once, when they are over.
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_))
-            | None => return,
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) => return,
+            Some(Owner::Guest(_) | Owner::Participant(_)) | None => return,
         };
         if let Some(call) = key.and_then(|key| self.calls.get(key)) {
             let state = audio_state(state);

@@ -85,6 +85,7 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         self.drop_guest(now, key);
+        self.drop_all_participants(now, key, cause, out);
         let Some(call) = self.calls.remove(key) else { return };
         self.call_keys.remove(&call.id);
         let answered = call.answered_customer().is_some();
@@ -144,6 +145,7 @@ impl CallShard {
             self.retarget_recording(now, recording, None);
         }
         self.end_agent_side(now, id, side, cause, Codes { sip: sip_code, q850: None }, out);
+        self.settle_mix(now, key);
     }
 
     pub(super) fn end_agent_side(
@@ -178,6 +180,8 @@ impl CallShard {
                     let stream = state.sound.stream;
                     self.tell_media(call, Party::Agent, stream, out);
                     self.plane.disconnect(now, stream);
+                    self.plane.leave_mix(stream);
+                    self.plane.mute(stream, false);
                     self.plane.stop_playing(now, stream, &mut self.media_out);
                     self.play_waiting(now, session);
                 }

@@ -18,7 +18,7 @@ use crate::translate::address::{uri_of, user_of};
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{AgentId, CallFact};
-use sansio::{Instant, Key, Outbox};
+use sansio::{Instant, Key, Outbox, TimerKey};
 use sip_proxy::ua::{Invite, LegKey, Reason, Replaced};
 use std::sync::Arc;
 
@@ -26,14 +26,31 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Transfer {
     agent: AgentId,
-    /// The leg that has asked for it.
-    asker: LegKey,
+    /// The leg that has asked for it; `None`: somebody above has.
+    asker: Option<LegKey>,
     asker_gone: bool,
     guest: Calling,
     to: String,
+    /// The guest's phone rings at most until then.
+    deadline: Option<TimerKey>,
 }
 
 impl Transfer {
+    /// One that was ordered from above.
+    pub(super) fn ordered(agent: AgentId, guest: Calling, to: String, deadline: TimerKey) -> Self {
+        Transfer { agent, asker: None, asker_gone: false, guest, to, deadline: Some(deadline) }
+    }
+
+    /// Waits for its guest at most until a deadline.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// The deadline is over, and is not to be cancelled any more.
+    pub(crate) fn deadline_passed(&mut self) {
+        self.deadline = None;
+    }
+
     /// The stream of who is called.
     pub(crate) fn sound(&self) -> &Sound {
         &self.guest.sound
@@ -42,10 +59,10 @@ impl Transfer {
 
 /// The leg of who is called.
 #[derive(Debug, Clone, Copy)]
-struct Calling {
-    leg: LegKey,
-    sound: Sound,
-    trunk: Option<TrunkKey>,
+pub(crate) struct Calling {
+    pub(crate) leg: LegKey,
+    pub(crate) sound: Sound,
+    pub(crate) trunk: Option<TrunkKey>,
 }
 
 impl CallShard {
@@ -81,7 +98,8 @@ impl CallShard {
             None => {
                 let to = user_of(target);
                 let guest = self.call_guest(now, key, agent, &to, referred_by, out)?;
-                let transfer = Transfer { agent, asker: leg, asker_gone: false, guest, to };
+                let asker = Some(leg);
+                let transfer = Transfer { agent, asker, asker_gone: false, guest, to, deadline: None };
                 if let Some(call) = self.calls.get_mut(key) {
                     call.transfer = Some(Box::new(transfer));
                 }
@@ -124,6 +142,24 @@ impl CallShard {
             Some(route) => self.trunks.key_of(route.to_trunk).ok_or(503_u16)?,
             None => own_trunk,
         };
+        let owner = Owner::Guest(key);
+        let guest = self.call_number(now, key, owner, trunk_key, to, own_number, referred_by)?;
+        self.agents.begin_call(agent);
+        Ok(guest)
+    }
+
+    /// Calls a number over a trunk for a call that stands.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one INVITE")]
+    pub(super) fn call_number(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        owner: Owner,
+        trunk_key: TrunkKey,
+        to: &str,
+        own_number: Option<String>,
+        further: Option<(&str, &str)>,
+    ) -> Result<Calling, u16> {
         if !self.trunks.get_mut(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
             return Err(503);
         }
@@ -138,11 +174,11 @@ impl CallShard {
         let preferred = policy.preferred(number.as_ref().map(|_| from_uri.as_str()));
         let preferred = preferred.as_deref().map(|value| ("P-Preferred-Identity", value));
         let headers: Vec<(&str, &str)> =
-            [referred_by, identity, preferred].into_iter().flatten().chain(policy.added()).collect();
+            [further, identity, preferred].into_iter().flatten().chain(policy.added()).collect();
         let security = self.local_security(srtp);
-        let sound = self.open_sound(now, Owner::Guest(key).to_bits(), security).ok_or(503_u16)?;
+        let sound = self.open_sound(now, owner.to_bits(), security).ok_or(503_u16)?;
         let invite = Invite {
-            owner: Owner::Guest(key).to_bits(),
+            owner: owner.to_bits(),
             listener,
             destination,
             trunk: Some(trunk_key.to_bits()),
@@ -162,14 +198,13 @@ impl CallShard {
             return Err(503);
         };
         self.note_guest(key, leg);
-        self.agents.begin_call(agent);
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
             trunk.take(now);
         }
         Ok(Calling { leg, sound, trunk: Some(trunk_key) })
     }
 
-    fn note_guest(&mut self, key: Key<Call>, leg: LegKey) {
+    pub(super) fn note_guest(&mut self, key: Key<Call>, leg: LegKey) {
         if let Some(call) = self.calls.get(key) {
             self.trace.note_leg(self.ua.tag_of(leg), call.id);
         }
@@ -178,8 +213,9 @@ impl CallShard {
     /// Tells who has asked for it how the transfer goes.
     pub(crate) fn tell_referrer(&mut self, now: Instant, key: Key<Call>, code: u16) {
         let transfer = self.calls.get(key).and_then(|call| call.transfer.as_ref());
-        if let Some(transfer) = transfer.filter(|transfer| !transfer.asker_gone) {
-            let _ = self.ua.notify_refer(now, transfer.asker, code, &mut self.sip_out);
+        let asker = transfer.filter(|transfer| !transfer.asker_gone).and_then(|transfer| transfer.asker);
+        if let Some(asker) = asker {
+            let _ = self.ua.notify_refer(now, asker, code, &mut self.sip_out);
         }
     }
 
@@ -199,9 +235,14 @@ impl CallShard {
         };
         self.tell_referrer(now, key, 200);
         let transfer = self.calls.get_mut(key).and_then(|call| call.transfer.take());
-        let Some(Transfer { agent, asker_gone, guest, to, .. }) = transfer.map(|transfer| *transfer) else {
+        let Some(Transfer { agent, asker_gone, guest, to, deadline, .. }) =
+            transfer.map(|transfer| *transfer)
+        else {
             return;
         };
+        if let Some(deadline) = deadline {
+            self.deadlines.cancel(deadline);
+        }
         self.plane.set_remote(now, guest.sound.stream, plan.remote, &mut self.media_out);
         if !asker_gone {
             self.agent_leaves(now, key, agent, to, out);
@@ -210,7 +251,7 @@ impl CallShard {
     }
 
     /// The agent is out of the call: told so, and the leg ended (or the session freed).
-    fn agent_leaves(
+    pub(super) fn agent_leaves(
         &mut self,
         now: Instant,
         key: Key<Call>,
@@ -226,7 +267,7 @@ impl CallShard {
     }
 
     /// Puts a guest, whose leg is up, into the seat that the agent has left.
-    fn seat_guest(&mut self, now: Instant, key: Key<Call>, agent: AgentId, guest: Calling) {
+    pub(super) fn seat_guest(&mut self, now: Instant, key: Key<Call>, agent: AgentId, guest: Calling) {
         let Calling { leg, sound, trunk } = guest;
         let owner = Owner::Agent(key).to_bits();
         self.ua.adopt(leg, owner);
@@ -235,6 +276,7 @@ impl CallShard {
         let link = AgentLink::Up { leg, sound, held: false };
         call.agent = Some(AgentSide { agent, link, guest: Some(Guest { trunk }) });
         call.bridged = true;
+        (call.held, call.muted.agent) = (false, false);
         let recording = call.recording;
         if let Some(customer) = call.customer.as_ref().map(|customer| customer.sound.stream) {
             // The tune of a customer on hold is over.
@@ -244,6 +286,7 @@ impl CallShard {
         if let Some(recording) = recording {
             self.retarget_recording(now, recording, Some(sound.stream));
         }
+        self.settle_mix(now, key);
         self.counters.calls_transferred += 1;
     }
 
@@ -256,7 +299,7 @@ impl CallShard {
     ) -> bool {
         let Some(call) = self.calls.get_mut(key) else { return false };
         let Some(transfer) = call.transfer.as_mut().filter(|transfer| !transfer.asker_gone) else {
-            return false;
+            return self.leaves_to_third_party(now, key, out);
         };
         transfer.asker_gone = true;
         let (agent, to) = (transfer.agent, transfer.to.clone());
@@ -280,6 +323,11 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         self.tell_referrer(now, key, code);
+        let Some(call) = self.calls.get(key) else { return };
+        let (call, to) = (call.id, call.transfer.as_ref().map(|transfer| transfer.to.clone()));
+        if let Some(to) = to {
+            self.tell(CallFact::TransferFailed { call, to, sip_code: code }, out);
+        }
         let gone = self.calls.get(key).and_then(|call| call.transfer.as_ref());
         let gone = gone.is_some_and(|transfer| transfer.asker_gone);
         self.drop_guest(now, key);
@@ -293,6 +341,9 @@ impl CallShard {
     pub(super) fn drop_guest(&mut self, now: Instant, key: Key<Call>) {
         let Some(transfer) = self.calls.get_mut(key).and_then(|call| call.transfer.take()) else { return };
         let Calling { leg, sound, trunk } = transfer.guest;
+        if let Some(deadline) = transfer.deadline {
+            self.deadlines.cancel(deadline);
+        }
         self.ua.adopt(leg, 0);
         self.ua.hangup(now, leg, Reason::default(), &mut self.sip_out);
         self.plane.close(now, sound.stream, &mut self.media_out);

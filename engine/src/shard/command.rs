@@ -78,6 +78,7 @@ impl CallShard {
             CallOrder::LetHear { .. } => self.let_hear(now, key),
             CallOrder::Bridge { tone, record, .. } => self.bridge(now, key, tone, record, out),
             CallOrder::Play { prompt, .. } => self.play(now, key, &prompt, out),
+            CallOrder::Act { act, .. } => self.act(now, key, act, out),
             CallOrder::Hangup { cause, by, .. } => self.end_call(now, key, by, cause, out),
         }
     }

@@ -1,8 +1,8 @@
 //! Events of signalling and sound, and to which step of which call they go.
 
 use super::{CallShard, Owner};
-use crate::call::AgentLink;
 use crate::call::digits::Way;
+use crate::call::{AgentLink, Participant};
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class, passed_code};
 use crate::translate::dtmf::digit_of_info;
@@ -73,8 +73,8 @@ impl CallShard {
             Some(Owner::Session(key)) => {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_) | Owner::Guest(_))
-            | None => return,
+            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) => return,
+            Some(Owner::Guest(_) | Owner::Participant(_)) | None => return,
         };
         if let Some(call) = call.and_then(|key| self.calls.get_mut(key))
             && call.digits.admit(now, party, way, digit, duration_ms)
@@ -96,6 +96,12 @@ impl CallShard {
             }
             Some(Owner::TransitIn(key) | Owner::TransitOut(key)) => self.transit_silent(now, key),
             Some(Owner::TransitThird(_) | Owner::Guest(_)) => {}
+            Some(Owner::Participant(key)) => {
+                let third = self.participants.get(key).is_some_and(Participant::is_third_party);
+                if third {
+                    self.drop_participant(now, key, EndCause::MediaTimeout, out);
+                }
+            }
             Some(Owner::Agent(_) | Owner::Session(_)) | None => {}
         }
     }
@@ -115,6 +121,7 @@ impl CallShard {
                 self.end_transit(now, key, Party::System, cause, Some(503), None);
             }
             Some(Owner::Guest(key)) => self.guest_failed(now, key, 503, out),
+            Some(Owner::Participant(key)) => self.drop_participant(now, key, cause, out),
             None => {}
         }
     }
@@ -137,7 +144,7 @@ impl CallShard {
                 Some(Owner::TransitOut(key)) => self.transit_progress(now, key, code, sdp),
                 Some(Owner::TransitThird(key)) => self.third_progress(now, key, code),
                 Some(Owner::Guest(key)) => self.tell_referrer(now, key, code),
-                Some(Owner::Session(_) | Owner::TransitIn(_)) | None => {}
+                Some(Owner::Session(_) | Owner::TransitIn(_) | Owner::Participant(_)) | None => {}
             },
             Event::Answered { leg, owner, sdp } => match self.current_owner(owner, leg) {
                 Some(Owner::Customer(key)) => self.customer_answered(now, key, sdp.as_deref(), out),
@@ -146,6 +153,9 @@ impl CallShard {
                 Some(Owner::TransitOut(key)) => self.transit_answered(now, key, sdp, out),
                 Some(Owner::TransitThird(key)) => self.third_answered(now, key, sdp.as_deref()),
                 Some(Owner::Guest(key)) => self.guest_answered(now, key, sdp.as_deref(), out),
+                Some(Owner::Participant(key)) => {
+                    self.participant_answered(now, key, sdp.as_deref(), out);
+                }
                 Some(Owner::TransitIn(_)) | None => {}
             },
             Event::Confirmed { owner, sdp, .. } => {
@@ -267,6 +277,7 @@ impl CallShard {
             }
             Some(Owner::TransitThird(key)) => self.third_ended(now, key, ended),
             Some(Owner::Guest(key)) => self.guest_failed(now, key, passed_code(ended), out),
+            Some(Owner::Participant(key)) => self.participant_ended(now, key, ended, out),
             None => {}
         }
     }

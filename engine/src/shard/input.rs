@@ -77,6 +77,13 @@ impl CallShard {
             Why::CustomerRingsTooLong(key) => self.end_call(now, key, Party::System, EndCause::NoAnswer, out),
             Why::CallTooLong(key) => self.end_call(now, key, Party::System, EndCause::MaxDuration, out),
             Why::AgentRingsTooLong(key) => self.agent_failed(now, key, EndCause::NoAnswer, None, out),
+            Why::GuestRingsTooLong(key) => {
+                if let Some(transfer) = self.calls.get_mut(key).and_then(|call| call.transfer.as_mut()) {
+                    transfer.deadline_passed();
+                    self.guest_failed(now, key, 408, out);
+                }
+            }
+            Why::ParticipantRingsTooLong(key) => self.drop_participant(now, key, EndCause::NoAnswer, out),
             Why::SessionRingsTooLong(key) => {
                 self.end_session(now, key, Party::System, EndCause::NoAnswer, out);
             }

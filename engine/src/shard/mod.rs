@@ -11,7 +11,7 @@ pub(crate) mod trunks;
 
 pub(crate) use owner::{OWNERS_MAX, Owner};
 
-use crate::call::{Call, Session, Sound, Transit};
+use crate::call::{Call, Participant, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
 use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
@@ -39,6 +39,8 @@ pub(crate) enum Why {
     CustomerRingsTooLong(Key<Call>),
     CallTooLong(Key<Call>),
     AgentRingsTooLong(Key<Call>),
+    GuestRingsTooLong(Key<Call>),
+    ParticipantRingsTooLong(Key<Participant>),
     SessionRingsTooLong(Key<Session>),
     TransitTooLong(Key<Transit>),
     TellTransit,
@@ -57,6 +59,7 @@ pub struct CallShard {
     pub(crate) calls: Slab<Call>,
     pub(crate) call_keys: BTreeMap<CallId, Key<Call>>,
     pub(crate) sessions: Slab<Session>,
+    pub(crate) participants: Slab<Participant>,
     pub(crate) transits: Slab<Transit>,
     pub(crate) trunks: Trunks,
     pub(crate) agents: Agents,
@@ -99,6 +102,7 @@ impl CallShard {
             calls: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             call_keys: BTreeMap::new(),
             sessions: Slab::with_limit(config.sessions_max.min(OWNERS_MAX)),
+            participants: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             transits: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             trunks: Trunks::new(),
             agents: Agents::new(),

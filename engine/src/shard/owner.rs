@@ -1,6 +1,6 @@
 //! Whose a leg or a stream is, as one number.
 
-use crate::call::{Call, Session, Transit};
+use crate::call::{Call, Participant, Session, Transit};
 use sansio::Key;
 
 /// The part of the engine a leg or stream belongs to.
@@ -20,6 +20,8 @@ pub(crate) enum Owner {
     TransitThird(Key<Transit>),
     /// Who is called to take the agent's place in a call.
     Guest(Key<Call>),
+    /// A supervisor or third party of a call.
+    Participant(Key<Participant>),
 }
 
 /// Most things of one sort at once: what an index has room for.
@@ -36,6 +38,7 @@ impl Owner {
             Owner::TransitOut(key) => (5, key.to_bits()),
             Owner::TransitThird(key) => (6, key.to_bits()),
             Owner::Guest(key) => (7, key.to_bits()),
+            Owner::Participant(key) => (8, key.to_bits()),
         };
         let (generation, index) = (key >> 32, key & 0xFFFF_FFFF);
         assert!(index < OWNERS_MAX as u64, "tables are no larger than OWNERS_MAX");
@@ -52,6 +55,7 @@ impl Owner {
             5 => Some(Owner::TransitOut(Key::from_bits(key))),
             6 => Some(Owner::TransitThird(Key::from_bits(key))),
             7 => Some(Owner::Guest(Key::from_bits(key))),
+            8 => Some(Owner::Participant(Key::from_bits(key))),
             _ => None,
         }
     }
@@ -72,6 +76,7 @@ mod tests {
             Owner::TransitOut(Key::from_bits(7 << 32 | 5)),
             Owner::TransitThird(Key::from_bits(7 << 32 | 6)),
             Owner::Guest(Key::from_bits(8 << 32 | 7)),
+            Owner::Participant(Key::from_bits(9 << 32 | 8)),
         ] {
             assert_eq!(Owner::from_bits(owner.to_bits()), Some(owner));
         }

@@ -80,6 +80,8 @@ pub(crate) struct PeerLeg {
     sequence: u16,
     /// Audio packets that reached it.
     pub(crate) heard: u64,
+    /// Packets of telephone events that did.
+    pub(crate) events: u64,
     /// Payload of the last of them.
     pub(crate) last_payload: Vec<u8>,
     pub(crate) secure: Option<Box<Secured>>,
@@ -750,6 +752,10 @@ impl World {
                 Some(secure) => secure.open(packet),
                 None => packet,
             };
+            if packet[1] & 0x7F == 101 {
+                leg.events += 1;
+                return;
+            }
             leg.heard += 1;
             leg.last_payload = packet[12..].to_vec();
         }
@@ -955,6 +961,7 @@ impl PeerLeg {
             up: false,
             sequence: 0,
             heard: 0,
+            events: 0,
             last_payload: Vec::new(),
             secure: None,
         }

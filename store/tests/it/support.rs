@@ -170,6 +170,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         client_state: None,
         verstat: None,
         transferred_to: None,
+        participants: Vec::new(),
         amd_detail: None,
         media: Vec::new(),
     }

@@ -173,6 +173,7 @@ impl CallShard {
             client_state: None,
             verstat: transit.verstat,
             transferred_to: None,
+            participants: Vec::new(),
             amd_detail: None,
             media: Vec::new(),
         }

@@ -116,7 +116,8 @@ impl CallShard {
             | Owner::Agent(_)
             | Owner::Session(_)
             | Owner::TransitThird(_)
-            | Owner::Guest(_) => return,
+            | Owner::Guest(_)
+            | Owner::Participant(_) => return,
         };
         let Some(transit) = self.transits.get_mut(key) else {
             let _ = self.ua.reject_reinvite(now, leg, 481, &mut self.sip_out);
@@ -167,7 +168,8 @@ impl CallShard {
             | Owner::Agent(_)
             | Owner::Session(_)
             | Owner::TransitThird(_)
-            | Owner::Guest(_) => None,
+            | Owner::Guest(_)
+            | Owner::Participant(_) => None,
         };
         let Some(asker) = asker else { return };
         let _ = match verdict {
@@ -201,7 +203,8 @@ impl CallShard {
             | Owner::Agent(_)
             | Owner::Session(_)
             | Owner::TransitThird(_)
-            | Owner::Guest(_) => return,
+            | Owner::Guest(_)
+            | Owner::Participant(_) => return,
         };
         if let Ok(plan) = sdp::read_answer(&sound.local, body) {
             self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);

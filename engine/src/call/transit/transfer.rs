@@ -394,7 +394,7 @@ impl CallShard {
                 let caller = matches!(owner, Owner::TransitIn(_));
                 (transit.leg_of(caller) == leg).then(|| transit.sound_of(caller))?
             }
-            Owner::TransitThird(_) | Owner::Guest(_) => None,
+            Owner::TransitThird(_) | Owner::Guest(_) | Owner::Participant(_) => None,
             Owner::Customer(key) => {
                 let side = self.calls.get(key)?.customer.as_ref()?;
                 (side.leg == leg).then_some(side.sound)
@@ -418,7 +418,7 @@ impl CallShard {
                 let trunk = if caller { transit.from } else { transit.to };
                 transit.seat(caller, newcomer, newcomers, trunk);
             }
-            Owner::TransitThird(_) | Owner::Guest(_) => {}
+            Owner::TransitThird(_) | Owner::Guest(_) | Owner::Participant(_) => {}
             Owner::Customer(key) => {
                 if let Some(side) = self.calls.get_mut(key).and_then(|call| call.customer.as_mut()) {
                     (side.leg, side.sound) = (newcomer, newcomers);

@@ -1,0 +1,355 @@
+//! What is done with a live call: `/v1/calls/{id}/supervise`, `participants`, and its verbs.
+
+use super::calls::CommandKind;
+use super::{Answer, Api, Empty, odd_reply};
+use crate::auth::{Caller, Scope};
+use crate::extract::{Checks, JsonBody, path_id};
+use crate::gateway::Gateway;
+use crate::page::PageBody;
+use crate::problem::{Code, Problem, ProblemBody};
+use crate::wire::call::CallCommandAccepted;
+use crate::wire::conduct::{
+    DtmfRequest, JoinRequest, MuteRequest, Participant, ParticipantAccepted, PlayRequest, Side, Sides,
+    SupervisionChange, SupervisionRequest,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use dialer_core::participant::{CallWish, Joining, SupervisionMode as CoreMode, Target};
+use dialer_core::{CallId, Command, LegId, Reply};
+
+const READ: &[Scope] = &[Scope::CallsRead];
+const WRITE: &[Scope] = &[Scope::CallsWrite];
+const SUPERVISE: &[Scope] = &[Scope::CallsSupervise];
+/// Length of a digit, milliseconds, where none is asked for.
+const DIGIT_MS: u32 = 100;
+
+/// Wishes something of a live call.
+async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
+    if api.read_model.call(call).is_none() && api.store(move |store| store.record(call)).await?.is_some() {
+        return Err(Problem::new(Code::InvalidCallState, "the call is over").with("state", "ended"));
+    }
+    api.command(Command::Call { call, wish }).await
+}
+
+async fn done(api: &Gateway, id: &str, act: CallWish) -> Answer {
+    let call: CallId = path_id(id, "call")?;
+    wish(api, call, act).await?;
+    Ok(accepted(api, call))
+}
+
+fn accepted(api: &Gateway, call: CallId) -> Response {
+    let command_id = api.new_id::<CommandKind>().to_string();
+    (StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: call.to_string() }))
+        .into_response()
+}
+
+/// Checks what the views can tell before the dialer is asked.
+fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Problem> {
+    if joining.override_reason.is_some() {
+        caller.needs(&[Scope::ComplianceOverride])?;
+    }
+    let mut checks = Checks::default();
+    if let Target::Agent(agent) = &joining.target {
+        checks.that(api.read_model.agent(*agent).is_some(), "/agent_id", "there is no such agent");
+    }
+    let trunk_known = joining.trunk.is_none_or(|id| api.read_model.trunk(id).is_some());
+    checks.that(trunk_known, "/trunk_id", "there is no such trunk");
+    checks.finish()
+}
+
+async fn join(api: &Gateway, id: &str, joining: Joining) -> Answer {
+    let call: CallId = path_id(id, "call")?;
+    let mode = joining.mode;
+    let Reply::Leg(leg) = wish(api, call, CallWish::Join(joining)).await? else { return Err(odd_reply()) };
+    let body = ParticipantAccepted {
+        leg_id: leg.to_string(),
+        call_id: call.to_string(),
+        mode: mode.map(Into::into),
+    };
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+}
+
+/// The mode of a live participant: `None`, a third party.
+fn mode_of(api: &Gateway, call: CallId, leg: LegId) -> Result<Option<CoreMode>, Problem> {
+    let view = api.read_model.call(call).ok_or_else(|| Problem::not_found("call"))?;
+    let found = view.participants.iter().find(|participant| participant.leg == leg);
+    found.map(|participant| participant.mode).ok_or_else(|| Problem::not_found("participant"))
+}
+
+/// Lets a supervisor hear a call, talk to its agent or to all, or take it over. Told by `call.supervision_started`,
+/// `call.supervision_changed` and, once, `call.supervision_ended`. The same agent once more changes the mode.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/supervise", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = SupervisionRequest,
+    responses((status = 202, body = ParticipantAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:supervise"]))
+)]
+pub(crate) async fn supervise(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(SUPERVISE)?;
+    let request: SupervisionRequest = body.parse()?;
+    let mode = request.mode.into();
+    let joining =
+        JoinRequest::from(request).into_joining(Some(mode), api.config.default_region.as_deref())?;
+    known(&api, &caller, &joining)?;
+    join(&api, &id, joining).await
+}
+
+/// Changes how a supervisor takes part, at once.
+#[utoipa::path(
+    patch, path = "/v1/calls/{id}/supervise/{leg_id}", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("leg_id" = String, Path, description = "`leg_…`")),
+    request_body = SupervisionChange,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:supervise"]))
+)]
+pub(crate) async fn change_supervision(
+    State(api): Api,
+    caller: Caller,
+    Path((id, leg)): Path<(String, String)>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(SUPERVISE)?;
+    let change: SupervisionChange = body.parse()?;
+    let (call, leg): (CallId, LegId) = (path_id(&id, "call")?, path_id(&leg, "participant")?);
+    let mode = change.mode.into();
+    wish(&api, call, CallWish::SetMode { leg, mode }).await?;
+    Ok(accepted(&api, call))
+}
+
+/// Ends a supervision: hangs up on the supervisor, or no longer rings.
+#[utoipa::path(
+    delete, path = "/v1/calls/{id}/supervise/{leg_id}", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("leg_id" = String, Path, description = "`leg_…`")),
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:supervise"]))
+)]
+pub(crate) async fn end_supervision(
+    State(api): Api,
+    caller: Caller,
+    Path((id, leg)): Path<(String, String)>,
+) -> Answer {
+    caller.needs(SUPERVISE)?;
+    let (call, leg): (CallId, LegId) = (path_id(&id, "call")?, path_id(&leg, "participant")?);
+    if mode_of(&api, call, leg)?.is_none() {
+        return Err(Problem::not_found("supervisor"));
+    }
+    wish(&api, call, CallWish::Drop(leg)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Ends all supervision of a call.
+#[utoipa::path(
+    delete, path = "/v1/calls/{id}/supervise", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`")),
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:supervise"]))
+)]
+pub(crate) async fn end_all_supervision(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.needs(SUPERVISE)?;
+    let call: CallId = path_id(&id, "call")?;
+    let view = api.read_model.call(call).ok_or_else(|| Problem::not_found("call"))?;
+    let supervisors: Vec<LegId> =
+        view.participants.iter().filter(|one| one.mode.is_some()).map(|one| one.leg).collect();
+    if supervisors.is_empty() {
+        return Err(Problem::not_found("supervisor"));
+    }
+    for leg in supervisors {
+        if let Err(problem) = wish(&api, call, CallWish::Drop(leg)).await
+            // Else it is gone by itself meanwhile.
+            && problem.code() != Code::NotFound
+        {
+            return Err(problem);
+        }
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Shows who takes part in a live call besides customer and agent.
+#[utoipa::path(
+    get, path = "/v1/calls/{id}/participants", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`")),
+    responses((status = 200, body = PageBody<Participant>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:read"]))
+)]
+pub(crate) async fn participants(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.needs(READ)?;
+    let call: CallId = path_id(&id, "call")?;
+    let view = api.read_model.call(call).ok_or_else(|| Problem::not_found("call"))?;
+    let mask = caller.mask();
+    let data: Vec<Participant> = view.participants.iter().map(|one| Participant::new(one, mask)).collect();
+    Ok(Json(PageBody { data, next_cursor: None, total: None }).into_response())
+}
+
+/// Calls a third party into a call: an agent's phone, or a number, by the rules of compliance that hold for every call.
+/// Told by `call.participant_added`, `call.participant_joined` and, once, `call.participant_left`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/participants", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = JoinRequest,
+    responses((status = 202, body = ParticipantAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn add_participant(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let request: JoinRequest = body.parse()?;
+    let joining = request.into_joining(None, api.config.default_region.as_deref())?;
+    known(&api, &caller, &joining)?;
+    join(&api, &id, joining).await
+}
+
+/// Hangs up on a third party, or no longer rings it.
+#[utoipa::path(
+    delete, path = "/v1/calls/{id}/participants/{leg_id}", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("leg_id" = String, Path, description = "`leg_…`")),
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn remove_participant(
+    State(api): Api,
+    caller: Caller,
+    Path((id, leg)): Path<(String, String)>,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let (call, leg): (CallId, LegId) = (path_id(&id, "call")?, path_id(&leg, "participant")?);
+    if mode_of(&api, call, leg)?.is_some() {
+        caller.needs(SUPERVISE)?;
+    }
+    wish(&api, call, CallWish::Drop(leg)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Puts the customer on hold: who hears music, and is heard by nobody. Told by `call.held`; holding twice is holding.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/hold", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<Empty>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn hold(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    done(&api, &id, CallWish::Hold(true)).await
+}
+
+/// Takes the customer back from hold. Told by `call.resumed`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/unhold", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<Empty>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn unhold(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    done(&api, &id, CallWish::Hold(false)).await
+}
+
+/// Lets nobody hear a side of the call, the agent if none is named, nor a recording. Told by `call.muted`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/mute", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<MuteRequest>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn mute(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let party = body.parse_or_default::<MuteRequest>()?.party.unwrap_or(Side::Agent).into();
+    done(&api, &id, CallWish::Mute { party, muted: true }).await
+}
+
+/// Lets all hear a side of the call again. Told by `call.unmuted`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/unmute", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<MuteRequest>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn unmute(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let party = body.parse_or_default::<MuteRequest>()?.party.unwrap_or(Side::Agent).into();
+    done(&api, &id, CallWish::Mute { party, muted: false }).await
+}
+
+/// Presses digits for a side to hear: as events (RFC 4733), or as tones where it does not take those.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/dtmf", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = DtmfRequest,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn dtmf(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let DtmfRequest { digits, to, duration_ms } = body.parse()?;
+    let to = to.unwrap_or(Side::Customer).into();
+    let duration_ms = duration_ms.unwrap_or(DIGIT_MS);
+    done(&api, &id, CallWish::Press { to, digits, duration_ms }).await
+}
+
+/// Plays a prompt into the talk; who is to hear it hears nothing else meanwhile.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/play", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = PlayRequest,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn play(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let PlayRequest { prompt, to } = body.parse()?;
+    let mut checks = Checks::default();
+    checks.text(&prompt, 128, "/prompt");
+    checks.that(api.has_prompt(&prompt), "/prompt", "there is no such prompt");
+    checks.finish()?;
+    let to = to.unwrap_or(Sides::Customer).into();
+    done(&api, &id, CallWish::Play { to, prompt }).await
+}
+
+/// Gives the customer to someone else: the agent stays until that one answers and is free then. Told by
+/// `call.transferred` or `call.transfer_failed`.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/transfer", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = JoinRequest,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn transfer(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let request: JoinRequest = body.parse()?;
+    let joining = request.into_joining(None, api.config.default_region.as_deref())?;
+    known(&api, &caller, &joining)?;
+    done(&api, &id, CallWish::Transfer(joining)).await
+}

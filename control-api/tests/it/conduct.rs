@@ -1,0 +1,200 @@
+//! What is done with live calls, as clients meet it.
+
+use crate::house::House;
+use crate::resources::{health, registered};
+use axum::http::Method;
+use dialer_core::participant::{CallAct, SupervisionMode};
+use dialer_core::{CallFact, CallId, CallOrder, Effect, EndCause, LegId, Party};
+use serde_json::{Value, json};
+use store::Store;
+
+/// A call whose sides are joined, its agent, and an agent who is logged out with a phone that is there.
+async fn joined(house: &House) -> (String, String, String) {
+    let trunk = house.trunk().await;
+    let (agent, boss) = (house.agent("1001").await, house.agent("1002").await);
+    {
+        let mut core = house.core.lock().unwrap();
+        core.input(health(&trunk, true));
+        core.input(registered(&agent));
+        core.input(registered(&boss));
+    }
+    house.post(&format!("/v1/agents/{agent}:login"), json!({"session": "on_demand"})).await.is(200);
+    let body = json!({"agent_id": agent, "to": "13800138000", "record": false});
+    let id = house.post("/v1/calls", body).await.is(202).json()["id"].as_str().unwrap().to_owned();
+    let call: CallId = id.parse().unwrap();
+    for verb in ["hold", "mute", "unhold"] {
+        house.act(&format!("/v1/calls/{id}/{verb}")).await.problem(409, "invalid_call_state");
+    }
+    let facts = [
+        CallFact::AgentAnswered { call, agent: agent.parse().unwrap() },
+        CallFact::Dialled { call },
+        CallFact::Answered { call },
+        CallFact::Bridged { call },
+    ];
+    for fact in facts {
+        house.core.lock().unwrap().fact(fact);
+    }
+    (id, agent, boss)
+}
+
+fn acts(house: &House) -> Vec<CallAct> {
+    let orders = std::mem::take(&mut house.core.lock().unwrap().orders);
+    let act = |effect| match effect {
+        Effect::Call(CallOrder::Act { act, .. }) => Some(act),
+        _ => None,
+    };
+    orders.into_iter().filter_map(act).collect()
+}
+
+fn types(house: &House, call: &str) -> Vec<(String, Value)> {
+    let events = house.store.events_since(0, 1_000).unwrap();
+    let shown = events.iter().map(|event| {
+        json!(control_api::wire::event::Event::new(event, "n1", control_api::Masker::new(true)))
+    });
+    let of_call = shown.filter(|event| event["call_id"] == call);
+    of_call.map(|event| (event["type"].as_str().unwrap().to_owned(), event["data"].clone())).collect()
+}
+
+#[tokio::test]
+async fn supervision_goes_its_way() {
+    let house = House::new();
+    let (id, agent, boss) = joined(&house).await;
+    let path = format!("/v1/calls/{id}/supervise");
+    // Who sees agents does not listen to calls.
+    for scopes in [&["supervise", "calls:write", "calls:read"][..], &["calls:read"]] {
+        let token = house.token(scopes).await;
+        let body = json!({"agent_id": boss, "mode": "listen"});
+        house.ask(&token, Method::POST, &path, Some(body)).await.problem(403, "insufficient_scope");
+    }
+    for (body, pointers) in [
+        (json!({"mode": "listen"}), vec!["/to"]),
+        (json!({"agent_id": boss, "to": "13800138001", "mode": "listen"}), vec!["/to"]),
+        (json!({"agent_id": boss, "mode": "spy"}), vec!["/mode"]),
+        (json!({"agent_id": boss, "mode": "listen", "volume": 3}), vec!["/volume"]),
+        (json!({"to": "12", "mode": "listen", "ring_timeout_ms": 5}), vec!["/to", "/ring_timeout_ms"]),
+        (json!({"agent_id": "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D", "mode": "listen"}), vec!["/agent_id"]),
+    ] {
+        assert_eq!(house.post(&path, body).await.problem(400, "invalid_body"), pointers);
+    }
+    // Who is in the call cannot supervise it.
+    let own = json!({"agent_id": agent, "mode": "listen"});
+    house.post(&path, own).await.problem(409, "invalid_agent_state");
+    house.delete(&path).await.problem(404, "not_found");
+    acts(&house);
+
+    let token = house.token(&["calls:supervise", "calls:read"]).await;
+    let listen = Some(json!({"agent_id": boss, "mode": "listen"}));
+    let accepted = house.ask(&token, Method::POST, &path, listen.clone()).await.is(202).json();
+    let leg: LegId = accepted["leg_id"].as_str().unwrap().parse().unwrap();
+    assert!(
+        matches!(&acts(&house)[..], [CallAct::Join { leg: there, mode: Some(SupervisionMode::Listen), .. }] if *there == leg)
+    );
+    // Once more: nothing new.
+    let again = house.ask(&token, Method::POST, &path, listen).await.is(202).json();
+    assert_eq!((again["leg_id"].clone(), acts(&house)), (accepted["leg_id"].clone(), vec![]));
+    let call: CallId = id.parse().unwrap();
+    house.core.lock().unwrap().fact(CallFact::ParticipantJoined { call, leg });
+    let shown = house.get(&format!("/v1/calls/{id}")).await.json();
+    assert_eq!(shown["participants"][0]["mode"], "listen");
+    assert_eq!(shown["participants"][0]["agent_id"], boss.as_str());
+    // Another mode, in both ways.
+    house.post(&path, json!({"agent_id": boss, "mode": "whisper"})).await.is(202);
+    house.patch(&format!("{path}/{leg}"), json!({"mode": "barge"})).await.is(202);
+    let modes = [SupervisionMode::Whisper, SupervisionMode::Barge];
+    assert_eq!(acts(&house), modes.map(|mode| CallAct::SetMode { leg, mode }));
+    house.delete(&format!("{path}/leg_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")).await.problem(404, "not_found");
+    // A third party's way does not lead to supervisors without the scope.
+    let clerk = house.token(&["calls:write"]).await;
+    let other = format!("/v1/calls/{id}/participants/{leg}");
+    house.ask(&clerk, Method::DELETE, &other, None).await.problem(403, "insufficient_scope");
+    house.delete(&path).await.is(204);
+    assert_eq!(acts(&house), [CallAct::Drop { leg }]);
+    let (cause, took_over) = (EndCause::Normal, false);
+    for _ in 0..2 {
+        house.core.lock().unwrap().fact(CallFact::ParticipantLeft { call, leg, cause, took_over });
+    }
+    let told: Vec<(String, Value)> =
+        types(&house, &id).into_iter().filter(|(kind, _)| kind.contains("supervision")).collect();
+    let names: Vec<&str> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+    let expected = ["started", "changed", "changed", "ended"].map(|what| format!("call.supervision_{what}"));
+    assert_eq!(names, expected);
+    assert_eq!((&told[1].1["from"], &told[1].1["to"]), (&json!("listen"), &json!("whisper")));
+    assert_eq!((&told[3].1["mode"], &told[3].1["cause"]), (&json!("barge"), &json!("normal")));
+    let ended = CallFact::Ended { call, by: Party::Customer, cause, sip_code: Some(200), q850: None };
+    house.core.lock().unwrap().fact(ended);
+    let record = house.get(&format!("/v1/cdrs/{id}")).await.is(200).json();
+    assert_eq!(record["participants"][0]["mode"], "barge");
+    assert!(record["participants"][0]["joined_at"].is_string());
+    house.delete(&path).await.problem(404, "not_found");
+    let late = json!({"agent_id": boss, "mode": "listen"});
+    house.post(&path, late).await.problem(409, "invalid_call_state");
+}
+
+#[tokio::test]
+async fn a_third_party_is_called_by_the_rules_and_shown_masked() {
+    let house = House::new();
+    let (id, _, _) = joined(&house).await;
+    let path = format!("/v1/calls/{id}/participants");
+    let leg = house.post(&path, json!({"to": "13800138001"})).await.is(202).json()["leg_id"].clone();
+    let leg: LegId = leg.as_str().unwrap().parse().unwrap();
+    let masked = house.token(&["calls:read"]).await;
+    let shown = house.ask(&masked, Method::GET, &path, None).await.is(200).json();
+    assert_eq!(shown["data"][0]["to"], "+86138****8001");
+    assert_eq!(house.get(&path).await.json()["data"][0]["to"], "+8613800138001");
+    let call: CallId = id.parse().unwrap();
+    let gone = CallFact::ParticipantLeft { call, leg, cause: EndCause::Busy, took_over: false };
+    house.core.lock().unwrap().fact(gone);
+    house.delete(&format!("{path}/{leg}")).await.problem(404, "not_found");
+    let names: Vec<String> = types(&house, &id).into_iter().map(|(kind, _)| kind).collect();
+    let told = names.iter().filter(|kind| kind.starts_with("call.participant")).cloned().collect::<Vec<_>>();
+    assert_eq!(told, ["call.participant_added", "call.participant_left"]);
+    // Not without its scope past a rule.
+    let writer = house.token(&["calls:write"]).await;
+    let body = json!({"to": "13800138001", "compliance_override": "asked for"});
+    house.ask(&writer, Method::POST, &path, Some(body)).await.problem(403, "insufficient_scope");
+    house.get("/v1/calls/call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D/participants").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn verbs_are_idempotent_and_say_what_is_wrong() {
+    let house = House::new();
+    house.gateway.set_prompts(["hello".to_owned()].into());
+    let (id, _, boss) = joined(&house).await;
+    acts(&house);
+    let path = |verb: &str| format!("/v1/calls/{id}/{verb}");
+    let call: CallId = id.parse().unwrap();
+    for _ in 0..2 {
+        house.act(&path("hold")).await.is(202);
+    }
+    assert_eq!(acts(&house), [CallAct::Hold(true)]);
+    house.core.lock().unwrap().fact(CallFact::Held { call, party: Party::Api });
+    assert_eq!(house.get(&format!("/v1/calls/{id}")).await.json()["held_by"], "api");
+    house.act(&path("unhold")).await.is(202);
+    for _ in 0..2 {
+        house.post(&path("mute"), json!({"party": "customer"})).await.is(202);
+    }
+    assert_eq!(house.get(&format!("/v1/calls/{id}")).await.json()["muted"], json!(["customer"]));
+    house.post(&path("unmute"), json!({"party": "customer"})).await.is(202);
+    assert_eq!(acts(&house).len(), 3);
+    for (verb, body, pointer) in [
+        ("mute", json!({"party": "nobody"}), "/party"),
+        ("dtmf", json!({"digits": "12x"}), "/digits"),
+        ("dtmf", json!({"digits": ""}), "/digits"),
+        ("dtmf", json!({"digits": "1", "duration_ms": 5}), "/duration_ms"),
+        ("play", json!({"prompt": "unknown"}), "/prompt"),
+        ("transfer", json!({}), "/to"),
+        ("transfer", json!({"agent_id": boss, "caller_id": "+4930555"}), "/agent_id"),
+    ] {
+        assert_eq!(house.post(&path(verb), body).await.problem(400, "invalid_body"), [pointer], "{verb}");
+    }
+    house.post(&path("dtmf"), json!({"digits": "12#", "to": "agent"})).await.is(202);
+    house.post(&path("play"), json!({"prompt": "hello", "to": "both"})).await.is(202);
+    house.post(&path("transfer"), json!({"agent_id": boss})).await.is(202);
+    house.post(&path("transfer"), json!({"to": "13800138001"})).await.problem(409, "invalid_call_state");
+    let failed = CallFact::TransferFailed { call, to: "1002".into(), sip_code: 486 };
+    house.core.lock().unwrap().fact(failed);
+    house.post(&path("transfer"), json!({"to": "13800138001"})).await.is(202);
+    assert_eq!(acts(&house).len(), 4);
+    house.act("/v1/calls/call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D/hold").await.problem(404, "not_found");
+    house.act("/v1/calls/nonsense/hold").await.problem(404, "not_found");
+}

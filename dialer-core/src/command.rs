@@ -2,13 +2,13 @@
 
 use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
+use crate::disposition::Said;
 use crate::id::{
     AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, LegId, ListId, TaskId, TrunkId, WebhookId,
 };
 use crate::record::{DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
-use sansio::WallTime;
 use std::fmt;
 
 /// A wish. Each is answered by exactly one [`Reply`] or [`CommandError`], after what it changed is durable.
@@ -168,12 +168,8 @@ pub enum Command {
     SetDisposition {
         /// Which call.
         call: CallId,
-        /// The code.
-        code: String,
-        /// Free text.
-        notes: Option<String>,
-        /// Call the customer again then.
-        callback_at: Option<WallTime>,
+        /// What is said.
+        said: Said,
     },
     /// Dials a preview task.
     TaskDial {

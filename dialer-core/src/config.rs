@@ -3,10 +3,11 @@
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
 use crate::compliance::CallingWindows;
+use crate::disposition::DispositionRule;
 use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
 use crate::screen::{Filter, Frequency};
-use crate::serving::{Membership, Serving};
+use crate::serving::{AfterPause, Membership, Serving};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -274,6 +275,10 @@ pub struct AgentConfig {
     pub ring_ms: Option<u32>,
     /// Whether the phone's sound is encrypted.
     pub srtp: Srtp,
+    /// A break lasts at most so long, milliseconds …
+    pub pause_max_ms: Option<u32>,
+    /// … then this follows.
+    pub pause_then: AfterPause,
 }
 
 impl Default for AgentConfig {
@@ -293,6 +298,8 @@ impl Default for AgentConfig {
             memberships: BTreeMap::new(),
             ring_ms: None,
             srtp: Srtp::Off,
+            pause_max_ms: None,
+            pause_then: AfterPause::default(),
         }
     }
 }
@@ -726,7 +733,7 @@ pub struct CampaignConfig {
     /// Record bridged calls.
     pub record: bool,
     /// Dispositions an agent may set; empty: any word.
-    pub dispositions: Vec<String>,
+    pub dispositions: Vec<DispositionRule>,
     /// It takes dial requests.
     pub push: Option<Box<PushConfig>>,
     /// Preview: agents may give a lead back without dialling it.

@@ -124,6 +124,8 @@ pub(crate) enum Why {
     DrainDeadline,
     /// Trunks' views follow their transit calls.
     TrunkViews,
+    /// A break has lasted as long as it may.
+    PauseMax(AgentId),
     /// Agents' sessions have had their time.
     SessionsClosed,
     /// What is known of caller IDs is written down, or one comes out of quarantine.
@@ -272,6 +274,7 @@ impl Dialer {
                 Why::Call(call) => self.on_call_timer(&mut cx, call),
                 Why::WrapUp(agent) => self.end_wrap_up(&mut cx, agent, BY_TIMER),
                 Why::Backoff(agent) => self.end_backoff(&mut cx, agent, "back_off_over"),
+                Why::PauseMax(agent) => self.on_pause_max(&mut cx, agent),
                 Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
                 Why::Expiry(campaign) => self.on_expiry_timer(&mut cx, campaign),
@@ -359,9 +362,7 @@ impl Dialer {
             Command::Originate(request) => self.originate(cx, request),
             Command::Hangup(call) => self.command_hangup(cx, call),
             Command::Call { call, wish } => self.call_wish(cx, call, wish),
-            Command::SetDisposition { call, code, notes, callback_at } => {
-                self.set_disposition(cx, call, code, notes, callback_at)
-            }
+            Command::SetDisposition { call, said } => self.set_disposition(cx, call, said),
             Command::TaskDial { task, phone } => self.task_dial(cx, task, phone),
             Command::TaskSkip(task) => self.task_skip(cx, task),
             Command::SetInboundWaiting { group, waiting, for_ms } => {

@@ -12,6 +12,7 @@ use crate::record::{CallRecord, LeadState};
 use crate::view::{AgentState, PacingReport};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An event with its place in the stream. Numbers inside are whole; whoever shows them masks them by scope.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -139,7 +140,15 @@ pub enum Event {
     /// A recording was lost.
     RecordingFailed { recording: RecordingId, reason: String },
     /// An agent said how it went.
-    DispositionSet { code: String, notes: Option<String>, callback_at: Option<WallTime> },
+    DispositionSet {
+        code: String,
+        notes: Option<String>,
+        callback_at: Option<WallTime>,
+        #[serde(default)]
+        callback_by_agent: bool,
+        #[serde(default)]
+        fields: BTreeMap<String, String>,
+    },
     /// A lead moved on.
     LeadUpdated { state: LeadState, outcome: Option<Outcome>, attempts: u32, next_at: Option<WallTime> },
     /// A lead has no attempts left.

@@ -51,6 +51,7 @@ impl Lead {
         }
         progress.recent.push(at);
         progress.next_at = None;
+        progress.callback = None;
     }
 }
 

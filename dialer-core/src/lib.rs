@@ -22,6 +22,7 @@ pub mod command;
 pub mod compliance;
 pub mod config;
 pub mod counters;
+pub mod disposition;
 pub mod effect;
 pub mod event;
 pub mod id;

@@ -121,6 +121,12 @@ pub enum Record {
         notes: Option<String>,
         /// Wanted callback.
         callback_at: Option<WallTime>,
+        /// … by the agent who talked.
+        #[serde(default)]
+        callback_by_agent: bool,
+        /// Fields filled in.
+        #[serde(default)]
+        fields: BTreeMap<String, String>,
         /// When it was said.
         at: WallTime,
     },

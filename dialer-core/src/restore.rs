@@ -64,6 +64,8 @@ impl Dialer {
             if let Some(agent) = self.agents.get_mut(&row.agent) {
                 agent.session = row.session;
                 agent.paused = row.paused.filter(|_| row.session.is_some());
+                let ago_ms = u64::try_from(cx.wall.millis_since(row.at)).unwrap_or(0);
+                self.limit_break(cx, row.agent, ago_ms);
             }
         }
         self.tell(cx, About::default(), Event::NodeStarted { calls_cut_off });
@@ -101,7 +103,7 @@ impl Dialer {
             let fallback = CampaignConfig::default();
             let campaign = attempt.campaign.and_then(|id| self.campaigns.get(&id));
             let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
-            let step = Step { outcome: Outcome::NodeRestart, at: cx.wall, callback_at: None };
+            let step = Step { outcome: Outcome::NodeRestart, at: cx.wall, callback: None };
             let mut progress = next_step(config, &stand_in(progress), step);
             progress.remember(PastAttempt::of(&record));
             progress

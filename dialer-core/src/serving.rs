@@ -16,6 +16,8 @@ pub const SKILL_LEVEL_MAX: u8 = 9;
 pub const RANK_MAX: i8 = 9;
 /// Skills of one agent, and skills that one campaign asks for, at most.
 pub const SKILLS_MAX: usize = 64;
+/// Break codes of one campaign at most.
+const PAUSE_CODES_MAX: usize = 100;
 
 /// Who of a campaign's free agents gets its next call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ pub enum AgentOrder {
 }
 
 /// How a campaign is served by its agents.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Serving {
     /// Who comes first.
@@ -46,6 +48,61 @@ pub struct Serving {
     pub skills: BTreeMap<String, u8>,
     /// Template of an address for the agent's screen, see [`crate::pop`].
     pub pop_url: Option<String>,
+    /// Break codes its agents may take; empty: any word.
+    pub pause_codes: Vec<String>,
+    /// What follows after-call work that lasted its whole time.
+    pub wrap_up_then: AfterWrapUp,
+    /// A callback that an agent promised is late when that agent has not taken it up for so long, milliseconds …
+    pub callback_late_after_ms: u32,
+    /// … and then this becomes of it.
+    pub callback_late: LateCallback,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Serving {
+            order: AgentOrder::default(),
+            skills: BTreeMap::new(),
+            pop_url: None,
+            pause_codes: Vec::new(),
+            wrap_up_then: AfterWrapUp::default(),
+            callback_late_after_ms: 15 * 60_000,
+            callback_late: LateCallback::default(),
+        }
+    }
+}
+
+/// What follows after-call work that lasted its whole time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterWrapUp {
+    /// The next call.
+    #[default]
+    Ready,
+    /// A break, code `wrap_up_max`.
+    Pause,
+}
+
+/// What becomes of a promised callback that its agent does not take up in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LateCallback {
+    /// Anyone may call.
+    #[default]
+    Anyone,
+    /// It waits for the agent.
+    Wait,
+}
+
+/// What follows a break that lasts longer than it may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterPause {
+    /// Work.
+    #[default]
+    Ready,
+    /// The end of the shift.
+    Logout,
 }
 
 impl Serving {
@@ -54,6 +111,13 @@ impl Serving {
         if let Some(template) = &self.pop_url {
             check_template("/pop_url", template)?;
         }
+        if self.pause_codes.len() > PAUSE_CODES_MAX {
+            return invalid("/pause_codes", format_args!("at most {PAUSE_CODES_MAX} codes"));
+        }
+        for (place, code) in self.pause_codes.iter().enumerate() {
+            text(&format!("/pause_codes/{place}"), code, 1, 64)?;
+        }
+        range("/callbacks/late_after_ms", self.callback_late_after_ms, 0, 30 * 24 * 3_600_000)?;
         Ok(())
     }
 }

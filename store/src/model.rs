@@ -295,6 +295,10 @@ pub struct Disposition {
     pub notes: Option<String>,
     /// Wanted callback.
     pub callback_at: Option<WallTime>,
+    /// … by the agent who talked.
+    pub callback_by_agent: bool,
+    /// Fields filled in.
+    pub fields: BTreeMap<String, String>,
     /// When it was said.
     pub at: WallTime,
 }

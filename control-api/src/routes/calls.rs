@@ -257,8 +257,6 @@ pub(crate) async fn disposition(
     caller.needs(&[Scope::CallsWrite, Scope::AgentsWrite])?;
     let said = body.parse::<DispositionRequest>()?.checked()?;
     let call: CallId = path_id(&id, "call")?;
-    let callback_at = said.callback_at.map(|time| time.0);
-    let command = Command::SetDisposition { call, code: said.code, notes: said.notes, callback_at };
-    api.command(command).await?;
+    api.command(Command::SetDisposition { call, said: said.into_said() }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,7 +1,7 @@
 //! Agents on the wire.
 
 use super::pop::{PopLead, PopNames, ScreenPop};
-use super::serving::Membership;
+use super::serving::{AfterPause, Membership};
 use super::{Srtp, wire_enum};
 use crate::extract::Checks;
 use crate::mask::Masker;
@@ -124,6 +124,18 @@ pub struct AgentRequest {
     /// Whether the phone's sound is encrypted. (That of a browser always is.)
     #[serde(default)]
     pub srtp: Srtp,
+    /// A break lasts at most so long; null: as long as the agent wants.
+    #[serde(default)]
+    #[schema(minimum = 1_000, maximum = 86_400_000)]
+    pub pause_max_ms: Option<u32>,
+    /// What follows a break that lasts longer.
+    #[serde(default = "pause_then")]
+    #[schema(default = "ready")]
+    pub pause_then: AfterPause,
+}
+
+fn pause_then() -> AfterPause {
+    AfterPause::Ready
 }
 
 fn calls_max() -> u32 {
@@ -184,6 +196,8 @@ impl TryFrom<AgentRequest> for AgentConfig {
             memberships: wire.campaigns.into_iter().map(|(id, place)| (id, place.into())).collect(),
             ring_ms: wire.ring_ms,
             srtp: wire.srtp.into(),
+            pause_max_ms: wire.pause_max_ms,
+            pause_then: wire.pause_then.into(),
         })
     }
 }
@@ -206,6 +220,8 @@ impl From<&AgentConfig> for AgentRequest {
             campaigns: memberships(config),
             ring_ms: config.ring_ms,
             srtp: config.srtp.into(),
+            pause_max_ms: config.pause_max_ms,
+            pause_then: config.pause_then.into(),
         }
     }
 }
@@ -278,6 +294,10 @@ pub struct Agent {
     pub ring_ms: Option<u32>,
     /// Whether the phone's sound is encrypted.
     pub srtp: Srtp,
+    /// A break lasts at most so long.
+    pub pause_max_ms: Option<u32>,
+    /// What follows a break that lasts longer.
+    pub pause_then: AfterPause,
     /// What the agent does.
     pub state: AgentState,
     /// Since when.
@@ -325,6 +345,8 @@ impl Agent {
             campaigns: memberships(config),
             ring_ms: config.ring_ms,
             srtp: config.srtp.into(),
+            pause_max_ms: config.pause_max_ms,
+            pause_then: config.pause_then.into(),
             state: view.state.into(),
             since: view.since.into(),
             expires_at: view.expires_at.map(Time),

@@ -10,6 +10,7 @@ use crate::numbers::normalise;
 use crate::problem::Problem;
 use crate::time::Time;
 use dialer_core::command::OriginateRequest as CoreOriginate;
+use dialer_core::disposition::Said;
 use dialer_core::record::Lead;
 use dialer_core::view::CallView;
 use dialer_core::{AgentId, CallRecord, CampaignId, LeadId, TrunkId};
@@ -475,6 +476,27 @@ pub struct DispositionRequest {
     /// Call the customer again then.
     #[serde(default)]
     pub callback_at: Option<Time>,
+    /// Who is to call then; `anyone` if absent.
+    #[serde(default)]
+    pub callback_by: Option<CallbackBy>,
+    /// What the disposition asks for, and anything else worth keeping with the call; at most 32.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Who makes a promised callback.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackBy {
+    /// Any agent.
+    Anyone,
+    /// The agent who talked.
+    Agent,
+}
+
+/// Fields of a disposition as the caller may see them.
+pub(crate) fn masked_fields(fields: &BTreeMap<String, String>, mask: Masker) -> BTreeMap<String, String> {
+    fields.iter().map(|(name, value)| (name.clone(), mask.text(value))).collect()
 }
 
 impl DispositionRequest {
@@ -490,6 +512,18 @@ impl DispositionRequest {
         checks.finish()?;
         Ok(self)
     }
+
+    /// As the dialer takes it.
+    #[must_use]
+    pub fn into_said(self) -> Said {
+        Said {
+            code: self.code,
+            notes: self.notes,
+            fields: self.fields,
+            callback_at: self.callback_at.map(|time| time.0),
+            callback_by_agent: self.callback_by == Some(CallbackBy::Agent),
+        }
+    }
 }
 
 /// What an agent said about a call.
@@ -501,6 +535,10 @@ pub struct Disposition {
     pub notes: Option<String>,
     /// Wanted callback.
     pub callback_at: Option<Time>,
+    /// Who is to call then.
+    pub callback_by: Option<CallbackBy>,
+    /// Fields filled in.
+    pub fields: BTreeMap<String, String>,
     /// When it was said.
     pub at: Time,
 }
@@ -511,6 +549,10 @@ impl Disposition {
             code: disposition.code.clone(),
             notes: mask.text_option(disposition.notes.as_deref()),
             callback_at: disposition.callback_at.map(Time),
+            callback_by: disposition
+                .callback_at
+                .map(|_| if disposition.callback_by_agent { CallbackBy::Agent } else { CallbackBy::Anyone }),
+            fields: masked_fields(&disposition.fields, mask),
             at: disposition.at.into(),
         }
     }

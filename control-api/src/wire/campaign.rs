@@ -2,7 +2,8 @@
 
 use super::calling_hours::CallingHours;
 use super::calling_windows::CallingWindows;
-use super::serving::AgentOrder;
+use super::disposition::DispositionEntry;
+use super::serving::{AfterWrapUp, AgentOrder, Callbacks};
 use super::trunk::{CALLER_ID, is_caller_id};
 use super::{Outcome, wire_enum};
 use crate::extract::Checks;
@@ -671,6 +672,17 @@ pub struct CampaignRequest {
     #[serde(default)]
     #[schema(max_length = 2_048, example = "https://crm.example/pop?customer={external_id}&call={call_id}")]
     pub pop_url: Option<String>,
+    /// Break codes that its agents may give, at most 100. An agent of several campaigns may give those of any; where none
+    /// names one, any word.
+    #[serde(default)]
+    pub pause_codes: Vec<String>,
+    /// What follows after-call work that lasted its whole `wrap_up_ms`.
+    #[serde(default = "wrap_up_then")]
+    #[schema(default = "ready")]
+    pub wrap_up_then: AfterWrapUp,
+    /// Callbacks that agents promise to make themselves.
+    #[serde(default)]
+    pub callbacks: Callbacks,
     /// Whose leads.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -729,7 +741,7 @@ pub struct CampaignRequest {
     pub record: bool,
     /// Dispositions an agent may set; empty: any word.
     #[serde(default)]
-    pub dispositions: Vec<String>,
+    pub dispositions: Vec<DispositionEntry>,
     /// It takes dial requests, which lapse; null: none.
     #[serde(default)]
     pub push: Option<Push>,
@@ -739,6 +751,9 @@ pub struct CampaignRequest {
     pub preview_skip: bool,
 }
 
+fn wrap_up_then() -> AfterWrapUp {
+    AfterWrapUp::Ready
+}
 fn agent_order() -> AgentOrder {
     dialer_core::serving::AgentOrder::default().into()
 }
@@ -780,14 +795,6 @@ impl CampaignRequest {
         }
         checks.that(self.dnc_lists.len() <= 100, "/dnc_lists", "expected at most 100 lists");
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
-        checks.that(self.dispositions.len() <= 200, "/dispositions", "expected at most 200 words");
-        if let Some(push) = &self.push {
-            checks.range(push.expires_in_ms, 1_000, 2_592_000_000, "/push/expires_in_ms");
-            checks.range(push.waiting_max, 1, 10_000_000, "/push/waiting_max");
-        }
-        for (at, word) in self.dispositions.iter().enumerate() {
-            checks.text(word, 64, &format!("/dispositions/{at}"));
-        }
         (checks, retry, hours)
     }
 
@@ -847,6 +854,10 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
                 order: wire.agent_order.into(),
                 skills: wire.skills_required,
                 pop_url: wire.pop_url,
+                pause_codes: wire.pause_codes,
+                wrap_up_then: wire.wrap_up_then.into(),
+                callback_late_after_ms: wire.callbacks.late_after_ms,
+                callback_late: wire.callbacks.late.into(),
             }),
             lists: wire.lists,
             trunks: wire.trunks,
@@ -876,7 +887,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             filter,
             dnc_lists: wire.dnc_lists,
             record: wire.record,
-            dispositions: wire.dispositions,
+            dispositions: wire.dispositions.into_iter().map(Into::into).collect(),
             push: wire.push.as_ref().map(|push| Box::new(push.into())),
             preview_skip: wire.preview_skip,
         })
@@ -895,6 +906,9 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             agent_order: config.serving.order.into(),
             skills_required: config.serving.skills.clone(),
             pop_url: config.serving.pop_url.clone(),
+            pause_codes: config.serving.pause_codes.clone(),
+            wrap_up_then: config.serving.wrap_up_then.into(),
+            callbacks: Callbacks::new(&config.serving),
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
             caller_id: config.caller_id.clone(),
@@ -919,7 +933,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             filter: config.filter.as_ref().map(|filter| filter.as_str().to_owned()),
             dnc_lists: config.dnc_lists.clone(),
             record: config.record,
-            dispositions: config.dispositions.clone(),
+            dispositions: config.dispositions.iter().map(Into::into).collect(),
             push: config.push.as_deref().map(Push::from),
             preview_skip: config.preview_skip,
         }

@@ -1,6 +1,6 @@
 //! Events on the wire: one envelope for all streams.
 
-use super::call::{Cdr, EarlyMedia};
+use super::call::{Cdr, EarlyMedia, masked_fields};
 use super::pacing::PacingDecision;
 use super::pop::{PopNames, ScreenPop};
 use super::{Classification, Party};
@@ -256,8 +256,10 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::RecordingFailed { recording, reason } => {
             json!({"recording_id": recording, "reason": mask.text(reason)})
         }
-        CoreEvent::DispositionSet { code, notes, callback_at } => json!({
-            "code": code, "notes": mask.text_option(notes.as_deref()), "callback_at": time(*callback_at)
+        CoreEvent::DispositionSet { code, notes, callback_at, callback_by_agent, fields } => json!({
+            "code": code, "notes": mask.text_option(notes.as_deref()), "callback_at": time(*callback_at),
+            "callback_by": callback_at.map(|_| if *callback_by_agent { "agent" } else { "anyone" }),
+            "fields": masked_fields(fields, mask)
         }),
         // The arms of `data`; listed there, so that a new event cannot be forgotten in both.
         _ => json!({}),

@@ -9,6 +9,7 @@ pub mod calling_windows;
 pub mod campaign;
 pub mod conduct;
 pub mod dial_request;
+pub mod disposition;
 pub mod dnc;
 pub mod event;
 pub mod lead;

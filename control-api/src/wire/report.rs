@@ -32,6 +32,8 @@ pub struct AgentTotals {
     pub paused: u32,
     /// Without a phone that can be reached.
     pub unreachable: u32,
+    /// Of those on a break or out of reach: because they missed offers.
+    pub missed_offers: u32,
 }
 
 impl AgentTotals {
@@ -59,6 +61,13 @@ impl AgentTotals {
         };
         *slot += 1;
         self.logged_in += 1;
+        let left_alone = match agent.state {
+            AgentState::Paused => agent.pause_code.as_deref() == Some("missed_offers"),
+            // With an end: it is not the phone that is missing.
+            AgentState::Unreachable => agent.expires_at.is_some(),
+            _ => false,
+        };
+        self.missed_offers += u32::from(left_alone);
     }
 }
 
@@ -464,6 +473,14 @@ fn skill_verdict(evidence: &Evidence<'_>, agents: &AgentTotals) -> Option<(&'sta
     ))
 }
 
+/// How many of those who take no calls missed offers.
+fn missed(agents: &AgentTotals, words: &str) -> String {
+    match agents.missed_offers {
+        0 => String::new(),
+        missed => format!(", {missed} of them {words}"),
+    }
+}
+
 fn agent_verdict(view: &CampaignView, agents: &AgentTotals) -> Option<(&'static str, String)> {
     let of = match view.row.config.agent_group.as_deref() {
         Some(group) => format!(" of group {group}"),
@@ -474,13 +491,18 @@ fn agent_verdict(view: &CampaignView, agents: &AgentTotals) -> Option<(&'static 
     } else if agents.logged_in == 0 {
         format!("None of the {} agents{of} is logged in.", agents.total)
     } else if agents.paused == agents.logged_in {
-        format!("All {} logged-in agents{of} are on a break.", agents.logged_in)
+        let missed = missed(agents, "because of missed offers");
+        format!("All {} logged-in agents{of} are on a break{missed}.", agents.logged_in)
     } else if agents.unreachable == agents.logged_in {
-        format!("The phones of all {} logged-in agents{of} are out of reach.", agents.logged_in)
+        let missed = missed(agents, "left alone for a while after a missed offer");
+        format!("The phones of all {} logged-in agents{of} are out of reach{missed}.", agents.logged_in)
     } else if agents.paused + agents.unreachable == agents.logged_in {
         format!(
-            "Of {} logged-in agents{of}, {} are on a break and {} have no phone in reach.",
-            agents.logged_in, agents.paused, agents.unreachable
+            "Of {} logged-in agents{of}, {} are on a break and {} have no phone in reach{}.",
+            agents.logged_in,
+            agents.paused,
+            agents.unreachable,
+            missed(agents, "left alone because of missed offers")
         )
     } else {
         return None;

@@ -27,6 +27,59 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// What follows after-call work that lasted its whole time.
+    AfterWrapUp = dialer_core::serving::AfterWrapUp {
+        /// The next call.
+        Ready,
+        /// A break, code `wrap_up_max`.
+        Pause,
+    }
+}
+
+wire_enum! {
+    /// What follows a break that lasts longer than it may.
+    AfterPause = dialer_core::serving::AfterPause {
+        /// Work.
+        Ready,
+        /// The end of the shift.
+        Logout,
+    }
+}
+
+wire_enum! {
+    /// What becomes of a promised callback that its agent does not take up in time.
+    LateCallback = dialer_core::serving::LateCallback {
+        /// Anyone may call.
+        Anyone,
+        /// It waits for the agent.
+        Wait,
+    }
+}
+
+/// Callbacks that agents promise to make themselves (`callback_by: agent`).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Callbacks {
+    /// Late when the agent has not taken it up so long after its time.
+    #[schema(maximum = 2_592_000_000_u64)]
+    pub late_after_ms: u32,
+    /// What becomes of a late one.
+    pub late: LateCallback,
+}
+
+impl Callbacks {
+    pub(crate) fn new(serving: &core::Serving) -> Self {
+        Callbacks { late_after_ms: serving.callback_late_after_ms, late: serving.callback_late.into() }
+    }
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Callbacks::new(&core::Serving::default())
+    }
+}
+
 /// An agent's place in one campaign.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

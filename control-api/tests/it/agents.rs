@@ -137,3 +137,45 @@ async fn the_screen_pop_is_filled_in_and_masked_by_scope() {
     let lead = house.get(&format!("/v1/lists/{list}/leads/{lead}")).await.is(200).json();
     assert_eq!(lead["history"], json!([]));
 }
+
+#[tokio::test]
+async fn dispositions_breaks_and_callbacks_are_set_as_they_are_shown() {
+    let house = House::new();
+    let list = house.list().await;
+    let campaign = house.campaign(&[&list]).await;
+    let path = format!("/v1/campaigns/{campaign}");
+    let body = json!({
+        "dispositions": ["sale", {"code": "later", "label": "Call again", "required_fields": ["why"],
+            "notes": "required", "callback": "required", "lead_state": null}],
+        "pause_codes": ["lunch"], "wrap_up_then": "pause",
+        "callbacks": {"late_after_ms": 60_000, "late": "wait"}
+    });
+    let shown = house.patch(&path, body.clone()).await.is(200).json();
+    for key in ["dispositions", "pause_codes", "wrap_up_then", "callbacks"] {
+        assert_eq!(shown[key], body[key], "{key}");
+    }
+    for (bad, pointer) in [
+        (json!({"dispositions": ["sale", "sale"]}), "/dispositions/1/code"),
+        (json!({"dispositions": [{"code": "x", "lead_state": "new"}]}), "/dispositions/0/lead_state"),
+        (
+            json!({"dispositions": [{"code": "x", "required_fields": ["a/b"]}]}),
+            "/dispositions/0/required_fields/0",
+        ),
+        (json!({"pause_codes": [""]}), "/pause_codes/0"),
+        (json!({"callbacks": {"late_after_ms": 4_000_000_000_u32}}), "/callbacks/late_after_ms"),
+    ] {
+        assert_eq!(house.patch(&path, bad.clone()).await.problem(400, "invalid_body"), [pointer], "{bad}");
+    }
+    let agent = house.agent("1001").await;
+    house.act(&format!("/v1/agents/{agent}:login")).await.is(200);
+    let pause = format!("/v1/agents/{agent}:pause");
+    let wrong = house.post(&pause, json!({"code": "tea"})).await;
+    assert_eq!(wrong.problem(400, "invalid_body"), ["/code"]);
+    house.post(&pause, json!({"code": "lunch"})).await.is(200);
+    let shown = house
+        .patch(&format!("/v1/agents/{agent}"), json!({"pause_max_ms": 60_000, "pause_then": "logout"}))
+        .await
+        .is(200)
+        .json();
+    assert_eq!((&shown["pause_max_ms"], &shown["pause_then"]), (&json!(60_000), &json!("logout")));
+}

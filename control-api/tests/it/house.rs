@@ -84,6 +84,11 @@ impl Loop {
         inputs
     }
 
+    /// Puts records into the store, as an earlier life of the node would have.
+    pub(crate) fn write(&mut self, records: Vec<Record>) {
+        self.append(records);
+    }
+
     /// Lets time pass for the dialer, waking it whenever it wants.
     pub(crate) fn pass(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);

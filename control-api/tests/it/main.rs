@@ -4,6 +4,7 @@ mod agents;
 mod caller_ids;
 mod compliance;
 mod conduct;
+mod diagnostics;
 mod dial_requests;
 mod errors;
 mod events;

@@ -64,6 +64,8 @@ fn events(first: u64) -> Vec<EventEnvelope> {
             code: "sale".into(),
             notes: Some("or at 139-0013-9000".into()),
             callback_at: None,
+            callback_by_agent: true,
+            fields: [("order".to_owned(), "or 13900139000".to_owned())].into(),
         },
         Event::TaskOffered {
             task: TaskId::from_bits(1),
@@ -136,6 +138,8 @@ async fn no_response_shows_a_whole_number() {
         code: "sale".into(),
         notes: Some("prefers 13900139000".into()),
         callback_at: None,
+        callback_by_agent: true,
+        fields: [("order".to_owned(), "or 13900139000".to_owned())].into(),
         at: NOW,
     }];
     rest.splice(0..0, records);

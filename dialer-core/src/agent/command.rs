@@ -172,6 +172,8 @@ impl Dialer {
         agent.missed = 0;
         let backoff = agent.backoff.take().map(|(timer, _)| timer);
         let reopen = agent.reopen.take();
+        let limit = agent.pause_timer.take();
+        self.disarm(limit);
         self.disarm(backoff);
         self.disarm(reopen);
         self.roster.stale = true;
@@ -190,6 +192,9 @@ impl Dialer {
             });
         }
         let had_break = agent.paused.take().is_some();
+        let limit = agent.pause_timer.take();
+        self.disarm(limit);
+        let agent = self.agents.get_mut(&id).expect("found above");
         let was_leaving = std::mem::take(&mut agent.leaving);
         if had_break || was_leaving {
             let row = agent.status_row(cx.wall);
@@ -219,11 +224,8 @@ impl Dialer {
             });
         }
         text("/code", &code, 1, 64)?;
-        if agent.paused.as_deref() != Some(code.as_str()) {
-            agent.paused = Some(code);
-            let row = agent.status_row(cx.wall);
-            self.journal(cx, vec![Record::AgentStatusChanged(row)]);
-        }
+        self.check_pause_code(id, &code)?;
+        self.take_break(cx, id, &code);
         self.give_up_work(cx, id, "pause");
         Ok(Reply::Done)
     }
@@ -298,6 +300,9 @@ fn check(config: &AgentConfig) -> Checked {
     }
     for (campaign, membership) in &config.memberships {
         range(&format!("/campaigns/{campaign}/rank"), membership.rank, -RANK_MAX, RANK_MAX)?;
+    }
+    if let Some(ms) = config.pause_max_ms {
+        range("/pause_max_ms", ms, 1_000, 24 * 3_600_000)?;
     }
     if let Some(ms) = config.ring_ms {
         range("/ring_ms", ms, 500, 120_000)?;

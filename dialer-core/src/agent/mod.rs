@@ -5,6 +5,7 @@
 //! [`Agent::rest_state`].
 
 mod command;
+mod pause;
 mod select;
 mod session;
 mod state;
@@ -30,6 +31,8 @@ pub(crate) struct Agent {
     pub(crate) session: Option<SessionKind>,
     /// On a break (or on one as soon as the present work is over), with this code.
     pub(crate) paused: Option<String>,
+    /// When the break has lasted as long as it may.
+    pub(crate) pause_timer: Option<TimerKey>,
     /// Logs out as soon as the present work is over.
     pub(crate) leaving: bool,
     /// The registered phone.
@@ -64,6 +67,7 @@ impl Agent {
             number,
             session: None,
             paused: None,
+            pause_timer: None,
             leaving: false,
             phone: None,
             line: Line::Closed,

@@ -5,7 +5,7 @@ use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
 use crate::id::AgentId;
 use crate::pacing::{AgentRef, PacingEvent};
-use crate::record::{AgentStatusRow, Record};
+use crate::record::AgentStatusRow;
 use crate::view::AgentState;
 use sansio::WallTime;
 
@@ -97,10 +97,8 @@ impl Dialer {
         }
         let agent = self.agents.get_mut(&id).expect("the caller has it");
         if missed >= self.config.offers_missed_max && agent.session.is_some() && agent.paused.is_none() {
-            agent.paused = Some(MISSED_OFFERS.into());
             agent.missed = 0;
-            let row = agent.status_row(cx.wall);
-            self.journal(cx, vec![Record::AgentStatusChanged(row)]);
+            self.take_break(cx, id, MISSED_OFFERS);
             self.rest_agent(cx, id, MISSED_OFFERS);
             return;
         }

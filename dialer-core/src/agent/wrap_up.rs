@@ -4,12 +4,16 @@ use crate::dialer::{Cx, Dialer, Why};
 use crate::id::{AgentId, CallId, CampaignId};
 use crate::pacing::{AgentRef, PacingEvent};
 use crate::record::Record;
+use crate::serving::AfterWrapUp;
 use crate::view::AgentState;
 use core::time::Duration;
 use sansio::{Instant, TimerKey};
 
 /// The reason told when the timer ends after-call work.
 pub(crate) const BY_TIMER: &str = "wrap_up_over";
+
+/// The break code of agents whose after-call work lasted its whole time.
+const WRAP_UP_MAX: &str = "wrap_up_max";
 
 /// After-call work under way.
 #[derive(Debug)]
@@ -61,7 +65,13 @@ impl Dialer {
 
     /// Ends after-call work: by its timer, a disposition, or the agent's word.
     pub(crate) fn end_wrap_up(&mut self, cx: &mut Cx<'_>, id: AgentId, reason: &str) {
+        let of = self.agents.get(&id).and_then(|agent| agent.wrap_up.as_ref()?.campaign);
         if self.drop_wrap_up(cx, id, reason == BY_TIMER) {
+            let then = of.and_then(|of| self.campaigns.get(&of)).map(|of| of.row.config.serving.wrap_up_then);
+            let paused = self.agents[&id].paused.is_some();
+            if reason == BY_TIMER && then == Some(AfterWrapUp::Pause) && !paused {
+                self.take_break(cx, id, WRAP_UP_MAX);
+            }
             self.rest_agent(cx, id, reason);
         }
     }

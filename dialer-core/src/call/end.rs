@@ -151,10 +151,16 @@ impl Dialer {
         let fallback = CampaignConfig::default();
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
-        let step = Step { outcome: record.outcome, at: cx.wall, callback_at: call.callback_at };
+        let step = Step { outcome: record.outcome, at: cx.wall, callback: call.callback };
         let mut progress = next_step(config, lead, step);
-        let (disposition, notes) = call.said.clone().unzip();
-        let notes = notes.flatten();
+        let said = call.said.as_ref();
+        if let Some(state) = said.and_then(|said| said.lead) {
+            progress.state = state;
+            progress.next_at = None;
+            progress.callback = None;
+        }
+        let disposition = said.map(|said| said.code.clone());
+        let notes = said.and_then(|said| said.notes.clone());
         progress.remember(PastAttempt { disposition, notes, ..PastAttempt::of(record) });
         self.leads.moved(&progress);
         if let Some(at) = progress.next_at {

@@ -4,14 +4,49 @@ use super::Call;
 use crate::check::{invalid, text};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer};
+use crate::disposition::Said;
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId, RecordingId};
-use crate::record::{CallRecord, LeadProgress, LeadState, PastAttempt, Record, RecordingRow};
+use crate::record::{CallRecord, Callback, LeadProgress, LeadState, PastAttempt, Record, RecordingRow};
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Longest note of a disposition, characters.
 const NOTES_MAX: usize = 4_096;
+
+/// What an agent said of a call, as its lead keeps it.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Noted {
+    pub(crate) code: String,
+    pub(crate) notes: Option<String>,
+    /// The lead goes to this state.
+    pub(crate) lead: Option<LeadState>,
+}
+
+/// The callback that was promised, if it can be kept.
+fn check_callback(
+    said: &Said,
+    has_lead: bool,
+    agent: Option<AgentId>,
+    now: WallTime,
+) -> Result<Option<Callback>, CommandError> {
+    let Some(at) = said.callback_at else {
+        if said.callback_by_agent {
+            return invalid("/callback_at", "a time, as it is said who calls back");
+        }
+        return Ok(None);
+    };
+    if !has_lead {
+        return invalid("/callback_at", "nothing, because the call has no lead");
+    }
+    if at <= now {
+        return invalid("/callback_at", "a time in the future");
+    }
+    if said.callback_by_agent && agent.is_none() {
+        return invalid("/callback_by", "\"anyone\", because no agent talked");
+    }
+    Ok(Some(Callback { at, agent: agent.filter(|_| said.callback_by_agent) }))
+}
 
 /// What is remembered of a call that is over.
 #[derive(Clone, Debug)]
@@ -129,14 +164,12 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: CallId,
-        code: String,
-        notes: Option<String>,
-        callback_at: Option<WallTime>,
+        said: Said,
     ) -> Result<Reply, CommandError> {
         let live = self.calls.get(&id);
-        let (campaign, has_lead) = match (live, self.ended.get(id)) {
-            (Some(call), _) => (call.campaign, call.lead.is_some()),
-            (None, Some(call)) => (call.campaign, call.lead.is_some()),
+        let (campaign, has_lead, agent) = match (live, self.ended.get(id)) {
+            (Some(call), _) => (call.campaign, call.lead.is_some(), call.agent.or(call.last_agent)),
+            (None, Some(call)) => (call.campaign, call.lead.is_some(), call.agent),
             (None, None) => return Err(CommandError::NotFound { what: "call" }),
         };
         if let Some(call) = live.filter(|call| call.bridged.is_none()) {
@@ -145,74 +178,83 @@ impl Dialer {
                 detail: "a disposition needs a call that was joined to an agent, or is over".into(),
             });
         }
-        self.check_disposition(campaign, &code, notes.as_deref())?;
-        match callback_at {
-            Some(_) if !has_lead => {
-                return invalid("/callback_at", "nothing, because the call has no lead");
-            }
-            Some(at) if at <= cx.wall => return invalid("/callback_at", "a time in the future"),
-            _ => {}
-        }
+        let lead = self.check_said(campaign, &said)?;
+        let promise = check_callback(&said, has_lead, agent, cx.wall)?;
+        let noted = Noted {
+            code: said.code.clone(),
+            notes: said.notes.as_deref().map(PastAttempt::kept_notes),
+            lead: lead.filter(|_| promise.is_none()),
+        };
+        let Said { code, notes, fields, callback_at, callback_by_agent } = said;
         let record = Record::DispositionSet {
             call: id,
             code: code.clone(),
             notes: notes.clone(),
             callback_at,
+            callback_by_agent,
+            fields: fields.clone(),
             at: cx.wall,
         };
-        let kept = notes.as_deref().map(PastAttempt::kept_notes);
-        let event = Event::DispositionSet { code: code.clone(), notes, callback_at };
+        let event = Event::DispositionSet { code, notes, callback_at, callback_by_agent, fields };
         if let Some(call) = self.calls.get_mut(&id) {
-            call.callback_at = callback_at.or(call.callback_at);
-            call.said = Some((code, kept));
+            call.callback = promise.or(call.callback.filter(|_| noted.lead.is_none()));
+            call.said = Some(noted);
             self.journal(cx, vec![record]);
             self.tell_call(cx, id, event);
             return Ok(Reply::Done);
         }
-        let noted = self.note_said(id, code, kept);
-        let progress = callback_at.and_then(|at| self.call_back(id, at));
+        let moved = noted.lead.is_some();
+        let noted = self.note_said(id, noted);
+        let progress = promise.and_then(|promise| self.call_back(id, promise));
+        let told = progress.clone().or_else(|| noted.clone().filter(|_| moved));
         let mut records = vec![record];
-        records.extend(progress.clone().or(noted).map(Record::LeadChanged));
+        records.extend(progress.or(noted).map(Record::LeadChanged));
         self.journal(cx, records);
         self.tell_late(cx, id, event);
-        if let Some(progress) = progress {
+        if let Some(progress) = told {
             self.tell_lead(cx, id, &progress);
         }
         self.end_wrap_up_of(cx, id);
         Ok(Reply::Done)
     }
 
-    fn check_disposition(
+    /// The state that the disposition takes the lead to, if it is a good one.
+    fn check_said(
         &self,
         campaign: Option<CampaignId>,
-        code: &str,
-        notes: Option<&str>,
-    ) -> Result<(), CommandError> {
-        text("/code", code, 1, 64)?;
-        if notes.is_some_and(|notes| notes.chars().count() > NOTES_MAX) {
+        said: &Said,
+    ) -> Result<Option<LeadState>, CommandError> {
+        text("/code", &said.code, 1, 64)?;
+        if said.notes.as_ref().is_some_and(|notes| notes.chars().count() > NOTES_MAX) {
             return invalid("/notes", format_args!("text of at most {NOTES_MAX} characters"));
         }
-        let known = campaign.and_then(|id| self.campaigns.get(&id)).map(|c| &c.row.config.dispositions);
-        if let Some(known) = known.filter(|known| !known.is_empty() && !known.iter().any(|k| k == code)) {
-            return invalid("/code", format_args!("one of: {}", known.join(", ")));
-        }
-        Ok(())
+        let campaign = campaign.and_then(|id| self.campaigns.get(&id));
+        let rules = campaign.map_or(&[][..], |campaign| &campaign.row.config.dispositions);
+        Ok(said.check(rules)?.and_then(|rule| rule.lead))
     }
 
     /// Keeps with the lead of an ended call what the agent said of it, wherever the lead is now.
-    fn note_said(&mut self, id: CallId, code: String, notes: Option<String>) -> Option<LeadProgress> {
+    fn note_said(&mut self, id: CallId, said: Noted) -> Option<LeadProgress> {
         let call = self.ended.calls.get(&id)?;
         let lead = call.lead?;
         let known = call.progress.clone();
         let note = |progress: &mut LeadProgress| {
             let past = progress.history.iter_mut().rev().find(|past| past.call == id)?;
-            past.disposition = Some(code.clone());
-            past.notes.clone_from(&notes);
+            past.disposition = Some(said.code.clone());
+            past.notes.clone_from(&said.notes);
             Some(progress.clone())
         };
+        // What is being dialled again already is not taken back.
         let noted = match self.held_progress(lead) {
             Some(held) => note(held),
-            None => note(&mut self.leads.newest(lead).cloned().or(known)?),
+            None => note(&mut self.leads.newest(lead).cloned().or(known)?).map(|mut noted| {
+                if let Some(state) = said.lead {
+                    noted.state = state;
+                    noted.next_at = None;
+                    noted.callback = None;
+                }
+                noted
+            }),
         }?;
         self.leads.moved(&noted);
         if let Some(call) = self.ended.calls.get_mut(&id) {
@@ -236,7 +278,7 @@ impl Dialer {
     }
 
     /// Sets the lead of an ended call to be dialled again then, unless it is being dialled or has moved on.
-    fn call_back(&mut self, id: CallId, at: WallTime) -> Option<LeadProgress> {
+    fn call_back(&mut self, id: CallId, promise: Callback) -> Option<LeadProgress> {
         let call = self.ended.calls.get_mut(&id)?;
         let (lead, list) = (call.lead?, call.list?);
         let mut progress = self.leads.newest(lead).cloned().or_else(|| call.progress.clone())?;
@@ -244,10 +286,11 @@ impl Dialer {
             return None;
         }
         progress.state = LeadState::RetryWait;
-        progress.next_at = Some(at);
+        progress.next_at = Some(promise.at);
+        progress.callback = Some(promise);
         call.progress = Some(progress.clone());
         self.leads.moved(&progress);
-        self.lead_due(list, at);
+        self.lead_due(list, promise.at);
         Some(progress)
     }
 }

@@ -40,7 +40,7 @@ mod progress;
 mod transfer;
 
 pub(crate) use conduct::Participant;
-pub(crate) use late::{EndedCall, EndedCalls};
+pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
 
 use crate::config::{AmdMode, DialMode};
@@ -50,7 +50,7 @@ use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::DialTraits;
-use crate::record::{AmdDetail, CallKindTag, Lead, LegMedia};
+use crate::record::{AmdDetail, CallKindTag, Callback, Lead, LegMedia};
 use crate::view::CallState;
 use sansio::{Instant, TimerKey, WallTime};
 
@@ -147,9 +147,9 @@ pub(crate) struct Call {
     pub(crate) agent_legs: u32,
     /// The pacer was told how dialling ended.
     pub(crate) resolved: bool,
-    pub(crate) callback_at: Option<WallTime>,
-    /// What the agent said of it before it was over: the disposition, and notes.
-    pub(crate) said: Option<(String, Option<String>)>,
+    pub(crate) callback: Option<Callback>,
+    /// What the agent said of it before it was over.
+    pub(crate) said: Option<Noted>,
     /// Decided before the end was told: what became of it.
     pub(crate) conclusion: Option<(Outcome, Evidence)>,
     /// We ordered the end, with this cause, on behalf of this party.
@@ -297,7 +297,7 @@ impl Dialer {
             customer_leg: false,
             agent_legs: 0,
             resolved: false,
-            callback_at: None,
+            callback: None,
             said: None,
             conclusion: None,
             hung_up: None,

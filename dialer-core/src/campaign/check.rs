@@ -7,6 +7,7 @@ use crate::config::{
     PacingConfig, RetryRule,
 };
 use crate::dialer::Dialer;
+use crate::disposition::check_rules;
 use crate::outcome::Outcome;
 use crate::record::RECENT_ATTEMPTS_MAX;
 use crate::screen::Frequency;
@@ -72,14 +73,7 @@ impl Dialer {
         if let Some(hours) = &config.calling_hours {
             check_hours(hours)?;
         }
-        let mut seen = BTreeSet::new();
-        for (place, code) in config.dispositions.iter().enumerate() {
-            let pointer = format!("/dispositions/{place}");
-            text(&pointer, code, 1, 64)?;
-            if !seen.insert(code) {
-                return invalid(&pointer, "each disposition once");
-            }
-        }
+        check_rules(&config.dispositions)?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Campaigns: their life, their hopper, their pace, what becomes of their leads.
 
+mod callback;
 mod check;
 mod clearance;
 mod command;
@@ -18,6 +19,7 @@ mod roster;
 mod share;
 mod sketch;
 
+pub(crate) use callback::CalledBy;
 pub(crate) use clearance::Clearance;
 pub(crate) use expiry::Expiry;
 pub(crate) use forecast::Forecast;

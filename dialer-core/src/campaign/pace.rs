@@ -1,7 +1,7 @@
 //! How much a campaign dials: what the pacer is shown, and what is done with its answer.
 
 use super::report::{Shown, empty_decision};
-use super::{Campaign, Roster, hours};
+use super::{CalledBy, Campaign, Roster, hours};
 use crate::attempt::is_paced;
 use crate::call::Call;
 use crate::compliance::{false_machine, window_of};
@@ -151,9 +151,14 @@ impl Dialer {
             };
             // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
             let locked = lead.progress.agent_guaranteed_until.is_some_and(|until| until > cx.wall);
-            let agent =
-                (locked && !self.campaigns[&id].is_agentless()).then(|| self.pick_agent(id)).flatten();
-            if locked && agent.is_none() {
+            // … and one that an agent promised to call, by that agent.
+            let agent = match self.called_by(id, &lead, cx.wall) {
+                CalledBy::Agent(agent) => Some(agent),
+                CalledBy::Anyone if locked && !self.campaigns[&id].is_agentless() => self.pick_agent(id),
+                CalledBy::Anyone | CalledBy::NotNow => None,
+            };
+            let wants_one = locked || self.called_by(id, &lead, cx.wall) != CalledBy::Anyone;
+            if wants_one && agent.is_none() {
                 let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
                 hopper.put_last(lead);
                 skipped += 1;

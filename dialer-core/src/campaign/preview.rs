@@ -1,6 +1,6 @@
 //! Preview: an agent looks at a lead and says when to dial.
 
-use super::{Campaign, Clearance};
+use super::{CalledBy, Campaign, Clearance};
 use crate::attempt::Shortage;
 use crate::check::invalid;
 use crate::command::{CommandError, Reply};
@@ -54,9 +54,23 @@ impl Dialer {
             .map(|c| c.row.id)
             .collect();
         for id in campaigns {
+            let mut passed = 0;
             while self.may_dial(cx, id).is_ok() {
-                let Some(agent) = self.pick_agent(id) else { break };
+                let Some(anyone) = self.pick_agent(id) else { break };
                 let Some(lead) = self.next_lead(cx, id) else { break };
+                let agent = match self.called_by(id, &lead, cx.wall) {
+                    CalledBy::Anyone => anyone,
+                    CalledBy::Agent(agent) => agent,
+                    CalledBy::NotNow => {
+                        let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
+                        hopper.put_last(lead);
+                        passed += 1;
+                        if passed >= hopper.len() {
+                            break;
+                        }
+                        continue;
+                    }
+                };
                 self.offer_task(cx, id, agent, lead);
             }
             self.refill(cx, id);

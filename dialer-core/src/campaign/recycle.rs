@@ -3,7 +3,7 @@
 use crate::compliance::AGENT_GUARANTEED_MS;
 use crate::config::{CampaignConfig, RetryRule};
 use crate::outcome::Outcome;
-use crate::record::{Lead, LeadProgress, LeadState};
+use crate::record::{Callback, Lead, LeadProgress, LeadState};
 use sansio::WallTime;
 
 const MINUTE: u64 = 60_000;
@@ -55,7 +55,7 @@ pub(crate) struct Step {
     pub(crate) outcome: Outcome,
     pub(crate) at: WallTime,
     /// The agent promised to call again then.
-    pub(crate) callback_at: Option<WallTime>,
+    pub(crate) callback: Option<Callback>,
 }
 
 /// The lead's progress after an attempt (whose start already counts in `attempts`).
@@ -72,9 +72,10 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
     if outcome == Outcome::Abandoned {
         progress.agent_guaranteed_until = Some(step.at.plus_millis(AGENT_GUARANTEED_MS));
     }
-    if let Some(at) = step.callback_at {
+    if let Some(promise) = step.callback {
         progress.state = LeadState::RetryWait;
-        progress.next_at = Some(at);
+        progress.next_at = Some(promise.at);
+        progress.callback = Some(promise);
         return progress;
     }
     if progress.is_over() {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     fn after(config: &CampaignConfig, lead: &Lead, outcome: Outcome) -> LeadProgress {
-        next_step(config, lead, Step { outcome, at: WallTime::from_unix_millis(1_000), callback_at: None })
+        next_step(config, lead, Step { outcome, at: WallTime::from_unix_millis(1_000), callback: None })
     }
 
     #[test]
@@ -194,9 +195,10 @@ mod tests {
         let step = Step {
             outcome: Outcome::Connected,
             at: WallTime::from_unix_millis(1_000),
-            callback_at: Some(WallTime::from_unix_millis(77_000)),
+            callback: Some(Callback { at: WallTime::from_unix_millis(77_000), agent: None }),
         };
         let next = next_step(&config, &lead(1, 1), step);
-        assert_eq!((next.state, next.next_at), (LeadState::RetryWait, step.callback_at));
+        assert_eq!((next.state, next.callback), (LeadState::RetryWait, step.callback));
+        assert_eq!(next.next_at, step.callback.map(|promise| promise.at));
     }
 }

@@ -3,10 +3,14 @@
 use crate::house::{House, START};
 use crate::ladder::progressive;
 use dialer_core::config::{AgentConfig, CampaignConfig};
+use dialer_core::disposition::{Demand, DispositionRule, Said};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::pop::ScreenPop;
-use dialer_core::serving::{AgentOrder, Membership, Serving};
-use dialer_core::{AgentId, CallFact, CallOrder, CampaignId, Command, CommandError, Event, ListId, Reply};
+use dialer_core::record::LeadState;
+use dialer_core::serving::{AfterPause, AfterWrapUp, AgentOrder, LateCallback, Membership, Serving};
+use dialer_core::{
+    AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Event, LeadId, ListId, Reply,
+};
 use std::collections::BTreeMap;
 
 fn change(house: &mut House, agent: AgentId, change: impl FnOnce(&mut AgentConfig)) {
@@ -284,9 +288,12 @@ fn the_screen_is_told_before_the_phone_rings_with_all_that_was_said_before() {
     house
         .command(Command::SetDisposition {
             call: first,
-            code: "later".into(),
-            notes: Some("wants blue".into()),
-            callback_at: Some(again),
+            said: dialer_core::disposition::Said {
+                code: "later".into(),
+                notes: Some("wants blue".into()),
+                callback_at: Some(again),
+                ..Default::default()
+            },
         })
         .unwrap();
     let past = house.store.leads[&lead].progress.history.clone();
@@ -333,7 +340,15 @@ fn a_preview_task_shows_the_lead_and_a_late_note_reaches_it() {
     house.pass(3_000);
     assert_eq!(house.tasks.len(), 2, "the lead is offered again");
     assert_eq!(last_pop(&house).lead.unwrap().history[0].disposition, None);
-    let said = Command::SetDisposition { call, code: "late".into(), notes: None, callback_at: None };
+    let said = Command::SetDisposition {
+        call,
+        said: dialer_core::disposition::Said {
+            code: "late".into(),
+            notes: None,
+            callback_at: None,
+            ..Default::default()
+        },
+    };
     house.command(said).unwrap();
     let task = *house.tasks.last().unwrap();
     house.command(Command::TaskDial { task, phone: None }).unwrap();
@@ -341,4 +356,156 @@ fn a_preview_task_shows_the_lead_and_a_late_note_reaches_it() {
     house.join(call);
     let history = last_pop(&house).lead.unwrap().history;
     assert_eq!(history[0].disposition.as_deref(), Some("late"), "though it was held meanwhile");
+}
+
+#[test]
+fn break_codes_come_from_the_campaigns_list_where_there_is_one() {
+    let (mut house, campaign, [anna, ..], list) = three(AgentOrder::LongestIdle);
+    let pause = |code: &str| Command::AgentPause { agent: anna, code: code.into() };
+    house.command(pause("anything")).unwrap();
+    house.command(Command::AgentReady(anna)).unwrap();
+    let mut config = no_wrap_up(list);
+    config.serving.pause_codes = vec!["lunch".into(), "training".into()];
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    match house.command(pause("anything")) {
+        Err(CommandError::Invalid { pointer, expected }) => {
+            assert_eq!((pointer.as_str(), expected.as_str()), ("/code", "one of: lunch, training"));
+        }
+        other => panic!("{other:?}"),
+    }
+    house.command(pause("lunch")).unwrap();
+    assert_eq!(house.store.status[&anna].paused.as_deref(), Some("lunch"));
+}
+
+#[test]
+fn a_break_lasts_as_long_as_it_may_also_over_a_crash() {
+    for then in [AfterPause::Ready, AfterPause::Logout] {
+        let (mut house, _, [anna, ..], _) = three(AgentOrder::LongestIdle);
+        change(&mut house, anna, |config| {
+            config.pause_max_ms = Some(60_000);
+            config.pause_then = then;
+        });
+        house.command(Command::AgentPause { agent: anna, code: "tea".into() }).unwrap();
+        house.pass(20_000);
+        let mut house = House::restarted(house.store.clone(), house.now.as_millis());
+        house.pass(39_999);
+        assert_eq!(house.store.status[&anna].paused.as_deref(), Some("tea"));
+        house.log();
+        house.pass(1);
+        assert!(house.log().contains("(pause_max)") || then == AfterPause::Logout);
+        let status = &house.store.status[&anna];
+        match then {
+            AfterPause::Ready => assert_eq!((&status.paused, status.session.is_some()), (&None, true)),
+            AfterPause::Logout => assert_eq!(status.session, None),
+        }
+    }
+}
+
+#[test]
+fn after_call_work_that_lasts_its_whole_time_may_end_in_a_break() {
+    let (mut house, campaign, [anna, ..], list) = three(AgentOrder::LongestIdle);
+    let mut config = no_wrap_up(list);
+    config.timers.wrap_up_ms = 5_000;
+    config.serving.wrap_up_then = AfterWrapUp::Pause;
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    assert_eq!(joined(&mut house, campaign, 1), [anna]);
+    house.pass(4_999);
+    assert_eq!(house.store.status[&anna].paused, None);
+    house.pass(1);
+    assert_eq!(house.store.status[&anna].paused.as_deref(), Some("wrap_up_max"));
+    house.command(Command::AgentReady(anna)).unwrap();
+    assert_eq!(house.store.status[&anna].paused, None);
+}
+
+/// One lead was called by anna, who promised to call again in a minute; anna goes on a break.
+fn promised(late: LateCallback) -> (House, CampaignId, [AgentId; 3], CallId) {
+    let (mut house, campaign, agents, list) = three(AgentOrder::LongestIdle);
+    house.store.leads.retain(|id, _| *id == LeadId::from_bits(1));
+    let mut config = no_wrap_up(list);
+    config.serving.callback_late = late;
+    config.serving.callback_late_after_ms = 120_000;
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    assert_eq!(joined(&mut house, campaign, 1), [agents[0]]);
+    let call = house.last_dialled();
+    let at = START.plus_millis(house.now.as_millis() as i64 + 60_000);
+    let said =
+        Said { code: "later".into(), callback_at: Some(at), callback_by_agent: true, ..Said::default() };
+    house.command(Command::SetDisposition { call, said }).unwrap();
+    house.command(Command::AgentPause { agent: agents[0], code: "tea".into() }).unwrap();
+    (house, campaign, agents, call)
+}
+
+#[test]
+fn a_promised_callback_waits_for_its_agent_and_is_anyones_when_it_is_late() {
+    let (mut house, _, [_, bert, cora], _) = promised(LateCallback::Anyone);
+    house.pass(179_000);
+    assert_eq!(house.dialled().len(), 1, "bert and cora are free, and it is not theirs yet");
+    house.pass(3_000);
+    assert_eq!(house.dialled().len(), 2, "late: anyone may");
+    let call = house.last_dialled();
+    house.join(call);
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert!([bert, cora].contains(&house.record(call).agent.unwrap()));
+}
+
+#[test]
+fn a_promised_callback_is_kept_by_its_agent_over_a_crash() {
+    let (house, _, [anna, ..], _) = promised(LateCallback::Wait);
+    let at = house.now.as_millis();
+    let mut house = House::restarted(house.store.clone(), at);
+    for name in ["anna", "bert", "cora"] {
+        let agent = house.agent_named(name);
+        house.register(agent);
+        house.input(dialer_core::Input::Agent(dialer_core::AgentFact::SessionUp { agent }));
+    }
+    house.pass(600_000);
+    assert_eq!(house.dialled().len(), 0, "it waits, however late");
+    house.command(Command::AgentReady(anna)).unwrap();
+    house.pass(2_000);
+    let call = house.last_dialled();
+    house.join(call);
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).agent, Some(anna));
+    assert_eq!(house.store.leads[&LeadId::from_bits(1)].progress.callback, None, "kept");
+}
+
+#[test]
+fn a_disposition_asks_for_what_its_rule_says_and_moves_the_lead() {
+    let (mut house, campaign, _, list) = three(AgentOrder::LongestIdle);
+    let mut config = no_wrap_up(list);
+    config.dispositions = vec![
+        "no_interest".into(),
+        DispositionRule {
+            required_fields: vec!["order".into()],
+            notes: Demand::Required,
+            callback: Demand::Forbidden,
+            lead: Some(LeadState::Dnc),
+            ..DispositionRule::from("never_again")
+        },
+        DispositionRule { callback: Demand::Required, ..DispositionRule::from("later") },
+    ];
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    joined(&mut house, campaign, 1);
+    let call = *house.store.ended.keys().next().unwrap();
+    let lead = house.record(call).lead.unwrap();
+    let said = Said { code: "never_again".into(), ..Said::default() };
+    let order: BTreeMap<String, String> = [("order".to_owned(), "A-1".to_owned())].into();
+    let at = Some(START.plus_millis(1_000_000_000));
+    let refused = |house: &mut House, said: Said| match house.command(Command::SetDisposition { call, said })
+    {
+        Err(CommandError::Invalid { pointer, .. }) => pointer,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&mut house, Said { code: "sale".into(), ..said.clone() }), "/code");
+    assert_eq!(refused(&mut house, said.clone()), "/fields/order");
+    let said = Said { fields: order, ..said };
+    assert_eq!(refused(&mut house, said.clone()), "/notes");
+    let said = Said { notes: Some("asked twice".into()), ..said };
+    assert_eq!(refused(&mut house, Said { callback_at: at, ..said.clone() }), "/callback_at");
+    assert_eq!(refused(&mut house, Said { code: "later".into(), ..Said::default() }), "/callback_at");
+    assert_eq!(house.store.leads[&lead].progress.history[0].disposition, None, "nothing was kept of these");
+    house.command(Command::SetDisposition { call, said }).unwrap();
+    let progress = &house.store.leads[&lead].progress;
+    assert_eq!((progress.state, progress.next_at), (LeadState::Dnc, None));
+    assert_eq!(progress.history[0].notes.as_deref(), Some("asked twice"));
 }

@@ -216,7 +216,7 @@ impl World {
         };
         CampaignConfig {
             name: format!("campaign {n}"),
-            serving: Box::new(Serving { order, skills, pop_url: None }),
+            serving: Box::new(Serving { order, skills, ..Serving::default() }),
             mode,
             message_prompt: Some("announcement".into()),
             connect_at,
@@ -811,12 +811,15 @@ impl World {
             16 => match call {
                 Some(call) => Command::SetDisposition {
                     call,
-                    code: "sold".into(),
-                    notes: None,
-                    callback_at: self
-                        .rng
-                        .chance(0.5)
-                        .then(|| START.plus_millis(self.now.as_millis() as i64 + 10_000)),
+                    said: dialer_core::disposition::Said {
+                        code: "sold".into(),
+                        notes: None,
+                        callback_at: self
+                            .rng
+                            .chance(0.5)
+                            .then(|| START.plus_millis(self.now.as_millis() as i64 + 10_000)),
+                        ..Default::default()
+                    },
                 },
                 None => return,
             },

@@ -734,7 +734,15 @@ fn an_agent_in_a_call_leaves_after_it() {
     house.command(Command::AgentLogout(agent)).unwrap();
     legs_end(&mut house, call, Party::Customer);
     house
-        .command(Command::SetDisposition { call, code: "sold".into(), notes: None, callback_at: None })
+        .command(Command::SetDisposition {
+            call,
+            said: dialer_core::disposition::Said {
+                code: "sold".into(),
+                notes: None,
+                callback_at: None,
+                ..Default::default()
+            },
+        })
         .unwrap();
     check(
         &mut house,
@@ -768,8 +776,15 @@ fn a_promised_callback_brings_the_lead_back() {
     let lead = house.record(call).lead.unwrap();
     assert_eq!(house.store.leads[&lead].progress.state, LeadState::Done);
     let at = START.plus_millis(3_600_000);
-    let command =
-        |at| Command::SetDisposition { call, code: "later".into(), notes: None, callback_at: Some(at) };
+    let command = |at| Command::SetDisposition {
+        call,
+        said: dialer_core::disposition::Said {
+            code: "later".into(),
+            notes: None,
+            callback_at: Some(at),
+            ..Default::default()
+        },
+    };
     assert!(matches!(house.command(command(START)), Err(CommandError::Invalid { .. })));
     house.command(command(at)).unwrap();
     let progress = &house.store.leads[&lead].progress;
@@ -866,7 +881,7 @@ fn a_crash_ends_every_attempt_once_and_its_lead_goes_on() {
         &mut house,
         &expect![[r#"
             90.000  effect  ApplyTrunk(TrunkRow { id: trk1, config: TrunkConfig { name: "carrier", address: "192.0.2.1:5060", transport: None, priority: 0, weight: 0, number_format: AsIs, country_code: "", prefix: "", sources: [], certificate_names: [], trusted: true, identity: Asserted, headers_pass: [], headers_remove: [], headers_add: [], username: None, password: None, register: false, register_expires_s: 300, channels_max: 100, channels_elsewhere: 0, cps_max: 30.0, options_interval_ms: 0, caller_id: None, srtp: Off, enabled: true }, version: 1, created_at: WallTime(1795136400000) })
-            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2, skills: {}, rank: 0, position: 0, memberships: {}, ring_ms: None, srtp: Off }, version: 1, created_at: WallTime(1795136400000) })
+            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2, skills: {}, rank: 0, position: 0, memberships: {}, ring_ms: None, srtp: Off, pause_max_ms: None, pause_then: Ready }, version: 1, created_at: WallTime(1795136400000) })
             90.000  journal CallEnded(node_restart) LeadChanged(retry_wait, 1 attempts, in 390 s)
             90.000  event   call.ended #2 node_restart
             90.000  event   lead.updated #3 (late) retry_wait

@@ -71,9 +71,12 @@ impl Person {
             AgentState::WrapUp if odd < 0.3 => Some(Command::AgentReady(agent)),
             AgentState::WrapUp => self.call.map(|call| Command::SetDisposition {
                 call,
-                code: "sold".into(),
-                notes: (odd < 0.5).then(|| "asked for a letter".into()),
-                callback_at: (odd < 0.4).then(|| wall.plus_millis(120_000)),
+                said: dialer_core::disposition::Said {
+                    code: "sold".into(),
+                    notes: (odd < 0.5).then(|| "asked for a letter".into()),
+                    callback_at: (odd < 0.4).then(|| wall.plus_millis(120_000)),
+                    ..Default::default()
+                },
             }),
             AgentState::Preview if odd < 0.3 => self.task.map(Command::TaskSkip),
             AgentState::Preview => self.task.map(|task| Command::TaskDial { task, phone: None }),

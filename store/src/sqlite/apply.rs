@@ -52,12 +52,22 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             )?;
             Ok(())
         }
-        Record::DispositionSet { call, code, notes, callback_at, at } => {
+        Record::DispositionSet { call, code, notes, callback_at, callback_by_agent, fields, at } => {
             txn.run(
-                "INSERT INTO disposition (call, code, notes, callback_at, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+                "INSERT INTO disposition (call, code, notes, callback_at, at, callback_by_agent, fields) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                  ON CONFLICT DO UPDATE SET code = excluded.code, notes = excluded.notes, \
-                 callback_at = excluded.callback_at, at = excluded.at",
-                (blob(*call), code, notes, millis(*callback_at), at.unix_millis()),
+                 callback_at = excluded.callback_at, at = excluded.at, \
+                 callback_by_agent = excluded.callback_by_agent, fields = excluded.fields",
+                params![
+                    blob(*call),
+                    code,
+                    notes,
+                    millis(*callback_at),
+                    at.unix_millis(),
+                    callback_by_agent,
+                    encode_map(fields)?,
+                ],
             )?;
             Ok(())
         }

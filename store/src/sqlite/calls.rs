@@ -1,6 +1,6 @@
 //! Questions about calls that are over, and their recordings.
 
-use super::codec::{blob, count, data, time};
+use super::codec::{blob, count, data, decode, time};
 use crate::error::StoreError;
 use crate::model::{AttemptTotals, CallRecordQuery, CallRow, Disposition, Page, RecordingQuery};
 use dialer_core::record::RecordingRow;
@@ -8,6 +8,7 @@ use dialer_core::{CallId, CampaignId, Outcome, RecordingId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use sansio::WallTime;
+use std::collections::BTreeMap;
 
 /// Where the next page begins: below this time, or at it and below this number.
 #[derive(Clone, Copy)]
@@ -102,7 +103,8 @@ fn page<T>(
 macro_rules! call_columns {
     () => {
         "call_record.no AS no, call_record.started_at AS at, call_record.data AS data, disposition.code, \
-         disposition.notes, disposition.callback_at, disposition.at AS said_at, wrap_up.wrap_up_ms"
+         disposition.notes, disposition.callback_at, disposition.at AS said_at, \
+         disposition.callback_by_agent, disposition.fields AS said_fields, wrap_up.wrap_up_ms"
     };
 }
 
@@ -113,12 +115,21 @@ macro_rules! call_joins {
     };
 }
 
+fn said_fields(row: &Row<'_>) -> Result<BTreeMap<String, String>, StoreError> {
+    match row.get_ref("said_fields")?.as_str_or_null()? {
+        Some(text) => decode("disposition", text),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 fn call_row(row: &Row<'_>) -> Result<CallRow, StoreError> {
     let disposition = match row.get::<_, Option<String>>("code")? {
         Some(code) => Some(Disposition {
             code,
             notes: row.get("notes")?,
             callback_at: time(row, "callback_at")?,
+            callback_by_agent: row.get("callback_by_agent")?,
+            fields: said_fields(row)?,
             at: WallTime::from_unix_millis(row.get("said_at")?),
         }),
         None => None,

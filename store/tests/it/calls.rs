@@ -86,6 +86,8 @@ fn what_came_after_a_call_is_told_with_it() {
         code: code.into(),
         notes: Some("rings back".into()),
         callback_at: Some(NOW.plus_millis(7)),
+        callback_by_agent: true,
+        fields: [("order".to_owned(), "or 13900139000".to_owned())].into(),
         at,
     };
     // The disposition may be set while the call is still up.

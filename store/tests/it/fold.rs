@@ -142,8 +142,9 @@ impl Fold {
                 }
             }
             Record::Ledger(entry) => self.ledger.push(entry),
-            Record::DispositionSet { call, code, notes, callback_at, at } => {
-                self.dispositions.insert(call, Disposition { code, notes, callback_at, at });
+            Record::DispositionSet { call, code, notes, callback_at, callback_by_agent, fields, at } => {
+                let said = Disposition { code, notes, callback_at, callback_by_agent, fields, at };
+                self.dispositions.insert(call, said);
             }
             Record::WrapUpEnded { call, wrap_up_ms } => drop(self.wrap_ups.insert(call, wrap_up_ms)),
             Record::RecordingReady(row) => drop(self.recordings.insert(row.id, row)),

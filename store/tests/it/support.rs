@@ -416,6 +416,8 @@ impl Draw {
                 code: "sale".into(),
                 notes: self.maybe(|_| "rings back \"soon\"\n".into()),
                 callback_at: self.maybe(Draw::time),
+                callback_by_agent: true,
+                fields: [("order".to_owned(), "or 13900139000".to_owned())].into(),
                 at: self.time(),
             },
             17 => Record::WrapUpEnded { call: self.id(), wrap_up_ms: self.rng.below(60_000) },

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod api;
+mod conduct;
 mod crash;
 mod ctl;
 mod dashboards;
@@ -17,3 +18,4 @@ mod relay;
 mod schemathesis;
 mod store_trouble;
 mod streams;
+mod talkers;

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 # Short forms for `make test`; raise them for a longer look.
-SEEDS ?= 200
+SEEDS ?= 500
 FUZZ_SECONDS ?= 60
 
 .PHONY: help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
@@ -56,7 +56,7 @@ interop: setup-test build ## the daemon against SIPp feature by feature, and amo
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values stack framer ws rtp srtp wav
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp wav
 
 loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
 	target/release/loadtest full

@@ -8,6 +8,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
 
+use super::numbers;
+
 /// Certificates in one file, the signer's first.
 const CHAIN_MAX: usize = 6;
 /// Bytes of such a file.
@@ -26,6 +28,8 @@ pub enum ChainError {
     Untrusted,
     /// Not a key on the curve P-256, which ES256 needs.
     BadKey,
+    /// It is for other telephone numbers (RFC 8226 §9), or its list of them cannot be read.
+    OtherNumbers,
 }
 
 impl fmt::Display for ChainError {
@@ -36,6 +40,7 @@ impl fmt::Display for ChainError {
             ChainError::BadSignature => "a certificate is not signed as it says",
             ChainError::Untrusted => "it does not lead to a trusted certificate",
             ChainError::BadKey => "a key is not on the curve P-256",
+            ChainError::OtherNumbers => "the certificate is not for the calling number",
         })
     }
 }
@@ -108,6 +113,22 @@ impl Chain {
             }
         }
         Err(ChainError::Untrusted)
+    }
+
+    /// Whether the signer's certificate is for this number (canonical). One without a list is for any.
+    ///
+    /// # Errors
+    /// [`ChainError::OtherNumbers`].
+    pub(super) fn speaks_for(&self, number: &str) -> Result<(), ChainError> {
+        let leaf = self.certificates.first().and_then(|der| Some(X509Certificate::from_der(der).ok()?.1));
+        let leaf = leaf.ok_or(ChainError::Malformed)?;
+        let mut lists =
+            leaf.extensions().iter().filter(|extension| numbers::is_named(extension.oid.as_bytes()));
+        if lists.all(|list| numbers::allows(list.value, number) == Some(true)) {
+            Ok(())
+        } else {
+            Err(ChainError::OtherNumbers)
+        }
     }
 }
 

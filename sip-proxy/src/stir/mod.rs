@@ -5,6 +5,7 @@
 //! deterministic (RFC 6979).
 
 mod certificate;
+mod numbers;
 mod passport;
 mod sign;
 mod verify;

@@ -20,8 +20,17 @@ fn authority(name: &str, ca: bool) -> Authority {
 
 /// Key and certificate of an operator, certified by somebody.
 fn operator(by: &Authority, days: (i32, i32)) -> (String, String) {
+    operator_for(by, days, None)
+}
+
+/// The same for the telephone numbers of a list.
+fn operator_for(by: &Authority, days: (i32, i32), numbers: Option<&[u8]>) -> (String, String) {
     let mut params = CertificateParams::new(Vec::<String>::new()).expect("parameters");
     params.distinguished_name.push(rcgen::DnType::CommonName, "SHAKEN 709J");
+    if let Some(numbers) = numbers {
+        let list = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 26], numbers.to_vec());
+        params.custom_extensions.push(list);
+    }
     params.not_before = rcgen::date_time_ymd(days.0, 1, 1);
     params.not_after = rcgen::date_time_ymd(days.1, 1, 1);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
@@ -112,6 +121,26 @@ fn a_chain_leads_over_those_who_may_sign() {
 }
 
 /// Any byte of the header changed: it is malformed, about another call, or its signature does not fit.
+#[test]
+fn a_certificate_for_numbers_speaks_for_no_others() {
+    let root = authority("Root", true);
+    // One number; a provider's code; what is no list.
+    for (list, good) in [
+        (&b"\x30\x0F\xA2\x0D\x16\x0B12155551212"[..], true),
+        (b"\x30\x0F\xA2\x0D\x16\x0B12155551214", false),
+        (b"\x30\x08\xA0\x06\x16\x04709J", true),
+        (b"\x30\x00", false),
+    ] {
+        let (key, certificate) = operator_for(&root, (2020, 2040), Some(list));
+        let value = Signer::new(&key, URL).expect("a signer").identity(&call());
+        let identity = Identity::parse(value.as_bytes()).expect("an identity");
+        let chain = Chain::read(certificate.as_bytes()).expect("a chain");
+        let verdict = identity.check(&RECEIVED, &chain, &trusting(&root), NOW, 60).map(|_| ());
+        let expected = if good { Ok(()) } else { Err(Failure::BadCertificate(ChainError::OtherNumbers)) };
+        assert_eq!(verdict, expected, "{list:02x?}");
+    }
+}
+
 #[test]
 fn no_byte_can_be_changed() {
     let root = authority("Root", true);

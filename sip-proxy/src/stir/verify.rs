@@ -158,6 +158,8 @@ impl Identity {
             return Err(Failure::OtherCall);
         }
         let key = chain.key(trust, now_s).map_err(Failure::BadCertificate)?;
+        let number = canonical_number(call.from).ok_or(Failure::OtherCall)?;
+        chain.speaks_for(&number).map_err(Failure::BadCertificate)?;
         key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| Failure::BadSignature)?;
         Ok(Checked { attestation: self.attestation, origin: self.claims.origid.clone().unwrap_or_default() })
     }

@@ -1,6 +1,8 @@
 //! A trunk that calls in: its calls pass through the daemon to another trunk.
 
+use super::change::wait_ms;
 use super::endpoint::{Act, Ask, Endpoint, Timer};
+use super::scene::By;
 use super::script::{Script, Then};
 use super::sip::{self, GIVE_UP_MS, T1_MS, T2_MS};
 use bytes::Bytes;
@@ -25,6 +27,8 @@ pub(crate) struct CallerPlan {
     pub(crate) cancels: f64,
     /// Sends its INVITE without an offer.
     pub(crate) without_offer: f64,
+    /// Changes its session now and then.
+    pub(crate) reinvites: f64,
 }
 
 /// What a caller waits for.
@@ -38,6 +42,10 @@ pub(crate) enum CallerTimer {
     GiveUp(u64),
     /// A call is hung up.
     HangUp(u64),
+    /// A call's session is changed; the flag: and later again.
+    Change(u64, bool),
+    /// The re-INVITE of this number is sent again, if it still waits.
+    ChangeAgain(u64, u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +80,24 @@ struct Call {
     with_offer: bool,
     /// Never told of its end.
     forsaken: bool,
+    /// Number of its last request.
+    cseq: u32,
+    changing: Option<Changing>,
+    /// ACK of the re-INVITE accepted last, by the number of that.
+    change_ack: Option<(u32, Bytes)>,
+    /// A re-INVITE never came to an end.
+    unanswered: bool,
+}
+
+/// A re-INVITE under way.
+#[derive(Debug)]
+struct Changing {
+    cseq: u32,
+    branch: String,
+    bytes: Bytes,
+    since: Instant,
+    again_ms: u64,
+    heard: bool,
 }
 
 /// A trunk whose callers call in.
@@ -88,9 +114,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(address: SocketAddr, daemon: SocketAddr, plan: CallerPlan, rng: &Rng) -> Self {
+    pub(crate) fn new(address: SocketAddr, by: By, daemon: SocketAddr, plan: CallerPlan, rng: &Rng) -> Self {
         Caller {
-            endpoint: Endpoint::new(address, rng.child("endpoint")),
+            endpoint: Endpoint::new(address, by, rng.child("endpoint")),
             daemon,
             plan,
             calls: BTreeMap::new(),
@@ -110,7 +136,7 @@ impl Caller {
     pub(crate) fn left(&self) -> impl Iterator<Item = (&str, Instant, bool)> {
         self.calls
             .values()
-            .filter(|call| call.state != State::Over || call.forsaken)
+            .filter(|call| call.state != State::Over || call.forsaken || call.unanswered)
             .map(|call| (call.id.as_str(), call.began, matches!(call.state, State::Up)))
     }
 
@@ -145,6 +171,8 @@ impl Caller {
             CallerTimer::Again(id, count) => self.again(now, id, count, out),
             CallerTimer::GiveUp(id) => self.cancel(now, id, out),
             CallerTimer::HangUp(id) => self.hang_up(now, id, out),
+            CallerTimer::Change(id, again) => self.change(now, id, again, out),
+            CallerTimer::ChangeAgain(id, cseq) => self.change_again(now, id, cseq, out),
         }
     }
 
@@ -156,7 +184,7 @@ impl Caller {
         let with_offer = !rng.chance(self.plan.without_offer);
         let call = Call {
             id: format!("t{id}-{:x}", rng.next_u32()),
-            uri: format!("sip:{prefix}{id}@{}", self.daemon),
+            uri: format!("sip:{prefix}{id}@{}{}", self.daemon, self.endpoint.by.in_uri()),
             state: State::Calling,
             began: now,
             branch: format!("z9hG4bKt{:x}", rng.next_u64()),
@@ -169,6 +197,10 @@ impl Caller {
             target: String::new(),
             with_offer,
             forsaken: false,
+            cseq: 1,
+            changing: None,
+            change_ack: None,
+            unanswered: false,
         };
         let sdp = if with_offer { self.description(id) } else { String::new() };
         let text = self.text(&call, "INVITE", &call.branch, 1, &sdp);
@@ -193,6 +225,8 @@ impl Caller {
             method,
             uri,
             sent_by: self.endpoint.address,
+            by: self.endpoint.by,
+            user: "peer",
             branch,
             from: &format!("<sip:+49301{}@{}>;tag=c{}", call.id.len(), self.endpoint.address, call.id),
             to: &to,
@@ -224,7 +258,9 @@ impl Caller {
         }
         match call.state {
             State::Calling | State::HangingUp | State::Cancelling => {
-                out.push(Act::Send(call.request.clone()))
+                if !self.endpoint.by.is_stream() {
+                    out.push(Act::Send(call.request.clone()));
+                }
             }
             State::Ringing | State::Up | State::Over => return,
         }
@@ -244,6 +280,9 @@ impl Caller {
         }
         if response.cseq().1 != Method::Invite {
             return;
+        }
+        if response.cseq().0 > 1 {
+            return self.change_responded(id, response, out);
         }
         match response.status() {
             ..200 => self.rings(id, out),
@@ -300,6 +339,10 @@ impl Caller {
         }
         let ms = self.endpoint.rng.exponential(self.plan.hold_ms) as u64;
         out.push(Act::After(ms, Timer::Caller(CallerTimer::HangUp(id))));
+        if self.endpoint.rng.chance(self.plan.reinvites) {
+            let ms = 1_000 + self.endpoint.rng.below(8_000);
+            out.push(Act::After(ms, Timer::Caller(CallerTimer::Change(id, true))));
+        }
     }
 
     fn cancel(&mut self, now: Instant, id: u64, out: &mut Vec<Act>) {
@@ -315,8 +358,9 @@ impl Caller {
         let branch = format!("z9hG4bKb{:x}", self.endpoint.rng.next_u64());
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.state == State::Up) else { return };
         call.state = State::HangingUp;
+        call.cseq += 1;
         let call = &self.calls[&id];
-        let text = self.text(call, "BYE", &branch, 2, "");
+        let text = self.text(call, "BYE", &branch, call.cseq, "");
         self.send(now, id, text, out);
     }
 
@@ -329,7 +373,89 @@ impl Caller {
                 }
                 self.endpoint.reply(request, 200, "OK", "", out);
             }
+            Method::Invite => self.asked_to_change(id, request, out),
             _ => self.endpoint.reply(request, 488, "Not Acceptable Here", "", out),
+        }
+    }
+
+    /// The daemon changes the session: not while we do (RFC 3261 §14.2).
+    fn asked_to_change(&mut self, id: u64, request: &Message, out: &mut Vec<Act>) {
+        match self.calls.get(&id) {
+            Some(call) if call.state == State::Up && call.changing.is_none() => {
+                let extra =
+                    format!("Contact: <sip:peer@{}{}>\r\n", self.endpoint.address, self.endpoint.by.in_uri());
+                let sdp = self.description(id);
+                self.endpoint.accept(request, &extra, &sdp, out);
+            }
+            Some(call) if call.state == State::Up => {
+                self.endpoint.reply(request, 491, "Request Pending", "", out);
+            }
+            _ => self.endpoint.reply(request, 481, "Call/Transaction Does Not Exist", "", out),
+        }
+    }
+
+    /// Sends a re-INVITE, unless one is under way or the call is not up.
+    fn change(&mut self, now: Instant, id: u64, again: bool, out: &mut Vec<Act>) {
+        let rng = &mut self.endpoint.rng;
+        if again {
+            let ms = 3_000 + rng.below(12_000);
+            out.push(Act::After(ms, Timer::Caller(CallerTimer::Change(id, true))));
+        }
+        let branch = format!("z9hG4bKv{:x}", rng.next_u64());
+        let free = |call: &&mut Call| call.state == State::Up && call.changing.is_none();
+        let Some(call) = self.calls.get_mut(&id).filter(free) else { return };
+        call.cseq += 1;
+        let cseq = call.cseq;
+        let sdp = self.description(id).replace("20518 1 ", &format!("20518 {cseq} "));
+        let bytes = Bytes::from(self.text(&self.calls[&id], "INVITE", &branch, cseq, &sdp));
+        out.push(Act::Send(bytes.clone()));
+        out.push(Act::After(T1_MS, Timer::Caller(CallerTimer::ChangeAgain(id, cseq))));
+        let changing = Changing { cseq, branch, bytes, since: now, again_ms: T1_MS, heard: false };
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.changing = Some(changing);
+        }
+    }
+
+    fn change_again(&mut self, now: Instant, id: u64, cseq: u32, out: &mut Vec<Act>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(changing) = call.changing.as_mut().filter(|changing| changing.cseq == cseq) else { return };
+        let patience_ms = if changing.heard { 2 * GIVE_UP_MS } else { GIVE_UP_MS };
+        if now.millis_since(changing.since) >= patience_ms {
+            call.changing = None;
+            call.unanswered |= call.state == State::Up;
+            return;
+        }
+        if !changing.heard && !self.endpoint.by.is_stream() {
+            out.push(Act::Send(changing.bytes.clone()));
+        }
+        changing.again_ms = (changing.again_ms * 2).min(T2_MS);
+        out.push(Act::After(changing.again_ms, Timer::Caller(CallerTimer::ChangeAgain(id, cseq))));
+    }
+
+    /// A response to a re-INVITE.
+    fn change_responded(&mut self, id: u64, response: &Message, out: &mut Vec<Act>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let cseq = response.cseq().0;
+        if let Some((_, ack)) = call.change_ack.as_ref().filter(|(of, _)| *of == cseq) {
+            out.push(Act::Send(ack.clone()));
+            return;
+        }
+        let Some(changing) = call.changing.as_mut().filter(|changing| changing.cseq == cseq) else { return };
+        if response.status() < 200 {
+            changing.heard = true;
+            return;
+        }
+        let accepted = response.status() < 300;
+        let branch = if accepted { format!("{}a", changing.branch) } else { changing.branch.clone() };
+        call.changing = None;
+        let ack = Bytes::from(self.text(&self.calls[&id], "ACK", &branch, cseq, ""));
+        out.push(Act::Send(ack.clone()));
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.change_ack = Some((cseq, ack));
+            if response.status() == 491 && call.state == State::Up {
+                let ms = wait_ms(true, &mut self.endpoint.rng);
+                out.push(Act::After(ms, Timer::Caller(CallerTimer::Change(id, false))));
+            }
         }
     }
 }

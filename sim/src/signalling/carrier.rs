@@ -1,6 +1,7 @@
 //! A trunk's far end, and the people who are called through it.
 
 use super::endpoint::{Act, Ask, Endpoint, Timer};
+use super::scene::By;
 use super::script::{OnCancel, Ring, Script, Then};
 use super::sip;
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub(crate) struct CarrierPlan {
     pub(crate) sound_ms: u64,
     pub(crate) odd: f64,
     pub(crate) record_route: bool,
+    /// Answered calls whose session the callee changes now and then.
+    pub(crate) reinvites: f64,
 }
 
 /// A carrier.
@@ -55,8 +58,8 @@ pub(crate) struct Carrier {
 }
 
 impl Carrier {
-    pub(crate) fn new(address: SocketAddr, plan: CarrierPlan, rng: &Rng) -> Self {
-        let mut endpoint = Endpoint::new(address, rng.child("endpoint"));
+    pub(crate) fn new(address: SocketAddr, by: By, plan: CarrierPlan, rng: &Rng) -> Self {
+        let mut endpoint = Endpoint::new(address, by, rng.child("endpoint"));
         endpoint.odd = plan.odd;
         endpoint.record_route = plan.record_route;
         Carrier {
@@ -67,6 +70,11 @@ impl Carrier {
             nonce: 0,
             healed: false,
         }
+    }
+
+    /// Whether it was silent at any time since then.
+    pub(crate) fn was_silent(&self, since: Instant) -> bool {
+        self.plan.silent.iter().any(|(_, to)| *to >= since)
     }
 
     /// From now on nothing is out of order.
@@ -196,6 +204,7 @@ impl Carrier {
         if draw < plan.answered {
             script.then = Then::Answer { after_ms };
             answered(rng, plan, odd, &mut script);
+            script.reinvites = odd && plan.reinvites > 0.0 && rng.chance(plan.reinvites);
         } else if draw < plan.answered + plan.busy {
             script.then = refuse(after_ms.min(first_ms + 3_000), 486, "Busy Here", "");
         } else if draw < plan.answered + plan.busy + plan.refused {

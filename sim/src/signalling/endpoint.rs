@@ -1,6 +1,7 @@
 //! A peer's side of SIP: legs it was called on, and requests of its own. Carriers and phones are made of it.
 
 use super::caller::CallerTimer;
+use super::scene::By;
 use super::script::{OnCancel, Script, Then};
 use super::sip::{self, GIVE_UP_MS, T1_MS, T2_MS};
 use bytes::Bytes;
@@ -22,6 +23,8 @@ pub(crate) enum Timer {
     LateAnswer(u64),
     /// A leg hangs up.
     HangUp(u64),
+    /// A leg changes its session; the flag: and later again.
+    Change(u64, bool),
     /// A leg sends its next packet of sound.
     Sound(u64, u32),
     /// A request of ours is sent again.
@@ -78,40 +81,49 @@ pub(crate) struct Leg {
     pub(crate) ended: Instant,
     /// Never acknowledged, or never told of its end.
     pub(crate) forsaken: bool,
-    invite: Message,
-    tag: String,
-    script: Script,
-    rtp: SocketAddr,
-    target: String,
+    pub(super) invite: Message,
+    pub(super) tag: String,
+    pub(super) script: Script,
+    pub(super) rtp: SocketAddr,
+    pub(super) target: String,
     remote_rtp: Option<SocketAddr>,
+    /// The branch of our re-INVITE that waits for its end.
+    pub(super) changing: Option<String>,
+    /// A re-INVITE of ours that never came to an end began then.
+    pub(crate) unanswered: Option<Instant>,
     final_bytes: Option<Bytes>,
     last_bytes: Option<Bytes>,
     again: u32,
     again_ms: u64,
-    cseq: u32,
+    pub(super) cseq: u32,
     sequence: u16,
 }
 
 #[derive(Debug)]
-struct Pending {
-    bytes: Bytes,
-    sent: Instant,
-    interval_ms: u64,
-    leg: Option<u64>,
+pub(super) struct Pending {
+    pub(super) bytes: Bytes,
+    pub(super) sent: Instant,
+    pub(super) interval_ms: u64,
+    pub(super) leg: Option<u64>,
+    /// Somebody works on it (an INVITE's provisional response): it is not sent again.
+    pub(super) heard: bool,
 }
 
 /// A SIP endpoint.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
+    pub(crate) by: By,
     pub(crate) rng: Rng,
     pub(crate) legs: BTreeMap<u64, Leg>,
     next: u64,
     by_branch: BTreeMap<String, u64>,
     by_dialog: BTreeMap<(String, String), u64>,
-    pending: BTreeMap<String, Pending>,
+    pub(super) pending: BTreeMap<String, Pending>,
+    /// ACKs of re-INVITEs that were accepted, by branch.
+    pub(super) acks: BTreeMap<String, Bytes>,
     /// Responses given to requests other than INVITE, by branch and method.
-    given: BTreeMap<(String, String), Bytes>,
+    pub(super) given: BTreeMap<(String, String), Bytes>,
     /// Written oddly.
     pub(crate) odd: f64,
     /// Puts a Record-Route of its own into what it answers.
@@ -119,15 +131,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, rng: Rng) -> Self {
+    pub(crate) fn new(address: SocketAddr, by: By, rng: Rng) -> Self {
         Endpoint {
             address,
+            by,
             rng,
             legs: BTreeMap::new(),
             next: 0,
             by_branch: BTreeMap::new(),
             by_dialog: BTreeMap::new(),
             pending: BTreeMap::new(),
+            acks: BTreeMap::new(),
             given: BTreeMap::new(),
             odd: 0.0,
             record_route: false,
@@ -193,6 +207,8 @@ impl Endpoint {
             forsaken: false,
             target: sip::uri_in(&sip::header(&invite, HeaderName::Contact)),
             remote_rtp: sip::sound_address(invite.body()),
+            changing: None,
+            unanswered: None,
             tag,
             script,
             rtp,
@@ -233,7 +249,7 @@ impl Endpoint {
         self.start_request(now, text, branch, None, out);
     }
 
-    fn start_request(
+    pub(super) fn start_request(
         &mut self,
         now: Instant,
         text: String,
@@ -244,7 +260,7 @@ impl Endpoint {
         let bytes = Bytes::from(self.dress(text));
         out.push(Act::Send(bytes.clone()));
         out.push(Act::After(T1_MS, Timer::Request(branch.to_owned())));
-        let pending = Pending { bytes, sent: now, interval_ms: T1_MS, leg };
+        let pending = Pending { bytes, sent: now, interval_ms: T1_MS, leg, heard: false };
         self.pending.insert(branch.to_owned(), pending);
     }
 
@@ -260,6 +276,7 @@ impl Endpoint {
                 }
             }
             Timer::HangUp(id) => self.hang_up(now, *id, out),
+            Timer::Change(id, again) => self.change(now, *id, *again, out),
             Timer::Sound(id, n) => self.sound(*id, *n, out),
             Timer::Request(branch) => self.request_again(now, branch, out),
             Timer::Register | Timer::Caller(_) => {}
@@ -316,13 +333,13 @@ impl Endpoint {
         out.push(Act::Send(bytes));
     }
 
-    fn dialog_headers(&self) -> String {
+    pub(super) fn dialog_headers(&self) -> String {
         let route = if self.record_route {
-            format!("Record-Route: <sip:{};lr>\r\n", self.address)
+            format!("Record-Route: <sip:{}{};lr>\r\n", self.address, self.by.in_uri())
         } else {
             String::new()
         };
-        format!("{route}Contact: <sip:gw@{}>\r\n", self.address)
+        format!("{route}Contact: <sip:gw@{}{}>\r\n", self.address, self.by.in_uri())
     }
 
     fn come_to_then(&mut self, now: Instant, id: u64, out: &mut Vec<Act>) {
@@ -346,6 +363,9 @@ impl Endpoint {
         }
         if let Some(ms) = script.hang_up_after_ms {
             out.push(Act::After(ms, Timer::HangUp(id)));
+        }
+        if script.reinvites {
+            out.push(Act::After(2_000 + self.rng.below(10_000), Timer::Change(id, true)));
         }
         if script.packets > 0 {
             out.push(Act::After(20, Timer::Sound(id, 0)));
@@ -372,6 +392,8 @@ impl Endpoint {
             rtp: leg.rtp,
             target: leg.target.clone(),
             remote_rtp: None,
+            changing: None,
+            unanswered: None,
             final_bytes: None,
             last_bytes: None,
             again: 0,
@@ -427,7 +449,10 @@ impl Endpoint {
         }
         leg.again += 1;
         out.push(Act::After(leg.again_ms, Timer::Again(id, leg.again)));
-        out.extend(leg.final_bytes.clone().map(Act::Send));
+        // RFC 3261 §17.2.1: over a connection only a 2xx is sent again.
+        if !self.by.is_stream() || matches!(leg.state, LegState::Up { .. }) {
+            out.extend(leg.final_bytes.clone().map(Act::Send));
+        }
     }
 
     fn ack(&mut self, ack: &Message, out: &mut Vec<Act>) {
@@ -484,15 +509,15 @@ impl Endpoint {
                 }
                 self.reply(request, 200, "OK", "", out);
             }
+            // RFC 3261 §14.2: two changes at once are one too many.
+            Method::Invite if leg.changing.is_some() => {
+                self.reply(request, 491, "Request Pending", "", out);
+            }
             Method::Invite => {
-                let (invite, rtp) = (request.clone(), leg.rtp);
-                leg.remote_rtp = sip::sound_address(invite.body());
-                let sdp = sip::description(rtp, 2, "sendrecv");
+                let rtp = leg.rtp;
+                leg.remote_rtp = sip::sound_address(request.body());
                 let extra = self.dialog_headers();
-                let text = sip::response(&invite, 200, "OK", "", &extra, &sdp);
-                let bytes = Bytes::from(text);
-                self.given.insert((sip::branch(&invite), "INVITE".into()), bytes.clone());
-                out.push(Act::Send(bytes));
+                self.accept(request, &extra, &sip::description(rtp, 2, "sendrecv"), out);
             }
             _ => self.reply(request, 200, "OK", "", out),
         }
@@ -512,6 +537,8 @@ impl Endpoint {
             method: "BYE",
             uri: &leg.target,
             sent_by: self.address,
+            by: self.by,
+            user: "gw",
             branch: &branch,
             from: &from,
             to: &to,
@@ -525,25 +552,31 @@ impl Endpoint {
 
     fn request_again(&mut self, now: Instant, branch: &str, out: &mut Vec<Act>) {
         let Some(pending) = self.pending.get_mut(branch) else { return };
-        if now.millis_since(pending.sent) >= GIVE_UP_MS {
+        let patience_ms = if pending.heard { 2 * GIVE_UP_MS } else { GIVE_UP_MS };
+        if now.millis_since(pending.sent) >= patience_ms {
             let leg = pending.leg;
             self.pending.remove(branch);
-            self.leg_over(now, leg);
-            return;
+            return self.given_up(now, leg, branch);
         }
         pending.interval_ms = (pending.interval_ms * 2).min(T2_MS);
-        out.push(Act::Send(pending.bytes.clone()));
+        if !pending.heard && !self.by.is_stream() {
+            out.push(Act::Send(pending.bytes.clone()));
+        }
         out.push(Act::After(pending.interval_ms, Timer::Request(branch.to_owned())));
     }
 
-    fn leg_over(&mut self, now: Instant, leg: Option<u64>) {
+    pub(super) fn leg_over(&mut self, now: Instant, leg: Option<u64>) {
         if let Some(leg) = leg.and_then(|id| self.legs.get_mut(&id)) {
             leg.state = LegState::Over;
             leg.ended = now;
         }
     }
 
-    fn response(&mut self, now: Instant, response: Message, _out: &mut [Act]) -> Option<Ask> {
+    fn response(&mut self, now: Instant, response: Message, out: &mut Vec<Act>) -> Option<Ask> {
+        if response.cseq().1 == Method::Invite {
+            self.change_responded(&response, out);
+            return None;
+        }
         if response.status() < 200 {
             return None;
         }

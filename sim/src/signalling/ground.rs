@@ -32,6 +32,12 @@ impl World {
             ControlEffect::ToShard { command, .. } => self.order(command),
             ControlEffect::Publish(envelope) => {
                 self.book.publish(now, &envelope, &mut self.found);
+                if let Event::AgentState { reason, .. } = &envelope.event
+                    && ["session_down", "unregistered", "missed_offer", "missed_offers"]
+                        .contains(&reason.as_str())
+                {
+                    self.agents_lost.push(now);
+                }
                 if !matches!(envelope.event, Event::CampaignPacing { .. }) {
                     let id = envelope.call.map(|call| call.to_string()).unwrap_or_default();
                     let tail = id.get(id.len().saturating_sub(6)..).unwrap_or_default();
@@ -78,7 +84,9 @@ impl World {
         let now = self.now;
         let shard_life = self.shard_life;
         match effect {
-            ShardEffect::SendSip { to, bytes, .. } => self.transmit_to_peer(to, &bytes),
+            ShardEffect::SendSip { listener, to, bytes } => self.transmit_to_peer(listener, to, &bytes),
+            ShardEffect::Ask(question) => self.ask(question),
+            ShardEffect::CloseFlow { listener, peer } => self.at(now, Happening::Hung { key: (listener, peer) }),
             ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
                 self.trace.word(u64::from(rtp_port));
                 if self.rng.chance(self.scene.ports_fail) {
@@ -114,8 +122,6 @@ impl World {
             }
             // No rule of the simulated world has signatures checked.
             ShardEffect::FetchCertificate { .. }
-            | ShardEffect::CloseFlow { .. }
-            | ShardEffect::Ask(_)
             | ShardEffect::ServerName { .. }
             | ShardEffect::Latched { .. }
             | ShardEffect::Unlatched { .. }

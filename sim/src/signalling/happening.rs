@@ -1,37 +1,119 @@
 //! What can happen, and the queue's order: by time, then by the order of planning.
 
 use super::endpoint::Timer;
+use super::pipes::PipeKey;
 use bytes::Bytes;
 use dialer_core::record::Lead;
 use dialer_core::{CampaignId, Command, RecordingId};
 use engine::{ShardCommand, ShardEvent, StreamId, WrittenFile};
 use sansio::{Instant, WallTime};
+use sip_proxy::transport::locate::Question;
 use std::net::SocketAddr;
 
 /// Something that will happen. The `life` of what was lost in a crash is of the past.
 #[derive(Debug)]
 pub(super) enum Happening {
-    ToDaemon { source: SocketAddr, bytes: Bytes },
-    ToPeer { peer: usize, bytes: Bytes },
-    PeerTimer { peer: usize, timer: Timer },
-    Sound { source: SocketAddr, to: SocketAddr, packet: Vec<u8> },
-    ToShard { life: u32, command: ShardCommand },
-    ToControl { life: u32, event: ShardEvent },
-    Commit { life: u32 },
-    Durable { life: u32, seq: u64 },
-    Health { healthy: bool },
-    Leads { life: u32, campaign: CampaignId, leads: Vec<Lead>, more: bool, next_due: Option<WallTime> },
-    PortsFailed { shard_life: u32, stream: StreamId },
-    Written { shard_life: u32, recording: RecordingId, result: Result<WrittenFile, String> },
-    Command { life: u32, tag: u64, command: Box<Command> },
-    Mood { person: usize, mood: u64 },
+    ToDaemon {
+        source: SocketAddr,
+        bytes: Bytes,
+    },
+    ToPeer {
+        peer: usize,
+        bytes: Bytes,
+    },
+    /// A connection stands, or does not, as the side that asked for it is told.
+    PipeMade {
+        key: PipeKey,
+        number: u64,
+        made: bool,
+    },
+    /// A piece of what was written into a connection comes out of it.
+    Piece {
+        key: PipeKey,
+        number: u64,
+        to_daemon: bool,
+        bytes: Bytes,
+    },
+    /// Connections break: all of a peer, or all.
+    Reset {
+        everybody: bool,
+        whose: u32,
+    },
+    /// A connection ends.
+    Hung {
+        key: PipeKey,
+    },
+    /// The domain name system answers.
+    Located {
+        life: u32,
+        question: Question,
+    },
+    PeerTimer {
+        peer: usize,
+        timer: Timer,
+    },
+    Sound {
+        source: SocketAddr,
+        to: SocketAddr,
+        packet: Vec<u8>,
+    },
+    ToShard {
+        life: u32,
+        command: ShardCommand,
+    },
+    ToControl {
+        life: u32,
+        event: ShardEvent,
+    },
+    Commit {
+        life: u32,
+    },
+    Durable {
+        life: u32,
+        seq: u64,
+    },
+    Health {
+        healthy: bool,
+    },
+    Leads {
+        life: u32,
+        campaign: CampaignId,
+        leads: Vec<Lead>,
+        more: bool,
+        next_due: Option<WallTime>,
+    },
+    PortsFailed {
+        shard_life: u32,
+        stream: StreamId,
+    },
+    Written {
+        shard_life: u32,
+        recording: RecordingId,
+        result: Result<WrittenFile, String>,
+    },
+    Command {
+        life: u32,
+        tag: u64,
+        command: Box<Command>,
+    },
+    Mood {
+        person: usize,
+        mood: u64,
+    },
     Operator,
     Setup,
     Start,
-    Crash { down_ms: u64 },
+    Crash {
+        down_ms: u64,
+    },
     Panic,
-    ShardBack { life: u32 },
-    Power { peer: usize, on: bool },
+    ShardBack {
+        life: u32,
+    },
+    Power {
+        peer: usize,
+        on: bool,
+    },
     Stranger,
     Close,
     StopNow,

@@ -3,10 +3,18 @@
 use super::happening::Happening;
 use super::world::{DAEMON, MORNING, Node, Peer, REALM, World};
 use dialer_core::{Command, DialerConfig};
-use engine::{CallShard, ControlConfig, ControlCore, ControlInput, ShardCommand, ShardConfig};
+use engine::{
+    CallShard, ControlConfig, ControlCore, ControlInput, ShardCommand, ShardConfig, StreamListener,
+};
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, WallTime};
+use sip_proxy::wire::Transport;
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+fn stream_listener(transport: Transport, port: u16) -> StreamListener {
+    StreamListener { transport, address: SocketAddr::new(DAEMON.ip(), port), advertised: None }
+}
 
 impl World {
     pub(super) fn start(&mut self) {
@@ -31,7 +39,7 @@ impl World {
         self.feed_control(ControlInput::Restore(snapshot));
     }
 
-    fn clock(&self) -> ClockBase {
+    pub(super) fn clock(&self) -> ClockBase {
         ClockBase { instant: Instant::ZERO, wall: MORNING }
     }
 
@@ -45,6 +53,10 @@ impl World {
             seed: entropy ^ 0x5EED,
             clock: self.clock(),
             listeners: vec![DAEMON],
+            stream_listeners: vec![
+                stream_listener(Transport::Tcp, DAEMON.port()),
+                stream_listener(Transport::Tls, DAEMON.port() + 1),
+            ],
             realm: REALM.into(),
             media_address: DAEMON.ip(),
             media_ports: 20_000..=20_399,
@@ -71,6 +83,7 @@ impl World {
         self.ports.clear();
         self.recordings.clear();
         self.operator.calls.clear();
+        self.break_all_pipes();
         for (seq, records) in self.disk.crash() {
             self.written(seq, &records);
         }
@@ -100,6 +113,7 @@ impl World {
         self.closing = true;
         self.trace.note(self.now, format_args!("the shift ends; the world heals"));
         self.net.heal();
+        self.pipes.heal();
         self.disk.heal();
         self.scene.ports_fail = 0.0;
         self.scene.recordings_fail = 0.0;

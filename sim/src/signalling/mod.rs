@@ -17,6 +17,7 @@
 
 mod caller;
 mod carrier;
+mod change;
 mod check;
 mod disk;
 mod endpoint;
@@ -26,6 +27,7 @@ mod lives;
 mod net;
 mod people;
 mod phone;
+mod pipes;
 mod rest;
 mod road;
 mod scene;
@@ -34,6 +36,7 @@ mod setup;
 mod sip;
 mod trace;
 mod world;
+mod zone;
 
 pub use check::Violation;
 

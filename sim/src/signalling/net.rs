@@ -48,6 +48,20 @@ impl Net {
         [Some(first), second]
     }
 
+    /// When a piece of a connection's bytes arrives: what is lost comes again, what is cut off comes behind the cut.
+    pub(crate) fn flow(&mut self, now: Instant, peer: usize) -> Instant {
+        let at = self.arrival(now);
+        if self.healed {
+            return at;
+        }
+        let again = if self.rng.chance(self.plan.loss) { 200 + self.rng.below(1_000) } else { 0 };
+        let at = at + Duration::from_millis(again);
+        let of_peer = |whose: &Option<usize>| whose.is_none_or(|whose| whose == peer);
+        let cuts =
+            self.plan.cuts.iter().filter(|(whose, from, to)| of_peer(whose) && *from <= at && at < *to);
+        cuts.map(|(_, _, to)| *to + Duration::from_millis(200)).max().unwrap_or(at)
+    }
+
     fn arrival(&mut self, now: Instant) -> Instant {
         let micros = self.plan.delay_ms * 1000 + self.rng.below(self.plan.jitter_ms * 1000 + 1);
         now + Duration::from_micros(micros)
@@ -58,6 +72,11 @@ impl Net {
             .cuts
             .iter()
             .any(|(whose, from, to)| whose.is_none_or(|whose| whose == peer) && *from <= now && now < *to)
+    }
+
+    /// When the way to anybody is cut.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = (Instant, Instant)> {
+        self.plan.cuts.iter().map(|(_, from, to)| (*from, *to))
     }
 
     /// Whether the way to this peer was cut at any time between the two.

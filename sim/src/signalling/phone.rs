@@ -1,6 +1,7 @@
 //! An agent's phone: registers, answers by itself, and fails in the ways of phones.
 
 use super::endpoint::{Act, Ask, Endpoint, Timer};
+use super::scene::By;
 use super::script::{Ring, Script, Then};
 use super::sip;
 use bytes::Bytes;
@@ -19,6 +20,8 @@ pub(crate) struct PhonePlan {
     pub(crate) hangs_up_ms: f64,
     /// Has a microphone that falls silent.
     pub(crate) mute: f64,
+    /// Changes its session now and then.
+    pub(crate) reinvites: f64,
     pub(crate) odd: f64,
     /// Loses its power at these times, for so many milliseconds.
     pub(crate) dead: Vec<(Instant, u64)>,
@@ -50,12 +53,13 @@ pub(crate) struct Phone {
 impl Phone {
     pub(crate) fn new(
         address: SocketAddr,
+        by: By,
         realm: &'static str,
         user: String,
         plan: PhonePlan,
         rng: &Rng,
     ) -> Self {
-        let mut endpoint = Endpoint::new(address, rng.child("endpoint"));
+        let mut endpoint = Endpoint::new(address, by, rng.child("endpoint"));
         endpoint.odd = plan.odd;
         let call_id = format!("reg-{:x}@{user}", endpoint.rng.next_u64());
         let tag = format!("g{:x}", endpoint.rng.next_u32());
@@ -77,6 +81,15 @@ impl Phone {
 
     pub(crate) fn heal(&mut self) {
         self.healed = true;
+    }
+
+    /// The connection to the daemon is gone: the phone registers anew over another one.
+    pub(crate) fn hung(&mut self, now: Instant, out: &mut Vec<Act>) {
+        if self.alive && !self.healed {
+            let after_ms = 500 + self.endpoint.rng.below(3_000);
+            self.next_at = now + Duration::from_millis(after_ms);
+            out.push(Act::After(after_ms, Timer::Register));
+        }
     }
 
     /// Power off or on.
@@ -139,6 +152,8 @@ impl Phone {
             method: "REGISTER",
             uri: &uri,
             sent_by: self.endpoint.address,
+            by: self.endpoint.by,
+            user: "peer",
             branch: &branch,
             from: &from,
             to: &aor,
@@ -184,6 +199,7 @@ impl Phone {
         if odd && plan.hangs_up_ms > 0.0 {
             script.hang_up_after_ms = Some(rng.exponential(plan.hangs_up_ms) as u64);
         }
+        script.reinvites = odd && plan.reinvites > 0.0 && rng.chance(plan.reinvites);
         script
     }
 }

@@ -2,11 +2,16 @@
 
 use super::endpoint::LegState;
 use super::world::{Peer, World};
+use dialer_core::CallRecord;
 use dialer_core::config::DialMode;
-use sansio::{Duration, Instant};
+use sansio::{Duration, Instant, WallTime};
 
 /// How often it is looked whether all is at rest.
 const LOOK: Duration = Duration::from_millis(500);
+/// After a crash or a panic agents' sessions are set up anew within this.
+const AGENTS_BACK_S: u64 = 60;
+/// 64·T1, after which what went unheard is given up.
+const GIVE_UP_S: u64 = 32;
 
 impl World {
     /// Waits for rest, at most so long, and says what is left.
@@ -63,6 +68,10 @@ impl World {
             let endpoint = self.peers[peer].endpoint();
             for leg in endpoint.legs.values() {
                 let is_up = matches!(leg.state, LegState::Up { .. });
+                if let Some(began) = leg.unanswered.filter(|began| !self.had_accident(peer, *began)) {
+                    let detail = format!("{} {} since {began:?}", self.name(peer), leg.call_id);
+                    self.found.add(self.now, "every re-INVITE comes to an end", detail);
+                }
                 if is_up && !self.had_accident(peer, leg.began) {
                     let detail = format!("{} {} since {:?}", self.name(peer), leg.call_id, leg.began);
                     self.found.add(self.now, "no leg is forgotten", detail);
@@ -92,41 +101,58 @@ impl World {
         }
     }
 
+    /// Spans of time in which calls may go wrong through nobody's fault.
+    fn upsets(&self) -> Vec<(Instant, Instant)> {
+        let scene = &self.scene;
+        let span = |from: Instant, to: Instant, after_s: u64| (from, to + Duration::from_secs(after_s));
+        let crashes =
+            scene.crashes.iter().map(|(at, ms)| span(*at, *at + Duration::from_millis(*ms), AGENTS_BACK_S));
+        let panics = scene.panics.iter().map(|at| span(*at, *at, AGENTS_BACK_S));
+        let cuts = self.net.cuts().map(|(from, to)| span(from, to, GIVE_UP_S));
+        let stalls = self.disk.stalls().iter().map(|(from, to)| span(*from, *to, 10));
+        let silent = scene.trunks.iter().flat_map(|trunk| &trunk.carrier.silent);
+        let silent = silent.map(|(from, to)| span(*from, *to, GIVE_UP_S));
+        let resets = self.pipes.resets().iter().map(|(_, _, at)| span(*at, *at, GIVE_UP_S));
+        let lost = self.agents_lost.iter().map(|at| span(*at, *at, 0));
+        crashes.chain(panics).chain(cuts).chain(stalls).chain(silent).chain(resets).chain(lost).collect()
+    }
+
     fn had_accident(&self, peer: usize, since: Instant) -> bool {
         let scene = &self.scene;
         let phone_died = match &self.peers[peer] {
             Peer::Phone(_) => {
                 scene.agents[peer - scene.trunks.len()].phone.dead.iter().any(|(at, _)| *at >= since)
             }
-            Peer::Carrier(_) => {
-                let behind = scene.transit.as_ref().map(|transit| &transit.callees);
-                let trunk = scene.trunks.get(peer).or(behind);
-                trunk.is_some_and(|trunk| trunk.carrier.silent.iter().any(|(_, to)| *to >= since))
-            }
+            Peer::Carrier(carrier) => carrier.was_silent(since),
             Peer::Caller(_) => false,
         };
         phone_died
             || scene.crashes.iter().any(|(at, _)| *at >= since)
             || scene.panics.iter().any(|at| *at >= since)
+            || self.pipes.was_broken(peer, self.peers.len(), since)
             || self.net.was_cut(peer, since, self.now)
     }
 
-    /// Abandonment of predictive campaigns stays sane where agents do not vanish by accident; the business depth
-    /// judges it closely.
+    /// Abandonment of predictive campaigns stays sane; the business depth judges it closely. Only calls are excused in
+    /// whose time something went wrong that no pacing can foresee: an agent who was counted on was gone, or nothing
+    /// could be heard or written.
     fn rates(&mut self) {
-        let accidents = ["crash", "shard panic", "cuts", "disk stalls", "silent trunk", "ports fail"];
-        let by_accident = |fault: &&str| accidents.contains(fault) || fault.contains("phones");
-        if self.scene.faults.iter().any(by_accident) {
-            return;
-        }
         let rows: Vec<_> = self
             .book
             .campaigns()
             .filter(|row| row.config.mode == DialMode::Predictive)
             .map(|row| (row.id, row.config.pacing.abandon_cap))
             .collect();
+        let upsets: Vec<(WallTime, WallTime)> = self
+            .upsets()
+            .into_iter()
+            .map(|(from, to)| (self.clock().wall_at(from), self.clock().wall_at(to)))
+            .collect();
+        let touched = |record: &CallRecord| {
+            upsets.iter().any(|(from, to)| record.started_at <= *to && *from <= record.ended_at)
+        };
         for (campaign, cap) in rows {
-            let (abandoned, live) = self.book.abandonment(campaign);
+            let (abandoned, live) = self.book.abandonment(campaign, touched);
             let expected = live as f64 * cap;
             if abandoned as f64 > expected + 4.0 + 3.0 * expected.sqrt() {
                 let detail = format!("{campaign}: {abandoned} of {live}, cap {cap}");

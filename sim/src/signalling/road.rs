@@ -1,32 +1,35 @@
 //! SIP on its way: every message is shown to the checker at the daemon's door and then given to the network.
 
 use super::Sabotage;
+use super::check::Road;
 use super::happening::Happening;
+use super::pipes::listener_of;
+use super::scene::By;
 use super::sip;
-use super::world::{STRANGER, World};
+use super::world::{Peer, STRANGER, World};
 use bytes::Bytes;
 use engine::ShardInput;
 use sip_proxy::wire::Method;
 use std::net::SocketAddr;
 
 impl World {
-    pub(super) fn deliver(&mut self, source: SocketAddr, bytes: Bytes) {
+    pub(super) fn deliver(&mut self, listener: u8, source: SocketAddr, bytes: Bytes) {
         if self.node.is_none() {
             return;
         }
         if source != STRANGER
             && let Some(message) = sip::parse(&bytes)
         {
-            self.wire.arrives(self.now, &message);
+            self.wire.arrives(self.now, &message, listener > 0);
         }
-        self.feed_shard(ShardInput::Datagram { listener: 0, source, bytes });
+        self.feed_shard(ShardInput::Datagram { listener, source, bytes });
         self.wire.turn_over(self.now, &mut self.found);
     }
 
     pub(super) fn transmit_to_daemon(&mut self, peer: usize, bytes: Bytes) {
         let now = self.now;
-        let source = self.peers[peer].endpoint().address;
-        let ways = self.net.carry(now, peer);
+        let (source, by) = (self.peers[peer].endpoint().address, self.peers[peer].endpoint().by);
+        let ways = if by.is_stream() { [Some(now), None] } else { self.net.carry(now, peer) };
         if let Some(message) = sip::parse(&bytes) {
             let lost = if ways[0].is_none() { " (lost)" } else { "" };
             self.trace.note(
@@ -34,12 +37,15 @@ impl World {
                 format_args!("{} > {} {}{lost}", self.name(peer), sip::short(&message), ladder_id(&message)),
             );
         }
+        if by.is_stream() {
+            return self.write_to_daemon(peer, bytes);
+        }
         for at in ways.into_iter().flatten() {
             self.at(at, Happening::ToDaemon { source, bytes: bytes.clone() });
         }
     }
 
-    pub(super) fn transmit_to_peer(&mut self, to: SocketAddr, bytes: &Bytes) {
+    pub(super) fn transmit_to_peer(&mut self, listener: u8, to: SocketAddr, bytes: &Bytes) {
         let now = self.now;
         self.trace.bytes(bytes);
         // What is given back to a stranger's rubbish need not be read by anybody.
@@ -50,11 +56,23 @@ impl World {
             let text = String::from_utf8_lossy(bytes).into_owned();
             return self.found.add(now, "what the daemon sends is SIP", text);
         };
-        let Some(peer) = self.addresses.get(&to).copied() else {
+        let owner = self.pipes.owner((listener, to)).or_else(|| self.addresses.get(&to).copied());
+        // The end of a connection that has broken: nobody is there, but it was somebody.
+        let owner = owner.or_else(|| {
+            let of_ip =
+                |peer: &Peer| peer.endpoint().address.ip() == to.ip() && peer.endpoint().by.is_stream();
+            self.peers.iter().position(of_ip)
+        });
+        let Some(peer) = owner else {
             let detail = format!("{to}: {}", sip::short(&message));
             return self.found.add(now, "the daemon speaks to those it knows", detail);
         };
-        let ways = self.net.carry(now, peer);
+        let by = self.peers[peer].endpoint().by;
+        if listener != listener_of(by) {
+            let detail = format!("{to}: {} by listener {listener}", sip::short(&message));
+            return self.found.add(now, "peers are spoken to over their transport", detail);
+        }
+        let ways = if by.is_stream() { [Some(now), None] } else { self.net.carry(now, peer) };
         let lost = if ways[0].is_none() { " (lost)" } else { "" };
         self.trace.note(
             now,
@@ -62,7 +80,13 @@ impl World {
         );
         let hidden = self.sabotage == Sabotage::HidesAcks && message.method() == Method::Ack;
         if !hidden {
-            self.wire.sent(now, peer, &message, &mut self.book, &mut self.found);
+            // RFC 3261 §17.1.1.2: over a connection nothing is repeated, unless that has broken since.
+            let once_since = by.is_stream().then(|| self.pipes.broken_at(peer).unwrap_or_default());
+            let road = Road { peer, once_since };
+            self.wire.sent(now, road, &message, &mut self.book, &mut self.found);
+        }
+        if by.is_stream() {
+            return self.write_to_peer((listener, to), peer, by, bytes.clone());
         }
         for at in ways.into_iter().flatten() {
             self.at(at, Happening::ToPeer { peer, bytes: bytes.clone() });
@@ -83,6 +107,8 @@ impl World {
             method,
             uri: "sip:0049900@house.example",
             sent_by: STRANGER,
+            by: By::Udp,
+            user: "peer",
             branch: &branch,
             from: "<sip:x@nowhere>;tag=x",
             to: "<sip:0049900@house.example>",
@@ -99,7 +125,7 @@ impl World {
             }
         }
         let ms = 500 + rng.below(5_000);
-        self.deliver(STRANGER, Bytes::from(bytes));
+        self.deliver(0, STRANGER, Bytes::from(bytes));
         self.after(ms, Happening::Stranger);
     }
 }

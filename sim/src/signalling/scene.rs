@@ -5,9 +5,11 @@ use super::carrier::CarrierPlan;
 use super::disk::DiskPlan;
 use super::net::NetPlan;
 use super::phone::PhonePlan;
+use super::pipes::PipePlan;
+use super::zone::Zone;
 use dialer_core::config::{
     AmdMode, AutoAnswer, CampaignConfig, CapStyle, ConnectAt, DialMode, RetryRule, SessionKind, SmallTeam,
-    TrunkConfig,
+    TrunkConfig, TrunkTransport,
 };
 use dialer_core::outcome::Outcome;
 use sansio::{Instant, Rng};
@@ -17,6 +19,50 @@ use sansio::{Instant, Rng};
 pub(crate) struct TrunkScene {
     pub(crate) config: TrunkConfig,
     pub(crate) carrier: CarrierPlan,
+    pub(crate) reached: Reached,
+}
+
+/// By what a peer is reached, and under which name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) by: By,
+    /// The trunk has a name, and these hosts stand before the carrier in its service: most of them are good for
+    /// nothing.
+    pub(crate) named: Option<Vec<CarrierPlan>>,
+}
+
+/// A transport, as a peer speaks it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum By {
+    #[default]
+    Udp,
+    Tcp,
+    /// Like TCP, but for a longer handshake and records that come whole.
+    Tls,
+}
+
+impl By {
+    /// As in a Via.
+    pub(crate) fn in_via(self) -> &'static str {
+        match self {
+            By::Udp => "UDP",
+            By::Tcp => "TCP",
+            By::Tls => "TLS",
+        }
+    }
+
+    /// As a parameter of a URI.
+    pub(crate) fn in_uri(self) -> &'static str {
+        match self {
+            By::Udp => "",
+            By::Tcp => ";transport=tcp",
+            By::Tls => ";transport=tls",
+        }
+    }
+
+    pub(crate) fn is_stream(self) -> bool {
+        self != By::Udp
+    }
 }
 
 /// An agent and the phone on the desk.
@@ -26,6 +72,7 @@ pub(crate) struct AgentScene {
     pub(crate) session: SessionKind,
     pub(crate) auto_answer: AutoAnswer,
     pub(crate) phone: PhonePlan,
+    pub(crate) by: By,
     /// Mean talk before this agent hangs up, milliseconds.
     pub(crate) talk_ms: f64,
     /// Mean time of readiness before a break; 0: none.
@@ -53,6 +100,8 @@ pub(crate) struct Scene {
     /// Callers of a trunk of their own, and the carrier their calls pass on to.
     pub(crate) transit: Option<TransitScene>,
     pub(crate) net: NetPlan,
+    pub(crate) pipes: PipePlan,
+    pub(crate) zone: Zone,
     pub(crate) disk: DiskPlan,
     /// The process dies, and is started again after so many milliseconds.
     pub(crate) crashes: Vec<(Instant, u64)>,
@@ -75,7 +124,12 @@ pub(crate) struct Scene {
 pub(crate) struct TransitScene {
     pub(crate) callers: CallerPlan,
     pub(crate) callees: TrunkScene,
+    pub(crate) callers_by: By,
 }
+
+/// Worlds of these seeds may have connections, names and changed sessions; those before, of which some are kept for what
+/// they once broke, stay what they were.
+const ROADS_FROM: u64 = 10_000;
 
 /// The first minute has no accidents: the house is being set up.
 const QUIET_MS: u64 = 60_000;
@@ -113,6 +167,10 @@ impl Scene {
             }
         }
         scene.transit = draw.transit(&mut root.child("transit"));
+        if seed >= ROADS_FROM {
+            draw.roads(&mut scene, &root);
+            draw.glare(&mut scene, &root);
+        }
         scene.faults = draw.names;
         scene
     }
@@ -241,7 +299,7 @@ impl Draw {
         if self.is("silent trunk", 0.15) {
             carrier.silent = self.spans(2, 60_000);
         }
-        TrunkScene { config, carrier }
+        TrunkScene { config, carrier, reached: Reached::default() }
     }
 
     /// Half of the worlds have transit calls. What the carrier behind them is like is drawn as any other's.
@@ -257,8 +315,96 @@ impl Draw {
             hold_ms: rng.between(5_000.0, 40_000.0),
             cancels: rng.between(0.0, 0.3),
             without_offer: rng.between(0.0, 0.2),
+            reinvites: 0.0,
         };
-        exists.then_some(TransitScene { callers, callees })
+        exists.then_some(TransitScene { callers, callees, callers_by: By::Udp })
+    }
+
+    /// Some worlds have connections beside datagrams, and trunks with names.
+    fn roads(&mut self, scene: &mut Scene, root: &Rng) {
+        let mut rng = root.child("roads");
+        self.rng = rng.child("faults");
+        if rng.chance(0.45) {
+            self.names.push("streams");
+            let pick = |rng: &mut Rng, share: f64| match (rng.chance(share), rng.chance(0.4)) {
+                (false, _) => By::Udp,
+                (true, false) => By::Tcp,
+                (true, true) => By::Tls,
+            };
+            for trunk in &mut scene.trunks {
+                trunk.reached.by = pick(&mut rng, 0.7);
+            }
+            for agent in &mut scene.agents {
+                agent.by = pick(&mut rng, 0.4);
+            }
+            if let Some(transit) = &mut scene.transit {
+                transit.callees.reached.by = pick(&mut rng, 0.6);
+                transit.callers_by = pick(&mut rng, 0.6);
+            }
+            scene.pipes = self.pipes(&mut rng);
+        }
+        if rng.chance(0.35) {
+            self.names.push("named trunks");
+            let transit = scene.transit.as_mut().map(|transit| &mut transit.callees);
+            for trunk in scene.trunks.iter_mut().chain(transit).filter(|_| rng.chance(0.7)) {
+                let members = (0..self.rng.below(4)).map(|_| self.member(&trunk.carrier)).collect();
+                trunk.reached.named = Some(members);
+            }
+            scene.zone = Zone::draw(&mut rng.child("zone"), self.calm);
+        }
+        for trunk in &mut scene.trunks {
+            trunk.config.transport = transport_of(trunk.reached.by);
+        }
+        if let Some(transit) = &mut scene.transit {
+            transit.callees.config.transport = transport_of(transit.callees.reached.by);
+        }
+    }
+
+    fn pipes(&mut self, rng: &mut Rng) -> PipePlan {
+        let resets = if self.is("resets", 0.5) {
+            (0..1 + self.rng.below(4))
+                .map(|_| (self.rng.chance(0.5), self.rng.next_u32(), self.time()))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        PipePlan {
+            pieces_max: rng.below(6) as u32,
+            stall: self.or("stalls", 0.4, 0.03),
+            resets,
+            refused: if self.is("refused connections", 0.3) { self.spans(2, 30_000) } else { Vec::new() },
+        }
+    }
+
+    /// A host that stands before the carrier: silent, without room, for some time or for ever; or as good as it.
+    fn member(&mut self, carrier: &CarrierPlan) -> CarrierPlan {
+        let mut member = CarrierPlan { silent: Vec::new(), ..carrier.clone() };
+        match self.rng.below(5) {
+            0 => member.silent = vec![(Instant::ZERO, Instant::from_millis(self.minutes * 60_000))],
+            1 => member.silent = self.spans(2, 120_000),
+            2 | 3 => member.cps_max = Some(0),
+            _ => {}
+        }
+        member
+    }
+
+    /// In some worlds both sides of a passing call, and callees and phones, change their sessions, at times at once.
+    fn glare(&mut self, scene: &mut Scene, root: &Rng) {
+        let mut rng = root.child("glare");
+        if !rng.chance(0.4) {
+            return;
+        }
+        self.names.push("re-INVITEs");
+        for trunk in &mut scene.trunks {
+            trunk.carrier.reinvites = if rng.chance(0.5) { 0.3 } else { 0.0 };
+        }
+        for agent in &mut scene.agents {
+            agent.phone.reinvites = if rng.chance(0.3) { 0.3 } else { 0.0 };
+        }
+        if let Some(transit) = &mut scene.transit {
+            transit.callees.carrier.reinvites = 0.6;
+            transit.callers.reinvites = 0.6;
+        }
     }
 
     fn agent(&mut self, n: usize, mostly_nailed_up: bool, rng: &mut Rng) -> AgentScene {
@@ -281,10 +427,19 @@ impl Draw {
             session: if nailed_up { SessionKind::NailedUp } else { SessionKind::OnDemand },
             auto_answer: kinds[rng.below(4) as usize],
             phone,
+            by: By::Udp,
             talk_ms: rng.between(20_000.0, 70_000.0),
             break_ms: if rng.chance(0.4) { rng.between(60_000.0, 300_000.0) } else { 0.0 },
             restless: rng.chance(0.15),
         }
+    }
+}
+
+pub(crate) fn transport_of(by: By) -> Option<TrunkTransport> {
+    match by {
+        By::Udp => None,
+        By::Tcp => Some(TrunkTransport::Tcp),
+        By::Tls => Some(TrunkTransport::Tls),
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Script {
     pub(crate) final_twice: bool,
     /// A second 200 with a tag of its own.
     pub(crate) forked_answer: bool,
+    /// Changes its session now and then.
+    pub(crate) reinvites: bool,
     /// From the answer.
     pub(crate) hang_up_after_ms: Option<u64>,
     /// From the ACK.

@@ -3,7 +3,7 @@
 use super::caller::{BYPASS, RELAY};
 use super::check::TrunkLimits;
 use super::happening::Happening;
-use super::scene::{Scene, TransitScene, TrunkScene};
+use super::scene::{Scene, TransitScene, TrunkScene, transport_of};
 use super::world::World;
 use dialer_core::config::{AgentConfig, ListConfig, TrunkConfig};
 use dialer_core::record::{Lead, LeadProgress, Phone};
@@ -72,7 +72,7 @@ impl World {
         let command = match step {
             Step::Trunk(n) => {
                 let mut config = self.scene.trunks[n].config.clone();
-                config.address = self.peers[n].endpoint().address.to_string();
+                config.address = self.trunk_address(n, n, &self.scene.trunks[n].reached);
                 Command::CreateTrunk(config)
             }
             Step::Agent(n) => {
@@ -110,10 +110,12 @@ impl World {
                 channels_max: 100,
                 cps_max: 50.0,
                 options_interval_ms: 0,
+                transport: self.scene.transit.as_ref().and_then(|transit| transport_of(transit.callers_by)),
                 ..TrunkConfig::default()
             }),
             Step::Callees => {
-                let address = self.peers[self.peers.len() - 1].endpoint().address.to_string();
+                let reached = self.scene.transit.as_ref().map(|transit| transit.callees.reached.clone());
+                let address = self.trunk_address(9, self.peers.len() - 1, &reached.unwrap_or_default());
                 let config = self.scene.transit.as_ref().map(|transit| transit.callees.config.clone());
                 Command::CreateTrunk(TrunkConfig { address, ..config.unwrap_or_default() })
             }
@@ -126,7 +128,7 @@ impl World {
     pub(super) fn quiet_trunks(&mut self) {
         for (n, trunk) in self.setup.trunks.clone().into_iter().enumerate() {
             let mut config = self.scene.trunks[n].config.clone();
-            config.address = self.peers[n].endpoint().address.to_string();
+            config.address = self.trunk_address(n, n, &self.scene.trunks[n].reached);
             config.options_interval_ms = 0;
             config.register = false;
             self.command(Command::UpdateTrunk { trunk, config, if_version: None });

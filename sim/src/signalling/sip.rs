@@ -1,6 +1,7 @@
 //! A second opinion on SIP: what peers need to speak it, written apart from the daemon's own stack. Only its parser
 //! and nothing of its transactions and dialogs is used here.
 
+use super::scene::By;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use sansio::Rng;
@@ -101,6 +102,9 @@ pub(crate) struct Outline<'a> {
     pub(crate) method: &'a str,
     pub(crate) uri: &'a str,
     pub(crate) sent_by: SocketAddr,
+    pub(crate) by: By,
+    /// User part of the Contact.
+    pub(crate) user: &'a str,
     pub(crate) branch: &'a str,
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
@@ -113,9 +117,22 @@ pub(crate) struct Outline<'a> {
 /// Writes a request.
 pub(crate) fn request(o: &Outline<'_>) -> String {
     let out = format!(
-        "{} {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
-         Call-ID: {}\r\nCSeq: {} {}\r\nContact: <sip:peer@{}>\r\n{}",
-        o.method, o.uri, o.sent_by, o.branch, o.from, o.to, o.call_id, o.cseq, o.method, o.sent_by, o.extra
+        "{} {} SIP/2.0\r\nVia: SIP/2.0/{} {};branch={};rport\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
+         Call-ID: {}\r\nCSeq: {} {}\r\nContact: <sip:{}@{}{}>\r\n{}",
+        o.method,
+        o.uri,
+        o.by.in_via(),
+        o.sent_by,
+        o.branch,
+        o.from,
+        o.to,
+        o.call_id,
+        o.cseq,
+        o.method,
+        o.user,
+        o.sent_by,
+        o.by.in_uri(),
+        o.extra
     );
     close(out, o.sdp)
 }

@@ -10,8 +10,11 @@ use super::happening::{Happening, Queued};
 use super::net::Net;
 use super::people::{Operator, Person};
 use super::phone::Phone;
-use super::scene::Scene;
+use super::pipes::Pipes;
+use super::scene::{Reached, Scene};
 use super::trace::Trace;
+use super::zone::Domain;
+use bytes::Bytes;
 use dialer_core::{Command, RecordingId};
 use engine::{
     CallShard, ControlCore, ControlEffect, ControlInput, PacketKind, ShardCommand, ShardEffect, ShardEvent,
@@ -65,6 +68,9 @@ pub(super) struct World {
     pub(super) shard_life: u32,
     pub(super) rng: Rng,
     pub(super) net: Net,
+    pub(super) pipes: Pipes,
+    pub(super) domains: Vec<Domain>,
+    pub(super) zone_rng: Rng,
     pub(super) disk: Disk,
     pub(super) peers: Vec<Peer>,
     pub(super) people: Vec<Person>,
@@ -79,6 +85,8 @@ pub(super) struct World {
     pub(super) recordings: BTreeMap<RecordingId, (String, u64)>,
     pub(super) setup: super::setup::Setup,
     pub(super) closing: bool,
+    /// When an agent who was counted on was not there: the phone refused, hung up, fell silent or had no ports.
+    pub(super) agents_lost: Vec<Instant>,
     pub(super) next_tag: u64,
     queue: BinaryHeap<Reverse<Queued>>,
     sequence: u64,
@@ -86,7 +94,7 @@ pub(super) struct World {
     pub(super) addresses: BTreeMap<SocketAddr, usize>,
     control_out: Outbox<ControlEffect>,
     shard_out: Outbox<ShardEffect>,
-    acts: Vec<Act>,
+    pub(super) acts: Vec<Act>,
     pub(super) packets_sent: u64,
     /// What is to go wrong in the checks themselves.
     pub(super) sabotage: Sabotage,
@@ -103,6 +111,9 @@ impl World {
             shard_life: 0,
             rng: root.child("world"),
             net: Net::new(scene.net.clone(), root.child("net")),
+            pipes: Pipes::new(scene.pipes.clone(), root.child("pipes")),
+            domains: Vec::new(),
+            zone_rng: root.child("zone"),
             disk: Disk::new(scene.disk.clone(), root.child("disk")),
             peers: Vec::new(),
             people: Vec::new(),
@@ -116,6 +127,7 @@ impl World {
             recordings: BTreeMap::new(),
             setup: super::setup::Setup::new(&scene),
             closing: false,
+            agents_lost: Vec::new(),
             next_tag: 0,
             queue: BinaryHeap::new(),
             sequence: 0,
@@ -139,13 +151,14 @@ impl World {
             let rng = root.child(&trunk.config.name);
             self.add_peer(
                 address,
-                Peer::Carrier(Box::new(Carrier::new(address, trunk.carrier.clone(), &rng))),
+                Peer::Carrier(Box::new(Carrier::new(address, trunk.reached.by, trunk.carrier.clone(), &rng))),
             );
         }
         for (n, agent) in scene.agents.iter().enumerate() {
             let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10 + n as u8)), 5062);
             let rng = root.child(&agent.username);
-            let phone = Phone::new(address, REALM, agent.username.clone(), agent.phone.clone(), &rng);
+            let phone =
+                Phone::new(address, agent.by, REALM, agent.username.clone(), agent.phone.clone(), &rng);
             let peer = self.add_peer(address, Peer::Phone(Box::new(phone)));
             self.people.push(Person::new(agent.clone(), rng.child("person")));
             let first = Instant::from_millis(4_000 + self.rng.below(6_000));
@@ -155,7 +168,15 @@ impl World {
                 self.at(*when + Duration::from_millis(*ms), Happening::Power { peer, on: true });
             }
         }
+        let count = self.scene.trunks.len();
+        for n in 0..count {
+            let reached = self.scene.trunks[n].reached.clone();
+            self.populate_domain(n, n, &reached, root);
+        }
         self.populate_transit(root);
+        for (everybody, whose, at) in self.pipes.resets().to_vec() {
+            self.at(at, Happening::Reset { everybody, whose });
+        }
         for (from, to) in self.disk.stalls().to_vec() {
             self.at(
                 from + Duration::from_secs(1),
@@ -183,12 +204,45 @@ impl World {
         let Some(transit) = self.scene.transit.clone() else { return };
         let rng = root.child("transit-peers");
         let host = |n| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, n)), 5060);
-        let callers = Caller::new(host(200), DAEMON, transit.callers, &rng.child("callers"));
+        let callers =
+            Caller::new(host(200), transit.callers_by, DAEMON, transit.callers, &rng.child("callers"));
+        let reached = transit.callees.reached;
+        // Hosts before the carrier come first: callers and callees are the last two.
+        let carrier = self.peers.len() + reached.named.as_ref().map_or(0, Vec::len) + 1;
+        self.populate_domain(9, carrier, &reached, root);
         let callers = self.add_peer(host(200), Peer::Caller(Box::new(callers)));
-        let callees = Carrier::new(host(201), transit.callees.carrier, &rng.child("callees"));
+        let callees = Carrier::new(host(201), reached.by, transit.callees.carrier, &rng.child("callees"));
         self.add_peer(host(201), Peer::Carrier(Box::new(callees)));
         let timer = Timer::Caller(CallerTimer::Call);
         self.at(Instant::from_millis(61_000), Happening::PeerTimer { peer: callers, timer });
+    }
+
+    /// The name of a trunk, and what stands before its carrier under it.
+    fn populate_domain(&mut self, n: usize, carrier: usize, reached: &Reached, root: &Rng) {
+        let Some(members) = &reached.named else { return };
+        let name = format!("trunk{n}.example");
+        let ip = |last: usize| IpAddr::V4(Ipv4Addr::new(198, 51, 101, last as u8));
+        let mut hosts = Vec::new();
+        let mut peers = vec![carrier];
+        for (m, plan) in members.iter().enumerate() {
+            let address = SocketAddr::new(ip(10 * n + m), 5060);
+            let rng = root.child(&name).child(["a", "b", "c", "d"][m % 4]);
+            let host = Carrier::new(address, reached.by, plan.clone(), &rng);
+            peers.push(self.add_peer(address, Peer::Carrier(Box::new(host))));
+            hosts.push(address);
+        }
+        let own = if n == 9 { 201 } else { 10 + n as u8 };
+        hosts.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, own)), 5060));
+        self.wire.add_hosts(carrier, &peers);
+        self.domains.push(Domain { name, by: reached.by, hosts });
+    }
+
+    /// What is written into a trunk's configuration.
+    pub(super) fn trunk_address(&self, n: usize, peer: usize, reached: &Reached) -> String {
+        match reached.named {
+            Some(_) => format!("trunk{n}.example"),
+            None => self.peers[peer].endpoint().address.to_string(),
+        }
     }
 
     fn add_peer(&mut self, address: SocketAddr, peer: Peer) -> usize {
@@ -275,14 +329,16 @@ impl World {
     fn happen(&mut self, what: Happening) {
         let now = self.now;
         match what {
-            Happening::ToDaemon { source, bytes } => self.deliver(source, bytes),
-            Happening::ToPeer { peer, bytes } => {
-                match &mut self.peers[peer] {
-                    Peer::Carrier(carrier) => carrier.datagram(now, &bytes, &mut self.acts),
-                    Peer::Phone(phone) => phone.datagram(now, &bytes, &mut self.acts),
-                    Peer::Caller(caller) => caller.datagram(now, &bytes, &mut self.acts),
-                }
-                self.carry_out_peer(peer);
+            Happening::ToDaemon { source, bytes } => self.deliver(0, source, bytes),
+            Happening::ToPeer { peer, bytes } => self.hand_to_peer(peer, &bytes),
+            Happening::PipeMade { key, number, made } => self.pipe_made(key, number, made),
+            Happening::Piece { key, number, to_daemon, bytes } => self.piece(key, number, to_daemon, &bytes),
+            Happening::Reset { everybody, whose } if !self.closing => self.reset(everybody, whose),
+            Happening::Hung { key } => self.break_pipe(key),
+            Happening::Located { life, question } if life == self.life => {
+                let (answer, ttl) = self.look_up(&question);
+                self.wire.named_at = Some(now);
+                self.feed_shard(ShardInput::Located { question, answer, ttl });
             }
             Happening::PeerTimer { peer, timer } => {
                 match &mut self.peers[peer] {
@@ -346,6 +402,16 @@ impl World {
             // Of a life that is over.
             _ => {}
         }
+    }
+
+    pub(super) fn hand_to_peer(&mut self, peer: usize, bytes: &Bytes) {
+        let now = self.now;
+        match &mut self.peers[peer] {
+            Peer::Carrier(carrier) => carrier.datagram(now, bytes, &mut self.acts),
+            Peer::Phone(phone) => phone.datagram(now, bytes, &mut self.acts),
+            Peer::Caller(caller) => caller.datagram(now, bytes, &mut self.acts),
+        }
+        self.carry_out_peer(peer);
     }
 
     /// Gives a command in the name of somebody.
@@ -436,7 +502,7 @@ impl World {
         self.shard_out = out;
     }
 
-    fn carry_out_peer(&mut self, peer: usize) {
+    pub(super) fn carry_out_peer(&mut self, peer: usize) {
         let mut acts = std::mem::take(&mut self.acts);
         for act in acts.drain(..) {
             match act {

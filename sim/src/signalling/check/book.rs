@@ -348,10 +348,15 @@ impl Book {
         })
     }
 
-    /// Abandoned and live answers of a campaign, from the ledger.
-    pub(crate) fn abandonment(&self, campaign: CampaignId) -> (u64, u64) {
+    /// Abandoned and live answers of a campaign, from the ledger, without the excused.
+    pub(crate) fn abandonment(
+        &self,
+        campaign: CampaignId,
+        excused: impl Fn(&CallRecord) -> bool,
+    ) -> (u64, u64) {
         let entries = self.ledger.iter().filter(|(call, _)| {
-            self.records.get(call).is_some_and(|record| record.campaign == Some(campaign))
+            let of = |record: &&CallRecord| record.campaign == Some(campaign) && !excused(record);
+            self.records.get(call).filter(of).is_some()
         });
         entries.fold((0, 0), |(abandoned, live), (_, is)| (abandoned + u64::from(*is), live + 1))
     }

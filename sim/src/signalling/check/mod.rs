@@ -4,7 +4,7 @@ mod book;
 mod wire;
 
 pub(crate) use book::Book;
-pub(crate) use wire::{TrunkLimits, Wire};
+pub(crate) use wire::{Road, TrunkLimits, Wire};
 
 use sansio::Instant;
 

@@ -6,7 +6,7 @@ use crate::signalling::sip::{self, GIVE_UP_MS};
 use dialer_core::CallId;
 use sansio::Instant;
 use sip_proxy::wire::{HeaderName, Message, Method};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A dialog made by a 2xx.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ struct Dialog {
     bye_answered: bool,
     hung_up_by_peer: bool,
     cseq: u32,
+    /// Number of the INVITE that made it.
+    invite_cseq: u32,
     /// The answer came when the daemon need not have listened any more.
     optional: bool,
 }
@@ -30,8 +32,14 @@ impl Dialog {
 /// One INVITE transaction of the daemon.
 #[derive(Debug, Default)]
 struct Transaction {
+    /// Which peer it went to.
+    host: usize,
     sent_at: Instant,
     provisional_at: Option<Instant>,
+    /// A provisional response came when the transaction had been given up.
+    heard_late: bool,
+    /// More than 100 came.
+    rings: bool,
     final_at: Option<(Instant, u16)>,
 }
 
@@ -68,11 +76,30 @@ impl Outgoing {
     }
 }
 
+/// A re-INVITE of the daemon.
+#[derive(Debug)]
+struct Change {
+    call_id: String,
+    cseq: u32,
+    sent_at: Instant,
+    /// A final response came.
+    ended: bool,
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Road {
+    /// To whom.
+    pub(crate) peer: usize,
+    /// Over a connection, on which nothing is repeated that was sent after this.
+    pub(crate) once_since: Option<Instant>,
+}
+
 /// What the daemon owes an answer for within the turn.
 #[derive(Debug)]
 enum Owed {
     AckToAnswer { call_id: String, tag: String },
-    AckToRefusal { branch: String },
+    AckToRefusal { branch: String, why: String },
     Response { branch: String, method: String },
 }
 
@@ -93,6 +120,14 @@ pub(crate) struct Wire {
     life: u32,
     legs: BTreeMap<String, Outgoing>,
     trunks: BTreeMap<usize, (TrunkLimits, VecDeque<Instant>)>,
+    /// Which trunk a host that stands under its name belongs to.
+    hosts: BTreeMap<usize, usize>,
+    /// Re-INVITEs by branch.
+    changes: BTreeMap<String, Change>,
+    /// Call-IDs of dialogs in which a BYE was seen.
+    byes: BTreeSet<String>,
+    /// When the domain name system last answered. What had waited for that leaves together.
+    pub(crate) named_at: Option<Instant>,
     owed: Vec<Owed>,
     pub(crate) invites: u64,
     pub(crate) cancels: u64,
@@ -105,10 +140,16 @@ impl Wire {
         self.trunks.insert(peer, (limits, VecDeque::new()));
     }
 
+    /// These hosts stand under the name of one trunk.
+    pub(crate) fn add_hosts(&mut self, trunk: usize, hosts: &[usize]) {
+        self.hosts.extend(hosts.iter().map(|host| (*host, trunk)));
+    }
+
     /// The daemon, or its shard, lost its memory.
     pub(crate) fn reborn(&mut self) {
         self.life += 1;
         self.owed.clear();
+        self.changes.clear();
         for leg in self.legs.values_mut() {
             leg.open = false;
         }
@@ -118,7 +159,7 @@ impl Wire {
     pub(crate) fn sent(
         &mut self,
         now: Instant,
-        peer: usize,
+        road: Road,
         message: &Message,
         book: &mut Book,
         found: &mut Findings,
@@ -134,7 +175,7 @@ impl Wire {
         }
         match message.method() {
             Method::Invite if message.to_tag().is_none() => {
-                self.invite(now, peer, &branch, message, book, found);
+                self.invite(now, road, &branch, message, book, found);
             }
             Method::Ack => self.ack(now, &branch, message, found),
             Method::Cancel => self.cancel(now, &branch, message, book, found),
@@ -146,24 +187,35 @@ impl Wire {
     fn invite(
         &mut self,
         now: Instant,
-        peer: usize,
+        road: Road,
         branch: &str,
         message: &Message,
         book: &mut Book,
         found: &mut Findings,
     ) {
+        let host = road.peer;
+        let peer = self.hosts.get(&host).copied().unwrap_or(host);
         let call_id = sip::header(message, HeaderName::CallId);
         let life = self.life;
         if let Some(leg) = self.legs.get_mut(&call_id) {
             if let Some(transaction) = leg.transactions.get(branch) {
                 if transaction.provisional_at.is_some() || transaction.final_at.is_some() {
                     found.add(now, "an INVITE is not repeated once it was responded to", call_id);
+                } else if road.once_since.is_some_and(|broken| broken < transaction.sent_at) {
+                    found.add(now, "nothing is repeated over a connection", call_id);
                 }
                 return;
             }
-            // The same INVITE once more, with credentials.
-            let before = leg.transactions.get(&leg.branch).and_then(|transaction| transaction.final_at);
-            if !matches!(before, Some((_, 401 | 407))) || message.cseq().0 <= leg.cseq {
+            // The same INVITE once more, with credentials; or to the next host of a name (RFC 3263 §4.3), when the
+            // one before was silent or said 503.
+            let last = leg.transactions.get(&leg.branch);
+            let before = last.and_then(|transaction| transaction.final_at);
+            let elsewhere = last.is_some_and(|last| {
+                let failed = matches!(before, Some((_, 503))) || (before.is_none() && !last.rings);
+                last.host != host && self.hosts.contains_key(&host) && failed
+            });
+            let challenged = matches!(before, Some((_, 401 | 407)));
+            if !(challenged || elsewhere) || message.cseq().0 <= leg.cseq {
                 found.add(
                     now,
                     "a second INVITE follows only a challenge",
@@ -172,7 +224,7 @@ impl Wire {
             }
             leg.branch = branch.to_owned();
             leg.cseq = message.cseq().0;
-            let transaction = Transaction { sent_at: now, ..Transaction::default() };
+            let transaction = Transaction { host, sent_at: now, ..Transaction::default() };
             leg.transactions.insert(branch.to_owned(), transaction);
             return;
         }
@@ -189,7 +241,9 @@ impl Wire {
                 recent.pop_front();
             }
             recent.push_back(now);
-            if recent.len() as f64 > limits.cps_max.max(1.0) {
+            let waited = self.hosts.contains_key(&host)
+                && self.named_at.is_some_and(|at| now.millis_since(at) < 1_000);
+            if !waited && recent.len() as f64 > limits.cps_max.max(1.0) {
                 let detail = format!("{} INVITEs within a second, {} allowed", recent.len(), limits.cps_max);
                 found.add(now, "calls per second of a trunk", detail);
             }
@@ -205,7 +259,7 @@ impl Wire {
             found.add(now, "a phone has one leg at a time", format!("{call_id} while there is {other}"));
         }
         let mut transactions = BTreeMap::new();
-        transactions.insert(branch.to_owned(), Transaction { sent_at: now, ..Transaction::default() });
+        transactions.insert(branch.to_owned(), Transaction { host, sent_at: now, ..Transaction::default() });
         let leg = Outgoing {
             life,
             peer,
@@ -224,18 +278,29 @@ impl Wire {
     fn ack(&mut self, now: Instant, branch: &str, message: &Message, found: &mut Findings) {
         let call_id = sip::header(message, HeaderName::CallId);
         let tag = sip::text(message.to_tag().unwrap_or_default());
+        if self.changes.contains_key(branch) {
+            self.owed.retain(|owed| !matches!(owed, Owed::AckToRefusal { branch: b, .. } if b == branch));
+            return;
+        }
+        let cseq = message.cseq().0;
+        let changes = self.changes.values();
+        let of_change = changes.filter(|change| change.call_id == call_id).any(|change| change.cseq == cseq);
         let Some(leg) = self.legs.get(&call_id) else {
-            return found.add(now, "an ACK belongs to an INVITE", call_id);
+            self.owed.retain(|owed| !matches!(owed, Owed::AckToAnswer { call_id: c, .. } if *c == call_id));
+            if !of_change {
+                found.add(now, "an ACK belongs to an INVITE", call_id);
+            }
+            return;
         };
         if leg.transactions.contains_key(branch) {
-            self.owed.retain(|owed| !matches!(owed, Owed::AckToRefusal { branch: b } if b == branch));
+            self.owed.retain(|owed| !matches!(owed, Owed::AckToRefusal { branch: b, .. } if b == branch));
             return;
         }
         let Some(dialog) = leg.dialogs.get(&tag) else {
             return found.add(now, "an ACK belongs to an answer", format!("{call_id} tag {tag}"));
         };
         check_route(now, message, dialog, found);
-        if message.cseq().0 != leg.cseq {
+        if cseq != dialog.invite_cseq && !of_change {
             found.add(now, "an ACK has the number of its INVITE", call_id.clone());
         }
         self.owed.retain(
@@ -252,10 +317,11 @@ impl Wire {
             return found.add(now, "a CANCEL has the branch of its INVITE", call_id);
         };
         // RFC 3261 §9.1: not before a provisional response, and not after a final one.
-        if transaction.provisional_at.is_none() {
+        if transaction.provisional_at.is_none() && !transaction.heard_late {
             found.add(now, "a CANCEL waits for a provisional response", call_id.clone());
         }
-        if leg.cancelled_at.is_some() {
+        // A host that was given up for the next one, and rings all the same.
+        if leg.cancelled_at.is_some() || branch != leg.branch {
             return;
         }
         if let Some((_, status)) = transaction.final_at {
@@ -272,6 +338,15 @@ impl Wire {
         let call_id = sip::header(message, HeaderName::CallId);
         let tag = sip::text(message.to_tag().unwrap_or_default());
         let method = sip::text(message.method_text());
+        let cseq = message.cseq().0;
+        match message.method() {
+            Method::Invite => {
+                let change = || Change { call_id: call_id.clone(), cseq, sent_at: now, ended: false };
+                self.changes.entry(branch.to_owned()).or_insert_with(change);
+            }
+            Method::Bye => drop(self.byes.insert(call_id.clone())),
+            _ => {}
+        }
         let Some(leg) = self.legs.get_mut(&call_id) else { return };
         let Some(dialog) = leg.dialogs.get_mut(&tag) else {
             return found.add(
@@ -289,7 +364,6 @@ impl Wire {
         if dialog.is_over() {
             found.add(now, "nothing is sent on an ended dialog", format!("{method} {call_id} tag {tag}"));
         }
-        let cseq = message.cseq().0;
         if cseq < dialog.cseq || (cseq == dialog.cseq && message.method() == Method::Bye) {
             found.add(now, "numbers rise within a dialog", format!("{method} {call_id} {cseq}"));
         }
@@ -303,7 +377,7 @@ impl Wire {
     }
 
     /// A message is about to reach the daemon.
-    pub(crate) fn arrives(&mut self, now: Instant, message: &Message) {
+    pub(crate) fn arrives(&mut self, now: Instant, message: &Message, over_stream: bool) {
         self.owed.clear();
         if message.is_request() {
             self.request_arrives(message);
@@ -312,6 +386,22 @@ impl Wire {
         let call_id = sip::header(message, HeaderName::CallId);
         let branch = sip::branch(message);
         let life = self.life;
+        if let Some(change) = self.changes.get_mut(&branch) {
+            if message.status() < 200 || message.cseq().1 != Method::Invite {
+                return;
+            }
+            let again = std::mem::replace(&mut change.ended, true);
+            let late = now.millis_since(change.sent_at) >= GIVE_UP_MS - 500;
+            let copy = over_stream && again && message.status() >= 300;
+            if !(late || copy || self.byes.contains(&call_id)) {
+                let tag = sip::text(message.to_tag().unwrap_or_default());
+                self.owed.push(match message.status() {
+                    ..300 => Owed::AckToAnswer { call_id, tag },
+                    status => Owed::AckToRefusal { branch, why: format!("{status} in {call_id}") },
+                });
+            }
+            return;
+        }
         let Some(leg) = self.legs.get_mut(&call_id).filter(|leg| leg.life == life) else { return };
         let tag = sip::text(message.to_tag().unwrap_or_default());
         match message.cseq().1 {
@@ -333,11 +423,13 @@ impl Wire {
             && transaction.final_at.is_none()
             && now.millis_since(transaction.sent_at) >= GIVE_UP_MS;
         if status < 200 && unheard {
+            transaction.heard_late = true;
             return;
         }
         if status < 200 {
             transaction.provisional_at.get_or_insert(now);
             if status > 100 {
+                transaction.rings = true;
                 leg.ringing_at.get_or_insert(now);
             }
             return;
@@ -350,7 +442,7 @@ impl Wire {
             // What contradicts an earlier final response belongs to nobody.
             (..300, Some(300..)) | (300.., Some(..300)) => {}
             (..300, _) => {
-                let dialog = || Dialog { optional, ..dialog_of(message, leg.cseq) };
+                let dialog = || Dialog { optional, ..dialog_of(message) };
                 leg.dialogs.entry(tag.clone()).or_insert_with(dialog);
                 if !optional {
                     self.owed.push(Owed::AckToAnswer { call_id, tag });
@@ -358,8 +450,9 @@ impl Wire {
             }
             (300.., _) => {
                 leg.open = leg.open && matches!(status, 401 | 407);
-                if !optional {
-                    self.owed.push(Owed::AckToRefusal { branch });
+                // RFC 3261 §17.1.1.2: Timer D is nothing over a connection, so a copy finds nobody.
+                if !(optional || over_stream && before.is_some()) {
+                    self.owed.push(Owed::AckToRefusal { branch, why: format!("{status} of {call_id}") });
                 }
             }
         }
@@ -369,6 +462,7 @@ impl Wire {
         let call_id = sip::header(message, HeaderName::CallId);
         let tag = sip::text(message.from_tag().unwrap_or_default());
         if message.method() == Method::Bye {
+            self.byes.insert(call_id.clone());
             if let Some(leg) = self.legs.get_mut(&call_id)
                 && let Some(dialog) = leg.dialogs.get_mut(&tag)
             {
@@ -386,12 +480,16 @@ impl Wire {
     /// The daemon has done all it does about the message that arrived last.
     pub(crate) fn turn_over(&mut self, now: Instant, found: &mut Findings) {
         for owed in self.owed.drain(..) {
-            let rule = match owed {
-                Owed::AckToAnswer { .. } => "every 2xx gets an ACK",
-                Owed::AckToRefusal { .. } => "every final refusal gets an ACK",
-                Owed::Response { .. } => "every BYE is answered",
+            let (rule, detail) = match owed {
+                Owed::AckToAnswer { call_id, tag } => {
+                    ("every 2xx gets an ACK", format!("{call_id} tag {tag}"))
+                }
+                Owed::AckToRefusal { branch, why } => {
+                    ("every final refusal gets an ACK", format!("{branch}: {why}"))
+                }
+                Owed::Response { branch, method } => ("every BYE is answered", format!("{method} {branch}")),
             };
-            found.add(now, rule, format!("{owed:?}"));
+            found.add(now, rule, detail);
         }
     }
 
@@ -420,12 +518,13 @@ impl Wire {
 }
 
 /// RFC 3261 §12.1.2: the route set is the Record-Route of the answer, in reverse; the target its Contact.
-fn dialog_of(answer: &Message, cseq: u32) -> Dialog {
+fn dialog_of(answer: &Message) -> Dialog {
     let mut route: Vec<String> =
         answer.values(HeaderName::RecordRoute).map(|value| sip::uri_in(&sip::text(value))).collect();
     route.reverse();
     let target = sip::uri_in(&sip::header(answer, HeaderName::Contact));
-    Dialog { route, target, cseq, ..Dialog::default() }
+    let cseq = answer.cseq().0;
+    Dialog { route, target, cseq, invite_cseq: cseq, ..Dialog::default() }
 }
 
 fn check_route(now: Instant, message: &Message, dialog: &Dialog, found: &mut Findings) {

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 # Short forms for `make test`; raise them for a longer look.
-SEEDS ?= 200
+SEEDS ?= 500
 FUZZ_SECONDS ?= 60
 
 .PHONY: help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean

@@ -29,7 +29,7 @@ enum What {
     /// Plays many seeds, each twice.
     Swarm {
         /// How many.
-        #[arg(long, default_value_t = 200)]
+        #[arg(long, default_value_t = 500)]
         seeds: u64,
         /// The first one.
         #[arg(long, default_value_t = 1)]

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
-use loadtests::load::{beside, campaign, parser, relays, sipp, transit};
+use loadtests::load::{beside, campaign, import, parser, relays, sipp, transit};
 use std::process::ExitCode;
 
 /// Loads a daemon of its own (`dialerd` beside this program) on loopback, prints one JSON line per run and one table
@@ -81,6 +81,12 @@ enum What {
         #[arg(long)]
         all: bool,
     },
+    /// Leads by NDJSON through the API, with deduplication and a do-not-call list.
+    Import {
+        /// Rows.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+    },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
     /// The sound of many calls through sockets, through the kernel and through rtpengine: processor time per packet.
@@ -129,6 +135,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::relay(&mut report, &place, 50, 3)?;
             sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
             parser::instructions(&mut report)?;
+            import::run(&mut report, &place, 20_000, false)?;
             campaigns(&mut report, &place)?;
         }
         What::Full => {
@@ -137,6 +144,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
             transit::held(&mut report, &place, 5000, 1000.0)?;
             transit::relay(&mut report, &place, 500, 10)?;
+            import::run(&mut report, &place, 1_000_000, true)?;
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
@@ -159,6 +167,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
         What::Sipp { rate, seconds } => {
             sipp::transit(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
         }
+        What::Import { rows } => import::run(&mut report, &place, rows, rows >= 1_000_000)?,
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,

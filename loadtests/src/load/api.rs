@@ -4,6 +4,11 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use std::time::Duration;
 
+/// Longest import.
+const IMPORT_WITHIN: Duration = Duration::from_secs(1_800);
+/// More than a summary has.
+const TAIL_BYTES: usize = 4_096;
+
 /// The client.
 pub struct Api {
     runtime: tokio::runtime::Runtime,
@@ -75,6 +80,29 @@ impl Api {
     pub fn post_text(&self, path: &str, kind: &str, body: String) -> anyhow::Result<String> {
         let request = self.http.post(format!("{}{path}", self.base)).header("content-type", kind).body(body);
         self.send(request, path)
+    }
+
+    /// Imports a long body; gives the summary of the last line.
+    ///
+    /// # Errors
+    /// When it is refused or breaks off.
+    pub fn import(&self, path: &str, kind: &str, body: reqwest::Body) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.base)).timeout(IMPORT_WITHIN);
+        let request = request.header("content-type", kind).body(body).bearer_auth(&self.token);
+        self.runtime.block_on(async {
+            let mut answer = request.send().await?.error_for_status()?;
+            // Only the last line is of interest: what came before it is not kept.
+            let mut tail = Vec::new();
+            while let Some(piece) = answer.chunk().await? {
+                tail.extend_from_slice(&piece);
+                let rest = tail.len().saturating_sub(TAIL_BYTES);
+                tail.drain(..rest);
+            }
+            let text = String::from_utf8_lossy(&tail);
+            let last = text.trim_end().rsplit('\n').next().unwrap_or_default();
+            Ok(serde_json::from_str::<Value>(last).context("an import ends with its summary")?["summary"]
+                .take())
+        })
     }
 
     fn send(&self, request: reqwest::RequestBuilder, path: &str) -> anyhow::Result<String> {

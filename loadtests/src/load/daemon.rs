@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub const CORE: usize = 0;
 /// Core of what loads it.
 pub const LOAD_CORE: usize = 1;
+/// Stands for all cores.
+pub const ANYWHERE: usize = usize::MAX;
 /// Time for the daemon to begin serving.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Time for the daemon to end after it was told to.
@@ -151,7 +153,9 @@ impl Kept {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(&place.folder);
         // A child inherits the cores of the thread that makes it.
         let made = std::thread::spawn(move || {
-            let _ = runtime::udp::pin_to_core(core);
+            if core != ANYWHERE {
+                let _ = runtime::udp::pin_to_core(core);
+            }
             command.spawn()
         });
         let child = made.join().map_err(|_| anyhow::anyhow!("starting {name} panicked"))?;
@@ -225,19 +229,35 @@ impl Daemon {
         Self::start_on(place, name, "auto")
     }
 
+    /// The same on all cores.
+    ///
+    /// # Errors
+    /// When it does not begin to serve.
+    pub fn start_anywhere(place: &Place, name: &str) -> anyhow::Result<Self> {
+        Self::start_at(place, name, "sockets", ANYWHERE)
+    }
+
     /// The same, with the ground that sound is relayed on.
     ///
     /// # Errors
     /// When it does not begin to serve.
     pub fn start_on(place: &Place, name: &str, ground: &str) -> anyhow::Result<Self> {
+        Self::start_at(place, name, ground, CORE)
+    }
+
+    fn start_at(place: &Place, name: &str, ground: &str, core: usize) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("dialerd");
         ensure!(program.exists(), "{} is missing: run `make build`", program.display());
         let config = place.folder.join(format!("{name}.toml"));
         let token = format!("dlr_load_{:032x}", u128::from(std::process::id()));
-        std::fs::write(&config, text(place, name, &token, ground))?;
+        std::fs::write(
+            &config,
+            text(place, name, &token, ground)
+                .replace("pin_cores = true", &format!("pin_cores = {}", core != ANYWHERE)),
+        )?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
-        let process = Kept::start(name, place, CORE, command)?;
+        let process = Kept::start(name, place, core, command)?;
         let mut daemon = Daemon { process, api: Api::new(&place.daemon(), &token)? };
         daemon.wait_ready(&place.folder.join(format!("{name}.log")))?;
         Ok(daemon)

@@ -5,6 +5,7 @@ pub mod beside;
 pub mod campaign;
 pub mod daemon;
 pub mod generator;
+pub mod import;
 pub mod message;
 pub mod parser;
 pub mod port;

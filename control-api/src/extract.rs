@@ -1,5 +1,6 @@
 //! Reading requests: bodies, parameters, names, conditions. Every failure is a problem that says where.
 
+use crate::pieces::{PieceFault, Pieces};
 use crate::problem::{Code, FieldError, Problem};
 use crate::strict::Strict;
 use crate::time::parse_rfc3339;
@@ -32,19 +33,31 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = request.headers().get(CONTENT_TYPE).map(is_json);
-        if request.headers().contains_key(CONTENT_ENCODING) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "encoded bodies are not taken; send it without Content-Encoding",
-            ));
-        }
-        let bytes = read_body(request.into_body(), LIMIT).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = if parts.headers.contains_key(CONTENT_ENCODING) {
+            unpacked(Pieces::new(&parts.headers, body)?, LIMIT).await?
+        } else {
+            read_body(body, LIMIT).await?
+        };
         // Some clients name a type for a body they do not send.
         if is_json != Some(true) && !bytes.is_empty() {
             return Err(Problem::new(Code::UnsupportedMediaType, "expected Content-Type: application/json"));
         }
         Ok(JsonBody { bytes })
     }
+}
+
+/// Reads a whole packed body of at most `limit` bytes when unpacked.
+async fn unpacked(mut pieces: Pieces, limit: usize) -> Result<Bytes, Problem> {
+    let mut all = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        all.extend_from_slice(&piece.map_err(PieceFault::problem)?);
+        if all.len() > limit {
+            let detail = format!("the body may have at most {limit} bytes when it is unpacked");
+            return Err(Problem::new(Code::PayloadTooLarge, detail));
+        }
+    }
+    Ok(all.into())
 }
 
 /// Reads a whole body of at most `limit` bytes.

@@ -7,6 +7,7 @@
 use crate::extract::parse_json;
 use crate::gateway::Gateway;
 use crate::mask::Masker;
+use crate::pieces::{PieceFault, Pieces};
 use crate::problem::{Code, Problem};
 use crate::rows::{RawRow, Splitter, csv_fields};
 use crate::spool::SpoolWriter;
@@ -14,9 +15,7 @@ use crate::wire::lead::{
     FieldValue, ImportSummary, ImportSummaryLine, LeadFault, LeadRequest, PhoneRequest, RowResult,
     RowVerdict, shown_external_id,
 };
-use axum::body::{Body, BodyDataStream};
 use dialer_core::{Command, ListId};
-use futures_util::StreamExt;
 use sansio::Duration;
 use std::sync::Arc;
 use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
@@ -324,27 +323,27 @@ pub(crate) fn count(summary: &mut ImportSummary, verdicts: &[RowVerdict], on_dup
 
 /// The body of an import, cut into rows as it arrives.
 pub(crate) struct Rows {
-    body: BodyDataStream,
+    body: Pieces,
     splitter: Splitter,
     ended: bool,
 }
 
 /// Why no further rows come.
 enum Broken {
-    /// The client hung up or sent a broken body.
-    Body,
+    /// The client hung up, or sent a body that cannot be unpacked.
+    Body(PieceFault),
     /// The client fell silent.
     Idle,
 }
 
 impl Rows {
-    pub(crate) fn lines(body: Body) -> Self {
-        Rows { body: body.into_data_stream(), splitter: Splitter::lines(), ended: false }
+    pub(crate) fn lines(body: Pieces) -> Self {
+        Rows { body, splitter: Splitter::lines(), ended: false }
     }
 
     /// A CSV: reads its header.
-    pub(crate) async fn csv(body: Body) -> Result<(Self, Header), Problem> {
-        let mut rows = Rows { body: body.into_data_stream(), splitter: Splitter::csv(b','), ended: false };
+    pub(crate) async fn csv(body: Pieces) -> Result<(Self, Header), Problem> {
+        let mut rows = Rows { body, splitter: Splitter::csv(b','), ended: false };
         loop {
             if let Some(row) = rows.splitter.next() {
                 let text = row.text.map_err(|fault| {
@@ -360,7 +359,12 @@ impl Rows {
                     "line 1: expected a header with a column named phone or number",
                 ));
             }
-            rows.fill().await.map_err(|_| Problem::new(Code::InvalidBody, "the body broke off"))?;
+            rows.fill().await.map_err(|broken| match broken {
+                Broken::Body(PieceFault::Broken) | Broken::Idle => {
+                    Problem::new(Code::InvalidBody, "the body broke off")
+                }
+                Broken::Body(fault) => fault.problem(),
+            })?;
         }
     }
 
@@ -368,7 +372,7 @@ impl Rows {
     async fn fill(&mut self) -> Result<(), Broken> {
         match tokio::time::timeout(BODY_IDLE_MAX, self.body.next()).await {
             Ok(Some(Ok(bytes))) => self.splitter.push(&bytes),
-            Ok(Some(Err(_))) => return Err(Broken::Body),
+            Ok(Some(Err(fault))) => return Err(Broken::Body(fault)),
             Ok(None) => {
                 self.ended = true;
                 self.splitter.end();
@@ -443,7 +447,7 @@ pub(crate) async fn run(
         if let Some(broken) = broken {
             work.summary.complete = false;
             work.summary.error = Some(match broken {
-                Broken::Body => "the body broke off".into(),
+                Broken::Body(fault) => fault.detail().into(),
                 Broken::Idle => "nothing came for 60 seconds".into(),
             });
             break;

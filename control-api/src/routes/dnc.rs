@@ -5,19 +5,19 @@ use crate::auth::{Caller, Scope};
 use crate::extract::{BATCH_BYTES_MAX, IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
+use crate::pieces::{PieceFault, Pieces};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::dnc::{
     DncChanged, DncEntry, DncFault, DncImported, DncList, DncListRequest, DncNumbersRequest, dnc_entry,
 };
 use axum::Json;
 use axum::extract::{OriginalUri, Path, Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use dialer_core::config::DncListConfig;
 use dialer_core::record::DncNumbers;
 use dialer_core::{Command, DNC_ENTRIES_MAX, DncListId, Reply};
-use futures_util::StreamExt;
 use std::sync::Arc;
 
 const READ: &[Scope] = &[Scope::LeadsRead, Scope::LeadsWrite, Scope::CampaignsRead, Scope::CampaignsWrite];
@@ -229,13 +229,9 @@ pub(crate) async fn import(
     let (list, _) = known(&api, &id)?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if !matches!(essence.as_str(), "text/plain" | "text/csv")
-        || request.headers().contains_key(CONTENT_ENCODING)
-    {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "expected Content-Type: text/plain or text/csv, without Content-Encoding",
-        ));
+    if !matches!(essence.as_str(), "text/plain" | "text/csv") {
+        let detail = "expected Content-Type: text/plain or text/csv";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
     let expires_at =
         params.read("expires_at", "a time like 2026-12-31T00:00:00Z", crate::time::parse_rfc3339)?;
@@ -245,10 +241,11 @@ pub(crate) async fn import(
     let region = region.or_else(|| api.config.default_region.clone());
     let mut import = Import::of(&api, list);
     (import.region, import.expires_at) = (region, expires_at);
-    let mut body = request.into_body().into_data_stream();
+    let (parts, body) = request.into_parts();
+    let mut body = Pieces::new(&parts.headers, body)?;
     let mut rest: Vec<u8> = Vec::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(Code::RequestTimeout, "the body ended too soon"))?;
+        let chunk = chunk.map_err(PieceFault::problem)?;
         rest.extend_from_slice(&chunk);
         let mut start = 0;
         while let Some(length) = rest[start..].iter().position(|byte| *byte == b'\n') {

@@ -186,13 +186,13 @@ async fn bodies_that_are_no_import_are_refused_as_a_whole() {
     house.import_as(ROOT, &path, CSV, "name,city\n1,2").await.problem(400, "invalid_body");
     house.import_as(ROOT, &path, CSV, "phone,phone\n1,2").await.problem(400, "invalid_body");
     house.import_as(ROOT, &path, CSV, "x".repeat(200_000)).await.problem(400, "invalid_body");
-    let gzip = Request::post(&path)
-        .header("authorization", format!("Bearer {ROOT}"))
-        .header("content-type", CSV)
-        .header("content-encoding", "gzip")
-        .body(Body::from("phone"))
-        .unwrap();
-    house.send(gzip).await.problem(415, "unsupported_media_type");
+    for (encoding, body, status, code) in [
+        ("br", "phone\n13800138000", 415, "unsupported_media_type"),
+        ("gzip, gzip", "phone\n13800138000", 415, "unsupported_media_type"),
+        ("gzip", "phone\n13800138000", 400, "invalid_body"),
+    ] {
+        house.send(packed_import(&path, CSV, encoding, body.into())).await.problem(status, code);
+    }
     assert_eq!(
         house.import(&path, NDJSON, "").await,
         [
@@ -365,4 +365,52 @@ async fn rows_on_do_not_call_lists_are_told_and_not_taken() {
     let refused = house.post(&format!("/v1/lists/{list}/leads"), json!({"phone": "+8613912345678"})).await;
     refused.problem(409, "conflict");
     assert_eq!(refused.json()["result"], "dnc");
+}
+
+fn packed_import(path: &str, kind: &str, encoding: &str, body: Vec<u8>) -> Request<Body> {
+    Request::post(path)
+        .header("authorization", format!("Bearer {ROOT}"))
+        .header("content-type", kind)
+        .header("content-encoding", encoding)
+        .body(Body::from(body))
+        .unwrap()
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_bodies_are_unpacked_and_bombs_end_with_a_summary() {
+    let house = House::new();
+    let list = house.list().await;
+    let path = format!("/v1/lists/{list}/leads:import");
+    let rows: String = (0..500).map(|n| format!("{{\"phone\":\"13800{n:06}\"}}\n")).collect();
+    let told = |reply: crate::house::Reply| -> Value {
+        let last = reply.text.trim_end().rsplit('\n').next().unwrap().to_owned();
+        serde_json::from_str::<Value>(&last).unwrap()["summary"].clone()
+    };
+    let summary = told(house.send(packed_import(&path, NDJSON, "gzip", packed(&rows))).await.is(200));
+    assert_eq!((&summary["accepted"], &summary["complete"]), (&json!(500), &json!(true)), "{summary}");
+    // What came before it broke off is stored.
+    let mut torn = packed(&(rows.replace("13800", "13900") + &"x".repeat(100)));
+    torn.truncate(torn.len() - 4);
+    let summary = told(house.send(packed_import(&path, NDJSON, "gzip", torn)).await.is(200));
+    assert_eq!(summary["complete"], false);
+    assert!(summary["error"].as_str().unwrap().contains("gzip"), "{summary}");
+    let bomb = packed(&"\n".repeat(64 << 20));
+    let summary = told(house.send(packed_import(&path, NDJSON, "gzip", bomb)).await.is(200));
+    assert_eq!(summary["complete"], false);
+    assert!(summary["error"].as_str().unwrap().contains("200 times"), "{summary}");
+    // Other bodies too, up to what they may have.
+    let body = packed(&json!({"name": "packed"}).to_string());
+    house.send(packed_import("/v1/lists", "application/json", "gzip", body)).await.is(201);
+    let long = packed(&json!({"name": "x".repeat(2 << 20)}).to_string());
+    house
+        .send(packed_import("/v1/lists", "application/json", "gzip", long))
+        .await
+        .problem(413, "payload_too_large");
 }

@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use base64::Engine;
 use dialer_core::TokenId;
+use dialer_core::record::Actor;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -46,7 +47,7 @@ pub enum Scope {
     /// See agents.
     #[serde(rename = "supervise")]
     Supervise,
-    /// See recordings' data.
+    /// See recordings' data and listen to them.
     #[serde(rename = "recordings:listen")]
     RecordingsListen,
     /// Download recordings.
@@ -64,6 +65,9 @@ pub enum Scope {
     /// Read metrics.
     #[serde(rename = "metrics:read")]
     MetricsRead,
+    /// Read the audit log.
+    #[serde(rename = "audit:read")]
+    AuditRead,
     /// Make a call that a rule of compliance forbids, giving the reason. Never implied by another scope.
     #[serde(rename = "compliance:override")]
     ComplianceOverride,
@@ -74,7 +78,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Scope; 17] = [
+    pub const ALL: [Scope; 18] = [
         Scope::CallsRead,
         Scope::CallsWrite,
         Scope::CampaignsRead,
@@ -90,6 +94,7 @@ impl Scope {
         Scope::WebhooksWrite,
         Scope::Admin,
         Scope::MetricsRead,
+        Scope::AuditRead,
         Scope::ComplianceOverride,
         Scope::CallsSupervise,
     ];
@@ -113,6 +118,7 @@ impl Scope {
             Scope::WebhooksWrite => "webhooks:write",
             Scope::Admin => "admin",
             Scope::MetricsRead => "metrics:read",
+            Scope::AuditRead => "audit:read",
             Scope::ComplianceOverride => "compliance:override",
             Scope::CallsSupervise => "calls:supervise",
         }
@@ -205,6 +211,12 @@ impl From<&TokenRow> for Known {
     }
 }
 
+tokio::task_local! {
+    /// For whom the request under way is carried out. Commands are given to the dialer in many places; none of them can
+    /// forget to say for whom.
+    pub(crate) static ACTOR: Actor;
+}
+
 /// The caller of a request: extracted from `Authorization: Bearer …`.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -249,6 +261,12 @@ impl Caller {
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.known.name
+    }
+
+    /// As the audit log names it.
+    #[must_use]
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { token: self.known.id, name: self.known.name.clone() }
     }
 
     /// When the token stops working.

@@ -1,6 +1,6 @@
 //! What the API stands on: the way to the dialer, the views, the store, the events.
 
-use crate::auth::{Known, hash_token};
+use crate::auth::{ACTOR, Caller, Known, hash_token};
 use crate::hub::EventHub;
 use crate::idempotency::InFlight;
 use crate::metrics::HttpMetrics;
@@ -11,6 +11,7 @@ use crate::webhook::{WebhookLimits, Webhooks};
 use crate::wire::trace::{TraceMessage, Tracer};
 use dashmap::DashMap;
 use dialer_core::id::{Id, Kind};
+use dialer_core::record::Actor;
 use dialer_core::{Command, CommandError, Reply};
 use sansio::{Duration, Rng, WallTime};
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use store::{Store, StoreError};
+use store::sealed::SealKey;
+use store::{AuditEntry, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// A wish on its way to the dialer.
@@ -42,10 +44,12 @@ pub struct NodeInfo {
 }
 
 /// Limits of the API.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// Where recordings are; also holds the verdicts of running imports in unnamed files.
     pub recordings_dir: PathBuf,
+    /// Keys that sealed recordings are opened with.
+    pub recordings_keys: Vec<SealKey>,
     /// Region (ISO 3166-1 alpha-2) for numbers without a country code when neither request nor list names one.
     pub default_region: Option<String>,
     /// Longest time until a response begins.
@@ -70,6 +74,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         ApiConfig {
             recordings_dir: PathBuf::from("recordings"),
+            recordings_keys: Vec::new(),
             default_region: None,
             request_timeout: Duration::from_secs(30),
             requests_max: 512,
@@ -227,6 +232,10 @@ impl Gateway {
     /// # Errors
     /// The dialer's refusal; 503 when it is gone or does not answer.
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, Problem> {
+        let command = match ACTOR.try_with(Clone::clone) {
+            Ok(by) => Command::By { by, command: Box::new(command) },
+            Err(_) => command,
+        };
         let (reply, answer) = oneshot::channel();
         let ask = async {
             self.commands.send(CommandRequest { command, reply }).await.ok()?;
@@ -239,6 +248,13 @@ impl Gateway {
                 Code::Timeout,
                 "the dialer did not answer in time; the command may still be carried out",
             )),
+        }
+    }
+
+    /// Gives the dialer something to tell as an event. Not to be told is no reason to undo what happened.
+    pub async fn tell(&self, command: Command) {
+        if let Err(problem) = self.command(command).await {
+            tracing::warn!(detail = problem.detail(), "an event cannot be told");
         }
     }
 
@@ -262,6 +278,30 @@ impl Gateway {
                 Err(Problem::new(Code::Internal, "see the log under the request id"))
             }
         }
+    }
+
+    /// For whom and when, for the audit log.
+    pub(crate) fn by(&self, caller: &Caller) -> Option<(Actor, WallTime)> {
+        Some((caller.actor(), self.now()))
+    }
+
+    /// Puts down that something was seen or taken out; durable before it is.
+    pub(crate) async fn note(
+        &self,
+        caller: &Caller,
+        action: &str,
+        target: String,
+        particulars: Option<serde_json::Value>,
+    ) -> Result<(), Problem> {
+        let entry = AuditEntry {
+            at: self.now(),
+            by: caller.actor(),
+            action: action.to_owned(),
+            target,
+            before: None,
+            after: particulars,
+        };
+        self.store(move |store| store.put_audit(&entry)).await
     }
 
     /// Who has the secret with this hash.

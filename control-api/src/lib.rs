@@ -28,6 +28,7 @@ mod numbers;
 mod openapi;
 mod page;
 mod pattern;
+mod pieces;
 mod problem;
 mod rate;
 mod read_model;

@@ -9,6 +9,7 @@ pub struct HttpMetrics {
     seconds: HistogramVec,
     pub(crate) import_rows: IntCounterVec,
     pub(crate) dial_requests: IntCounterVec,
+    pub(crate) recording_accesses: IntCounterVec,
     pub(crate) event_streams: IntGauge,
     pub(crate) slow_consumers: prometheus::IntCounter,
     webhook_deliveries: IntCounterVec,
@@ -39,6 +40,11 @@ impl HttpMetrics {
             dial_requests: IntCounterVec::new(
                 Opts::new("dial_requests_total", "Dial requests of push campaigns by what became of them."),
                 &["result"],
+            )
+            .expect(known),
+            recording_accesses: IntCounterVec::new(
+                Opts::new("recording_accesses_total", "Times recordings were listened to or downloaded."),
+                &["access"],
             )
             .expect(known),
             event_streams: IntGauge::new("event_streams", "Clients that read the event stream.")
@@ -104,6 +110,7 @@ impl HttpMetrics {
         registry.register(Box::new(self.seconds.clone()))?;
         registry.register(Box::new(self.import_rows.clone()))?;
         registry.register(Box::new(self.dial_requests.clone()))?;
+        registry.register(Box::new(self.recording_accesses.clone()))?;
         registry.register(Box::new(self.event_streams.clone()))?;
         registry.register(Box::new(self.slow_consumers.clone()))?;
         registry.register(Box::new(self.webhook_deliveries.clone()))?;

@@ -3,8 +3,9 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events, import,
-    inbound, leads, lists, node, policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, audit, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events,
+    import, inbound, leads, ledger, lists, node, policies, recordings, reports, spec, tokens, trunks,
+    webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -83,13 +84,16 @@ fn all() -> Vec<Route> {
         routes!(cdrs::show),
         routes!(reports::show),
         routes!(recordings::list),
-        routes!(recordings::show),
+        routes!(recordings::show, recordings::delete),
+        routes!(recordings::listen),
         routes!(recordings::download),
         routes!(events::stream),
         routes!(ws::open),
         routes!(node::show),
         routes!(node::drain),
         routes!(node::undrain),
+        routes!(audit::list),
+        routes!(ledger::export),
         routes!(tokens::list, tokens::create),
         routes!(tokens::delete),
         routes!(webhooks::list, webhooks::create),

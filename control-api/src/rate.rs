@@ -3,7 +3,7 @@
 //! Told in the headers of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "requests";q=10000;w=10` and
 //! `RateLimit: "requests";r=9999;t=1`.
 
-use crate::auth::Caller;
+use crate::auth::{ACTOR, Caller};
 use crate::gateway::Gateway;
 use crate::problem::{Code, Problem};
 use axum::extract::{Request, State};
@@ -129,8 +129,9 @@ pub(crate) async fn limited(State(gateway): State<Arc<Gateway>>, request: Reques
             return response;
         }
     }
+    let actor = caller.actor();
     parts.extensions.insert(caller);
-    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let mut response = ACTOR.scope(actor, next.run(Request::from_parts(parts, body))).await;
     tell(&standings, response.headers_mut());
     response
 }

@@ -4,9 +4,10 @@ use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::disposition::Said;
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, LegId, ListId, TaskId, TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, LegId, ListId, RecordingId, TaskId, TrunkId,
+    WebhookId,
 };
-use crate::record::{DncNumbers, Lead};
+use crate::record::{Actor, DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
 use std::fmt;
@@ -14,6 +15,13 @@ use std::fmt;
 /// A wish. Each is answered by exactly one [`Reply`] or [`CommandError`], after what it changed is durable.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
+    /// Something that somebody asks for. What it changes of the settings is put down with their name.
+    By {
+        /// Who.
+        by: Actor,
+        /// What.
+        command: Box<Command>,
+    },
     /// Makes a trunk.
     CreateTrunk(TrunkConfig),
     /// Replaces a trunk's settings.
@@ -195,6 +203,24 @@ pub enum Command {
         webhook: WebhookId,
         /// Why.
         reason: String,
+    },
+    /// A recording was deleted; tells the event.
+    RecordingDeleted {
+        /// Which.
+        recording: RecordingId,
+        /// Of which call.
+        call: CallId,
+        /// `request`, `retention` or `erasure`.
+        reason: &'static str,
+    },
+    /// What was too old was forgotten; tells the event.
+    RetentionApplied {
+        /// `recordings`, `records` or `audit`.
+        kind: &'static str,
+        /// How many.
+        count: u64,
+        /// Those from before this time.
+        before: WallTime,
     },
     /// No new work; live calls may finish within the deadline, then they are hung up.
     Drain {

@@ -316,6 +316,15 @@ impl Dialer {
             return Err(CommandError::StoreUnavailable);
         }
         match command {
+            Command::By { by, command } => {
+                let changes = changes_settings(&command);
+                let reply = self.command(cx, *command)?;
+                if changes {
+                    let at = cx.wall;
+                    self.journal(cx, vec![Record::ChangedBy { by, at }]);
+                }
+                Ok(reply)
+            }
             Command::CreateTrunk(config) => self.create_trunk(cx, config),
             Command::UpdateTrunk { trunk, config, if_version } => {
                 self.update_trunk(cx, trunk, config, if_version)
@@ -370,6 +379,16 @@ impl Dialer {
             }
             Command::WebhookDisabled { webhook, reason } => {
                 self.tell(cx, About::default(), Event::WebhookDisabled { webhook, reason });
+                Ok(Reply::Done)
+            }
+            Command::RecordingDeleted { recording, call, reason } => {
+                let reason = reason.to_owned();
+                self.tell(cx, About::default(), Event::RecordingDeleted { recording, call, reason });
+                Ok(Reply::Done)
+            }
+            Command::RetentionApplied { kind, count, before } => {
+                let kind = kind.to_owned();
+                self.tell(cx, About::default(), Event::RetentionApplied { kind, count, before });
                 Ok(Reply::Done)
             }
             Command::Drain { deadline } => self.drain(cx, deadline),
@@ -481,6 +500,9 @@ pub(crate) fn check_version(current: u32, wanted: Option<u32>) -> Result<(), Com
 
 /// Everything that leaves a durable trace, but for what ends calls or work.
 fn needs_the_store(command: &Command) -> bool {
+    if let Command::By { command, .. } = command {
+        return needs_the_store(command);
+    }
     !matches!(
         command,
         Command::Hangup(_)
@@ -493,4 +515,55 @@ fn needs_the_store(command: &Command) -> bool {
             | Command::StopCampaign(_)
             | Command::PauseCampaign(_)
     )
+}
+
+/// Whether it changes how the node is set up, rather than what it does just now.
+fn changes_settings(command: &Command) -> bool {
+    match command {
+        Command::CreateTrunk(_)
+        | Command::UpdateTrunk { .. }
+        | Command::DeleteTrunk(_)
+        | Command::CreateAgent(_)
+        | Command::UpdateAgent { .. }
+        | Command::DeleteAgent(_)
+        | Command::CreateList(_)
+        | Command::UpdateList { .. }
+        | Command::DeleteList(_)
+        | Command::CreateDncList(_)
+        | Command::UpdateDncList { .. }
+        | Command::DeleteDncList(_)
+        | Command::AddDnc { .. }
+        | Command::RemoveDnc { .. }
+        | Command::CreateCallerIdPool(_)
+        | Command::UpdateCallerIdPool { .. }
+        | Command::DeleteCallerIdPool(_)
+        | Command::QuarantineCallerId { .. }
+        | Command::ReleaseCallerId { .. }
+        | Command::CreateCampaign(_)
+        | Command::UpdateCampaign { .. }
+        | Command::DeleteCampaign(_)
+        | Command::StartCampaign(_)
+        | Command::PauseCampaign(_)
+        | Command::ResumeCampaign(_)
+        | Command::StopCampaign(_) => true,
+        Command::By { command, .. } => changes_settings(command),
+        Command::AgentLogin { .. }
+        | Command::AgentLogout(_)
+        | Command::AgentReady(_)
+        | Command::AgentPause { .. }
+        | Command::LeadsImported { .. }
+        | Command::Originate(_)
+        | Command::Hangup(_)
+        | Command::Call { .. }
+        | Command::SetDisposition { .. }
+        | Command::TaskDial { .. }
+        | Command::TaskSkip(_)
+        | Command::SetInboundWaiting { .. }
+        | Command::WebhookDisabled { .. }
+        | Command::RecordingDeleted { .. }
+        | Command::RetentionApplied { .. }
+        | Command::Drain { .. }
+        | Command::Undrain
+        | Command::StopNow => false,
+    }
 }

@@ -202,6 +202,10 @@ pub enum Event {
     ListImported { list: ListId, accepted: u64 },
     /// A webhook is no longer served.
     WebhookDisabled { webhook: WebhookId, reason: String },
+    /// A recording was deleted, and why.
+    RecordingDeleted { recording: RecordingId, call: CallId, reason: String },
+    /// What was older than it may be kept was forgotten.
+    RetentionApplied { kind: String, count: u64, before: WallTime },
     /// The node takes no new work.
     NodeDraining,
     /// The node has no live calls left.
@@ -297,6 +301,8 @@ impl Event {
             Event::TrunkDown { .. } => "trunk.down",
             Event::ListImported { .. } => "list.imported",
             Event::WebhookDisabled { .. } => "webhook.disabled",
+            Event::RecordingDeleted { .. } => "recording.deleted",
+            Event::RetentionApplied { .. } => "retention.applied",
             Event::NodeDraining => "node.draining",
             Event::NodeDrained => "node.drained",
             Event::NodeStoreFailed => "node.store_failed",

@@ -6,7 +6,8 @@ use crate::config::{
 };
 use crate::event::EventEnvelope;
 use crate::id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, RecordingId, TrunkId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, RecordingId, TokenId,
+    TrunkId,
 };
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
@@ -148,6 +149,23 @@ pub enum Record {
     },
     /// An event of the stream.
     Event(Box<EventEnvelope>),
+    /// The settings that the other records of this transaction change were changed for somebody: the store keeps what
+    /// they were and what they became, in the same transaction.
+    ChangedBy {
+        /// For whom.
+        by: Actor,
+        /// When.
+        at: WallTime,
+    },
+}
+
+/// Who has settings changed, or hears a recording.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Actor {
+    /// The token that was shown; none of the configuration file's.
+    pub token: Option<TokenId>,
+    /// Its name then.
+    pub name: String,
 }
 
 /// A trunk as stored.

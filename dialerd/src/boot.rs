@@ -1,11 +1,13 @@
 //! Setting the rooms on their ground: store, shards, control thread, API, in that order; and down again.
 
+use crate::api_listener::ApiListener;
 use crate::certificates::Certificates;
 use crate::config::check::SipTransport;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
 use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
+use crate::retention::{Keeper, RetentionCounters};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::streams::{self, BoundStreams};
 use crate::{prompts, relay, shutdown, token, voice};
@@ -13,11 +15,13 @@ use anyhow::{Context, anyhow};
 use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
 use dialer_core::limits::DialerConfig;
+use dialer_core::record::Actor;
 use dialer_core::{Command, Reply, TrunkId};
 use engine::{
     ControlConfig, ControlCore, Route, Secret, ShardCommand, ShardConfig, StreamListener, TransitMedia,
 };
 use runtime::dns::Dns;
+use runtime::recorder::{FileSeal, NewSeal};
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::collections::BTreeMap;
@@ -26,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use store::sealed::{SealKey, Sealer};
 use store::{SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,7 +80,8 @@ struct Daemon {
     drained: watch::Receiver<bool>,
     gateway: Arc<Gateway>,
     metrics: Arc<Metrics>,
-    api: TcpListener,
+    api: ApiListener,
+    kept: Arc<RetentionCounters>,
     admin: TcpListener,
 }
 
@@ -113,6 +119,10 @@ impl Daemon {
             .await
             .with_context(|| format!("admin.listen: binding {}", config.admin_listen))?;
         let kernel_relay = relay::choose(&config, clock)?;
+        let api_tls = crate::api_listener::context(config.api_tls.as_ref())?;
+        let mut secured = streams.secured.clone();
+        secured.extend(api_tls.clone());
+        let api = ApiListener::new(api, api_tls).context("api.listen")?;
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
@@ -132,7 +142,7 @@ impl Daemon {
         let stream_counters = Arc::new(StreamCounters::default());
         let hep_counters = Arc::new(HepCounters::default());
         let stream_listeners = streams.listeners.clone();
-        tokio::spawn(crate::reload::watch(streams.secured.clone()));
+        tokio::spawn(crate::reload::watch(secured));
         let (ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, &stream_counters)?;
         for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
@@ -210,6 +220,7 @@ impl Daemon {
             },
             config: ApiConfig {
                 recordings_dir: config.recordings_dir.clone(),
+                recordings_keys: config.recordings_keys.clone(),
                 drain_deadline: config.drain,
                 ..ApiConfig::default()
             },
@@ -218,13 +229,14 @@ impl Daemon {
         gateway.register_bootstrap_token(&first_token);
         gateway.set_tracer(tracer(to_shards.clone()));
         gateway.set_prompts(prompt_names);
+        let kept = Arc::new(RetentionCounters::default());
         let metrics = Arc::new(Metrics::new(
             &config,
             &gateway,
             read_model,
             gauges,
             shard_gauges,
-            (stream_counters, hep_counters),
+            (stream_counters, hep_counters, Arc::clone(&kept)),
             Arc::clone(&store),
         )?);
         let daemon = Daemon {
@@ -241,6 +253,7 @@ impl Daemon {
             metrics,
             api,
             admin,
+            kept,
         };
         let trunks = daemon.apply_trunks(&snapshot_trunks).await?;
         daemon.apply_routes(&trunks).await?;
@@ -260,6 +273,8 @@ impl Daemon {
                 }
                 None => Command::CreateTrunk(wanted.clone()),
             };
+            let by = Actor { token: None, name: "configuration file".into() };
+            let command = Command::By { by, command: Box::new(command) };
             match self.command(command).await? {
                 Reply::Trunk(id, _) => ids.push((wanted.name.clone(), id)),
                 other => return Err(anyhow!("trunk {}: unexpected answer {other:?}", wanted.name)),
@@ -329,7 +344,13 @@ impl Daemon {
             admin = %self.config.admin_listen,
             "ready"
         );
-        let housekeeping = tokio::spawn(forget_old_events(Arc::clone(&self.store), self.config.events_keep));
+        let keeper = Keeper {
+            retention: self.config.retention,
+            store: Arc::clone(&self.store),
+            gateway: Arc::clone(&self.gateway),
+            counters: Arc::clone(&self.kept),
+        };
+        let housekeeping = tokio::spawn(keeper.run());
         shutdown::wait_and_drain(&self.commands, self.drained.clone(), self.config.drain).await;
 
         // Records are written first, then the ways are closed.
@@ -369,39 +390,6 @@ impl Daemon {
         }
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-/// Time between two looks for events that are too old.
-const HOUSEKEEPING: Duration = Duration::from_secs(600);
-
-/// So long an event is kept for a webhook that was not told of it yet.
-const WEBHOOKS_HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Forgets events from before `before`; those that a webhook waits for only from before `hold`.
-fn prune(
-    store: &SqliteStore,
-    before: sansio::WallTime,
-    hold: sansio::WallTime,
-) -> Result<u64, store::StoreError> {
-    let up_to = store.webhook_furthest_behind()?.unwrap_or(u64::MAX);
-    Ok(store.prune_events(before, up_to)? + store.prune_events(hold, u64::MAX)?)
-}
-
-async fn forget_old_events(store: Arc<SqliteStore>, keep: Duration) {
-    let mut times = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        times.tick().await;
-        let store = Arc::clone(&store);
-        let now = (control_api::system_clock())();
-        let ago = |time: Duration| now.plus_millis(-i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-        let (before, hold) = (ago(keep), ago(keep.max(WEBHOOKS_HOLD)));
-        match tokio::task::spawn_blocking(move || prune(store.as_ref(), before, hold)).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(count)) => tracing::debug!(count, "forgot old events"),
-            Ok(Err(error)) => tracing::warn!(%error, "old events cannot be forgotten"),
-            Err(error) => tracing::warn!(%error, "forgetting old events broke off"),
-        }
     }
 }
 
@@ -564,6 +552,7 @@ fn start_shard(
         kernel_relay: kernel_relay.map(|relay| KernelRelay { ports: (first as u16, last as u16), ..relay }),
         recordings: config.recordings_dir.clone(),
         header_of: wav_header,
+        seal: config.recordings_keys.first().cloned().map(seal_with),
         recording_bytes_waiting_max: RECORDING_BYTES_WAITING,
         longest_turn_ns: Arc::clone(&gauges.longest_turn_ns),
     };
@@ -590,6 +579,23 @@ fn start_shard(
         shard
     })
     .context("starting a shard")
+}
+
+/// How recordings are sealed with a key.
+fn seal_with(key: SealKey) -> NewSeal {
+    Arc::new(move |head_bytes| Ok(Box::new(Seal(Sealer::new(&key, head_bytes)?)) as Box<dyn FileSeal>))
+}
+
+struct Seal(Sealer);
+
+impl FileSeal for Seal {
+    fn head(&self, head: &[u8]) -> std::io::Result<Vec<u8>> {
+        self.0.head(head)
+    }
+
+    fn append(&mut self, plain: &[u8]) -> std::io::Result<(u64, Vec<u8>)> {
+        self.0.append(plain)
+    }
 }
 
 /// The header of a recording with so many bytes of samples.

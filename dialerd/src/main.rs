@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a program has no outside: pub means pub in the crate")]
 
+mod api_listener;
 mod args;
 mod backup;
 mod boot;
@@ -19,6 +20,7 @@ mod pace;
 mod prompts;
 mod relay;
 mod reload;
+mod retention;
 mod shard_thread;
 mod shutdown;
 mod simulate;

@@ -11,11 +11,31 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_uring::fs::File;
 
 /// Makes the file's header for so many bytes of samples.
 pub type HeaderOf = fn(data_bytes: u64) -> Vec<u8>;
+
+/// Seals what is written into a file.
+pub trait FileSeal {
+    /// The file's beginning with this head.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    fn head(&self, head: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// Plain bytes that follow on what is there: what is to be written, and where. What was written last may be
+    /// written over.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    fn append(&mut self, plain: &[u8]) -> io::Result<(u64, Vec<u8>)>;
+}
+
+/// Makes the seal of a file with a head of so many bytes.
+pub type NewSeal = Arc<dyn Fn(usize) -> io::Result<Box<dyn FileSeal>> + Send + Sync>;
 
 /// One order about a recording.
 #[derive(Clone, Debug)]
@@ -54,6 +74,7 @@ pub struct RecordResult {
 pub struct Recorder {
     folder: PathBuf,
     header_of: HeaderOf,
+    seal: Option<NewSeal>,
     queues: HashMap<u128, mpsc::UnboundedSender<Step>>,
     waiting_bytes: Rc<Cell<usize>>,
     waiting_bytes_max: usize,
@@ -85,17 +106,19 @@ impl Drop for Busy {
 }
 
 impl Recorder {
-    /// A recorder below `folder`, and where its results come out.
+    /// A recorder below `folder`, and where its results come out. With `seal` nothing plain reaches the disk.
     #[must_use]
     pub fn new(
         folder: &Path,
         header_of: HeaderOf,
+        seal: Option<NewSeal>,
         waiting_bytes_max: usize,
     ) -> (Self, mpsc::UnboundedReceiver<RecordResult>) {
         let (results, receiver) = mpsc::unbounded_channel();
         let recorder = Recorder {
             folder: folder.to_owned(),
             header_of,
+            seal,
             queues: HashMap::new(),
             waiting_bytes: Rc::new(Cell::new(0)),
             waiting_bytes_max,
@@ -115,6 +138,7 @@ impl Recorder {
                     folder: self.folder.clone(),
                     file,
                     header_of: self.header_of,
+                    seal: self.seal.clone(),
                     waiting_bytes: Rc::clone(&self.waiting_bytes),
                 };
                 let results = self.results.clone();
@@ -166,6 +190,7 @@ struct Writer {
     folder: PathBuf,
     file: String,
     header_of: HeaderOf,
+    seal: Option<NewSeal>,
     waiting_bytes: Rc<Cell<usize>>,
 }
 
@@ -194,6 +219,15 @@ impl Writer {
         (result, ending)
     }
 
+    async fn write_head(&self, file: &File, seal: Option<&dyn FileSeal>, data_bytes: u64) -> io::Result<()> {
+        let head = (self.header_of)(data_bytes);
+        let bytes = match seal {
+            Some(seal) => seal.head(&head)?,
+            None => head,
+        };
+        file.write_all_at(bytes, 0).await.0
+    }
+
     fn release(&self, bytes: usize) {
         self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
     }
@@ -208,19 +242,26 @@ impl Writer {
             tokio_uring::fs::create_dir_all(folder).await?;
         }
         let file = File::create(part).await?;
-        let header_bytes = (self.header_of)(0).len() as u64;
+        let header_bytes = (self.header_of)(0).len();
+        let mut seal = self.seal.as_ref().map(|new| new(header_bytes)).transpose()?;
+        let header_bytes = header_bytes as u64;
         let mut data_bytes = 0_u64;
         drop(opening);
         let finishing = loop {
             match steps.recv().await {
                 Some(Step::Append(samples, _busy)) => {
                     let length = samples.len();
-                    let (written, _) = file.write_all_at(samples, header_bytes + data_bytes).await;
+                    let written = match &mut seal {
+                        None => file.write_all_at(samples, header_bytes + data_bytes).await.0,
+                        Some(seal) => match seal.append(&samples) {
+                            Ok((offset, sealed)) => file.write_all_at(sealed, offset).await.0,
+                            Err(error) => Err(error),
+                        },
+                    };
                     self.release(length);
                     written?;
                     data_bytes += length as u64;
-                    let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
-                    written?;
+                    self.write_head(&file, seal.as_deref(), data_bytes).await?;
                 }
                 Some(Step::Finish(busy)) => break busy,
                 Some(Step::Overrun(_busy)) => {
@@ -229,8 +270,7 @@ impl Writer {
                 None => return Err(io::Error::other("the shard stopped before the recording was complete")),
             }
         };
-        let (written, _) = file.write_all_at((self.header_of)(data_bytes), 0).await;
-        written?;
+        self.write_head(&file, seal.as_deref(), data_bytes).await?;
         file.sync_data().await?;
         file.close().await?;
         tokio_uring::fs::rename(part, self.folder.join(&self.file)).await?;
@@ -251,7 +291,7 @@ mod tests {
     fn a_recording_is_named_only_when_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
-            let (mut recorder, mut results) = Recorder::new(folder.path(), header, 1 << 20);
+            let (mut recorder, mut results) = Recorder::new(folder.path(), header, None, 1 << 20);
             recorder.order(RecordOrder::Open { id: 1, file: "day/a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
@@ -266,11 +306,49 @@ mod tests {
         assert!(!folder.path().join("day/a.wav.part").exists());
     }
 
+    /// Turns bytes over and puts a letter before head and samples.
+    struct Turned {
+        at: u64,
+    }
+
+    impl FileSeal for Turned {
+        fn head(&self, head: &[u8]) -> io::Result<Vec<u8>> {
+            Ok(std::iter::once(b'H').chain(head.iter().map(|byte| !byte)).collect())
+        }
+
+        fn append(&mut self, plain: &[u8]) -> io::Result<(u64, Vec<u8>)> {
+            let at = self.at;
+            self.at += plain.len() as u64;
+            Ok((at, plain.iter().map(|byte| !byte).collect()))
+        }
+    }
+
+    #[test]
+    fn with_a_seal_nothing_plain_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        tokio_uring::start(async {
+            let seal: NewSeal =
+                Arc::new(
+                    |head_bytes| Ok(Box::new(Turned { at: 1 + head_bytes as u64 }) as Box<dyn FileSeal>),
+                );
+            let (mut recorder, mut results) = Recorder::new(folder.path(), header, Some(seal), 1 << 20);
+            recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
+            recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
+            recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
+            recorder.order(RecordOrder::Finish { id: 1 });
+            assert_eq!(results.recv().await.unwrap().result, Ok(("a.wav".into(), 11)));
+        });
+        let bytes = std::fs::read(folder.path().join("a.wav")).unwrap();
+        let plain = [&11_u64.to_le_bytes()[..], b"hello world"].concat();
+        assert_eq!(bytes[0], b'H');
+        assert_eq!(bytes[1..].iter().map(|byte| !byte).collect::<Vec<u8>>(), plain);
+    }
+
     #[test]
     fn what_waits_is_bounded_and_a_missing_folder_is_told() {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
-            let (mut recorder, mut results) = Recorder::new(folder.path(), header, 10);
+            let (mut recorder, mut results) = Recorder::new(folder.path(), header, None, 10);
             recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"0123456789AB") });
             let reason = results.recv().await.unwrap().result.unwrap_err();
@@ -279,7 +357,7 @@ mod tests {
 
             // A file where the folder should be.
             std::fs::write(folder.path().join("none"), b"").unwrap();
-            let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), header, 10);
+            let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), header, None, 10);
             recorder.order(RecordOrder::Open { id: 2, file: "b.wav".into() });
             let result = results.recv().await.unwrap();
             assert!(result.result.unwrap_err().contains("b.wav.part"));

@@ -15,7 +15,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::ground::{Ground, Ready, SocketKind};
 use crate::mailbox::BelledReceiver;
-use crate::recorder::{HeaderOf, RecordResult, Recorder};
+use crate::recorder::{HeaderOf, NewSeal, RecordResult, Recorder};
 use crate::relay::{KernelRelay, RelayGround, Sockets};
 use crate::udp::{ReceiveBatch, pin_to_core};
 use bytes::Bytes;
@@ -77,6 +77,8 @@ pub struct ShardOptions {
     pub recordings: PathBuf,
     /// Makes their header.
     pub header_of: HeaderOf,
+    /// Recordings are sealed so; `None`: written as they are.
+    pub seal: Option<NewSeal>,
     /// Recording bytes that may wait for the disk.
     pub recording_bytes_waiting_max: usize,
     /// Longest time between two turns seen, nanoseconds (a metric; reset by the reader).
@@ -152,8 +154,12 @@ async fn run<M: ShardMachine>(
     receiver: &mut BelledReceiver<M::Command>,
     mut machine: M,
 ) -> io::Result<()> {
-    let (recorder, mut recorded) =
-        Recorder::new(&options.recordings, options.header_of, options.recording_bytes_waiting_max);
+    let (recorder, mut recorded) = Recorder::new(
+        &options.recordings,
+        options.header_of,
+        options.seal.clone(),
+        options.recording_bytes_waiting_max,
+    );
     let mut ground = Ground::new(listeners, options.media_address, recorder, relay)?;
     ground.watch_bell(receiver.bell())?;
     let runtime = Runtime::new()?;

@@ -7,20 +7,21 @@
 
 mod error;
 mod model;
+pub mod sealed;
 mod sqlite;
 
 pub use error::{Fault, StoreError};
 pub use model::{
-    AttemptTotals, CallRecordQuery, CallRow, CommitHistogram, DedupeScope, Disposition, Durable,
-    ExpiredLeads, ExpiredQuery, FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions,
-    ImportVerdict, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, MatchedBy, NewLead,
-    OnDuplicate, Page, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
-    WebhookSecret,
+    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CommitHistogram, DedupeScope,
+    Disposition, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow,
+    ImportOptions, ImportVerdict, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery,
+    LedgerRow, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery, StoreStats, TokenRow,
+    WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
 use dialer_core::event::EventEnvelope;
-use dialer_core::record::{Lead, RecordingRow};
+use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, WallTime};
 
@@ -95,6 +96,23 @@ pub trait Store: Send + Sync + 'static {
     /// One recording.
     fn recording(&self, recording: RecordingId) -> Result<Option<RecordingRow>, StoreError>;
 
+    /// Recordings that were complete before a time, oldest first.
+    fn recordings_before(&self, before: WallTime, limit: u32) -> Result<Vec<RecordingRow>, StoreError>;
+
+    /// Forgets a recording (not its file); false if there was none. `by`: for whom, for the audit log.
+    fn delete_recording(
+        &self,
+        recording: RecordingId,
+        by: Option<(Actor, WallTime)>,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets records of calls that began before a time, with what agents said of them. Totals of campaigns and the
+    /// ledger stay. Returns how many.
+    fn prune_records(&self, before: WallTime) -> Result<u64, StoreError>;
+
+    /// Entries of the abandonment ledger, oldest first.
+    fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>, StoreError>;
+
     // --- events
 
     /// Events after `cursor`, oldest first, at most `limit`.
@@ -114,10 +132,16 @@ pub trait Store: Send + Sync + 'static {
     fn webhooks(&self) -> Result<Vec<(WebhookRow, u64)>, StoreError>;
 
     /// Makes a webhook that is told what comes after `position`, or changes one (its position stays).
-    fn put_webhook(&self, row: &WebhookRow, position: u64) -> Result<(), StoreError>;
+    /// `by`: for whom, for the audit log.
+    fn put_webhook(
+        &self,
+        row: &WebhookRow,
+        position: u64,
+        by: Option<(Actor, WallTime)>,
+    ) -> Result<(), StoreError>;
 
     /// Deletes a webhook and what waits for it; false if there was none.
-    fn delete_webhook(&self, webhook: WebhookId) -> Result<bool, StoreError>;
+    fn delete_webhook(&self, webhook: WebhookId, by: Option<(Actor, WallTime)>) -> Result<bool, StoreError>;
 
     /// Writes down how far a webhook is and what it could not be told.
     fn webhook_progress(&self, progress: WebhookProgress) -> Result<(), StoreError>;
@@ -140,7 +164,7 @@ pub trait Store: Send + Sync + 'static {
     // --- API tokens
 
     /// Keeps a token (by its id: makes or replaces it).
-    fn put_token(&self, token: &TokenRow) -> Result<(), StoreError>;
+    fn put_token(&self, token: &TokenRow, by: Option<(Actor, WallTime)>) -> Result<(), StoreError>;
 
     /// The token with this SHA-256.
     fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError>;
@@ -149,7 +173,18 @@ pub trait Store: Send + Sync + 'static {
     fn tokens(&self) -> Result<Vec<TokenRow>, StoreError>;
 
     /// Deletes a token; false if there was none.
-    fn delete_token(&self, token: TokenId) -> Result<bool, StoreError>;
+    fn delete_token(&self, token: TokenId, by: Option<(Actor, WallTime)>) -> Result<bool, StoreError>;
+
+    // --- audit
+
+    /// Puts down something that changes no setting: an access, an export. Durable when this returns.
+    fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError>;
+
+    /// Entries of the audit log, newest first.
+    fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError>;
+
+    /// Forgets entries of the audit log from before a time. Returns how many.
+    fn prune_audit(&self, before: WallTime) -> Result<u64, StoreError>;
 
     // --- idempotency
 

@@ -1,7 +1,7 @@
 //! What the store is asked and what it answers.
 
 use crate::error::Fault;
-use dialer_core::record::{Lead, LeadState, Phone};
+use dialer_core::record::{Actor, Lead, LeadState, LedgerEntry, Phone};
 use dialer_core::screen::Screen;
 use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId, WebhookId};
 use sansio::WallTime;
@@ -435,6 +435,75 @@ pub struct WebhookProgress {
     pub put: Vec<WebhookDelivery>,
     /// Events whose deliveries are over.
     pub done: Vec<u64>,
+}
+
+/// Something somebody did that is kept as evidence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AuditEntry {
+    /// When.
+    pub at: WallTime,
+    /// Who.
+    pub by: Actor,
+    /// What: `campaign.changed`, `recording.downloaded`, …
+    pub action: String,
+    /// With what: its name.
+    pub target: String,
+    /// What it was: of a change only what differs; secrets never.
+    pub before: Option<serde_json::Value>,
+    /// What it became, or particulars.
+    pub after: Option<serde_json::Value>,
+}
+
+/// An entry of the audit log.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AuditRow {
+    /// Its place: rises, never used twice.
+    pub no: u64,
+    /// What it says.
+    pub entry: AuditEntry,
+}
+
+/// Which entries of the audit log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AuditQuery {
+    /// At or after.
+    pub from: Option<WallTime>,
+    /// Before.
+    pub to: Option<WallTime>,
+    /// This action; with a `*` at its end: all that begin so.
+    pub action: Option<String>,
+    /// About the thing of this name.
+    pub target: Option<String>,
+    /// By this token.
+    pub token: Option<TokenId>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
+}
+
+/// An entry of the abandonment ledger.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LedgerRow {
+    /// Its place: rises.
+    pub no: u64,
+    /// What it says.
+    pub entry: LedgerEntry,
+}
+
+/// Which entries of the abandonment ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LedgerQuery {
+    /// At or after.
+    pub from: Option<WallTime>,
+    /// Before.
+    pub to: Option<WallTime>,
+    /// Of this campaign.
+    pub campaign: Option<CampaignId>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
 }
 
 /// A response kept under an idempotency key.

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent_groups;
 pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod caller_ids;
 pub(crate) mod calls;
 pub(crate) mod campaigns;
@@ -13,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod import;
 pub(crate) mod inbound;
 pub(crate) mod leads;
+pub(crate) mod ledger;
 pub(crate) mod lists;
 pub(crate) mod node;
 mod patch;

@@ -11,20 +11,22 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    HeaderMap, HeaderValue, RANGE,
 };
 use axum::http::{Response, StatusCode, Uri};
 use axum::response::IntoResponse;
-use dialer_core::RecordingId;
-use dialer_core::record::RecordingRow;
-use std::io::SeekFrom;
+use dialer_core::record::{Actor, RecordingRow};
+use dialer_core::{Command, RecordingId};
+use futures_util::Stream;
 use std::path::{Component, PathBuf};
+use std::sync::Arc;
 use store::RecordingQuery;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
+use store::sealed::RecordingFile;
 
 const LISTEN: &[Scope] = &[Scope::RecordingsListen, Scope::RecordingsDownload];
+/// Bytes read at once.
+const PIECE_BYTES: usize = 64 * 1024;
 const DOWNLOAD: &[Scope] = &[Scope::RecordingsDownload];
 
 /// Shows recordings, newest first.
@@ -71,7 +73,32 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
     Ok(Json(Recording::from(&row(&api, &id).await?)).into_response())
 }
 
-/// Downloads a recording's sound (WAV, customer left, agent right). One byte range is understood.
+/// Plays a recording's sound (WAV, customer left, agent right): for players, not for keeping. One byte range is
+/// understood. Each access is in the audit log before the first byte leaves.
+#[utoipa::path(
+    get, path = "/v1/recordings/{id}/listen", tag = "recordings",
+    params(
+        ("id" = String, Path, description = "`rec_…`"),
+        ("Range" = Option<String>, Header, description = "`bytes=0-1023`"),
+    ),
+    responses(
+        (status = 200, content_type = "audio/wav", body = Vec<u8>), (status = 206, content_type = "audio/wav", body = Vec<u8>),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
+    ),
+    security(("bearer" = ["recordings:listen"]))
+)]
+pub(crate) async fn listen(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    caller.needs(LISTEN)?;
+    sound(&api, &caller, &id, &headers, Access::Listened).await
+}
+
+/// Downloads a recording's sound (WAV, customer left, agent right). One byte range is understood. Each access is in
+/// the audit log before the first byte leaves.
 #[utoipa::path(
     get, path = "/v1/recordings/{id}/download", tag = "recordings",
     params(
@@ -91,15 +118,88 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Answer {
     caller.needs(DOWNLOAD)?;
+    sound(&api, &caller, &id, &headers, Access::Downloaded).await
+}
+
+/// Deletes a recording: its file, then what is known of it. The call's record stays.
+#[utoipa::path(
+    delete, path = "/v1/recordings/{id}", tag = "recordings", params(("id" = String, Path, description = "`rec_…`")),
+    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["admin"]))
+)]
+pub(crate) async fn delete(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
+    caller.needs(&[Scope::Admin])?;
     let row = row(&api, &id).await?;
+    let by = caller.actor();
+    if !api.delete_recording(&row, by, "request").await? {
+        return Err(Problem::not_found("recording"));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+impl Gateway {
+    /// Deletes a recording: its file first, so that none is left behind that nobody knows of. False if it was gone.
+    ///
+    /// # Errors
+    /// When file or store refuse; what is left can be deleted by doing it again.
+    pub async fn delete_recording(
+        &self,
+        row: &RecordingRow,
+        by: Actor,
+        reason: &'static str,
+    ) -> Result<bool, Problem> {
+        let path = inside(&self.config.recordings_dir, &row.file)?;
+        match tokio::fs::remove_file(&path).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::error!(recording = %row.id, %error, "a recording's file cannot be deleted");
+                return Err(Problem::new(Code::Internal, "the recording's file cannot be deleted"));
+            }
+        }
+        let (id, by) = (row.id, Some((by, self.now())));
+        let deleted = self.store(move |store| store.delete_recording(id, by)).await?;
+        if deleted {
+            tracing::info!(recording = %row.id, reason, "recording deleted");
+            let told = Command::RecordingDeleted { recording: row.id, call: row.call, reason };
+            self.tell(told).await;
+        }
+        Ok(deleted)
+    }
+}
+
+/// What somebody does with a recording.
+#[derive(Clone, Copy)]
+enum Access {
+    Listened,
+    Downloaded,
+}
+
+impl Access {
+    const fn name(self) -> &'static str {
+        match self {
+            Access::Listened => "listened",
+            Access::Downloaded => "downloaded",
+        }
+    }
+}
+
+async fn sound(api: &Gateway, caller: &Caller, id: &str, headers: &HeaderMap, access: Access) -> Answer {
+    let row = row(api, id).await?;
     let path = inside(&api.config.recordings_dir, &row.file)?;
-    let gone = |error: std::io::Error| {
+    let keys = api.config.recordings_keys.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        std::fs::File::open(&path).and_then(|file| RecordingFile::open(file, &keys))
+    });
+    let opened = opened.await.map_err(std::io::Error::other).and_then(|opened| opened);
+    let file = opened.map_err(|error| {
         tracing::warn!(recording = %row.id, %error, "a recording's file cannot be read");
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            return Problem::new(Code::Internal, "the recording is sealed with a key that is not configured");
+        }
         Problem::new(Code::NotFound, "the recording's file is gone")
-    };
-    let mut file = tokio::fs::File::open(&path).await.map_err(gone)?;
-    let length = file.metadata().await.map_err(gone)?.len();
-    tracing::info!(recording = %row.id, token = caller.name(), "recording downloaded");
+    })?;
+    let length = file.length();
     let range = headers.get(RANGE).map_or(Wanted::Whole, |value| wanted(value, length));
     let (status, first, last) = match range {
         Wanted::Whole => (StatusCode::OK, 0, length.saturating_sub(1)),
@@ -111,18 +211,49 @@ pub(crate) async fn download(
         }
     };
     let count = if length == 0 { 0 } else { last - first + 1 };
-    file.seek(SeekFrom::Start(first)).await.map_err(gone)?;
+    let particulars = serde_json::json!({
+        "call_id": row.call.to_string(), "first_byte": first, "bytes": count, "bytes_whole": length,
+    });
+    let action = format!("recording.{}", access.name());
+    api.note(caller, &action, row.id.to_string(), Some(particulars)).await?;
+    api.metrics.recording_accesses.with_label_values(&[access.name()]).inc();
+    tracing::info!(recording = %row.id, token = caller.name(), action, "recording read");
+    let disposition = match access {
+        Access::Listened => "inline".to_owned(),
+        Access::Downloaded => format!("attachment; filename=\"{}.wav\"", row.id),
+    };
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "audio/wav")
         .header(ACCEPT_RANGES, "bytes")
         .header(CONTENT_LENGTH, count)
-        .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", row.id));
+        // A recording that was listened to must not stay in a cache of somebody who may not keep it.
+        .header(CACHE_CONTROL, "no-store")
+        .header(CONTENT_DISPOSITION, disposition);
     if status == StatusCode::PARTIAL_CONTENT {
         response = response.header(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"));
     }
-    let body = Body::from_stream(ReaderStream::with_capacity(file.take(count), 64 * 1024));
+    let body = Body::from_stream(part(file, first, count));
     response.body(body).map_err(|_| Problem::new(Code::Internal, "see the log under the request id"))
+}
+
+/// Some of a file, piece by piece.
+fn part(file: RecordingFile, first: u64, count: u64) -> impl Stream<Item = std::io::Result<Vec<u8>>> {
+    let start = (Arc::new(file), first, count);
+    futures_util::stream::try_unfold(start, |(file, at, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let most = PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES));
+        let reader = Arc::clone(&file);
+        let read = tokio::task::spawn_blocking(move || reader.read(at, most)).await;
+        let bytes = read.map_err(std::io::Error::other)??;
+        if bytes.is_empty() {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = bytes.len() as u64;
+        Ok(Some((bytes, (file, at + length, left - length))))
+    })
 }
 
 /// The file below the recordings folder; nothing that leads out of it.

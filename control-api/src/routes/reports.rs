@@ -126,11 +126,11 @@ pub(crate) async fn export(State(api): Api, caller: Caller, params: Params) -> A
     Ok(attachment("cdrs", format, Body::from_stream(pages)))
 }
 
-fn format_of(params: &Params) -> Result<Option<Format>, Problem> {
+pub(super) fn format_of(params: &Params) -> Result<Option<Format>, Problem> {
     params.read("format", "csv or ndjson", Format::from_name)
 }
 
-fn attachment(name: &str, format: Format, body: Body) -> Response {
+pub(super) fn attachment(name: &str, format: Format, body: Body) -> Response {
     let file = format!("attachment; filename=\"{name}.{}\"", format.extension());
     let headers = [(CONTENT_TYPE, format.content_type().to_owned()), (CONTENT_DISPOSITION, file)];
     (headers, body).into_response()

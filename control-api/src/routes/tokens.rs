@@ -80,11 +80,12 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         expires_at: request.expires_at.map(|time| time.0),
     };
     let about = Token::from(&row);
+    let by = api.by(&caller);
     let kept = api
         .store(move |store| {
             let room = store.tokens()?.len() < TOKENS_MAX;
             if room {
-                store.put_token(&row)?;
+                store.put_token(&row, by)?;
             }
             Ok(room)
         })
@@ -106,7 +107,8 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
 pub(crate) async fn delete(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
     caller.needs(&[Scope::Admin])?;
     let id: TokenId = path_id(&id, "token")?;
-    let deleted = api.store(move |store| store.delete_token(id)).await?;
+    let by = api.by(&caller);
+    let deleted = api.store(move |store| store.delete_token(id, by)).await?;
     api.forget_token(id);
     if !deleted {
         return Err(Problem::not_found("token"));

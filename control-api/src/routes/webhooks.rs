@@ -16,6 +16,8 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
 use dialer_core::WebhookId;
+use dialer_core::record::Actor;
+use sansio::WallTime;
 use store::{WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret};
 
 const WRITE: &[Scope] = &[Scope::WebhooksWrite];
@@ -73,11 +75,12 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> R
         created_at: api.now(),
     };
     let (kept, position) = (row.clone(), api.events.latest());
+    let by = api.by(&caller);
     let room = api
         .change_webhook(row.id, move |store| {
             let room = store.webhooks()?.len() < WEBHOOKS_MAX;
             if room {
-                store.put_webhook(&kept, position)?;
+                store.put_webhook(&kept, position, by)?;
             }
             Ok(room)
         })
@@ -173,20 +176,25 @@ pub(crate) async fn change(
         version: seen.version + 1,
         ..seen.clone()
     };
-    replace(&api, seen.version, row.clone()).await?;
+    replace(&api, seen.version, row.clone(), api.by(&caller)).await?;
     let (row, position) = api.webhook(row.id).await?;
     tracing::info!(webhook = %row.id, by = caller.name(), "webhook changed");
     Ok(found(row.version, &shown(&api, &row, position)))
 }
 
 /// Puts a changed row in the place of the one that was seen.
-async fn replace(api: &std::sync::Arc<Gateway>, seen: u32, row: WebhookRow) -> Result<(), Problem> {
+async fn replace(
+    api: &std::sync::Arc<Gateway>,
+    seen: u32,
+    row: WebhookRow,
+    by: Option<(Actor, WallTime)>,
+) -> Result<(), Problem> {
     let current = api
         .change_webhook(row.id, move |store| {
             let current =
                 store.webhooks()?.iter().find(|(known, _)| known.id == row.id).map(|(r, _)| r.version);
             if current == Some(seen) {
-                store.put_webhook(&row, 0)?;
+                store.put_webhook(&row, 0, by)?;
             }
             Ok(current)
         })
@@ -220,7 +228,8 @@ pub(crate) async fn delete(
     let id: WebhookId = path_id(&id, "webhook")?;
     let (row, _) = api.webhook(id).await?;
     IfMatch::from_headers(&headers)?.check(row.version)?;
-    api.change_webhook(id, move |store| store.delete_webhook(id)).await?;
+    let by = api.by(&caller);
+    api.change_webhook(id, move |store| store.delete_webhook(id, by)).await?;
     tracing::info!(webhook = %id, by = caller.name(), "webhook deleted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -328,7 +337,7 @@ pub(crate) async fn rotate_secret(
         secrets.push(WebhookSecret { key: before.key.clone(), until });
     }
     let row = WebhookRow { secrets, version: seen.version + 1, ..seen.clone() };
-    replace(&api, seen.version, row.clone()).await?;
+    replace(&api, seen.version, row.clone(), api.by(&caller)).await?;
     let (row, position) = api.webhook(row.id).await?;
     tracing::info!(webhook = %row.id, by = caller.name(), "webhook got a new secret");
     let about = shown(&api, &row, position);

@@ -265,7 +265,7 @@ impl Task {
         row.enabled = false;
         row.disabled_reason = Some(reason.clone());
         row.version += 1;
-        let stored = self.gateway.store(move |store| store.put_webhook(&row, 0)).await;
+        let stored = self.gateway.store(move |store| store.put_webhook(&row, 0, None)).await;
         if let Err(problem) = stored {
             tracing::error!(detail = problem.detail(), "the webhook cannot be disabled in the store");
         }

@@ -138,6 +138,12 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::TrunkDown { trunk, reason } => json!({"trunk_id": trunk, "reason": mask.text(reason)}),
         CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
         CoreEvent::WebhookDisabled { webhook, reason } => json!({"webhook_id": webhook, "reason": reason}),
+        CoreEvent::RecordingDeleted { recording, call, reason } => {
+            json!({"recording_id": recording, "call_id": call, "reason": reason})
+        }
+        CoreEvent::RetentionApplied { kind, count, before } => {
+            json!({"kind": kind, "count": count, "before": time(Some(*before))})
+        }
         CoreEvent::LeadDnc { list } => json!({"dnc_list_id": list}),
         CoreEvent::CallerIdQuarantined { pool, number, reason, until } => json!({
             "caller_id_pool_id": pool, "number": mask.number(number), "reason": reason, "until": time(Some(*until))

@@ -1,6 +1,7 @@
 //! The shapes of the API: what a client sends and sees. Contract; changes are additive only.
 
 pub mod agent;
+pub mod audit;
 pub mod call;
 pub mod call_media;
 pub mod caller_id;

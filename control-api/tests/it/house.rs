@@ -56,10 +56,20 @@ impl Loop {
 
     fn carry_out(&mut self, out: &mut Outbox<Effect>) -> Vec<Input> {
         let mut inputs = Vec::new();
-        let effects: Vec<Effect> = out.drain().collect();
+        let mut effects: Vec<Effect> = out.drain().collect();
+        // One input, one transaction: as the engine does it.
+        let mut records = Vec::new();
+        for effect in &mut effects {
+            if let Effect::Journal(more) = effect {
+                records.append(more);
+            }
+        }
+        if !records.is_empty() {
+            self.append(records);
+        }
         for effect in effects {
             match effect {
-                Effect::Journal(records) => self.append(records),
+                Effect::Journal(_) => {}
                 Effect::Event(event) => self.publish(*event),
                 Effect::View(change) => self.read_model.apply(change),
                 Effect::Reply { tag, result } => self.replies.push((tag, result)),
@@ -199,6 +209,7 @@ impl House {
         std::fs::create_dir(&recordings).unwrap();
         let mut config = ApiConfig {
             recordings_dir: recordings.clone(),
+            recordings_keys: vec![store::sealed::SealKey::from_hex(&"1".repeat(64)).unwrap()],
             default_region: Some("CN".into()),
             ..ApiConfig::default()
         };

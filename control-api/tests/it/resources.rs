@@ -398,7 +398,24 @@ async fn a_recording_is_downloaded_in_whole_and_in_part() {
         let id = dialer_core::RecordingId::from_bits(n);
         house.get(&format!("/v1/recordings/{id}/download")).await.problem(404, "not_found");
     }
+    let heard = house.get("/v1/audit?action=recording.*&limit=1000").await.is(200).json();
+    let accesses = heard["data"].as_array().unwrap();
+    // Whole, part and head; what was refused or gone is none.
+    assert_eq!(accesses.len(), 3, "{heard}");
+    assert!(accesses.iter().all(|access| access["action"] == "recording.downloaded"
+        && access["target"] == id.to_string()
+        && access["by"]["name"] == "bootstrap"));
+    assert_eq!(accesses[1]["after"]["first_byte"], 2);
     let listener = house.token(&["recordings:listen"]).await;
+    let listen = format!("/v1/recordings/{id}/listen");
+    let played = house.ask(&listener, Method::GET, &listen, None).await.is(200);
+    assert_eq!((played.text.as_str(), played.header("content-disposition")), ("0123456789", "inline"));
+    assert_eq!(played.header("cache-control"), "no-store");
+    let target = format!("/v1/audit?target={id}&action=recording.listened");
+    let heard = house.get(&target).await.is(200).json();
+    assert_eq!(heard["data"].as_array().unwrap().len(), 1, "{heard}");
+    assert!(heard["data"][0]["by"]["token_id"].as_str().unwrap().starts_with("tok_"));
+    house.ask(&listener, Method::GET, "/v1/audit", None).await.problem(403, "insufficient_scope");
     house.ask(&listener, Method::GET, &format!("/v1/recordings/{id}"), None).await.is(200);
     house.ask(&listener, Method::GET, path, None).await.problem(403, "insufficient_scope");
 }

@@ -1,8 +1,9 @@
 //! The configuration as the daemon uses it: every value checked, every path absolute to the file's folder.
 
 use super::guard;
-use super::listeners;
+use super::listeners::{self, ApiTls};
 use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionRefresher, SessionTimer};
+use crate::retention::Retention;
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use dialer_core::{SOURCE, headers, is_network};
 use engine::{InBandDigits, MediaQuality, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use store::sealed::SealKey;
 
 /// A checked configuration.
 /// Where plain sound is relayed.
@@ -67,12 +69,15 @@ pub struct Config {
     pub prompts_dir: PathBuf,
     pub voice: crate::voice::VoiceConfig,
     pub recordings_dir: PathBuf,
+    /// The first seals, all open.
+    pub recordings_keys: Vec<SealKey>,
     pub api_listen: SocketAddr,
     pub api_token: Option<String>,
+    pub api_tls: Option<ApiTls>,
     pub admin_listen: SocketAddr,
     pub admin_token: Option<String>,
     pub store_file: PathBuf,
-    pub events_keep: Duration,
+    pub retention: Retention,
     pub calls_max: u32,
     pub agents_max: u32,
     pub cps_max: f64,
@@ -136,6 +141,9 @@ impl Faults {
 fn set(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
+
+/// Keys of recordings: the one in use and those before it.
+const RECORDINGS_KEYS_MAX: usize = 16;
 
 /// Checks everything.
 pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
@@ -218,12 +226,14 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
         voice: super::voice::check(raw.voice, &mut faults),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
+        recordings_keys: recordings_keys(&raw.media.recordings_keys, &mut faults),
         api_listen: faults.socket(&raw.api.listen, "api.listen"),
+        api_tls: listeners::check_api(&raw.api, folder, &mut faults),
         api_token: set(raw.api.token),
         admin_listen: faults.socket(&raw.admin.listen, "admin.listen"),
         admin_token: set(raw.admin.token),
         store_file: below(raw.store.file, "dialerd.db"),
-        events_keep: Duration::from_secs(u64::from(raw.store.events_keep_h) * 3600),
+        retention: retention(&raw.retention),
         calls_max: raw.limits.calls_max,
         agents_max: raw.limits.agents_max,
         cps_max: raw.limits.cps_max,
@@ -246,6 +256,26 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         faults.0.push(Fault { key: "api.token".into(), found: secret, expected });
     }
     if faults.0.is_empty() { Ok(config) } else { Err(faults.0) }
+}
+
+fn recordings_keys(texts: &[String], faults: &mut Faults) -> Vec<SealKey> {
+    let keys: Vec<SealKey> = texts.iter().filter_map(|text| SealKey::from_hex(text)).collect();
+    if keys.len() < texts.len() || keys.len() > RECORDINGS_KEYS_MAX {
+        let found = Some("keys (not shown)".to_owned());
+        let expected = "at most 16 texts of 64 hexadecimal digits".to_owned();
+        faults.0.push(Fault { key: "media.recordings_keys".into(), found, expected });
+    }
+    keys
+}
+
+fn retention(raw: &raw::Retention) -> Retention {
+    let days = |days: u32| (days > 0).then(|| Duration::from_secs(u64::from(days) * 24 * 3600));
+    Retention {
+        recordings: days(raw.recordings_days),
+        records: days(raw.records_days),
+        audit: days(raw.audit_days),
+        events: Duration::from_secs(u64::from(raw.events_hours) * 3600),
+    }
 }
 
 fn session_timers(sip: &raw::Sip) -> SessionTimers {
@@ -335,7 +365,15 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         let fits = value == 0 || (1_000..=3_600_000).contains(&value);
         faults.require(fits, key, "1000 to 3600000 milliseconds, or 0 for never");
     }
-    faults.require((1..=8760).contains(&raw.store.events_keep_h), "store.events_keep_h", "1 to 8760 hours");
+    let kept = &raw.retention;
+    faults.require((1..=8760).contains(&kept.events_hours), "retention.events_hours", "1 to 8760 hours");
+    for (days, key) in [
+        (kept.recordings_days, "retention.recordings_days"),
+        (kept.records_days, "retention.records_days"),
+        (kept.audit_days, "retention.audit_days"),
+    ] {
+        faults.require(days <= 36_500, key, "1 to 36500 days, or 0 for ever");
+    }
     faults.require((1..=1_000_000).contains(&raw.limits.calls_max), "limits.calls_max", "1 to 1000000");
     faults.require((1..=100_000).contains(&raw.limits.agents_max), "limits.agents_max", "1 to 100000");
     faults.require(

@@ -19,6 +19,36 @@ pub struct SipListener {
     pub client_certificate: ClientCertificate,
 }
 
+/// The certificate of the API.
+#[derive(Debug, Clone)]
+pub struct ApiTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Clients must show a certificate of one of these.
+    pub authorities: Option<PathBuf>,
+}
+
+/// What `[api]` says of TLS; `None`: plain HTTP.
+pub(super) fn check_api(api: &raw::Api, folder: &Path, faults: &mut Faults) -> Option<ApiTls> {
+    let file =
+        |path: &Option<String>| path.as_ref().filter(|path| !path.is_empty()).map(|path| folder.join(path));
+    let (certificate, key, authorities) = (file(&api.certificate), file(&api.key), file(&api.ca));
+    for (name, path) in [("api.certificate", &certificate), ("api.key", &key), ("api.ca", &authorities)] {
+        faults.require(path.as_ref().is_none_or(|path| path.is_file()), name, "a file that is there");
+    }
+    faults.require(
+        certificate.is_some() == key.is_some(),
+        "api.certificate",
+        "`certificate` and `key` together, or neither",
+    );
+    faults.require(
+        authorities.is_none() || certificate.is_some(),
+        "api.ca",
+        "`certificate` and `key` beside it: clients show certificates only over TLS",
+    );
+    Some(ApiTls { certificate: certificate?, key: key?, authorities })
+}
+
 /// Listeners at once, of both sorts.
 const LISTENERS_MAX: usize = 16;
 

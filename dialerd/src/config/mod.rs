@@ -3,7 +3,7 @@
 
 pub mod check;
 mod guard;
-mod listeners;
+pub mod listeners;
 pub mod locate;
 pub mod raw;
 mod stir;

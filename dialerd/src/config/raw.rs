@@ -65,6 +65,7 @@ pub const KEYS: &[&str] = &[
     "media.hold_prompt",
     "media.prompts_dir",
     "media.recordings_dir",
+    "media.recordings_keys",
     "voice.engine",
     "voice.command",
     "voice.voice",
@@ -74,10 +75,16 @@ pub const KEYS: &[&str] = &[
     "voice.timeout_s",
     "api.listen",
     "api.token",
+    "api.certificate",
+    "api.key",
+    "api.ca",
     "admin.listen",
     "admin.token",
     "store.file",
-    "store.events_keep_h",
+    "retention.recordings_days",
+    "retention.records_days",
+    "retention.audit_days",
+    "retention.events_hours",
     "limits.calls_max",
     "limits.agents_max",
     "limits.cps_max",
@@ -131,6 +138,7 @@ pub struct Raw {
     pub api: Api,
     pub admin: Admin,
     pub store: Store,
+    pub retention: Retention,
     pub limits: Limits,
     pub shutdown: Shutdown,
     pub trunk: Vec<Trunk>,
@@ -420,6 +428,7 @@ pub struct Media {
     pub hold_prompt: Option<String>,
     pub prompts_dir: Option<String>,
     pub recordings_dir: Option<String>,
+    pub recordings_keys: Vec<String>,
 }
 
 impl Default for Media {
@@ -439,6 +448,7 @@ impl Default for Media {
             hold_prompt: Some("hold_tune".into()),
             prompts_dir: None,
             recordings_dir: None,
+            recordings_keys: Vec::new(),
         }
     }
 }
@@ -498,11 +508,14 @@ pub enum InBandDigits {
 pub struct Api {
     pub listen: String,
     pub token: Option<String>,
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+    pub ca: Option<String>,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Api { listen: "127.0.0.1:8080".into(), token: None }
+        Api { listen: "127.0.0.1:8080".into(), token: None, certificate: None, key: None, ca: None }
     }
 }
 
@@ -519,16 +532,25 @@ impl Default for Admin {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub file: Option<String>,
-    pub events_keep_h: u32,
 }
 
-impl Default for Store {
+/// How long things are kept; 0: until somebody deletes them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    pub recordings_days: u32,
+    pub records_days: u32,
+    pub audit_days: u32,
+    pub events_hours: u32,
+}
+
+impl Default for Retention {
     fn default() -> Self {
-        Store { file: None, events_keep_h: 72 }
+        Retention { recordings_days: 0, records_days: 0, audit_days: 0, events_hours: 72 }
     }
 }
 

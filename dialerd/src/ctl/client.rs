@@ -31,6 +31,14 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Authorities beside those of the system.
+fn read_authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, Refusal> {
+    let wrong = |why: String| Refusal::WrongUse(format!("--ca {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let read = reqwest::Certificate::from_pem_bundle(&text).map_err(|error| wrong(error.to_string()))?;
+    if read.is_empty() { Err(wrong("there is no certificate in it".into())) } else { Ok(read) }
+}
+
 /// A client of one daemon.
 pub struct Client {
     http: reqwest::Client,
@@ -58,7 +66,14 @@ impl Client {
                 }
             },
         };
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
+        let mut http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
+        let authorities = arguments.ca.clone().or_else(|| variable("DIALERD_CA").map(Into::into));
+        if let Some(file) = authorities {
+            for certificate in read_authorities(&file)? {
+                http = http.add_root_certificate(certificate);
+            }
+        }
+        let http = http.build();
         let http = http.map_err(|error| Refusal::Failed(format!("no HTTP client: {error}")))?;
         Ok(Client { http, base: address(base.as_deref().unwrap_or(DEFAULT_API))?, token: checked(&token)? })
     }
@@ -169,12 +184,10 @@ impl Client {
 fn address(text: &str) -> Result<String, Refusal> {
     let bad = |why: &str| Refusal::WrongUse(format!("--api {text:?}: {why}, e.g. {DEFAULT_API}"));
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    if with_scheme.starts_with("https://") {
-        return Err(bad("the daemon speaks plain HTTP; expected http://host:port"));
-    }
     let url = reqwest::Url::parse(&with_scheme).map_err(|_| bad("expected http://host:port"))?;
-    if url.scheme() != "http" || !url.has_host() || url.path() != "/" || url.query().is_some() {
-        return Err(bad("expected http://host:port and nothing behind it"));
+    let known = matches!(url.scheme(), "http" | "https");
+    if !known || !url.has_host() || url.path() != "/" || url.query().is_some() {
+        return Err(bad("expected http://host:port or https://host:port and nothing behind it"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -243,7 +256,8 @@ mod tests {
     fn addresses_are_whole_or_refused() {
         assert_eq!(address("127.0.0.1:8080").unwrap(), "http://127.0.0.1:8080");
         assert_eq!(address("http://[::1]:9/").unwrap(), "http://[::1]:9");
-        for wrong in ["https://dialer", "http://", "http://a/v1", "ftp://a", "http://a?b", "two words"] {
+        assert_eq!(address("https://dialer:8443").unwrap(), "https://dialer:8443");
+        for wrong in ["https://dialer/v1", "http://", "http://a/v1", "ftp://a", "http://a?b", "two words"] {
             assert!(matches!(address(wrong), Err(Refusal::WrongUse(_))), "{wrong}");
         }
     }

@@ -30,6 +30,9 @@ pub struct CtlArguments {
     /// A file that holds the token, such as admin.token in the data folder [default: $DIALERD_TOKEN_FILE].
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to believe beside the system's, for an API over HTTPS [default: $DIALERD_CA].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub ca: Option<PathBuf>,
     /// Print the API's own answer (JSON) instead of words.
     #[arg(long, global = true)]
     pub json: bool,

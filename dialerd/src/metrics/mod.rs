@@ -11,6 +11,7 @@ mod traffic;
 use crate::config::Config;
 use crate::control_thread::ControlGauges;
 use crate::hep::HepCounters;
+use crate::retention::RetentionCounters;
 use crate::shard_thread::ShardGauges;
 use anyhow::Context;
 use axum::Router;
@@ -19,7 +20,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use control_api::{Gateway, ReadModel};
-use family::Families;
+pub use family::Families;
 use prometheus::{Encoder, Registry, TextEncoder};
 use runtime::stream::StreamCounters;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub struct Metrics {
     shards: Vec<Arc<ShardGauges>>,
     streams: Arc<StreamCounters>,
     hep: Arc<HepCounters>,
+    kept: Arc<RetentionCounters>,
     store: Arc<SqliteStore>,
     node: String,
     media_ports: (u16, u16),
@@ -56,7 +58,7 @@ impl Metrics {
         read_model: Arc<ReadModel>,
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
-        edges: (Arc<StreamCounters>, Arc<HepCounters>),
+        edges: (Arc<StreamCounters>, Arc<HepCounters>, Arc<RetentionCounters>),
         store: Arc<SqliteStore>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
@@ -71,6 +73,7 @@ impl Metrics {
             shards,
             streams: edges.0,
             hep: edges.1,
+            kept: edges.2,
             store,
             node: config.node_name.clone(),
             media_ports: config.media_ports,
@@ -88,6 +91,7 @@ impl Metrics {
             let help = "Copies of SIP messages for the collector.";
             families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
         }
+        self.kept.export(&mut families);
         shard::export(&self.shards, self.media_ports, &mut families);
         for ground in ["sockets", "kernel"] {
             families.gauge(

@@ -36,9 +36,9 @@ fn in_three_days() -> &'static str {
 
 #[test]
 fn wrong_use_is_told_without_a_daemon() {
-    let (code, _, error) = ctl("https://dialer", TOKEN, &["why", "x"]);
+    let (code, _, error) = ctl("ftp://dialer", TOKEN, &["why", "x"]);
     assert_eq!(code, 2, "{error}");
-    assert!(error.contains("plain HTTP"), "{error}");
+    assert!(error.contains("expected http://host:port"), "{error}");
     let (code, _, error) = ctl("http://127.0.0.1:1", TOKEN, &["why", "x"]);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("cannot be reached at http://127.0.0.1:1"), "{error}");

@@ -9,6 +9,7 @@ mod ctl;
 mod dashboards;
 mod features;
 mod harness;
+mod https;
 mod life;
 mod names;
 mod pace;

@@ -127,6 +127,7 @@ fn the_metrics_of_the_documents_are_told() {
             "trunk_options_rtt_seconds",
             "trunk_registered",
             "trunk_rejects_total",
+            "recording_accesses_total",
             "caller_id_calls_total",
             "caller_id_numbers",
             "caller_id_blocked_total",
@@ -159,7 +160,10 @@ fn the_metrics_of_the_documents_are_told() {
         let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
-            .chain([std::fs::read_to_string(root().join("control-api/src/metrics.rs")).unwrap()])
+            .chain(
+                ["control-api/src/metrics.rs", "dialerd/src/retention.rs"]
+                    .map(|file| std::fs::read_to_string(root().join(file)).unwrap()),
+            )
             .collect();
         let mut checked = 0;
         for line in table.lines().filter(|line| line.starts_with("| `")) {

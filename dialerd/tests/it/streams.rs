@@ -49,12 +49,12 @@ async fn asked(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), transport: &s
 }
 
 /// An authority, and certificates of it in files of the place.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+pub struct Authority {
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(place: &Place, file: &str) -> Self {
+    pub fn new(place: &Place, file: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Of one name with what it certifies it would pass for self-signed.
@@ -64,7 +64,7 @@ impl Authority {
         Authority { issuer }
     }
 
-    fn certify(&self, name: &str) -> (CertificateDer<'static>, KeyPair, String) {
+    pub fn certify(&self, name: &str) -> (CertificateDer<'static>, KeyPair, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

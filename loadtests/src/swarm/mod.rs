@@ -28,6 +28,7 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
         kernel_relay: None,
         recordings: Path::new("/nonexistent").to_owned(),
         header_of: |_| Vec::new(),
+        seal: None,
         recording_bytes_waiting_max: 0,
         longest_turn_ns: std::sync::Arc::default(),
     };

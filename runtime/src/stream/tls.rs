@@ -49,6 +49,9 @@ struct Sides {
     client: Arc<ClientConfig>,
 }
 
+/// A connection that a client has made a handshake on.
+pub type TlsServerStream = server::TlsStream<TcpStream>;
+
 /// Why there is no TLS: which file, and what is wrong with it.
 #[derive(Debug)]
 pub struct TlsFault {
@@ -147,6 +150,14 @@ impl TlsContext {
         let stream = TlsAcceptor::from(self.server()).accept(stream).await?;
         let names = names_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
         Ok((stream, names))
+    }
+
+    /// Answers a handshake on a connection that is no stream of SIP.
+    ///
+    /// # Errors
+    /// When the client breaks off, speaks no TLS, or shows no certificate where one is required.
+    pub async fn accept_plain(&self, stream: TcpStream) -> io::Result<TlsServerStream> {
+        TlsAcceptor::from(self.server()).accept(stream).await
     }
 
     /// Makes a handshake with a server that must show a certificate for this name or address.

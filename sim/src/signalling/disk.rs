@@ -85,7 +85,10 @@ impl Store {
                     self.seqs.insert(call, seq);
                 }
             }
-            Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::RecordingReady(_) => {}
+            Record::DispositionSet { .. }
+            | Record::WrapUpEnded { .. }
+            | Record::RecordingReady(_)
+            | Record::ChangedBy { .. } => {}
         }
     }
 

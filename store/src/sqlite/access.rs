@@ -13,6 +13,8 @@ const FORGET_ROWS: i64 = 100;
 
 /// Keeps a token.
 pub(super) fn put_token(txn: &mut Txn<'_>, token: &TokenRow) -> Result<(), StoreError> {
+    let before = by_id(txn.conn(), token.id)?.map(|row| told(&row));
+    super::audit::changed_value(txn, "token", token.id.to_string(), before, Some(told(token)))?;
     txn.run(
         "INSERT INTO token (id, name, hash, prefix, scopes, created_at, expires_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
@@ -43,6 +45,22 @@ fn token(row: &Row<'_>) -> Result<TokenRow, StoreError> {
     })
 }
 
+fn by_id(conn: &Connection, id: TokenId) -> Result<Option<TokenRow>, StoreError> {
+    conn.prepare_cached("SELECT * FROM token WHERE id = ?1")?
+        .query((blob(id),))?
+        .next()?
+        .map(token)
+        .transpose()
+}
+
+/// What the audit log tells of a token.
+fn told(token: &TokenRow) -> serde_json::Value {
+    serde_json::json!({
+        "name": token.name, "prefix": token.prefix, "scopes": token.scopes,
+        "expires_at_ms": millis(token.expires_at),
+    })
+}
+
 /// The token with this SHA-256.
 pub(super) fn token_by_hash(conn: &Connection, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
     conn.prepare_cached("SELECT * FROM token WHERE hash = ?1")?.query((hash,))?.next()?.map(token).transpose()
@@ -61,6 +79,8 @@ pub(super) fn tokens(conn: &Connection) -> Result<Vec<TokenRow>, StoreError> {
 
 /// Deletes a token; false if there was none.
 pub(super) fn delete_token(txn: &mut Txn<'_>, id: TokenId) -> Result<bool, StoreError> {
+    let before = by_id(txn.conn(), id)?.map(|row| told(&row));
+    super::audit::changed_value(txn, "token", id.to_string(), before, None)?;
     Ok(txn.run("DELETE FROM token WHERE id = ?1", (blob(id),))? > 0)
 }
 

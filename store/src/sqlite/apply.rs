@@ -4,7 +4,7 @@ use super::codec::{
     blob, blob_opt, encode, encode_map, encode_past, encode_times, int, millis, queue_of, state_code,
 };
 use super::txn::Txn;
-use super::{caller_ids, dnc};
+use super::{audit, caller_ids, dnc};
 use crate::error::StoreError;
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
@@ -16,10 +16,20 @@ use serde::Serialize;
 /// one about something that was deleted meanwhile changes nothing.
 pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError> {
     match record {
-        Record::TrunkPut(row) => put(txn, "trunk", PUT_TRUNK, blob(row.id), row),
-        Record::TrunkDeleted { trunk } => delete(txn, "DELETE FROM trunk WHERE id = ?1", blob(*trunk)),
-        Record::AgentPut(row) => put(txn, "agent", PUT_AGENT, blob(row.id), row),
+        Record::TrunkPut(row) => {
+            audit::put(txn, "trunk", row.id, row)?;
+            put(txn, "trunk", PUT_TRUNK, blob(row.id), row)
+        }
+        Record::TrunkDeleted { trunk } => {
+            audit::delete(txn, "trunk", *trunk)?;
+            delete(txn, "DELETE FROM trunk WHERE id = ?1", blob(*trunk))
+        }
+        Record::AgentPut(row) => {
+            audit::put(txn, "agent", row.id, row)?;
+            put(txn, "agent", PUT_AGENT, blob(row.id), row)
+        }
         Record::AgentDeleted { agent } => {
+            audit::delete(txn, "agent", *agent)?;
             delete(txn, "DELETE FROM agent WHERE id = ?1", blob(*agent))?;
             delete(txn, "DELETE FROM agent_status WHERE id = ?1", blob(*agent))?;
             delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent))
@@ -27,18 +37,49 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
         Record::AgentStatusChanged(row) => put(txn, "agent_status", PUT_AGENT_STATUS, blob(row.agent), row),
         Record::ContactPut(row) => put(txn, "contact", PUT_CONTACT, blob(row.agent), row),
         Record::ContactDeleted { agent } => delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent)),
-        Record::ListPut(row) => put(txn, "list", PUT_LIST, blob(row.id), row),
-        Record::ListDeleted { list } => delete_list(txn, *list),
-        Record::DncListPut(row) => put(txn, "dnc_list", PUT_DNC_LIST, blob(row.id), row),
-        Record::DncListDeleted { list } => dnc::delete_list(txn, *list),
-        Record::DncAdded { list, entries } => dnc::add(txn, *list, entries),
-        Record::DncRemoved { list, entries } => dnc::remove(txn, *list, entries),
-        Record::CallerIdPoolPut(row) => caller_ids::put(txn, row),
-        Record::CallerIdPoolDeleted { pool } => caller_ids::delete(txn, *pool),
+        Record::ListPut(row) => {
+            audit::put(txn, "list", row.id, row)?;
+            put(txn, "list", PUT_LIST, blob(row.id), row)
+        }
+        Record::ListDeleted { list } => {
+            audit::delete(txn, "list", *list)?;
+            delete_list(txn, *list)
+        }
+        Record::DncListPut(row) => {
+            audit::put(txn, "dnc_list", row.id, row)?;
+            put(txn, "dnc_list", PUT_DNC_LIST, blob(row.id), row)
+        }
+        Record::DncListDeleted { list } => {
+            audit::delete(txn, "dnc_list", *list)?;
+            dnc::delete_list(txn, *list)
+        }
+        Record::DncAdded { list, entries } => {
+            audit::entries(txn, *list, "dnc_list.entries_added", entries)?;
+            dnc::add(txn, *list, entries)
+        }
+        Record::DncRemoved { list, entries } => {
+            audit::entries(txn, *list, "dnc_list.entries_removed", entries)?;
+            dnc::remove(txn, *list, entries)
+        }
+        Record::CallerIdPoolPut(row) => {
+            audit::put(txn, "caller_id_pool", row.id, row)?;
+            caller_ids::put(txn, row)
+        }
+        Record::CallerIdPoolDeleted { pool } => {
+            audit::delete(txn, "caller_id_pool", *pool)?;
+            caller_ids::delete(txn, *pool)
+        }
         Record::CallerIdUsed { pool, number, at } => caller_ids::used(txn, *pool, number, *at),
-        Record::CallerIdPoolState { pool, state, at } => caller_ids::set_state(txn, *pool, state, *at),
-        Record::CampaignPut(row) => put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row),
+        Record::CallerIdPoolState { pool, state, at } => {
+            audit::pool_state(txn, *pool, state)?;
+            caller_ids::set_state(txn, *pool, state, *at)
+        }
+        Record::CampaignPut(row) => {
+            audit::put(txn, "campaign", row.id, row)?;
+            put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row)
+        }
         Record::CampaignDeleted { campaign } => {
+            audit::delete(txn, "campaign", *campaign)?;
             delete(txn, "DELETE FROM campaign WHERE id = ?1", blob(*campaign))?;
             delete(txn, "DELETE FROM pacer_sketch WHERE campaign = ?1", blob(*campaign))
         }
@@ -89,6 +130,8 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             Ok(())
         }
         Record::Event(envelope) => event(txn, envelope),
+        // Looked at before the others, see the writer.
+        Record::ChangedBy { .. } => Ok(()),
     }
 }
 

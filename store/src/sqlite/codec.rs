@@ -26,6 +26,11 @@ pub(super) fn id<K: Kind>(row: &Row<'_>, column: &str) -> rusqlite::Result<Id<K>
     Ok(Id::from_bits(u128::from_be_bytes(row.get(column)?)))
 }
 
+/// The id in a column that may be null.
+pub(super) fn id_opt<K: Kind>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Id<K>>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(|bytes| Id::from_bits(u128::from_be_bytes(bytes))))
+}
+
 /// Unsigned numbers beyond 63 bits are held at the largest that SQLite can hold.
 pub(super) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

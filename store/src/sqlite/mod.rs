@@ -2,6 +2,7 @@
 
 mod access;
 mod apply;
+mod audit;
 mod backup;
 mod caller_ids;
 mod calls;
@@ -14,6 +15,7 @@ mod import;
 mod leads;
 mod open;
 mod pool;
+mod retention;
 mod snapshot;
 mod txn;
 mod webhooks;
@@ -25,12 +27,13 @@ pub use open::SCHEMA_VERSION;
 use crate::Store;
 use crate::error::StoreError;
 use crate::model::{
-    AttemptTotals, CallRecordQuery, CallRow, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts,
-    IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, NewLead,
-    Page, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
+    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, Durable, ExpiredLeads,
+    ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery,
+    LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, RecordingQuery, StoreStats, TokenRow,
+    WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::event::EventEnvelope;
-use dialer_core::record::{Lead, RecordingRow};
+use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, Rng, WallTime};
 use std::path::{Path, PathBuf};
@@ -162,6 +165,23 @@ impl SqliteStore {
         })
     }
 
+    /// Does something in transactions of its own until it says that nothing is left; adds up what each did. Appends are
+    /// written between them.
+    fn in_parts(
+        &self,
+        part: impl Fn(&mut txn::Txn<'_>) -> Result<(u64, bool), StoreError> + Clone + Send + 'static,
+    ) -> Result<u64, StoreError> {
+        let mut done = 0;
+        loop {
+            let part = part.clone();
+            let (count, more) = self.shared.call(move |writer| writer.transact(part))?;
+            done += count;
+            if !more {
+                return Ok(done);
+            }
+        }
+    }
+
     /// Changes how large the database may grow; a write that failed for lack of room is tried again at once.
     pub fn set_size_max(&self, bytes: u64) -> Result<(), StoreError> {
         let page_bytes = self.page_bytes;
@@ -273,6 +293,28 @@ impl Store for SqliteStore {
         calls::recording(&self.readers.get(), recording)
     }
 
+    fn recordings_before(&self, before: WallTime, limit: u32) -> Result<Vec<RecordingRow>, StoreError> {
+        retention::recordings_before(&self.readers.get(), before, limit)
+    }
+
+    fn delete_recording(
+        &self,
+        recording: RecordingId,
+        by: Option<(Actor, WallTime)>,
+    ) -> Result<bool, StoreError> {
+        self.shared.call(move |writer| {
+            writer.transact(|txn| audit::by(txn, by, |txn| retention::delete_recording(txn, recording)))
+        })
+    }
+
+    fn prune_records(&self, before: WallTime) -> Result<u64, StoreError> {
+        self.in_parts(move |txn| retention::prune_records(txn, before))
+    }
+
+    fn ledger(&self, query: &LedgerQuery) -> Result<Page<LedgerRow>, StoreError> {
+        retention::ledger(&self.readers.get(), query)
+    }
+
     fn events_since(&self, cursor: u64, limit: u32) -> Result<Vec<EventEnvelope>, StoreError> {
         let (events, undecodable) = events::since(&self.readers.get(), cursor, limit)?;
         if undecodable > 0 {
@@ -286,20 +328,14 @@ impl Store for SqliteStore {
     }
 
     fn prune_events(&self, before: WallTime, up_to: u64) -> Result<u64, StoreError> {
-        let mut pruned = 0;
-        loop {
-            let (gone, more) =
-                self.shared.call(move |writer| writer.transact(|txn| events::prune(txn, before, up_to)))?;
-            pruned += gone;
-            if !more {
-                return Ok(pruned);
-            }
-        }
+        self.in_parts(move |txn| events::prune(txn, before, up_to))
     }
 
-    fn put_token(&self, token: &TokenRow) -> Result<(), StoreError> {
+    fn put_token(&self, token: &TokenRow, by: Option<(Actor, WallTime)>) -> Result<(), StoreError> {
         let token = token.clone();
-        self.shared.call(move |writer| writer.transact(|txn| access::put_token(txn, &token)))
+        self.shared.call(move |writer| {
+            writer.transact(|txn| audit::by(txn, by, |txn| access::put_token(txn, &token)))
+        })
     }
 
     fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
@@ -310,8 +346,23 @@ impl Store for SqliteStore {
         access::tokens(&self.readers.get())
     }
 
-    fn delete_token(&self, token: TokenId) -> Result<bool, StoreError> {
-        self.shared.call(move |writer| writer.transact(|txn| access::delete_token(txn, token)))
+    fn delete_token(&self, token: TokenId, by: Option<(Actor, WallTime)>) -> Result<bool, StoreError> {
+        self.shared.call(move |writer| {
+            writer.transact(|txn| audit::by(txn, by, |txn| access::delete_token(txn, token)))
+        })
+    }
+
+    fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let entry = entry.clone();
+        self.shared.call(move |writer| writer.transact(|txn| audit::add(txn, &entry)))
+    }
+
+    fn prune_audit(&self, before: WallTime) -> Result<u64, StoreError> {
+        self.in_parts(move |txn| audit::prune(txn, before, retention::ROWS))
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, StoreError> {
+        audit::page(&self.readers.get(), query)
     }
 
     fn idempotency(&self, key: &str, now: WallTime) -> Result<Option<IdempotencyRow>, StoreError> {
@@ -327,13 +378,22 @@ impl Store for SqliteStore {
         webhooks::all(&self.readers.get())
     }
 
-    fn put_webhook(&self, row: &WebhookRow, position: u64) -> Result<(), StoreError> {
+    fn put_webhook(
+        &self,
+        row: &WebhookRow,
+        position: u64,
+        by: Option<(Actor, WallTime)>,
+    ) -> Result<(), StoreError> {
         let row = row.clone();
-        self.shared.call(move |writer| writer.transact(|txn| webhooks::put(txn, &row, position)))
+        self.shared.call(move |writer| {
+            writer.transact(|txn| audit::by(txn, by, |txn| webhooks::put(txn, &row, position)))
+        })
     }
 
-    fn delete_webhook(&self, webhook: WebhookId) -> Result<bool, StoreError> {
-        self.shared.call(move |writer| writer.transact(|txn| webhooks::delete(txn, webhook)))
+    fn delete_webhook(&self, webhook: WebhookId, by: Option<(Actor, WallTime)>) -> Result<bool, StoreError> {
+        self.shared.call(move |writer| {
+            writer.transact(|txn| audit::by(txn, by, |txn| webhooks::delete(txn, webhook)))
+        })
     }
 
     fn webhook_progress(&self, progress: WebhookProgress) -> Result<(), StoreError> {

@@ -1,7 +1,9 @@
 //! One transaction of the writer.
 
 use crate::error::StoreError;
+use dialer_core::record::Actor;
 use rusqlite::{Connection, Params};
+use sansio::WallTime;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,8 @@ pub(super) struct Tally {
 pub(super) struct Txn<'c> {
     conn: &'c Connection,
     pub(super) tally: Tally,
+    /// For whom settings are changed, and when.
+    pub(super) by: Option<(Actor, WallTime)>,
 }
 
 impl Txn<'_> {
@@ -85,7 +89,7 @@ pub(super) fn transaction<T>(
         conn.prepare_cached("ROLLBACK")?.execute([])?;
     }
     conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut txn = Txn { conn, tally: Tally::default() };
+    let mut txn = Txn { conn, tally: Tally::default(), by: None };
     let done = body(&mut txn).and_then(|value| txn.write_counts().map(|()| value)).and_then(|value| {
         let began = Instant::now();
         conn.prepare_cached("COMMIT")?.execute([])?;

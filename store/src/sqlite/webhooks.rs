@@ -24,6 +24,7 @@ pub(super) fn all(conn: &Connection) -> Result<Vec<(WebhookRow, u64)>, StoreErro
 
 /// Makes one that begins after `position`, or replaces what is known of one; its position stays then.
 pub(super) fn put(txn: &mut Txn<'_>, row: &WebhookRow, position: u64) -> Result<(), StoreError> {
+    super::audit::put(txn, "webhook", row.id, row)?;
     txn.run(
         "INSERT INTO webhook (id, position, data) VALUES (?1, ?2, ?3) \
          ON CONFLICT (id) DO UPDATE SET data = excluded.data",
@@ -34,6 +35,7 @@ pub(super) fn put(txn: &mut Txn<'_>, row: &WebhookRow, position: u64) -> Result<
 
 /// Deletes one with all that waits for it.
 pub(super) fn delete(txn: &mut Txn<'_>, id: WebhookId) -> Result<bool, StoreError> {
+    super::audit::delete(txn, "webhook", id)?;
     txn.run("DELETE FROM webhook_delivery WHERE webhook = ?1", (blob(id),))?;
     Ok(txn.run("DELETE FROM webhook WHERE id = ?1", (blob(id),))? > 0)
 }

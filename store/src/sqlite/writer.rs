@@ -526,6 +526,10 @@ fn passes(error: &StoreError) -> bool {
 fn apply_batch(txn: &mut super::txn::Txn<'_>, batch: &[Append], careful: bool) -> Result<u64, StoreError> {
     let mut rejected = 0;
     for append in batch {
+        txn.by = append.records.iter().find_map(|record| match record {
+            Record::ChangedBy { by, at } => Some((by.clone(), *at)),
+            _ => None,
+        });
         for record in &append.records {
             if careful {
                 rejected += u64::from(!apply_or_set_aside(txn, append.seq, record)?);
@@ -534,6 +538,7 @@ fn apply_batch(txn: &mut super::txn::Txn<'_>, batch: &[Append], careful: bool) -
             }
         }
     }
+    txn.by = None;
     Ok(rejected)
 }
 

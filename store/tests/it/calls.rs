@@ -205,17 +205,17 @@ fn tokens_are_found_by_the_digest_of_their_secret() {
         expires_at: (number == 1).then_some(NOW),
     };
     for number in [1, 2] {
-        house.store.put_token(&row(number)).unwrap();
+        house.store.put_token(&row(number), None).unwrap();
     }
     assert_eq!(house.store.token_by_hash(&[1; 32]).unwrap(), Some(row(1)));
     assert_eq!(house.store.token_by_hash(&[3; 32]).unwrap(), None);
     assert_eq!(house.store.tokens().unwrap(), [row(2), row(1)]);
     let renamed = TokenRow { name: "new".into(), ..row(1) };
-    house.store.put_token(&renamed).unwrap();
+    house.store.put_token(&renamed, None).unwrap();
     let house = house.reopen();
     assert_eq!(house.store.token_by_hash(&[1; 32]).unwrap(), Some(renamed));
-    assert!(house.store.delete_token(id(1)).unwrap());
-    assert!(!house.store.delete_token(id(1)).unwrap());
+    assert!(house.store.delete_token(id(1), None).unwrap());
+    assert!(!house.store.delete_token(id(1), None).unwrap());
     assert_eq!(house.store.tokens().unwrap(), [row(2)]);
 }
 

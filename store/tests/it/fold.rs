@@ -148,6 +148,8 @@ impl Fold {
             }
             Record::WrapUpEnded { call, wrap_up_ms } => drop(self.wrap_ups.insert(call, wrap_up_ms)),
             Record::RecordingReady(row) => drop(self.recordings.insert(row.id, row)),
+            // The audit log has tests of its own.
+            Record::ChangedBy { .. } => {}
             Record::PacerSketch { campaign, sketch } => drop(self.sketches.insert(campaign, sketch)),
             Record::Event(envelope) => drop(self.events.insert(envelope.cursor, *envelope)),
         }

@@ -1,6 +1,8 @@
 //! The API as its clients meet it: requests in, responses out, over a real dialer and a real store.
 
 mod agents;
+mod audit;
+mod bad_input;
 mod caller_ids;
 mod compliance;
 mod conduct;

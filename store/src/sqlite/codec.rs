@@ -289,7 +289,7 @@ mod tests {
             assert_eq!(state_code(state), code as i64);
             assert_eq!(state_of(code as i64).unwrap(), state);
         }
-        assert!(state_of(6).is_err() && state_of(-1).is_err());
+        assert!(state_of(7).is_err() && state_of(-1).is_err());
     }
 
     #[test]

@@ -105,12 +105,12 @@ impl ControlCore {
     }
 
     fn take_command(&mut self, now: Instant, tag: u64, command: Command, out: &mut Outbox<ControlEffect>) {
-        if self.gate.is_full() && !ends_something(&command) {
+        if self.gate.is_full() && !ends_something(asked(&command)) {
             out.push(ControlEffect::Reply { tag, result: Err(CommandError::StoreUnavailable) });
             return;
         }
         let mut stop = false;
-        match &command {
+        match asked(&command) {
             Command::Drain { deadline } => {
                 self.draining = true;
                 self.drain_at = Some(now + *deadline);
@@ -355,6 +355,14 @@ impl Machine for ControlCore {
             self.drain_at = None;
             self.to_all(&ShardCommand::HangupAll, out);
         }
+    }
+}
+
+/// What is wanted, whoever asks for it.
+fn asked(command: &Command) -> &Command {
+    match command {
+        Command::By { command, .. } => asked(command),
+        command => command,
     }
 }
 

@@ -154,7 +154,10 @@ impl Store {
                 }
                 self.events.push(*event);
             }
-            Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::RecordingReady(_) => {}
+            Record::DispositionSet { .. }
+            | Record::WrapUpEnded { .. }
+            | Record::RecordingReady(_)
+            | Record::ChangedBy { .. } => {}
             Record::PacerSketch { campaign, sketch } => {
                 self.sketches.insert(campaign, sketch);
             }

@@ -108,6 +108,7 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
         kernel_relay: None,
         recordings: folder.path().to_owned(),
         header_of: |_| Vec::new(),
+        seal: None,
         recording_bytes_waiting_max: 1 << 20,
         longest_turn_ns: Default::default(),
     };

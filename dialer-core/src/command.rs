@@ -10,6 +10,7 @@ use crate::id::{
 use crate::record::{Actor, DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
+use sansio::WallTime;
 use std::fmt;
 
 /// A wish. Each is answered by exactly one [`Reply`] or [`CommandError`], after what it changed is durable.

@@ -193,8 +193,8 @@ pub struct Counters {
     pub messages_played: u64,
     /// Agentless messages whose prompt does not exist.
     pub messages_missing: u64,
-    /// Early media heard: ringback, busy, congestion, SIT, voice.
-    pub early_media: [u64; 5],
+    /// Early media heard, in the order of [`EARLY_MEDIA_CLASSES`].
+    pub early_media: [u64; EARLY_MEDIA_CLASSES.len()],
     /// Machine-detection verdicts: human, machine, fax, unsure.
     pub amd: [u64; 4],
     /// Time from answer to verdict.
@@ -230,7 +230,7 @@ impl Default for Counters {
             safe_harbour_played: 0,
             messages_played: 0,
             messages_missing: 0,
-            early_media: [0; 5],
+            early_media: [0; EARLY_MEDIA_CLASSES.len()],
             amd: [0; 4],
             amd_decision: Histogram::new(SETUP_BOUNDS),
             reservations_expired: 0,
@@ -249,7 +249,21 @@ pub const RULES: [&str; 3] = ["dnc", "calling_window", "time_zone_unknown"];
 pub const PARTIES: [Party; 5] = [Party::Customer, Party::Agent, Party::System, Party::Api, Party::Caller];
 
 /// The classes in the order of [`Counters::early_media`], by name.
-pub const EARLY_MEDIA_CLASSES: [&str; 5] = ["ringback", "busy", "congestion", "sit", "voice"];
+pub const EARLY_MEDIA_CLASSES: [&str; 13] = [
+    "ringback",
+    "busy",
+    "congestion",
+    "sit",
+    "voice",
+    "invalid_number",
+    "suspended",
+    "power_off",
+    "unreachable",
+    "in_call",
+    "no_answer",
+    "call_forbidden",
+    "coloured_ringback",
+];
 
 /// The verdicts in the order of [`Counters::amd`], by name.
 pub const AMD_VERDICTS: [&str; 4] = ["human", "machine", "fax", "unsure"];
@@ -300,6 +314,14 @@ impl Counters {
             EarlyMediaClass::Congestion => 2,
             EarlyMediaClass::Sit => 3,
             EarlyMediaClass::Voice => 4,
+            EarlyMediaClass::InvalidNumber => 5,
+            EarlyMediaClass::Suspended => 6,
+            EarlyMediaClass::PowerOff => 7,
+            EarlyMediaClass::Unreachable => 8,
+            EarlyMediaClass::InCall => 9,
+            EarlyMediaClass::NoAnswer => 10,
+            EarlyMediaClass::CallForbidden => 11,
+            EarlyMediaClass::ColouredRingback => 12,
         }] += 1;
     }
 

@@ -53,7 +53,13 @@ pub enum Event {
     /// The customer's phone rings.
     CallRinging { pdd_ms: u64, early_media: bool },
     /// Early media was recognised.
-    CallEarlyMedia { class: EarlyMediaClass, confidence: f32 },
+    CallEarlyMedia {
+        class: EarlyMediaClass,
+        confidence: f32,
+        /// The name of the announcement that was recognised.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        announcement: Option<String>,
+    },
     /// The customer answered.
     CallAnswered { pdd_ms: Option<u64>, ring_ms: u64, attempt: u32 },
     /// Human or machine.

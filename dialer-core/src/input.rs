@@ -5,6 +5,7 @@ use crate::id::{AgentId, CallId, CampaignId, LegId, RecordingId, TrunkId};
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use sansio::time::ClockBase;
+use std::sync::Arc;
 
 /// One input of the dialer.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,6 +80,8 @@ pub enum CallFact {
         class: EarlyMediaClass,
         /// 0..=1.
         confidence: f32,
+        /// The name of the announcement, when it was known by its sound.
+        announcement: Option<Arc<str>>,
     },
     /// The customer answered.
     Answered {

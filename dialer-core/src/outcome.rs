@@ -321,6 +321,22 @@ pub enum EarlyMediaClass {
     Congestion,
     /// Special information tone.
     Sit,
-    /// Speech or music.
+    /// Speech or music that is not known.
     Voice,
+    /// A known announcement: the number does not exist (空号).
+    InvalidNumber,
+    /// … service suspended (停机).
+    Suspended,
+    /// … powered off (关机).
+    PowerOff,
+    /// … out of reach (无法接通).
+    Unreachable,
+    /// … in another call (通话中).
+    InCall,
+    /// … nobody answers (无人接听).
+    NoAnswer,
+    /// … the line forbids incoming calls (呼入限制).
+    CallForbidden,
+    /// Known music or words instead of the ringing tone (彩铃).
+    ColouredRingback,
 }

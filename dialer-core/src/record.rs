@@ -596,6 +596,9 @@ pub struct CallRecord {
     /// What the verdict in `amd` rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amd_detail: Option<AmdDetail>,
+    /// What the class in `early_media` rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_media_detail: Option<EarlyMediaDetail>,
     /// How each answered leg sounded, in the order in which they ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub media: Vec<LegMedia>,
@@ -613,6 +616,18 @@ pub struct AmdDetail {
     pub confidence: f32,
     /// Answer to verdict, milliseconds.
     pub after_answer_ms: u64,
+}
+
+/// What a class of early media rests on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EarlyMediaDetail {
+    /// 0..=1, a score.
+    pub confidence: f32,
+    /// The name of the announcement that was recognised; `None`: a tone, or a voice that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<String>,
+    /// Dialled to heard, milliseconds.
+    pub after_dial_ms: u64,
 }
 
 /// How one leg of a call sounded.

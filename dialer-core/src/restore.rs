@@ -173,6 +173,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,
+        early_media_detail: None,
         media: Vec::new(),
     }
 }

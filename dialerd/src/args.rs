@@ -49,6 +49,13 @@ pub enum Subcommands {
                       (--token-file, --token, DIALERD_TOKEN or DIALERD_TOKEN_FILE)."
     )]
     Ctl(crate::ctl::CtlArguments),
+    /// Teach a network's announcement (空号, 关机, 停机, …), so that calls that hear it end at once with the right outcome.
+    #[command(
+        after_help = "FILE is what one call heard before the answer: only the announcement, 2 to 60 seconds. A running \
+                      daemon knows it after SIGHUP or its next start. Exit codes: 0 taught, or known already; 1 it cannot \
+                      be taught (why is printed), 2 wrong use or configuration."
+    )]
+    TeachAnnouncement(crate::announcements::TeachArguments),
     /// Copy the store, whole and as of one moment, while the daemon runs.
     #[command(after_help = "Exit codes: 0 copied and checked, 1 it failed, 2 the configuration is wrong.")]
     Backup(crate::backup::BackupArguments),

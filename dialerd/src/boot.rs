@@ -10,7 +10,7 @@ use crate::metrics::{self, Metrics};
 use crate::retention::{Keeper, RetentionCounters};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::streams::{self, BoundStreams};
-use crate::{prompts, relay, shutdown, token, voice};
+use crate::{announcements, prompts, relay, shutdown, token, voice};
 use anyhow::{Context, anyhow};
 use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
@@ -130,6 +130,8 @@ impl Daemon {
         let prompt_names = prompts.keys().cloned().collect();
         let mut setup: Vec<ShardCommand> =
             prompts.into_iter().map(|(name, samples)| ShardCommand::LoadPrompt { name, samples }).collect();
+        setup.push(announcements::of_folder(config.announcements_dir.clone()).await?);
+        tokio::spawn(announcements::watch(config.announcements_dir.clone(), to_control.clone()));
         let mut to_shards = Vec::new();
         let mut shards = Vec::new();
         let mut shard_gauges = Vec::new();

@@ -258,6 +258,10 @@ impl ControlThread {
                 for way in &mut self.parts.shards {
                     way.send(ShardOrder::Command(command.clone()));
                 }
+                // What replaces what was said before is kept once; prompts are many.
+                let replaced = std::mem::discriminant(&command);
+                let is_prompt = matches!(command, ShardCommand::LoadPrompt { .. });
+                self.parts.shard_setup.retain(|old| is_prompt || std::mem::discriminant(old) != replaced);
                 self.parts.shard_setup.push(command);
             }
             ControlMessage::Loaded(input) => self.feed(*input),

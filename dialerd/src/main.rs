@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a program has no outside: pub means pub in the crate")]
 
+mod announcements;
 mod api_listener;
 mod args;
 mod backup;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Subcommands::Simulate(arguments) => simulate::run(&arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
         Subcommands::Ctl(arguments) => ctl::run(&arguments),
+        Subcommands::TeachAnnouncement(arguments) => announcements::teach(&arguments),
         Subcommands::Backup(arguments) => backup::backup(&arguments),
         Subcommands::Restore(arguments) => backup::restore(&arguments),
         Subcommands::Completion { shell } => completion(shell),

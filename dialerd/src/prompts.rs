@@ -65,8 +65,20 @@ fn built_in(prompts: &mut BTreeMap<String, Arc<[i16]>>) {
     prompts.insert("hold_tune".into(), hold_tune().into());
 }
 
-fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, format: Format, bytes: &[u8], place: &str) {
-    let samples = match format {
+/// A sound file, at 8,000 Hz.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_sound(path: &Path) -> Result<Vec<i16>, String> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let format = format_of(&extension.to_ascii_lowercase())
+        .ok_or("not a sound file by its name: .wav, .ulaw or .alaw is expected")?;
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    samples_of(format, &bytes).map_err(|error| error.to_string())
+}
+
+fn samples_of(format: Format, bytes: &[u8]) -> Result<Vec<i16>, media::wav::WavError> {
+    match format {
         Format::Wav => media::wav::read_prompt(bytes),
         Format::Raw(_) if bytes.is_empty() => Err(media::wav::WavError::NoData),
         Format::Raw(law) => {
@@ -74,8 +86,11 @@ fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, format: Format, b
             codec::decode(law, bytes, &mut samples);
             Ok(samples)
         }
-    };
-    match samples {
+    }
+}
+
+fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, format: Format, bytes: &[u8], place: &str) {
+    match samples_of(format, bytes) {
         Ok(samples) => {
             prompts.insert(name.to_owned(), samples.into());
         }

@@ -418,6 +418,7 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,
+        early_media_detail: None,
         media: Vec::new(),
     }
 }

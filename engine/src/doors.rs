@@ -469,6 +469,16 @@ pub enum RecordOp {
     },
 }
 
+/// A book of announcements. Two are equal when they are the same book.
+#[derive(Clone, Debug)]
+pub struct Announcements(pub Arc<media::announcement::Book>);
+
+impl PartialEq for Announcements {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// An order to a shard.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ShardCommand {
@@ -511,6 +521,8 @@ pub enum ShardCommand {
         /// Linear PCM, 8,000 Hz, one channel.
         samples: Arc<[i16]>,
     },
+    /// The announcements that are known by their sound; replaces those before.
+    SetAnnouncements(Announcements),
     /// What is signed and what signatures are checked; replaces the rules before.
     SetStir(StirRules),
     /// The routes of transit calls, first match wins; replaces those before.

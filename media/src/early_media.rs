@@ -1,4 +1,5 @@
-//! What is heard before the answer: tones by their frequencies and cadence, else voice.
+//! What is heard before the answer: tones by their frequencies and cadence, announcements that were taught by their
+//! sound, else voice.
 //!
 //! | plan | ringback | busy | congestion |
 //! |---|---|---|---|
@@ -12,14 +13,16 @@
 //! A cadence needs two bursts alike, since single bursts of speech look like tones now and then; ringback is
 //! therefore known only after a ring and its pause, 5–7 s. Limits: 425 and 450 Hz are one class; other plans
 //! (Japan's 400 Hz modulated by 16 Hz, for one) come out as voice or as nothing; a coloured ringback (music)
-//! and an announcement are both voice.
+//! and an announcement are both voice, unless they were taught ([`crate::announcement`]).
 
 use crate::EarlyMediaClass;
 use crate::amd::FRAME;
 use crate::amd::vad::{Activity, Vad};
+use crate::announcement::{Book, Found, Matcher};
 use crate::dsp::goertzel::Goertzel;
 use crate::dsp::level::{QUIETEST_DBM0, level_dbm0};
 use core::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// Two frames: 25 Hz of resolution.
 const WINDOW: usize = 2 * FRAME;
@@ -75,6 +78,15 @@ pub struct Heard {
     pub class: EarlyMediaClass,
     /// 0..=1, a score.
     pub confidence: f32,
+    /// Its place in [`Book::announcements`] when it is known by its sound, not by a tone.
+    pub announcement: Option<usize>,
+}
+
+impl Heard {
+    /// Known by its frequencies and cadence, or by being neither.
+    const fn tone(class: EarlyMediaClass, confidence: f32) -> Heard {
+        Heard { class, confidence, announcement: None }
+    }
 }
 
 /// Listens to one stream before its answer.
@@ -97,6 +109,10 @@ pub struct EarlyMedia {
     /// Frames of voice, and frames looked at, in the current window.
     voice: (u32, u32),
     reported: Option<EarlyMediaClass>,
+    /// What was reported is a known announcement.
+    known: bool,
+    /// Knows announcements, if any were taught.
+    matcher: Option<Matcher>,
     /// Frames without any sound, up to the first that is silence for certain.
     lost: u32,
     /// What the last frame with sound was: level, sound, whether it was over the floor.
@@ -128,6 +144,8 @@ impl Default for EarlyMedia {
             last_tone: (0.0, u32::MAX),
             voice: (0, 0),
             reported: None,
+            known: false,
+            matcher: None,
             lost: 0,
             before: (QUIETEST_DBM0, Sound::Silence, false),
         }
@@ -135,11 +153,35 @@ impl Default for EarlyMedia {
 }
 
 impl EarlyMedia {
+    /// Knows also the announcements of a book.
+    #[must_use]
+    pub fn new(book: &Arc<Book>) -> Self {
+        let matcher = (!book.is_empty()).then(|| Matcher::new(Arc::clone(book)));
+        EarlyMedia { matcher, ..EarlyMedia::default() }
+    }
+
     /// Feeds the next 20 ms; gives a class when it is found and is not the one given last.
     ///
     /// A frame or a few without any sound are lost packets if sound goes on behind them, and are then heard as what was
     /// before; so what is said of them is said when that is known.
     pub fn frame(&mut self, samples: &[i16; FRAME]) -> Option<Heard> {
+        let found = self.matcher.as_mut().and_then(|matcher| matcher.frame(samples));
+        let tone = self.tone_or_voice(samples);
+        let known = found.map(|Found { announcement, class, confidence }| Heard {
+            class: class.into(),
+            confidence,
+            announcement: Some(announcement),
+        });
+        let heard = known.or(tone)?;
+        // An announcement that is known is a voice as well, all the time.
+        if heard.class == EarlyMediaClass::Voice && self.known {
+            return None;
+        }
+        self.known = heard.announcement.is_some();
+        (self.reported.replace(heard.class) != Some(heard.class)).then_some(heard)
+    }
+
+    fn tone_or_voice(&mut self, samples: &[i16; FRAME]) -> Option<Heard> {
         if samples.iter().all(|sample| sample.unsigned_abs() <= LOST_PEAK_MAX) {
             self.lost += 1;
             return match self.lost {
@@ -188,8 +230,7 @@ impl EarlyMedia {
         let special = self.special_information(sound);
         let voice = self.voice(active && sound == Sound::Other);
         let tone = self.cadence(sound);
-        let heard = special.or(tone).or(voice)?;
-        (self.reported.replace(heard.class) != Some(heard.class)).then_some(heard)
+        special.or(tone).or(voice)
     }
 
     fn is_behind_a_tone(&self, level: f32) -> bool {
@@ -242,7 +283,7 @@ impl EarlyMedia {
         if found {
             self.sit = (0, 0, 0);
         }
-        found.then_some(Heard { class: EarlyMediaClass::Sit, confidence: 0.95 })
+        found.then_some(Heard::tone(EarlyMediaClass::Sit, 0.95))
     }
 
     fn voice(&mut self, active: bool) -> Option<Heard> {
@@ -250,7 +291,7 @@ impl EarlyMedia {
         self.voice = (voiced + u32::from(active), frames + 1);
         if self.voice.0 >= VOICE_FRAMES_MIN {
             self.voice = (0, 0);
-            return Some(Heard { class: EarlyMediaClass::Voice, confidence: 0.6 });
+            return Some(Heard::tone(EarlyMediaClass::Voice, 0.6));
         }
         if self.voice.1 >= VOICE_WINDOW_FRAMES {
             self.voice = (0, 0);
@@ -300,7 +341,7 @@ impl EarlyMedia {
         let rings = matches!(sound, Sound::Single | Sound::RingPair) && sound == before;
         let cadence = RING_BURST.contains(&burst) && RING_PAUSE.contains(&self.pause);
         (rings && cadence && frames == *RING_BURST.start())
-            .then_some(Heard { class: EarlyMediaClass::Ringback, confidence: 0.9 })
+            .then_some(Heard::tone(EarlyMediaClass::Ringback, 0.9))
     }
 }
 
@@ -312,7 +353,7 @@ const RING_PAUSE: RangeInclusive<u32> = 75..=300;
 /// The class of two bursts of a tone and the pause between them, all in frames.
 fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> {
     if sound == Sound::Single && is_british_congestion(first, pause, second) {
-        return Some(Heard { class: EarlyMediaClass::Congestion, confidence: 0.9 });
+        return Some(Heard::tone(EarlyMediaClass::Congestion, 0.9));
     }
     if first.abs_diff(second) > 3 + first / 5 {
         return None;
@@ -332,7 +373,7 @@ fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> 
         _ => return None,
     };
     let alike = first.abs_diff(second) <= 1 + first / 10;
-    Some(Heard { class, confidence: if alike { 0.9 } else { 0.75 } })
+    Some(Heard::tone(class, if alike { 0.9 } else { 0.75 }))
 }
 
 /// The one cadence whose bursts are not alike.

@@ -1,12 +1,14 @@
 //! From packets to frames for whoever listens.
 
 use crate::amd::{AmdConfig, Detector, FRAME, Judgement};
+use crate::announcement::Book;
 use crate::dsp::dtmf::{HeardDigit, InBand};
 use crate::early_media::{EarlyMedia, Heard};
 use crate::rtp::Header;
 use crate::rtp::stats::Step;
 use crate::{Codec, codec};
 use sansio::{Duration, Instant};
+use std::sync::Arc;
 
 /// Samples the sound may be behind or ahead of the clock before silence is put in or sound left out (100 ms).
 const SLACK_SAMPLES: u64 = 800;
@@ -43,8 +45,8 @@ impl Listening {
         Self::new(now, Task::Amd(config.detector()))
     }
 
-    pub(crate) fn early_media(now: Instant) -> Self {
-        Self::new(now, Task::EarlyMedia(Box::default()))
+    pub(crate) fn early_media(now: Instant, announcements: &Arc<Book>) -> Self {
+        Self::new(now, Task::EarlyMedia(Box::new(EarlyMedia::new(announcements))))
     }
 
     fn new(started_at: Instant, task: Task) -> Self {

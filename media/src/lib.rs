@@ -13,6 +13,7 @@
 //! ```
 
 pub mod amd;
+pub mod announcement;
 pub mod codec;
 mod config;
 mod counters;

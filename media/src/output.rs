@@ -153,6 +153,8 @@ pub enum Event {
         class: EarlyMediaClass,
         /// 0..=1, a score and not a calibrated probability.
         confidence: f32,
+        /// Its place in [`crate::announcement::Book::announcements`] when it is known by its sound, not by a tone.
+        announcement: Option<usize>,
     },
     /// A play that does not repeat is over; exactly once for each.
     PlayDone {
@@ -263,6 +265,22 @@ pub enum EarlyMediaClass {
     Congestion,
     /// Special information tones: the number cannot be reached.
     Sit,
-    /// Speech or music: an announcement or a coloured ringback; which is not told here.
+    /// Speech or music that is not known: an announcement or a coloured ringback.
     Voice,
+    /// A known announcement: the number does not exist (空号).
+    InvalidNumber,
+    /// … service suspended (停机).
+    Suspended,
+    /// … powered off (关机).
+    PowerOff,
+    /// … out of reach (无法接通).
+    Unreachable,
+    /// … in another call (通话中).
+    InCall,
+    /// … nobody answers (无人接听).
+    NoAnswer,
+    /// … the line forbids incoming calls (呼入限制).
+    CallForbidden,
+    /// Known music or words instead of the ringing tone (彩铃).
+    ColouredRingback,
 }

@@ -27,7 +27,7 @@ const READ: &[Scope] = &[Scope::CallsRead];
 const PAGE_RECORDS: u32 = 1_000;
 
 /// Columns of a record in CSV, in their order; new ones come at the end.
-const CDR_COLUMNS: [&str; 46] = [
+const CDR_COLUMNS: [&str; 49] = [
     "call_id",
     "attempt_id",
     "campaign_id",
@@ -58,6 +58,9 @@ const CDR_COLUMNS: [&str; 46] = [
     "wrap_up_ms",
     "classification",
     "early_media",
+    "early_media_detail.confidence",
+    "early_media_detail.announcement",
+    "early_media_detail.heard_after_dial_ms",
     "abandoned",
     "safe_harbour_played",
     "digits",

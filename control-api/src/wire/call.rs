@@ -1,6 +1,6 @@
 //! Calls and their records on the wire.
 
-use super::call_media::{Detection, LegMedia};
+use super::call_media::{Detection, EarlyMediaDetail, LegMedia};
 use super::campaign::DialMode;
 use super::conduct::{Participant, PastParticipant};
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
@@ -42,8 +42,24 @@ wire_enum! {
         Congestion,
         /// Special information tone.
         Sit,
-        /// Speech or music.
+        /// Speech or music that is not known.
         Voice,
+        /// A known announcement: the number does not exist (空号).
+        InvalidNumber,
+        /// … service suspended (停机).
+        Suspended,
+        /// … powered off (关机).
+        PowerOff,
+        /// … out of reach (无法接通).
+        Unreachable,
+        /// … in another call (通话中).
+        InCall,
+        /// … nobody answers (无人接听).
+        NoAnswer,
+        /// … the line forbids incoming calls (呼入限制).
+        CallForbidden,
+        /// Known music or words instead of the ringing tone (彩铃).
+        ColouredRingback,
     }
 }
 
@@ -621,6 +637,8 @@ pub struct Cdr {
     pub classification: Option<Classification>,
     /// What early media was.
     pub early_media: Option<EarlyMedia>,
+    /// What that rests on.
+    pub early_media_detail: Option<EarlyMediaDetail>,
     /// A live answer without an agent in time.
     pub abandoned: bool,
     /// The safe-harbour message was played to it.
@@ -693,6 +711,7 @@ impl Cdr {
             wrap_up_ms: None,
             classification: record.amd.map(Classification::from),
             early_media: record.early_media.map(EarlyMedia::from),
+            early_media_detail: record.early_media_detail.as_ref().map(EarlyMediaDetail::from),
             abandoned: record.abandoned,
             safe_harbour_played: record.safe_harbour_played,
             digits: if digits_hidden {

@@ -84,6 +84,28 @@ pub struct Detection {
     pub decided_after_answer_ms: u64,
 }
 
+/// What a class of early media rests on.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EarlyMediaDetail {
+    /// 0 to 1, a score and not a probability.
+    pub confidence: f64,
+    /// The name of the announcement that was recognised; null: a tone, or a voice that is not known.
+    #[schema(example = "power_off/mobile_operator")]
+    pub announcement: Option<String>,
+    /// Dialled to heard.
+    pub heard_after_dial_ms: u64,
+}
+
+impl From<&dialer_core::record::EarlyMediaDetail> for EarlyMediaDetail {
+    fn from(detail: &dialer_core::record::EarlyMediaDetail) -> Self {
+        EarlyMediaDetail {
+            confidence: rounded(detail.confidence),
+            announcement: detail.announcement.clone(),
+            heard_after_dial_ms: detail.after_dial_ms,
+        }
+    }
+}
+
 impl Detection {
     pub(super) fn new(verdict: AmdVerdict, detail: &AmdDetail) -> Self {
         Detection {

@@ -187,8 +187,8 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallRinging { pdd_ms, early_media } => {
             json!({"pdd_ms": pdd_ms, "early_media": early_media})
         }
-        CoreEvent::CallEarlyMedia { class, confidence } => {
-            json!({"class": EarlyMedia::from(*class), "confidence": confidence})
+        CoreEvent::CallEarlyMedia { class, confidence, announcement } => {
+            json!({"class": EarlyMedia::from(*class), "confidence": confidence, "announcement": announcement})
         }
         CoreEvent::CallAnswered { pdd_ms, ring_ms, attempt } => {
             json!({"sip": {"code": 200, "pdd_ms": pdd_ms, "ring_ms": ring_ms}, "attempt": attempt})

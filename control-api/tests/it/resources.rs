@@ -311,6 +311,7 @@ pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,
+        early_media_detail: None,
         media: Vec::new(),
     }
 }

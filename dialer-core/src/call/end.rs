@@ -234,6 +234,7 @@ impl Call {
             verstat: None,
             transferred_to: self.transferred_to.clone(),
             amd_detail: self.amd_detail,
+            early_media_detail: self.early_media_detail.clone(),
             media: self.media.clone(),
             participants: self.left.clone(),
         }

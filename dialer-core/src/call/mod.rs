@@ -50,7 +50,7 @@ use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::DialTraits;
-use crate::record::{AmdDetail, CallKindTag, Callback, Lead, LegMedia};
+use crate::record::{AmdDetail, CallKindTag, Callback, EarlyMediaDetail, Lead, LegMedia};
 use crate::view::CallState;
 use sansio::{Instant, TimerKey, WallTime};
 
@@ -117,6 +117,7 @@ pub(crate) struct Call {
     pub(crate) early_media: Option<EarlyMediaClass>,
     pub(crate) amd: Option<AmdVerdict>,
     pub(crate) amd_detail: Option<AmdDetail>,
+    pub(crate) early_media_detail: Option<EarlyMediaDetail>,
     /// How its legs sounded, as far as they have ended.
     pub(crate) media: Vec<LegMedia>,
     pub(crate) ledger: LedgerEntryState,
@@ -191,8 +192,8 @@ impl Dialer {
         match fact {
             CallFact::Dialled { call } => self.on_dialled(cx, call),
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
-            CallFact::EarlyMedia { call, class, confidence } => {
-                self.on_early_media(cx, call, class, confidence);
+            CallFact::EarlyMedia { call, class, confidence, announcement } => {
+                self.on_early_media(cx, call, class, confidence, announcement.as_deref());
             }
             CallFact::Answered { call } => self.on_answered(cx, call),
             CallFact::Amd { call, verdict, confidence, evidence, after_answer_ms } => {
@@ -279,6 +280,7 @@ impl Dialer {
             early_media: None,
             amd: None,
             amd_detail: None,
+            early_media_detail: None,
             media: Vec::new(),
             ledger: LedgerEntryState::Open,
             abandoned: false,

@@ -6,9 +6,10 @@ use crate::event::Event;
 use crate::id::CallId;
 use crate::outcome::{EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::{CallRef, PacingEvent};
+use crate::record::EarlyMediaDetail;
 use crate::view::CallState;
 
-/// A tone is believed from this confidence on.
+/// A tone or announcement is believed from this confidence on.
 const TONE_CONFIDENCE_MIN: f32 = 0.5;
 
 impl Dialer {
@@ -48,7 +49,7 @@ impl Dialer {
         }
     }
 
-    /// A tone that says the call will not be answered ends it, also before the least ringing time: nobody is
+    /// A tone or announcement that says the call will not be answered ends it, also before the least ringing time: nobody is
     /// being rung.
     pub(super) fn on_early_media(
         &mut self,
@@ -56,28 +57,50 @@ impl Dialer {
         id: CallId,
         class: EarlyMediaClass,
         confidence: f32,
+        announcement: Option<&str>,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.answered.is_some() || call.state == CallState::Ending {
             return;
         }
         call.early_media = Some(class);
+        let dialled = call.dialled.map(|moment| moment.at).or(call.dial_ordered);
+        let after_dial_ms = dialled.map_or(0, |at| cx.now.millis_since(at));
+        let announcement = announcement.map(str::to_owned);
+        call.early_media_detail =
+            Some(EarlyMediaDetail { confidence, announcement: announcement.clone(), after_dial_ms });
+        let evidence = if announcement.is_some() { Evidence::Announcement } else { Evidence::Tone };
         let listens = call
             .campaign
             .and_then(|id| self.campaigns.get(&id))
             .is_some_and(|campaign| campaign.row.config.early_media);
         self.counters.heard(class);
-        self.tell_call(cx, id, Event::CallEarlyMedia { class, confidence });
-        let (outcome, cause) = match class {
-            EarlyMediaClass::Busy => (Outcome::Busy, EndCause::Busy),
-            EarlyMediaClass::Congestion => (Outcome::NetworkCongestion, EndCause::Congestion),
-            EarlyMediaClass::Sit => (Outcome::InvalidNumber, EndCause::InvalidNumber),
-            EarlyMediaClass::Ringback | EarlyMediaClass::Voice => return,
-        };
+        self.tell_call(cx, id, Event::CallEarlyMedia { class, confidence, announcement });
+        let Some((outcome, cause)) = meaning(class) else { return };
         if listens && confidence >= TONE_CONFIDENCE_MIN {
-            self.hang_up(cx, id, cause, Party::System, Some((outcome, Evidence::Tone)));
+            self.hang_up(cx, id, cause, Party::System, Some((outcome, evidence)));
         }
     }
+}
+
+/// What becomes of a call in whose early media this is heard; `None`: it may still be answered.
+const fn meaning(class: EarlyMediaClass) -> Option<(Outcome, EndCause)> {
+    Some(match class {
+        EarlyMediaClass::Busy => (Outcome::Busy, EndCause::Busy),
+        EarlyMediaClass::Congestion => (Outcome::NetworkCongestion, EndCause::Congestion),
+        EarlyMediaClass::Sit | EarlyMediaClass::InvalidNumber => {
+            (Outcome::InvalidNumber, EndCause::InvalidNumber)
+        }
+        EarlyMediaClass::Suspended => (Outcome::Suspended, EndCause::Unreachable),
+        EarlyMediaClass::PowerOff => (Outcome::PowerOff, EndCause::Unreachable),
+        EarlyMediaClass::Unreachable => (Outcome::Unreachable, EndCause::Unreachable),
+        EarlyMediaClass::InCall => (Outcome::InCall, EndCause::Busy),
+        EarlyMediaClass::NoAnswer => (Outcome::NoAnswer, EndCause::NoAnswer),
+        EarlyMediaClass::CallForbidden => (Outcome::CallForbidden, EndCause::Forbidden),
+        EarlyMediaClass::Ringback | EarlyMediaClass::ColouredRingback | EarlyMediaClass::Voice => {
+            return None;
+        }
+    })
 }
 
 impl Call {

@@ -671,7 +671,12 @@ impl World {
             }
             (Side::Dialled | Side::Ringing, _) if dice < 0.85 => {
                 let class = [EarlyMediaClass::Busy, EarlyMediaClass::Sit][self.rng.below(2) as usize];
-                self.input(Input::Call(CallFact::EarlyMedia { call: id, class, confidence: 0.9 }));
+                self.input(Input::Call(CallFact::EarlyMedia {
+                    call: id,
+                    class,
+                    confidence: 0.9,
+                    announcement: None,
+                }));
             }
             (Side::Dialled | Side::Ringing, _) => {
                 let causes = [

@@ -4,7 +4,9 @@ use crate::house::{House, START};
 use dialer_core::config::{
     AmdMode, CallingHours, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
 };
-use dialer_core::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
+use dialer_core::outcome::{
+    AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
+};
 use dialer_core::record::{LeadState, LegMedia};
 use dialer_core::view::LimitedBy;
 use dialer_core::{
@@ -487,13 +489,60 @@ fn a_dead_tone_ends_the_call_before_the_least_ringing_time() {
     house.call_fact(CallFact::Dialled { call });
     house.call_fact(CallFact::Ringing { call, early_media: true });
     house.pass(800);
-    house.call_fact(CallFact::EarlyMedia { call, class: EarlyMediaClass::Ringback, confidence: 0.9 });
-    house.call_fact(CallFact::EarlyMedia { call, class: EarlyMediaClass::Sit, confidence: 0.4 });
+    house.call_fact(CallFact::EarlyMedia {
+        call,
+        class: EarlyMediaClass::Ringback,
+        confidence: 0.9,
+        announcement: None,
+    });
+    house.call_fact(CallFact::EarlyMedia {
+        call,
+        class: EarlyMediaClass::Sit,
+        confidence: 0.4,
+        announcement: None,
+    });
     assert!(!house.hung_up(call));
-    house.call_fact(CallFact::EarlyMedia { call, class: EarlyMediaClass::Sit, confidence: 0.9 });
+    house.call_fact(CallFact::EarlyMedia {
+        call,
+        class: EarlyMediaClass::Sit,
+        confidence: 0.9,
+        announcement: None,
+    });
     assert!(house.hung_up(call));
     house.end(call, Party::System, EndCause::InvalidNumber);
     assert_eq!(house.record(call).outcome, Outcome::InvalidNumber);
+}
+
+#[test]
+fn a_known_announcement_ends_the_call_with_what_it_means() {
+    for (class, outcome) in [
+        (EarlyMediaClass::PowerOff, Outcome::PowerOff),
+        (EarlyMediaClass::Suspended, Outcome::Suspended),
+        (EarlyMediaClass::InvalidNumber, Outcome::InvalidNumber),
+        (EarlyMediaClass::InCall, Outcome::InCall),
+        (EarlyMediaClass::Unreachable, Outcome::Unreachable),
+        (EarlyMediaClass::CallForbidden, Outcome::CallForbidden),
+        (EarlyMediaClass::NoAnswer, Outcome::NoAnswer),
+        (EarlyMediaClass::Busy, Outcome::Busy),
+    ] {
+        let (mut house, _, call) = one_call(|_| {});
+        house.call_fact(CallFact::Dialled { call });
+        house.call_fact(CallFact::Ringing { call, early_media: true });
+        house.pass(800);
+        let heard =
+            |class| CallFact::EarlyMedia { call, class, confidence: 0.7, announcement: Some("x/y".into()) };
+        house.call_fact(heard(EarlyMediaClass::ColouredRingback));
+        assert!(!house.hung_up(call));
+        house.pass(2_000);
+        house.call_fact(heard(class));
+        assert!(house.hung_up(call), "{class:?}");
+        house.end(call, Party::System, EndCause::Cancelled);
+        let record = house.record(call);
+        assert_eq!((record.outcome, record.evidence), (outcome, Evidence::Announcement));
+        let detail = record.early_media_detail.as_ref().expect("what it rests on");
+        assert_eq!((detail.announcement.as_deref(), detail.confidence), (Some("x/y"), 0.7));
+        assert!(detail.after_dial_ms >= 2_800, "{detail:?}");
+    }
 }
 
 #[test]

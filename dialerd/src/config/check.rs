@@ -67,6 +67,7 @@ pub struct Config {
     pub waiting_prompt: Option<String>,
     pub hold_prompt: Option<String>,
     pub prompts_dir: PathBuf,
+    pub announcements_dir: PathBuf,
     pub voice: crate::voice::VoiceConfig,
     pub recordings_dir: PathBuf,
     /// The first seals, all open.
@@ -224,6 +225,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         media_relay_interfaces: raw.media.relay_interfaces,
         file: PathBuf::new(),
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
+        announcements_dir: below(raw.media.announcements_dir, "announcements"),
         voice: super::voice::check(raw.voice, &mut faults),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
         recordings_keys: recordings_keys(&raw.media.recordings_keys, &mut faults),

@@ -64,6 +64,7 @@ pub const KEYS: &[&str] = &[
     "media.waiting_prompt",
     "media.hold_prompt",
     "media.prompts_dir",
+    "media.announcements_dir",
     "media.recordings_dir",
     "media.recordings_keys",
     "voice.engine",
@@ -427,6 +428,7 @@ pub struct Media {
     pub waiting_prompt: Option<String>,
     pub hold_prompt: Option<String>,
     pub prompts_dir: Option<String>,
+    pub announcements_dir: Option<String>,
     pub recordings_dir: Option<String>,
     pub recordings_keys: Vec<String>,
 }
@@ -447,6 +449,7 @@ impl Default for Media {
             waiting_prompt: None,
             hold_prompt: Some("hold_tune".into()),
             prompts_dir: None,
+            announcements_dir: None,
             recordings_dir: None,
             recordings_keys: Vec::new(),
         }

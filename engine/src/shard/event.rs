@@ -36,13 +36,14 @@ impl CallShard {
                     self.tell(fact, out);
                 }
             }
-            media::Event::EarlyMedia { owner, class, confidence, .. } => {
+            media::Event::EarlyMedia { owner, class, confidence, announcement, .. } => {
                 if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
                     && let Some(call) = self.calls.get(key)
                     && call.answered_customer().is_none()
                 {
                     let class = early_media_class(class);
-                    let fact = CallFact::EarlyMedia { call: call.id, class, confidence };
+                    let announcement = announcement.and_then(|place| self.plane.announcement_name(place));
+                    let fact = CallFact::EarlyMedia { call: call.id, class, confidence, announcement };
                     self.tell(fact, out);
                 }
             }

@@ -134,6 +134,14 @@ pub(crate) fn early_media_class(class: media::EarlyMediaClass) -> EarlyMediaClas
         media::EarlyMediaClass::Congestion => EarlyMediaClass::Congestion,
         media::EarlyMediaClass::Sit => EarlyMediaClass::Sit,
         media::EarlyMediaClass::Voice => EarlyMediaClass::Voice,
+        media::EarlyMediaClass::InvalidNumber => EarlyMediaClass::InvalidNumber,
+        media::EarlyMediaClass::Suspended => EarlyMediaClass::Suspended,
+        media::EarlyMediaClass::PowerOff => EarlyMediaClass::PowerOff,
+        media::EarlyMediaClass::Unreachable => EarlyMediaClass::Unreachable,
+        media::EarlyMediaClass::InCall => EarlyMediaClass::InCall,
+        media::EarlyMediaClass::NoAnswer => EarlyMediaClass::NoAnswer,
+        media::EarlyMediaClass::CallForbidden => EarlyMediaClass::CallForbidden,
+        media::EarlyMediaClass::ColouredRingback => EarlyMediaClass::ColouredRingback,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use anyhow::Context;
 use clap::Parser;
-use loadtests::ears::{Corpus, document, fit, measure, print_settings};
+use loadtests::ears::{
+    Corpus, announcements, document, document_announcements, fit, measure, print_settings,
+};
+use sansio::Rng;
 use std::path::PathBuf;
 
 /// How well machine detection, beeps, tones and digits are heard.
@@ -23,6 +26,9 @@ struct Arguments {
     /// Print what settings of machine detection trade, on the training voices.
     #[arg(long)]
     settings: bool,
+    /// Only how announcements are known again.
+    #[arg(long, conflicts_with_all = ["fit", "settings"])]
+    announcements: bool,
     /// Where the page goes; to the terminal if not given.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -36,7 +42,11 @@ fn main() -> anyhow::Result<()> {
         print_settings(&corpus, arguments.calls, arguments.seed);
         return Ok(());
     }
-    let text = if arguments.fit {
+    let text = if arguments.announcements {
+        let mut text = String::new();
+        document_announcements(&mut text, &announcements(&corpus, &mut Rng::from_seed(arguments.seed)))?;
+        text
+    } else if arguments.fit {
         fit(&corpus, arguments.calls, arguments.seed)
     } else {
         document(&measure(&corpus, arguments.calls, arguments.seed))?

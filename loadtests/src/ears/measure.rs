@@ -1,5 +1,6 @@
 //! The detectors run over the clips.
 
+use super::announcements::{Announcements, announcements};
 use super::clips::{self, Clip, NOISES, Noise};
 use super::corpus::{Corpus, Kind};
 use super::report::Rate;
@@ -44,6 +45,8 @@ pub struct Figures {
     pub tones: Vec<(&'static str, Rate)>,
     /// Calls that ring with music in which a tone was heard.
     pub music_as_tone: Rate,
+    /// Announcements that were taught.
+    pub announcements: Announcements,
     /// Clips of speech in which a tone was heard.
     pub speech_as_tone: Rate,
     /// Digits heard in speech, and in how many hours.
@@ -162,6 +165,7 @@ pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
         beeps_false: (all.iter().map(|heard| heard.beeps_false).sum(), hours),
         tones: tones(&mut rng),
         music_as_tone: music_as_tone(&mut rng),
+        announcements: announcements(corpus, &mut rng),
         speech_as_tone: Rate::of(all.iter().map(|heard| heard.as_tone)),
         digits_false: (all.iter().map(|heard| heard.digits).sum(), hours),
     }

@@ -5,6 +5,7 @@
 //! training voices only; what is published is measured on the others. It proves that the machinery works and where it
 //! fails; it proves nothing about real callers.
 
+mod announcements;
 mod clips;
 mod corpus;
 mod fit;
@@ -13,7 +14,8 @@ mod report;
 mod texts;
 mod tones;
 
+pub use announcements::{Announcements, announcements};
 pub use corpus::Corpus;
 pub use fit::fit;
 pub use measure::{Figures, measure, print_settings};
-pub use report::{Rate, document};
+pub use report::{Rate, announcements as document_announcements, document};

@@ -1,5 +1,6 @@
 //! The figures as a document.
 
+use super::announcements::Announcements;
 use super::measure::Figures;
 use std::fmt::{self, Write};
 
@@ -75,7 +76,7 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          No weight was learned from these voices, but their figures were seen before pauses were varied in the training and the \
          odds that make a person were last set: they flatter a little.\n\n\
          **What this does not prove:** anything about real callers. The voices are programs', the rooms are made, people and \
-         machines are as talkative and as frequent as was assumed here, and no network's own announcements are among them. \
+         machines are as talkative and as frequent as was assumed here, and no network's own recordings are among them. \
          Label recordings of your own calls by what agents said before you believe a rate.\n\n\
          Machine detection looks at loudness over time: every 80 ms at twenty numbers, among them the length of what was said \
          and of its pauses, its share above a threshold that follows the room and the voice, and how far it has fallen. A small \
@@ -135,7 +136,25 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
     for (name, rate) in &figures.tones {
         writeln!(text, "| {name} | {rate} |")?;
     }
+    announcements(&mut text, &figures.announcements)?;
     Ok(text)
+}
+
+/// The part about announcements.
+///
+/// # Errors
+/// None that can happen: the text grows in memory.
+pub fn announcements(text: &mut String, figures: &Announcements) -> fmt::Result {
+    let Announcements { taught, named, misnamed, unknown_named, median_s } = figures;
+    write!(
+        text,
+        "\n## Announcements\n\n\
+         {taught} sentences of these voices were taught as announcements (`dialerd teach-announcement`), each with one of ten \
+         meanings, and heard again 20 times each from anywhere in their first half: levels over 18 dB, hiss 10 to 40 dB under \
+         the voice, both laws of G.711, lost packets as above. As many other sentences of the same voices were never taught.\n\n\
+         | | |\n|---|---|\n| named rightly | {named} |\n| named as something else | {misnamed} |\n\
+         | sentences never taught, named | {unknown_named} |\n| median time to the name | {median_s:.2} s |\n"
+    )
 }
 
 #[cfg(test)]

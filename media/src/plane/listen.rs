@@ -1,11 +1,19 @@
 //! Who listens to a stream, and what comes of it.
 
 use super::Plane;
+use crate::announcement::Book;
+use crate::early_media::Heard;
 use crate::ears::{Finding, Listening};
 use crate::{Codec, Ears, Event, Output, Stream, StreamKey};
 use sansio::{Instant, Outbox};
+use std::sync::Arc;
 
 impl Plane {
+    /// The announcements that are known to whoever begins to listen from now on.
+    pub fn set_announcements(&mut self, announcements: Arc<Book>) {
+        self.announcements = announcements;
+    }
+
     /// Sets what is listened for on the stream, from now on. Without [`Ears::amd`] a running detection ends
     /// unsaid; [`Ears::early_media`] begins at once unless a detection is running.
     pub fn listen(&mut self, now: Instant, stream: StreamKey, ears: Ears) {
@@ -17,7 +25,7 @@ impl Plane {
             state.listening = None;
         }
         if state.listening.is_none() && ears.early_media {
-            state.listening = Some(Box::new(Listening::early_media(now)));
+            state.listening = Some(Box::new(Listening::early_media(now, &self.announcements)));
         }
         self.touch(stream);
     }
@@ -35,6 +43,12 @@ impl Plane {
             self.needs_tick(now, stream);
         }
         self.touch(stream);
+    }
+
+    /// The name of an announcement by its place in the book.
+    #[must_use]
+    pub fn announcement_name(&self, place: usize) -> Option<Arc<str>> {
+        self.announcements.announcements().get(place).map(|announcement| Arc::clone(&announcement.name))
     }
 
     pub(super) fn hear(
@@ -70,8 +84,8 @@ fn report(now: Instant, key: StreamKey, stream: &mut Stream, finding: Finding, o
             Event::AmdVerdict { stream: key, owner, verdict, cause, confidence, after_answer_ms }
         }
         Finding::EarlyMedia(heard) => {
-            let (class, confidence) = (heard.class, heard.confidence);
-            Event::EarlyMedia { stream: key, owner, class, confidence }
+            let Heard { class, confidence, announcement } = heard;
+            Event::EarlyMedia { stream: key, owner, class, confidence, announcement }
         }
     };
     out.push(Output::Event(event));

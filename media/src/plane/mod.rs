@@ -13,6 +13,7 @@ mod voice;
 pub use mix::MIX_SOURCES_MAX;
 pub(crate) use mix::Voice;
 
+use crate::announcement::Book;
 use crate::ports::PortPool;
 use crate::recorder::Recorder;
 use crate::{
@@ -23,6 +24,7 @@ use bytes::BytesMut;
 use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -71,6 +73,7 @@ pub struct Plane {
     recorders: Slab<Recorder>,
     recordings: BTreeMap<u64, Key<Recorder>>,
     counters: Counters,
+    announcements: Arc<Book>,
     /// Streams that need the playout tick, in the order in which they began to.
     ticking: Vec<StreamKey>,
     /// Streams that others hear in their mixes.
@@ -108,6 +111,7 @@ impl Plane {
             recorders,
             recordings: BTreeMap::new(),
             counters: Counters::default(),
+            announcements: Arc::default(),
             ticking: Vec::new(),
             voices: Vec::new(),
             next_tick: None,

@@ -2,9 +2,11 @@
 
 use crate::synth::Sound;
 use crate::world::*;
+use media::announcement::{AnnouncementClass, Book};
 use media::early_media::EarlyMedia;
 use media::{AmdCause, AmdConfig, AmdVerdict, Codec, EarlyMediaClass, Ears, Event, StreamKey};
 use sansio::Rng;
+use std::sync::Arc;
 
 fn detect(sound: &Sound) -> Option<(AmdVerdict, AmdCause, usize)> {
     let mut detector = AmdConfig::default().detector();
@@ -305,4 +307,64 @@ fn through_the_plane_ringing_then_an_announcement() {
         })
         .collect();
     assert_eq!(classes, [EarlyMediaClass::Ringback, EarlyMediaClass::Voice]);
+}
+
+/// Twenty frames a second of two tones that change with the seed: a tune nobody else has.
+fn tune(seed: u64, seconds: u32) -> Vec<[i16; 160]> {
+    let mut rng = Rng::from_seed(seed);
+    let mut frames = Vec::new();
+    for _ in 0..seconds * 5 {
+        let pitches = [rng.between(350.0, 1_500.0), rng.between(700.0, 2_800.0)];
+        for frame in 0..10 {
+            frames.push(core::array::from_fn(|n| {
+                let at = f64::from(frame * 160 + n as u32) / 8_000.0;
+                let sum: f64 = pitches.iter().map(|hz| (core::f64::consts::TAU * hz * at).sin()).sum();
+                (4_000.0 * sum) as i16
+            }));
+        }
+    }
+    frames
+}
+
+#[test]
+fn through_the_plane_an_announcement_that_was_taught_is_named_once() {
+    let mut book = Book::default();
+    for (name, class, seed) in
+        [("busy/a", AnnouncementClass::Busy, 1), ("power_off/b", AnnouncementClass::PowerOff, 2)]
+    {
+        book.teach(name, class, tune(seed, 6).as_flattened()).unwrap();
+    }
+    let mut world = World::new();
+    let mut phone = Phone::new("192.0.2.1:30000", Codec::Pcma);
+    let stream = world.open_to(5, &phone);
+    world.with_plane(|plane, now, _| {
+        plane.set_announcements(Arc::new(book));
+        plane.listen(now, stream, Ears { early_media: true, ..Ears::default() });
+    });
+    // Begun in its middle, heard twice.
+    let heard = tune(2, 6);
+    for frame in heard[70..].iter().chain(&heard) {
+        let packet = phone.say(frame);
+        world.packet(stream, phone.address, &packet);
+        world.advance_ms(20);
+    }
+    let mut events = world.take_events();
+    events.retain(|event| !matches!(event, Event::EarlyMedia { class: EarlyMediaClass::Voice, .. }));
+    let [
+        Event::EarlyMedia {
+            owner: 5,
+            class: EarlyMediaClass::PowerOff,
+            confidence,
+            announcement: Some(1),
+            ..
+        },
+    ] = events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert!(confidence > 0.4, "{confidence}");
+    world.with_plane(|plane, _, _| {
+        assert_eq!(plane.announcement_name(1).as_deref(), Some("power_off/b"));
+        assert_eq!(plane.announcement_name(2), None);
+    });
 }

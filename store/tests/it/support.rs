@@ -172,6 +172,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,
+        early_media_detail: None,
         media: Vec::new(),
     }
 }

@@ -175,6 +175,7 @@ impl CallShard {
             transferred_to: None,
             participants: Vec::new(),
             amd_detail: None,
+            early_media_detail: None,
             media: Vec::new(),
         }
     }

@@ -160,7 +160,7 @@ pub(crate) mod tests {
         let mut expiring = lead();
         expiring.expires_at = Some(at(1000));
         assert_eq!(verdict(&expiring, 3, at(999)), Verdict::Dialable);
-        assert_eq!(verdict(&expiring, 3, at(1000)), Verdict::Over);
+        assert_eq!(verdict(&expiring, 3, at(1000)), Verdict::Expired);
         let over =
             [LeadState::Dialing, LeadState::Done, LeadState::Exhausted, LeadState::Dnc, LeadState::Expired];
         for state in over {

@@ -27,7 +27,7 @@ const READ: &[Scope] = &[Scope::CallsRead];
 const PAGE_RECORDS: u32 = 1_000;
 
 /// Columns of a record in CSV, in their order; new ones come at the end.
-const CDR_COLUMNS: [&str; 49] = [
+const CDR_COLUMNS: [&str; 50] = [
     "call_id",
     "attempt_id",
     "campaign_id",
@@ -77,6 +77,7 @@ const CDR_COLUMNS: [&str; 49] = [
     "detection.decided_after_answer_ms",
     "media",
     "transferred_to",
+    "participants",
 ];
 
 /// Streams all call records that fit, the call started last first. What is written while it runs may be missing from it.

@@ -135,7 +135,6 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::relay(&mut report, &place, 50, 3)?;
             sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
             parser::instructions(&mut report)?;
-            import::run(&mut report, &place, 20_000, false)?;
             campaigns(&mut report, &place)?;
         }
         What::Full => {

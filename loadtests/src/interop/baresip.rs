@@ -84,7 +84,7 @@ fn parameter(way: Way) -> String {
 /// Whose sound is encrypted under keys in the descriptions (RFC 4568), the caller's and the callee's.
 const fn encrypted(way: Way) -> [bool; 2] {
     match way {
-        Way::Udp => [false, true],
+        Way::Udp => [false, false],
         Way::Tcp => [true, false],
         Way::Tls => [true, true],
     }
@@ -141,14 +141,17 @@ pub(super) fn talks(report: &mut Report, place: &Place, way: Way) -> anyhow::Res
     let mut calling =
         Phone::start(place, &caller_name, &caller, &account("100", &caller, secure[0]), TONES[0], &more)?;
     let heard = [calling.heard()?, called.heard()?];
-    let packets = house.api.metric("srtp_packets_total")?;
-    let expected =
-        50.0 * (TALK_S - 2) as f64 * secure.map(|secure| if secure { 2.0 } else { 0.0 }).iter().sum::<f64>();
-    report.check(
-        format!("{name}: encrypted where it is to be"),
-        packets >= expected,
-        format!("{packets} SRTP packets of at least {expected}"),
-    );
+    if secure != [false, false] {
+        let packets = house.api.metric("srtp_packets_total")?;
+        let expected = 50.0
+            * (TALK_S - 2) as f64
+            * secure.map(|secure| if secure { 2.0 } else { 0.0 }).iter().sum::<f64>();
+        report.check(
+            format!("{name}: encrypted where it is to be"),
+            packets >= expected,
+            format!("{packets} SRTP packets of at least {expected}"),
+        );
+    }
     let right = [sound::share_of(&heard[0], TONES[1]), sound::share_of(&heard[1], TONES[0])];
     let wrong = [sound::share_of(&heard[0], TONES[0]), sound::share_of(&heard[1], TONES[1])];
     let good = right.iter().all(|share| *share > 0.9) && wrong.iter().all(|share| *share < 0.05);

@@ -16,7 +16,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use dialer_core::id::Kind;
 use dialer_core::{AgentId, CallId, CampaignId, Command, Reply};
 use serde::Deserialize;
@@ -206,9 +206,24 @@ pub(crate) async fn trace(State(api): Api, caller: Caller, Path(id): Path<String
     Ok(Json(CallTrace::new(id, messages, caller.mask())).into_response())
 }
 
-pub(crate) struct CommandKind;
+struct CommandKind;
 impl Kind for CommandKind {
     const PREFIX: &'static str = "cmd";
+}
+
+/// Refuses to do something with a call that has a record already. One that was never heard of is the dialer's to refuse.
+pub(super) async fn not_over(api: &Gateway, id: CallId) -> Result<(), Problem> {
+    if api.read_model.call(id).is_none() && api.store(move |store| store.record(id)).await?.is_some() {
+        return Err(Problem::new(Code::InvalidCallState, "the call is over").with("state", "ended"));
+    }
+    Ok(())
+}
+
+/// A command to a call was taken; without a name of the client's it gets one.
+pub(super) fn accepted(api: &Gateway, call: CallId, command_id: Option<String>) -> Response {
+    let command_id = command_id.unwrap_or_else(|| api.new_id::<CommandKind>().to_string());
+    (StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: call.to_string() }))
+        .into_response()
 }
 
 /// Ends a call. The outcome is told by `call.ended`.
@@ -232,13 +247,9 @@ pub(crate) async fn hangup(
         checks.text(command, 128, "/command_id");
     }
     checks.finish()?;
-    if api.read_model.call(id).is_none() && api.store(move |store| store.record(id)).await?.is_some() {
-        return Err(Problem::new(Code::InvalidCallState, "the call is over").with("state", "ended"));
-    }
+    not_over(&api, id).await?;
     api.command(Command::Hangup(id)).await?;
-    let command_id = request.command_id.unwrap_or_else(|| api.new_id::<CommandKind>().to_string());
-    Ok((StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: id.to_string() }))
-        .into_response())
+    Ok(accepted(&api, id, request.command_id))
 }
 
 /// Says how a call went; ends the agent's after-call work.

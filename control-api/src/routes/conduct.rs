@@ -1,6 +1,6 @@
 //! What is done with a live call: `/v1/calls/{id}/supervise`, `participants`, and its verbs.
 
-use super::calls::CommandKind;
+use super::calls::{accepted, not_over};
 use super::{Answer, Api, Empty, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Checks, JsonBody, path_id};
@@ -15,7 +15,7 @@ use crate::wire::conduct::{
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use dialer_core::participant::{CallWish, Joining, SupervisionMode as CoreMode, Target};
 use dialer_core::{CallId, Command, LegId, Reply};
 
@@ -27,22 +27,14 @@ const DIGIT_MS: u32 = 100;
 
 /// Wishes something of a live call.
 async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
-    if api.read_model.call(call).is_none() && api.store(move |store| store.record(call)).await?.is_some() {
-        return Err(Problem::new(Code::InvalidCallState, "the call is over").with("state", "ended"));
-    }
+    not_over(api, call).await?;
     api.command(Command::Call { call, wish }).await
 }
 
 async fn done(api: &Gateway, id: &str, act: CallWish) -> Answer {
     let call: CallId = path_id(id, "call")?;
     wish(api, call, act).await?;
-    Ok(accepted(api, call))
-}
-
-fn accepted(api: &Gateway, call: CallId) -> Response {
-    let command_id = api.new_id::<CommandKind>().to_string();
-    (StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: call.to_string() }))
-        .into_response()
+    Ok(accepted(api, call, None))
 }
 
 /// Checks what the views can tell before the dialer is asked.
@@ -121,7 +113,7 @@ pub(crate) async fn change_supervision(
     let (call, leg): (CallId, LegId) = (path_id(&id, "call")?, path_id(&leg, "participant")?);
     let mode = change.mode.into();
     wish(&api, call, CallWish::SetMode { leg, mode }).await?;
-    Ok(accepted(&api, call))
+    Ok(accepted(&api, call, None))
 }
 
 /// Ends a supervision: hangs up on the supervisor, or no longer rings.

@@ -7,6 +7,7 @@
 pub mod bell;
 pub mod clock;
 pub mod dns;
+pub mod dtls;
 pub mod entropy;
 pub mod ground;
 pub mod mailbox;

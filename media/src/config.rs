@@ -3,6 +3,7 @@
 use crate::StreamKey;
 use crate::amd::AmdConfig;
 use crate::srtp::SrtpKeys;
+use crate::webrtc::Dtls;
 use core::ops::RangeInclusive;
 use sansio::Duration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -143,6 +144,8 @@ pub enum Security {
     Plain,
     /// By SRTP under keys that the descriptions held (RFC 4568). Nothing plain is taken or sent.
     Srtp(SrtpKeys),
+    /// By SRTP under keys that a handshake gives, once connectivity checks have shown the way (a browser).
+    Dtls(Dtls),
 }
 
 impl Remote {

@@ -57,6 +57,16 @@ pub struct Counters {
     pub dropped_srtp_replayed: u64,
     /// Dropped: SRTP under another key, changed on its way, or no SRTP at all.
     pub dropped_srtp_forged: u64,
+    /// Dropped: from a browser before the handshake was done.
+    pub dropped_srtp_early: u64,
+    /// Connectivity checks answered …
+    pub checks_answered: u64,
+    /// … and dropped: other STUN, or not made with the password.
+    pub dropped_checks: u64,
+    /// Handshakes done.
+    pub dtls_done: u64,
+    /// Handshakes failed.
+    pub dtls_failed: u64,
     /// Not sent: its number has been sent under the same key before.
     pub dropped_srtp_repeated: u64,
     /// First latchings.

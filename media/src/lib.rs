@@ -34,8 +34,10 @@ pub mod rtp;
 mod sender;
 pub mod srtp;
 mod stream;
+pub mod stun;
 pub mod tone_plan;
 pub mod wav;
+mod webrtc;
 
 pub use amd::AmdConfig;
 pub use config::{
@@ -48,6 +50,7 @@ pub use output::{
 };
 pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;
+pub use webrtc::{Dtls, DtlsOrder, IceCredentials};
 
 /// Names a stream; stale once it is closed.
 pub type StreamKey = sansio::Key<Stream>;

@@ -1,6 +1,6 @@
 //! What the plane wants done (to below) and what it has noticed (to above).
 
-use crate::{OffloadRule, OffloadStart, PacketKind, StreamKey};
+use crate::{DtlsOrder, OffloadRule, OffloadStart, PacketKind, StreamKey};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -82,6 +82,8 @@ pub enum Output {
         /// The stream.
         stream: StreamKey,
     },
+    /// Something about a stream's handshake.
+    Dtls(DtlsOrder),
     /// Something for a recording's file.
     Record(RecordOp),
     /// A fact for the room above.
@@ -222,6 +224,8 @@ pub enum AudioState {
 pub enum FailedReason {
     /// The edge could not bind its ports.
     PortsUnavailable,
+    /// A browser's checks or handshake did not come about.
+    Handshake,
 }
 
 /// Who answered.

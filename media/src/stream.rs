@@ -12,6 +12,7 @@ use crate::rtp::stats::Reception;
 use crate::rtp::telephone_event::Digits;
 use crate::sender::Sender;
 use crate::srtp::Secure;
+use crate::webrtc::Webrtc;
 use crate::{Codec, Ears, PacketKind, Remote, Security, StreamKey};
 use sansio::{Instant, Key, Rng};
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ pub struct Stream {
     pub(crate) presses: Option<Box<Presses>>,
     /// Its packets are SRTP.
     pub(crate) secure: Option<Box<Secure>>,
+    /// Its far end is a browser: nothing goes before checks and handshake.
+    pub(crate) webrtc: Option<Box<Webrtc>>,
 }
 
 /// Where and how to send to a stream.
@@ -94,13 +97,22 @@ impl Stream {
             muted: false,
             presses: None,
             secure: None,
+            webrtc: None,
         }
+    }
+
+    /// A browser to which there is no way yet, or no key.
+    fn is_waiting(&self) -> bool {
+        self.webrtc.is_some() && (self.secure.is_none() || self.rtp.address.is_none())
     }
 
     /// Where audio for this stream goes now; `None` while it cannot be sent to or does not want to hear.
     #[inline]
     pub(crate) fn destination(&self) -> Option<Destination> {
         let remote = self.remote.as_ref()?;
+        if self.is_waiting() {
+            return None;
+        }
         let address = self.rtp.address.unwrap_or(remote.rtp);
         if !remote.receives || self.ports_failed || !is_reachable(address) {
             return None;
@@ -112,6 +124,9 @@ impl Stream {
     /// From which port and to where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
     pub(crate) fn rtcp_destination(&self) -> Option<(PacketKind, SocketAddr)> {
         let remote = self.remote.as_ref()?;
+        if self.is_waiting() {
+            return None;
+        }
         if remote.rtcp_mux {
             let address = self.rtp.address.unwrap_or(remote.rtp);
             return (!self.ports_failed && is_reachable(address)).then_some((PacketKind::Rtp, address));
@@ -120,9 +135,28 @@ impl Stream {
         (!self.ports_failed && is_reachable(address)).then_some((PacketKind::Rtcp, address))
     }
 
-    /// Follows what was agreed on about encryption.
-    pub(crate) fn secure_as(&mut self, security: Security) {
+    /// Follows what was agreed on about encryption; gives a browser's state that is over.
+    pub(crate) fn secure_as(&mut self, now: Instant, security: Security) -> Option<Box<Webrtc>> {
+        let before = match security {
+            Security::Dtls(dtls) => {
+                let goes_on = self.webrtc.as_mut().filter(|webrtc| {
+                    let same = (webrtc.dtls.fingerprint, webrtc.dtls.active);
+                    same == (dtls.fingerprint, dtls.active)
+                });
+                if let Some(webrtc) = goes_on {
+                    // The same handshake; perhaps a new name for checks (an ICE restart).
+                    webrtc.dtls = dtls;
+                    self.rtp.address = webrtc.selected;
+                    return None;
+                }
+                self.secure = None;
+                self.rtp.address = None;
+                self.webrtc.replace(Box::new(Webrtc::new(dtls, now)))
+            }
+            Security::Plain | Security::Srtp(_) => self.webrtc.take(),
+        };
         match (security, &mut self.secure) {
+            (Security::Dtls(_), _) => {}
             (Security::Plain, secure) => *secure = None,
             (Security::Srtp(keys), Some(secure)) => secure.rekey(&keys),
             (Security::Srtp(keys), secure @ None) => {
@@ -130,6 +164,7 @@ impl Stream {
                 self.sender.begin_low();
             }
         }
+        before
     }
 
     /// Sound that should come is watched for while someone is there to hear it. Called when that may have changed.

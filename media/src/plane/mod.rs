@@ -9,6 +9,7 @@ mod report;
 mod secure;
 mod sweep;
 mod voice;
+mod webrtc;
 
 pub use mix::MIX_SOURCES_MAX;
 pub(crate) use mix::Voice;
@@ -179,7 +180,6 @@ impl Plane {
     /// the far end was latched.
     pub fn set_remote(&mut self, now: Instant, stream: StreamKey, remote: Remote, out: &mut Outbox<Output>) {
         let Some(state) = self.streams.get_mut(stream) else { return };
-        state.secure_as(remote.security);
         let before = state.remote.replace(remote);
         if before.is_some_and(|before| before.rtp != remote.rtp) {
             unlatch(stream, state, PacketKind::Rtp, out);
@@ -187,6 +187,7 @@ impl Plane {
         } else if before.is_some_and(|before| before.rtcp_address() != remote.rtcp_address()) {
             unlatch(stream, state, PacketKind::Rtcp, out);
         }
+        webrtc::leave(stream, state.secure_as(now, remote.security), out);
         if before.is_none_or(|before| before.sends != remote.sends || before.receives != remote.receives) {
             state.silent_since = now;
             state.sender.forget_source();
@@ -255,6 +256,7 @@ impl Plane {
         self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
+        webrtc::leave(stream, state.webrtc, out);
         self.ports.give_back(now, state.rtp_port);
         if !state.ports_failed {
             let rtp_port = state.rtp_port;

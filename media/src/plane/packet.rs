@@ -57,6 +57,9 @@ impl Plane {
         self.counters.packets_in += 1;
         self.counters.bytes_in += packet.len() as u64;
         match kind {
+            PacketKind::Rtp if packet.first().is_some_and(|byte| *byte < 64) => {
+                self.handle_setup(now, stream, source, packet, out);
+            }
             PacketKind::Rtp if rtp::looks_like_rtcp(packet) => {
                 self.handle_muxed(now, stream, source, packet, out);
             }
@@ -112,7 +115,12 @@ impl Plane {
             return;
         };
         let identity = (header.ssrc, header.sequence);
-        match stream.rtp.admit(now, source, identity, remote.rtp, &stream.reception, &self.config) {
+        let admission = match &stream.webrtc {
+            Some(webrtc) if webrtc.is_valid(source) => Admission::Known,
+            Some(_) => Admission::Refused,
+            None => stream.rtp.admit(now, source, identity, remote.rtp, &stream.reception, &self.config),
+        };
+        match admission {
             Admission::Known => {}
             Admission::Latched { first } => {
                 if first {

@@ -19,7 +19,13 @@ pub(super) fn open<'p>(
     packet: &'p mut [u8],
     counters: &mut Counters,
 ) -> Option<&'p mut [u8]> {
-    let Some(secure) = &mut stream.secure else { return Some(packet) };
+    let Some(secure) = &mut stream.secure else {
+        if stream.webrtc.is_some() {
+            counters.dropped_srtp_early += 1;
+            return None;
+        }
+        return Some(packet);
+    };
     let opened = match kind {
         PacketKind::Rtp => secure.inbound.open(packet),
         PacketKind::Rtcp => secure.inbound.open_rtcp(packet),

@@ -2,7 +2,7 @@
 
 use super::Plane;
 use crate::offload::Offload;
-use crate::{AudioState, Event, Output, PacketKind};
+use crate::{AudioState, Event, FailedReason, Output, PacketKind};
 use sansio::{Duration, Instant, Outbox};
 
 /// Slices: each stream is looked at once a second.
@@ -33,6 +33,12 @@ impl Plane {
                 if std::mem::take(&mut stream.rtcp.announced) {
                     out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtcp });
                 }
+            }
+            super::webrtc::lapse(now, stream);
+            if super::webrtc::gives_up(now, stream) {
+                self.counters.dtls_failed += 1;
+                let reason = FailedReason::Handshake;
+                out.push(Output::Event(Event::Failed { stream: key, owner: stream.owner, reason }));
             }
             stream.quality.sample(&stream.reception);
             if let Some(state) = stream.quality.watch(now, stream.last_packet_at, config) {

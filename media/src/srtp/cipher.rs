@@ -1,8 +1,8 @@
 //! Session keys from a master key, and one packet at a time under them.
 
 use super::{MasterKey, Refusal, Suite};
-use aes::Aes128;
-use aes_gcm::{AeadInOut, Aes128Gcm};
+use aes::{Aes128, Aes256};
+use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm};
 use ctr::cipher::{InnerIvInit, KeyInit, KeyIvInit, StreamCipher, StreamCipherCoreWrapper};
 use ctr::flavors::Ctr128BE as Ctr128;
 use ctr::{Ctr128BE, CtrCore};
@@ -28,7 +28,12 @@ struct Half {
 #[allow(clippy::large_enum_variant, reason = "one per stream and direction, in a box there")]
 enum Kind {
     Counter { aes: Aes128, mac: Hmac<Sha1> },
-    Galois(Aes128Gcm),
+    Galois(Gcm),
+}
+
+enum Gcm {
+    Aes128(Box<Aes128Gcm>),
+    Aes256(Box<Aes256Gcm>),
 }
 
 /// An authentication tag.
@@ -66,20 +71,20 @@ impl Cipher {
         match self.suite {
             Suite::AesCm128Sha1_80 => 10,
             Suite::AesCm128Sha1_32 => 4,
-            Suite::AeadAes128Gcm => 16,
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 16,
         }
     }
 
     pub(super) fn rtcp_tag_bytes(&self) -> usize {
         match self.suite {
             Suite::AesCm128Sha1_80 | Suite::AesCm128Sha1_32 => 10,
-            Suite::AeadAes128Gcm => 16,
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 16,
         }
     }
 
     /// RFC 7714 §9: the index of a report stands behind the tag, and not before it as in RFC 3711 §3.4.
     pub(super) fn tag_is_before_index(&self) -> bool {
-        self.suite == Suite::AeadAes128Gcm
+        matches!(self.suite, Suite::AeadAes128Gcm | Suite::AeadAes256Gcm)
     }
 
     pub(super) fn protect_rtp(&self, packet: &mut [u8], clear: usize, ssrc: u32, index: u64) -> Tag {
@@ -165,18 +170,20 @@ impl Cipher {
 impl Half {
     /// `label` is that of encryption; those of authentication and salt follow it.
     fn new(master: &MasterKey, label: u8) -> Self {
-        let mut key = [0; 16];
-        let mut salt = [0; 14];
+        let mut key = [0; 32];
         derive(master, label, &mut key);
+        let short: [u8; 16] = *key.first_chunk().expect("32 bytes hold 16");
+        let mut salt = [0; 14];
         derive(master, label + 2, &mut salt[..master.suite().salt_bytes()]);
         let kind = match master.suite() {
             Suite::AesCm128Sha1_80 | Suite::AesCm128Sha1_32 => {
                 let mut authentication = [0; 20];
                 derive(master, label + 1, &mut authentication);
                 let mac = Hmac::<Sha1>::new_from_slice(&authentication).expect("HMAC takes any key");
-                Kind::Counter { aes: Aes128::new(&key.into()), mac }
+                Kind::Counter { aes: Aes128::new(&short.into()), mac }
             }
-            Suite::AeadAes128Gcm => Kind::Galois(Aes128Gcm::new(&key.into())),
+            Suite::AeadAes128Gcm => Kind::Galois(Gcm::Aes128(Box::new(Aes128Gcm::new(&short.into())))),
+            Suite::AeadAes256Gcm => Kind::Galois(Gcm::Aes256(Box::new(Aes256Gcm::new(&key.into())))),
         };
         Half { salt, kind }
     }
@@ -195,7 +202,13 @@ pub(super) fn derive(master: &MasterKey, label: u8, into: &mut [u8]) {
     let mut block = [0; 16];
     block[..14].copy_from_slice(master.salt());
     block[7] ^= label;
-    Ctr128BE::<Aes128>::new(master.key().into(), &block.into()).apply_keystream(into);
+    let block = block.into();
+    // RFC 7714 §11: keys of 256 bits are derived by AES with keys of 256 bits.
+    if let Ok(key) = <&[u8; 16]>::try_from(master.key()) {
+        Ctr128BE::<Aes128>::new(key.into(), &block).apply_keystream(into);
+    } else if let Ok(key) = <&[u8; 32]>::try_from(master.key()) {
+        Ctr128BE::<Aes256>::new(key.into(), &block).apply_keystream(into);
+    }
 }
 
 /// RFC 3711 §4.1.1.
@@ -217,20 +230,21 @@ fn check(mac: &Hmac<Sha1>, packet: &[u8], behind: &[u8], tag: &[u8]) -> Result<(
     mac.verify_truncated_left(tag).map_err(|_| Refusal::Forged)
 }
 
-fn seal(gcm: &Aes128Gcm, nonce: &[u8; 12], head: &[u8], body: &mut [u8]) -> Tag {
-    let tag = gcm.encrypt_inout_detached(nonce.into(), head, body.into());
+fn seal(gcm: &Gcm, nonce: &[u8; 12], head: &[u8], body: &mut [u8]) -> Tag {
+    let tag = match gcm {
+        Gcm::Aes128(gcm) => gcm.encrypt_inout_detached(nonce.into(), head, body.into()),
+        Gcm::Aes256(gcm) => gcm.encrypt_inout_detached(nonce.into(), head, body.into()),
+    };
     Tag::new(&tag.expect("a packet is far shorter than what one nonce can seal"), 16)
 }
 
-fn unseal(
-    gcm: &Aes128Gcm,
-    nonce: &[u8; 12],
-    head: &[u8],
-    body: &mut [u8],
-    tag: &[u8],
-) -> Result<(), Refusal> {
+fn unseal(gcm: &Gcm, nonce: &[u8; 12], head: &[u8], body: &mut [u8], tag: &[u8]) -> Result<(), Refusal> {
     let tag: &[u8; 16] = tag.try_into().map_err(|_| Refusal::Malformed)?;
-    gcm.decrypt_inout_detached(nonce.into(), head, body.into(), tag.into()).map_err(|_| Refusal::Forged)
+    match gcm {
+        Gcm::Aes128(gcm) => gcm.decrypt_inout_detached(nonce.into(), head, body.into(), tag.into()),
+        Gcm::Aes256(gcm) => gcm.decrypt_inout_detached(nonce.into(), head, body.into(), tag.into()),
+    }
+    .map_err(|_| Refusal::Forged)
 }
 
 /// RFC 7714 §9.2: what is authenticated beside a report's text.

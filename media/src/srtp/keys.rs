@@ -14,11 +14,14 @@ pub enum Suite {
     AesCm128Sha1_32,
     /// AES in Galois/counter mode, tags of 128 bits (RFC 7714).
     AeadAes128Gcm,
+    /// The same with keys of 256 bits.
+    AeadAes256Gcm,
 }
 
 impl Suite {
     /// All, the one that nearly everybody knows first.
-    pub const ALL: [Suite; 3] = [Suite::AesCm128Sha1_80, Suite::AeadAes128Gcm, Suite::AesCm128Sha1_32];
+    pub const ALL: [Suite; 4] =
+        [Suite::AesCm128Sha1_80, Suite::AeadAes128Gcm, Suite::AesCm128Sha1_32, Suite::AeadAes256Gcm];
 
     /// Its name in `a=crypto` (RFC 4568 §6.2, RFC 7714 §14.2).
     #[must_use]
@@ -27,6 +30,7 @@ impl Suite {
             Suite::AesCm128Sha1_80 => "AES_CM_128_HMAC_SHA1_80",
             Suite::AesCm128Sha1_32 => "AES_CM_128_HMAC_SHA1_32",
             Suite::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Suite::AeadAes256Gcm => "AEAD_AES_256_GCM",
         }
     }
 
@@ -41,22 +45,34 @@ impl Suite {
     pub const fn salt_bytes(self) -> usize {
         match self {
             Suite::AesCm128Sha1_80 | Suite::AesCm128Sha1_32 => 14,
-            Suite::AeadAes128Gcm => 12,
+            Suite::AeadAes128Gcm | Suite::AeadAes256Gcm => 12,
+        }
+    }
+
+    const fn secret_bytes(self) -> usize {
+        match self {
+            Suite::AesCm128Sha1_80 | Suite::AesCm128Sha1_32 | Suite::AeadAes128Gcm => 16,
+            Suite::AeadAes256Gcm => 32,
         }
     }
 
     /// Bytes of master key and salt together: what `inline:` holds.
     #[must_use]
     pub const fn key_bytes(self) -> usize {
-        16 + self.salt_bytes()
+        self.secret_bytes() + self.salt_bytes()
     }
 }
+
+/// Bytes of the longest salt.
+const SALT_BYTES_MAX: usize = 14;
+/// Room for the longest key and the longest salt.
+const BYTES_MAX: usize = 32 + SALT_BYTES_MAX;
 
 /// A master key with its salt. Not shown by `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MasterKey {
     suite: Suite,
-    bytes: [u8; 30],
+    bytes: [u8; BYTES_MAX],
 }
 
 impl MasterKey {
@@ -66,7 +82,7 @@ impl MasterKey {
         if bytes.len() != suite.key_bytes() {
             return None;
         }
-        let mut key = [0; 30];
+        let mut key = [0; BYTES_MAX];
         key[..bytes.len()].copy_from_slice(bytes);
         Some(MasterKey { suite, bytes: key })
     }
@@ -83,13 +99,14 @@ impl MasterKey {
         &self.bytes[..self.suite.key_bytes()]
     }
 
-    pub(super) fn key(&self) -> &[u8; 16] {
-        self.bytes.first_chunk().expect("30 bytes hold 16")
+    /// 16 bytes, or 32.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.bytes[..self.suite.secret_bytes()]
     }
 
     /// The salt, 14 bytes; a shorter one has zeros behind it.
-    pub(super) fn salt(&self) -> &[u8; 14] {
-        self.bytes.last_chunk().expect("30 bytes hold 14")
+    pub(super) fn salt(&self) -> &[u8] {
+        &self.bytes[self.suite.secret_bytes()..][..SALT_BYTES_MAX]
     }
 }
 
@@ -140,7 +157,7 @@ impl KeySource {
 
     /// A new key.
     pub fn master_key(&mut self, suite: Suite) -> MasterKey {
-        let mut key = MasterKey { suite, bytes: [0; 30] };
+        let mut key = MasterKey { suite, bytes: [0; BYTES_MAX] };
         self.fill(&mut key.bytes[..suite.key_bytes()]);
         key
     }

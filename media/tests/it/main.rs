@@ -15,3 +15,4 @@ mod robustness;
 mod srtp;
 mod synth;
 mod voice;
+mod webrtc;

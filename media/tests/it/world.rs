@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) offloads: Vec<(StreamKey, Option<(OffloadRule, OffloadStart)>)>,
     /// Streams whose counts were asked for.
     pub(crate) asked: Vec<StreamKey>,
+    /// Orders about handshakes.
+    pub(crate) handshakes: Vec<media::DtlsOrder>,
 }
 
 pub(crate) fn config() -> Config {
@@ -71,6 +73,7 @@ impl World {
             files: BTreeMap::new(),
             offloads: Vec::new(),
             asked: Vec::new(),
+            handshakes: Vec::new(),
         }
     }
 
@@ -100,6 +103,7 @@ impl World {
                 Output::Offload { stream, rule, start } => self.offloads.push((stream, Some((rule, start)))),
                 Output::Reclaim { stream } => self.offloads.push((stream, None)),
                 Output::CountOffload { stream } => self.asked.push(stream),
+                Output::Dtls(order) => self.handshakes.push(order),
                 Output::Record(RecordOp::Open { id }) => {
                     assert!(self.files.insert(id, File::default()).is_none(), "opened twice");
                 }

@@ -51,12 +51,12 @@ ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EAR
 	@scripts/setup ears
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
-interop: setup-test build ## the daemon against SIPp feature by feature, and among Kamailio and baresip over UDP, TCP and TLS
-	cargo test --locked -p dialerd --test it -- features streams
+interop: setup-test build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
+	cargo test --locked -p dialerd --test it -- features streams browser
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp wav
+	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
 
 loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
 	target/release/loadtest full

@@ -22,6 +22,7 @@ use engine::{
 };
 use runtime::dns::Dns;
 use runtime::recorder::{FileSeal, NewSeal};
+use runtime::dtls::Identity;
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::collections::BTreeMap;
@@ -123,6 +124,7 @@ impl Daemon {
         let mut secured = streams.secured.clone();
         secured.extend(api_tls.clone());
         let api = ApiListener::new(api, api_tls).context("api.listen")?;
+        let identity = Identity::generate().context("making a certificate for handshakes with browsers")?;
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
@@ -158,6 +160,7 @@ impl Daemon {
                 gauges: Arc::clone(&gauges),
                 hep_counters: Arc::clone(&hep_counters),
                 kernel_relay: kernel_relay.clone(),
+                identity: identity.clone(),
             };
             shards.push(start_shard(&config, parts, clock, &to_control)?);
             shard_gauges.push(gauges);
@@ -496,6 +499,7 @@ struct ShardParts {
     gauges: Arc<ShardGauges>,
     hep_counters: Arc<HepCounters>,
     kernel_relay: Option<KernelRelay>,
+    identity: Identity,
 }
 
 fn start_shard(
@@ -505,7 +509,7 @@ fn start_shard(
     to_control: &mailbox::Sender<ControlMessage>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
     let ShardParts { number, sockets: listeners, stream_listeners, receiver, ways, gauges, .. } = parts;
-    let (hep_counters, kernel_relay) = (parts.hep_counters, parts.kernel_relay);
+    let (hep_counters, kernel_relay, identity) = (parts.hep_counters, parts.kernel_relay, parts.identity);
     let addresses =
         listeners.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>().context("sip.listen")?;
     let (low, high) = config.media_ports;
@@ -517,6 +521,7 @@ fn start_shard(
         listeners: addresses,
         target_time_max: config.target_time_max,
         stream_listeners,
+        dtls_fingerprint: Some(identity.fingerprint()),
         listeners_advertised: config.sip_listeners.iter().map(|one| one.advertised.clone()).collect(),
         realm: config.realm.clone(),
         user_agent: config.user_agent.clone(),
@@ -574,7 +579,8 @@ fn start_shard(
                 None
             }
         });
-        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges), ways.clone(), hep);
+        let more = (hep, Some(identity.clone()));
+        let mut shard = Shard::new(config, clock, events, Arc::clone(&gauges), ways.clone(), more);
         if panics > 0 {
             shard.tell_restart();
         }

@@ -12,6 +12,7 @@ mod config;
 mod control_thread;
 mod ctl;
 mod demo;
+mod dtls;
 mod hep;
 mod logging;
 mod metrics;

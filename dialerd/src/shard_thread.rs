@@ -12,6 +12,7 @@ use engine::{
     StreamId, TracedMessage, WrittenFile,
 };
 use runtime::dns::Dns;
+use runtime::dtls::{Handshakes, Identity};
 use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
@@ -110,6 +111,8 @@ pub struct Shard {
     /// Packets that it copied, when last asked: stream, end in `tap_bytes`.
     taps: Vec<(u64, usize)>,
     tap_bytes: Vec<u8>,
+    /// With browsers.
+    pub(crate) handshakes: Option<Handshakes>,
 }
 
 /// How a shard reaches others than the control thread.
@@ -135,7 +138,7 @@ impl Shard {
         events: Mailbox<ControlMessage>,
         gauges: Arc<ShardGauges>,
         ways: ShardWays,
-        hep: Option<HepSender>,
+        (hep, identity): (Option<HepSender>, Option<Identity>),
     ) -> Self {
         let number = config.shard;
         let config = ShardConfig { clock: clock.base(), ..config };
@@ -157,6 +160,7 @@ impl Shard {
             armed: Vec::new(),
             taps: Vec::new(),
             tap_bytes: Vec::new(),
+            handshakes: identity.map(Handshakes::new),
         }
     }
 
@@ -165,7 +169,7 @@ impl Shard {
         self.events.send(ControlMessage::ShardRestarted { shard: self.number });
     }
 
-    fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
+    pub(crate) fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
         if ground.relay().is_armed() && self.machine.may_read_counts(&input) {
             self.listen_to_taps(now, ground);
             self.count_all(now, ground);
@@ -240,6 +244,7 @@ impl Shard {
     fn carry_out(&mut self, now: Instant, ground: &mut Ground, packet: &[u8]) {
         let mut failed = Vec::new();
         let mut afterwards = Vec::new();
+        let mut handshakes = Vec::new();
         for effect in self.out.drain() {
             match effect {
                 ShardEffect::SendSip { listener, to, bytes } => {
@@ -302,6 +307,7 @@ impl Shard {
                     afterwards.push((stream, Afterwards::Ended(counts)));
                 }
                 ShardEffect::CountOffload { stream } => afterwards.push((stream, Afterwards::Count)),
+                ShardEffect::Dtls(order) => handshakes.push(order),
                 ShardEffect::Record(op) => ground.record(record_order(op)),
                 ShardEffect::Event(event) => {
                     self.events.send(ControlMessage::Shard { shard: self.number, event });
@@ -310,6 +316,9 @@ impl Shard {
         }
         for stream in failed {
             self.feed(now, ShardInput::PortsFailed { stream }, ground);
+        }
+        for order in handshakes {
+            self.dtls(now, order, ground);
         }
         for (stream, what) in afterwards {
             match what {
@@ -506,12 +515,16 @@ impl ShardMachine for Shard {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.machine.poll_timeout()
+        let handshakes = self.handshakes.as_ref().and_then(Handshakes::poll_timeout);
+        [self.machine.poll_timeout(), handshakes].into_iter().flatten().min()
     }
 
     fn timeout(&mut self, now: Instant, ground: &mut Ground) {
-        self.machine.handle_timeout(now, &mut self.out);
-        self.carry_out(now, ground, &[]);
+        if self.machine.poll_timeout().is_some_and(|at| at <= now) {
+            self.machine.handle_timeout(now, &mut self.out);
+            self.carry_out(now, ground, &[]);
+        }
+        self.handshakes_due(now, ground);
     }
 
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground) {

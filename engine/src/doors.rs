@@ -20,7 +20,7 @@ use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
     Reply, TrunkFact, TrunkId, ViewChange,
 };
-pub use media::srtp::Secret;
+pub use media::srtp::{MasterKey, Secret, SrtpKeys, Suite};
 pub use media::{InBandDigits, OffloadCounts, OffloadRule, OffloadStart};
 use sansio::time::ClockBase;
 use sansio::{Duration, WallTime};
@@ -69,6 +69,8 @@ pub struct ShardConfig {
     /// From what keys of encrypted sound are drawn; from the system's entropy, and not this shard's seed, which is too
     /// short for that.
     pub secret: Secret,
+    /// SHA-256 of the certificate that the ground shows in handshakes; `None`: no browsers.
+    pub dtls_fingerprint: Option<[u8; 32]>,
     /// What civil time it is.
     pub clock: ClockBase,
     /// Listeners of connections; they are numbered after those of `listeners`.
@@ -137,6 +139,7 @@ impl Default for ShardConfig {
             shard: 0,
             seed: 0,
             secret: Secret::default(),
+            dtls_fingerprint: None,
             clock: ClockBase::default(),
             stream_listeners: Vec::new(),
             listeners_advertised: Vec::new(),
@@ -298,6 +301,25 @@ pub enum ShardInput<'a> {
         /// How long it may be believed.
         ttl: Duration,
     },
+    /// A handshake has this to say to the far end.
+    DtlsPacket {
+        /// The stream.
+        stream: StreamId,
+        /// What.
+        packet: Bytes,
+    },
+    /// A handshake is done, with a far end that has shown the certificate asked for.
+    DtlsDone {
+        /// The stream.
+        stream: StreamId,
+        /// What it has given.
+        keys: Box<SrtpKeys>,
+    },
+    /// A handshake has failed.
+    DtlsFailed {
+        /// The stream.
+        stream: StreamId,
+    },
     /// An order from the control core.
     Command(ShardCommand),
     /// The ports of [`ShardEffect::OpenPorts`] could not be bound. No `ClosePorts` follows for them.
@@ -431,6 +453,9 @@ pub enum ShardEffect {
         /// The stream.
         stream: StreamId,
     },
+    /// Something about a stream's handshake; [`ShardInput::DtlsPacket`], [`ShardInput::DtlsDone`] and
+    /// [`ShardInput::DtlsFailed`] answer.
+    Dtls(DtlsOrder),
     /// Get the file of certificates at this address; [`ShardInput::Certificate`] answers within a few seconds.
     FetchCertificate {
         /// An https address as a caller's signature names it: nothing about it is sure.
@@ -440,6 +465,32 @@ pub enum ShardEffect {
     Record(RecordOp),
     /// A fact for the control core.
     Event(ShardEvent),
+}
+
+/// What is to be done about a stream's handshake. For one stream: `Open`, any number of `Packet`, `Close`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DtlsOrder {
+    /// Make one ready.
+    Open {
+        /// The stream.
+        stream: StreamId,
+        /// SHA-256 of the certificate that the far end must show.
+        fingerprint: [u8; 32],
+        /// We begin it.
+        active: bool,
+    },
+    /// This came for it.
+    Packet {
+        /// The stream.
+        stream: StreamId,
+        /// What.
+        packet: Bytes,
+    },
+    /// It is of no more use.
+    Close {
+        /// The stream.
+        stream: StreamId,
+    },
 }
 
 /// Orders for the writer of recordings. For one recording: one `Open`, any number of `Append`, one `Finish`;

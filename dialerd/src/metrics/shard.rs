@@ -217,7 +217,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 19] = [
+    let counters: [Counter<'_>; 23] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -278,6 +278,30 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Packets not taken.",
             &[("reason", "srtp_forged")],
             sum(&|shard, _| shard.media.dropped_srtp_forged),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "srtp_early")],
+            sum(&|shard, _| shard.media.dropped_srtp_early),
+        ),
+        (
+            "rtp_dropped_total",
+            "Packets not taken.",
+            &[("reason", "stun")],
+            sum(&|shard, _| shard.media.dropped_checks),
+        ),
+        (
+            "dtls_handshakes_total",
+            "Handshakes with browsers.",
+            &[("result", "done")],
+            sum(&|shard, _| shard.media.dtls_done),
+        ),
+        (
+            "dtls_handshakes_total",
+            "Handshakes with browsers.",
+            &[("result", "failed")],
+            sum(&|shard, _| shard.media.dtls_failed),
         ),
         (
             "srtp_packets_total",

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod api;
+mod browser;
 mod conduct;
 mod crash;
 mod ctl;

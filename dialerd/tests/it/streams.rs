@@ -209,7 +209,7 @@ fn every_transport_answers_and_broken_streams_are_ended() {
 pub fn sipp(place: &Place, arguments: &[&str]) -> std::process::Child {
     Command::new("sipp")
         .args(arguments)
-        .args(["-nostdin", "-timeout", "60", "-timeout_error"])
+        .args(["-nostdin", "-timeout", "180", "-timeout_error"])
         .current_dir(place.folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -75,7 +75,7 @@ impl CallShard {
         let headers = auto_answer_headers(auto_answer, our_host);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let security = self.local_security(srtp);
+        let security = self.phone_security(contact.listener, srtp);
         let sound = self.open_sound(now, owner.to_bits(), security).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(now, sound.stream, Ears { dtmf: true, ..Ears::default() });
         let invite = Invite {

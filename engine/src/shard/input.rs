@@ -41,6 +41,13 @@ impl CallShard {
                 self.plane.offload_ended(stream_key(stream), &counts);
             }
             ShardInput::OffloadRefused { stream } => self.plane.offload_refused(now, stream_key(stream)),
+            ShardInput::DtlsPacket { stream, packet } => {
+                self.plane.dtls_send(stream_key(stream), packet, &mut self.media_out);
+            }
+            ShardInput::DtlsDone { stream, keys } => self.plane.dtls_done(now, stream_key(stream), &keys),
+            ShardInput::DtlsFailed { stream } => {
+                self.plane.dtls_failed(stream_key(stream), &mut self.media_out);
+            }
             ShardInput::Command(command) => self.take_command(now, command, out),
             ShardInput::PortsFailed { stream } => {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);

@@ -15,19 +15,21 @@ use crate::call::{Call, Participant, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
 use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
+use crate::translate::browser::{self, LocalDtls};
 use crate::translate::crypto::OurKeys;
 use crate::translate::sdp::{LocalSecurity, LocalSide};
 use agents::Agents;
 use counters::ShardCounters;
 use dialer_core::config::Srtp;
 use dialer_core::{CallFact, CallId};
-use media::Plane;
 use media::srtp::KeySource;
+use media::{IceCredentials, Plane};
 use recordings::OpenRecordings;
 use sansio::time::ClockBase;
 use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab, TimerKey};
 use sip_proxy::UserAgent;
 use sip_proxy::ua;
+use sip_proxy::wire::Transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -200,10 +202,42 @@ impl CallShard {
         }
     }
 
+    /// What a browser's leg has for encryption, where the ground can.
+    pub(crate) fn browser_security(&mut self) -> Option<LocalSecurity> {
+        let fingerprint = self.config.dtls_fingerprint?;
+        let ice = IceCredentials::draw(&mut self.key_source);
+        Some(LocalSecurity::Dtls(LocalDtls { ice, fingerprint }))
+    }
+
+    /// What a leg to an agent's registered phone has: one that is reached over WebSocket is a browser (RFC 7118).
+    pub(crate) fn phone_security(&mut self, listener: u8, srtp: Srtp) -> LocalSecurity {
+        let transport = self.listener(listener).map(|(transport, _)| transport);
+        if matches!(transport, Some(Transport::Ws | Transport::Wss))
+            && let Some(browser) = self.browser_security()
+        {
+            return browser;
+        }
+        self.local_security(srtp)
+    }
+
+    /// What a leg has whose offer has come from an agent's phone.
+    pub(crate) fn security_for(&mut self, offer: &[u8], srtp: Srtp) -> LocalSecurity {
+        if browser::asks(offer)
+            && let Some(browser) = self.browser_security()
+        {
+            return browser;
+        }
+        self.local_security(srtp)
+    }
+
     /// The same with keys of their own, for someone else in the same place.
     pub(crate) fn renewed(&mut self, security: &LocalSecurity) -> LocalSecurity {
         match security {
             LocalSecurity::Plain => LocalSecurity::Plain,
+            LocalSecurity::Dtls(dtls) => LocalSecurity::Dtls(LocalDtls {
+                ice: IceCredentials::draw(&mut self.key_source),
+                fingerprint: dtls.fingerprint,
+            }),
             LocalSecurity::Sdes { required, .. } => {
                 LocalSecurity::Sdes { required: *required, keys: OurKeys::draw(&mut self.key_source) }
             }

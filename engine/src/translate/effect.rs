@@ -1,6 +1,6 @@
 //! Outputs of signalling and media → effects of the shard.
 
-use crate::doors::{PacketKind, ShardEffect, StreamId};
+use crate::doors::{DtlsOrder, PacketKind, ShardEffect, StreamId};
 use media::StreamKey;
 
 pub(crate) fn stream_id(stream: StreamKey) -> StreamId {
@@ -50,6 +50,15 @@ pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Outp
         }
         Output::Reclaim { stream } => ShardEffect::Reclaim { stream: stream_id(stream) },
         Output::CountOffload { stream } => ShardEffect::CountOffload { stream: stream_id(stream) },
+        Output::Dtls(order) => ShardEffect::Dtls(match order {
+            media::DtlsOrder::Open { stream, fingerprint, active } => {
+                DtlsOrder::Open { stream: stream_id(stream), fingerprint, active }
+            }
+            media::DtlsOrder::Packet { stream, packet } => {
+                DtlsOrder::Packet { stream: stream_id(stream), packet }
+            }
+            media::DtlsOrder::Close { stream } => DtlsOrder::Close { stream: stream_id(stream) },
+        }),
         inner @ (Output::Record(_) | Output::Event(_)) => return Err(inner),
     })
 }

@@ -3,6 +3,7 @@
 //! We speak G.711 (both laws) and telephone-event, 20 ms a packet, one audio section. Anything else in an offer is
 //! refused section by section (RFC 3264 §6). Whether sound is encrypted each leg says for itself ([`LocalSecurity`]).
 
+use super::browser::{self, LocalDtls};
 use super::crypto::{Chosen, OurKeys};
 use bytes::{Bytes, BytesMut};
 use media::{Codec, Remote, Security};
@@ -38,6 +39,8 @@ pub(crate) enum LocalSecurity {
     Plain,
     /// By keys in the descriptions, where the other side has some too (RFC 8643) or else not at all: `required`.
     Sdes { required: bool, keys: OurKeys },
+    /// By keys of a handshake: a browser.
+    Dtls(LocalDtls),
 }
 
 impl LocalSecurity {
@@ -46,6 +49,7 @@ impl LocalSecurity {
         match self {
             LocalSecurity::Plain | LocalSecurity::Sdes { required: false, .. } => PLAIN,
             LocalSecurity::Sdes { required: true, .. } => SECURE,
+            LocalSecurity::Dtls(_) => browser::PROFILE,
         }
     }
 }
@@ -60,6 +64,7 @@ const SECURE: &str = "RTP/SAVP";
 enum Agreed {
     Plain,
     Srtp(Chosen),
+    Dtls(media::Dtls),
 }
 
 impl Agreed {
@@ -67,6 +72,7 @@ impl Agreed {
         match self {
             Agreed::Plain => Security::Plain,
             Agreed::Srtp(chosen) => Security::Srtp(chosen.keys),
+            Agreed::Dtls(dtls) => Security::Dtls(*dtls),
         }
     }
 }
@@ -105,7 +111,7 @@ impl Offered {
 
 /// Writes an offer of these codecs.
 pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
-    let mut buffer = BytesMut::with_capacity(640);
+    let mut buffer = BytesMut::with_capacity(800);
     let mut types = [0; CODECS.len() + 1];
     let count = codecs.len().min(CODECS.len());
     for (place, codec) in types.iter_mut().zip(codecs) {
@@ -113,6 +119,9 @@ pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
     }
     types[count] = DTMF_PAYLOAD_TYPE;
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
+    if let LocalSecurity::Dtls(_) = &local.security {
+        browser::session_lines(&mut writer, Some(browser::OUR_MID));
+    }
     writer.media("audio", local.rtp_port, local.security.profile(), &types[..=count]);
     for codec in &codecs[..count] {
         writer.rtpmap(codec.payload_type(), encoding(*codec), 8000);
@@ -120,6 +129,9 @@ pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
     dtmf_lines(&mut writer, DTMF_PAYLOAD_TYPE);
     if let LocalSecurity::Sdes { keys, .. } = &local.security {
         keys.offer(&mut writer);
+    }
+    if let LocalSecurity::Dtls(dtls) = &local.security {
+        browser::lines(&mut writer, local, dtls, Some(browser::OUR_MID), browser::Setup::Either);
     }
     // RFC 5761 §5.1.1: who does not know it uses the port above, where we listen too.
     writer.attribute("rtcp-mux", None).ptime(PTIME_MS).direction(Direction::SendRecv);
@@ -162,6 +174,11 @@ pub(crate) fn answer(
     let plan = plan(audio, &agreed, prefer)?;
     let mut buffer = BytesMut::with_capacity(400);
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
+    let mid = audio.attribute("mid").and_then(|mid| std::str::from_utf8(mid).ok());
+    if let Agreed::Dtls(_) = &agreed {
+        let bundled = session.attribute("group").is_some_and(|group| group.starts_with(b"BUNDLE"));
+        browser::session_lines(&mut writer, mid.filter(|_| bundled));
+    }
     for media in session.medias() {
         if !std::ptr::eq(media, audio) {
             writer.reject(media);
@@ -169,7 +186,9 @@ pub(crate) fn answer(
         }
         let mut types = vec![plan.remote.payload_type];
         types.extend(plan.remote.dtmf_payload_type);
-        let profile = if audio.proto.eq_ignore_ascii_case(SECURE.as_bytes()) { SECURE } else { PLAIN };
+        let known = [PLAIN, SECURE, browser::PROFILE, browser::PROFILE_WITHOUT_FEEDBACK];
+        let profile = known.into_iter().find(|profile| audio.proto.eq_ignore_ascii_case(profile.as_bytes()));
+        let profile = profile.unwrap_or(PLAIN);
         writer.media("audio", local.rtp_port, profile, &types);
         writer.rtpmap(plan.remote.payload_type, encoding(plan.remote.codec), 8000);
         if let Some(dtmf) = plan.remote.dtmf_payload_type {
@@ -177,6 +196,10 @@ pub(crate) fn answer(
         }
         if let Agreed::Srtp(chosen) = &agreed {
             chosen.answer(&mut writer);
+        }
+        if let (Agreed::Dtls(agreed), LocalSecurity::Dtls(ours)) = (&agreed, &local.security) {
+            let setup = if agreed.active { browser::Setup::Active } else { browser::Setup::Passive };
+            browser::lines(&mut writer, local, ours, mid, setup);
         }
         if plan.remote.rtcp_mux {
             writer.attribute("rtcp-mux", None);
@@ -194,6 +217,11 @@ fn usable_audio<'s, 'a>(
 ) -> Result<(&'s Media<'a>, Agreed), SdpFault> {
     let audio = || session.medias().filter(|media| media.kind == MediaKind::Audio && media.port != 0);
     let speaks = |media: &Media<'_>, profile: &str| media.proto.eq_ignore_ascii_case(profile.as_bytes());
+    if let LocalSecurity::Dtls(ours) = security {
+        let found =
+            audio().find_map(|media| Some((media, Agreed::Dtls(browser::read(session, media, ours)?))));
+        return found.ok_or(SdpFault::Incompatible);
+    }
     if let LocalSecurity::Sdes { keys, .. } = security {
         let mut rtp = audio().filter(|media| speaks(media, SECURE) || speaks(media, PLAIN));
         if let Some(found) = rtp.find_map(|media| Some((media, Agreed::Srtp(choose(keys, media)?)))) {
@@ -208,16 +236,22 @@ fn usable_audio<'s, 'a>(
 }
 
 fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault> {
-    let address = audio.connection.and_then(|connection| connection.address).ok_or(SdpFault::Incompatible)?;
+    let is_browser = matches!(agreed, Agreed::Dtls(_));
+    let named = audio.connection.and_then(|connection| connection.address);
+    // A browser's address comes out when it checks the way; what it writes down may be none.
+    let address = match named {
+        None if is_browser => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        named => named.ok_or(SdpFault::Incompatible)?,
+    };
     let first = known_codecs(audio).next();
     let preferred = known_codecs(audio).find(|(_, codec)| Some(*codec) == prefer);
     let (payload_type, codec) = preferred.or(first).ok_or(SdpFault::Incompatible)?;
     let direction = audio.direction;
     // RFC 3264 §8.4: 0.0.0.0 was the sign of hold before directions were; nothing can be sent there.
-    let reachable = !address.is_unspecified();
+    let reachable = is_browser || !address.is_unspecified();
     let remote = Remote {
         rtp: SocketAddr::new(address, audio.port),
-        rtcp: audio.rtcp_port().map(|port| SocketAddr::new(address, port)),
+        rtcp: audio.rtcp_port().filter(|_| !is_browser).map(|port| SocketAddr::new(address, port)),
         codec,
         payload_type,
         dtmf_payload_type: audio.telephone_event(8000),
@@ -227,7 +261,8 @@ fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<Str
         receives: reachable && matches!(direction, Direction::SendRecv | Direction::RecvOnly),
         security: agreed.security(),
     };
-    Ok(StreamPlan { remote, held: audio.is_hold(), direction })
+    let held = if is_browser { !remote.receives } else { audio.is_hold() };
+    Ok(StreamPlan { remote, held, direction })
 }
 
 /// Payload types of codecs we speak, in the description's order.

@@ -128,7 +128,8 @@ impl World {
             // Only where the ground has said that it can.
             | ShardEffect::Offload { .. }
             | ShardEffect::Reclaim { .. }
-            | ShardEffect::CountOffload { .. } => {}
+            | ShardEffect::CountOffload { .. }
+            | ShardEffect::Dtls(_) => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 self.trace.thing(&event);

@@ -291,7 +291,7 @@ impl CallShard {
         if media == TransitMedia::Bypass && !offer.is_empty() && plain {
             return Ok((TransitSound::Bypass, offer));
         }
-        let (from, to) = (self.local_security(from_srtp), self.local_security(to_srtp));
+        let (from, to) = (self.security_for(&offer, from_srtp), self.local_security(to_srtp));
         let offered = if offer.is_empty() {
             None
         } else {

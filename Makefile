@@ -17,6 +17,9 @@ setup-build:
 setup-test:
 	@scripts/setup test
 
+setup-interop:
+	@scripts/setup interop
+
 setup-loadtest:
 	@scripts/setup loadtest
 
@@ -51,7 +54,7 @@ ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EAR
 	@scripts/setup ears
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
-interop: setup-test build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
+interop: setup-test setup-interop build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
 	cargo test --locked -p dialerd --test it -- features streams browser
 	target/release/loadtest interop
 

@@ -21,8 +21,8 @@ use engine::{
     ControlConfig, ControlCore, Route, Secret, ShardCommand, ShardConfig, StreamListener, TransitMedia,
 };
 use runtime::dns::Dns;
-use runtime::recorder::{FileSeal, NewSeal};
 use runtime::dtls::Identity;
+use runtime::recorder::{FileSeal, NewSeal};
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::collections::BTreeMap;

@@ -125,7 +125,7 @@ impl Drop for Browser {
     }
 }
 
-/// The bundle that `scripts/setup test` makes.
+/// The bundle that `scripts/setup interop` makes.
 fn script() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/browser/bundle.js")
 }
@@ -134,7 +134,7 @@ fn script() -> PathBuf {
 fn a_browser_registers_is_called_calls_speaks_hears_and_hangs_up() {
     let script = script();
     if !script.exists() || Command::new("chromium").arg("--version").output().is_err() {
-        eprintln!("left out: no chromium or no bundle of the softphone; scripts/setup test makes them");
+        eprintln!("left out: no chromium or no bundle of the softphone; scripts/setup interop makes them");
         return;
     }
     block_on(async {

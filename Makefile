@@ -6,7 +6,7 @@ SHELL := /bin/bash
 SEEDS ?= 500
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
+.PHONY: demo-and-interop help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -24,7 +24,7 @@ setup-loadtest:
 	@scripts/setup loadtest
 
 build: setup-build ## the daemon and its load generators, optimised
-	cargo build --release --locked -p dialerd -p loadtests -p sim
+	cargo build --release --locked --bin dialerd --bin swarm --bin loadtest
 
 demo: build ## a predictive campaign over real SIP and RTP on this machine (about two minutes)
 	target/release/dialerd demo $(DEMO_ARGUMENTS)
@@ -38,13 +38,11 @@ test: setup-test build ## everything that can be checked
 	cargo test --workspace --locked
 	$(MAKE) swarm
 	target/release/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
-	$(MAKE) fuzz
-	target/release/loadtest interop --short
 	$(MAKE) loadtest-short
-	target/release/dialerd demo --plain
+	$(MAKE) --jobs=2 fuzz demo-and-interop
 
 swarm: build ## the whole daemon under a seeded world
-	target/release/sim swarm --seeds $(SEEDS)
+	target/release/dialerd world swarm --seeds $(SEEDS)
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
@@ -59,7 +57,12 @@ interop: setup-test setup-interop build ## the daemon against SIPp feature by fe
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
+	nice -n 19 fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
+
+# They mostly wait: beside the fuzz targets, which take only what is left of the processors.
+demo-and-interop: build
+	target/release/loadtest interop --short
+	target/release/dialerd demo --plain
 
 loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
 	target/release/loadtest full

@@ -43,6 +43,11 @@ pub enum Subcommands {
                       not be written, 2 the scenario or a policy is wrong."
     )]
     Simulate(crate::simulate::SimulateArguments),
+    /// Play the whole daemon under seeded worlds of lost, late and contrary messages, and check its promises.
+    #[command(
+        after_help = "Exit codes: 0 every promise held, 1 one was broken (seed and ladder are printed)."
+    )]
+    World(sim::cli::WorldArguments),
     /// Ask a running daemon over its API: why does a campaign dial, or not?
     #[command(
         after_help = "Exit codes: 0 answered, 1 the daemon could not be asked or refused, 2 wrong use. Needs a token \

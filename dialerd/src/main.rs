@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Subcommands::CheckConfig(arguments) => check_config(&arguments.file),
         Subcommands::Pace(arguments) => pace::run(&arguments),
         Subcommands::Simulate(arguments) => simulate::run(&arguments),
+        Subcommands::World(arguments) => sim::cli::play(arguments),
         Subcommands::Demo(arguments) => demo::run(&arguments),
         Subcommands::Ctl(arguments) => ctl::run(&arguments),
         Subcommands::TeachAnnouncement(arguments) => announcements::teach(&arguments),

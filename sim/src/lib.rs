@@ -1,5 +1,6 @@
 //! See the crate description.
 
 pub mod business;
+pub mod cli;
 pub mod seeds;
 pub mod signalling;

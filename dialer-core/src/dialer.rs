@@ -23,10 +23,10 @@ use crate::lead::LeadBook;
 use crate::limits::DialerConfig;
 use crate::pacing::Floor;
 use crate::record::{ListRow, Record};
-use crate::trunk::{CpsBucket, Trunk};
+use crate::trunk::Trunk;
 use core::time::Duration;
 use sansio::time::ClockBase;
-use sansio::{Deadlines, Instant, Outbox, Rng, TimerKey, WallTime};
+use sansio::{CpsBucket, Deadlines, Instant, Outbox, Rng, TimerKey, WallTime};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The call centre.

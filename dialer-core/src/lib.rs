@@ -51,5 +51,5 @@ pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;
 pub use outcome::{EndCause, Evidence, Outcome, Party};
 pub use record::{CallRecord, Record, Snapshot};
-pub use trunk::{CpsBucket, SOURCE, headers, is_network};
+pub use trunk::{SOURCE, headers, is_network};
 pub use view::ViewChange;

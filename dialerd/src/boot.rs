@@ -570,7 +570,7 @@ fn start_shard(
         let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
         let mut secret = Secret::default();
         runtime::entropy::fill(&mut secret.0).expect("the system gave randomness at the start");
-        let config = ShardConfig { seed, secret, ..shard_config.clone() };
+        let config = ShardConfig { seed, secret, reborn: panics > 0, ..shard_config.clone() };
         let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
         let hep = hep.clone().and_then(|hep| match HepSender::new(hep, Arc::clone(&hep_counters)) {
             Ok(sender) => Some(sender),

@@ -8,8 +8,8 @@
 use crate::doors::call_of_order;
 use dialer_core::participant::{CallAct, Way};
 use dialer_core::record::TrunkRow;
-use dialer_core::{CallId, CallOrder, CpsBucket, TrunkId};
-use sansio::{Duration, Instant};
+use dialer_core::{CallId, CallOrder, TrunkId};
+use sansio::{CpsBucket, Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// An order on its way to a shard.

@@ -71,6 +71,8 @@ pub struct ShardConfig {
     pub secret: Secret,
     /// SHA-256 of the certificate that the ground shows in handshakes; `None`: no browsers.
     pub dtls_fingerprint: Option<[u8; 32]>,
+    /// It takes the place of a shard that panicked, whose last calls are not known.
+    pub reborn: bool,
     /// What civil time it is.
     pub clock: ClockBase,
     /// Listeners of connections; they are numbered after those of `listeners`.
@@ -140,6 +142,7 @@ impl Default for ShardConfig {
             seed: 0,
             secret: Secret::default(),
             dtls_fingerprint: None,
+            reborn: false,
             clock: ClockBase::default(),
             stream_listeners: Vec::new(),
             listeners_advertised: Vec::new(),

@@ -4,6 +4,7 @@
 //! [`Outbox`]. Nothing here (or in a room that uses only this) touches a clock, a socket, a file or a thread.
 //! A thing enters this crate only if at least three rooms need it.
 
+pub mod bucket;
 pub mod deadlines;
 pub mod key;
 pub mod machine;
@@ -12,6 +13,7 @@ pub mod pii;
 pub mod rng;
 pub mod time;
 
+pub use bucket::CpsBucket;
 pub use deadlines::{Deadlines, TimerKey};
 pub use key::{Key, Slab};
 pub use machine::Machine;

@@ -40,9 +40,8 @@ use crate::pacing::CampaignRef;
 use crate::pacing::ledger::Count;
 use crate::record::CampaignRow;
 use crate::screen::Screen;
-use crate::trunk::CpsBucket;
 use crate::view::{CallState, CampaignCounts, PacingReport};
-use sansio::{Instant, TimerKey, WallTime};
+use sansio::{CpsBucket, Instant, TimerKey, WallTime};
 use std::collections::BTreeSet;
 
 /// A campaign at work.

@@ -1,19 +1,17 @@
 //! Carrier paths: capacity, calls per second, health, choice.
 
-mod bucket;
 mod check;
 mod command;
 mod fact;
 pub mod headers;
 
-pub use bucket::CpsBucket;
 pub use check::{SOURCE, is_network};
 
 use crate::config::TrunkConfig;
 use crate::dialer::{Dialer, Why};
 use crate::id::TrunkId;
 use crate::record::TrunkRow;
-use sansio::Instant;
+use sansio::{CpsBucket, Instant};
 
 /// The view of a trunk follows its transit calls this much later at most, milliseconds.
 const TRANSIT_VIEW_MS: u64 = 100;

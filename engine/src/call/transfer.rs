@@ -160,7 +160,7 @@ impl CallShard {
         own_number: Option<String>,
         further: Option<(&str, &str)>,
     ) -> Result<Calling, u16> {
-        if !self.trunks.get_mut(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
+        if !self.trunks.get(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
             return Err(503);
         }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;

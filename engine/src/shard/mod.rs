@@ -106,7 +106,7 @@ impl CallShard {
             sessions: Slab::with_limit(config.sessions_max.min(OWNERS_MAX)),
             participants: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             transits: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
-            trunks: Trunks::new(),
+            trunks: Trunks::new(config.reborn),
             agents: Agents::new(),
             prompts: BTreeMap::new(),
             routes: Vec::new(),

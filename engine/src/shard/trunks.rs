@@ -7,7 +7,7 @@ use crate::translate::address::source;
 use dialer_core::config::TrunkConfig;
 use dialer_core::record::TrunkRow;
 use dialer_core::{TrunkFact, TrunkId};
-use sansio::{Duration, Instant, Key, Outbox, Slab, TimerKey};
+use sansio::{CpsBucket, Duration, Instant, Key, Outbox, Slab, TimerKey};
 use sip_proxy::Network;
 use sip_proxy::ua::{Ended, EndedBy};
 use std::collections::BTreeMap;
@@ -32,9 +32,8 @@ pub(crate) struct Trunk {
     pub(crate) channels_used: u32,
     /// Calls begun since it was made.
     begun: u64,
-    /// Calls that may begin now, as filled at `filled_at`.
-    tokens: f64,
-    filled_at: Instant,
+    /// Calls that may begin now.
+    cps: CpsBucket,
     /// It has asked for no calls until then (Retry-After in a 503).
     closed: Option<Closed>,
 }
@@ -53,29 +52,17 @@ pub(crate) type TrunkKey = Key<Trunk>;
 pub(crate) struct Trunks {
     slab: Slab<Trunk>,
     by_id: BTreeMap<TrunkId, TrunkKey>,
+    /// The shard takes the place of one that panicked.
+    reborn: bool,
 }
 
 impl Trunk {
-    /// Share of a second's calls that may come in one burst.
-    const BURST: f64 = 0.1;
-
-    fn burst(&self) -> f64 {
-        (self.row.config.cps_max * Trunk::BURST).max(1.0)
-    }
-
-    fn fill(&mut self, now: Instant) {
-        let gained = now.since(self.filled_at).as_secs_f64() * self.row.config.cps_max.max(0.0);
-        self.tokens = (self.tokens + gained).min(self.burst());
-        self.filled_at = now;
-    }
-
     /// A call may begin: limits on channels and on calls per second leave room.
-    pub(crate) fn has_room(&mut self, now: Instant) -> bool {
-        self.fill(now);
+    pub(crate) fn has_room(&self, now: Instant) -> bool {
         !self.is_closed(now)
             && self.row.config.enabled
             && self.channels_used < self.row.config.channels()
-            && self.tokens >= 1.0
+            && self.cps.allowance(now) > 0
     }
 
     /// It wants no new calls for a while.
@@ -85,8 +72,7 @@ impl Trunk {
 
     /// Counts a call that begins.
     pub(crate) fn take(&mut self, now: Instant) {
-        self.fill(now);
-        self.tokens = (self.tokens - 1.0).max(0.0);
+        self.cps.spend(now);
         self.channels_used += 1;
         self.begun += 1;
     }
@@ -98,8 +84,8 @@ impl Trunk {
 }
 
 impl Trunks {
-    pub(crate) fn new() -> Self {
-        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new() }
+    pub(crate) fn new(reborn: bool) -> Self {
+        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new(), reborn }
     }
 
     /// Adds a trunk or changes it; counts go on. `None` at the limit.
@@ -114,23 +100,16 @@ impl Trunks {
         {
             trunk.address = address;
             trunk.policy = Arc::new(Policy::of(&row.config));
+            trunk.cps.set(row.config.cps_max);
             trunk.row = row;
             return Some(key);
         }
         let id = row.id;
         let policy = Arc::new(Policy::of(&row.config));
-        let mut trunk = Trunk {
-            id,
-            row,
-            policy,
-            address,
-            channels_used: 0,
-            begun: 0,
-            tokens: 0.0,
-            filled_at: now,
-            closed: None,
-        };
-        trunk.tokens = trunk.burst();
+        let cps_max = row.config.cps_max;
+        // What a shard that is no more has sent in the last second is not known.
+        let cps = if self.reborn { CpsBucket::spent(cps_max, now) } else { CpsBucket::new(cps_max, now) };
+        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, cps, closed: None };
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
         Some(key)
@@ -258,16 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn calls_per_second_are_kept_with_a_burst_of_a_tenth() {
-        let mut trunks = Trunks::new();
+    fn no_second_sees_more_calls_than_are_allowed() {
+        let mut trunks = Trunks::new(false);
         let key = trunks.apply(Instant::ZERO, row(1_000_000, 100.0), None).unwrap();
-        assert_eq!(calls_begun(&mut trunks, key, 0, 1), 10);
-        assert!((108..=111).contains(&calls_begun(&mut trunks, key, 1, 1101)));
+        assert_eq!(calls_begun(&mut trunks, key, 0, 1), 5);
+        assert!((90..=95).contains(&calls_begun(&mut trunks, key, 1, 1000)));
+        // Of what the shard that it replaces has sent nothing is known.
+        let mut trunks = Trunks::new(true);
+        let key = trunks.apply(Instant::ZERO, row(1_000_000, 1.0), None).unwrap();
+        assert_eq!(calls_begun(&mut trunks, key, 0, 1000), 0);
+        assert_eq!(calls_begun(&mut trunks, key, 1000, 2000), 1);
     }
 
     #[test]
     fn channels_are_kept_and_given_back() {
-        let mut trunks = Trunks::new();
+        let mut trunks = Trunks::new(false);
         let key = trunks.apply(Instant::ZERO, row(2, 1000.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 50), 2);
         trunks.release(key);

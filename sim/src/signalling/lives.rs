@@ -96,7 +96,7 @@ impl World {
         }
         self.trace.note(self.now, format_args!("the shard panics"));
         let entropy = self.rng.next_u64();
-        let config = self.shard_config(entropy);
+        let config = ShardConfig { reborn: true, ..self.shard_config(entropy) };
         self.shard_life += 1;
         self.ports.clear();
         self.recordings.clear();

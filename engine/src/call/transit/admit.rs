@@ -147,7 +147,7 @@ impl CallShard {
         let (media, record) = (route.media, route.record);
         let to = self.trunks.key_of(route.to_trunk).ok_or(Refusal::Busy)?;
         for key in [from, to] {
-            if !self.trunks.get_mut(key).is_some_and(|trunk| trunk.has_room(now)) {
+            if !self.trunks.get(key).is_some_and(|trunk| trunk.has_room(now)) {
                 return Err(Refusal::Busy);
             }
         }

@@ -69,7 +69,7 @@ impl CallShard {
         let route = fits.ok_or(Refusal::NoRoute)?;
         let record = route.record;
         let to = self.trunks.key_of(route.to_trunk).ok_or(Refusal::Busy)?;
-        if !self.trunks.get_mut(to).is_some_and(|trunk| trunk.has_room(now)) {
+        if !self.trunks.get(to).is_some_and(|trunk| trunk.has_room(now)) {
             return Err(Refusal::Busy);
         }
         let hops = request.max_forwards().unwrap_or(MAX_FORWARDS);

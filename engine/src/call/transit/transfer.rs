@@ -172,7 +172,7 @@ impl CallShard {
         // Who stays is who calls.
         let stays = if caller { Some(transit.number.as_str()) } else { transit.caller_id.as_deref() };
         let from_uri = uri_of(stays.unwrap_or("anonymous"), self.host_text(0));
-        if !self.trunks.get_mut(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
+        if !self.trunks.get(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
             return Err(503);
         }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;

@@ -1,7 +1,7 @@
 //! Calls per second.
 
+use crate::Instant;
 use core::time::Duration;
-use sansio::Instant;
 
 /// Share of a second's calls that may leave at one moment.
 const BURST_SHARE: f64 = 0.05;
@@ -26,6 +26,14 @@ impl CpsBucket {
         let mut bucket = CpsBucket { size: 1.0, per_second: 1.0, tokens: 1.0, at: now };
         bucket.set(cps);
         bucket.tokens = bucket.size;
+        bucket
+    }
+
+    /// An empty bucket: what left in the last second is not known.
+    #[must_use]
+    pub fn spent(cps: f64, now: Instant) -> Self {
+        let mut bucket = CpsBucket::new(cps, now);
+        bucket.tokens = 0.0;
         bucket
     }
 
@@ -58,6 +66,14 @@ impl CpsBucket {
         true
     }
 
+    /// Takes one call that leaves whether it may or not.
+    pub fn spend(&mut self, now: Instant) {
+        if !self.take(now) {
+            self.tokens = 0.0;
+            self.at = now.max(self.at);
+        }
+    }
+
     /// When the next call may leave.
     #[must_use]
     pub fn next_at(&self, now: Instant) -> Instant {
@@ -87,6 +103,15 @@ mod tests {
             }
             assert!(taken.len() as f64 >= 4.0 * cps * 0.9, "{} calls in 4 s at {cps}", taken.len());
         }
+    }
+
+    #[test]
+    fn an_empty_bucket_lets_nothing_through_at_first() {
+        let mut bucket = CpsBucket::spent(1.0, Instant::ZERO);
+        assert!(!bucket.take(Instant::from_millis(999)));
+        assert!(bucket.take(Instant::from_millis(1000)));
+        bucket.spend(Instant::from_millis(1500));
+        assert_eq!(bucket.next_at(Instant::from_millis(1500)), Instant::from_millis(2500));
     }
 
     #[test]

@@ -3,7 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 # Short forms for `make test`; raise them for a longer look.
-SEEDS ?= 500
+# Worlds of datagrams, and those that may have connections, names and changed sessions besides.
+SEEDS ?= 400
+SEEDS_ROADS ?= 100
 FUZZ_SECONDS ?= 60
 
 .PHONY: demo-and-interop help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
@@ -43,6 +45,7 @@ test: setup-test build ## everything that can be checked
 
 swarm: build ## the whole daemon under a seeded world
 	target/release/dialerd world swarm --seeds $(SEEDS)
+	target/release/dialerd world swarm --from 10000 --seeds $(SEEDS_ROADS)
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known

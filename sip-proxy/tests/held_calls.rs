@@ -59,6 +59,7 @@ fn user_agent(side: usize) -> UserAgent {
         login: None,
         register: None,
         options_interval: None,
+        cps_max: 100_000.0,
     };
     ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
     ua

@@ -136,6 +136,7 @@ fn live(socket: &UdpSocket, server: SocketAddr, login: Option<ua::Login>, freque
         register: login.is_some().then(|| Duration::from_secs(600)),
         login,
         options_interval: None,
+        cps_max: 100_000.0,
     };
     agent.set_trunk(now(), trunk, &mut out);
     let mut legs: Vec<Leg> = Vec::new();

@@ -143,6 +143,7 @@ impl CallShard {
             login: login.map(|(username, password)| ua::Login { username, password }),
             register: (speaks && config.register)
                 .then(|| Duration::from_secs(u64::from(config.register_expires_s))),
+            cps_max: config.cps_max,
             options_interval: (speaks && config.options_interval_ms > 0)
                 .then(|| Duration::from_millis(u64::from(config.options_interval_ms))),
         };

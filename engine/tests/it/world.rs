@@ -224,6 +224,7 @@ impl World {
             register: login.is_some().then(|| Duration::from_secs(600)),
             login,
             options_interval: None,
+            cps_max: 100_000.0,
         };
         let index = self.peers.len();
         let address: SocketAddr = format!("192.0.2.{}:5060", 10 + index).parse().unwrap();

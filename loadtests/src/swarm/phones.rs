@@ -185,6 +185,7 @@ impl Phones {
             login: None,
             register: None,
             options_interval: None,
+            cps_max: 100_000.0,
         };
         match &self.role {
             // The carrier takes calls from the whole of loopback: whoever dials first becomes a known source.
@@ -221,6 +222,7 @@ impl Phones {
                 login: None,
                 register: None,
                 options_interval: None,
+                cps_max: 100_000.0,
             };
             self.ua.set_trunk(now, trunk, &mut self.out);
         }

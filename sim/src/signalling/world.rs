@@ -337,7 +337,6 @@ impl World {
             Happening::Hung { key } => self.break_pipe(key),
             Happening::Located { life, question } if life == self.life => {
                 let (answer, ttl) = self.look_up(&question);
-                self.wire.named_at = Some(now);
                 self.feed_shard(ShardInput::Located { question, answer, ttl });
             }
             Happening::PeerTimer { peer, timer } => {

@@ -29,6 +29,8 @@ pub(crate) const BRANCH_BYTES: usize = BRANCH_COOKIE.len() + MARK_BYTES;
 /// Why a deadline was armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
+    /// An INVITE that was held back may leave.
+    Held(u64),
     /// Timers A and E.
     ClientRetransmit(ClientKey),
     /// Timers B and F, and the wait for a late answer to an INVITE given up.

@@ -40,8 +40,12 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         self.locator.answer(now, question, answer, ttl);
-        for key in core::mem::take(&mut self.held) {
-            self.release(now, key, out);
+        let waited_for = |(key, state): (&u64, &super::trunk::TrunkState)| {
+            (!state.held.is_empty() && state.held_timer.is_none()).then_some(*key)
+        };
+        let trunks: Vec<u64> = self.trunks.iter().filter_map(waited_for).collect();
+        for trunk in trunks {
+            self.release_held(now, trunk, out);
         }
         // Whose name was not known yet may call in from now on.
         let unknown = |(key, state): (&u64, &super::trunk::TrunkState)| {
@@ -107,23 +111,79 @@ impl UserAgent {
         }
     }
 
-    /// An INVITE that waited for an answer of the domain name system.
-    fn release(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
-        let Some(leg) = self.legs.get_mut(key) else { return };
-        let (Some(trunk), State::Calling) = (leg.trunk, leg.state) else { return };
-        match self.way_to(now, trunk, out) {
-            Way::Waiting => self.held.push(key),
-            Way::Nowhere => self.end(now, key, How::by(EndedBy::Timeout).code(503), out),
-            Way::Paths(paths) => {
-                let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) else {
-                    return;
-                };
-                calling.paths = paths;
-                let Some(request) = calling.held.take() else { return };
-                if !self.next_path(now, key, &request, out) {
+    /// A call to a trunk's name begins. True when its INVITE may leave at once; false when it is to be held, behind those
+    /// that are held already and as far apart as the trunk wants its calls.
+    pub(super) fn may_depart(&mut self, now: Instant, trunk: u64) -> bool {
+        self.trunks.get_mut(&trunk).is_none_or(|state| state.held.is_empty() && state.cps.take(now))
+    }
+
+    /// The INVITE of a leg waits for its trunk.
+    pub(super) fn hold_back(&mut self, now: Instant, trunk: u64, key: LegKey, request: Bytes, waiting: bool) {
+        if let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) {
+            calling.held = Some(request);
+        }
+        let Some(state) = self.trunks.get_mut(&trunk) else { return };
+        state.held.push_back(key);
+        if !waiting {
+            self.wait_for_turn(now, trunk);
+        }
+    }
+
+    /// Whether the INVITE of a leg is held back.
+    pub(super) fn waits(&self, key: LegKey) -> bool {
+        let calling = self.legs.get(key).and_then(|leg| leg.calling.as_ref());
+        calling.is_some_and(|calling| calling.held.is_some())
+    }
+
+    fn wait_for_turn(&mut self, now: Instant, trunk: u64) {
+        let Some(state) = self.trunks.get_mut(&trunk) else { return };
+        if state.held_timer.is_none() && !state.held.is_empty() {
+            // Rounding must not make two looks at the same moment out of one wait.
+            let at = state.cps.next_at(now).max(now + Duration::from_micros(1));
+            state.held_timer = Some(self.layer.deadlines.arm(at, Why::Held(trunk)));
+        }
+    }
+
+    pub(super) fn held_due(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
+        if let Some(state) = self.trunks.get_mut(&trunk) {
+            state.held_timer = None;
+            self.release_held(now, trunk, out);
+        }
+    }
+
+    /// Sends what was held back, as far as it is known where to and the trunk's pace allows.
+    pub(super) fn release_held(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
+        while let Some(key) = self.trunks.get(&trunk).and_then(|state| state.held.front().copied()) {
+            let depart = |agent: &mut Self| agent.trunks.get_mut(&trunk).map(|state| state.held.pop_front());
+            if !self.waits(key) {
+                // It has been given up meanwhile.
+                depart(self);
+                continue;
+            }
+            match self.way_to(now, trunk, out) {
+                Way::Waiting => return,
+                Way::Nowhere => {
+                    depart(self);
                     self.end(now, key, How::by(EndedBy::Timeout).code(503), out);
                 }
+                Way::Paths(paths) => {
+                    if !self.trunks.get_mut(&trunk).is_some_and(|state| state.cps.take(now)) {
+                        return self.wait_for_turn(now, trunk);
+                    }
+                    depart(self);
+                    self.depart(now, key, paths, out);
+                }
             }
+        }
+    }
+
+    /// An INVITE that was held back leaves.
+    fn depart(&mut self, now: Instant, key: LegKey, paths: Vec<Path>, out: &mut Outbox<Output>) {
+        let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) else { return };
+        calling.paths = paths;
+        let Some(request) = calling.held.take() else { return };
+        if !self.next_path(now, key, &request, out) {
+            self.end(now, key, How::by(EndedBy::Timeout).code(503), out);
         }
     }
 

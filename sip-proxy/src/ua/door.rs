@@ -404,6 +404,8 @@ pub struct Trunk {
     pub register: Option<Duration>,
     /// Send OPTIONS at this interval.
     pub options_interval: Option<Duration>,
+    /// INVITEs that waited for the domain name system leave at this pace, calls per second.
+    pub cps_max: f64,
 }
 
 /// An agent's phone.

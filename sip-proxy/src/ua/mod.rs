@@ -82,8 +82,8 @@ pub struct UserAgent {
     /// Where names lead.
     locator: Locator,
     reach: Reach,
-    /// Legs whose INVITE waits until it is known where to.
-    held: Vec<LegKey>,
+    /// Answers that came long after their INVITE was forgotten, and got BYE.
+    refused: uac::Refused,
 }
 
 impl UserAgent {
@@ -114,7 +114,7 @@ impl UserAgent {
             reach: Reach {
                 outlets: config.listeners.iter().map(|one| (one.transport, one.address.is_ipv4())).collect(),
             },
-            held: Vec::new(),
+            refused: uac::Refused::default(),
             supported: supported(&config),
             config,
         }
@@ -141,7 +141,7 @@ impl UserAgent {
         }
         match parsed {
             Ok(message) if message.is_request() => self.handle_request(now, arrival, message, out),
-            Ok(message) => self.handle_response(now, source, &message, out),
+            Ok(message) => self.handle_response(now, listener, source, &message, out),
             Err(error) => self.handle_malformed(arrival, &error, out),
         }
     }
@@ -165,6 +165,7 @@ impl UserAgent {
                 Why::Session(leg) => self.session_due(now, leg, out),
                 Why::ReliableRetransmit(leg) => self.repeat_reliable(now, leg, out),
                 Why::ReliableTimeout(leg) => self.reliable_unacknowledged(now, leg, out),
+                Why::Held(trunk) => self.held_due(now, trunk, out),
                 Why::TrunkOptions(trunk) => self.options_due(now, trunk, out),
                 Why::TrunkRegister(trunk) => self.register_due(now, trunk, out),
                 Why::TrunkLapsed(trunk) => self.registration_lapsed(trunk, out),
@@ -249,18 +250,21 @@ impl UserAgent {
     fn handle_response(
         &mut self,
         now: Instant,
+        listener: u8,
         source: SocketAddr,
         response: &Message,
         out: &mut Outbox<Output>,
     ) {
         let Some((client, user, heard)) = self.layer.receive_response(now, response, out) else {
-            self.layer.counters.responses_stray += 1;
+            if !self.forgotten_success(now, listener, source, response, out) {
+                self.layer.counters.responses_stray += 1;
+            }
             return;
         };
         self.layer.counters.responses_received += 1;
         match (heard, user) {
             (Heard::Nothing, _) => {}
-            (Heard::Success, _) => self.late_success(now, client, source, response, out),
+            (Heard::Success, _) => self.late_success(now, client, (listener, source), response, out),
             (Heard::Provisional, ClientUser::Invite(leg)) => {
                 self.progress(now, leg, client, source, response, out);
             }
@@ -287,7 +291,7 @@ impl UserAgent {
             // A re-INVITE whose leg has ended meanwhile: its 2xx is owed an ACK all the same.
             (Heard::Final { .. }, ClientUser::Nobody) => {
                 if response.method() == Method::Invite && response.status() < 300 {
-                    self.acknowledge_stray(client, source, response, out);
+                    self.acknowledge_stray(listener, source, response, out);
                 }
             }
             (Heard::Provisional, ClientUser::Reinvite(leg)) => self.reinvite_progress(now, leg),

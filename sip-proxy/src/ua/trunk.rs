@@ -1,12 +1,13 @@
 //! Trunks: registration there, and their health by OPTIONS.
 
 use core::time::Duration;
-use sansio::{Instant, Outbox, TimerKey};
+use sansio::{CpsBucket, Instant, Outbox, TimerKey};
+use std::collections::VecDeque;
 
 use super::aim::{Path, Way};
 use super::digest::Answerer;
 use super::uac::finish;
-use super::{Event, Output, Trunk, UserAgent};
+use super::{EndedBy, Event, How, LegKey, Output, Trunk, UserAgent};
 use crate::mark::{MARK_BYTES, Mark};
 use crate::transaction::{ClientKey, ClientUser, Why};
 use crate::transport::locate::Target;
@@ -31,6 +32,12 @@ pub(super) struct TrunkState {
     pub(super) trunk: Trunk,
     /// Addresses its name has led to, taken as its own.
     pub(super) learned: Vec<core::net::IpAddr>,
+    /// INVITEs to its name that may leave now.
+    pub(super) cps: CpsBucket,
+    /// Legs whose INVITE waits until it is known where to, or for its turn after that; first the one that is next.
+    pub(super) held: VecDeque<LegKey>,
+    /// When the next of them may leave.
+    pub(super) held_timer: Option<TimerKey>,
     /// Where the last OPTIONS or REGISTER went.
     path: Path,
     /// `None` until the first verdict.
@@ -61,11 +68,16 @@ struct Registration {
 impl UserAgent {
     /// Adds a trunk or changes it: its health and registration start anew.
     pub fn set_trunk(&mut self, now: Instant, trunk: Trunk, out: &mut Outbox<Output>) {
-        self.remove_trunk(now, trunk.key, out);
-        if usize::from(trunk.listener) >= self.config.listeners.len() {
-            return;
-        }
         let key = trunk.key;
+        let before = self.take_trunk(now, key, out);
+        if usize::from(trunk.listener) >= self.config.listeners.len() {
+            return self.drop_held(now, before, out);
+        }
+        let (mut cps, held) = match before {
+            Some(before) => (before.cps, before.held),
+            None => (CpsBucket::new(trunk.cps_max, now), VecDeque::new()),
+        };
+        cps.set(trunk.cps_max);
         self.sources.add(&trunk);
         let spread = START_SPREAD.as_millis() as u64;
         let options_timer = trunk.options_interval.map(|interval| {
@@ -95,6 +107,9 @@ impl UserAgent {
         let state = TrunkState {
             trunk,
             learned: Vec::new(),
+            cps,
+            held,
+            held_timer: None,
             path,
             up: None,
             misses: 0,
@@ -105,14 +120,30 @@ impl UserAgent {
         self.trunks.insert(key, state);
         // What calls in from where its name leads is known as soon as that is.
         self.way_to(now, key, out);
+        self.release_held(now, key, out);
     }
 
-    /// Forgets a trunk; unregisters there if registered. Its calls go on.
+    /// Forgets a trunk; unregisters there if registered. Its calls go on, but for those whose INVITE has not left yet.
     pub fn remove_trunk(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
+        let removed = self.take_trunk(now, trunk, out);
+        self.drop_held(now, removed, out);
+    }
+
+    /// Ends the legs that waited for a trunk which is no more.
+    fn drop_held(&mut self, now: Instant, removed: Option<TrunkState>, out: &mut Outbox<Output>) {
+        for key in removed.into_iter().flat_map(|state| state.held) {
+            if self.waits(key) {
+                self.end(now, key, How::by(EndedBy::Timeout).code(503), out);
+            }
+        }
+    }
+
+    fn take_trunk(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) -> Option<TrunkState> {
         if self.trunks.get(&trunk).is_some_and(|state| state.registration.registered) {
             self.send_register(now, trunk, Duration::ZERO, out);
         }
-        let Some(mut state) = self.trunks.remove(&trunk) else { return };
+        let mut state = self.trunks.remove(&trunk)?;
+        self.layer.disarm(&mut state.held_timer);
         self.layer.disarm(&mut state.options_timer);
         self.layer.disarm(&mut state.registration.timer);
         self.layer.disarm(&mut state.registration.lapse);
@@ -124,6 +155,7 @@ impl UserAgent {
         for other in self.trunks.values() {
             self.sources.add(&other.trunk);
         }
+        Some(state)
     }
 
     // Health.

@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
@@ -13,9 +15,9 @@ use super::reliable::RELIABLE;
 use super::update::allows_update;
 use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent, sdp_of};
 use crate::dialog::Dialog;
-use crate::mark::Mark;
+use crate::mark::{MARK_BYTES, Mark};
 use crate::transaction::{ClientKey, ClientUser, Why};
-use crate::wire::{HeaderName, Limits, Message, Method, Transport, Uri, Writer, parse};
+use crate::wire::{BRANCH_COOKIE, HeaderName, Limits, Message, Method, Transport, Uri, Writer, parse};
 
 impl UserAgent {
     /// Calls someone.
@@ -41,7 +43,7 @@ impl UserAgent {
         if uris.into_iter().flatten().any(|uri| Uri::parse(uri.as_bytes()).is_err()) {
             return Err(InviteError::BadUri);
         }
-        let (path, others) = self.first_path(now, invite, out)?;
+        let (path, others, waiting) = self.first_path(now, invite, out)?;
         let (listener, destination) = path.unwrap_or((invite.listener, invite.destination));
         let random = self.layer.rng.next_u64();
         let key = self.legs.insert(Leg::of_caller(invite, random)).map_err(|_| InviteError::Limit)?;
@@ -70,7 +72,8 @@ impl UserAgent {
         let shard = self.layer.shard;
         let contact = self.layer.outlets.contact(listener);
         let tag = Mark { shard, key: key.to_bits(), random }.text();
-        let call_id = Mark { shard, key: key.to_bits(), random: self.layer.rng.next_u64() }.text();
+        // Drawn from the tag, so that a 2xx which comes when all else is forgotten is still known to be for us.
+        let call_id = Mark { shard, key: key.to_bits(), random: self.call_id_random(&tag) }.text();
         self.layer.scratch.clear();
         let mut writer =
             Writer::request(&mut self.layer.scratch, Method::Invite, invite.request_uri.as_bytes());
@@ -105,33 +108,30 @@ impl UserAgent {
                 self.layer.start(now, client, request, out);
                 self.watch_target(now, key);
             }
-            None => {
-                self.held.push(key);
-                if let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) {
-                    calling.held = Some(request);
-                }
-            }
+            None => self.hold_back(now, invite.trunk.unwrap_or_default(), key, request, waiting),
         }
         Ok(key)
     }
 
-    /// Where an INVITE goes first, and where else it can go; first `None` while that is being asked for.
+    /// Where an INVITE goes first, and where else it can go; first `None` while it must wait, and whether it does for an
+    /// answer of the domain name system.
     fn first_path(
         &mut self,
         now: Instant,
         invite: &Invite<'_>,
         out: &mut Outbox<Output>,
-    ) -> Result<(Option<Path>, Vec<Path>), InviteError> {
+    ) -> Result<(Option<Path>, Vec<Path>, bool), InviteError> {
         let named = |trunk: &u64| self.trunks.get(trunk).is_some_and(|state| state.trunk.wanted.is_some());
         let Some(trunk) = invite.trunk.filter(named) else {
-            return Ok((Some((invite.listener, invite.destination)), Vec::new()));
+            return Ok((Some((invite.listener, invite.destination)), Vec::new(), false));
         };
         match self.way_to(now, trunk, out) {
-            Way::Waiting => Ok((None, Vec::new())),
+            Way::Waiting => Ok((None, Vec::new(), true)),
             Way::Nowhere => Err(InviteError::Unreachable),
+            Way::Paths(_) if !self.may_depart(now, trunk) => Ok((None, Vec::new(), false)),
             Way::Paths(mut paths) => {
                 let first = paths.remove(0);
-                Ok((Some(first), paths))
+                Ok((Some(first), paths, false))
             }
         }
     }
@@ -306,13 +306,13 @@ impl UserAgent {
         &mut self,
         now: Instant,
         client: ClientKey,
-        source: SocketAddr,
+        (listener, source): Path,
         response: &Message,
         out: &mut Outbox<Output>,
     ) {
         let tag = self.tag_hash(response.to_tag());
         let Some(known) = self.layer.client(client) else { return };
-        let (listener, ack_to, ack_only) = (known.listener, known.ack_to, known.ack_only);
+        let (own, ack_to, ack_only) = (known.listener, known.ack_to, known.ack_only);
         if known.winner == Some(tag) {
             let ack = known.ack.clone();
             self.layer.counters.retransmissions_received += 1;
@@ -320,9 +320,9 @@ impl UserAgent {
                 // Its answer is not there yet.
                 return;
             }
-            return self.layer.send(listener, ack_to, ack, out);
+            return self.layer.send(own, ack_to, ack, out);
         }
-        let (mut dialog, peer) = self.acknowledge_stray(client, source, response, out);
+        let (mut dialog, (listener, peer)) = self.acknowledge_stray(listener, source, response, out);
         if ack_only || !self.layer.refuse_fork(client, tag) {
             return;
         }
@@ -330,21 +330,68 @@ impl UserAgent {
         self.send_bye_of(now, listener, peer, &mut dialog, ClientUser::Nobody, &[], out);
     }
 
-    /// Acknowledges a 2xx that no leg waits for.
-    pub(super) fn acknowledge_stray(
+    /// The random part of the Call-ID that goes with a tag of ours. Nobody else can make one from the other.
+    fn call_id_random(&self, tag: &[u8; MARK_BYTES]) -> u64 {
+        self.layer.secret.hash(&[b"call-id", tag]) as u64
+    }
+
+    /// A 2xx to an INVITE of ours of which nothing is left: it lay in a connection or at a peer for longer than anyone
+    /// waits. Who sent it takes itself to be in a call, so it gets ACK and BYE (RFC 3261 §13.2.2.4). The Call-ID shows
+    /// that the INVITE was ours; what we know comes from the response itself.
+    pub(super) fn forgotten_success(
         &mut self,
-        client: ClientKey,
+        now: Instant,
+        listener: u8,
         source: SocketAddr,
         response: &Message,
         out: &mut Outbox<Output>,
-    ) -> (Dialog, SocketAddr) {
+    ) -> bool {
+        let (cseq, method) = response.cseq();
+        if method != Method::Invite || !(200..300).contains(&response.status()) {
+            return false;
+        }
+        let (Some(tag), Some(remote)) = (response.from_tag(), response.to_tag()) else { return false };
+        let (Some(call_id), Some(mark)) = (Mark::parse(response.call_id()), Mark::parse(tag)) else {
+            return false;
+        };
+        let branch = response.top_via().branch.and_then(|branch| branch.get(BRANCH_COOKIE.len()..));
+        let ours = mark.shard == self.layer.shard
+            && branch.and_then(Mark::parse).is_some_and(|branch| branch.shard == mark.shard)
+            && (call_id.shard, call_id.key) == (mark.shard, mark.key)
+            && call_id.random == self.call_id_random(&mark.text());
+        if !ours || response.headers(HeaderName::Via).nth(1).is_some() {
+            return false;
+        }
+        let remote = self.tag_hash(Some(remote));
+        let leg = self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random);
+        let dialog = leg.and_then(|leg| leg.dialog.as_ref());
+        // A copy of the answer that made the call which goes on: that has had its ACKs.
+        if dialog.is_some_and(|dialog| self.tag_hash(Some(dialog.remote_tag())) == remote) {
+            return false;
+        }
+        let (mut dialog, hop) = self.acknowledge_stray(listener, source, response, out);
+        if !self.refused.note(self.layer.secret.hash(&[tag, &remote.to_be_bytes()])) {
+            return true;
+        }
+        dialog.local_cseq = cseq + 1;
+        self.send_bye_of(now, hop.0, hop.1, &mut dialog, ClientUser::Nobody, &[], out);
+        true
+    }
+
+    /// Acknowledges a 2xx that no leg waits for.
+    pub(super) fn acknowledge_stray(
+        &mut self,
+        listener: u8,
+        source: SocketAddr,
+        response: &Message,
+        out: &mut Outbox<Output>,
+    ) -> (Dialog, Path) {
         let fallback = response.to().map_or(&[][..], |to| to.uri_text);
         let dialog = Dialog::of_caller(response, fallback);
-        let listener = self.layer.client(client).map_or(0, |client| client.listener);
         let (listener, peer) = self.layer.outlets.hop(dialog.next_hop(), listener, source);
         let ack = self.write_ack(listener, &dialog, response.cseq().0, None);
         self.layer.send(listener, peer, ack, out);
-        (dialog, peer)
+        (dialog, (listener, peer))
     }
 
     /// Takes a challenge for a leg. `None` when it cannot be answered or has been answered in vain.
@@ -514,5 +561,27 @@ impl Leg {
             answerers: Vec::new(),
             challenges: 0,
         }
+    }
+}
+
+/// Dialogs (hashed) that got a BYE of which nothing else is known: copies of their 2xx get ACK only.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    last: VecDeque<u128>,
+}
+
+impl Refused {
+    const MAX: usize = 64;
+
+    /// False when it is among the last ones.
+    fn note(&mut self, dialog: u128) -> bool {
+        if self.last.contains(&dialog) {
+            return false;
+        }
+        if self.last.len() >= Refused::MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(dialog);
+        true
     }
 }

@@ -126,8 +126,6 @@ pub(crate) struct Wire {
     changes: BTreeMap<String, Change>,
     /// Call-IDs of dialogs in which a BYE was seen.
     byes: BTreeSet<String>,
-    /// When the domain name system last answered. What had waited for that leaves together.
-    pub(crate) named_at: Option<Instant>,
     owed: Vec<Owed>,
     pub(crate) invites: u64,
     pub(crate) cancels: u64,
@@ -241,9 +239,7 @@ impl Wire {
                 recent.pop_front();
             }
             recent.push_back(now);
-            let waited = self.hosts.contains_key(&host)
-                && self.named_at.is_some_and(|at| now.millis_since(at) < 1_000);
-            if !waited && recent.len() as f64 > limits.cps_max.max(1.0) {
+            if recent.len() as f64 > limits.cps_max.max(1.0) {
                 let detail = format!("{} INVITEs within a second, {} allowed", recent.len(), limits.cps_max);
                 found.add(now, "calls per second of a trunk", detail);
             }

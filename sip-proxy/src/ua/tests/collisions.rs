@@ -422,3 +422,55 @@ fn bye_to_a_ringing_leg() {
         "#]],
     );
 }
+
+/// The answer to an INVITE that was given up lay in a connection for minutes. Whoever sent it thinks it is in a call.
+#[test]
+fn an_answer_to_what_is_long_forgotten_gets_ack_and_bye_once() {
+    let mut bench = Bench::new();
+    bench.call();
+    let invite = bench.last(Method::Invite);
+    bench.pass_ms(100_000);
+    assert_eq!(bench.ua.audit().client_transactions, 0);
+    bench.ladder.clear();
+    let contact = "Contact: <sip:b@192.0.2.9:5060>\r\n";
+    let answer = response_text(&invite, 200, "late", contact, ANSWER);
+    bench.receive(&answer).receive(&answer);
+    let bye = bench.last(Method::Bye);
+    assert_eq!(bye.request_uri(), b"sip:b@192.0.2.9:5060");
+    assert_eq!((bye.call_id(), bye.to_tag()), (invite.call_id(), Some(&b"late"[..])));
+    bench.respond(Method::Bye, 200, "", "", "");
+    expect![[r"
+        100.000  us < 200
+        100.000  us > ACK
+        100.000  us > BYE
+        100.000  us < 200
+        100.000  us > ACK
+        100.000  us < 200
+    "]]
+    .assert_eq(&bench.ladder);
+    // Nobody else can make us believe that an INVITE was ours.
+    let call_id = text(Some(invite.call_id()));
+    let forged = format!("{}0", &call_id[..call_id.len() - 1]);
+    let forged = if forged == call_id { format!("{}1", &call_id[..call_id.len() - 1]) } else { forged };
+    let sent = bench.sent.len();
+    bench.receive(&answer.replace(&call_id, &forged).replace("=late", "=other"));
+    assert_eq!(bench.sent.len(), sent);
+    bench.pass_ms(10_000).is_clean();
+}
+
+/// A copy of the answer that made a call does that call no harm, however late it is.
+#[test]
+fn an_old_copy_of_an_answer_does_not_end_its_call() {
+    let mut bench = Bench::new();
+    let leg = bench.standing();
+    let invite = bench.last(Method::Invite);
+    bench.pass_ms(100_000);
+    let contact = "Contact: <sip:b@192.0.2.9:5060>\r\n";
+    bench.receive(&response_text(&invite, 200, "them", contact, ANSWER));
+    assert_eq!((bench.count("BYE"), bench.count("ACK")), (0, 1));
+    bench.receive(&response_text(&invite, 200, "fork", contact, ANSWER));
+    assert_eq!((bench.count("BYE"), bench.count("ACK")), (1, 2));
+    bench.respond(Method::Bye, 200, "", "", "");
+    bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+    bench.pass_ms(10_000).is_clean();
+}

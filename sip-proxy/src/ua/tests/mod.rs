@@ -101,6 +101,7 @@ impl Bench {
             login: Some(Login { username: "us".into(), password: "secret".into() }),
             register: None,
             options_interval: None,
+            cps_max: 100_000.0,
         };
         bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
         for (key, name) in [(11, "1001"), (12, "1002")] {

@@ -9,6 +9,10 @@ use crate::wire::Transport;
 const TTL: Duration = Duration::from_secs(600);
 
 fn named(bench: &mut Bench, transport: Option<Transport>) {
+    named_with_pace(bench, transport, 100_000.0);
+}
+
+fn named_with_pace(bench: &mut Bench, transport: Option<Transport>, cps_max: f64) {
     let trunk = Trunk {
         key: 5,
         listener: 0,
@@ -21,6 +25,7 @@ fn named(bench: &mut Bench, transport: Option<Transport>) {
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,
+        cps_max,
     };
     bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
     bench.note();
@@ -196,4 +201,48 @@ fn who_comes_from_where_the_name_leads_is_the_trunk() {
     assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), Some(5));
     bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
     assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), None);
+}
+
+/// A carrier that sells so many calls per second counts INVITEs on the wire, not when they were wanted.
+#[test]
+fn what_waited_for_a_name_leaves_at_the_trunks_pace() {
+    let mut bench = Bench::new();
+    named_with_pace(&mut bench, Some(Transport::Udp), 2.0);
+    let legs: Vec<LegKey> = (0..5).map(|_| call(&mut bench)).collect();
+    bench.pass_ms(300);
+    answer(&mut bench);
+    bench.hangup(legs[3]);
+    // One that is wanted now waits behind those that are held already.
+    let last = call(&mut bench);
+    let mut left: Vec<(u64, SocketAddr)> = Vec::new();
+    for ms in (300..2500).step_by(50) {
+        for (to, message) in &bench.sent[left.len()..] {
+            assert_eq!(message.method(), Method::Invite);
+            left.push((ms, *to));
+        }
+        // Each answers at once, so that nothing is sent twice.
+        let open: Vec<Message> = bench.sent.iter().map(|(_, message)| message.clone()).collect();
+        for invite in open.iter().filter(|message| message.is_request()) {
+            bench.receive_from(address("192.0.2.101:5060"), &response_text(invite, 100, "", "", ""));
+        }
+        bench.pass_ms(50);
+    }
+    let times: Vec<u64> = left.iter().map(|(ms, _)| *ms).collect();
+    assert_eq!(times, [300, 800, 1300, 1800, 2300], "{}", bench.ladder);
+    assert_eq!(bench.ua.owner(last), Some(7));
+}
+
+#[test]
+fn what_is_held_ends_with_its_trunk() {
+    let mut bench = Bench::new();
+    named_with_pace(&mut bench, Some(Transport::Udp), 0.1);
+    call(&mut bench);
+    answer(&mut bench);
+    respond(&mut bench, 486, "", "");
+    call(&mut bench);
+    assert_eq!(bench.ended.len(), 1);
+    bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    bench.note();
+    assert_eq!((bench.ended.len(), bench.ended[1].code), (2, Some(503)));
+    bench.pass_ms(40_000).is_clean();
 }

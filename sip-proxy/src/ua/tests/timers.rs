@@ -115,10 +115,10 @@ fn refusal_is_unheard(bench: &mut Bench) -> bool {
     bench.count("ACK") == before
 }
 
-/// A 200 of another fork: does nobody acknowledge it any longer?
-fn fork_is_unheard(bench: &mut Bench) -> bool {
+/// The 200 once more: does nobody acknowledge it any longer?
+fn success_is_unheard(bench: &mut Bench) -> bool {
     let before = bench.count("ACK");
-    bench.respond(Method::Invite, 200, "fork", "Contact: <sip:c@192.0.2.9:5060>\r\n", ANSWER);
+    bench.respond(Method::Invite, 200, "them", "Contact: <sip:b@192.0.2.9:5060>\r\n", ANSWER);
     bench.count("ACK") == before
 }
 
@@ -133,7 +133,7 @@ const BOUNDARIES: &[Boundary] = &[
     Boundary { timer: "B", story: call, at_ms: ALL_MS, fired: |b| b.ended.len() == 1 },
     Boundary { timer: "D", story: call_refused, at_ms: ALL_MS, fired: refusal_is_unheard },
     Boundary { timer: "D, room", story: call_refused, at_ms: ALL_MS, fired: |b| clients(b) == 0 },
-    Boundary { timer: "M", story: call_answered, at_ms: ALL_MS, fired: fork_is_unheard },
+    Boundary { timer: "M", story: call_answered, at_ms: ALL_MS, fired: success_is_unheard },
     Boundary { timer: "M, room", story: call_answered, at_ms: ALL_MS, fired: |b| clients(b) == 0 },
     // Others, client.
     Boundary { timer: "E, T1", story: bye_sent, at_ms: T1_MS, fired: |b| copies(b, "BYE") == 2 },

@@ -44,6 +44,7 @@ impl Side {
             login: None,
             register: None,
             options_interval: None,
+            cps_max: 100_000.0,
         };
         side.ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
         side

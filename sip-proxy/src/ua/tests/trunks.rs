@@ -17,6 +17,7 @@ fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,
+        cps_max: 100_000.0,
     };
     change(&mut trunk);
     trunk

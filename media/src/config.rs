@@ -1,9 +1,9 @@
 //! What the plane is told: its limits, and the commands' plain data.
 
-use crate::StreamKey;
 use crate::amd::AmdConfig;
 use crate::srtp::SrtpKeys;
 use crate::webrtc::Dtls;
+use crate::{Coded, StreamKey};
 use core::ops::RangeInclusive;
 use sansio::Duration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -117,10 +117,14 @@ pub struct Remote {
     pub rtp: SocketAddr,
     /// Where it wants RTCP; `None` means the RTP port plus one (RFC 3550 §11).
     pub rtcp: Option<SocketAddr>,
-    /// The codec agreed.
+    /// The codec agreed; where [`Remote::coded`] says otherwise, that of its sound inside.
     pub codec: Codec,
+    /// It agreed on another coding than G.711.
+    pub coded: Option<Coded>,
     /// The payload type it wants for that codec.
     pub payload_type: u8,
+    /// It takes comfort noise (RFC 3389), payload type 13.
+    pub comfort_noise: bool,
     /// The payload type it wants for telephone-event; `None` when it takes none.
     pub dtmf_payload_type: Option<u8>,
     /// The telephone-event payload type our own SDP named, if other than that: the far end may send with it
@@ -156,7 +160,9 @@ impl Remote {
             rtp,
             rtcp: None,
             codec,
+            coded: None,
             payload_type: codec.payload_type(),
+            comfort_noise: false,
             dtmf_payload_type: None,
             dtmf_payload_type_local: None,
             rtcp_mux: false,
@@ -170,6 +176,14 @@ impl Remote {
     #[must_use]
     pub const fn with_dtmf(mut self, payload_type: u8) -> Self {
         self.dtmf_payload_type = Some(payload_type);
+        self
+    }
+
+    /// The same with sound that is not G.711, under its usual payload type.
+    #[must_use]
+    pub const fn with_coded(mut self, coded: Coded) -> Self {
+        self.coded = Some(coded);
+        self.payload_type = coded.payload_type();
         self
     }
 

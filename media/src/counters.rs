@@ -1,6 +1,6 @@
 //! Plain numbers the edge may show.
 
-use crate::{AudioState, Codec};
+use crate::{AudioState, Codec, Coded};
 use sansio::Instant;
 use std::net::SocketAddr;
 
@@ -27,8 +27,10 @@ pub struct Counters {
     pub frames_played: u64,
     /// Frames summed from what others say, for streams that hear more than one.
     pub frames_mixed: u64,
-    /// Packets whose audio was changed from A-law to µ-law or back.
+    /// Packets whose audio was changed from A-law to µ-law or back, or decoded from another coding than G.711.
     pub transcoded: u64,
+    /// Packets of a coding other than G.711 that could not be read.
+    pub undecodable: u64,
     /// Dropped: the stream does not exist (any more).
     pub dropped_no_stream: u64,
     /// Dropped: not RTP or RTCP of version 2, or lengths that lie.
@@ -125,6 +127,8 @@ pub struct StreamStats {
 pub struct StreamQuality {
     /// What it speaks.
     pub codec: Codec,
+    /// What was agreed on where it is not G.711.
+    pub coded: Option<Coded>,
     /// RTP packets that came.
     pub received: u64,
     /// Expected minus received; negative when packets were duplicated.

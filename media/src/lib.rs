@@ -15,6 +15,8 @@
 pub mod amd;
 pub mod announcement;
 pub mod codec;
+mod coded;
+mod conceal;
 mod config;
 mod counters;
 pub mod dsp;
@@ -40,6 +42,7 @@ pub mod wav;
 mod webrtc;
 
 pub use amd::AmdConfig;
+pub use coded::Coded;
 pub use config::{
     Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Security, Tone,
 };

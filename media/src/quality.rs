@@ -4,7 +4,7 @@ use crate::rtp::e_model;
 use crate::rtp::report::{self, Block, Heard, SenderInfo};
 use crate::rtp::stats::Reception;
 use crate::sender::Sender;
-use crate::{AudioState, Codec, Config, StreamQuality};
+use crate::{AudioState, Codec, Coded, Config, StreamQuality};
 use sansio::{Duration, Instant, Rng};
 
 /// Round trips longer than this are a broken clock.
@@ -107,12 +107,14 @@ impl Quality {
     }
 
     /// Takes in a compound packet of the far end, before it is edited.
-    pub(crate) fn reported(&mut self, now: Instant, heard: &Heard) {
+    /// `ticks`: how much faster than 8,000 Hz the clock of what we send runs.
+    pub(crate) fn reported(&mut self, now: Instant, heard: &Heard, ticks: u32) {
         if let Some(name) = heard.sender_report {
             self.last_report = Some((name, now));
         }
         let Some(block) = heard.block else { return };
-        let (loss, jitter_ms) = (f32::from(block.fraction_lost) / 256.0, block.jitter as f32 / 8.0);
+        let (loss, jitter_ms) =
+            (f32::from(block.fraction_lost) / 256.0, block.jitter as f32 / 8.0 / ticks as f32);
         self.remote = Some((loss, jitter_ms));
         self.remote_loss_sum += loss;
         self.remote_reports += 1;
@@ -168,7 +170,7 @@ impl Quality {
     ) -> (Option<SenderInfo>, Option<Block>) {
         let info = sender.last_at().map(|last_at| {
             self.sent = [self.sent[1], (report::ntp_middle(now), now)];
-            let since = (now.since(last_at).as_nanos() / 125_000) as u32;
+            let since = ((now.since(last_at).as_nanos() / 125_000) as u32).wrapping_mul(sender.ticks);
             SenderInfo {
                 timestamp: sender.timestamp.wrapping_add(since),
                 packets: sender.packets as u32,
@@ -222,7 +224,12 @@ impl Quality {
     }
 
     /// The whole of it.
-    pub(crate) fn sum(&self, codec: Codec, reception: &Reception, sender: &Sender) -> StreamQuality {
+    pub(crate) fn sum(
+        &self,
+        (codec, coded): (Codec, Option<Coded>),
+        reception: &Reception,
+        sender: &Sender,
+    ) -> StreamQuality {
         let received = reception.received - self.base.received;
         let expected = reception.expected() - self.base.expected;
         let lost = expected as i64 - received as i64;
@@ -235,6 +242,7 @@ impl Quality {
         let remote_jitter_ms = self.remote.map(|(_, jitter_ms)| jitter_ms);
         StreamQuality {
             codec,
+            coded,
             received,
             lost,
             sent: sender.packets - self.base.sent,

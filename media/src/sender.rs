@@ -32,6 +32,8 @@ pub(crate) struct Sender {
     pub(crate) packets: u64,
     /// Bytes of their payloads.
     pub(crate) octets: u64,
+    /// Ticks of the RTP clock in one of our samples.
+    pub(crate) ticks: u32,
     /// When the relay last sent, for tones that ride on its packets.
     pub(crate) relayed_at: Option<Instant>,
 }
@@ -60,6 +62,7 @@ impl Sender {
             base_sequence: 0,
             packets: 0,
             octets: 0,
+            ticks: 1,
             relayed_at: None,
         }
     }
@@ -69,6 +72,15 @@ impl Sender {
     pub(crate) fn begin_low(&mut self) {
         if !self.started {
             self.sequence &= 0x7FFF;
+        }
+    }
+
+    /// The RTP clock runs so much faster than 8,000 Hz. What comes next joins on by the clock.
+    pub(crate) fn ticks_by(&mut self, ticks: u32) {
+        if ticks != self.ticks {
+            self.ticks = ticks;
+            self.samples = FRAME * ticks;
+            self.source = None;
         }
     }
 
@@ -132,7 +144,8 @@ impl Sender {
                 return false;
             }
         } else {
-            if !(-LEAP_BACK_MAX..=LEAP_AHEAD_MAX).contains(&ahead) {
+            let ticks = self.ticks as i32;
+            if !(-LEAP_BACK_MAX * ticks..=LEAP_AHEAD_MAX * ticks).contains(&ahead) {
                 *changes += u64::from(self.switch(now, source, header));
                 marker = true;
                 sequence = header.sequence.wrapping_add(self.sequence_delta);
@@ -140,7 +153,7 @@ impl Sender {
             }
             self.sequence = sequence;
             self.timestamp = timestamp;
-            self.samples = header.payload().len() as u32;
+            self.samples = if ticks == 1 { header.payload().len() as u32 } else { FRAME * self.ticks };
             self.last_at = now;
             self.relayed_at = Some(now);
         }
@@ -166,7 +179,7 @@ impl Sender {
             self.timestamp = self.timestamp.wrapping_add(self.samples);
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.samples = samples;
+        self.samples = samples * self.ticks;
         self.last_at = now;
         self.packets += 1;
         self.octets += u64::from(samples);
@@ -193,7 +206,7 @@ impl Sender {
             }
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.samples = samples;
+        self.samples = samples * self.ticks;
         self.last_at = now;
         self.packets += 1;
         self.octets += 4;
@@ -216,7 +229,7 @@ impl Sender {
         if !self.started {
             return self.timestamp;
         }
-        let elapsed = (now.since(self.last_at).as_nanos() / 125_000) as u32;
+        let elapsed = ((now.since(self.last_at).as_nanos() / 125_000) as u32).wrapping_mul(self.ticks);
         self.timestamp.wrapping_add(elapsed.max(self.samples.max(1)))
     }
 

@@ -1,5 +1,6 @@
 //! One stream: the state kept per far end.
 
+use crate::coded::{Coded, Transcoder};
 use crate::ears::{InBandEar, Listening};
 use crate::latch::Latch;
 use crate::offload::Offload;
@@ -46,6 +47,10 @@ pub struct Stream {
     pub(crate) offload: Offload,
     /// Whom it hears instead of its peer.
     pub(crate) mix: Option<Vec<StreamKey>>,
+    /// That set is its peer alone, whose sound is coded in another way.
+    pub(crate) translated: bool,
+    /// What reads and writes its sound, where that is not G.711.
+    pub(crate) transcoder: Option<Box<Transcoder>>,
     /// Its sound as others hear it in their mixes.
     pub(crate) voice: Option<Box<Voice>>,
     /// Nobody hears it.
@@ -63,7 +68,9 @@ pub struct Stream {
 pub(crate) struct Destination {
     pub(crate) address: SocketAddr,
     pub(crate) codec: Codec,
+    pub(crate) coded: Option<Coded>,
     pub(crate) payload_type: u8,
+    pub(crate) comfort_noise: bool,
     pub(crate) dtmf_payload_type: Option<u8>,
 }
 
@@ -93,6 +100,8 @@ impl Stream {
             listening: None,
             offload: Offload::None,
             mix: None,
+            translated: false,
+            transcoder: None,
             voice: None,
             muted: false,
             presses: None,
@@ -117,8 +126,8 @@ impl Stream {
         if !remote.receives || self.ports_failed || !is_reachable(address) {
             return None;
         }
-        let Remote { codec, payload_type, dtmf_payload_type, .. } = *remote;
-        Some(Destination { address, codec, payload_type, dtmf_payload_type })
+        let Remote { codec, coded, payload_type, comfort_noise, dtmf_payload_type, .. } = *remote;
+        Some(Destination { address, codec, coded, payload_type, comfort_noise, dtmf_payload_type })
     }
 
     /// From which port and to where RTCP for this stream goes. Reports flow on hold too (RFC 3264 §5.1).
@@ -183,7 +192,23 @@ impl Stream {
 
     /// It hears what the plane itself says, and not what its peer sends.
     pub(crate) fn hears_own(&self) -> bool {
-        self.player.is_some() || self.mix.is_some() || self.presses.is_some()
+        // A beep cannot be laid over sound that is not decoded: it goes alone.
+        let beeps_alone = self.beep.is_some() && self.coded().is_some();
+        self.player.is_some() || self.mix.is_some() || self.presses.is_some() || beeps_alone
+    }
+
+    /// How its sound is coded, where that is not G.711.
+    #[inline]
+    pub(crate) fn coded(&self) -> Option<Coded> {
+        self.remote.as_ref().and_then(|remote| remote.coded)
+    }
+
+    /// Follows what was agreed on about coding.
+    pub(crate) fn code_as(&mut self, coded: Option<Coded>) {
+        if self.transcoder.as_ref().map(|transcoder| transcoder.coded()) != coded {
+            self.transcoder = coded.map(|coded| Box::new(Transcoder::new(coded)));
+        }
+        self.sender.ticks_by(coded.map_or(1, Coded::ticks));
     }
 
     /// True while the stream needs the playout tick.

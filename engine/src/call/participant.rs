@@ -267,7 +267,7 @@ impl CallShard {
         self.tell(fact, out);
         self.drop_guest(now, call_key);
         self.agent_leaves(now, call_key, agent, to, out);
-        self.plane.leave_mix(calling.sound.stream);
+        self.plane.leave_mix(now, calling.sound.stream);
         if calling.trunk.is_some() {
             // Given back with the leg, as for every guest.
             self.agents.begin_call(agent);
@@ -320,7 +320,7 @@ impl CallShard {
             // Who hears the peer alone, or nobody because nobody is there, needs no mixing.
             let plain = self.plane.peer(stream).map_or(set.is_empty() && !held, |peer| set == [peer]);
             if plain {
-                self.plane.unmix(stream);
+                self.plane.unmix(now, stream);
             } else {
                 self.plane.mix(now, stream, &set);
             }

@@ -180,7 +180,7 @@ impl CallShard {
                     let stream = state.sound.stream;
                     self.tell_media(call, Party::Agent, stream, out);
                     self.plane.disconnect(now, stream);
-                    self.plane.leave_mix(stream);
+                    self.plane.leave_mix(now, stream);
                     self.plane.mute(stream, false);
                     self.plane.stop_playing(now, stream, &mut self.media_out);
                     self.play_waiting(now, session);

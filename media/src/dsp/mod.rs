@@ -1,5 +1,6 @@
 //! Signal processing: digits, oscillators, Goertzel filters, levels.
 
+pub mod double;
 pub mod dtmf;
 pub mod goertzel;
 pub mod level;

@@ -32,6 +32,13 @@ impl Plane {
     /// set is silence. Streams that are not open, the stream itself and what goes beyond [`MIX_SOURCES_MAX`] are
     /// left out. A prompt is heard instead of the set while it plays, a beep with it.
     pub fn mix(&mut self, now: Instant, stream: StreamKey, sources: &[StreamKey]) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.translated = false;
+        }
+        self.mix_set(now, stream, sources);
+    }
+
+    pub(super) fn mix_set(&mut self, now: Instant, stream: StreamKey, sources: &[StreamKey]) {
         if !self.streams.contains(stream) {
             return;
         }
@@ -59,8 +66,16 @@ impl Plane {
     }
 
     /// A stream hears its peer again, if it has one.
-    pub fn unmix(&mut self, stream: StreamKey) {
+    pub fn unmix(&mut self, now: Instant, stream: StreamKey) {
+        self.unmix_set(stream);
+        self.settle_translation(now, stream);
+    }
+
+    pub(super) fn unmix_set(&mut self, stream: StreamKey) {
         let Some(before) = self.streams.get_mut(stream).and_then(|state| state.mix.take()) else { return };
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.translated = false;
+        }
         for source in before {
             self.no_longer_heard(source, stream);
         }
@@ -76,16 +91,16 @@ impl Plane {
     }
 
     /// Takes a stream out of all mixes: it hears its peer again, and those who heard it in a set do not.
-    pub fn leave_mix(&mut self, stream: StreamKey) {
-        self.unmix(stream);
+    pub fn leave_mix(&mut self, now: Instant, stream: StreamKey) {
+        self.unmix_set(stream);
         let voice = self.streams.get_mut(stream).and_then(|state| state.voice.take());
-        let Some(voice) = voice else { return };
-        for listener in voice.listeners {
+        for listener in voice.into_iter().flat_map(|voice| voice.listeners) {
             if let Some(mix) = self.streams.get_mut(listener).and_then(|state| state.mix.as_mut()) {
                 mix.retain(|source| *source != stream);
             }
         }
         self.voices.retain(|key| *key != stream);
+        self.settle_translation(now, stream);
         self.touch(stream);
     }
 

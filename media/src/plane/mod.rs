@@ -8,6 +8,7 @@ mod record;
 mod report;
 mod secure;
 mod sweep;
+mod translate;
 mod voice;
 mod webrtc;
 
@@ -193,6 +194,8 @@ impl Plane {
             state.sender.forget_source();
             state.rewatch(now);
         }
+        state.code_as(remote.coded);
+        self.settle_translation(now, stream);
         self.touch(stream);
     }
 
@@ -214,6 +217,7 @@ impl Plane {
             }
             self.touch(stream);
         }
+        self.settle_translation(now, a);
     }
 
     /// Ends the bridge `a` is in, if any.
@@ -229,6 +233,8 @@ impl Plane {
             stream.sender.forget_source();
             stream.rewatch(now);
         }
+        self.settle_translation(now, a);
+        self.settle_translation(now, b);
     }
 
     /// Says whose a stream is from now on; its later events carry `owner`.
@@ -251,7 +257,7 @@ impl Plane {
         }
         self.disconnect(now, stream);
         self.stop_playing(now, stream, out);
-        self.leave_mix(stream);
+        self.leave_mix(now, stream);
         self.leave_recording(now, stream, out);
         self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
@@ -322,7 +328,8 @@ impl Plane {
     #[must_use]
     pub fn quality(&self, stream: StreamKey) -> Option<StreamQuality> {
         let stream = self.streams.get(stream)?;
-        let codec = stream.remote?.codec;
+        let remote = stream.remote?;
+        let codec = (remote.codec, remote.coded);
         Some(stream.quality.sum(codec, &stream.reception, &stream.sender))
     }
 

@@ -152,7 +152,10 @@ impl Plane {
         let joined_on = to.sender.speaks(Source::Stream(key.to_bits(), from.reception.ssrc));
         // The ground knows no keys.
         let encrypted = from.secure.is_some() || to.secure.is_some();
+        // How it tells sound from silence is G.711's.
+        let coded = remote.coded.is_some() || destination.coded.is_some();
         if encrypted
+            || coded
             || own_voice
             || !joined_on
             || !from.reception.started

@@ -11,7 +11,9 @@ use crate::rtp::stats::Step;
 use crate::rtp::telephone_event::Digit;
 use crate::rtp::{self, Header};
 use crate::sender::Source;
-use crate::{Codec, Config, DigitSource, Event, InBandDigits, Output, PacketKind, Stream, StreamKey, codec};
+use crate::{
+    Codec, Coded, Config, DigitSource, Event, InBandDigits, Output, PacketKind, Stream, StreamKey, codec,
+};
 use sansio::{Instant, Key, Outbox};
 use std::net::SocketAddr;
 
@@ -22,6 +24,8 @@ const SAMPLES_MAX: usize = 960;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Content {
     Audio(Codec),
+    /// Sound that is not G.711.
+    Coded(Coded),
     TelephoneEvent,
     /// RFC 3389: the far end is silent and says so.
     ComfortNoise,
@@ -102,7 +106,7 @@ impl Plane {
         };
         let number = header.payload_type;
         let content = if number == remote.payload_type {
-            Content::Audio(remote.codec)
+            remote.coded.map_or(Content::Audio(remote.codec), Content::Coded)
         } else if Some(number) == remote.dtmf_payload_type || Some(number) == remote.dtmf_payload_type_local {
             Content::TelephoneEvent
         } else if let Some(codec) = static_codec(number) {
@@ -138,7 +142,7 @@ impl Plane {
         let sends = remote.sends;
         stream.last_packet_at = Some(now);
         stream.silent_since = now;
-        let step = stream.reception.count(now, &header);
+        let step = stream.reception.count_by(now, &header, stream.sender.ticks);
         if !sends {
             self.counters.dropped_on_hold += 1;
             return;
@@ -148,10 +152,22 @@ impl Plane {
         let listening = stream.listening.is_some();
         let (muted, mixed) = (stream.muted, stream.voice.is_some());
         let incoming = Incoming { header, content, step, encrypted };
+        let hidden = muted && peer.is_some();
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
-            // The other side was not asked whether it knows it; a pause it knows.
-            Content::ComfortNoise => return,
+            // Who was not asked whether it knows it knows a pause.
+            Content::ComfortNoise => self.hear_noise(key, &packet[header.payload()]),
+            Content::Coded(_) => {
+                stream.quality.last_sound_at = Some(now);
+                let wanted = listening || mixed || recording.is_some() || wants_digits(stream, &self.config);
+                if wanted && step != Step::Late {
+                    self.listen_to_coded(now, key, &incoming, packet, out);
+                }
+                // There is no silence to put in its place; a pause does as well.
+                if hidden {
+                    return;
+                }
+            }
             Content::Audio(codec) => {
                 stream.quality.hear(now, codec::table(codec), &packet[header.payload()]);
                 if wants_digits(stream, &self.config) {
@@ -202,9 +218,13 @@ impl Plane {
         };
         let header = &incoming.header;
         let payload_type = match incoming.content {
-            Content::Audio(_) => Some(destination.payload_type),
+            Content::Audio(_) if destination.coded.is_none() => Some(destination.payload_type),
+            Content::Coded(coded) if destination.coded == Some(coded) => Some(destination.payload_type),
+            Content::Audio(_) | Content::Coded(_) => None,
             Content::TelephoneEvent => destination.dtmf_payload_type,
-            Content::ComfortNoise => None,
+            // It has no place of its own on a clock that runs at another rate.
+            Content::ComfortNoise if stream.sender.ticks != 1 => None,
+            Content::ComfortNoise => destination.comfort_noise.then_some(COMFORT_NOISE),
         };
         let Some(payload_type) = payload_type else {
             self.counters.dropped_payload_type += 1;
@@ -392,7 +412,7 @@ impl Plane {
     fn pass_reports(&mut self, now: Instant, key: StreamKey, packet: &mut [u8], out: &mut Outbox<Output>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let heard = report::read(packet, stream.sender.ssrc);
-        stream.quality.reported(now, &heard);
+        stream.quality.reported(now, &heard, stream.sender.ticks);
         let mixed = stream.mix.is_some();
         let reported_ssrc = stream.sender.ssrc;
         let sequence_delta = stream.sender.sequence_delta;

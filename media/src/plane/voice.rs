@@ -2,6 +2,7 @@
 
 use super::Plane;
 use super::secure::seal;
+use crate::coded::FRAME_BYTES_MAX;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
 use crate::presses::Step;
 use crate::recorder::Side;
@@ -157,7 +158,8 @@ fn speak(
             done(key, stream.owner, &player, true, out);
         }
     }
-    let relayed = stream.sender.relayed_at.is_some_and(|at| now.since(at) < RELAY_IS_FLOWING);
+    let relayed = stream.coded().is_none()
+        && stream.sender.relayed_at.is_some_and(|at| now.since(at) < RELAY_IS_FLOWING);
     if let Some(beep) = &mut stream.beep
         && (has_sound || !relayed)
     {
@@ -225,12 +227,25 @@ fn send_frame(
     out: &mut Outbox<Output>,
 ) -> bool {
     let Some(to) = stream.destination() else { return false };
+    let mut coded = [0; FRAME_BYTES_MAX];
+    let length = match (to.coded, &mut stream.transcoder) {
+        (None, _) => FRAME_SAMPLES,
+        (Some(_), Some(transcoder)) => match transcoder.write(samples, &mut coded) {
+            Some(length) => length,
+            None => return false,
+        },
+        (Some(_), None) => return false,
+    };
     let changes = &mut counters.source_changes;
     let header = stream.sender.own_header(now, to.payload_type, FRAME_SAMPLES as u32, changes);
     arena.extend_from_slice(&header);
     let start = arena.len();
-    arena.resize(start + FRAME_SAMPLES, codec::silence(to.codec));
-    codec::encode(to.codec, samples, &mut arena[start..]);
+    if to.coded.is_some() {
+        arena.extend_from_slice(&coded[..length]);
+    } else {
+        arena.resize(start + length, codec::silence(to.codec));
+        codec::encode(to.codec, samples, &mut arena[start..]);
+    }
     if !seal(stream, arena, start - header.len(), counters) {
         return false;
     }

@@ -35,14 +35,19 @@ pub(crate) struct Reception {
     transit: u32,
     /// Jitter × 16, timestamp units (the integer form of RFC 3550 A.8).
     jitter_q4: u32,
+    /// The clock's rate by 8,000 Hz; 0 before the first packet.
+    ticks: u32,
 }
 
 impl Reception {
     /// Counts a packet and says what kind of step it was.
+    ///
+    /// `ticks`: how much faster its clock runs than 8,000 Hz.
     #[inline]
-    pub(crate) fn count(&mut self, now: Instant, header: &Header) -> Step {
+    pub(crate) fn count_by(&mut self, now: Instant, header: &Header, ticks: u32) -> Step {
         self.received += 1;
-        let arrival = rtp_clock(now);
+        self.ticks = ticks;
+        let arrival = rtp_clock(now).wrapping_mul(ticks);
         let transit = arrival.wrapping_sub(header.timestamp);
         let step = if self.started && header.ssrc == self.ssrc {
             let ahead = header.sequence.wrapping_sub(self.sequence_max);
@@ -69,7 +74,7 @@ impl Reception {
                 let d = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
                 // A.8: J += (|D| - J) / 16, kept with four bits of fraction. D is bounded so that a leap of the
                 // timestamp cannot overflow (one minute).
-                self.jitter_q4 = self.jitter_q4 + d.min(480_000) - ((self.jitter_q4 + 8) >> 4);
+                self.jitter_q4 = self.jitter_q4 + d.min(480_000 * ticks) - ((self.jitter_q4 + 8) >> 4);
             }
         }
         if step != Step::Late {
@@ -126,7 +131,7 @@ impl Reception {
     }
 
     pub(crate) fn jitter_ms(&self) -> f32 {
-        self.jitter_q4 as f32 / 16.0 / 8.0
+        self.jitter_q4 as f32 / 16.0 / 8.0 / self.ticks.max(1) as f32
     }
 }
 
@@ -140,6 +145,12 @@ pub(crate) fn rtp_clock(now: Instant) -> u32 {
 mod tests {
     use super::*;
     use crate::rtp;
+
+    impl Reception {
+        fn count(&mut self, now: Instant, header: &Header) -> Step {
+            self.count_by(now, header, 1)
+        }
+    }
 
     fn header(sequence: u16, timestamp: u32, ssrc: u32) -> Header {
         Header::read(&rtp::header(false, 0, sequence, timestamp, ssrc)).unwrap()

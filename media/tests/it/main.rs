@@ -2,6 +2,7 @@
 
 mod world;
 
+mod coded;
 mod dtmf;
 mod ears;
 mod latching;

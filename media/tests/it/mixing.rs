@@ -147,12 +147,12 @@ fn each_kind_of_supervision_is_heard_by_whom_it_is_meant_for() {
     room.mix(C, &[A, S]);
     assert_eq!(room.hearing(), [vec![A, S], vec![C, S], vec![C, A]]);
     // Back to listening.
-    room.world.with_plane(|plane, _, _| plane.unmix(customer));
-    room.world.with_plane(|plane, _, _| plane.unmix(agent));
+    room.world.with_plane(|plane, now, _| plane.unmix(now, customer));
+    room.world.with_plane(|plane, now, _| plane.unmix(now, agent));
     assert_eq!(room.hearing(), [vec![A], vec![C], vec![C, A]]);
     // The supervisor leaves.
     let supervisor = room.stream(S);
-    room.world.with_plane(|plane, _, _| plane.leave_mix(supervisor));
+    room.world.with_plane(|plane, now, _| plane.leave_mix(now, supervisor));
     assert_eq!(room.hearing(), [vec![A], vec![C], vec![]]);
     assert!(room.world.plane.counters().frames_mixed > 0);
     room.close();
@@ -172,7 +172,7 @@ fn of_thirty_two_everyone_hears_all_others_and_not_themselves() {
     }
     // One leaves: no one hears it, and it hears no one.
     let gone = room.stream(7);
-    room.world.with_plane(|plane, _, _| plane.leave_mix(gone));
+    room.world.with_plane(|plane, now, _| plane.leave_mix(now, gone));
     let hearing = room.hearing();
     assert!(hearing[7].is_empty());
     assert!(hearing.iter().all(|heard| !heard.contains(&7)));

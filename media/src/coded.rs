@@ -1,0 +1,282 @@
+//! Sound that is coded otherwise than by G.711.
+//!
+//! Between two far ends that agreed on the same coding it is relayed as it is, and nobody looks at it but those who
+//! listen. Else it is decoded, put in order ([`crate::jitter`]), and coded anew frame by frame, as a mix of one voice is.
+//! Inside, sound has 8,000 samples a second: of G.722 the lower band is read (ITU-T G.722, 0 to 4 kHz), Opus
+//! is read and written at that rate by its own library (RFC 6716 §2).
+
+use crate::codec::g711;
+use crate::dsp::double::Doubler;
+use crate::player::FRAME_SAMPLES;
+use crate::rtp::{self, HEADER_BYTES, Header};
+use audio_codec::g722::{Bitrate, G722Decoder, G722Encoder};
+use audio_codec::{Decoder as _, Encoder as _};
+use core::fmt;
+
+/// A coding that is not G.711.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Coded {
+    /// ITU-T G.722 at 64 kbit/s; its RTP clock runs at 8,000 Hz (RFC 3551 §4.5.2), one byte a tick.
+    G722,
+    /// Opus (RFC 7587); its RTP clock runs at 48,000 Hz.
+    Opus,
+    /// ITU-T G.729: relayed as it is, never read or written.
+    G729,
+}
+
+impl Coded {
+    /// The static payload type of RFC 3551 table 4, or the one that we offer.
+    #[must_use]
+    pub const fn payload_type(self) -> u8 {
+        match self {
+            Coded::G722 => 9,
+            Coded::Opus => 111,
+            Coded::G729 => 18,
+        }
+    }
+
+    /// Sound of this coding can be turned into another.
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        match self {
+            Coded::G722 | Coded::Opus => true,
+            Coded::G729 => false,
+        }
+    }
+
+    /// Ticks of its RTP clock in one of our samples.
+    pub(crate) const fn ticks(self) -> u32 {
+        match self {
+            Coded::G722 | Coded::G729 => 1,
+            Coded::Opus => 6,
+        }
+    }
+}
+
+/// The longest packet that is read: 120 ms (RFC 6716 §2 knows no longer one).
+const SAMPLES_MAX: usize = 960;
+/// A packet of ours: Opus at [`OPUS_BITS`] needs far less.
+pub(crate) const FRAME_BYTES_MAX: usize = 400;
+/// Bits a second of Opus that we write: narrow-band speech is transparent from about 12,000 on.
+const OPUS_BITS: i32 = 20_000;
+/// What the far end is assumed to lose, so that the encoder says a little of each frame twice, per cent.
+const OPUS_LOSS_PERCENT: u8 = 5;
+
+/// Room for a packet as it is inside.
+pub(crate) type Inner = [u8; HEADER_BYTES + SAMPLES_MAX];
+
+/// One stream's decoder and encoder; each is made when it is first needed.
+pub(crate) struct Transcoder {
+    coded: Coded,
+    decoder: Option<Decoder>,
+    encoder: Option<Encoder>,
+    /// Of the newest packet: SSRC, its timestamp, and what that is inside.
+    newest: Option<(u32, u32, u32)>,
+}
+
+enum Decoder {
+    G722(Box<G722Decoder>),
+    Opus(opus::Decoder),
+}
+
+enum Encoder {
+    /// Of 16,000 samples a second.
+    G722(Box<G722Encoder>, Doubler),
+    Opus(opus::Encoder),
+}
+
+impl fmt::Debug for Transcoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transcoder").field("coded", &self.coded).finish_non_exhaustive()
+    }
+}
+
+impl Transcoder {
+    pub(crate) fn new(coded: Coded) -> Self {
+        Transcoder { coded, decoder: None, encoder: None, newest: None }
+    }
+
+    pub(crate) fn coded(&self) -> Coded {
+        self.coded
+    }
+
+    /// Writes the packet as one of µ-law with the same SSRC and sequence; gives its length. `None`: it cannot be read.
+    pub(crate) fn read(&mut self, header: &Header, payload: &[u8], inner: &mut Inner) -> Option<usize> {
+        let mut samples = [0_i16; SAMPLES_MAX];
+        if self.decoder.is_none() {
+            self.decoder = Decoder::new(self.coded);
+        }
+        let count = self.decoder.as_mut()?.read(payload, &mut samples)?;
+        let timestamp = self.inner_timestamp(header);
+        inner[..HEADER_BYTES].copy_from_slice(&rtp::header(
+            header.marker,
+            crate::Codec::Pcmu.payload_type(),
+            header.sequence,
+            timestamp,
+            header.ssrc,
+        ));
+        for (byte, sample) in inner[HEADER_BYTES..].iter_mut().zip(&samples[..count]) {
+            *byte = g711::linear_to_ulaw(*sample);
+        }
+        Some(HEADER_BYTES + count)
+    }
+
+    /// Writes one frame of ours; gives its length. `None`: nothing can be written in this coding.
+    pub(crate) fn write(
+        &mut self,
+        samples: &[i16; FRAME_SAMPLES],
+        payload: &mut [u8; FRAME_BYTES_MAX],
+    ) -> Option<usize> {
+        if self.encoder.is_none() {
+            self.encoder = Encoder::new(self.coded);
+        }
+        match self.encoder.as_mut()? {
+            Encoder::G722(encoder, doubler) => {
+                let mut doubled = [0; 2 * FRAME_SAMPLES];
+                doubler.double(samples, &mut doubled);
+                encoder.encode_into(&doubled, payload).ok()
+            }
+            Encoder::Opus(encoder) => encoder.encode(samples, payload).ok(),
+        }
+    }
+
+    /// Timestamps inside go on by samples; where the source leaps they do too.
+    fn inner_timestamp(&mut self, header: &Header) -> u32 {
+        let ticks = self.coded.ticks() as i32;
+        let (before, inside) = match self.newest {
+            Some((ssrc, before, inside)) if ssrc == header.ssrc => (before, inside),
+            _ => (header.timestamp, header.timestamp / self.coded.ticks()),
+        };
+        let step = header.timestamp.wrapping_sub(before) as i32 / ticks;
+        let timestamp = inside.wrapping_add(step as u32);
+        if step >= 0 {
+            // What the division leaves stays in the reference, so that it does not add up.
+            let taken = before.wrapping_add((step * ticks) as u32);
+            self.newest = Some((header.ssrc, taken, timestamp));
+        }
+        timestamp
+    }
+}
+
+impl Decoder {
+    fn new(coded: Coded) -> Option<Self> {
+        match coded {
+            Coded::G722 => {
+                Some(Decoder::G722(Box::new(G722Decoder::with_options(Bitrate::Mode1_64000, false, true))))
+            }
+            Coded::Opus => opus::Decoder::new(8000, opus::Channels::Mono).ok().map(Decoder::Opus),
+            Coded::G729 => None,
+        }
+    }
+
+    fn read(&mut self, payload: &[u8], samples: &mut [i16; SAMPLES_MAX]) -> Option<usize> {
+        match self {
+            Decoder::G722(decoder) => {
+                let payload = &payload[..payload.len().min(SAMPLES_MAX)];
+                decoder.decode_into(payload, samples).ok()
+            }
+            // Nothing at all would be taken for a loss, and made up for.
+            Decoder::Opus(_) if payload.is_empty() => None,
+            Decoder::Opus(decoder) => decoder.decode(payload, samples, false).ok(),
+        }
+    }
+}
+
+impl Encoder {
+    fn new(coded: Coded) -> Option<Self> {
+        match coded {
+            Coded::G722 => {
+                let encoder = G722Encoder::with_options(Bitrate::Mode1_64000, false, false);
+                Some(Encoder::G722(Box::new(encoder), Doubler::default()))
+            }
+            Coded::Opus => {
+                let mut encoder =
+                    opus::Encoder::new(8000, opus::Channels::Mono, opus::Application::Voip).ok()?;
+                encoder.set_bitrate(opus::Bitrate::Bits(OPUS_BITS)).ok()?;
+                encoder.set_inband_fec(true).ok()?;
+                encoder.set_packet_loss_perc(i32::from(OPUS_LOSS_PERCENT)).ok()?;
+                Some(Encoder::Opus(encoder))
+            }
+            Coded::G729 => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::TAU;
+
+    fn frame(place: usize, hertz: f64) -> [i16; FRAME_SAMPLES] {
+        core::array::from_fn(|i| {
+            let at = (place * FRAME_SAMPLES + i) as f64 / 8000.0;
+            ((at * hertz * TAU).sin() * 8_000.0) as i16
+        })
+    }
+
+    /// Writes and reads a tone; what comes back has it, and little else.
+    #[test]
+    fn a_tone_survives_each_coding() {
+        for coded in [Coded::G722, Coded::Opus] {
+            let (mut writer, mut reader) = (Transcoder::new(coded), Transcoder::new(coded));
+            let mut heard = Vec::new();
+            for place in 0..50 {
+                let mut payload = [0; FRAME_BYTES_MAX];
+                let length = writer.write(&frame(place, 800.0), &mut payload).unwrap();
+                let ticks = 160 * coded.ticks();
+                let mut packet = rtp::header(false, 96, place as u16, place as u32 * ticks, 7).to_vec();
+                packet.extend_from_slice(&payload[..length]);
+                let header = Header::read(&packet).unwrap();
+                let mut inner = [0; HEADER_BYTES + SAMPLES_MAX];
+                let length = reader.read(&header, &packet[header.payload()], &mut inner).unwrap();
+                let header = Header::read(&inner[..length]).unwrap();
+                assert_eq!((header.timestamp, header.payload().len()), (160 * place as u32, 160));
+                heard.extend(
+                    inner[HEADER_BYTES..length].iter().map(|b| g711::ULAW_TO_LINEAR[usize::from(*b)]),
+                );
+            }
+            let settled = &heard[4_000..];
+            let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+            for (i, sample) in settled.iter().enumerate() {
+                let (angle, sample) = (TAU * 800.0 * i as f64 / 8000.0, f64::from(*sample));
+                re += sample * angle.cos();
+                im += sample * angle.sin();
+                power += sample * sample;
+            }
+            let tone = 2.0 * (re * re + im * im) / settled.len() as f64;
+            let peak = 2.0 * (re * re + im * im).sqrt() / settled.len() as f64;
+            assert!((5_000.0..11_000.0).contains(&peak), "{coded:?} {peak}");
+            assert!(tone / power > 0.98, "{coded:?} {}", tone / power);
+        }
+    }
+
+    #[test]
+    fn timestamps_inside_follow_those_outside_around_their_end() {
+        let mut reader = Transcoder::new(Coded::Opus);
+        let at = |timestamp: u32| {
+            Header::read(&rtp::header(false, 111, 1, timestamp, 7))
+                .map(|header| reader.inner_timestamp(&header))
+        };
+        let stamps: Vec<u32> =
+            [u32::MAX - 959, 0, 960, 480, 2_880].map(at).into_iter().map(Option::unwrap).collect();
+        let steps: Vec<i32> = stamps.iter().map(|stamp| stamp.wrapping_sub(stamps[0]) as i32).collect();
+        assert_eq!(steps, [0, 160, 320, 240, 640]);
+    }
+
+    #[test]
+    fn whatever_comes_nothing_breaks() {
+        let mut rng = sansio::Rng::from_seed(9);
+        for coded in [Coded::G722, Coded::Opus, Coded::G729] {
+            let mut reader = Transcoder::new(coded);
+            for _ in 0..300 {
+                let payload: Vec<u8> = (0..rng.below(1_400)).map(|_| rng.next_u32() as u8).collect();
+                let header =
+                    Header::read(&rtp::header(false, 96, rng.next_u32() as u16, rng.next_u32(), 1)).unwrap();
+                let mut inner = [0; HEADER_BYTES + SAMPLES_MAX];
+                let length = reader.read(&header, &payload, &mut inner);
+                assert!(length.is_none_or(|length| length <= inner.len()));
+                assert!(coded.is_readable() || length.is_none());
+            }
+        }
+    }
+}

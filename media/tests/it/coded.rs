@@ -1,0 +1,166 @@
+//! Far ends that do not speak G.711: relayed as they are among their like, translated where the other side is not.
+
+use crate::world::*;
+use bytes::Bytes;
+use media::{Codec, Coded, PlayRequest, Recording, Remote, StreamKey, Tone};
+use std::sync::Arc;
+
+/// Two far ends, of these codings, joined.
+fn pair(a: Option<Coded>, b: Option<Coded>) -> (World, [Phone; 2], [StreamKey; 2]) {
+    let mut world = World::new();
+    let phones = [Phone::new("192.0.2.1:30000", Codec::Pcmu), Phone::new("192.0.2.2:30000", Codec::Pcma)];
+    let mut streams = Vec::new();
+    for (phone, coded) in phones.iter().zip([a, b]) {
+        let stream = world.open(streams.len() as u64);
+        world.set_remote(stream, remote(phone, coded));
+        streams.push(stream);
+    }
+    world.connect(streams[0], streams[1]);
+    (world, phones, [streams[0], streams[1]])
+}
+
+fn remote(phone: &Phone, coded: Option<Coded>) -> Remote {
+    coded.map_or(phone.remote(), |coded| phone.remote().with_coded(coded))
+}
+
+const SPEECH: &[u8] = b"twenty milliseconds";
+
+#[test]
+fn the_same_coding_on_both_sides_is_relayed_untouched() {
+    for coded in [Coded::G722, Coded::Opus, Coded::G729] {
+        let (mut world, mut phones, streams) = pair(Some(coded), Some(coded));
+        // Each side under a number of its own.
+        let other = Remote { payload_type: 99, ..remote(&phones[1], Some(coded)) };
+        world.set_remote(streams[1], other);
+        for _ in 0..10 {
+            let packet = phones[0].next(false, coded.payload_type(), 160, Bytes::from_static(SPEECH));
+            world.packet(streams[0], phones[0].address, &packet);
+            world.advance_ms(20);
+        }
+        let arrived = world.take_arrived(streams[1]);
+        assert_eq!(arrived.len(), 10, "{coded:?}");
+        assert_continuous(&arrived);
+        for packet in arrived.iter().map(Arrived::rtp) {
+            assert_eq!((packet.header.payload_type, &packet.payload[..]), (99, SPEECH));
+        }
+        assert_eq!(world.plane.counters().transcoded, 0);
+        streams.map(|stream| world.close(stream));
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn another_coding_is_translated_and_back_to_the_relay_when_it_ends() {
+    let (mut world, mut phones, streams) = pair(Some(Coded::G722), None);
+    for _ in 0..50 {
+        let spoken = phones[1].say_level(4_000);
+        world.packet(streams[1], phones[1].address, &spoken);
+        world.advance_ms(20);
+    }
+    let translated = world.take_arrived(streams[0]);
+    assert_continuous(&translated);
+    assert!((45..=51).contains(&translated.len()), "{}", translated.len());
+    assert!(translated.iter().all(|packet| packet.rtp().header.payload_type == 9));
+
+    // What was coded for it is read again by us when it says the same.
+    for packet in &translated {
+        let payload = packet.rtp().payload;
+        let spoken = phones[0].next(false, 9, 160, payload);
+        world.packet(streams[0], phones[0].address, &spoken);
+        world.advance_ms(20);
+    }
+    let heard = world.take_arrived(streams[1]);
+    assert_continuous(&heard);
+    let last = heard[heard.len() - 10].rtp();
+    assert!((last.header.payload_type, last.payload.len()) == (8, 160));
+    let heard = level(Codec::Pcma, &last.payload);
+    assert!((3_500..4_500).contains(&heard), "{heard}");
+
+    // A new answer: both speak G.711 now.
+    world.set_remote(streams[0], remote(&phones[0], None));
+    world.take_arrived(streams[0]);
+    let spoken = phones[1].say_level(4_000);
+    world.packet(streams[1], phones[1].address, &spoken);
+    assert_eq!(world.take_arrived(streams[0]).len(), 1, "at once, by the relay");
+    streams.map(|stream| world.close(stream));
+    world.assert_at_rest();
+}
+
+#[test]
+fn opus_speaks_to_g722_through_loss_and_its_clock_runs_at_48_khz() {
+    let (mut world, mut phones, streams) = pair(Some(Coded::Opus), Some(Coded::G722));
+    // Opus of ours, made by playing to the stream.
+    let tone: Arc<[i16]> = (0..16_000).map(|i| if i / 10 % 2 == 0 { 6_000 } else { -6_000 }).collect();
+    let play = PlayRequest { tag: 1, samples: tone, repeat: false };
+    world.with_plane(|plane, now, out| plane.play(now, streams[0], play, out));
+    world.advance_ms(1_900);
+    let opus = world.take_arrived(streams[0]);
+    assert_continuous(&opus);
+    for two in opus.windows(2) {
+        let step = two[1].rtp().header.timestamp.wrapping_sub(two[0].rtp().header.timestamp);
+        assert_eq!(step, 960);
+    }
+    world.with_plane(|plane, now, out| plane.stop_playing(now, streams[0], out));
+    world.take_arrived(streams[1]);
+    for (place, packet) in opus.iter().enumerate() {
+        let spoken = phones[0].next(false, 111, 960, packet.rtp().payload);
+        if place % 10 != 7 {
+            world.packet(streams[0], phones[0].address, &spoken);
+        }
+        world.advance_ms(20);
+    }
+    let heard = world.take_arrived(streams[1]);
+    assert_continuous(&heard);
+    assert!(heard.len() + 3 >= opus.len(), "a frame every 20 ms: {} of {}", heard.len(), opus.len());
+    assert!(world.plane.stats(streams[0]).unwrap().jitter_ms < 3.0);
+    assert_eq!(world.plane.counters().undecodable, 0);
+    streams.map(|stream| world.close(stream));
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_is_recorded_prompted_and_beeped_at_may_speak_g722() {
+    let (mut world, mut phones, streams) = pair(Some(Coded::G722), Some(Coded::G722));
+    // G.722 of a level.
+    let play = PlayRequest { tag: 1, samples: vec![4_000; 8_000].into(), repeat: false };
+    world.with_plane(|plane, now, out| plane.play(now, streams[0], play, out));
+    world.advance_ms(990);
+    let spoken: Vec<Bytes> = world.take_arrived(streams[0]).iter().map(|one| one.rtp().payload).collect();
+    assert!(spoken.len() >= 49 && spoken.iter().all(|payload| payload.len() == 160));
+
+    world.advance_ms(50);
+    let recording = Recording { id: 7, left: streams[0], right: Some(streams[1]) };
+    world.with_plane(|plane, now, out| plane.start_recording(now, recording, out)).unwrap();
+    let beep = Tone { duration_ms: 200, ..Tone::default() };
+    world.with_plane(|plane, now, out| plane.tone(now, streams[1], beep, out));
+    world.take_arrived(streams[1]);
+    for payload in &spoken {
+        let packet = phones[0].next(false, 9, 160, payload.clone());
+        world.packet(streams[0], phones[0].address, &packet);
+        world.advance_ms(20);
+    }
+    let heard = world.take_arrived(streams[1]);
+    assert_continuous(&heard);
+    let relayed = heard.iter().filter(|one| spoken.contains(&one.rtp().payload)).count();
+    assert!((35..=42).contains(&relayed), "all but the beep's 200 ms: {relayed}");
+    world.with_plane(|plane, now, out| plane.stop_recording(now, 7, out));
+    let samples = &world.files[&7].samples;
+    let mut left: Vec<i16> = samples[2_000..6_000].iter().map(|frame| frame[0]).collect();
+    left.sort_unstable();
+    assert!((3_700..4_300).contains(&left[2_000]), "{}", left[2_000]);
+    streams.map(|stream| world.close(stream));
+    world.assert_at_rest();
+}
+
+#[test]
+fn comfort_noise_goes_to_who_knows_it() {
+    for knows in [false, true] {
+        let (mut world, mut phones, streams) = pair(None, None);
+        world.set_remote(streams[1], Remote { comfort_noise: knows, ..remote(&phones[1], None) });
+        let quiet = phones[0].next(false, 13, 160, Bytes::from_static(&[60]));
+        world.packet(streams[0], phones[0].address, &quiet);
+        let arrived = world.take_arrived(streams[1]);
+        assert_eq!(arrived.len(), usize::from(knows));
+        assert!(arrived.iter().all(|one| one.rtp().header.payload_type == 13));
+    }
+}

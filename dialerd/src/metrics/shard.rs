@@ -217,7 +217,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 23] = [
+    let counters: [Counter<'_>; 24] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -314,6 +314,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Encrypted RTP and RTCP packets.",
             &[("direction", "out")],
             sum(&|shard, _| shard.media.srtp_out),
+        ),
+        (
+            "rtp_transcoded_packets_total",
+            "Packets whose sound was turned from one law of G.711 into the other, or decoded from another codec.",
+            &[],
+            sum(&|shard, _| shard.media.transcoded),
         ),
         (
             "mixed_frames_total",

@@ -48,6 +48,14 @@ function listen(stream) {
 }
 
 let session;
+/// What is offered and nothing else, if anything.
+let only;
+
+function reduce(sdp) {
+  const wanted = new RegExp(`^a=rtpmap:(\\d+) (${only}/|telephone-event/8000)`, "gm");
+  const types = [...sdp.matchAll(wanted)].map((match) => match[1]);
+  return sdp.replace(/^(m=audio \d+ \S+) .*$/m, `$1 ${types.join(" ")}`);
+}
 
 function follow(one) {
   session = one;
@@ -61,6 +69,9 @@ function follow(one) {
   };
   if (one.connection) connected(one.connection);
   one.on("peerconnection", ({ peerconnection }) => connected(peerconnection));
+  one.on("sdp", (event) => {
+    if (only && event.originator === "local") event.sdp = reduce(event.sdp);
+  });
   // One address is enough: the other side has but one as well.
   one.on("icecandidate", (event) => event.ready());
   one.on("confirmed", () => tell({ fact: "confirmed" }));
@@ -92,6 +103,7 @@ agent.start();
 
 const orders = {
   call: (number) => agent.call(number, media()),
+  only: (codec) => (only = codec),
   digit: (digit) => session.sendDTMF(digit, { transportType: "RFC2833" }),
   hangup: () => session.terminate(),
   restart: () => session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => tell({ fact: "renegotiated" })),

@@ -181,11 +181,14 @@ fn a_browser_registers_is_called_calls_speaks_hears_and_hangs_up() {
         assert!(metric(&api, "srtp_packets_total").await > 200.0);
         assert!(metric(&api, "dtls_handshakes_total").await >= 1.0);
 
-        // It calls.
+        // It calls, and speaks nothing but Opus; the other side has never heard of that.
         let (confirmed, ended) = (desk.count("confirmed"), desk.count("ended"));
+        assert_eq!(metric(&api, "rtp_transcoded_packets_total").await, 0.0, "both spoke G.711");
+        desk.order("only", "opus");
         desk.order("call", "+12025550124");
         desk.told("confirmed", confirmed + 1).await;
         desk.hears_the_tone().await;
+        assert!(metric(&api, "rtp_transcoded_packets_total").await > 0.0);
         desk.order("hangup", "");
         desk.told("ended", ended + 1).await;
         until("nothing is left", async || metric(&api, "rtp_sessions_active").await == 0.0).await;

@@ -4,6 +4,7 @@ use super::{AgentLink, AgentSide, Call, Sound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner, Why};
 use crate::translate::address::{auto_answer_headers, uri_of};
+use crate::translate::format;
 use crate::translate::sdp;
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::EndCause;
@@ -78,6 +79,14 @@ impl CallShard {
         let security = self.phone_security(contact.listener, srtp);
         let sound = self.open_sound(now, owner.to_bits(), security).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(now, sound.stream, Ears { dtmf: true, ..Ears::default() });
+        // What the customer speaks comes first, so that nothing has to be translated.
+        let customer = match owner {
+            Owner::Agent(call) => {
+                self.calls.get(call).and_then(|call| Some(call.customer.as_ref()?.sound.stream))
+            }
+            _ => None,
+        };
+        let codecs = format::led_by(customer.and_then(|stream| self.spoken(stream)));
         let invite = Invite {
             owner: owner.to_bits(),
             listener: contact.listener,
@@ -92,7 +101,7 @@ impl CallShard {
             route: None,
             headers: &headers,
             max_forwards: 70,
-            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+            sdp: sdp::offer(&sound.local, &codecs),
         };
         match self.ua.invite(now, &invite, &mut self.sip_out) {
             Ok(leg) => Ok(CalledPhone { leg, sound }),

@@ -6,6 +6,7 @@
 use super::{AgentLink, Sound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner};
+use crate::translate::format::CODECS;
 use crate::translate::sdp::{self, StreamPlan};
 use dialer_core::outcome::Party;
 use dialer_core::{CallFact, CallId};
@@ -59,11 +60,11 @@ impl CallShard {
         body: Option<&[u8]>,
     ) -> Option<StreamPlan> {
         let Some(body) = body else {
-            let offer = sdp::offer(&sound.local, &sdp::CODECS);
+            let offer = sdp::offer(&sound.local, &CODECS);
             let _ = self.ua.answer_reinvite(now, leg, &offer, &mut self.sip_out);
             return None;
         };
-        match sdp::answer(body, &sound.local, None) {
+        match sdp::answer(body, &sound.local, self.wish_for(sound.stream)) {
             Ok((plan, answer)) => {
                 self.ua.answer_reinvite(now, leg, &answer, &mut self.sip_out).ok()?;
                 Some(plan)

@@ -4,6 +4,7 @@ use super::{Call, CustomerSide, CustomerState};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner, Why};
 use crate::translate::address::uri_of;
+use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{CallFact, TrunkId};
@@ -94,7 +95,7 @@ impl CallShard {
             route: None,
             headers: &headers,
             max_forwards: 70,
-            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+            sdp: sdp::offer(&sound.local, &CODECS),
         };
         let leg = match self.ua.invite(now, &invite, &mut self.sip_out) {
             Ok(leg) => leg,

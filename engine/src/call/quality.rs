@@ -4,7 +4,7 @@ use super::transit::{Transit, TransitSound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner};
 use crate::translate::cause::audio_state;
-use crate::translate::sdp;
+use crate::translate::format::{Format, Wish};
 use dialer_core::outcome::Party;
 use dialer_core::record::LegMedia;
 use dialer_core::{CallFact, CallId};
@@ -56,11 +56,22 @@ impl CallShard {
         sides.into_iter().filter_map(|(party, stream)| self.leg_media(party, stream)).collect()
     }
 
+    /// What a stream's far end speaks; `None` before that is settled.
+    pub(crate) fn spoken(&self, stream: StreamKey) -> Option<Format> {
+        self.plane.quality(stream).map(|quality| Format::of(quality.codec, quality.coded))
+    }
+
+    /// What an answer for a stream that is joined to another had best choose.
+    pub(crate) fn wish_for(&self, stream: StreamKey) -> Wish {
+        let codec = self.plane.peer(stream).and_then(|peer| self.spoken(peer)).or(self.spoken(stream));
+        Wish { codec, comfort_noise: false }
+    }
+
     fn leg_media(&self, party: Party, stream: StreamKey) -> Option<LegMedia> {
         let quality = self.plane.quality(stream)?;
         Some(LegMedia {
             party,
-            codec: sdp::encoding(quality.codec).into(),
+            codec: Format::of(quality.codec, quality.coded).encoding().into(),
             packets_received: quality.received,
             packets_lost: quality.lost,
             packets_sent: quality.sent,

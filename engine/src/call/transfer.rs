@@ -15,6 +15,7 @@ use crate::doors::ShardEffect;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
+use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{AgentId, CallFact};
@@ -191,7 +192,7 @@ impl CallShard {
             route: None,
             headers: &headers,
             max_forwards: 70,
-            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+            sdp: sdp::offer(&sound.local, &CODECS),
         };
         let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
             self.plane.close(now, sound.stream, &mut self.media_out);

@@ -6,4 +6,5 @@ pub(crate) mod cause;
 pub(crate) mod crypto;
 pub(crate) mod dtmf;
 pub(crate) mod effect;
+pub(crate) mod format;
 pub(crate) mod sdp;

@@ -1,12 +1,13 @@
 //! SDP ↔ what a media stream has to know.
 //!
-//! We speak G.711 (both laws) and telephone-event, 20 ms a packet, one audio section. Anything else in an offer is
-//! refused section by section (RFC 3264 §6). Whether sound is encrypted each leg says for itself ([`LocalSecurity`]).
+//! We speak G.711 (both laws), G.722, Opus and telephone-event, 20 ms a packet, one audio section; G.729 and comfort
+//! noise go through where both sides have them. Anything else in an offer is refused section by section (RFC 3264 §6). Whether sound is encrypted each leg says for itself ([`LocalSecurity`]).
 
 use super::browser::{self, LocalDtls};
 use super::crypto::{Chosen, OurKeys};
+use super::format::{self, CODECS, Format, Wish};
 use bytes::{Bytes, BytesMut};
-use media::{Codec, Remote, Security};
+use media::{Remote, Security};
 use sip_proxy::wire::sdp::{self, Direction, Media, MediaKind, SdpWriter, Session};
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,9 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 const DTMF_PAYLOAD_TYPE: u8 = 101;
 /// Milliseconds of sound in a packet of ours.
 const PTIME_MS: u16 = 20;
-/// What we offer when nothing else is wished.
-pub(crate) const CODECS: [Codec; 2] = [Codec::Pcmu, Codec::Pcma];
-
 /// Our side of a leg's session description.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalSide {
@@ -87,6 +85,13 @@ pub(crate) struct StreamPlan {
     direction: Direction,
 }
 
+impl StreamPlan {
+    /// What was agreed on.
+    pub(crate) fn codec(&self) -> Format {
+        Format::of(self.remote.codec, self.remote.coded)
+    }
+}
+
 /// Why a description is of no use to us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SdpFault {
@@ -96,35 +101,27 @@ pub(crate) enum SdpFault {
     Incompatible,
 }
 
-/// The codecs of ours that an offer names, in its order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Offered {
-    codecs: [Codec; 2],
-    count: usize,
-}
-
-impl Offered {
-    pub(crate) fn codecs(&self) -> &[Codec] {
-        &self.codecs[..self.count]
-    }
-}
-
 /// Writes an offer of these codecs.
-pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
+pub(crate) fn offer(local: &LocalSide, codecs: &[Format]) -> Bytes {
+    offer_with(local, codecs, false)
+}
+
+/// The same, with comfort noise if wished.
+pub(crate) fn offer_with(local: &LocalSide, codecs: &[Format], comfort_noise: bool) -> Bytes {
     let mut buffer = BytesMut::with_capacity(800);
-    let mut types = [0; CODECS.len() + 1];
-    let count = codecs.len().min(CODECS.len());
-    for (place, codec) in types.iter_mut().zip(codecs) {
-        *place = codec.payload_type();
-    }
-    types[count] = DTMF_PAYLOAD_TYPE;
+    let mut types: Vec<u8> = codecs.iter().map(|codec| codec.payload_type()).collect();
+    types.extend(comfort_noise.then_some(format::COMFORT_NOISE));
+    types.push(DTMF_PAYLOAD_TYPE);
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
     if let LocalSecurity::Dtls(_) = &local.security {
         browser::session_lines(&mut writer, Some(browser::OUR_MID));
     }
-    writer.media("audio", local.rtp_port, local.security.profile(), &types[..=count]);
-    for codec in &codecs[..count] {
-        writer.rtpmap(codec.payload_type(), encoding(*codec), 8000);
+    writer.media("audio", local.rtp_port, local.security.profile(), &types);
+    for codec in codecs {
+        codec.lines(&mut writer, codec.payload_type());
+    }
+    if comfort_noise {
+        writer.rtpmap(format::COMFORT_NOISE, "CN", 8000);
     }
     dtmf_lines(&mut writer, DTMF_PAYLOAD_TYPE);
     if let LocalSecurity::Sdes { keys, .. } = &local.security {
@@ -138,40 +135,47 @@ pub(crate) fn offer(local: &LocalSide, codecs: &[Codec]) -> Bytes {
     buffer.freeze()
 }
 
-/// What an answer to an offer of ours means.
+/// What an answer to an offer of [`CODECS`] means.
 pub(crate) fn read_answer(local: &LocalSide, body: &[u8]) -> Result<StreamPlan, SdpFault> {
+    read_answer_to(local, body, &CODECS)
+}
+
+/// What an answer to an offer of these codecs means.
+pub(crate) fn read_answer_to(
+    local: &LocalSide,
+    body: &[u8],
+    offered: &[Format],
+) -> Result<StreamPlan, SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
     let (audio, agreed) = usable_audio(&session, &local.security, OurKeys::chosen)?;
-    let mut plan = plan(audio, &agreed, None)?;
+    let chosen = format::named(audio).find(|(_, codec)| offered.contains(codec));
+    let mut plan = plan(audio, &agreed, chosen.ok_or(SdpFault::Incompatible)?)?;
     plan.remote.dtmf_payload_type_local = Some(DTMF_PAYLOAD_TYPE);
     Ok(plan)
 }
 
-/// Which codecs of ours an offer names.
-pub(crate) fn read_offer(security: &LocalSecurity, body: &[u8]) -> Result<Offered, SdpFault> {
+/// Which codecs of ours an offer names, in its order, and whether comfort noise.
+pub(crate) fn read_offer(security: &LocalSecurity, body: &[u8]) -> Result<(Vec<Format>, bool), SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
     let (audio, _) = usable_audio(&session, security, OurKeys::choose)?;
-    let mut offered = Offered { codecs: CODECS, count: 0 };
-    for (_, codec) in known_codecs(audio) {
-        if offered.count < CODECS.len() && !offered.codecs().contains(&codec) {
-            offered.codecs[offered.count] = codec;
-            offered.count += 1;
+    let mut offered: Vec<Format> = Vec::with_capacity(format::ALL.len());
+    for (_, codec) in format::named(audio) {
+        if !offered.contains(&codec) {
+            offered.push(codec);
         }
     }
-    if offered.count == 0 { Err(SdpFault::Incompatible) } else { Ok(offered) }
+    if offered.is_empty() { Err(SdpFault::Incompatible) } else { Ok((offered, format::has_noise(audio))) }
 }
 
 /// Answers an offer: what it means for the stream, and our description.
 ///
-/// * `prefer` is taken if offered (so that both sides of a call speak the same codec), else the offer's first
-pub(crate) fn answer(
-    body: &[u8],
-    local: &LocalSide,
-    prefer: Option<Codec>,
-) -> Result<(StreamPlan, Bytes), SdpFault> {
+/// * `wish.codec` is taken if offered (so that both sides of a call speak the same one), else what [`format::choose`] says
+pub(crate) fn answer(body: &[u8], local: &LocalSide, wish: Wish) -> Result<(StreamPlan, Bytes), SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
     let (audio, agreed) = usable_audio(&session, &local.security, OurKeys::choose)?;
-    let plan = plan(audio, &agreed, prefer)?;
+    let chosen = format::choose(audio, wish.codec).ok_or(SdpFault::Incompatible)?;
+    let mut plan = plan(audio, &agreed, chosen)?;
+    plan.remote.comfort_noise &= wish.comfort_noise;
     let mut buffer = BytesMut::with_capacity(400);
     let mut writer = SdpWriter::session(&mut buffer, local.session_id, local.version, local.address);
     let mid = audio.attribute("mid").and_then(|mid| std::str::from_utf8(mid).ok());
@@ -185,12 +189,16 @@ pub(crate) fn answer(
             continue;
         }
         let mut types = vec![plan.remote.payload_type];
+        types.extend(plan.remote.comfort_noise.then_some(format::COMFORT_NOISE));
         types.extend(plan.remote.dtmf_payload_type);
         let known = [PLAIN, SECURE, browser::PROFILE, browser::PROFILE_WITHOUT_FEEDBACK];
         let profile = known.into_iter().find(|profile| audio.proto.eq_ignore_ascii_case(profile.as_bytes()));
         let profile = profile.unwrap_or(PLAIN);
         writer.media("audio", local.rtp_port, profile, &types);
-        writer.rtpmap(plan.remote.payload_type, encoding(plan.remote.codec), 8000);
+        plan.codec().lines(&mut writer, plan.remote.payload_type);
+        if plan.remote.comfort_noise {
+            writer.rtpmap(format::COMFORT_NOISE, "CN", 8000);
+        }
         if let Some(dtmf) = plan.remote.dtmf_payload_type {
             dtmf_lines(&mut writer, dtmf);
         }
@@ -235,7 +243,11 @@ fn usable_audio<'s, 'a>(
     Ok((plain, Agreed::Plain))
 }
 
-fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<StreamPlan, SdpFault> {
+fn plan(
+    audio: &Media<'_>,
+    agreed: &Agreed,
+    (payload_type, codec): (u8, Format),
+) -> Result<StreamPlan, SdpFault> {
     let is_browser = matches!(agreed, Agreed::Dtls(_));
     let named = audio.connection.and_then(|connection| connection.address);
     // A browser's address comes out when it checks the way; what it writes down may be none.
@@ -243,17 +255,16 @@ fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<Str
         None if is_browser => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         named => named.ok_or(SdpFault::Incompatible)?,
     };
-    let first = known_codecs(audio).next();
-    let preferred = known_codecs(audio).find(|(_, codec)| Some(*codec) == prefer);
-    let (payload_type, codec) = preferred.or(first).ok_or(SdpFault::Incompatible)?;
     let direction = audio.direction;
     // RFC 3264 §8.4: 0.0.0.0 was the sign of hold before directions were; nothing can be sent there.
     let reachable = is_browser || !address.is_unspecified();
     let remote = Remote {
         rtp: SocketAddr::new(address, audio.port),
         rtcp: audio.rtcp_port().filter(|_| !is_browser).map(|port| SocketAddr::new(address, port)),
-        codec,
+        codec: codec.inside(),
+        coded: codec.coded(),
         payload_type,
+        comfort_noise: format::has_noise(audio),
         dtmf_payload_type: audio.telephone_event(8000),
         dtmf_payload_type_local: None,
         rtcp_mux: audio.rtcp_mux(),
@@ -265,27 +276,6 @@ fn plan(audio: &Media<'_>, agreed: &Agreed, prefer: Option<Codec>) -> Result<Str
     Ok(StreamPlan { remote, held, direction })
 }
 
-/// Payload types of codecs we speak, in the description's order.
-fn known_codecs<'m>(audio: &'m Media<'_>) -> impl Iterator<Item = (u8, Codec)> + 'm {
-    audio.payload_types().filter_map(|payload_type| {
-        let map = audio.rtpmap(payload_type)?;
-        if map.clock_rate != 8000 || map.channels != 1 {
-            return None;
-        }
-        let codec = CODECS
-            .into_iter()
-            .find(|codec| map.encoding.eq_ignore_ascii_case(encoding(*codec).as_bytes()))?;
-        Some((payload_type, codec))
-    })
-}
-
-pub(crate) fn encoding(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Pcmu => "PCMU",
-        Codec::Pcma => "PCMA",
-    }
-}
-
 fn dtmf_lines(writer: &mut SdpWriter<'_>, payload_type: u8) {
     writer.rtpmap(payload_type, "telephone-event", 8000).fmtp(payload_type, "0-15");
 }
@@ -294,6 +284,7 @@ fn dtmf_lines(writer: &mut SdpWriter<'_>, payload_type: u8) {
 mod tests {
     use super::*;
     use media::srtp::{KeySource, Secret, Suite};
+    use media::{Codec, Coded};
 
     fn local() -> LocalSide {
         LocalSide {
@@ -318,9 +309,11 @@ mod tests {
     #[test]
     fn our_offer_answered_by_ourselves() {
         let offer = offer(&local(), &CODECS);
-        assert_eq!(read_offer(&LocalSecurity::Plain, &offer).unwrap().codecs(), [Codec::Pcmu, Codec::Pcma]);
+        assert_eq!(read_offer(&LocalSecurity::Plain, &offer).unwrap(), (CODECS.to_vec(), false));
         let peer = LocalSide { address: "192.0.2.9".parse().unwrap(), rtp_port: 6000, ..local() };
-        let (their_plan, answer) = answer(&offer, &peer, Some(Codec::Pcma)).unwrap();
+        let (their_plan, answer) =
+            answer(&offer, &peer, Wish { codec: Some(Format::G711(Codec::Pcma)), ..Wish::default() })
+                .unwrap();
         assert_eq!(their_plan.remote.rtp, "192.0.2.1:4000".parse().unwrap());
         let plan = read_answer(&local(), &answer).unwrap();
         assert_eq!(plan.remote.rtp, "192.0.2.9:6000".parse().unwrap());
@@ -332,7 +325,7 @@ mod tests {
 
     #[test]
     fn hold_in_its_three_forms() {
-        let held = |rest: &str| answer(&description(rest), &local(), None).unwrap();
+        let held = |rest: &str| answer(&description(rest), &local(), Wish::default()).unwrap();
         let (plan, text) = held("m=audio 5000 RTP/AVP 0\r\na=sendonly\r\n");
         assert!(plan.held && plan.remote.sends && !plan.remote.receives);
         assert!(text.windows(10).any(|w| w == b"a=recvonly"));
@@ -349,7 +342,7 @@ mod tests {
             "m=video 5004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\nm=audio 5000 RTP/AVP 9 97 96\r\n\
              a=rtpmap:97 pcma/8000\r\na=rtpmap:96 telephone-event/8000\r\n",
         );
-        let (plan, text) = answer(&offer, &local(), None).unwrap();
+        let (plan, text) = answer(&offer, &local(), Wish::default()).unwrap();
         assert!(!plan.remote.rtcp_mux && !text.windows(10).any(|w| w == b"a=rtcp-mux"), "not offered");
         assert_eq!((plan.remote.codec, plan.remote.payload_type), (Codec::Pcma, 97));
         assert_eq!(plan.remote.dtmf_payload_type, Some(96));
@@ -359,15 +352,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_spoken_is_refused() {
-        let fault = |rest: &str| answer(&description(rest), &local(), None).unwrap_err();
-        assert_eq!(fault("m=audio 5000 RTP/AVP 9\r\n"), SdpFault::Incompatible);
+        let fault = |rest: &str| answer(&description(rest), &local(), Wish::default()).unwrap_err();
+        assert_eq!(fault("m=audio 5000 RTP/AVP 3\r\n"), SdpFault::Incompatible);
+        assert_eq!(fault("m=audio 5000 RTP/AVP 18\r\n"), SdpFault::Incompatible, "nobody to relay it to");
         assert_eq!(fault("m=audio 5000 RTP/SAVP 0\r\n"), SdpFault::Incompatible);
         assert_eq!(fault("m=audio 0 RTP/AVP 0\r\n"), SdpFault::Incompatible);
         assert_eq!(fault("m=video 5000 RTP/AVP 0\r\n"), SdpFault::Incompatible);
         assert_eq!(fault(""), SdpFault::Incompatible);
         assert_eq!(read_answer(&local(), b"hello"), Err(SdpFault::Malformed));
+        let gsm = description("m=audio 5000 RTP/AVP 3\r\n");
+        assert_eq!(read_offer(&LocalSecurity::Plain, &gsm), Err(SdpFault::Incompatible));
         let g729 = description("m=audio 5000 RTP/AVP 18\r\n");
-        assert_eq!(read_offer(&LocalSecurity::Plain, &g729), Err(SdpFault::Incompatible));
+        assert_eq!(read_answer(&local(), &g729), Err(SdpFault::Incompatible), "not offered");
     }
 
     /// Who offers what, who answers it, and whether they then agree on encryption; `None`: they do not agree at all.
@@ -387,7 +383,7 @@ mod tests {
             (required.0, required.1, Some(true)),
         ] {
             let text = offer(&offerer, &CODECS);
-            let answered = answer(&text, &answerer, None);
+            let answered = answer(&text, &answerer, Wish::default());
             assert_eq!(answered.is_ok(), read_offer(&answerer.security, &text).is_ok());
             let Some((theirs, answer)) = answered.ok() else {
                 assert_eq!(encrypted, None);
@@ -414,14 +410,14 @@ mod tests {
             "m=audio 5000 RTP/AVP 0\r\nm=audio 5002 RTP/SAVP 0\r\na=crypto:1 F8_128_HMAC_SHA1_80 {key}\r\n\
              a=crypto:5 AES_CM_128_HMAC_SHA1_32 {key}\r\na=crypto:6 AES_CM_128_HMAC_SHA1_80 {key}\r\n"
         ));
-        let (plan, text) = answer(&both, &secure(false, 1), None).unwrap();
+        let (plan, text) = answer(&both, &secure(false, 1), Wish::default()).unwrap();
         let text = String::from_utf8_lossy(&text);
         assert!(text.contains("m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/SAVP 0\r\n"), "{text}");
         assert!(text.contains("a=crypto:5 AES_CM_128_HMAC_SHA1_32 inline:"), "{text}");
         assert_eq!(text.matches("a=crypto").count(), 1);
         assert_eq!(plan.remote.rtp.port(), 5002);
         assert!(matches!(plan.remote.security, Security::Srtp(_)));
-        let (plan, text) = answer(&both, &local(), None).unwrap();
+        let (plan, text) = answer(&both, &local(), Wish::default()).unwrap();
         assert_eq!((plan.remote.rtp.port(), plan.remote.security), (5000, Security::Plain));
         assert!(!String::from_utf8_lossy(&text).contains("crypto"));
     }
@@ -444,5 +440,33 @@ mod tests {
             Err(SdpFault::Incompatible),
             "required is required"
         );
+    }
+
+    #[test]
+    fn codecs_are_chosen_so_that_nothing_has_to_be_translated() {
+        let offer = description(
+            "m=audio 5000 RTP/AVP 96 18 9 0 13 97\r\na=rtpmap:96 opus/48000/2\r\n\
+             a=rtpmap:97 telephone-event/8000\r\n",
+        );
+        let (offered, noise) = read_offer(&LocalSecurity::Plain, &offer).unwrap();
+        let [opus, g729, g722] = [Coded::Opus, Coded::G729, Coded::G722].map(Format::Coded);
+        let pcmu = Format::G711(Codec::Pcmu);
+        assert_eq!((offered, noise), (vec![opus, g729, g722, pcmu], true));
+        for (wish, number, line) in [
+            (None, 0, "a=rtpmap:0 PCMU/8000\r\n"),
+            (Some(opus), 96, "a=rtpmap:96 opus/48000/2\r\n"),
+            (Some(g729), 18, "a=rtpmap:18 G729/8000\r\na=fmtp:18 annexb=no\r\n"),
+            (Some(g722), 9, "a=rtpmap:9 G722/8000\r\n"),
+            (Some(Format::G711(Codec::Pcma)), 0, "a=rtpmap:0 PCMU/8000\r\n"),
+        ] {
+            let wish = Wish { codec: wish, comfort_noise: number == 9 };
+            let (plan, text) = answer(&offer, &local(), wish).unwrap();
+            assert_eq!(plan.remote.payload_type, number);
+            let text = String::from_utf8_lossy(&text);
+            assert!(text.contains(line), "{text}");
+            assert_eq!(text.contains("a=rtpmap:13 CN/8000\r\n"), number == 9);
+        }
+        let only = description("m=audio 5000 RTP/AVP 9\r\n");
+        assert_eq!(answer(&only, &local(), Wish::default()).unwrap().0.codec(), g722);
     }
 }

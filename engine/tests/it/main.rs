@@ -1,5 +1,6 @@
 //! The engine against carriers and phones that speak real SIP and RTP, in virtual time.
 
+mod codecs;
 mod conduct;
 mod dialled;
 mod dialogs;

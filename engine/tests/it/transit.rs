@@ -201,7 +201,7 @@ fn who_is_not_carried_on() {
 #[test]
 fn an_offer_that_cannot_be_relayed_is_refused() {
     for (body, code) in [
-        ("v=0\r\nm=audio 1 RTP/AVP 18\r\nc=IN IP4 192.0.2.9\r\n", 488),
+        ("v=0\r\nm=audio 1 RTP/AVP 3\r\nc=IN IP4 192.0.2.9\r\n", 488),
         ("v=0\r\nm=audio 99999 RTP/AVP 0\r\n", 400),
         ("hello", 400),
     ] {

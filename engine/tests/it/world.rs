@@ -83,6 +83,8 @@ pub(crate) struct PeerLeg {
     /// Packets of telephone events that did.
     pub(crate) events: u64,
     /// Payload of the last of them.
+    /// Under which payload type it last heard something.
+    pub(crate) heard_in: u8,
     pub(crate) last_payload: Vec<u8>,
     pub(crate) secure: Option<Box<Secured>>,
 }
@@ -102,6 +104,8 @@ pub(crate) struct Peer {
     pub(crate) srtp: Option<&'static str>,
     /// The byte its audio is made of.
     pub(crate) voice: u8,
+    /// The static payload type that it speaks, and no other.
+    pub(crate) speaks_in: u8,
     /// Hears nothing and says nothing any more.
     pub(crate) dead: bool,
     pub(crate) ended: Vec<ua::Ended>,
@@ -244,6 +248,7 @@ impl World {
             speaks: false,
             srtp: None,
             voice: 0x30 + index as u8,
+            speaks_in: 0,
             dead: false,
             ended: Vec::new(),
             invites: Vec::new(),
@@ -337,7 +342,7 @@ impl World {
 
     pub(crate) fn call_in(&mut self, peer: usize, from: &str, to: &str) -> LegKey {
         let rtp = self.next_rtp(peer);
-        let sdp = crate::srtp::with_key(self.peers[peer].srtp, description(rtp, "sendrecv", 1));
+        let sdp = self.peers[peer].describes(rtp);
         self.invite_shard(peer, from, to, rtp, sdp)
     }
 
@@ -632,8 +637,9 @@ impl World {
     fn act(&mut self, peer: usize, leg: LegKey, act: Act) {
         let now = self.now;
         let at = &mut self.peers[peer];
+        let Some(rtp) = at.legs.iter().find(|state| state.leg == leg).map(|state| state.rtp) else { return };
+        let sdp = at.describes(rtp);
         let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) else { return };
-        let sdp = crate::srtp::with_key(at.srtp, description(state.rtp, "sendrecv", 1));
         match act {
             Act::Ring { early_media } => {
                 let (code, body) = if early_media { (183, Some(&sdp[..])) } else { (180, None) };
@@ -664,11 +670,11 @@ impl World {
 
     fn speak(&mut self, peer: usize, leg: LegKey) {
         let at = &mut self.peers[peer];
-        let (speaks, voice) = (at.speaks && !at.dead, at.voice);
+        let (speaks, voice, speaks_in) = (at.speaks && !at.dead, at.voice, at.speaks_in);
         let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) else { return };
         if speaks && let Some(remote) = state.remote {
             state.sequence = state.sequence.wrapping_add(1);
-            let mut packet = vec![0x80, 0];
+            let mut packet = vec![0x80, speaks_in];
             packet.extend(state.sequence.to_be_bytes());
             packet.extend((u32::from(state.sequence) * 160).to_be_bytes());
             packet.extend([7, 7, 7, peer as u8]);
@@ -759,6 +765,7 @@ impl World {
                 return;
             }
             leg.heard += 1;
+            leg.heard_in = packet[1] & 0x7F;
             leg.last_payload = packet[12..].to_vec();
         }
     }
@@ -954,6 +961,15 @@ impl World {
     }
 }
 
+impl Peer {
+    /// Its first description of its sound.
+    fn describes(&self, rtp: SocketAddr) -> Bytes {
+        let text = String::from_utf8(description(rtp, "sendrecv", 1).to_vec()).expect("text");
+        let text = text.replace("RTP/AVP 0 101", &format!("RTP/AVP {} 101", self.speaks_in));
+        crate::srtp::with_key(self.srtp, Bytes::from(text))
+    }
+}
+
 impl PeerLeg {
     fn new(leg: LegKey, rtp: SocketAddr) -> Self {
         PeerLeg {
@@ -964,6 +980,7 @@ impl PeerLeg {
             sequence: 0,
             heard: 0,
             events: 0,
+            heard_in: 0,
             last_payload: Vec::new(),
             secure: None,
         }

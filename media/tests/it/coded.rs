@@ -44,7 +44,7 @@ fn the_same_coding_on_both_sides_is_relayed_untouched() {
             assert_eq!((packet.header.payload_type, &packet.payload[..]), (99, SPEECH));
         }
         assert_eq!(world.plane.counters().transcoded, 0);
-        streams.map(|stream| world.close(stream));
+        streams.into_iter().for_each(|stream| world.close(stream));
         world.assert_at_rest();
     }
 }
@@ -82,7 +82,7 @@ fn another_coding_is_translated_and_back_to_the_relay_when_it_ends() {
     let spoken = phones[1].say_level(4_000);
     world.packet(streams[1], phones[1].address, &spoken);
     assert_eq!(world.take_arrived(streams[0]).len(), 1, "at once, by the relay");
-    streams.map(|stream| world.close(stream));
+    streams.into_iter().for_each(|stream| world.close(stream));
     world.assert_at_rest();
 }
 
@@ -114,7 +114,7 @@ fn opus_speaks_to_g722_through_loss_and_its_clock_runs_at_48_khz() {
     assert!(heard.len() + 3 >= opus.len(), "a frame every 20 ms: {} of {}", heard.len(), opus.len());
     assert!(world.plane.stats(streams[0]).unwrap().jitter_ms < 3.0);
     assert_eq!(world.plane.counters().undecodable, 0);
-    streams.map(|stream| world.close(stream));
+    streams.into_iter().for_each(|stream| world.close(stream));
     world.assert_at_rest();
 }
 
@@ -148,7 +148,7 @@ fn who_is_recorded_prompted_and_beeped_at_may_speak_g722() {
     let mut left: Vec<i16> = samples[2_000..6_000].iter().map(|frame| frame[0]).collect();
     left.sort_unstable();
     assert!((3_700..4_300).contains(&left[2_000]), "{}", left[2_000]);
-    streams.map(|stream| world.close(stream));
+    streams.into_iter().for_each(|stream| world.close(stream));
     world.assert_at_rest();
 }
 

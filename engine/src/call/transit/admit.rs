@@ -7,6 +7,7 @@ use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
 use crate::stir::{Verdict, WAITING_MAX, Waiting};
 use crate::translate::address::{uri_of, user_of};
+use crate::translate::format::{CODECS, Format};
 use crate::translate::sdp;
 use bytes::Bytes;
 use dialer_core::config::Srtp;
@@ -219,7 +220,7 @@ impl CallShard {
         let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
         let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
         let made = self
-            .transit_sound(now, key, path.media, (from_srtp, to_srtp), request.body_bytes())
+            .transit_sound(now, key, (path.media, path.record), (from_srtp, to_srtp), request.body_bytes())
             .and_then(|(sound, offer)| {
                 let invite = Invite {
                     owner: Owner::TransitOut(key).to_bits(),
@@ -280,7 +281,7 @@ impl CallShard {
         &mut self,
         now: Instant,
         key: Key<Transit>,
-        media: TransitMedia,
+        (media, record): (TransitMedia, bool),
         (from_srtp, to_srtp): (Srtp, Srtp),
         offer: Bytes,
     ) -> Result<(TransitSound, Bytes), Refusal> {
@@ -295,7 +296,7 @@ impl CallShard {
         let offered = if offer.is_empty() {
             None
         } else {
-            Some(sdp::read_offer(&from, &offer).map_err(|fault| match fault {
+            Some(carried(&from, &offer, record).map_err(|fault| match fault {
                 sdp::SdpFault::Malformed => Refusal::BadRequest,
                 sdp::SdpFault::Incompatible => Refusal::NotAcceptable,
             })?)
@@ -306,9 +307,28 @@ impl CallShard {
             return Err(Refusal::Busy);
         };
         let text = match &offered {
-            Some(offered) => sdp::offer(&callee.local, offered.codecs()),
-            None => sdp::offer(&callee.local, &sdp::CODECS),
+            Some((codecs, noise)) => sdp::offer_with(&callee.local, codecs, *noise),
+            None => sdp::offer(&callee.local, &CODECS),
         };
         Ok((TransitSound::Relay { caller, callee, offer }, text))
     }
+}
+
+/// What the called side is offered for an offer of the caller's, and whether comfort noise: what the caller has comes
+/// first, so that nothing has to be translated; then what we can translate for it. What cannot be read cannot be recorded.
+pub(super) fn carried(
+    security: &sdp::LocalSecurity,
+    offer: &[u8],
+    record: bool,
+) -> Result<(Vec<Format>, bool), sdp::SdpFault> {
+    let (mut codecs, noise) = sdp::read_offer(security, offer)?;
+    codecs.retain(|codec| codec.is_readable() || !record);
+    if codecs.is_empty() {
+        return Err(sdp::SdpFault::Incompatible);
+    }
+    if codecs.iter().any(|codec| codec.is_readable()) {
+        let more: Vec<Format> = CODECS.into_iter().filter(|codec| !codecs.contains(codec)).collect();
+        codecs.extend(more);
+    }
+    Ok((codecs, noise))
 }

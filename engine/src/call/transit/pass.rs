@@ -1,8 +1,10 @@
 //! What one side says, in the other side's words: progress, answer, re-INVITE.
 
+use super::admit::carried;
 use super::{Transit, TransitSound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner};
+use crate::translate::format::{self, CODECS, Wish};
 use crate::translate::sdp;
 use bytes::Bytes;
 use dialer_core::RecordingId;
@@ -74,12 +76,21 @@ impl CallShard {
         let transit = self.transits.get(key).ok_or(sdp::SdpFault::Incompatible)?;
         let TransitSound::Relay { caller, callee, offer } = &transit.sound else { return Ok(body) };
         let (caller, callee) = (*caller, *callee);
-        let plan = sdp::read_answer(&callee.local, &body)?;
+        let (offered, noise) = if offer.is_empty() {
+            (CODECS.to_vec(), false)
+        } else {
+            carried(&caller.local.security, offer, transit.record)?
+        };
+        let mut plan = sdp::read_answer_to(&callee.local, &body, &offered)?;
+        plan.remote.comfort_noise &= noise;
         let text = if offer.is_empty() {
             // The caller asked us to offer: the codec the other side took, so that nothing has to be translated.
-            sdp::offer(&caller.local, &[plan.remote.codec])
+            sdp::offer(&caller.local, &format::led_by(Some(plan.codec())))
         } else {
-            let (caller_plan, text) = sdp::answer(offer, &caller.local, Some(plan.remote.codec))?;
+            let (caller_plan, text) = {
+                let wish = Wish { codec: Some(plan.codec()), comfort_noise: plan.remote.comfort_noise };
+                sdp::answer(offer, &caller.local, wish)?
+            };
             self.plane.set_remote(now, caller.stream, caller_plan.remote, &mut self.media_out);
             text
         };

@@ -15,6 +15,7 @@ use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
 use crate::translate::cause::{passed_code, q850_of};
+use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Key, Outbox};
@@ -198,7 +199,7 @@ impl CallShard {
             route: None,
             headers: &headers,
             max_forwards: 70,
-            sdp: sdp::offer(&sound.local, &sdp::CODECS),
+            sdp: sdp::offer(&sound.local, &CODECS),
         };
         let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
             self.plane.close(now, sound.stream, &mut self.media_out);
@@ -375,7 +376,8 @@ impl CallShard {
         sound.local.version += 1;
         // Someone else's numbers begin anew, and no key may see one twice.
         sound.local.security = self.renewed(&sound.local.security);
-        let (plan, text) = sdp::answer(request.body(), &sound.local, None).map_err(|_| 488_u16)?;
+        let (plan, text) =
+            sdp::answer(request.body(), &sound.local, self.wish_for(sound.stream)).map_err(|_| 488_u16)?;
         self.ua.adopt(leg, owner.to_bits());
         self.ua.answer(now, leg, &text, &mut self.sip_out).map_err(|_| 500_u16)?;
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);

@@ -298,6 +298,7 @@ fuzz_target!(|data: &[u8]| {
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,
+        cps_max: 100.0,
     };
     stack.ua.set_trunk(stack.now, trunk, &mut stack.out);
     let login = Login { username: "1001".into(), password: "pw".into() };

@@ -561,7 +561,7 @@ fn start_shard(
         header_of: wav_header,
         seal: config.recordings_keys.first().cloned().map(seal_with),
         recording_bytes_waiting_max: RECORDING_BYTES_WAITING,
-        longest_turn_ns: Arc::clone(&gauges.longest_turn_ns),
+        turns: Arc::clone(&gauges.turns),
     };
     let to_control = to_control.clone();
     let hep = config.hep.clone();

@@ -65,8 +65,8 @@ pub struct ControlGauges {
     pub counters: Mutex<dialer_core::Counters>,
     /// Time of pacing decisions, with what they caused at once.
     pub decisions: Mutex<DecisionTimes>,
-    /// Longest time one input took, nanoseconds since the last look.
-    pub longest_turn_ns: AtomicU64,
+    /// How long turns take.
+    pub turns: runtime::TurnTimes,
     /// Facts lost because the thread was dead; must stay 0.
     pub messages_refused: AtomicU64,
     /// Things that may not be; must stay 0.
@@ -193,7 +193,7 @@ impl ControlThread {
                 self.each_second(&mut base);
             }
             let turn = self.parts.clock.now().since(started).as_nanos() as u64;
-            self.parts.gauges.longest_turn_ns.fetch_max(turn, Ordering::Relaxed);
+            self.parts.gauges.turns.note(turn);
             if stopping && self.durable_seen >= self.last_journal {
                 return;
             }

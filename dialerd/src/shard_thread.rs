@@ -9,7 +9,7 @@ use control_api::wire::trace::TraceMessage;
 use dialer_core::{CallId, RecordingId, TrunkId};
 use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
-    StreamId, TracedMessage, WrittenFile,
+    StreamId, TracedMessage, TrunkLoad, WrittenFile,
 };
 use runtime::dns::Dns;
 use runtime::dtls::{Handshakes, Identity};
@@ -67,16 +67,16 @@ pub struct ShardGauges {
     pub traffic: Mutex<Traffic>,
     /// What lives in signalling.
     pub audit: Mutex<Audit>,
-    /// Trunks: calls begun so far, and in the last second.
-    pub trunks: Mutex<BTreeMap<TrunkId, (u64, f64)>>,
+    /// Trunks: what they carry, and calls begun in the last second.
+    pub trunks: Mutex<BTreeMap<TrunkId, (TrunkLoad, f64)>>,
     /// Media sockets open.
     pub media_sockets: AtomicU64,
     /// Plain sound is relayed in the kernel.
     pub relay_kernel: AtomicBool,
     /// Directions of sound that are.
     pub relay_streams: AtomicU64,
-    /// Longest turn since the last look, nanoseconds.
-    pub longest_turn_ns: Arc<AtomicU64>,
+    /// How long turns take.
+    pub turns: Arc<runtime::TurnTimes>,
     /// Times the shard panicked.
     pub panics: AtomicU64,
     /// Facts to the control thread that were lost; must stay 0.
@@ -547,9 +547,9 @@ impl ShardMachine for Shard {
             self.looked.replace(now).map_or(1.0, |before| now.since(before).as_secs_f64().max(0.001));
         if let Ok(mut trunks) = self.gauges.trunks.lock() {
             let before = std::mem::take(&mut *trunks);
-            trunks.extend(self.machine.trunk_calls_begun().map(|(trunk, begun)| {
-                let known = before.get(&trunk).map_or(begun, |(known, _)| *known);
-                (trunk, (begun, begun.saturating_sub(known) as f64 / looked))
+            trunks.extend(self.machine.trunk_loads().map(|(trunk, load)| {
+                let known = before.get(&trunk).map_or(load.begun, |(known, _)| known.begun);
+                (trunk, (load, load.begun.saturating_sub(known) as f64 / looked))
             }));
         }
         let relay = ground.relay();

@@ -20,5 +20,6 @@ pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;
 pub use shard::counters::ShardCounters;
+pub use shard::trunks::TrunkLoad;
 pub use stir::{AttestRule, StirRules, StirSettings, VerifyRule};
 pub use trace::{TraceConfig, TracedMessage, masked};

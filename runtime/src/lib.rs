@@ -15,6 +15,7 @@ pub mod recorder;
 pub mod relay;
 pub mod shard;
 pub mod stream;
+pub mod turns;
 pub mod udp;
 
 pub use clock::Clock;
@@ -23,3 +24,4 @@ pub use mailbox::{BelledReceiver, Mailbox, Receiver, Sender};
 pub use recorder::{RecordOrder, RecordResult, Recorder};
 pub use relay::{KernelRelay, RelayGround};
 pub use shard::{ShardMachine, ShardOptions, spawn_shard};
+pub use turns::{TURN_BOUNDS_US, TurnTimes};

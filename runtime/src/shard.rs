@@ -25,7 +25,6 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
@@ -81,8 +80,8 @@ pub struct ShardOptions {
     pub seal: Option<NewSeal>,
     /// Recording bytes that may wait for the disk.
     pub recording_bytes_waiting_max: usize,
-    /// Longest time between two turns seen, nanoseconds (a metric; reset by the reader).
-    pub longest_turn_ns: Arc<AtomicU64>,
+    /// How long turns take (a metric).
+    pub turns: Arc<crate::TurnTimes>,
 }
 
 /// Starts a shard. `make` builds its machine, again after a panic: that panic has cost this shard's calls, whose
@@ -205,7 +204,7 @@ async fn run<M: ShardMachine>(
         }
         machine.turn_ended(now, &mut ground);
         ground.flush();
-        options.longest_turn_ns.fetch_max(clock.now().since(started).as_nanos() as u64, Ordering::Relaxed);
+        options.turns.note(clock.now().since(started).as_nanos() as u64);
         if receiver.is_finished() {
             return finish(machine, ground, recorded, clock).await;
         }

@@ -14,6 +14,6 @@ pub mod wire;
 
 pub use mark::{MARK_BYTES, shard_of};
 pub use steer::shard_for;
-pub use transaction::{Direction, SIZE_BOUNDS, Traffic};
+pub use transaction::{Direction, SIZE_BOUNDS, Side, Traffic};
 pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

@@ -71,6 +71,7 @@ pub fn check_guard(guard: raw::Guard, faults: &mut Faults) -> Guarding {
         scanners: guard.scanners,
         ban: Duration::from_secs(guard.ban_s),
         failures_max: guard.failures_max,
+        dialogs_per_source_max: guard.dialogs_per_source_max,
     }
 }
 

@@ -41,6 +41,7 @@ pub const KEYS: &[&str] = &[
     "guard.scanners",
     "guard.ban_s",
     "guard.failures_max",
+    "guard.dialogs_per_source_max",
     "trace.ring_bytes",
     "stir.key_file",
     "stir.certificate_url",
@@ -304,6 +305,7 @@ pub struct Guard {
     pub scanners: Vec<String>,
     pub ban_s: u64,
     pub failures_max: u32,
+    pub dialogs_per_source_max: u32,
 }
 
 impl Default for Guard {
@@ -316,6 +318,7 @@ impl Default for Guard {
             scanners: sip_proxy::SCANNERS.iter().map(|name| (*name).into()).collect(),
             ban_s: 600,
             failures_max: 10,
+            dialogs_per_source_max: 1_000,
         }
     }
 }

@@ -259,7 +259,6 @@ pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families:
     for trunk in read_model.trunks() {
         let labels = [("trunk", trunk.row.config.name.as_str())];
         families.gauge("trunk_up", "1 while the trunk answers.", &labels, f64::from(trunk.up));
-        families.gauge("trunk_calls_active", "Calls on the trunk.", &labels, f64::from(trunk.calls_active));
         let limit = f64::from(trunk.row.config.channels_max);
         families.gauge("trunk_calls_limit", "Most calls at once.", &labels, limit);
         families.gauge("trunk_cps_limit", "Most new calls per second.", &labels, trunk.row.config.cps_max);

@@ -127,20 +127,25 @@ impl Metrics {
         Ok(String::from_utf8(text)?)
     }
 
-    /// New calls a second on each trunk, both directions; an idle trunk tells 0.
+    /// New calls a second on each trunk, both directions, and calls by direction; an idle trunk tells 0.
     fn trunk_rates(&self, families: &mut Families) {
-        let mut rates = std::collections::BTreeMap::new();
+        let mut loads = std::collections::BTreeMap::new();
         for gauges in &self.shards {
             if let Ok(trunks) = gauges.trunks.lock() {
-                for (trunk, (_, cps)) in trunks.iter() {
-                    *rates.entry(*trunk).or_insert(0.0) += cps;
+                for (trunk, (load, cps)) in trunks.iter() {
+                    let all: &mut (f64, u32, u32) = loads.entry(*trunk).or_default();
+                    *all = (all.0 + cps, all.1 + load.incoming, all.2 + load.outgoing);
                 }
             }
         }
         for view in self.read_model.trunks() {
             let labels = [("trunk", view.row.config.name.as_str())];
-            let cps = rates.get(&view.row.id).copied().unwrap_or(0.0);
+            let (cps, incoming, outgoing) = loads.get(&view.row.id).copied().unwrap_or_default();
             families.gauge("trunk_cps", "New calls in the last second.", &labels, cps);
+            for (direction, calls) in [("in", incoming), ("out", outgoing)] {
+                let labels = [("trunk", view.row.config.name.as_str()), ("direction", direction)];
+                families.gauge("trunk_calls_active", "Calls on the trunk.", &labels, f64::from(calls));
+            }
         }
     }
 
@@ -173,12 +178,7 @@ impl Metrics {
                 f64::from(on),
             );
         }
-        families.gauge(
-            "event_loop_lag_seconds_max",
-            "Longest turn of a loop since the last scrape.",
-            &[("loop", "control")],
-            self.control.longest_turn_ns.swap(0, Ordering::Relaxed) as f64 / 1e9,
-        );
+        shard::turns("control", &self.control.turns, families);
         families.counter(
             "events_dropped_total",
             "Facts or orders lost between threads; must stay 0.",

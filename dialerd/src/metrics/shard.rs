@@ -5,16 +5,23 @@ use crate::shard_thread::ShardGauges;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// How long a loop's turns take: what comes in meanwhile waits that long.
+pub fn turns(name: &str, turns: &runtime::TurnTimes, families: &mut Families) {
+    let labels = [("loop", name)];
+    let longest = turns.take_longest_ns() as f64 / 1e9;
+    let help = "Longest turn of a loop since the last scrape.";
+    families.gauge("event_loop_lag_seconds_max", help, &labels, longest);
+    let (counts, sum_ns) = turns.counts();
+    let bounds = runtime::TURN_BOUNDS_US.iter().map(|us| *us as f64 / 1e6);
+    let help = "Turns of a loop by their length.";
+    families.histogram("event_loop_lag_seconds", help, &labels, bounds, &counts, sum_ns as f64 / 1e9);
+}
+
 /// Everything the shards show.
 pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &mut Families) {
     for (number, gauges) in shards.iter().enumerate() {
         let name = format!("shard-{number}");
-        families.gauge(
-            "event_loop_lag_seconds_max",
-            "Longest turn of a loop since the last scrape.",
-            &[("loop", &name)],
-            gauges.longest_turn_ns.swap(0, Ordering::Relaxed) as f64 / 1e9,
-        );
+        turns(&name, &gauges.turns, families);
         families.counter(
             "task_panics_total",
             "Times a shard panicked and began anew; must stay 0.",
@@ -67,7 +74,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 24] = [
+    let counters: [Counter<'_>; 25] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -133,6 +140,12 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Requests refused cheaply.",
             &[("reason", "scanner")],
             sum(&|shard, _| shard.sip.scanners),
+        ),
+        (
+            "sip_rate_limited_total",
+            "Requests refused cheaply.",
+            &[("reason", "dialogs")],
+            sum(&|shard, _| shard.sip.crowded),
         ),
         (
             "sip_rate_limited_total",

@@ -18,18 +18,18 @@ pub fn export(shards: &[Arc<ShardGauges>], families: &mut Families) {
         shards.iter().filter_map(|gauges| gauges.counters.lock().ok().map(|both| both.0.sip)).collect();
     let sum = |get: &dyn Fn(&Counters) -> u64| -> u64 { counters.iter().map(get).sum() };
     repeated_and_late(&sum, families);
-    let (mut clients, mut servers, mut contacts) = (0, 0, 0);
-    for gauges in shards {
-        if let Ok(audit) = gauges.audit.lock() {
-            clients += audit.client_transactions;
-            servers += audit.server_transactions;
-            contacts += audit.contacts;
+    let mut transactions = BTreeMap::new();
+    for one in &traffic {
+        for (side, method, count) in one.transactions() {
+            *transactions.entry((side.as_str(), name(method.as_str()))).or_insert(0) += count;
         }
     }
-    for (kind, count) in [("client", clients), ("server", servers)] {
-        let help = "Transactions alive.";
-        families.gauge("sip_transactions_active", help, &[("kind", kind)], count as f64);
+    for ((kind, method), count) in &transactions {
+        let labels = [("kind", *kind), ("method", method)];
+        families.gauge("sip_transactions_active", "Transactions alive.", &labels, f64::from(*count));
     }
+    let contacts: usize =
+        shards.iter().filter_map(|gauges| gauges.audit.lock().ok().map(|audit| audit.contacts)).sum();
     families.gauge("sip_registrations_active", "Contacts of phones.", &[], contacts as f64);
 }
 

@@ -33,7 +33,7 @@ use sip_proxy::wire::Transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use trunks::{TrunkKey, Trunks};
+use trunks::{TrunkKey, TrunkLoad, Trunks};
 
 /// What a deadline of the shard is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,9 +161,12 @@ impl CallShard {
         self.ua.audit()
     }
 
-    /// Trunks, and calls begun on each since it was made.
-    pub fn trunk_calls_begun(&self) -> impl Iterator<Item = (dialer_core::TrunkId, u64)> {
-        self.trunks.calls_begun()
+    /// Trunks, and what each carries.
+    pub fn trunk_loads(&self) -> impl Iterator<Item = (dialer_core::TrunkId, TrunkLoad)> {
+        self.trunks.iter().map(|(key, trunk)| {
+            let (incoming, outgoing) = self.ua.trunk_legs(key.to_bits());
+            (trunk.id, TrunkLoad { begun: trunk.begun, incoming, outgoing })
+        })
     }
 
     /// How a listener speaks and where it is, by its number: those of datagrams first, then those of streams.

@@ -31,11 +31,22 @@ pub(crate) struct Trunk {
     /// Legs of ours on it now, both directions.
     pub(crate) channels_used: u32,
     /// Calls begun since it was made.
-    begun: u64,
+    pub(crate) begun: u64,
     /// Calls that may begin now.
     cps: CpsBucket,
     /// It has asked for no calls until then (Retry-After in a 503).
     closed: Option<Closed>,
+}
+
+/// What a trunk carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrunkLoad {
+    /// Calls begun since it was made, both directions.
+    pub begun: u64,
+    /// Legs alive that came in over it.
+    pub incoming: u32,
+    /// Legs alive that went out.
+    pub outgoing: u32,
 }
 
 /// A rest that a trunk has asked for.
@@ -146,8 +157,8 @@ impl Trunks {
         }
     }
 
-    pub(crate) fn calls_begun(&self) -> impl Iterator<Item = (TrunkId, u64)> {
-        self.slab.iter().map(|(_, trunk)| (trunk.id, trunk.begun))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TrunkKey, &Trunk)> {
+        self.slab.iter()
     }
 
     /// Channels in use over all trunks.

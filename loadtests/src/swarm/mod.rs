@@ -30,7 +30,7 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
         header_of: |_| Vec::new(),
         seal: None,
         recording_bytes_waiting_max: 0,
-        longest_turn_ns: std::sync::Arc::default(),
+        turns: std::sync::Arc::default(),
     };
     let thread = runtime::spawn_shard(options, clock, receiver, move |_| {
         phones::Phones::new(address, role.clone(), seed, clock.now(), std::sync::Arc::clone(&shared))

@@ -110,7 +110,7 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
         header_of: |_| Vec::new(),
         seal: None,
         recording_bytes_waiting_max: 1 << 20,
-        longest_turn_ns: Default::default(),
+        turns: Default::default(),
     };
     let shard = spawn_shard(options, clock, receiver, move |panics| {
         told.send(format!("made after {panics} panics")).unwrap();

@@ -17,6 +17,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use sansio::{Instant, Key, Outbox, TimerKey};
 
+use super::traffic::Side;
 use super::{BRANCH_BYTES, Expired, Layer, Lingering, Why};
 use crate::mark::Mark;
 use crate::ua::{LegKey, Output};
@@ -168,12 +169,19 @@ impl Layer {
             linger: None,
         };
         let key = self.clients.insert(client).ok()?;
+        self.traffic.begun(Side::Client, method);
         Some((key, self.branch(key, random)))
     }
 
     /// Gives up the room of a request that is not sent after all.
     pub(crate) fn unreserve(&mut self, key: ClientKey) {
-        self.clients.remove(key);
+        self.drop_client(key);
+    }
+
+    fn drop_client(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.remove(key) {
+            self.traffic.ended(Side::Client, client.method);
+        }
     }
 
     /// The request goes by the listener it was reserved for, however long it is: a phone behind NAT is reached by
@@ -522,7 +530,7 @@ impl Layer {
 
     pub(super) fn remove_client(&mut self, key: ClientKey) {
         self.stop_timers(key);
-        self.clients.remove(key);
+        self.drop_client(key);
     }
 
     fn stop_timers(&mut self, key: ClientKey) {

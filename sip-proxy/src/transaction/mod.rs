@@ -15,7 +15,7 @@ use sansio::{Deadlines, Instant, Outbox, Rng, Slab, TimerKey};
 
 pub(crate) use client::{Client, ClientKey, ClientUser, Heard, Unanswered};
 pub(crate) use server::{Absorbed, Server, ServerKey};
-pub use traffic::{Direction, SIZE_BOUNDS, Traffic};
+pub use traffic::{Direction, SIZE_BOUNDS, Side, Traffic};
 
 use crate::hash::{HashedMap, Secret};
 use crate::mark::{MARK_BYTES, Mark};

@@ -16,6 +16,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use sansio::{Instant, Key, Outbox, TimerKey};
 
+use super::traffic::Side;
 use super::{Layer, Lingering, Why};
 use crate::ua::{LegKey, Output};
 use crate::wire::{Message, Method};
@@ -38,6 +39,7 @@ enum ServerState {
 /// One server transaction.
 #[derive(Debug)]
 pub(crate) struct Server {
+    method: Method,
     invite: bool,
     state: ServerState,
     pub(crate) listener: u8,
@@ -173,6 +175,7 @@ impl Layer {
         record_routes: Bytes,
     ) -> Option<ServerKey> {
         self.insert_server(Server {
+            method: request.method(),
             invite: request.method() == Method::Invite,
             state: ServerState::Proceeding,
             listener,
@@ -196,6 +199,7 @@ impl Layer {
     pub(crate) fn answer_once(
         &mut self,
         now: Instant,
+        method: Method,
         listener: u8,
         to: SocketAddr,
         response: Bytes,
@@ -203,6 +207,7 @@ impl Layer {
     ) {
         self.send(listener, to, response.clone(), out);
         let inserted = self.insert_server(Server {
+            method,
             invite: false,
             state: ServerState::Completed,
             listener,
@@ -226,8 +231,9 @@ impl Layer {
     }
 
     fn insert_server(&mut self, server: Server) -> Option<ServerKey> {
-        let keys = server.keys;
+        let (keys, method) = (server.keys, server.method);
         let key = self.servers.insert(server).ok()?;
+        self.traffic.begun(Side::Server, method);
         for hash in keys {
             if hash != 0 {
                 self.index.insert(hash, key);
@@ -311,6 +317,7 @@ impl Layer {
     pub(crate) fn remove_server(&mut self, key: ServerKey) {
         self.stop_server_timers(key);
         if let Some(server) = self.servers.remove(key) {
+            self.traffic.ended(Side::Server, server.method);
             for hash in server.keys {
                 // Another transaction may have taken the merged key since.
                 if self.index.get(&hash) == Some(&key) {

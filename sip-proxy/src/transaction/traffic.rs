@@ -59,6 +59,28 @@ pub struct Traffic {
     sizes: [u64; SIZE_BOUNDS.len() + 1],
     bytes: u64,
     malformed: BTreeMap<&'static str, u64>,
+    /// Transactions alive: clients', then servers'.
+    live: [[u32; METHODS.len()]; 2],
+}
+
+/// Whose part of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Who sent the request.
+    Client,
+    /// Who answers it.
+    Server,
+}
+
+impl Side {
+    /// `client` or `server`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        }
+    }
 }
 
 impl Default for Traffic {
@@ -69,6 +91,7 @@ impl Default for Traffic {
             sizes: [0; SIZE_BOUNDS.len() + 1],
             bytes: 0,
             malformed: BTreeMap::new(),
+            live: [[0; METHODS.len()]; 2],
         }
     }
 }
@@ -96,7 +119,7 @@ impl Traffic {
         status: Option<u16>,
         length: usize,
     ) {
-        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+        let method = place(method);
         match status {
             None => {
                 let transport = TRANSPORTS.iter().position(|known| *known == transport).unwrap_or(0);
@@ -112,6 +135,22 @@ impl Traffic {
             SIZE_BOUNDS.iter().position(|bound| length <= *bound as usize).unwrap_or(SIZE_BOUNDS.len());
         self.sizes[size] += 1;
         self.bytes += length as u64;
+    }
+
+    pub(crate) fn begun(&mut self, side: Side, method: Method) {
+        self.live[side as usize][place(method)] += 1;
+    }
+
+    pub(crate) fn ended(&mut self, side: Side, method: Method) {
+        let live = &mut self.live[side as usize][place(method)];
+        *live = live.saturating_sub(1);
+    }
+
+    /// Transactions alive by side and method, zeros included, so that none stands still at its last count.
+    pub fn transactions(&self) -> impl Iterator<Item = (Side, Method, u32)> {
+        [Side::Client, Side::Server].into_iter().flat_map(move |side| {
+            METHODS.into_iter().zip(self.live[side as usize]).map(move |(method, live)| (side, method, live))
+        })
     }
 
     /// Requests by direction, transport and method, those that never occurred left out.
@@ -148,6 +187,10 @@ impl Traffic {
     pub fn malformed_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.malformed.iter().map(|(reason, count)| (*reason, *count))
     }
+}
+
+fn place(method: Method) -> usize {
+    METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1)
 }
 
 /// Method and status of a message of ours.

@@ -229,6 +229,7 @@ impl Default for Guarding {
             scanners: SCANNERS.iter().map(|name| (*name).into()).collect(),
             ban: Duration::from_secs(600),
             failures_max: 10,
+            dialogs_per_source_max: 0,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where messages go and over what, how they are cut out of streams, and who must wait.
 
+mod crowd;
 mod framer;
 mod guard;
 pub mod locate;
@@ -9,6 +10,7 @@ mod slow;
 
 use core::net::{IpAddr, SocketAddr};
 
+pub(crate) use crowd::Crowd;
 pub use framer::{Frame, FrameFault, Framer, is_framed};
 pub use guard::SCANNERS;
 pub(crate) use guard::{Dropped, Guard, Standing};

@@ -170,6 +170,8 @@ pub struct Guarding {
     pub ban: Duration,
     /// Wrong passwords, each soon after the other, for which a source is banned; 0 for never.
     pub failures_max: u32,
+    /// Dialogs at once that INVITEs of one source, which is no trunk, have made. 0 for no limit.
+    pub dialogs_per_source_max: u32,
 }
 
 /// When new calls are refused with 503 and Retry-After before anything is made of them.

@@ -504,6 +504,8 @@ pub struct Counters {
     pub bans: u64,
     /// New calls refused for overload.
     pub shed: u64,
+    /// INVITEs refused because their source has enough dialogs; among `refused_busy` too.
+    pub crowded: u64,
     /// Legs made, both ways.
     pub legs: u64,
     /// Legs ended.

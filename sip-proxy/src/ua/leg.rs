@@ -43,6 +43,8 @@ pub struct Leg {
     /// Random part of our tag.
     pub(super) random: u64,
     pub(super) trunk: Option<u64>,
+    /// Whom it counts against, where a stranger's or a phone's INVITE made it.
+    pub(super) source: Option<core::net::IpAddr>,
     /// Where requests in the dialog go.
     pub(super) peer: SocketAddr,
     pub(super) dialog: Option<Box<Dialog>>,

@@ -49,7 +49,7 @@ use crate::registrar::Registrar;
 use crate::status::reason_phrase;
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
 use crate::transport::locate::{Locator, Reach};
-use crate::transport::{Guard, Outlets, SlowList, Standing};
+use crate::transport::{Crowd, Guard, Outlets, SlowList, Standing};
 use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
 use leg::State;
 use uac::finish;
@@ -76,6 +76,8 @@ pub struct UserAgent {
     registrar: Registrar,
     slow: SlowList,
     guard: Guard,
+    /// Dialogs of those who are no trunk, by source.
+    crowd: Crowd,
     load: shed::Load,
     nonces: digest::Nonces,
     draining: bool,
@@ -107,6 +109,7 @@ impl UserAgent {
             registrar: Registrar::default(),
             slow: SlowList::default(),
             guard: Guard::new(config.guarding.clone(), limits),
+            crowd: Crowd::default(),
             load: shed::Load::new(config.overload.cps_max),
             nonces: digest::Nonces::default(),
             draining: false,
@@ -450,7 +453,7 @@ impl UserAgent {
     ) {
         let response = self.response_to(arrival, request, status, reason_phrase(status), None, more);
         let to = self.reply_address(request, arrival);
-        self.layer.answer_once(now, arrival.listener, to, response, out);
+        self.layer.answer_once(now, request.method(), arrival.listener, to, response, out);
     }
 
     fn response_to(
@@ -544,6 +547,10 @@ impl UserAgent {
     /// Takes a leg out of the table with everything that waits for it.
     fn forget(&mut self, now: Instant, key: LegKey) {
         let Some(mut leg) = self.legs.remove(key) else { return };
+        self.count_leg(leg.trunk, leg.caller, false);
+        if let Some(source) = leg.source {
+            self.crowd.remove(source);
+        }
         if leg.state.is_over() {
             self.legs_ending -= 1;
         }

@@ -32,6 +32,8 @@ pub(super) struct TrunkState {
     pub(super) trunk: Trunk,
     /// Addresses its name has led to, taken as its own.
     pub(super) learned: Vec<core::net::IpAddr>,
+    /// Legs alive that came in over it, and that we made.
+    pub(super) legs: [u32; 2],
     /// INVITEs to its name that may leave now.
     pub(super) cps: CpsBucket,
     /// Legs whose INVITE waits until it is known where to, or for its turn after that; first the one that is next.
@@ -73,9 +75,9 @@ impl UserAgent {
         if usize::from(trunk.listener) >= self.config.listeners.len() {
             return self.drop_held(now, before, out);
         }
-        let (mut cps, held) = match before {
-            Some(before) => (before.cps, before.held),
-            None => (CpsBucket::new(trunk.cps_max, now), VecDeque::new()),
+        let (mut cps, held, legs) = match before {
+            Some(before) => (before.cps, before.held, before.legs),
+            None => (CpsBucket::new(trunk.cps_max, now), VecDeque::new(), [0; 2]),
         };
         cps.set(trunk.cps_max);
         self.sources.add(&trunk);
@@ -107,6 +109,7 @@ impl UserAgent {
         let state = TrunkState {
             trunk,
             learned: Vec::new(),
+            legs,
             cps,
             held,
             held_timer: None,
@@ -127,6 +130,19 @@ impl UserAgent {
     pub fn remove_trunk(&mut self, now: Instant, trunk: u64, out: &mut Outbox<Output>) {
         let removed = self.take_trunk(now, trunk, out);
         self.drop_held(now, removed, out);
+    }
+
+    /// Legs alive on a trunk: those that came in over it, and those that we made.
+    #[must_use]
+    pub fn trunk_legs(&self, trunk: u64) -> (u32, u32) {
+        self.trunks.get(&trunk).map_or((0, 0), |state| (state.legs[0], state.legs[1]))
+    }
+
+    /// A leg begins or is gone.
+    pub(super) fn count_leg(&mut self, trunk: Option<u64>, caller: bool, begins: bool) {
+        let Some(state) = trunk.and_then(|trunk| self.trunks.get_mut(&trunk)) else { return };
+        let legs = &mut state.legs[usize::from(caller)];
+        *legs = if begins { *legs + 1 } else { legs.saturating_sub(1) };
     }
 
     /// Ends the legs that waited for a trunk which is no more.

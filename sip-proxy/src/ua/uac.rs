@@ -103,6 +103,7 @@ impl UserAgent {
         finish(writer, &invite.sdp);
         let request = self.layer.written();
         self.layer.counters.legs += 1;
+        self.count_leg(invite.trunk, true, true);
         match client {
             Some(client) => {
                 self.layer.start(now, client, request, out);
@@ -535,6 +536,7 @@ impl Leg {
             answered: false,
             random,
             trunk: invite.trunk,
+            source: None,
             peer: invite.destination,
             dialog: None,
             invite: None,

@@ -65,6 +65,11 @@ impl UserAgent {
         if self.draining {
             return self.refuse_busy(arrival, &request, out);
         }
+        let most = self.config.guarding.dialogs_per_source_max;
+        if matches!(from, Caller::Account(_)) && !self.crowd.has_room(arrival.source.ip(), most) {
+            self.layer.counters.crowded += 1;
+            return self.refuse_busy(arrival, &request, out);
+        }
         if request.max_forwards() == Some(0) {
             return self.reply(arrival, &request, 483, out);
         }
@@ -109,6 +114,10 @@ impl UserAgent {
             return self.refuse_busy(arrival, &request, out);
         };
         self.layer.counters.legs += 1;
+        match from {
+            Caller::Trunk(trunk) => self.count_leg(Some(trunk), false, true),
+            Caller::Account(_) => self.crowd.add(arrival.source.ip()),
+        }
         if let Some(state) = self.layer.server_mut(server) {
             state.leg = Some(key);
         }
@@ -417,7 +426,7 @@ impl UserAgent {
         let tag = tag.as_ref().and_then(|tag| core::str::from_utf8(tag).ok());
         let response = self.response_to(arrival, cancel, 200, reason_phrase(200), tag, |_| {});
         let to = self.reply_address(cancel, arrival);
-        self.layer.answer_once(now, arrival.listener, to, response, out);
+        self.layer.answer_once(now, Method::Cancel, arrival.listener, to, response, out);
         let (Some(key), true) = (leg, self.layer.is_proceeding(server)) else { return };
         self.respond_invite(now, server, 487, None, &[], out);
         let Some(leg) = self.legs.get_mut(key) else { return };
@@ -699,6 +708,7 @@ impl Leg {
                 Caller::Trunk(trunk) => Some(trunk),
                 Caller::Account(_) => None,
             },
+            source: matches!(from, Caller::Account(_)).then(|| arrival.source.ip()),
             peer: arrival.source,
             dialog: None,
             invite: None,

@@ -471,6 +471,13 @@ fn an_old_copy_of_an_answer_does_not_end_its_call() {
     bench.receive(&response_text(&invite, 200, "fork", contact, ANSWER));
     assert_eq!((bench.count("BYE"), bench.count("ACK")), (1, 2));
     bench.respond(Method::Bye, 200, "", "", "");
+    assert_eq!(bench.ua.trunk_legs(1), (0, 1));
     bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
-    bench.pass_ms(10_000).is_clean();
+    assert_eq!(bench.ua.trunk_legs(1), (0, 0));
+    bench.ring_in();
+    assert_eq!(bench.ua.trunk_legs(1), (1, 0));
+    let leg = bench.incoming[0];
+    bench.hangup(leg).ack_failure();
+    assert_eq!(bench.ua.trunk_legs(1), (0, 0));
+    bench.pass_ms(40_000).is_clean();
 }

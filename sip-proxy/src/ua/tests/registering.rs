@@ -284,6 +284,39 @@ fn an_old_nonce() {
 
 /// An agent's phone calls: 401, then the call; everything goes to the address it spoke from.
 #[test]
+fn a_source_has_so_many_calls_and_no_more() {
+    let mut bench = Bench::with(|config| config.guarding.dialogs_per_source_max = 1);
+    let phone = bench.phone();
+    let call = |bench: &mut Bench, name: &str| {
+        let invite = invite_text("1001", name, "", OFFER);
+        bench.receive_from(phone, &invite);
+        bench.receive_from(phone, &invite.replace("INVITE sip", "ACK sip").replace("1 INVITE", "1 ACK"));
+        let given = credentials(bench, "INVITE", "sip:4000@192.0.2.1", "1001", "pw1001");
+        let second = format!("bK{name}second");
+        let second =
+            invite.replace(&format!("bK{name}"), &second).replace("CSeq: 1", &format!("{given}CSeq: 2"));
+        bench.receive_from(phone, &second);
+    };
+    call(&mut bench, "one");
+    assert_eq!(bench.incoming.len(), 1, "{}", bench.ladder);
+    let live = |bench: &Bench| bench.ua.traffic().transactions().map(|(_, _, live)| live).sum::<u32>();
+    assert_eq!(live(&bench) as usize, bench.ua.audit().server_transactions);
+    call(&mut bench, "two");
+    assert_eq!(bench.incoming.len(), 1);
+    let refused = bench.last_response();
+    assert_eq!((refused.status(), refused.seconds(HeaderName::RetryAfter)), (503, Some(10)));
+    assert_eq!(bench.ua.counters().crowded, 1);
+    // When the first is over there is room.
+    let leg = bench.incoming[0];
+    bench.hangup(leg).pass_ms(33_000);
+    call(&mut bench, "three");
+    assert_eq!(bench.incoming.len(), 2);
+    let leg = bench.incoming[1];
+    bench.hangup(leg).pass_ms(40_000);
+    assert_eq!(live(&bench), 0);
+}
+
+#[test]
 fn a_phone_calls() {
     check(
         |bench| {

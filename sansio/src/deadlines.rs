@@ -1,6 +1,7 @@
 //! One index of deadlines per shard; each deadline carries its why.
 
 use crate::Instant;
+use core::ops::{Index, IndexMut};
 
 const LEVEL_BITS: u32 = 8;
 const SLOTS: usize = 1 << LEVEL_BITS;
@@ -20,7 +21,7 @@ pub struct TimerKey {
 /// fire in the order in which they were armed.
 #[derive(Debug)]
 pub struct Deadlines<W> {
-    nodes: Vec<Node<W>>,
+    nodes: Nodes<W>,
     free: u32,
     /// Heads of the slots' doubly linked lists, level by level.
     heads: Vec<u32>,
@@ -47,10 +48,52 @@ struct Node<W> {
     why: Option<W>,
 }
 
+/// Nodes that are allocated together.
+const CHUNK: usize = 1024;
+
+/// The nodes by number. They grow by chunks: a hundred thousand deadlines are never copied at once, which would be a
+/// pause of milliseconds for whoever armed the next.
+#[derive(Debug)]
+struct Nodes<W> {
+    /// All of [`CHUNK`] nodes but the last.
+    chunks: Vec<Vec<Node<W>>>,
+}
+
+impl<W> Nodes<W> {
+    fn get_mut(&mut self, index: u32) -> Option<&mut Node<W>> {
+        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+    }
+
+    /// Adds a node; its number.
+    fn push(&mut self, node: Node<W>) -> u32 {
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            // A small index stays small: only the first chunk grows into its size.
+            self.chunks.push(if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) });
+        }
+        let chunk = self.chunks.len() - 1;
+        self.chunks[chunk].push(node);
+        (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
+    }
+}
+
+impl<W> Index<u32> for Nodes<W> {
+    type Output = Node<W>;
+
+    fn index(&self, index: u32) -> &Node<W> {
+        &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+}
+
+impl<W> IndexMut<u32> for Nodes<W> {
+    fn index_mut(&mut self, index: u32) -> &mut Node<W> {
+        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+    }
+}
+
 impl<W> Default for Deadlines<W> {
     fn default() -> Self {
         Deadlines {
-            nodes: Vec::new(),
+            nodes: Nodes { chunks: Vec::new() },
             free: NONE,
             heads: vec![NONE; SLOTS * LEVELS],
             occupied: [[0; SLOTS / 64]; LEVELS],
@@ -76,7 +119,7 @@ impl<W> Deadlines<W> {
         let index = self.allocate();
         self.sequence += 1;
         let sequence = self.sequence;
-        let node = &mut self.nodes[index as usize];
+        let node = &mut self.nodes[index];
         node.at_ms = at_ms;
         node.sequence = sequence;
         node.why = Some(why);
@@ -88,7 +131,7 @@ impl<W> Deadlines<W> {
 
     /// Disarms a deadline; its why is given back if it had not fired.
     pub fn cancel(&mut self, key: TimerKey) -> Option<W> {
-        let node = self.nodes.get_mut(key.index as usize)?;
+        let node = self.nodes.get_mut(key.index)?;
         if node.generation != key.generation {
             return None;
         }
@@ -108,7 +151,7 @@ impl<W> Deadlines<W> {
             return None;
         }
         for (at_ms, _, key) in &self.due[self.due_at..] {
-            if self.nodes[key.index as usize].generation == key.generation {
+            if self.nodes[key.index].generation == key.generation {
                 return Some(Instant::from_millis(*at_ms));
             }
         }
@@ -124,7 +167,7 @@ impl<W> Deadlines<W> {
                 self.due.clear();
                 self.due_at = 0;
             }
-            let node = &mut self.nodes[key.index as usize];
+            let node = &mut self.nodes[key.index];
             if node.generation == key.generation
                 && let Some(why) = node.why.take()
             {
@@ -157,17 +200,16 @@ impl<W> Deadlines<W> {
                 previous: NONE,
                 next: NONE,
                 why: None,
-            });
-            (self.nodes.len() - 1) as u32
+            })
         } else {
             let index = self.free;
-            self.free = self.nodes[index as usize].next;
+            self.free = self.nodes[index].next;
             index
         }
     }
 
     fn release(&mut self, index: u32) {
-        let node = &mut self.nodes[index as usize];
+        let node = &mut self.nodes[index];
         node.generation = node.generation.wrapping_add(1);
         node.slot = NONE;
         node.next = self.free;
@@ -177,7 +219,7 @@ impl<W> Deadlines<W> {
 
     fn place(&mut self, index: u32) {
         let (at_ms, sequence, generation) = {
-            let node = &self.nodes[index as usize];
+            let node = &self.nodes[index];
             (node.at_ms, node.sequence, node.generation)
         };
         if at_ms <= self.current_ms {
@@ -185,7 +227,7 @@ impl<W> Deadlines<W> {
             let from = self.due_at;
             let position = self.due[from..].partition_point(|other| (other.0, other.1) < (at_ms, sequence));
             self.due.insert(from + position, entry);
-            self.nodes[index as usize].slot = NONE;
+            self.nodes[index].slot = NONE;
             return;
         }
         // The level is that of the highest bit in which the deadline differs from the hand.
@@ -199,12 +241,12 @@ impl<W> Deadlines<W> {
         };
         let slot = level * SLOTS + slot_in_level;
         let head = self.heads[slot];
-        let node = &mut self.nodes[index as usize];
+        let node = &mut self.nodes[index];
         node.slot = slot as u32;
         node.previous = NONE;
         node.next = head;
         if head != NONE {
-            self.nodes[head as usize].previous = index;
+            self.nodes[head].previous = index;
         }
         self.heads[slot] = index;
         self.occupied[level][slot_in_level / 64] |= 1 << (slot_in_level % 64);
@@ -212,7 +254,7 @@ impl<W> Deadlines<W> {
 
     fn unlink(&mut self, index: u32) {
         let (slot, previous, next) = {
-            let node = &self.nodes[index as usize];
+            let node = &self.nodes[index];
             (node.slot as usize, node.previous, node.next)
         };
         if previous == NONE {
@@ -222,10 +264,10 @@ impl<W> Deadlines<W> {
                 self.occupied[level][slot_in_level / 64] &= !(1 << (slot_in_level % 64));
             }
         } else {
-            self.nodes[previous as usize].next = next;
+            self.nodes[previous].next = next;
         }
         if next != NONE {
-            self.nodes[next as usize].previous = previous;
+            self.nodes[next].previous = previous;
         }
     }
 
@@ -281,7 +323,7 @@ impl<W> Deadlines<W> {
             self.occupied[level][slot_in_level / 64] &= !(1 << (slot_in_level % 64));
             if level == 0 {
                 while index != NONE {
-                    let node = &mut self.nodes[index as usize];
+                    let node = &mut self.nodes[index];
                     self.due.push((
                         node.at_ms,
                         node.sequence,
@@ -294,7 +336,7 @@ impl<W> Deadlines<W> {
                 self.due[from..].sort_unstable_by_key(|entry| (entry.0, entry.1));
             } else {
                 while index != NONE {
-                    let next = self.nodes[index as usize].next;
+                    let next = self.nodes[index].next;
                     self.place(index);
                     index = next;
                 }

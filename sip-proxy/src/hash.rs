@@ -110,12 +110,55 @@ impl<const C: usize, const D: usize> SipHash<C, D> {
     }
 }
 
+/// Parts of a table.
+const PARTS: usize = 64;
+
+type Part<V> = HashMap<u128, V, BuildHasherDefault<AlreadyHashed>>;
+
 /// A table whose keys are already keyed hashes. Only ever looked into, never walked.
-pub(crate) type HashedMap<V> = HashMap<u128, V, BuildHasherDefault<AlreadyHashed>>;
+///
+/// It is kept in parts, each of which grows by itself: moving all of a hundred thousand entries at once is a pause of
+/// more than ten milliseconds.
+pub(crate) struct HashedMap<V> {
+    parts: [Part<V>; PARTS],
+}
+
+impl<V> Default for HashedMap<V> {
+    fn default() -> Self {
+        HashedMap { parts: core::array::from_fn(|_| Part::default()) }
+    }
+}
+
+impl<V> HashedMap<V> {
+    /// By the bits of a key that places within a part do not depend on.
+    fn part(key: u128) -> usize {
+        (key >> 64) as usize % PARTS
+    }
+
+    pub(crate) fn get(&self, key: u128) -> Option<&V> {
+        self.parts[Self::part(key)].get(&key)
+    }
+
+    pub(crate) fn contains_key(&self, key: u128) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(crate) fn insert(&mut self, key: u128, value: V) {
+        self.parts[Self::part(key)].insert(key, value);
+    }
+
+    pub(crate) fn remove(&mut self, key: u128) {
+        self.parts[Self::part(key)].remove(&key);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(HashMap::len).sum()
+    }
+}
 
 /// Takes a hash for its own hash.
 #[derive(Default, Clone, Copy)]
-pub(crate) struct AlreadyHashed(u64);
+struct AlreadyHashed(u64);
 
 impl Hasher for AlreadyHashed {
     fn finish(&self) -> u64 {
@@ -153,6 +196,20 @@ mod tests {
             parts.write(&input[cut..]);
             assert_eq!(parts.finish().to_le_bytes(), expected, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_table_keeps_its_entries_whatever_part_they_are_in() {
+        let secret = Secret::new(&mut Rng::from_seed(1));
+        let keys: Vec<u128> = (0..1000_u32).map(|n| secret.hash(&[&n.to_le_bytes()])).collect();
+        let mut table = HashedMap::default();
+        keys.iter().enumerate().for_each(|(n, key)| table.insert(*key, n));
+        assert_eq!(table.len(), keys.len());
+        assert!(table.parts.iter().all(|part| (1..64).contains(&part.len())));
+        keys.iter().enumerate().for_each(|(n, key)| assert_eq!(table.get(*key), Some(&n)));
+        keys.iter().for_each(|key| table.remove(*key));
+        assert_eq!(table.len(), 0);
+        assert!(!table.contains_key(keys[0]));
     }
 
     #[test]

@@ -116,10 +116,10 @@ impl Layer {
     /// [`Layer::begin_invite`] or [`Layer::answer_once`] may follow.
     pub(crate) fn receive_request(&mut self, request: &Message, out: &mut Outbox<Output>) -> Absorbed {
         let key = self.server_key(request, request.method_text());
-        let Some(&server) = self.index.get(&key) else {
+        let Some(&server) = self.index.get(key) else {
             let merged = if request.to_tag().is_none() { self.merged_key(request) } else { 0 };
             self.fresh = [key, merged];
-            let copy = merged != 0 && self.index.contains_key(&merged);
+            let copy = merged != 0 && self.index.contains_key(merged);
             return if copy { Absorbed::Merged } else { Absorbed::New };
         };
         self.counters.retransmissions_received += 1;
@@ -141,7 +141,7 @@ impl Layer {
 
     /// The INVITE transaction an ACK or CANCEL belongs to.
     pub(crate) fn invite_of(&self, request: &Message) -> Option<ServerKey> {
-        self.index.get(&self.server_key(request, Method::Invite.as_str().as_bytes())).copied()
+        self.index.get(self.server_key(request, Method::Invite.as_str().as_bytes())).copied()
     }
 
     /// An ACK has come. True when it was the ACK to a refusal and is done with; false when it may be one to a 2xx.
@@ -320,8 +320,8 @@ impl Layer {
             self.traffic.ended(Side::Server, server.method);
             for hash in server.keys {
                 // Another transaction may have taken the merged key since.
-                if self.index.get(&hash) == Some(&key) {
-                    self.index.remove(&hash);
+                if self.index.get(hash) == Some(&key) {
+                    self.index.remove(hash);
                 }
             }
         }

@@ -554,6 +554,7 @@ fn start_shard(
     let options = ShardOptions {
         name: format!("shard-{number}"),
         core: config.pin_cores.then_some(usize::from(number)),
+        realtime_priority: (config.realtime_priority > 0).then_some(config.realtime_priority),
         listeners,
         media_address: config.media_address,
         kernel_relay: kernel_relay.map(|relay| KernelRelay { ports: (first as u16, last as u16), ..relay }),

@@ -102,6 +102,9 @@ fn printed(text: &[u8]) -> ExitCode {
 
 /// Runs the daemon.
 fn run(file: &std::path::Path) -> ExitCode {
+    if !runtime::process::small_pages() {
+        eprintln!("dialerd: huge pages cannot be refused; now and then a call may wait for one");
+    }
     let config = match config::load(file) {
         Ok(config) => config,
         Err(errors) => return tell_faults(&errors),

@@ -15,6 +15,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::ground::{Ground, Ready, SocketKind};
 use crate::mailbox::BelledReceiver;
+use crate::process::go_first;
 use crate::recorder::{HeaderOf, NewSeal, RecordResult, Recorder};
 use crate::relay::{KernelRelay, RelayGround, Sockets};
 use crate::udp::{ReceiveBatch, pin_to_core};
@@ -66,6 +67,8 @@ pub struct ShardOptions {
     pub name: String,
     /// Pin to this core.
     pub core: Option<usize>,
+    /// Go before all threads of usual priority, 1..=99.
+    pub realtime_priority: Option<u8>,
     /// Bound signalling sockets.
     pub listeners: Vec<UdpSocket>,
     /// Address media ports are opened on.
@@ -102,6 +105,11 @@ pub fn spawn_shard<M: ShardMachine>(
             && !pin_to_core(core)
         {
             tracing::warn!(core, "could not pin the shard to its core");
+        }
+        if let Some(priority) = options.realtime_priority
+            && !go_first(priority)
+        {
+            tracing::warn!(priority, "the shard got no real-time priority; it takes CAP_SYS_NICE");
         }
         let mut panics = 0;
         loop {

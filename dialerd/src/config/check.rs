@@ -31,6 +31,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub shards: u16,
     pub pin_cores: bool,
+    /// 0: none.
+    pub realtime_priority: u8,
     pub log_filter: String,
     pub log_json: bool,
     /// UDP listeners first, the others after them; in the order of the file otherwise.
@@ -165,6 +167,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         "100 to 60000 milliseconds",
     );
     let digest = guard::check_digest(&raw.sip, &mut faults);
+    faults.require(raw.node.realtime_priority <= 99, "node.realtime_priority", "0 (none) to 99, of SCHED_RR");
     faults.require(raw.trace.ring_bytes <= 1 << 30, "trace.ring_bytes", "0 (keep none) to 1073741824 bytes");
     let node_name = raw.node.name.clone();
     let trunks = check_trunks(raw.trunk, &sip_listeners, &mut faults);
@@ -175,6 +178,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         node_name: raw.node.name,
         shards: raw.node.shards,
         pin_cores: raw.node.pin_cores,
+        realtime_priority: raw.node.realtime_priority,
         log_filter: raw.log.level,
         log_json: raw.log.format == LogFormat::Json,
         sip_listeners,

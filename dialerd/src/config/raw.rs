@@ -11,6 +11,7 @@ pub const KEYS: &[&str] = &[
     "node.data_dir",
     "node.shards",
     "node.pin_cores",
+    "node.realtime_priority",
     "log.level",
     "log.format",
     "sip.listen",
@@ -154,11 +155,12 @@ pub struct Node {
     pub data_dir: String,
     pub shards: u16,
     pub pin_cores: bool,
+    pub realtime_priority: u8,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { name: "n1".into(), data_dir: "data".into(), shards: 1, pin_cores: false }
+        Node { name: "n1".into(), data_dir: "data".into(), shards: 1, pin_cores: false, realtime_priority: 0 }
     }
 }
 

@@ -23,6 +23,7 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
     let options = runtime::ShardOptions {
         name: "phones".into(),
         core: None,
+        realtime_priority: None,
         listeners: vec![socket],
         media_address: address.ip(),
         kernel_relay: None,

@@ -103,6 +103,7 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
     let options = ShardOptions {
         name: "shard-test".into(),
         core: None,
+        realtime_priority: None,
         listeners: vec![listener],
         media_address: "127.0.0.1".parse().unwrap(),
         kernel_relay: None,

@@ -31,7 +31,7 @@ impl Hasher for NumberHasher {
 
 /// A list at work.
 #[derive(Debug)]
-pub(crate) struct DncList {
+pub struct DncList {
     pub(crate) row: DncListRow,
     numbers: HashMap<u64, Minute, BuildHasherDefault<NumberHasher>>,
     prefixes: BTreeMap<String, Minute>,
@@ -55,7 +55,9 @@ fn holds(until: Minute, now: WallTime) -> bool {
 }
 
 impl DncList {
-    pub(crate) fn new(row: DncListRow) -> Self {
+    /// An empty one.
+    #[must_use]
+    pub fn new(row: DncListRow) -> Self {
         DncList { row, numbers: HashMap::default(), prefixes: BTreeMap::new() }
     }
 
@@ -64,7 +66,7 @@ impl DncList {
     }
 
     /// Takes entries in; the same again replaces its time.
-    pub(crate) fn add(&mut self, entries: &DncNumbers) {
+    pub fn add(&mut self, entries: &DncNumbers) {
         let until = minute(entries.expires_at);
         self.numbers.reserve(entries.numbers.len());
         for number in &entries.numbers {
@@ -84,7 +86,10 @@ impl DncList {
         }
     }
 
-    pub(crate) fn hits(&self, number: &str, now: WallTime) -> bool {
+    /// Whether it keeps this number (E.164, with the plus) from being dialled now. One look into a table of numbers, and
+    /// one per digit where it has prefixes.
+    #[must_use]
+    pub fn hits(&self, number: &str, now: WallTime) -> bool {
         let Some(key) = number_key(number) else { return false };
         if self.numbers.get(&key).is_some_and(|until| holds(*until, now)) {
             return true;

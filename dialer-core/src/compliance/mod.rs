@@ -22,14 +22,14 @@ mod windows;
 mod zones;
 
 pub use clock::{date_text, is_zone, parse_date};
-pub use dnc::number_key;
+pub use dnc::{DncList, number_key};
 pub use packs::{Pack, pack, screen_of};
 pub use profile::{Profile, profile};
 pub use rates::{Answers, abandoned_share, ofcom_rate};
 pub use windows::{CallingWindows, DayHours, EVERY_DAY, Opening, SATURDAY, SUNDAY, WEEKDAYS};
 pub use zones::zones_of_number;
 
-pub(crate) use dnc::{DncBook, DncList};
+pub(crate) use dnc::DncBook;
 pub(crate) use ledger::{Ledger, window_of};
 pub(crate) use packs::check_pack;
 pub(crate) use profile::{check_policy, false_machine};

@@ -38,6 +38,8 @@ async fn talk(place: &Place, prefix: &str) -> Figures {
             sound: true,
         },
         prefix: prefix.to_owned(),
+        sleeps: false,
+        headers: "",
     };
     tokio::task::spawn_blocking(move || run(plan)).await.unwrap().unwrap()
 }

@@ -4,7 +4,9 @@ use clap::{Parser, Subcommand};
 use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
-use loadtests::load::{beside, campaign, import, parser, relays, sipp, transit};
+use loadtests::load::{
+    beside, campaign, flood, import, latency, parser, relays, sipp, soak, storage, transit,
+};
 use std::process::ExitCode;
 
 /// Loads a daemon of its own (`dialerd` beside this program) on loopback, prints one JSON line per run and one table
@@ -34,7 +36,7 @@ enum What {
     /// Many calls held at once: memory.
     Held {
         /// Calls.
-        #[arg(long, default_value_t = 5000)]
+        #[arg(long, default_value_t = 10_000)]
         calls: usize,
     },
     /// Plain B2BUA at one rate, with SIPp on both sides.
@@ -64,6 +66,27 @@ enum What {
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
+    /// Scanners' OPTIONS and REGISTER while calls go on.
+    Flood {
+        /// Datagrams per second.
+        #[arg(long, default_value_t = 100_000)]
+        rate: u64,
+        /// For so long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// Registered agents that refresh within 60 s and calls held with session timers: whether anything grows.
+    Soak {
+        /// Agents.
+        #[arg(long, default_value_t = 10_000)]
+        agents: usize,
+        /// Calls.
+        #[arg(long, default_value_t = 5_000)]
+        calls: usize,
+        /// For so long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// The daemon among Kamailio, baresip and SIPp: registering, calling and being called, with sound that is listened to.
     Interop {
         /// Each once, over UDP and TCP.
@@ -86,6 +109,15 @@ enum What {
         /// Rows.
         #[arg(long, default_value_t = 1_000_000)]
         rows: u64,
+    },
+    /// The store by itself: attempts made durable, leads loaded from a long list, and a long do-not-call list asked.
+    Storage {
+        /// Leads in one list.
+        #[arg(long, default_value_t = 10_000_000)]
+        leads: u64,
+        /// Numbers that are not to be called.
+        #[arg(long, default_value_t = 10_000_000)]
+        numbers: u64,
     },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
@@ -131,7 +163,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
     match *what {
         What::Short => {
             transit::flow(&mut report, &place, 300.0, 5.0, transit::US_PER_CALL_MAX_SHORT)?;
-            transit::held(&mut report, &place, 300, 300.0)?;
+            transit::held(&mut report, &place, 300, 300.0, false)?;
             transit::relay(&mut report, &place, 50, 3)?;
             sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
             parser::instructions(&mut report)?;
@@ -141,15 +173,18 @@ fn run(what: &What) -> anyhow::Result<bool> {
             parser::instructions(&mut report)?;
             transit::flow(&mut report, &place, 1000.0, 20.0, transit::US_PER_CALL_MAX)?;
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
-            transit::held(&mut report, &place, 5000, 1000.0)?;
+            transit::held(&mut report, &place, 10_000, 500.0, true)?;
             transit::relay(&mut report, &place, 500, 10)?;
             import::run(&mut report, &place, 1_000_000, true)?;
+            storage::run(&mut report, &place, 10_000_000, 10_000_000)?;
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
             relays::run(&mut report, 1000, 10)?;
             beside::profile(&mut report, &place, 1000.0, 10.0)?;
-            beside::latency(&mut report, &place, 10.0)?;
+            latency::run(&mut report, &place, 10.0)?;
+            flood::run(&mut report, &place, 100_000, 10)?;
+            soak::run(&mut report, &place, 10_000, 5_000, 600)?;
         }
         What::Flow { rate, seconds } => {
             transit::flow(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
@@ -158,15 +193,18 @@ fn run(what: &What) -> anyhow::Result<bool> {
             beside::run(&mut report, &place, rate, seconds, rounds)?;
             beside::profile(&mut report, &place, rate, seconds)?;
         }
-        What::Latency { seconds } => beside::latency(&mut report, &place, seconds)?,
+        What::Latency { seconds } => latency::run(&mut report, &place, seconds)?,
+        What::Flood { rate, seconds } => flood::run(&mut report, &place, rate, seconds)?,
+        What::Soak { agents, calls, seconds } => soak::run(&mut report, &place, agents, calls, seconds)?,
         What::Interop { short } => interop::run(&mut report, &place, short)?,
         What::Instructions => parser::instructions(&mut report)?,
         What::Read { .. } => {}
-        What::Held { calls } => transit::held(&mut report, &place, calls, 1000.0)?,
+        What::Held { calls } => transit::held(&mut report, &place, calls, 500.0, true)?,
         What::Sipp { rate, seconds } => {
             sipp::transit(&mut report, &place, rate, seconds, transit::US_PER_CALL_MAX)?;
         }
         What::Import { rows } => import::run(&mut report, &place, rows, rows >= 1_000_000)?,
+        What::Storage { leads, numbers } => storage::run(&mut report, &place, leads, numbers)?,
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,

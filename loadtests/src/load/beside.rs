@@ -59,9 +59,20 @@ fn add(report: &mut Report, name: &str, figures: &Figures) {
 }
 
 fn with_dialerd(place: &Place, rate: f64, seconds: f64) -> anyhow::Result<Figures> {
-    let mut daemon = Daemon::start(place, "beside")?;
+    with_daemon(place, rate, seconds, false, &[])
+}
+
+/// Calls through a daemon of its own with these changes to its configuration; `sleeps` as in [`Plan`].
+pub(super) fn with_daemon(
+    place: &Place,
+    rate: f64,
+    seconds: f64,
+    sleeps: bool,
+    changes: &[(&str, &str)],
+) -> anyhow::Result<Figures> {
+    let mut daemon = Daemon::start_with(place, "beside", changes)?;
     let calls = (rate * seconds) as usize;
-    let figures = on_load_core(Plan { rate, calls, ..plan(place, &daemon.process, BYPASS)? })?;
+    let figures = on_load_core(Plan { rate, calls, sleeps, ..plan(place, &daemon.process, BYPASS)? })?;
     daemon.process.stop()?;
     std::fs::remove_dir_all(place.folder.join("beside"))?;
     Ok(figures)
@@ -150,24 +161,5 @@ pub fn profile(report: &mut Report, place: &Place, rate: f64, seconds: f64) -> a
     let text = String::from_utf8_lossy(&told.stdout);
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     lines.take(FUNCTIONS).for_each(|line| println!("{}", line.trim_end()));
-    Ok(())
-}
-
-/// What passing an INVITE on takes at half load: half of what the daemon can do at all, by its time per call.
-///
-/// # Errors
-/// When the run cannot be made.
-pub fn latency(report: &mut Report, place: &Place, seconds: f64) -> anyhow::Result<()> {
-    let probe = with_dialerd(place, 1000.0, 3.0)?;
-    let rate = (1e6 / probe.us_per_call() / 2.0).clamp(100.0, 4000.0).round();
-    let figures = with_dialerd(place, rate, seconds)?;
-    let name = format!("INVITE in to INVITE out at {rate:.0}/s");
-    report.add(Row { us_per_call: Some(figures.us_per_call()), ..Row::of(&name, &figures) });
-    let [half, most] = [0.5, 0.99].map(|share| figures.passed_us(share).unwrap_or(u32::MAX));
-    report.check(
-        format!("{name}: 99 of 100 within 300 µs"),
-        most <= 300 && figures.failed == 0,
-        format!("half within {half} µs, 99 of 100 within {most} µs, {} failed", figures.failed),
-    );
     Ok(())
 }

@@ -122,6 +122,12 @@ impl Place {
         format!("{}.5", self.network)
     }
 
+    /// Another address of the place, 6..=254; on loopback all of them are there.
+    #[must_use]
+    pub fn host(&self, number: u8) -> String {
+        format!("{}.{number}", self.network)
+    }
+
     /// The daemon's SIP address.
     ///
     /// # Errors
@@ -229,12 +235,20 @@ impl Daemon {
         Self::start_on(place, name, "auto")
     }
 
+    /// The same with other lines in its configuration: each pair is a line and what stands in its place.
+    ///
+    /// # Errors
+    /// When it does not begin to serve.
+    pub fn start_with(place: &Place, name: &str, changes: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_at(place, name, ("auto", changes), CORE)
+    }
+
     /// The same on all cores.
     ///
     /// # Errors
     /// When it does not begin to serve.
     pub fn start_anywhere(place: &Place, name: &str) -> anyhow::Result<Self> {
-        Self::start_at(place, name, "sockets", ANYWHERE)
+        Self::start_at(place, name, ("sockets", &[]), ANYWHERE)
     }
 
     /// The same, with the ground that sound is relayed on.
@@ -242,19 +256,26 @@ impl Daemon {
     /// # Errors
     /// When it does not begin to serve.
     pub fn start_on(place: &Place, name: &str, ground: &str) -> anyhow::Result<Self> {
-        Self::start_at(place, name, ground, CORE)
+        Self::start_at(place, name, (ground, &[]), CORE)
     }
 
-    fn start_at(place: &Place, name: &str, ground: &str, core: usize) -> anyhow::Result<Self> {
+    fn start_at(
+        place: &Place,
+        name: &str,
+        (ground, changes): (&str, &[(&str, &str)]),
+        core: usize,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("dialerd");
         ensure!(program.exists(), "{} is missing: run `make build`", program.display());
         let config = place.folder.join(format!("{name}.toml"));
         let token = format!("dlr_load_{:032x}", u128::from(std::process::id()));
-        std::fs::write(
-            &config,
-            text(place, name, &token, ground)
-                .replace("pin_cores = true", &format!("pin_cores = {}", core != ANYWHERE)),
-        )?;
+        let mut written = text(place, name, &token, ground)
+            .replace("pin_cores = true", &format!("pin_cores = {}", core != ANYWHERE));
+        for (line, instead) in changes {
+            ensure!(written.contains(line), "the configuration has no line {line}");
+            written = written.replace(line, instead);
+        }
+        std::fs::write(&config, written)?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
         let process = Kept::start(name, place, core, command)?;

@@ -48,6 +48,11 @@ pub struct Plan {
     pub shape: Shape,
     /// Beginning of every dialled number.
     pub prefix: String,
+    /// Sleep while nothing is to be done. Else the core is kept awake, so that no wake-up is paid for by the system
+    /// under test; but whoever never sleeps is made to, for milliseconds, where others want the core too.
+    pub sleeps: bool,
+    /// More header lines for INVITEs and their 200s, each with its line end.
+    pub headers: &'static str,
 }
 
 /// What happens between answer and BYE.
@@ -83,6 +88,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Messages that fit nothing.
     pub unexpected: u64,
+    /// UPDATEs answered: sessions refreshed (RFC 4028).
+    pub refreshes: u64,
     /// Rate asked for.
     pub offered: f64,
     /// Calls answered per second of the time in which they were started.
@@ -134,7 +141,7 @@ impl Figures {
 }
 
 /// The value that this share of `sorted` does not pass.
-fn quantile(sorted: &[u32], share: f64) -> Option<u32> {
+pub(super) fn quantile(sorted: &[u32], share: f64) -> Option<u32> {
     let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied()
 }
@@ -269,7 +276,7 @@ impl Generator {
             if self.done == self.plan.calls || now > deadline {
                 return Ok(());
             }
-            if !worked && self.sound.is_none() {
+            if !worked && self.sound.is_none() && !self.plan.sleeps {
                 // Not asleep: whoever wakes a sleeping core pays for it, and that would be the system under test.
                 std::thread::yield_now();
             } else if !worked {
@@ -359,8 +366,9 @@ impl Generator {
                  From: <sip:1{index:07}@{own}>;tag={run}T{index}\r\n\
                  To: <sip:{prefix}{index:07}@{target}>\r\n\
                  Call-ID: {index}-{run}@{ip}\r\nCSeq: 1 INVITE\r\nContact: <sip:load@{own}>\r\n\
-                 Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}",
+                 Max-Forwards: 70\r\n{headers}Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}",
                     ip = own.ip(),
+                    headers = self.plan.headers,
                     length = sdp.len(),
                 ),
             );
@@ -405,10 +413,12 @@ impl Generator {
             return;
         };
         if let Some(method) = message.method {
-            // Requests towards the caller: nothing of ours asks for one; answer so that it is not repeated.
-            self.figures.unexpected += 1;
+            // Requests towards the caller: but for refreshes nothing asks for one; answer so that it is not repeated.
+            let refresh = method == b"UPDATE";
+            self.figures.refreshes += u64::from(refresh);
+            self.figures.unexpected += u64::from(!refresh);
             if method != b"ACK" {
-                respond(&mut self.caller, &message, source, "200 OK", "", "");
+                respond(&mut self.caller, &message, source, "200 OK", "", "", "");
             }
             return;
         }
@@ -543,13 +553,14 @@ impl Generator {
                 }
             }
             Some(b"BYE") => {
-                respond(&mut self.callee, &message, source, "200 OK", "", "");
+                respond(&mut self.callee, &message, source, "200 OK", "", "", "");
                 self.answered.remove(message.call_id);
             }
             // OPTIONS asks whether we are there.
             Some(method) => {
-                self.figures.unexpected += u64::from(method != b"OPTIONS");
-                respond(&mut self.callee, &message, source, "200 OK", "", "");
+                self.figures.refreshes += u64::from(method == b"UPDATE");
+                self.figures.unexpected += u64::from(method != b"OPTIONS" && method != b"UPDATE");
+                respond(&mut self.callee, &message, source, "200 OK", "", "", "");
             }
         }
     }
@@ -567,8 +578,9 @@ impl Generator {
         let tag = format!(";tag={}U{number}", self.run);
         let port = self.sound.as_ref().map_or(6002, |sound| sound.callee_port());
         let sdp = session(self.callee.address.ip(), port);
-        respond(&mut self.callee, message, source, "180 Ringing", &tag, "");
-        let ok = respond(&mut self.callee, message, source, "200 OK", &tag, &sdp);
+        respond(&mut self.callee, message, source, "180 Ringing", &tag, "", "");
+        let more = self.plan.headers;
+        let ok = respond(&mut self.callee, message, source, "200 OK", &tag, more, &sdp);
         let now = Instant::now();
         if let Some(call) = self.dialled(message.to).and_then(|index| self.calls.get(index)) {
             self.figures.passed_us.push(arrived.duration_since(call.started).as_micros() as u32);
@@ -663,6 +675,7 @@ fn respond(
     to: SocketAddr,
     status: &str,
     tag: &str,
+    headers: &str,
     body: &str,
 ) -> Bytes {
     let own = port.address;
@@ -681,7 +694,7 @@ fn respond(
         out.put_slice(request.call_id);
         out.put_slice(b"\r\nCSeq: ");
         out.put_slice(request.cseq);
-        put(out, format_args!("\r\nContact: <sip:{own}>\r\n"));
+        put(out, format_args!("\r\nContact: <sip:{own}>\r\n{headers}"));
         if !body.is_empty() {
             out.put_slice(b"Content-Type: application/sdp\r\n");
         }

@@ -26,7 +26,7 @@ const PLAN: u64 = 7_999_999_993;
 const STEP: u64 = 104_729_003;
 
 /// The nth number: all differ, and follow each other without order, as in lists of people.
-fn number(n: u64) -> u64 {
+pub(super) fn number(n: u64) -> u64 {
     12_000_000_000 + n * STEP % PLAN
 }
 

@@ -10,6 +10,8 @@ pub const US_PER_CALL_MAX: f64 = 200.0;
 /// The same for a short run at a low rate beside other work: a net under gross mistakes. A call costs more when
 /// the daemon is woken for each datagram, and a machine that is shared costs more again.
 pub const US_PER_CALL_MAX_SHORT: f64 = 1500.0;
+/// Memory that a held call whose sound goes by may take, KiB.
+const KIB_PER_CALL_MAX: f64 = 4.0;
 /// Calls last this long.
 pub(super) const HOLD: Duration = Duration::from_secs(1);
 /// Time for the daemon to come to rest after a run.
@@ -25,6 +27,8 @@ pub(super) fn plan(place: &Place, system: &Kept, prefix: &str) -> anyhow::Result
         calls: 0,
         shape: Shape::Flow(HOLD),
         prefix: prefix.to_owned(),
+        sleeps: false,
+        headers: "",
     })
 }
 
@@ -32,6 +36,10 @@ pub(super) fn plan(place: &Place, system: &Kept, prefix: &str) -> anyhow::Result
 pub(super) fn on_load_core(plan: Plan) -> anyhow::Result<Figures> {
     let thread = std::thread::Builder::new().name("load".into()).spawn(move || {
         let _ = runtime::udp::pin_to_core(LOAD_CORE);
+        if plan.sleeps {
+            // One that never slept would take the core from everybody.
+            let _ = runtime::process::go_first(super::latency::LOAD_FIRST);
+        }
         run(plan)
     })?;
     thread.join().map_err(|_| anyhow::anyhow!("the generator panicked"))?
@@ -112,13 +120,37 @@ pub fn ramp(report: &mut Report, place: &Place, rates: &[f64], seconds: f64) -> 
     Ok(())
 }
 
-/// Holds many calls at once: memory.
+/// Holds many calls at once: memory. `strict`: what each takes is asserted, between two numbers of calls, each held until
+/// the transactions that began them are over.
 ///
 /// # Errors
 /// When the run cannot be made.
-pub fn held(report: &mut Report, place: &Place, calls: usize, rate: f64) -> anyhow::Result<()> {
-    let daemon = Daemon::start(place, "held")?;
-    let shape = Shape::Held { settle: Duration::from_secs(1), window: Duration::from_secs(2), sound: false };
+pub fn held(report: &mut Report, place: &Place, calls: usize, rate: f64, strict: bool) -> anyhow::Result<()> {
+    // 64·T1 for the transactions, and some.
+    let settle = Duration::from_secs(if strict { 40 } else { 1 });
+    let few = if strict { calls / 5 } else { 0 };
+    let fewer = if strict { Some(hold(report, place, few, rate, settle)?) } else { None };
+    let figures = hold(report, place, calls, rate, settle)?;
+    if let Some(fewer) = fewer {
+        let kib = (figures.held_kib as f64 - fewer.held_kib as f64) / (calls - few) as f64;
+        report.check(
+            format!("{calls} held calls: memory of each"),
+            kib <= KIB_PER_CALL_MAX,
+            format!("{kib:.1} KiB between {few} and {calls} calls, at most {KIB_PER_CALL_MAX}"),
+        );
+    }
+    Ok(())
+}
+
+fn hold(
+    report: &mut Report,
+    place: &Place,
+    calls: usize,
+    rate: f64,
+    settle: Duration,
+) -> anyhow::Result<Figures> {
+    let daemon = Daemon::start(place, &format!("held-{calls}"))?;
+    let shape = Shape::Held { settle, window: Duration::from_secs(2), sound: false };
     let figures = on_load_core(Plan { rate, calls, shape, ..plan(place, &daemon.process, BYPASS)? })?;
     let name = format!("{calls} held calls");
     report.add(Row { kib_per_call: Some(figures.kib_per_call()), ..Row::of(&name, &figures) });
@@ -128,7 +160,8 @@ pub fn held(report: &mut Report, place: &Place, calls: usize, rate: f64) -> anyh
         figures.failed == 0 && figures.held_max == calls,
         detail,
     );
-    finish(report, daemon, &name, figures.calls)
+    finish(report, daemon, &name, figures.calls)?;
+    Ok(figures)
 }
 
 /// Carries the sound of many calls: loss, delay, processor time per packet.

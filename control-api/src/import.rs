@@ -22,9 +22,9 @@ use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDup
 use tokio::time::Instant;
 
 /// Rows parsed and stored together: one commit costs as much as the rows of many.
-const BATCH_ROWS: usize = 5_000;
+const BATCH_ROWS: usize = 20_000;
 /// A batch ends when its rows have so many bytes.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 /// A batch waits no longer than this for more rows.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// The client may be silent no longer than this.

@@ -199,6 +199,15 @@ fn by_number(conn: &Connection, row: &NewLead, scope: &Scope) -> Result<Option<M
     Ok(None)
 }
 
+/// Leads that have a number. Leads of deleted lists may still be there: the join leaves them out.
+const HOLDERS: &str = "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
+     JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
+     WHERE number = ?1 ORDER BY lead_number.lead_no";
+/// The same within one list: in the order of the table's key, so that nothing is sorted.
+const HOLDERS_IN_LIST: &str = "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
+     JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
+     WHERE number = ?1 AND lead_number.list_no = ?2 ORDER BY lead_number.lead_no";
+
 /// The first lead within the scope that has a number: by list (if lists are named), then by order of import.
 pub(super) fn holder(
     conn: &Connection,
@@ -206,14 +215,12 @@ pub(super) fn holder(
     scope: &Scope,
     counts: impl Fn(i64) -> bool,
 ) -> Result<Option<Match>, StoreError> {
-    // Leads of deleted lists may still be there: the join leaves them out.
-    let mut holders = conn.prepare_cached(
-        "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
-         JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
-         WHERE number = ?1 AND (?2 IS NULL OR lead_number.list_no = ?2) ORDER BY lead_number.lead_no",
-    )?;
-    let mut first = |list: Option<i64>| -> Result<Option<Match>, StoreError> {
-        let mut rows = holders.query((NumberKey(number), list))?;
+    let first = |list: Option<i64>| -> Result<Option<Match>, StoreError> {
+        let mut holders = conn.prepare_cached(if list.is_some() { HOLDERS_IN_LIST } else { HOLDERS })?;
+        let mut rows = match list {
+            Some(list) => holders.query((NumberKey(number), list))?,
+            None => holders.query((NumberKey(number),))?,
+        };
         while let Some(found) = rows.next()? {
             let no = found.get("no")?;
             if counts(no) {

@@ -88,7 +88,7 @@ impl Options {
             queue_records_max: 100_000,
             queue_records_hard_max: 1_000_000,
             batch_records_max: 4_096,
-            import_rows_max: 10_000,
+            import_rows_max: 20_000,
             import_slice: Duration::from_millis(8),
             readers: 4,
             size_max_bytes: None,

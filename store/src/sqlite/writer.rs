@@ -371,6 +371,11 @@ impl Writer {
             rejected = apply_batch(txn, batch, careful)?;
             if let Some(job) = import {
                 import_began = true;
+                // With nothing else in the transaction its failure undoes all of it: no copy of each page as it was
+                // needs to be kept.
+                if !journal {
+                    return job.import.slice(txn, limits.import_rows_max, slice);
+                }
                 imported = savepoint(txn, |txn| job.import.slice(txn, limits.import_rows_max, slice));
                 if txn.conn().is_autocommit() {
                     return std::mem::replace(&mut imported, Ok(()));

@@ -229,6 +229,19 @@ impl Default for Tone {
     }
 }
 
+/// A fork that is to start: see [`crate::Plane::start_fork`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForkWish {
+    /// Comes back in every [`crate::ForkOp`].
+    pub id: u64,
+    /// Whose sound.
+    pub stream: StreamKey,
+    /// What its far end says.
+    pub inbound: bool,
+    /// What its far end hears.
+    pub outbound: bool,
+}
+
 /// A stereo recording of what two streams say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recording {

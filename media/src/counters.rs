@@ -87,12 +87,18 @@ pub struct Counters {
     pub media_timeouts: u64,
     /// Playout frames given up because the tick came too late.
     pub playout_frames_skipped: u64,
+    /// Forks started.
+    pub forks_started: u64,
+    /// Samples from outside for which there was no room.
+    pub fork_samples_refused: u64,
     /// Packets too late for the recording they belonged to.
     pub recording_late_packets: u64,
     /// Recordings started.
     pub recordings_started: u64,
     /// Gauge: recordings running.
     pub recordings_active: u64,
+    /// Gauge: streams with a fork.
+    pub forks_active: u64,
     /// Gauge: streams open.
     pub streams_open: u64,
     /// Gauge: port pairs in use.

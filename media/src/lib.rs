@@ -22,6 +22,7 @@ mod counters;
 pub mod dsp;
 pub mod early_media;
 mod ears;
+mod fork;
 mod jitter;
 mod latch;
 mod offload;
@@ -44,12 +45,12 @@ mod webrtc;
 pub use amd::AmdConfig;
 pub use coded::Coded;
 pub use config::{
-    Codec, Config, Ears, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Security, Tone,
+    Codec, Config, Ears, ForkWish, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Security, Tone,
 };
 pub use counters::{Counters, StreamQuality, StreamStats};
 pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{
-    AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, Output, RecordOp,
+    AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, ForkOp, Output, RecordOp,
 };
 pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;

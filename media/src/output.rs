@@ -86,6 +86,8 @@ pub enum Output {
     Dtls(DtlsOrder),
     /// Something for a recording's file.
     Record(RecordOp),
+    /// Something for who is outside at the end of a fork.
+    Fork(ForkOp),
     /// A fact for the room above.
     Event(Event),
 }
@@ -111,6 +113,34 @@ pub enum RecordOp {
         id: u64,
         /// Frames (pairs of samples) in all; seconds × 8,000.
         frames: u64,
+    },
+}
+
+/// What a fork gives out. For one id, from [`crate::Plane::start_fork`] on: any number of the others, then one `End`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ForkOp {
+    /// 20 ms of sound, 160 samples at 8,000 Hz of each direction that was asked for.
+    Sound {
+        /// The fork.
+        id: u64,
+        /// Its place: 20 ms since the start.
+        frame: u64,
+        /// What the far end said.
+        inbound: Option<Box<[i16]>>,
+        /// What it heard, but for what was said to it from outside: silence stands there.
+        outbound: Option<Box<[i16]>>,
+    },
+    /// All that was said from outside before this mark has been played, or taken back.
+    Mark {
+        /// The fork.
+        id: u64,
+        /// As it was named.
+        name: String,
+    },
+    /// Nothing more comes.
+    End {
+        /// The fork.
+        id: u64,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use crate::coded::{Coded, Transcoder};
 use crate::ears::{InBandEar, Listening};
+use crate::fork::Fork;
 use crate::latch::Latch;
 use crate::offload::Offload;
 use crate::plane::Voice;
@@ -53,6 +54,8 @@ pub struct Stream {
     pub(crate) transcoder: Option<Box<Transcoder>>,
     /// Its sound as others hear it in their mixes.
     pub(crate) voice: Option<Box<Voice>>,
+    /// Its sound is given out, and someone outside may speak to it.
+    pub(crate) fork: Option<Box<Fork>>,
     /// Nobody hears it.
     pub(crate) muted: bool,
     /// Digits being sent to it.
@@ -103,6 +106,7 @@ impl Stream {
             translated: false,
             transcoder: None,
             voice: None,
+            fork: None,
             muted: false,
             presses: None,
             secure: None,
@@ -194,7 +198,8 @@ impl Stream {
     pub(crate) fn hears_own(&self) -> bool {
         // A beep cannot be laid over sound that is not decoded: it goes alone.
         let beeps_alone = self.beep.is_some() && self.coded().is_some();
-        self.player.is_some() || self.mix.is_some() || self.presses.is_some() || beeps_alone
+        let speaks = self.fork.as_ref().is_some_and(|fork| fork.speech.is_speaking());
+        self.player.is_some() || self.mix.is_some() || self.presses.is_some() || beeps_alone || speaks
     }
 
     /// How its sound is coded, where that is not G.711.
@@ -217,6 +222,7 @@ impl Stream {
             || self.mix.is_some()
             || self.presses.is_some()
             || self.beep.is_some()
+            || self.fork.is_some()
             || self.digits.pressing()
             || self.in_band.as_ref().is_some_and(|ear| ear.pressing())
             || self.listening.as_ref().is_some_and(|listening| listening.is_amd())

@@ -1,5 +1,6 @@
 //! The plane: all streams of one shard.
 
+mod fork;
 mod listen;
 mod mix;
 mod offload;
@@ -44,6 +45,8 @@ pub enum MediaError {
     UnknownStream,
     /// Misuse: the recording's id is running already, or one of its streams is being recorded.
     AlreadyRecording,
+    /// Misuse: the stream has a fork already.
+    AlreadyForked,
     /// Misuse: no recording of that id is running.
     UnknownRecording,
 }
@@ -56,6 +59,7 @@ impl fmt::Display for MediaError {
             MediaError::RecordingsExhausted => "too many recordings",
             MediaError::UnknownStream => "the media stream is not open",
             MediaError::AlreadyRecording => "the stream is being recorded already",
+            MediaError::AlreadyForked => "the stream is forked already",
             MediaError::UnknownRecording => "no such recording is running",
         })
     }
@@ -80,6 +84,8 @@ pub struct Plane {
     ticking: Vec<StreamKey>,
     /// Streams that others hear in their mixes.
     voices: Vec<StreamKey>,
+    /// Streams with a fork.
+    forks: u64,
     next_tick: Option<Instant>,
     next_sweep: Option<Instant>,
     sweep_slice: u32,
@@ -116,6 +122,7 @@ impl Plane {
             announcements: Arc::default(),
             ticking: Vec::new(),
             voices: Vec::new(),
+            forks: 0,
             next_tick: None,
             next_sweep: None,
             sweep_slice: 0,
@@ -259,6 +266,7 @@ impl Plane {
         self.stop_playing(now, stream, out);
         self.leave_mix(now, stream);
         self.leave_recording(now, stream, out);
+        self.stop_fork(stream, out);
         self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
@@ -303,6 +311,7 @@ impl Plane {
         Counters {
             streams_open: self.streams.len() as u64,
             recordings_active: self.recorders.len() as u64,
+            forks_active: self.forks,
             port_pairs_in_use: self.ports.in_use() as u64,
             port_pairs_total: self.ports.total() as u64,
             ..self.counters
@@ -358,6 +367,7 @@ impl Plane {
         }
         self.audit_mixes(&mut findings);
         self.audit_recordings(&mut findings);
+        self.audit_forks(&mut findings);
         if self.ports.in_use() != self.streams.len() {
             let (ports, streams) = (self.ports.in_use(), self.streams.len());
             findings.push(format!("{ports} port pairs in use by {streams} streams"));
@@ -375,6 +385,7 @@ impl Plane {
             && self.ports.in_use() == 0
             && self.ticking.is_empty()
             && self.voices.is_empty()
+            && self.forks == 0
             && self.recorders.is_empty()
             && self.closing.is_empty()
             && self.recordings.is_empty()

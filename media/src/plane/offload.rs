@@ -79,7 +79,11 @@ impl Plane {
             self.record(now, recording, &header, codec, payload);
         }
         self.hear_voice(key, &header, codec, payload);
-        if self.streams.get(key).is_some_and(|stream| !is_heard(stream, &self.config)) {
+        if self.forks > 0 {
+            self.hear_forks(key, &header, codec, payload);
+        }
+        let heard = |stream: &Stream| is_heard(stream, &self.config) || self.peer_is_forked(stream);
+        if self.streams.get(key).is_some_and(|stream| !heard(stream)) {
             self.touch(key);
         }
     }
@@ -163,7 +167,7 @@ impl Plane {
         {
             return None;
         }
-        let tap = is_heard(from, &self.config);
+        let tap = is_heard(from, &self.config) || to.fork.is_some();
         let rule = OffloadRule {
             source,
             port: from.rtp_port,
@@ -216,6 +220,7 @@ fn is_heard(stream: &Stream, config: &Config) -> bool {
     stream.recording.is_some()
         || stream.listening.is_some()
         || stream.voice.is_some()
+        || stream.fork.is_some()
         || wants_digits(stream, config)
 }
 

@@ -179,6 +179,9 @@ impl Plane {
                 if mixed {
                     self.hear_voice(key, &header, codec, &packet[header.payload()]);
                 }
+                if self.forks > 0 {
+                    self.hear_forks(key, &header, codec, &packet[header.payload()]);
+                }
                 if let Some(recording) = recording.filter(|_| !muted) {
                     self.record(now, recording, &header, codec, &packet[header.payload()]);
                 }

@@ -69,9 +69,11 @@ impl Plane {
         if behind >= CATCH_UP_FRAMES_MAX {
             // The prompt goes on where it was, and its timestamps leap over the time that was lost.
             for stream in &self.ticking {
-                if let Some(stream) = self.streams.get_mut(*stream)
-                    && (stream.player.is_some() || stream.mix.is_some())
-                {
+                let Some(stream) = self.streams.get_mut(*stream) else { continue };
+                if let Some(fork) = &mut stream.fork {
+                    fork.frames += behind;
+                }
+                if stream.hears_own() {
                     stream.sender.forget_source();
                     self.counters.playout_frames_skipped += behind;
                 }
@@ -97,6 +99,7 @@ impl Plane {
     fn tick_once(&mut self, now: Instant, out: &mut Outbox<Output>) {
         let mut ticking = std::mem::take(&mut self.ticking);
         let mut passed_on: Vec<(StreamKey, Digit)> = Vec::new();
+        let mut turned: Vec<StreamKey> = Vec::new();
         self.arena.reserve(ticking.len() * (HEADER_BYTES + FRAME_SAMPLES));
         self.next_voices();
         ticking.retain(|key| {
@@ -105,6 +108,7 @@ impl Plane {
             let Some(stream) = self.streams.get_mut(*key) else { return false };
             self.counters.frames_mixed += u64::from(mixed);
             let arena = &mut self.arena;
+            let spoken_to = stream.fork.as_ref().is_some_and(|fork| fork.speech.is_speaking());
             let sent = speak(now, *key, stream, mixed, &mut samples, arena, &mut self.counters, out);
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
@@ -112,6 +116,14 @@ impl Plane {
             {
                 let Sender { ssrc, timestamp, .. } = stream.sender;
                 recorder.write_own_voice(now, ssrc, timestamp, &samples);
+            }
+            if let Some(fork) = &stream.fork {
+                let speaks = fork.speech.is_speaking();
+                if speaks != spoken_to {
+                    turned.push(*key);
+                }
+                let from_outside = speaks && stream.player.is_none() && stream.presses.is_none();
+                super::fork::give_out(stream, sent.then_some((&samples, from_outside)), out);
             }
             if let Some(digit) = stream.digits.handle_timeout(now) {
                 self.counters.dtmf_digits += 1;
@@ -131,6 +143,7 @@ impl Plane {
             stream.ticking
         });
         self.ticking = ticking;
+        turned.into_iter().for_each(|stream| self.touch(stream));
         for (peer, digit) in passed_on {
             self.press_on(now, Some(peer), &[Some(digit)]);
         }
@@ -150,6 +163,12 @@ fn speak(
     out: &mut Outbox<Output>,
 ) -> bool {
     let mut has_sound = mixed;
+    if stream.player.is_none()
+        && stream.presses.is_none()
+        && let Some(fork) = &mut stream.fork
+    {
+        has_sound |= fork.speech.frame(samples);
+    }
     if let Some(player) = &mut stream.player {
         has_sound = true;
         if player.frame(samples)

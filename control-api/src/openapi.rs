@@ -4,7 +4,7 @@ use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
     agent_groups, agents, audit, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events,
-    import, inbound, leads, ledger, lists, node, policies, recordings, reports, spec, tokens, trunks,
+    forks, import, inbound, leads, ledger, lists, node, policies, recordings, reports, spec, tokens, trunks,
     webhooks, ws,
 };
 use axum::Router;
@@ -72,6 +72,8 @@ fn all() -> Vec<Route> {
         routes!(conduct::change_supervision, conduct::end_supervision),
         routes!(conduct::participants, conduct::add_participant),
         routes!(conduct::remove_participant),
+        routes!(forks::start),
+        routes!(forks::stop),
         routes!(conduct::hold),
         routes!(conduct::unhold),
         routes!(conduct::mute),

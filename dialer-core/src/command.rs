@@ -4,8 +4,8 @@ use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::disposition::Said;
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, LegId, ListId, RecordingId, TaskId, TrunkId,
-    WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, LegId, ListId, RecordingId, TaskId,
+    TrunkId, WebhookId,
 };
 use crate::record::{Actor, DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
@@ -282,6 +282,8 @@ pub enum Reply {
     Call(CallId),
     /// Someone takes part in a call by this leg.
     Leg(LegId),
+    /// A fork was ordered.
+    Fork(ForkId),
 }
 
 /// Why a wish is refused.

@@ -1,9 +1,10 @@
 //! Facts told to those above: the event stream.
 
 use crate::config::{CampaignState, DialMode};
+use crate::fork::{ForkEnd, ForkFormat, ForkTracks};
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, LegId, ListId, RecordingId,
-    TaskId, TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, LeadId, LegId, ListId,
+    RecordingId, TaskId, TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::participant::SupervisionMode;
@@ -135,6 +136,12 @@ pub enum Event {
     CallDtmfSent { to: Party, digits: String },
     /// A prompt is being played into the talk.
     CallPlaying { prompt: String },
+    /// The sound of the call goes to someone outside.
+    CallForkStarted { fork: ForkId, url: String, format: ForkFormat, tracks: ForkTracks },
+    /// The connection to who is outside broke; it is being made anew.
+    CallForkInterrupted { fork: ForkId, reason: String },
+    /// … and the sound goes there no longer, or could not. Exactly once for each fork that was asked for.
+    CallForkEnded { fork: ForkId, cause: ForkEnd, reason: Option<String>, duration_ms: u64 },
     /// The call is over. Exactly once per call; everything it held is free.
     CallEnded { record: Box<CallRecord> },
     /// One side of a call ended. Exactly once per leg.
@@ -270,6 +277,9 @@ impl Event {
             Event::CallUnmuted { .. } => "call.unmuted",
             Event::CallDtmfSent { .. } => "call.dtmf_sent",
             Event::CallPlaying { .. } => "call.playing",
+            Event::CallForkStarted { .. } => "call.fork_started",
+            Event::CallForkInterrupted { .. } => "call.fork_interrupted",
+            Event::CallForkEnded { .. } => "call.fork_ended",
             Event::CallEnded { .. } => "call.ended",
             Event::LegEnded { .. } => "leg.ended",
             Event::RecordingStarted { .. } => "recording.started",

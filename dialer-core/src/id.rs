@@ -165,6 +165,8 @@ kinds! {
     CallKind CallId "call";
     /// One side of a call.
     LegKind LegId "leg";
+    /// Sound of a call given to someone outside.
+    ForkKind ForkId "fork";
     /// One dialling of a lead.
     AttemptKind AttemptId "att";
     /// A recording.

@@ -1,7 +1,8 @@
 //! Facts from below.
 
 use crate::command::Command;
-use crate::id::{AgentId, CallId, CampaignId, LegId, RecordingId, TrunkId};
+use crate::fork::ForkEnd;
+use crate::id::{AgentId, CallId, CampaignId, ForkId, LegId, RecordingId, TrunkId};
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use sansio::time::ClockBase;
@@ -209,6 +210,33 @@ pub enum CallFact {
         cause: EndCause,
         /// It has the agent's seat now.
         took_over: bool,
+    },
+    /// The connection of a fork is up, for the first time.
+    ForkStarted {
+        /// Which call.
+        call: CallId,
+        /// Which fork.
+        fork: ForkId,
+    },
+    /// The connection of a fork broke; it is being made anew.
+    ForkInterrupted {
+        /// Which call.
+        call: CallId,
+        /// Which fork.
+        fork: ForkId,
+        /// Why.
+        reason: String,
+    },
+    /// A fork is over. Exactly once for each that was ordered, unless the call's end says it.
+    ForkEnded {
+        /// Which call.
+        call: CallId,
+        /// Which fork.
+        fork: ForkId,
+        /// Why.
+        cause: ForkEnd,
+        /// In words, where there is more to say.
+        reason: Option<String>,
     },
     /// The ordered message was played to its end.
     MessagePlayed {

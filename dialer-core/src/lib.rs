@@ -25,6 +25,7 @@ pub mod counters;
 pub mod disposition;
 pub mod effect;
 pub mod event;
+pub mod fork;
 pub mod id;
 pub mod input;
 pub mod limits;
@@ -44,8 +45,8 @@ pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, LegId, ListId,
-    RecordingId, TaskId, TokenId, TrunkId, WebhookId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, LeadId, LegId,
+    ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;

@@ -10,7 +10,8 @@
 //! ```
 
 use crate::config::AutoAnswer;
-use crate::id::{AgentId, LegId, TrunkId};
+use crate::fork::{ForkConfig, ForkOrder};
+use crate::id::{AgentId, ForkId, LegId, TrunkId};
 use crate::outcome::{EndCause, Party};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,10 @@ pub enum CallWish {
     },
     /// Gives the customer to someone else; the agent is free as soon as that one answers.
     Transfer(Joining),
+    /// Gives the call's sound to someone outside.
+    StartFork(Box<ForkConfig>),
+    /// No longer; this one, or the one there is.
+    StopFork(Option<ForkId>),
 }
 
 /// What the engine is to do with a live call.
@@ -199,6 +204,11 @@ pub enum CallAct {
         /// Its name.
         prompt: String,
     },
+    /// Give the call's sound to someone outside: `ForkStarted` may and `ForkEnded` will follow, once, unless the call's
+    /// end says it.
+    StartFork(Box<ForkOrder>),
+    /// No longer.
+    StopFork(ForkId),
     /// Call someone to take the agent's place: `Transferred` or `TransferFailed` follows, unless the call ends first.
     Transfer {
         /// Whom, as it is told: a number or a phone's name.

@@ -140,6 +140,7 @@ fn call_view(call: &Call) -> CallView {
             .filter_map(|(muted, party)| muted.then_some(party))
             .collect(),
         participants: call.participant_views(),
+        fork: call.fork_view(),
         client_state: call.client_state.clone(),
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::caller_id::{Arm, CallerIdPoolRow, NumberView};
 use crate::config::{CampaignState, DialMode, SessionKind};
+use crate::fork::{ForkFormat, ForkTracks};
 use crate::id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, LegId, TaskId, TrunkId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, LeadId, LegId, TaskId, TrunkId,
 };
 use crate::outcome::Party;
 use crate::participant::SupervisionMode;
@@ -529,8 +530,27 @@ pub struct CallView {
     pub muted: Vec<Party>,
     /// Who takes part besides customer and agent.
     pub participants: Vec<ParticipantView>,
+    /// Its sound goes to someone outside.
+    pub fork: Option<ForkView>,
     /// The client's own mark.
     pub client_state: Option<String>,
+}
+
+/// A fork of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForkView {
+    /// Its name.
+    pub fork: ForkId,
+    /// Where the sound goes, without what may be secret in it.
+    pub url: String,
+    /// In which words.
+    pub format: ForkFormat,
+    /// Which sound.
+    pub tracks: ForkTracks,
+    /// When it was asked for.
+    pub asked_at: WallTime,
+    /// When its connection was up.
+    pub started_at: Option<WallTime>,
 }
 
 /// One who takes part in a call besides customer and agent.

@@ -5,6 +5,7 @@ use crate::certificates::Certificates;
 use crate::config::check::SipTransport;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
+use crate::fork::{ForkCounters, ForkWays};
 use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
 use crate::retention::{Keeper, RetentionCounters};
@@ -145,10 +146,15 @@ impl Daemon {
         }
         let stream_counters = Arc::new(StreamCounters::default());
         let hep_counters = Arc::new(HepCounters::default());
+        let fork_counters = Arc::new(ForkCounters::default());
+        let forks = ForkWays {
+            trust: runtime::websocket::Trust::of_system().context("setting TLS up")?,
+            counters: Arc::clone(&fork_counters),
+        };
         let stream_listeners = streams.listeners.clone();
         tokio::spawn(crate::reload::watch(secured));
         let (ways, stream_thread) =
-            serve_streams(&config, streams, &listeners, &to_shards, &stream_counters)?;
+            serve_streams(&config, streams, &listeners, &to_shards, (&stream_counters, forks))?;
         for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
             let gauges = Arc::new(ShardGauges::default());
             let parts = ShardParts {
@@ -241,7 +247,7 @@ impl Daemon {
             read_model,
             gauges,
             shard_gauges,
-            (stream_counters, hep_counters, Arc::clone(&kept)),
+            (stream_counters, hep_counters, Arc::clone(&kept), fork_counters),
             Arc::clone(&store),
         )?);
         let daemon = Daemon {
@@ -459,7 +465,7 @@ fn serve_streams(
     streams: BoundStreams,
     listeners: &[Vec<UdpSocket>],
     to_shards: &[mailbox::Sender<ShardOrder>],
-    counters: &Arc<StreamCounters>,
+    (counters, forks): (&Arc<StreamCounters>, ForkWays),
 ) -> anyhow::Result<(ShardWays, StreamThread)> {
     let dns = Dns::new(&config.dns_servers, tokio::runtime::Handle::current())
         .inspect_err(|error| tracing::warn!(%error, "names of trunks cannot be looked up"))
@@ -474,6 +480,7 @@ fn serve_streams(
             Certificates::new(config.stir.certificates_dir.as_deref(), config.stir.fetch)?,
             tokio::runtime::Handle::current(),
         ),
+        forks,
     };
     if streams.listeners.is_empty() {
         return Ok((ways, None));

@@ -13,6 +13,7 @@ mod control_thread;
 mod ctl;
 mod demo;
 mod dtls;
+mod fork;
 mod hep;
 mod logging;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use crate::certificates::Certificates;
 use crate::control_thread::ControlMessage;
+use crate::fork::{ForkWays, Forks};
 use crate::hep::{Copied, HepSender};
 use crate::{names, offload, streams};
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub enum ShardOrder {
     },
     /// A file of certificates that the machine asked for.
     Certificate { url: String, file: Option<Bytes> },
+    /// Something from who is outside at the end of a fork.
+    Fork { fork: engine::ForkId64, input: engine::ForkInput },
     /// The messages of a call, from this shard. Whoever asked may be gone.
     Trace { call: CallId, reply: oneshot::Sender<Vec<TraceMessage>> },
     /// End the thread.
@@ -103,6 +106,7 @@ pub struct Shard {
     /// When the gauges were set.
     looked: Option<Instant>,
     ways: ShardWays,
+    forks: Forks,
     /// Datagrams handed to other shards, and those for which their rings had no room.
     handed_over: u64,
     hand_over_losses: u64,
@@ -128,6 +132,8 @@ pub struct ShardWays {
     pub dns: Option<Dns>,
     /// Where certificates of those who sign calls are, and who goes there.
     pub certificates: (Certificates, tokio::runtime::Handle),
+    /// What connections of forks share.
+    pub forks: ForkWays,
 }
 
 impl Shard {
@@ -141,6 +147,8 @@ impl Shard {
         (hep, identity): (Option<HepSender>, Option<Identity>),
     ) -> Self {
         let number = config.shard;
+        let back = ways.shards[usize::from(number)].clone();
+        let forks = Forks::new(back, ways.certificates.1.clone(), ways.forks.clone());
         let config = ShardConfig { clock: clock.base(), ..config };
         Shard {
             number,
@@ -155,6 +163,7 @@ impl Shard {
             lagged: false,
             looked: None,
             ways,
+            forks,
             handed_over: 0,
             hand_over_losses: 0,
             armed: Vec::new(),
@@ -308,6 +317,7 @@ impl Shard {
                 }
                 ShardEffect::CountOffload { stream } => afterwards.push((stream, Afterwards::Count)),
                 ShardEffect::Dtls(order) => handshakes.push(order),
+                ShardEffect::Fork(op) => self.forks.order(op),
                 ShardEffect::Record(op) => ground.record(record_order(op)),
                 ShardEffect::Event(event) => {
                     self.events.send(ControlMessage::Shard { shard: self.number, event });
@@ -496,6 +506,10 @@ impl ShardMachine for Shard {
             }
             ShardOrder::Certificate { url, file } => {
                 self.feed(now, ShardInput::Certificate { url, file }, ground);
+                true
+            }
+            ShardOrder::Fork { fork, input } => {
+                self.feed(now, ShardInput::Fork { fork, input }, ground);
                 true
             }
             ShardOrder::Trace { call, reply } => {

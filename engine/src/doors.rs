@@ -15,6 +15,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use dialer_core::config::AutoAnswer;
 use dialer_core::event::EventEnvelope;
+use dialer_core::fork::{ForkEnd, ForkOrder};
 use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
@@ -338,12 +339,88 @@ pub enum ShardInput<'a> {
         /// What is there.
         file: Option<Bytes>,
     },
+    /// Something from who is outside at the end of a fork.
+    Fork {
+        /// Which.
+        fork: ForkId64,
+        /// What.
+        input: ForkInput,
+    },
     /// A recording's file is complete, or lost. Exactly once per [`RecordOp::Open`].
     RecordingWritten {
         /// Which.
         recording: RecordingId,
         /// The file, or why there is none.
         result: Result<WrittenFile, String>,
+    },
+}
+
+/// A fork, by the low half of its name.
+pub type ForkId64 = u64;
+
+/// What comes from outside, for one fork.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ForkInput {
+    /// The connection is up; again after each [`ForkInput::Interrupted`].
+    Up,
+    /// The connection broke, or could not be made; it is tried again.
+    Interrupted(String),
+    /// Play this to the customer, after what waits: samples at 8,000 Hz.
+    Say(Box<[i16]>),
+    /// Tell when all before this has been played.
+    Mark(String),
+    /// Do not play what waits.
+    Clear,
+    /// It is over. Not after [`ForkOp::Close`].
+    Down {
+        /// Why.
+        cause: ForkEnd,
+        /// In words.
+        reason: Option<String>,
+    },
+}
+
+/// Orders for the keeper of forks' connections. For one fork: one `Open`, any number of the others, one `Close`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ForkOp {
+    /// Connect.
+    Open {
+        /// Its number.
+        fork: ForkId64,
+        /// Whose sound.
+        call: CallId,
+        /// What is wanted.
+        order: Box<ForkOrder>,
+    },
+    /// 20 ms of sound at 8,000 Hz, of what was asked for.
+    Sound {
+        /// Which.
+        fork: ForkId64,
+        /// Its place: 20 ms since the start.
+        frame: u64,
+        /// What the customer said.
+        inbound: Option<Box<[i16]>>,
+        /// What the customer heard.
+        outbound: Option<Box<[i16]>>,
+    },
+    /// A mark was reached.
+    Mark {
+        /// Which.
+        fork: ForkId64,
+        /// The mark.
+        name: String,
+    },
+    /// The customer pressed a digit.
+    Digit {
+        /// Which.
+        fork: ForkId64,
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// Take leave and close.
+    Close {
+        /// Which.
+        fork: ForkId64,
     },
 }
 
@@ -466,6 +543,8 @@ pub enum ShardEffect {
     },
     /// Something for a recording's file.
     Record(RecordOp),
+    /// Something for who is outside at the end of a fork.
+    Fork(ForkOp),
     /// A fact for the control core.
     Event(ShardEvent),
 }
@@ -774,6 +853,9 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::TransferFailed { call, .. }
         | CallFact::ParticipantJoined { call, .. }
         | CallFact::ParticipantLeft { call, .. }
+        | CallFact::ForkStarted { call, .. }
+        | CallFact::ForkInterrupted { call, .. }
+        | CallFact::ForkEnded { call, .. }
         | CallFact::MessagePlayed { call }
         | CallFact::RecordingStarted { call, .. }
         | CallFact::RecordingReady { call, .. }

@@ -50,7 +50,8 @@ pub use config::{
 pub use counters::{Counters, StreamQuality, StreamStats};
 pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{
-    AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, ForkOp, Output, RecordOp,
+    AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, ForkOp, Output,
+    RecordOp,
 };
 pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;

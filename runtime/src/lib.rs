@@ -18,6 +18,7 @@ pub mod shard;
 pub mod stream;
 pub mod turns;
 pub mod udp;
+pub mod websocket;
 
 pub use clock::Clock;
 pub use ground::{Ground, GroundCounters, SocketKind};

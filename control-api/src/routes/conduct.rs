@@ -26,12 +26,12 @@ const SUPERVISE: &[Scope] = &[Scope::CallsSupervise];
 const DIGIT_MS: u32 = 100;
 
 /// Wishes something of a live call.
-async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
+pub(super) async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
     not_over(api, call).await?;
     api.command(Command::Call { call, wish }).await
 }
 
-async fn done(api: &Gateway, id: &str, act: CallWish) -> Answer {
+pub(super) async fn done(api: &Gateway, id: &str, act: CallWish) -> Answer {
     let call: CallId = path_id(id, "call")?;
     wish(api, call, act).await?;
     Ok(accepted(api, call, None))

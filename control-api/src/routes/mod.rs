@@ -11,6 +11,7 @@ pub(crate) mod conduct;
 pub(crate) mod dial_requests;
 pub(crate) mod dnc;
 pub(crate) mod events;
+pub(crate) mod forks;
 pub(crate) mod import;
 pub(crate) mod inbound;
 pub(crate) mod leads;

@@ -66,6 +66,6 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::DncList(_, version)
         | Reply::CallerIdPool(_, version)
         | Reply::Campaign(_, version) => Some(*version),
-        Reply::Done | Reply::Count(_) | Reply::Call(_) | Reply::Leg(_) => None,
+        Reply::Done | Reply::Count(_) | Reply::Call(_) | Reply::Leg(_) | Reply::Fork(_) => None,
     }
 }

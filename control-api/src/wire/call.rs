@@ -3,6 +3,7 @@
 use super::call_media::{Detection, EarlyMediaDetail, LegMedia};
 use super::campaign::DialMode;
 use super::conduct::{Participant, PastParticipant};
+use super::fork::CallFork;
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
 use crate::extract::Checks;
 use crate::mask::Masker;
@@ -383,6 +384,8 @@ pub struct Call {
     pub muted: Vec<Party>,
     /// Who takes part besides customer and agent, while it lives.
     pub participants: Vec<Participant>,
+    /// Its sound goes to someone outside.
+    pub fork: Option<CallFork>,
     /// The client's own mark.
     pub client_state: Option<String>,
     /// Variables given with the originate, while it lives.
@@ -412,6 +415,7 @@ impl Call {
             held_by: view.held_by.map(Party::from),
             muted: view.muted.iter().copied().map(Party::from).collect(),
             participants: view.participants.iter().map(|one| Participant::new(one, mask)).collect(),
+            fork: view.fork.as_ref().map(CallFork::new),
             client_state: mask.text_option(view.client_state.as_deref()),
             variables: variables.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
             record: None,
@@ -439,6 +443,7 @@ impl Call {
             held_by: None,
             muted: Vec::new(),
             participants: Vec::new(),
+            fork: None,
             client_state: record.client_state.clone(),
             variables: BTreeMap::new(),
             record: Some(record),

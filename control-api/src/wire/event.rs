@@ -249,6 +249,13 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             let digits = if hidden { "*".repeat(digits.chars().count()) } else { digits.clone() };
             json!({"to": Party::from(*to), "digits": digits})
         }
+        CoreEvent::CallForkStarted { fork, url, format, tracks } => json!({
+            "fork_id": fork, "url": url, "format": format, "tracks": tracks
+        }),
+        CoreEvent::CallForkInterrupted { fork, reason } => json!({"fork_id": fork, "reason": reason}),
+        CoreEvent::CallForkEnded { fork, cause, reason, duration_ms } => json!({
+            "fork_id": fork, "cause": cause, "reason": reason, "duration_ms": duration_ms
+        }),
         CoreEvent::CallPlaying { prompt } => json!({"prompt": prompt}),
         CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
         CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),

@@ -13,6 +13,7 @@ pub mod dial_request;
 pub mod disposition;
 pub mod dnc;
 pub mod event;
+pub mod fork;
 pub mod lead;
 pub mod list;
 pub mod node;

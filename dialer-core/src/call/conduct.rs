@@ -75,6 +75,8 @@ impl Dialer {
                 Ok(Reply::Done)
             }
             CallWish::Transfer(joining) => self.transfer(cx, id, state, joining),
+            CallWish::StartFork(config) => self.start_fork(cx, id, state, *config),
+            CallWish::StopFork(fork) => self.stop_fork(cx, id, fork),
         }
     }
 
@@ -94,7 +96,7 @@ impl Dialer {
         found.ok_or(CommandError::NotFound { what: "participant" })
     }
 
-    fn act(&mut self, cx: &mut Cx<'_>, id: CallId, act: CallAct) {
+    pub(super) fn act(&mut self, cx: &mut Cx<'_>, id: CallId, act: CallAct) {
         self.dirty.calls.insert(id);
         cx.out.push(Effect::Call(CallOrder::Act { call: id, act }));
     }

@@ -67,6 +67,7 @@ impl Dialer {
         let (outcome, evidence) = conclude(call, end);
         self.resolve(cx, id, for_pacer(outcome));
         self.drop_participants(cx, id, cause);
+        self.end_fork(cx, id, crate::fork::ForkEnd::CallEnded, None);
         self.tell_missing_legs(cx, id, end);
         let entry = self.take_awaited_entry(cx, id);
         let ended = Moment { at: cx.now, wall: cx.wall };

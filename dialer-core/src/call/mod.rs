@@ -31,6 +31,7 @@ mod conduct;
 mod connect;
 mod early;
 mod end;
+mod fork;
 mod late;
 mod media;
 mod message;
@@ -40,6 +41,7 @@ mod progress;
 mod transfer;
 
 pub(crate) use conduct::Participant;
+pub(crate) use fork::CallFork;
 pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
 
@@ -136,6 +138,8 @@ pub(crate) struct Call {
     pub(crate) participants: Vec<Participant>,
     /// … and did.
     pub(crate) left: Vec<crate::participant::ParticipantRecord>,
+    /// Its sound goes to someone outside.
+    pub(crate) fork: Option<Box<CallFork>>,
     /// The customer was put on hold from above.
     pub(crate) held: bool,
     /// Nobody hears the customer; nobody hears the agent.
@@ -222,6 +226,13 @@ impl Dialer {
             CallFact::ParticipantLeft { call, leg, cause, took_over } => {
                 self.on_participant_left(cx, call, leg, cause, took_over);
             }
+            CallFact::ForkStarted { call, fork } => self.on_fork_started(cx, call, fork),
+            CallFact::ForkInterrupted { call, fork, reason } => {
+                self.on_fork_interrupted(cx, call, fork, reason);
+            }
+            CallFact::ForkEnded { call, fork, cause, reason } => {
+                self.on_fork_ended(cx, call, fork, cause, reason);
+            }
             CallFact::MessagePlayed { call } => self.on_message_played(cx, call),
             CallFact::RecordingStarted { call, recording } => {
                 self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
@@ -291,6 +302,7 @@ impl Dialer {
             transferring: None,
             guest_trunk: None,
             participants: Vec::new(),
+            fork: None,
             left: Vec::new(),
             held: false,
             muted: (false, false),

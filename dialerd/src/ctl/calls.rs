@@ -45,6 +45,27 @@ pub enum CallAct {
         #[arg(value_name = "WHOM")]
         whom: String,
     },
+    /// Give the call's sound to a bot or recogniser (ws:// or wss://), and play what comes back.
+    Fork {
+        #[arg(value_name = "CALL")]
+        call: String,
+        #[arg(value_name = "URL")]
+        url: String,
+        /// twilio (JSON, µ-law) or l16 (plain samples).
+        #[arg(long, value_name = "FORMAT", default_value = "twilio", value_parser = ["twilio", "l16"])]
+        format: String,
+        /// Samples a second: 8000, or 16000 with l16.
+        #[arg(long, value_name = "HZ", default_value_t = 8_000)]
+        rate: u32,
+        /// inbound (what the customer says), outbound (what the customer hears) or both.
+        #[arg(long, value_name = "TRACKS", default_value = "inbound", value_parser = ["inbound", "outbound", "both"])]
+        tracks: String,
+    },
+    /// No longer.
+    Unfork {
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
     /// Put the customer on hold.
     Hold {
         #[arg(value_name = "CALL")]
@@ -141,6 +162,11 @@ pub async fn act(client: &Client, act: &CallAct, as_json: bool) -> Result<String
         }
         CallAct::Add { call, whom } => (call, "participants", target(client, whom).await?),
         CallAct::Transfer { call, whom } => (call, "transfer", target(client, whom).await?),
+        CallAct::Fork { call, url, format, rate, tracks } => {
+            let body = json!({"url": url, "format": format, "sample_rate_hz": rate, "tracks": tracks});
+            (call, "fork_start", body)
+        }
+        CallAct::Unfork { call } => (call, "fork_stop", json!({})),
         CallAct::Hold { call } => (call, "hold", json!({})),
         CallAct::Unhold { call } => (call, "unhold", json!({})),
         CallAct::Mute { call, party } => (call, "mute", json!({ "party": party.name() })),
@@ -161,7 +187,8 @@ pub async fn act(client: &Client, act: &CallAct, as_json: bool) -> Result<String
     if as_json {
         return Ok(serde_json::to_string_pretty(&answer).unwrap_or_default());
     }
-    let leg = answer["leg_id"].as_str().map_or_else(String::new, |leg| format!(" ({leg})"));
+    let made = answer["leg_id"].as_str().or(answer["fork_id"].as_str());
+    let leg = made.map_or_else(String::new, |leg| format!(" ({leg})"));
     Ok(format!("{call}: {verb} accepted{leg}"))
 }
 

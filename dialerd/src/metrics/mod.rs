@@ -10,6 +10,7 @@ mod traffic;
 
 use crate::config::Config;
 use crate::control_thread::ControlGauges;
+use crate::fork::ForkCounters;
 use crate::hep::HepCounters;
 use crate::retention::RetentionCounters;
 use crate::shard_thread::ShardGauges;
@@ -39,6 +40,7 @@ pub struct Metrics {
     shards: Vec<Arc<ShardGauges>>,
     streams: Arc<StreamCounters>,
     hep: Arc<HepCounters>,
+    forks: Arc<ForkCounters>,
     kept: Arc<RetentionCounters>,
     store: Arc<SqliteStore>,
     node: String,
@@ -58,7 +60,7 @@ impl Metrics {
         read_model: Arc<ReadModel>,
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
-        edges: (Arc<StreamCounters>, Arc<HepCounters>, Arc<RetentionCounters>),
+        edges: (Arc<StreamCounters>, Arc<HepCounters>, Arc<RetentionCounters>, Arc<ForkCounters>),
         store: Arc<SqliteStore>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
@@ -74,6 +76,7 @@ impl Metrics {
             streams: edges.0,
             hep: edges.1,
             kept: edges.2,
+            forks: edges.3,
             store,
             node: config.node_name.clone(),
             media_ports: config.media_ports,
@@ -92,6 +95,7 @@ impl Metrics {
             families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
         }
         self.kept.export(&mut families);
+        self.forks.export(&mut families);
         shard::export(&self.shards, self.media_ports, &mut families);
         for ground in ["sockets", "kernel"] {
             families.gauge(

@@ -224,6 +224,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
         &[],
         sum(&|shard, _| shard.media.streams_open) as f64,
     );
+    families.gauge(
+        "forks_active",
+        "Calls whose sound goes to someone outside.",
+        &[],
+        sum(&|shard, _| shard.media.forks_active) as f64,
+    );
     let in_use = 2 * sum(&|shard, _| shard.media.port_pairs_in_use);
     families.gauge("rtp_ports_in_use", "Media ports in use.", &[], in_use as f64);
     let total = u32::from(media_ports.1 - media_ports.0) + 1;
@@ -353,6 +359,13 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             sum(&|shard, _| shard.media.media_timeouts),
         ),
         ("rtp_dtmf_digits_total", "Digits heard.", &[], sum(&|shard, _| shard.media.dtmf_digits)),
+        ("forks_total", "Forks begun.", &[], sum(&|shard, _| shard.media.forks_started)),
+        (
+            "fork_samples_refused_total",
+            "Samples from outside for which there was no room.",
+            &[],
+            sum(&|shard, _| shard.media.fork_samples_refused),
+        ),
         ("recordings_total", "Recordings begun.", &[], sum(&|shard, _| shard.recordings_started)),
         ("recording_failures_total", "Recordings lost.", &[], sum(&|shard, _| shard.recordings_failed)),
     ];

@@ -9,6 +9,7 @@ mod crash;
 mod ctl;
 mod dashboards;
 mod features;
+mod forks;
 mod harness;
 mod https;
 mod life;

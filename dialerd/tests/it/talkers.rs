@@ -93,7 +93,8 @@ pub fn hearing(talkers: &[&Talker]) -> Vec<Vec<usize>> {
     talkers.iter().map(one).collect()
 }
 
-fn peak_at(samples: &[i16], frequency: f64) -> f64 {
+/// How high a tone stands in a frame.
+pub fn peak_at(samples: &[i16], frequency: f64) -> f64 {
     let (mut re, mut im) = (0.0, 0.0);
     for (place, sample) in samples.iter().enumerate() {
         // A Hann window, so that the others' tones do not reach over.

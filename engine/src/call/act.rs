@@ -53,6 +53,8 @@ impl CallShard {
                     self.plane.play(now, stream, request, &mut self.media_out);
                 }
             }
+            CallAct::StartFork(order) => self.start_fork(now, key, *order, out),
+            CallAct::StopFork(fork) => self.stop_fork(fork, out),
             CallAct::Transfer { to, way, ring_timeout_ms } => {
                 self.transfer_to(now, key, to, &way, ring_timeout_ms, out);
             }

@@ -10,6 +10,7 @@ mod answer;
 mod bridge;
 mod connect_agent;
 pub(crate) mod digits;
+mod fork;
 mod hold;
 pub(crate) mod originate;
 mod participant;
@@ -23,6 +24,7 @@ pub(crate) mod transit;
 mod waiting;
 
 pub(crate) use act::Muted;
+pub(crate) use fork::OpenFork;
 pub(crate) use participant::Participant;
 pub(crate) use session::{Session, SessionState};
 pub(crate) use transfer::Transfer;

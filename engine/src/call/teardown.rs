@@ -85,6 +85,7 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         self.drop_guest(now, key);
+        self.end_fork_of_call(key, out);
         self.drop_all_participants(now, key, cause, out);
         let Some(call) = self.calls.remove(key) else { return };
         self.call_keys.remove(&call.id);

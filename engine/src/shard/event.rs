@@ -80,8 +80,11 @@ impl CallShard {
         if let Some(call) = call.and_then(|key| self.calls.get_mut(key))
             && call.digits.admit(now, party, way, digit, duration_ms)
         {
-            let fact = CallFact::Dtmf { call: call.id, party, digit, duration_ms };
-            self.tell(fact, out);
+            let call = call.id;
+            self.tell(CallFact::Dtmf { call, party, digit, duration_ms }, out);
+            if party == Party::Customer {
+                self.fork_digit(call, digit, out);
+            }
         }
     }
 

@@ -53,6 +53,7 @@ impl CallShard {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);
             }
             ShardInput::Certificate { url, file } => self.certificate_came(now, url, file, out),
+            ShardInput::Fork { fork, input } => self.fork_input(fork, input, out),
             ShardInput::RecordingWritten { recording, result } => {
                 self.recording_written(now, recording, result, out);
             }
@@ -117,6 +118,7 @@ impl CallShard {
                     match of_media(output) {
                         Ok(effect) => out.push(effect),
                         Err(media::Output::Record(op)) => self.pass_record_op(op, out),
+                        Err(media::Output::Fork(op)) => self.pass_fork_op(op, out),
                         Err(media::Output::Event(event)) => self.media_event(now, event, out),
                         Err(_) => {}
                     }

@@ -11,7 +11,7 @@ pub(crate) mod trunks;
 
 pub(crate) use owner::{OWNERS_MAX, Owner};
 
-use crate::call::{Call, Participant, Session, Sound, Transit};
+use crate::call::{Call, OpenFork, Participant, Session, Sound, Transit};
 use crate::doors::{Route, ShardConfig, ShardEffect, ShardEvent, ShardInput};
 use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
@@ -69,6 +69,8 @@ pub struct CallShard {
     pub(crate) routes: Vec<Route>,
     pub(crate) admit_transit: bool,
     pub(crate) recordings: OpenRecordings,
+    /// Forks by their number.
+    pub(crate) forks: BTreeMap<u64, OpenFork>,
     pub(crate) deadlines: Deadlines<Why>,
     pub(crate) transit_facts: Vec<CallFact>,
     pub(crate) transit_facts_due: Option<TimerKey>,
@@ -112,6 +114,7 @@ impl CallShard {
             routes: Vec::new(),
             admit_transit: true,
             recordings: OpenRecordings::new(),
+            forks: BTreeMap::new(),
             deadlines: Deadlines::new(),
             transit_facts: Vec::new(),
             transit_facts_due: None,

@@ -59,6 +59,6 @@ pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Outp
             }
             media::DtlsOrder::Close { stream } => DtlsOrder::Close { stream: stream_id(stream) },
         }),
-        inner @ (Output::Record(_) | Output::Event(_)) => return Err(inner),
+        inner @ (Output::Record(_) | Output::Fork(_) | Output::Event(_)) => return Err(inner),
     })
 }

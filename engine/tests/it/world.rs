@@ -743,6 +743,8 @@ impl World {
             | ShardEffect::Reclaim { .. }
             | ShardEffect::CountOffload { .. }
             | ShardEffect::Dtls(_) => {}
+            // Nobody in this world asks for one.
+            ShardEffect::Fork(_) => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 for line in describe(&event) {

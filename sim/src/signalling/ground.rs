@@ -130,6 +130,8 @@ impl World {
             | ShardEffect::Reclaim { .. }
             | ShardEffect::CountOffload { .. }
             | ShardEffect::Dtls(_) => {}
+            // Nobody in this world asks for a fork.
+            ShardEffect::Fork(_) => {}
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 self.trace.thing(&event);

@@ -4,8 +4,8 @@ use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
     agent_groups, agents, audit, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events,
-    forks, import, inbound, leads, ledger, lists, node, policies, recordings, reports, spec, tokens, trunks,
-    webhooks, ws,
+    forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings, reports, spec,
+    tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -35,6 +35,8 @@ fn all() -> Vec<Route> {
         routes!(agents::task_skip),
         routes!(agent_groups::groups),
         routes!(inbound::waiting),
+        routes!(inbound_routes::list, inbound_routes::create),
+        routes!(inbound_routes::show, inbound_routes::change, inbound_routes::delete),
         routes!(lists::list, lists::create),
         routes!(lists::show, lists::change, lists::delete),
         routes!(leads::list, leads::add),

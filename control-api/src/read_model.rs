@@ -1,11 +1,14 @@
 //! What is so now, for those who look: the latest view of each thing.
 
 use dashmap::DashMap;
+use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::ListRow;
 use dialer_core::view::{
     AgentView, CallView, CallerIdPoolView, CampaignView, DncListView, NodeView, PacingReport, TrunkView,
 };
-use dialer_core::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId, ViewChange};
+use dialer_core::{
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, ListId, TrunkId, ViewChange,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +25,7 @@ pub struct ReadModel {
     lists: DashMap<ListId, Arc<ListRow>>,
     dnc_lists: DashMap<DncListId, Arc<DncListView>>,
     caller_id_pools: DashMap<CallerIdPoolId, Arc<CallerIdPoolView>>,
+    inbound_routes: DashMap<InboundRouteId, Arc<InboundRouteRow>>,
     campaigns: DashMap<CampaignId, Arc<CampaignView>>,
     /// The last decisions of each campaign, newest last.
     decisions: DashMap<CampaignId, VecDeque<PacingReport>>,
@@ -55,6 +59,8 @@ impl ReadModel {
                 drop(self.caller_id_pools.insert(view.row.id, Arc::new(*view)));
             }
             ViewChange::CallerIdPoolGone(id) => drop(self.caller_id_pools.remove(&id)),
+            ViewChange::InboundRoute(row) => drop(self.inbound_routes.insert(row.id, Arc::new(*row))),
+            ViewChange::InboundRouteGone(id) => drop(self.inbound_routes.remove(&id)),
             ViewChange::Campaign(view) => {
                 self.remember_decision(&view);
                 self.campaigns.insert(view.row.id, Arc::new(*view));
@@ -101,6 +107,18 @@ impl ReadModel {
     #[must_use]
     pub fn dnc_lists(&self) -> Vec<Arc<DncListView>> {
         sorted(&self.dnc_lists)
+    }
+
+    /// A pool of caller IDs.
+    #[must_use]
+    pub fn inbound_route(&self, id: InboundRouteId) -> Option<Arc<InboundRouteRow>> {
+        self.inbound_routes.get(&id).map(|row| Arc::clone(&row))
+    }
+
+    /// All routes of inbound calls, by id.
+    #[must_use]
+    pub fn inbound_routes(&self) -> Vec<Arc<InboundRouteRow>> {
+        sorted(&self.inbound_routes)
     }
 
     /// A pool of caller IDs.

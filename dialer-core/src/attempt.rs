@@ -214,6 +214,7 @@ pub(crate) fn attempt_row(call: &Call) -> AttemptRow {
         mode: call.mode.filter(|_| call.kind == CallKindTag::Campaign),
         at: call.started.wall,
         client_state: call.client_state.clone(),
+        inbound: call.kind == CallKindTag::Inbound,
     }
 }
 

@@ -4,9 +4,10 @@ use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::disposition::Said;
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, LegId, ListId, RecordingId, TaskId,
-    TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, InboundRouteId, LegId, ListId,
+    RecordingId, TaskId, TrunkId, WebhookId,
 };
+use crate::inbound::InboundRouteConfig;
 use crate::record::{Actor, DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
@@ -141,6 +142,19 @@ pub enum Command {
         /// Which.
         number: String,
     },
+    /// Makes a route of inbound calls.
+    CreateInboundRoute(InboundRouteConfig),
+    /// Replaces a route's settings; callers on their way keep the old ones.
+    UpdateInboundRoute {
+        /// Which.
+        route: InboundRouteId,
+        /// New settings.
+        config: InboundRouteConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a route of inbound calls.
+    DeleteInboundRoute(InboundRouteId),
     /// Makes a campaign (stopped).
     CreateCampaign(CampaignConfig),
     /// Replaces a campaign's settings, running or not.
@@ -274,6 +288,8 @@ pub enum Reply {
     DncList(DncListId, u32),
     /// A pool of caller IDs was made or changed; its version.
     CallerIdPool(CallerIdPoolId, u32),
+    /// A route of inbound calls was made or changed; its version.
+    InboundRoute(InboundRouteId, u32),
     /// So many.
     Count(u64),
     /// A campaign was made or changed; its version.

@@ -1,6 +1,6 @@
 //! Plain counts for the metrics; the edge turns them into Prometheus.
 
-use crate::id::{CallerIdPoolId, CampaignId, TrunkId};
+use crate::id::{CallerIdPoolId, CampaignId, InboundRouteId, TrunkId};
 use crate::outcome::{AmdVerdict, AudioState, EarlyMediaClass, Outcome, Party};
 use crate::record::{CallRecord, LegMedia};
 use crate::view::AgentState;
@@ -110,6 +110,20 @@ pub struct CallerIdCounters {
     pub quarantines: [u64; 3],
 }
 
+/// Counts of one route of inbound calls.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InboundCounters {
+    /// Calls that came in.
+    pub arrived: u64,
+    /// Joined to an agent, by the step that brought the caller there: last agent, owner, group (also out of a menu).
+    pub connected: [u64; 3],
+    /// Ended without an agent.
+    pub unanswered: u64,
+}
+
+/// Steps of a route that join callers to agents, in the order of [`InboundCounters::connected`].
+pub const INBOUND_STEPS: [&str; 3] = ["last_agent", "owner", "group"];
+
 /// Why numbers are in quarantine, in the order of [`CallerIdCounters::quarantines`].
 pub const QUARANTINE_REASONS: [&str; 3] = ["answer_rate", "blocked", "by_hand"];
 
@@ -167,6 +181,12 @@ pub struct Counters {
     pub campaigns: BTreeMap<CampaignId, CampaignCounters>,
     /// By pool of caller IDs.
     pub caller_ids: BTreeMap<CallerIdPoolId, CallerIdCounters>,
+    /// By route of inbound calls.
+    pub inbound: BTreeMap<InboundRouteId, InboundCounters>,
+    /// Inbound calls that were not taken: draining, no room, records cannot be written.
+    pub inbound_refused: u64,
+    /// Time from our answer until a caller was joined to an agent.
+    pub inbound_wait: Histogram,
     /// By trunk.
     pub trunks: BTreeMap<TrunkId, TrunkCounters>,
     /// By the agent's first group (empty: none).
@@ -217,6 +237,9 @@ impl Default for Counters {
             paths: BTreeMap::new(),
             campaigns: BTreeMap::new(),
             caller_ids: BTreeMap::new(),
+            inbound: BTreeMap::new(),
+            inbound_refused: 0,
+            inbound_wait: Histogram::new(WAIT_BOUNDS),
             trunks: BTreeMap::new(),
             groups: BTreeMap::new(),
             legs: Default::default(),
@@ -297,6 +320,10 @@ impl Counters {
             self.groups.insert(group.into(), GroupCounters::default());
         }
         self.groups.get_mut(group).expect("just made")
+    }
+
+    pub(crate) fn inbound(&mut self, route: InboundRouteId) -> &mut InboundCounters {
+        self.inbound.entry(route).or_default()
     }
 
     pub(crate) fn caller_id(&mut self, pool: CallerIdPoolId) -> &mut CallerIdCounters {

@@ -16,7 +16,8 @@ use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::event::{Event, EventEnvelope};
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, LeadId, ListId, TaskId, TrunkId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, InboundRouteId, LeadId, ListId, TaskId,
+    TrunkId,
 };
 use crate::input::Input;
 use crate::lead::LeadBook;
@@ -53,6 +54,7 @@ pub struct Dialer {
     pub(crate) dnc: DncBook,
     pub(crate) pools: BTreeMap<CallerIdPoolId, Pool>,
     pub(crate) pools_timer: Option<(Instant, TimerKey)>,
+    pub(crate) routes: crate::inbound::Routes,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(crate) calls: BTreeMap<CallId, Call>,
     /// Answered calls without an agent, by the time from which they wait.
@@ -159,6 +161,7 @@ pub(crate) struct Dirty {
     pub(crate) lists: BTreeSet<ListId>,
     pub(crate) dnc_lists: BTreeSet<DncListId>,
     pub(crate) pools: BTreeSet<CallerIdPoolId>,
+    pub(crate) routes: BTreeSet<InboundRouteId>,
     pub(crate) campaigns: BTreeSet<CampaignId>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) node: bool,
@@ -184,6 +187,7 @@ impl Dialer {
             dnc: DncBook::default(),
             pools: BTreeMap::new(),
             pools_timer: None,
+            routes: crate::inbound::Routes::default(),
             campaigns: BTreeMap::new(),
             calls: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -239,6 +243,7 @@ impl Dialer {
             Input::ExpiredFound { campaign, leads, next } => {
                 self.on_expired_found(&mut cx, campaign, leads, next);
             }
+            Input::CallerRecalled { call, memory } => self.on_caller_recalled(&mut cx, call, *memory),
             Input::Call(fact) => self.on_call(&mut cx, fact),
             Input::Agent(fact) => self.on_agent(&mut cx, fact),
             Input::Trunk(fact) => self.on_trunk(&mut cx, fact),
@@ -359,6 +364,11 @@ impl Dialer {
             Command::DeleteCallerIdPool(pool) => self.delete_pool(cx, pool),
             Command::QuarantineCallerId { pool, number } => self.quarantine_number(cx, pool, &number),
             Command::ReleaseCallerId { pool, number } => self.release_number(cx, pool, &number),
+            Command::CreateInboundRoute(config) => self.create_route(cx, config),
+            Command::UpdateInboundRoute { route, config, if_version } => {
+                self.update_route(cx, route, config, if_version)
+            }
+            Command::DeleteInboundRoute(route) => self.delete_route(cx, route),
             Command::CreateCampaign(config) => self.create_campaign(cx, config),
             Command::UpdateCampaign { campaign, config, if_version } => {
                 self.update_campaign(cx, campaign, *config, if_version)
@@ -539,6 +549,9 @@ fn changes_settings(command: &Command) -> bool {
         | Command::DeleteCallerIdPool(_)
         | Command::QuarantineCallerId { .. }
         | Command::ReleaseCallerId { .. }
+        | Command::CreateInboundRoute(_)
+        | Command::UpdateInboundRoute { .. }
+        | Command::DeleteInboundRoute(_)
         | Command::CreateCampaign(_)
         | Command::UpdateCampaign { .. }
         | Command::DeleteCampaign(_)

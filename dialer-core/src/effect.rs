@@ -49,6 +49,17 @@ pub enum Effect {
         /// At most so many.
         limit: u32,
     },
+    /// Calls to these numbers (E.164) are ours: told by [`crate::CallFact::InboundArrived`]. Replaces those before.
+    ServeNumbers(Vec<String>),
+    /// Ask the records who calls: [`crate::Input::CallerRecalled`] answers.
+    RecallCaller {
+        /// The call.
+        call: CallId,
+        /// The numbers the caller may have, E.164, the likeliest first.
+        numbers: Vec<String>,
+        /// The number that was called.
+        called: String,
+    },
     /// Do something with a call.
     Call(CallOrder),
     /// Call the agent's phone and keep that leg up. Answered by `SessionUp` or `SessionDown`.
@@ -102,6 +113,13 @@ pub enum CallOrder {
         /// Longest time after the answer, milliseconds.
         call_max_ms: u32,
     },
+    /// *Gated.* Answer a call that came in. `Answered` or `Ended` follows.
+    AnswerCustomer {
+        /// The call.
+        call: CallId,
+        /// Longest time from then on, milliseconds.
+        call_max_ms: u32,
+    },
     /// *Gated.* Ring the agent's phone for this call: whom it is for is told before it rings.
     RingAgent {
         /// The call.
@@ -149,6 +167,8 @@ pub enum CallOrder {
         call: CallId,
         /// Its name.
         prompt: String,
+        /// Over and over, until something else is heard; `MessagePlayed` does not follow then.
+        repeat: bool,
     },
     /// Do something with a live call whose sides are joined. What follows, the act says.
     Act {

@@ -3,8 +3,8 @@
 use crate::config::{CampaignState, DialMode};
 use crate::fork::{ForkEnd, ForkFormat, ForkTracks};
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, LeadId, LegId, ListId,
-    RecordingId, TaskId, TrunkId, WebhookId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId, LeadId, LegId,
+    ListId, RecordingId, TaskId, TrunkId, WebhookId,
 };
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party};
 use crate::participant::SupervisionMode;
@@ -49,6 +49,10 @@ pub struct EventEnvelope {
 pub enum Event {
     /// A call was accepted.
     CallCreated { to: String, mode: Option<DialMode> },
+    /// It came in on a number of ours.
+    CallInbound { from: Option<String>, to: String, route: InboundRouteId },
+    /// The caller was taken to the next place of its route.
+    CallRouted { step: String, agent: Option<AgentId>, group: Option<String> },
     /// Its customer leg is being dialled.
     CallDialing { to: String, caller_id: Option<String>, trunk: TrunkId, attempt: u32 },
     /// The customer's phone rings.
@@ -249,6 +253,8 @@ impl Event {
     pub const fn type_name(&self) -> &'static str {
         match self {
             Event::CallCreated { .. } => "call.created",
+            Event::CallInbound { .. } => "call.inbound",
+            Event::CallRouted { .. } => "call.routed",
             Event::CallDialing { .. } => "call.dialing",
             Event::CallRinging { .. } => "call.ringing",
             Event::CallEarlyMedia { .. } => "call.early_media",

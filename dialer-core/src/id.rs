@@ -157,6 +157,8 @@ kinds! {
     DncListKind DncListId "dnc";
     /// A pool of caller IDs.
     CallerIdPoolKind CallerIdPoolId "cip";
+    /// A route of inbound calls.
+    InboundRouteKind InboundRouteId "inr";
     /// A lead.
     LeadKind LeadId "lead";
     /// A campaign.

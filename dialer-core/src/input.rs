@@ -3,6 +3,7 @@
 use crate::command::Command;
 use crate::fork::ForkEnd;
 use crate::id::{AgentId, CallId, CampaignId, ForkId, LegId, RecordingId, TrunkId};
+use crate::inbound::CallerMemory;
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use sansio::time::ClockBase;
@@ -44,6 +45,13 @@ pub enum Input {
         /// When the next one of those that wait will.
         next: Option<sansio::WallTime>,
     },
+    /// What the records say of a caller: the answer to [`crate::Effect::RecallCaller`].
+    CallerRecalled {
+        /// The call.
+        call: CallId,
+        /// What they say.
+        memory: Box<CallerMemory>,
+    },
     /// About a call.
     Call(CallFact),
     /// About an agent's phone.
@@ -61,6 +69,17 @@ pub enum Input {
 /// and nothing after it but recordings.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallFact {
+    /// A call came in on a number of ours and rings; it is named by the engine. `AnswerCustomer` or `Hangup` answers.
+    InboundArrived {
+        /// The call.
+        call: CallId,
+        /// Over this trunk.
+        trunk: TrunkId,
+        /// Who calls, as the trunk wrote it; `None`: withheld.
+        from: Option<String>,
+        /// The number that was called, as the trunk wrote it.
+        to: String,
+    },
     /// The INVITE of the customer leg left.
     Dialled {
         /// Which call.

@@ -11,6 +11,7 @@ pub mod caller_id;
 mod campaign;
 mod check;
 mod dialer;
+pub mod inbound;
 mod lead;
 mod node;
 mod project;
@@ -45,8 +46,8 @@ pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};
 pub use event::{Event, EventEnvelope};
 pub use id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, LeadId, LegId,
-    ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId,
+    LeadId, LegId, ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TrunkFact};
 pub use limits::DialerConfig;

@@ -43,6 +43,12 @@ impl Dialer {
                 None => ViewChange::CallerIdPoolGone(id),
             });
         }
+        for id in dirty.routes {
+            send(match self.routes.rows.get(&id) {
+                Some(row) => ViewChange::InboundRoute(Box::new(row.clone())),
+                None => ViewChange::InboundRouteGone(id),
+            });
+        }
         for id in dirty.agents {
             send(match self.agents.get(&id) {
                 Some(agent) => ViewChange::Agent(Box::new(self.agent_view(agent))),

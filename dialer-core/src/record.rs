@@ -6,9 +6,10 @@ use crate::config::{
 };
 use crate::event::EventEnvelope;
 use crate::id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, RecordingId, TokenId,
-    TrunkId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
+    RecordingId, TokenId, TrunkId,
 };
+use crate::inbound::InboundRouteRow;
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
@@ -104,7 +105,14 @@ pub enum Record {
         /// When.
         at: WallTime,
     },
-    /// About to dial: durable before the INVITE leaves.
+    /// A route of inbound calls was made or changed.
+    InboundRoutePut(InboundRouteRow),
+    /// A route of inbound calls was deleted.
+    InboundRouteDeleted {
+        /// Which.
+        route: InboundRouteId,
+    },
+    /// About to dial: durable before the INVITE leaves. Or a call came in: durable before it is answered.
     AttemptStarted(AttemptRow),
     /// A call is over; closes its attempt if it had one. Exactly one per call.
     CallEnded(Box<CallRecord>),
@@ -515,6 +523,9 @@ pub struct AttemptRow {
     pub at: WallTime,
     /// The client's own mark.
     pub client_state: Option<String>,
+    /// It came in: `to` is our number, `caller_id` the caller's.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub inbound: bool,
 }
 
 /// A call's whole story (CDR). Every call has exactly one.
@@ -673,6 +684,8 @@ pub enum CallKindTag {
     ClickToCall,
     /// Passed from one trunk to another.
     Transit,
+    /// Came in on a number of ours.
+    Inbound,
 }
 
 /// One live answer in the abandonment ledger.
@@ -726,6 +739,8 @@ pub struct Snapshot {
     pub dnc: Vec<DncSnapshot>,
     /// Pools of caller IDs.
     pub caller_id_pools: Vec<CallerIdPoolSnapshot>,
+    /// Routes of inbound calls.
+    pub inbound_routes: Vec<InboundRouteRow>,
     /// Campaigns.
     pub campaigns: Vec<CampaignRow>,
     /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.

@@ -33,6 +33,7 @@ impl Dialer {
         }
         self.restore_dnc(snapshot.dnc);
         self.restore_pools(cx, snapshot.caller_id_pools);
+        self.restore_routes(cx, snapshot.inbound_routes);
         for row in snapshot.agents {
             self.add_agent(cx, row.clone());
             cx.out.push(Effect::ApplyAgent(Box::new(row)));
@@ -142,7 +143,11 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         lead: attempt.lead,
         agent: attempt.agent,
         trunk: Some(attempt.trunk),
-        kind: if attempt.mode.is_some() { CallKindTag::Campaign } else { CallKindTag::ClickToCall },
+        kind: match attempt.mode {
+            _ if attempt.inbound => CallKindTag::Inbound,
+            Some(_) => CallKindTag::Campaign,
+            None => CallKindTag::ClickToCall,
+        },
         mode: attempt.mode,
         to: attempt.to.clone(),
         caller_id: attempt.caller_id.clone(),

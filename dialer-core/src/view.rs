@@ -35,6 +35,10 @@ pub enum ViewChange {
     CallerIdPool(Box<CallerIdPoolView>),
     /// A pool of caller IDs was deleted.
     CallerIdPoolGone(CallerIdPoolId),
+    /// A route of inbound calls.
+    InboundRoute(Box<crate::inbound::InboundRouteRow>),
+    /// A route of inbound calls was deleted.
+    InboundRouteGone(crate::id::InboundRouteId),
     /// A campaign.
     Campaign(Box<CampaignView>),
     /// A campaign was deleted.

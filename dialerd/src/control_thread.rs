@@ -329,6 +329,18 @@ impl ControlThread {
                     }
                     self.parts.read_model.apply(view);
                 }
+                ControlEffect::RecallCaller { call, numbers, called } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let answer = self.parts.to_self.clone();
+                    self.parts.blocking.spawn_blocking(move || {
+                        let memory = store.recall_caller(&numbers, &called).unwrap_or_else(|error| {
+                            tracing::error!(%error, %call, "a caller cannot be looked up");
+                            Default::default()
+                        });
+                        let input = ControlInput::CallerRecalled { call, memory: Box::new(memory) };
+                        let _ = answer.blocking_send(ControlMessage::Loaded(Box::new(input)));
+                    });
+                }
                 ControlEffect::FindExpired { campaign, lists, at, limit } => {
                     let query = ExpiredQuery { lists, at, limit };
                     let store = Arc::clone(&self.parts.store);

@@ -442,7 +442,11 @@ impl ShardMachine for Shard {
     ) {
         let shards = &self.ways.shards;
         if shards.len() > 1 {
-            let home = sip_proxy::shard_for(&bytes, shards.len() as u16);
+            let home = if self.machine.is_for_own_number(&bytes) {
+                0
+            } else {
+                sip_proxy::shard_for(&bytes, shards.len() as u16)
+            };
             if home != self.number {
                 let order = ShardOrder::Datagram { listener, source, bytes };
                 // Lost like any datagram when that shard is behind by a whole ring.

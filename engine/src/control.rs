@@ -17,6 +17,7 @@ use dialer_core::{
 use sansio::time::ClockBase;
 use sansio::{Instant, Machine, Outbox, Rng, WallTime};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// The home of dialled calls and sessions.
 const HOME: u16 = 0;
@@ -52,6 +53,8 @@ pub struct ControlCore {
     /// Sessions ordered and not yet down.
     sessions: BTreeSet<AgentId>,
     transits: BTreeMap<CallId, TransitPlace>,
+    /// Our own numbers.
+    numbers: Arc<BTreeSet<String>>,
     draining: bool,
     /// When what still lives is hung up.
     drain_at: Option<Instant>,
@@ -86,6 +89,7 @@ impl ControlCore {
             contacts: BTreeMap::new(),
             sessions: BTreeSet::new(),
             transits: BTreeMap::new(),
+            numbers: Arc::default(),
             draining: false,
             drain_at: None,
             admitted: true,
@@ -135,8 +139,10 @@ impl ControlCore {
     fn take_event(&mut self, now: Instant, shard: u16, event: ShardEvent, out: &mut Outbox<ControlEffect>) {
         match event {
             ShardEvent::Call(fact) => {
-                if let CallFact::Ended { call, .. } = &fact {
-                    self.gate.call_ended(*call);
+                match &fact {
+                    CallFact::Ended { call, .. } => self.gate.call_ended(*call),
+                    CallFact::InboundArrived { call, .. } => self.gate.adopt(*call, shard),
+                    _ => {}
                 }
                 self.feed(now, Input::Call(fact), out);
             }
@@ -197,6 +203,8 @@ impl ControlCore {
             let command = ShardCommand::RestoreContact(row.clone());
             out.push(ControlEffect::ToShard { shard, command });
         }
+        let command = ShardCommand::ServeNumbers(Arc::clone(&self.numbers));
+        out.push(ControlEffect::ToShard { shard, command });
         out.push(ControlEffect::ToShard { shard, command: ShardCommand::AdmitTransit(self.admitted) });
         let (by, cause) = (Party::System, EndCause::NodeRestart);
         for call in self.gate.calls_of(shard) {
@@ -261,6 +269,13 @@ impl ControlCore {
             Effect::View(change) => out.push(ControlEffect::View(change)),
             Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                 out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen });
+            }
+            Effect::ServeNumbers(numbers) => {
+                self.numbers = Arc::new(numbers.into_iter().collect());
+                self.to_all(&ShardCommand::ServeNumbers(Arc::clone(&self.numbers)), out);
+            }
+            Effect::RecallCaller { call, numbers, called } => {
+                out.push(ControlEffect::RecallCaller { call, numbers, called });
             }
             Effect::FindExpired { campaign, lists, at, limit } => {
                 out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
@@ -334,6 +349,9 @@ impl Machine for ControlCore {
             ControlInput::ShardRestarted { shard } => self.shard_restarted(now, shard, out),
             ControlInput::LeadsLoaded { campaign, leads, more, next_due } => {
                 self.feed(now, Input::LeadsLoaded { campaign, leads, more, next_due }, out);
+            }
+            ControlInput::CallerRecalled { call, memory } => {
+                self.feed(now, Input::CallerRecalled { call, memory }, out);
             }
             ControlInput::ExpiredFound { campaign, leads, next } => {
                 self.feed(now, Input::ExpiredFound { campaign, leads, next }, out);

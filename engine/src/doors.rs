@@ -16,6 +16,7 @@ use core::ops::RangeInclusive;
 use dialer_core::config::AutoAnswer;
 use dialer_core::event::EventEnvelope;
 use dialer_core::fork::{ForkEnd, ForkOrder};
+use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
@@ -30,6 +31,7 @@ use sip_proxy::transport::locate::{Answer, Question};
 use sip_proxy::ua::{Digest, Guarding, Overload};
 pub use sip_proxy::ua::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -660,6 +662,8 @@ pub enum ShardCommand {
     SetStir(StirRules),
     /// The routes of transit calls, first match wins; replaces those before.
     SetRoutes(Vec<Route>),
+    /// Calls from trunks to these numbers (E.164) are the dialer's; replaces those before.
+    ServeNumbers(Arc<BTreeSet<String>>),
     /// Take new transit calls, or refuse them with 503 (draining, or records cannot be written).
     AdmitTransit(bool),
     /// End every call and session now: a second signal to stop.
@@ -755,6 +759,13 @@ pub enum ControlInput {
         /// When the next waiting lead becomes due, if none is now.
         next_due: Option<WallTime>,
     },
+    /// The answer to [`ControlEffect::RecallCaller`].
+    CallerRecalled {
+        /// The call.
+        call: CallId,
+        /// What the records say.
+        memory: Box<CallerMemory>,
+    },
     /// Leads asked for by [`ControlEffect::FindExpired`].
     ExpiredFound {
         /// For this campaign.
@@ -807,6 +818,15 @@ pub enum ControlEffect {
         /// Only leads that pass this; when the others may pass is told as the next due time.
         screen: dialer_core::screen::Screen,
     },
+    /// Ask the records who calls; [`ControlInput::CallerRecalled`] answers.
+    RecallCaller {
+        /// The call.
+        call: CallId,
+        /// The numbers the caller may have, E.164, the likeliest first.
+        numbers: Vec<String>,
+        /// The number that was called.
+        called: String,
+    },
     /// Read leads that wait although they have expired; [`ControlInput::ExpiredFound`] answers.
     FindExpired {
         /// For this campaign.
@@ -835,7 +855,8 @@ impl ShardEvent {
 #[must_use]
 pub fn call_of(fact: &CallFact) -> CallId {
     match fact {
-        CallFact::Dialled { call }
+        CallFact::InboundArrived { call, .. }
+        | CallFact::Dialled { call }
         | CallFact::Ringing { call, .. }
         | CallFact::EarlyMedia { call, .. }
         | CallFact::Answered { call }
@@ -872,6 +893,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
 pub fn call_of_order(order: &CallOrder) -> CallId {
     match order {
         CallOrder::DialCustomer { call, .. }
+        | CallOrder::AnswerCustomer { call, .. }
         | CallOrder::RingAgent { call, .. }
         | CallOrder::UseSession { call, .. }
         | CallOrder::ReleaseAgent { call, .. }

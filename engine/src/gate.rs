@@ -125,7 +125,10 @@ impl Gate {
         }
         let mut place = place.unwrap_or(CallPlace { shard, at_shard: false, waiting: 0 });
         // A phone rings for what was told before: the agent's screen is there first.
-        let told_first = matches!(order, CallOrder::DialCustomer { .. } | CallOrder::RingAgent { .. });
+        let told_first = matches!(
+            order,
+            CallOrder::DialCustomer { .. } | CallOrder::AnswerCustomer { .. } | CallOrder::RingAgent { .. }
+        );
         let gated = creates || told_first || place.waiting > 0;
         let departure = Departure { shard: place.shard, order, creates };
         if gated && !self.is_open() {
@@ -137,6 +140,11 @@ impl Gate {
             self.calls.insert(call, place);
             self.leave(now, departure, out);
         }
+    }
+
+    /// A call came in: its shard has it already.
+    pub(crate) fn adopt(&mut self, call: CallId, shard: u16) {
+        self.calls.insert(call, CallPlace { shard, at_shard: true, waiting: 0 });
     }
 
     /// Sends a durable order to its shard, or lets it wait for its turn.

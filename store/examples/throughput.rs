@@ -87,6 +87,7 @@ impl Bench {
             mode: Some(DialMode::Predictive),
             at: NOW,
             client_state: None,
+            inbound: false,
         })];
         records.extend(lead.map(|lead| {
             Record::LeadChanged(LeadProgress {

@@ -21,6 +21,7 @@ pub use model::{
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
 use dialer_core::event::EventEnvelope;
+use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, WallTime};
@@ -80,6 +81,10 @@ pub trait Store: Send + Sync + 'static {
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError>;
 
     // --- calls
+
+    /// What is known of a caller: who last spoke with one of these numbers (the likeliest first), which campaign called
+    /// it or was called by it, which lead has it. Calls that showed, or came to, the number `called` say more than others.
+    fn recall_caller(&self, numbers: &[String], called: &str) -> Result<CallerMemory, StoreError>;
 
     /// Call records, the call started last first.
     fn records(&self, query: &CallRecordQuery) -> Result<Page<CallRow>, StoreError>;

@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub(crate) mod forks;
 pub(crate) mod import;
 pub(crate) mod inbound;
+pub(crate) mod inbound_routes;
 pub(crate) mod leads;
 pub(crate) mod ledger;
 pub(crate) mod lists;

@@ -25,6 +25,12 @@ macro_rules! versioned {
 
 versioned!(AgentView, CallerIdPoolView, CampaignView, DncListView, TrunkView);
 
+impl Versioned for dialer_core::inbound::InboundRouteRow {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 impl Versioned for ListRow {
     fn version(&self) -> u32 {
         self.version
@@ -65,6 +71,7 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::List(_, version)
         | Reply::DncList(_, version)
         | Reply::CallerIdPool(_, version)
+        | Reply::InboundRoute(_, version)
         | Reply::Campaign(_, version) => Some(*version),
         Reply::Done | Reply::Count(_) | Reply::Call(_) | Reply::Leg(_) | Reply::Fork(_) => None,
     }

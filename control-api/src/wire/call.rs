@@ -29,6 +29,8 @@ wire_enum! {
         ClickToCall,
         /// Passed from one trunk to another.
         Transit,
+        /// Came in on a number of ours: `to` is that number, `caller_id` the caller's.
+        Inbound,
     }
 }
 

@@ -180,6 +180,12 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
 fn call_data(event: &CoreEvent, mask: Masker) -> Value {
     match event {
         CoreEvent::CallCreated { to, mode } => json!({"to": mask.number(to), "mode": mode}),
+        CoreEvent::CallInbound { from, to, route } => json!({
+            "from": mask.number_option(from.as_deref()), "to": mask.number(to), "inbound_route_id": route
+        }),
+        CoreEvent::CallRouted { step, agent, group } => {
+            json!({"to": step, "agent_id": agent, "group": group})
+        }
         CoreEvent::CallDialing { to, caller_id, trunk, attempt } => json!({
             "to": mask.number(to), "caller_id": mask.number_option(caller_id.as_deref()),
             "trunk_id": trunk, "attempt": attempt

@@ -14,6 +14,7 @@ pub mod disposition;
 pub mod dnc;
 pub mod event;
 pub mod fork;
+pub mod inbound;
 pub mod lead;
 pub mod list;
 pub mod node;

@@ -12,6 +12,7 @@ mod errors;
 mod events;
 mod house;
 mod imports;
+mod inbound_routes;
 mod masking;
 mod pacing;
 mod rate;

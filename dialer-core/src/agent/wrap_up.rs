@@ -20,6 +20,8 @@ const WRAP_UP_MAX: &str = "wrap_up_max";
 pub(crate) struct WrapUp {
     pub(crate) call: CallId,
     pub(crate) campaign: Option<CampaignId>,
+    /// The call had come in.
+    pub(crate) inbound: bool,
     since: Instant,
     /// When its timer ends it.
     pub(crate) until: Instant,
@@ -32,8 +34,7 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: AgentId,
-        call: CallId,
-        of_call: Option<CampaignId>,
+        (call, of_call, inbound): (CallId, Option<CampaignId>, bool),
         talk_ms: u64,
     ) {
         let campaign = of_call.and_then(|id| self.campaigns.get(&id));
@@ -41,7 +42,10 @@ impl Dialer {
         let number = campaign.map(|campaign| campaign.number);
         let agent = &self.agents[&id];
         let wrap_up_ms = u64::from(agent.row.config.wrap_up_ms.unwrap_or(of_campaign));
-        if let Some(campaign) = number {
+        if inbound {
+            let (agent, lasted) = (AgentRef(agent.number), Duration::from_millis(talk_ms));
+            self.observe(cx.now, &PacingEvent::InboundTalkEnded { agent, lasted });
+        } else if let Some(campaign) = number {
             let event = PacingEvent::TalkEnded {
                 agent: AgentRef(agent.number),
                 campaign,
@@ -51,13 +55,13 @@ impl Dialer {
         }
         self.lay_down_early(cx, id);
         if wrap_up_ms == 0 {
-            self.wrapped_up(cx, id, call, of_call, 0);
+            self.wrapped_up(cx, id, (call, of_call, inbound), 0);
             self.rest_agent(cx, id, "call_ended");
             return;
         }
         let timer = self.arm(cx.now, wrap_up_ms, Why::WrapUp(id));
         let until = cx.now + Duration::from_millis(wrap_up_ms);
-        let wrap_up = WrapUp { call, campaign: of_call, since: cx.now, until, timer };
+        let wrap_up = WrapUp { call, campaign: of_call, inbound, since: cx.now, until, timer };
         self.agents.get_mut(&id).expect("the caller has it").wrap_up = Some(wrap_up);
         let expires_at = cx.wall.plus_millis(wrap_up_ms as i64);
         self.set_agent_state(cx, id, AgentState::WrapUp, "call_ended", Some(expires_at));
@@ -86,7 +90,7 @@ impl Dialer {
             campaign.note_wrap_up(by_timer);
         }
         let ms = cx.now.millis_since(wrap_up.since);
-        self.wrapped_up(cx, id, wrap_up.call, wrap_up.campaign, ms);
+        self.wrapped_up(cx, id, (wrap_up.call, wrap_up.campaign, wrap_up.inbound), ms);
         true
     }
 
@@ -103,11 +107,15 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: AgentId,
-        call: CallId,
-        campaign: Option<CampaignId>,
+        (call, campaign, inbound): (CallId, Option<CampaignId>, bool),
         wrap_up_ms: u64,
     ) {
         self.journal(cx, vec![Record::WrapUpEnded { call, wrap_up_ms }]);
+        if inbound {
+            let agent = AgentRef(self.agents[&id].number);
+            let lasted = Duration::from_millis(wrap_up_ms);
+            return self.observe(cx.now, &PacingEvent::InboundWrapUpEnded { agent, lasted });
+        }
         let number = campaign.and_then(|id| self.campaigns.get(&id)).map(|campaign| campaign.number);
         if let Some(campaign) = number {
             let event = PacingEvent::WrapUpEnded {

@@ -18,6 +18,9 @@ impl Dialer {
     /// The abandonment clock starts, unless a machine has to be ruled out first.
     pub(super) fn on_answered(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.inbound.is_some() {
+            return self.on_inbound_answered(cx, id);
+        }
         let before = matches!(call.state, CallState::Queued | CallState::Dialing | CallState::Ringing);
         if call.answered.is_some() || !before {
             return;
@@ -79,12 +82,16 @@ impl Dialer {
     }
 
     /// Puts an answered call in the queue for agents; settling takes it out.
-    pub(super) fn enqueue(&mut self, cx: &Cx<'_>, id: CallId) {
+    pub(crate) fn enqueue(&mut self, cx: &Cx<'_>, id: CallId) {
         let call = self.calls.get_mut(&id).expect("the caller has it");
         let since = call.answered.map_or(cx.now, |moment| moment.at);
         call.waits_since = Some(since);
         self.waiting.insert((since, id));
         self.set_call_state(id, CallState::Waiting);
+    }
+
+    pub(crate) fn leave_queue(&mut self, id: CallId) {
+        self.dequeue(id);
     }
 
     pub(super) fn dequeue(&mut self, id: CallId) {
@@ -93,17 +100,29 @@ impl Dialer {
         }
     }
 
+    /// Waiting calls: of a higher priority first, then the longest waiting.
+    fn in_order_of_priority(&self) -> Vec<CallId> {
+        let mut waiting: Vec<CallId> = self.waiting.iter().map(|(_, id)| *id).collect();
+        let priority = |id: &CallId| self.calls[id].inbound.as_ref().map_or(50, |inbound| inbound.priority);
+        waiting.sort_by_key(|id| std::cmp::Reverse(priority(id)));
+        waiting
+    }
+
     /// Gives waiting calls to ready agents: the longest waiting first, each to who comes first
     /// in its campaign's order.
     pub(crate) fn connect_waiting(&mut self, cx: &mut Cx<'_>) {
         if self.waiting.is_empty() {
             return;
         }
-        let waiting: Vec<CallId> = self.waiting.iter().map(|(_, id)| *id).collect();
+        let waiting = self.in_order_of_priority();
         for id in waiting {
             let campaign = self.calls[&id].campaign.filter(|id| self.campaigns.contains_key(id));
-            let ready = campaign.and_then(|id| self.pick_agent(id));
-            let agent = ready.or_else(|| self.take_listening(cx, id, campaign?));
+            let agent = if self.calls[&id].inbound.is_some() {
+                self.pick_for_caller(id)
+            } else {
+                let ready = campaign.and_then(|id| self.pick_agent(id));
+                ready.or_else(|| self.take_listening(cx, id, campaign?))
+            };
             if let Some(agent) = agent {
                 self.dequeue(id);
                 self.bind_agent(id, agent);
@@ -211,13 +230,16 @@ impl Dialer {
         self.calls.get_mut(&id).expect("the caller has it").message_since = Some(cx.now);
         self.set_call_state(id, CallState::Message);
         self.set_call_timer(cx.now, id, Some(self.config.message_max_ms));
-        cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone() }));
+        cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone(), repeat: false }));
         self.tell_call(cx, id, Event::CallSafeHarbour { prompt });
     }
 
     pub(super) fn on_message_played(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let playing = self.calls.get_mut(&id).filter(|call| call.state == CallState::Message);
         let Some(call) = playing else { return };
+        if call.inbound.is_some() {
+            return self.on_caller_heard(cx, id);
+        }
         // A prompt that does not exist is told as played at once; the record is evidence and must not say so.
         let lasted_ms = call.message_since.map_or(0, |since| cx.now.millis_since(since));
         if call.is_agentless() {

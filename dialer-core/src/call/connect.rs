@@ -67,6 +67,9 @@ impl Dialer {
             self.order_ring(cx, id, agent_id);
             self.set_agent_state(cx, agent_id, AgentState::Ringing, "offered", None);
         }
+        if self.calls[&id].inbound.is_some() {
+            self.inbound_offered(cx, id);
+        }
     }
 
     /// Tells of an offer, with what the agent's screen is to show.
@@ -75,7 +78,7 @@ impl Dialer {
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let config = &self.agents[&agent].row.config;
         let pop = ScreenPop {
-            to: call.to.clone(),
+            to: call.customer_number().to_owned(),
             attempt: call.number_of_attempt,
             agent_username: config.username.clone(),
             lead: call.lead.as_ref().map(PopLead::from),
@@ -86,7 +89,7 @@ impl Dialer {
     }
 
     /// How long the agent's phone rings for a call: the agent's own time, else the campaign's.
-    pub(super) fn agent_ring_ms(&self, id: CallId, agent: AgentId) -> u32 {
+    pub(crate) fn agent_ring_ms(&self, id: CallId, agent: AgentId) -> u32 {
         self.agents[&agent].row.config.ring_ms.unwrap_or_else(|| self.timers_of(id).agent_ring_ms)
     }
 
@@ -96,7 +99,7 @@ impl Dialer {
             agent,
             auto_answer: self.agents[&agent].row.config.auto_answer,
             ring_timeout_ms: self.agent_ring_ms(id, agent),
-            display: sansio::pii::mask_number(&self.calls[&id].to),
+            display: sansio::pii::mask_number(self.calls[&id].customer_number()),
         };
         cx.out.push(Effect::Call(order));
     }
@@ -118,7 +121,7 @@ impl Dialer {
         let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
         let was_rung = !self.agents[&agent].is_on_line();
         match call.state {
-            CallState::Offering if was_rung && call.kind == CallKindTag::Campaign => {
+            CallState::Offering if was_rung && call.seeks_agents() => {
                 self.order_bridge(cx, id);
             }
             CallState::CallingAgent => {
@@ -136,14 +139,18 @@ impl Dialer {
         let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
+            (CallKindTag::Inbound, CallState::Offering) => {
+                self.miss_offer(cx, id, cause, false);
+                self.inbound_missed(cx, id);
+            }
             (CallKindTag::Campaign, CallState::Offering) => {
                 self.miss_offer(cx, id, cause, false);
                 self.enqueue(cx, id);
             }
-            (CallKindTag::Campaign, CallState::Bridged) => {
+            (CallKindTag::Campaign | CallKindTag::Inbound, CallState::Bridged) => {
                 self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);
             }
-            (CallKindTag::Campaign, _) => self.miss_offer(cx, id, cause, false),
+            (CallKindTag::Campaign | CallKindTag::Inbound, _) => self.miss_offer(cx, id, cause, false),
             (CallKindTag::ClickToCall | CallKindTag::Transit, _) => {
                 self.count_offer(agent, cause);
                 self.hang_up(cx, id, cause, Party::Agent, None);
@@ -152,7 +159,7 @@ impl Dialer {
     }
 
     /// Takes an agent who did not take the offer out of the call. `release`: the phone still rings.
-    pub(super) fn miss_offer(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause, release: bool) {
+    pub(crate) fn miss_offer(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause, release: bool) {
         let call = self.calls.get_mut(&id).expect("the caller has it");
         let Some(agent) = call.agent.take() else { return };
         // The recording named in a bridge that was not made does not exist.
@@ -190,6 +197,10 @@ impl Dialer {
         let Some(agent) = call.agent else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
+            (CallKindTag::Inbound, CallState::Offering) => {
+                self.miss_offer(cx, id, cause, false);
+                self.inbound_missed(cx, id);
+            }
             (CallKindTag::Campaign, CallState::Offering) => {
                 self.miss_offer(cx, id, cause, false);
                 self.enqueue(cx, id);
@@ -212,6 +223,7 @@ impl Dialer {
         let waited = cx.now.since(call.answered.map_or(cx.now, |moment| moment.at));
         let waited_ms = waited.as_millis() as u64;
         let (campaign, number, paced) = (call.campaign, call.number, call.is_paced());
+        let came_in = call.inbound.as_ref().map(|inbound| (inbound.route, inbound.by));
         self.set_call_state(id, CallState::Bridged);
         self.set_call_timer(cx.now, id, None);
         self.counters.answer_to_bridge.observe(waited.as_secs_f64());
@@ -221,7 +233,12 @@ impl Dialer {
         let (agent_number, group) = (found.number, found.first_group().to_owned());
         self.counters.group(&group).offers_answered += 1;
         self.set_agent_state(cx, agent, AgentState::Talking, "bridged", None);
-        if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+        if let Some((route, by)) = came_in {
+            let place = crate::counters::INBOUND_STEPS.iter().position(|step| *step == by).unwrap_or(2);
+            self.counters.inbound(route).connected[place] += 1;
+            self.counters.inbound_wait.observe(waited.as_secs_f64());
+            self.observe(cx.now, &PacingEvent::InboundConnected(AgentRef(agent_number)));
+        } else if let Some(campaign) = campaign.and_then(|id| self.campaigns.get_mut(&id)) {
             campaign.counts.connected += 1;
             let event = PacingEvent::Connected {
                 call: CallRef(number),
@@ -251,6 +268,9 @@ impl Dialer {
             call.digits.push(digit);
         }
         self.tell_call(cx, id, Event::CallDtmf { party, digit, duration_ms });
+        if party == Party::Customer {
+            self.on_caller_digit(cx, id, digit);
+        }
     }
 
     pub(super) fn on_held(&mut self, cx: &mut Cx<'_>, id: CallId, party: Party) {
@@ -294,7 +314,8 @@ impl Dialer {
         let (state, last) = (call.state, call.agent_legs == 0);
         let agent_first = call.kind == CallKindTag::ClickToCall;
         // When the customer's leg ended first, the end of the call is on its way with its true cause.
-        let customer_gone = call.dialled.is_some() && !call.customer_leg;
+        let had_customer = call.dialled.is_some() || call.inbound.is_some();
+        let customer_gone = had_customer && !call.customer_leg;
         self.tell_call(cx, id, Event::LegEnded { party, cause, sip_code, q850 });
         // In a campaign's call an older offer may end late, while the next agent is being rung.
         let joined = state == CallState::Bridged && last;

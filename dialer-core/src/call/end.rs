@@ -11,7 +11,7 @@ use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::CallId;
 use crate::outcome::{EndCause, Evidence, Outcome, Party};
-use crate::record::{CallRecord, LeadProgress, LeadState, PastAttempt, Record};
+use crate::record::{CallRecord, Lead, LeadProgress, LeadState, PastAttempt, Record};
 use crate::view::CallState;
 
 impl Dialer {
@@ -90,6 +90,9 @@ impl Dialer {
         if let Some(progress) = progress {
             self.tell_lead(cx, id, &progress);
         }
+        if let Some(lead) = call.lead.as_ref().filter(|_| call.inbound.is_some()) {
+            self.leads_may_be_there(cx, &[lead.list]);
+        }
         if let Some(campaign) = call.campaign {
             self.refill(cx, campaign);
             self.check_completed(cx, campaign);
@@ -125,7 +128,11 @@ impl Dialer {
         if let Some(lead) = &call.lead {
             self.leads.release(lead.id);
         }
-        if let Some(campaign) = call.campaign.and_then(|id| self.campaigns.get_mut(&id)) {
+        let dialled = call.inbound.is_none();
+        if let Some(inbound) = call.inbound.as_ref().filter(|_| call.bridged.is_none()) {
+            self.counters.inbound(inbound.route).unanswered += 1;
+        }
+        if let Some(campaign) = call.campaign.filter(|_| dialled).and_then(|id| self.campaigns.get_mut(&id)) {
             if call.line_of().is_some() {
                 campaign.calls.remove(&id);
                 campaign.by_state[call.state as usize] -= 1;
@@ -138,7 +145,8 @@ impl Dialer {
         if let Some(agent) = call.agent {
             self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
             if call.bridged.is_some() {
-                self.begin_wrap_up(cx, agent, call.id, call.campaign, record.talk_ms);
+                let of_call = (call.id, call.campaign, call.inbound.is_some());
+                self.begin_wrap_up(cx, agent, of_call, record.talk_ms);
             } else {
                 self.rest_agent(cx, agent, "call_ended");
             }
@@ -153,7 +161,10 @@ impl Dialer {
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
         let step = Step { outcome: record.outcome, at: cx.wall, callback: call.callback };
-        let mut progress = next_step(config, lead, step);
+        let mut progress = match call.inbound {
+            Some(_) => lead_of_caller(call, lead, record.outcome)?,
+            None => next_step(config, lead, step),
+        };
         let said = call.said.as_ref();
         if let Some(state) = said.and_then(|said| said.lead) {
             progress.state = state;
@@ -183,6 +194,22 @@ impl Dialer {
             self.tell_late(cx, id, Event::LeadExhausted { attempts: progress.attempts });
         }
     }
+}
+
+/// Who called us and talked with an agent is reached; else nothing has happened to the lead.
+fn lead_of_caller(call: &Call, lead: &Lead, outcome: Outcome) -> Option<LeadProgress> {
+    call.bridged?;
+    let mut progress = lead.progress.clone();
+    *progress.outcomes.entry(outcome).or_default() += 1;
+    progress.last_outcome = Some(outcome);
+    progress.next_at = call.callback.map(|callback| callback.at);
+    progress.callback = call.callback;
+    progress.state = match call.callback {
+        Some(_) => LeadState::RetryWait,
+        None if progress.state == LeadState::Dnc => LeadState::Dnc,
+        None => LeadState::Done,
+    };
+    Some(progress)
 }
 
 impl Call {

@@ -35,7 +35,7 @@ impl Dialer {
         call.conclusion = Some((Outcome::Connected, Evidence::Timer));
         self.set_call_state(id, CallState::Message);
         self.set_call_timer(cx.now, id, Some(self.config.message_max_ms));
-        cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone() }));
+        cx.out.push(Effect::Call(CallOrder::Play { call: id, prompt: prompt.clone(), repeat: false }));
         self.tell_call(cx, id, Event::CallMessage { prompt });
     }
 

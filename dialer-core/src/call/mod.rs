@@ -95,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) caller_id: Option<String>,
     /// The number of a pool that it holds from the attempt to its end.
     pub(crate) shown: Option<crate::caller_id::Shown>,
+    /// What is particular of a call that came in.
+    pub(crate) inbound: Option<Box<crate::inbound::InboundCall>>,
     pub(crate) mode: Option<DialMode>,
     /// What its chance of an answer may depend on.
     pub(crate) traits: DialTraits,
@@ -176,6 +178,19 @@ impl Call {
         self.kind == CallKindTag::Campaign && crate::attempt::is_paced(self.mode)
     }
 
+    /// The customer's number.
+    pub(crate) fn customer_number(&self) -> &str {
+        match self.kind {
+            CallKindTag::Inbound => self.caller_id.as_deref().unwrap_or("anonymous"),
+            _ => &self.to,
+        }
+    }
+
+    /// An agent is looked for when one fails: dialled by a campaign, or came in.
+    pub(crate) fn seeks_agents(&self) -> bool {
+        matches!(self.kind, CallKindTag::Campaign | CallKindTag::Inbound)
+    }
+
     /// What its next event is about.
     pub(crate) fn next_about(&mut self) -> About {
         self.seq += 1;
@@ -194,6 +209,9 @@ impl Call {
 impl Dialer {
     pub(crate) fn on_call(&mut self, cx: &mut Cx<'_>, fact: CallFact) {
         match fact {
+            CallFact::InboundArrived { call, trunk, from, to } => {
+                self.on_inbound_arrived(cx, call, trunk, from.as_deref(), &to);
+            }
             CallFact::Dialled { call } => self.on_dialled(cx, call),
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
             CallFact::EarlyMedia { call, class, confidence, announcement } => {
@@ -272,6 +290,7 @@ impl Dialer {
             to,
             caller_id: None,
             shown: None,
+            inbound: None,
             mode: None,
             traits: DialTraits::default(),
             ring_timeout_ms: None,
@@ -356,6 +375,9 @@ impl Dialer {
     pub(crate) fn on_call_timer(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timer = None;
+        if call.inbound.is_some() && call.state != CallState::Ending {
+            return self.on_inbound_timer(cx, id);
+        }
         match call.state {
             CallState::Waiting if call.amd_mode == AmdMode::BeforeBridge && call.amd.is_none() => {
                 self.on_amd_overdue(cx, id);

@@ -35,6 +35,10 @@ pub(crate) fn conclude(call: &Call, end: End) -> (Outcome, Evidence) {
     if call.bridged.is_some() {
         return (Outcome::Connected, evidence);
     }
+    if call.inbound.is_some() {
+        // A caller whom no agent of ours has answered, whoever hung up.
+        return (Outcome::NoAnswer, evidence);
+    }
     if call.answered.is_some() {
         let outcome = if end.by == Party::Customer { Outcome::Rejected } else { Outcome::Cancelled };
         return (outcome, evidence);

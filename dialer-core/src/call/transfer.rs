@@ -24,6 +24,7 @@ impl Dialer {
         call.held_by = None;
         let campaign = call.campaign;
         self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
-        self.begin_wrap_up(cx, agent, id, campaign, talk_ms);
+        let inbound = self.calls[&id].inbound.is_some();
+        self.begin_wrap_up(cx, agent, (id, campaign, inbound), talk_ms);
     }
 }

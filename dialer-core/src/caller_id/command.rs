@@ -65,6 +65,7 @@ impl Dialer {
         self.dirty.pools.insert(id);
         let state = Record::CallerIdPoolState { pool: id, state, at: cx.wall };
         self.journal(cx, vec![Record::CallerIdPoolPut(row), state]);
+        self.serve_numbers(cx);
         self.want_all_decisions();
         Ok(Reply::CallerIdPool(id, version))
     }
@@ -94,6 +95,11 @@ impl Dialer {
                     "campaign {} shows numbers of this pool; take it out there first",
                     user.row.id
                 ),
+            });
+        }
+        if let Some(route) = self.routes.rows.values().find(|row| row.config.pools.contains(&id)) {
+            return Err(CommandError::InvalidState {
+                detail: format!("inbound route {} answers for this pool; take it out there first", route.id),
             });
         }
         self.pools.remove(&id);

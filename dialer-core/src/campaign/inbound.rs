@@ -1,6 +1,6 @@
 //! Inbound calls that wait for the same agents: outbound holds back.
 //!
-//! Who queues inbound calls (a telephone system beside this one) says how many wait for a group of agents. What it said
+//! Callers who wait here (`inbound/`) count by themselves. Who queues others (a telephone system beside this one) says how many wait for a group of agents. What it said
 //! holds for as long as it said, so that a queue that went silent does not hold outbound back for ever.
 
 use super::Campaign;
@@ -74,6 +74,7 @@ impl Dialer {
         if campaign.is_agentless() {
             return 0;
         }
-        self.inbound.for_group(campaign.row.config.agent_group.as_deref(), cx.now)
+        let group = campaign.row.config.agent_group.as_deref();
+        self.inbound.for_group(group, cx.now).saturating_add(self.callers_waiting_for(group))
     }
 }

@@ -351,6 +351,8 @@ impl Dialer {
             .and_then(|wrap_up| wrap_up.campaign)
             .or_else(|| agent.call.and_then(|call| self.calls[&call].campaign));
         let campaign = campaign.and_then(|id| self.campaigns.get(&id));
+        let came_in = agent.wrap_up.as_ref().is_some_and(|wrap_up| wrap_up.inbound)
+            || agent.call.is_some_and(|call| self.calls[&call].inbound.is_some());
         let timed = campaign.is_some_and(Campaign::wraps_up_by_timer);
         AgentView {
             agent: AgentRef(agent.number),
@@ -370,7 +372,9 @@ impl Dialer {
                         None => pacing::AgentState::Reserved,
                     }
                 }
+                AgentState::Talking | AgentState::Hold if came_in => pacing::AgentState::InboundTalking,
                 AgentState::Talking | AgentState::Hold => pacing::AgentState::Talking,
+                AgentState::WrapUp if came_in => pacing::AgentState::InboundWrapUp,
                 AgentState::WrapUp => pacing::AgentState::WrapUp,
                 AgentState::Paused | AgentState::Unreachable => pacing::AgentState::OnBreak,
                 AgentState::LoggedOut => pacing::AgentState::LoggedOut,

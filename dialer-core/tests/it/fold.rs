@@ -1,15 +1,16 @@
 //! A plain model of the store: the state after a crash is the fold of the records that were durable.
 
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
+use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{AgentRow, Lead, LeadState};
 use dialer_core::record::{
-    AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot, LedgerEntry,
-    ListRow, TrunkRow,
+    AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
+    LedgerEntry, ListRow, TrunkRow,
 };
 use dialer_core::screen::{Look, Screen};
 use dialer_core::{
-    AgentId, AttemptId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope, LeadId,
-    ListId, Record, Snapshot, TrunkId,
+    AgentId, AttemptId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope,
+    InboundRouteId, LeadId, ListId, Record, Snapshot, TrunkId,
 };
 use sansio::WallTime;
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub(crate) struct Store {
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: BTreeMap<DncListId, DncModel>,
     pub(crate) pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
+    pub(crate) routes: BTreeMap<InboundRouteId, InboundRouteRow>,
     pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
     pub(crate) leads: BTreeMap<LeadId, Lead>,
     pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
@@ -87,6 +89,8 @@ impl Store {
                 let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
                 self.pools.entry(id).or_insert(new).row = row;
             }
+            Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
+            Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
             Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
             Record::CallerIdUsed { pool, number, at } => {
                 if let Some(pool) = self.pools.get_mut(&pool) {
@@ -173,6 +177,7 @@ impl Store {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            inbound_routes: self.routes.values().cloned().collect(),
             caller_id_pools: self.pools.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row.lead))).collect(),
@@ -236,5 +241,23 @@ impl Store {
             .partition(|lead| lead.expires_at <= Some(at));
         let next = to_come.iter().filter_map(|lead| lead.expires_at).min();
         (gone.into_iter().take(limit).cloned().collect(), next)
+    }
+
+    /// What the records say of a caller.
+    pub(crate) fn recall(&self, numbers: &[String], _called: &str) -> dialer_core::inbound::CallerMemory {
+        let customer = |record: &CallRecord| match record.kind {
+            CallKindTag::Inbound => record.caller_id.clone().unwrap_or_default(),
+            _ => record.to.clone(),
+        };
+        let mut known: Vec<&CallRecord> =
+            self.ended.values().filter(|record| numbers.contains(&customer(record))).collect();
+        known.sort_by_key(|record| std::cmp::Reverse(record.started_at));
+        let spoke = known.iter().find(|record| record.bridged_at.is_some());
+        let has = |lead: &&Lead| lead.phones.iter().any(|phone| numbers.contains(&phone.number));
+        dialer_core::inbound::CallerMemory {
+            last_agent: spoke.and_then(|record| Some((record.agent?, record.started_at))),
+            campaign: known.iter().find_map(|record| record.campaign),
+            lead: self.leads.values().find(has).cloned(),
+        }
     }
 }

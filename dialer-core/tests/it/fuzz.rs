@@ -7,6 +7,7 @@ use dialer_core::config::{
     AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, ConnectAt, DialMode, ListConfig,
     PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
+use dialer_core::inbound::{InboundRouteConfig, InboundStep};
 use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
 use dialer_core::participant::{CallAct, CallWish, Joining, SupervisionMode, Target};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
@@ -185,6 +186,30 @@ impl World {
             };
             self.campaigns.push(id);
         }
+        let group = |group: Option<&str>| InboundStep::Group {
+            group: group.map(str::to_owned),
+            waiting_max: 3,
+            wait_ms: 8_000,
+            play: Some("music".into()),
+        };
+        let route = InboundRouteConfig {
+            name: "back".into(),
+            numbers: vec!["+4930900".into()],
+            steps: vec![
+                InboundStep::LastAgent { within_ms: 3_600_000, wait_ms: 2_000, play: None },
+                group(Some("help")),
+                InboundStep::Menu {
+                    play: "menu".into(),
+                    wait_ms: 1_000,
+                    digits: BTreeMap::from([
+                        ('1', group(None)),
+                        ('5', InboundStep::Message { play: "m".into() }),
+                    ]),
+                },
+            ],
+            ..InboundRouteConfig::default()
+        };
+        self.ask(Command::CreateInboundRoute(route));
     }
 
     fn campaign_config(&mut self, n: usize) -> CampaignConfig {
@@ -322,6 +347,10 @@ impl World {
                     let (leads, more, next_due) = self.store.load(&lists, limit as usize, due_at, &screen);
                     self.loads.push(Input::LeadsLoaded { campaign, leads, more, next_due });
                 }
+                Effect::RecallCaller { call, numbers, called } => {
+                    let memory = Box::new(self.store.recall(&numbers, &called));
+                    self.loads.push(Input::CallerRecalled { call, memory });
+                }
                 Effect::FindExpired { campaign, lists, at, limit } => {
                     let (leads, next) = self.store.expired(&lists, at, limit as usize);
                     self.loads.push(Input::ExpiredFound { campaign, leads, next });
@@ -394,7 +423,9 @@ impl World {
                     })),
                 }
             }
-            CallOrder::DialCustomer { .. } => rest.push(Gated::Order(order)),
+            CallOrder::DialCustomer { .. } | CallOrder::AnswerCustomer { .. } => {
+                rest.push(Gated::Order(order));
+            }
             CallOrder::RingAgent { .. } if creates => rest.push(Gated::Order(order)),
             _ if held => rest.push(Gated::Order(order)),
             _ => self.apply(order),
@@ -444,6 +475,13 @@ impl World {
                     self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Normal));
                 }
             }
+            CallOrder::AnswerCustomer { .. } => {
+                let Some(leg) = self.calls.get_mut(&id) else { return };
+                if leg.customer == Side::Ringing {
+                    leg.customer = Side::Up;
+                    self.facts.push_back(Input::Call(CallFact::Answered { call: id }));
+                }
+            }
             CallOrder::LetHear { .. } => {}
             CallOrder::Bridge { .. } => {
                 if let Some(leg) = self.calls.get_mut(&id) {
@@ -458,6 +496,19 @@ impl World {
             CallOrder::Act { act, .. } => self.conduct(id, act),
             CallOrder::Hangup { cause, by, .. } => self.end(id, by, cause),
         }
+    }
+
+    /// Somebody calls one of our numbers, or one that is not ours any more.
+    fn call_in(&mut self) {
+        let call = CallId::from_bits(CAME_IN | self.made.len() as u128);
+        self.made.insert(call);
+        self.calls.insert(call, Leg { customer: Side::Ringing, ..Leg::new() });
+        let place = self.rng.below(self.store.leads.len() as u64 + 1) as usize;
+        let known = self.store.leads.values().nth(place).map(|lead| lead.phones[0].number.clone());
+        let from = known.filter(|_| self.rng.chance(0.9));
+        let to = if self.rng.chance(0.95) { "+4930900" } else { "+4930901" }.to_owned();
+        let trunk = self.trunks[self.rng.below(2) as usize];
+        self.input(Input::Call(CallFact::InboundArrived { call, trunk, from, to }));
     }
 
     fn conduct(&mut self, id: CallId, act: CallAct) {
@@ -961,6 +1012,7 @@ impl World {
                 self.ask(Command::Undrain);
                 self.draining = false;
             }
+            95..=96 => self.call_in(),
             75..=94 => {
                 let most = [5, 100, 1000, 4000][self.rng.below(4) as usize];
                 let ms = self.rng.below(most);
@@ -977,7 +1029,13 @@ impl World {
     /// Everything that was not durable is lost, and every call with it.
     fn crash(&mut self) {
         let some = self.rng.below(3) as usize;
-        let calls_before: BTreeSet<CallId> = self.calls.keys().copied().collect();
+        // A call that came in is there before we know of it; what waits for its record is our answer.
+        let calls_before: BTreeSet<CallId> = self
+            .calls
+            .iter()
+            .filter(|(call, leg)| !came_in(**call) || leg.customer != Side::Ringing)
+            .map(|(call, _)| *call)
+            .collect();
         self.make_durable(some);
         let open = self.store.open.len();
         // No call was dialled that is not written down.
@@ -1090,9 +1148,17 @@ impl World {
     }
 }
 
+/// Ids of calls that came in: the world names these itself.
+const CAME_IN: u128 = 1 << 127;
+
+fn came_in(call: CallId) -> bool {
+    call.to_bits() & CAME_IN != 0
+}
+
 fn call_of(order: &CallOrder) -> CallId {
     match order {
         CallOrder::DialCustomer { call, .. }
+        | CallOrder::AnswerCustomer { call, .. }
         | CallOrder::RingAgent { call, .. }
         | CallOrder::UseSession { call, .. }
         | CallOrder::ReleaseAgent { call, .. }

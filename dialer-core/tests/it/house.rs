@@ -111,6 +111,10 @@ impl House {
                 Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
                     loads.push((campaign, lists, limit, due_at, screen));
                 }
+                Effect::RecallCaller { call, numbers, called } => {
+                    let memory = Box::new(self.store.recall(&numbers, &called));
+                    expired.push(Input::CallerRecalled { call, memory });
+                }
                 Effect::FindExpired { campaign, lists, at, limit } => {
                     let (leads, next) = self.store.expired(&lists, at, limit as usize);
                     expired.push(Input::ExpiredFound { campaign, leads, next });

@@ -210,7 +210,7 @@ fn no_agent_in_time_is_abandoned_with_the_message() {
         &expect![[r#"
             2.060  journal Ledger(abandoned)
             2.060  event   campaign.abandon_cap_reached
-            2.060  order   Play { call: call1, prompt: "safe_harbour" }
+            2.060  order   Play { call: call1, prompt: "safe_harbour", repeat: false }
             2.060  event   call.safe_harbour #6
             2.060  event   campaign.pacing dialing 0 target 0 limited by agents
         "#]],

@@ -1,6 +1,7 @@
 //! The dialer from outside: inputs in, effects out.
 
 mod agents;
+mod callbacks;
 mod caller_ids;
 mod compliance;
 mod fold;

@@ -58,9 +58,11 @@ fn agentless_keeps_its_lines_up_and_plays_the_message() {
     house.call_fact(CallFact::MessagePlayed { call: calls[0] });
     house.end(calls[0], Party::System, EndCause::Normal);
     let log = house.log();
-    for wanted in
-        ["order   Play { call: call1, prompt: \"announcement\" }", "call.message", "CallEnded(connected)"]
-    {
+    for wanted in [
+        "order   Play { call: call1, prompt: \"announcement\", repeat: false }",
+        "call.message",
+        "CallEnded(connected)",
+    ] {
         assert!(log.contains(wanted), "{wanted:?} is missing:\n{log}");
     }
     assert!(!log.contains("Ledger"), "nobody can be abandoned where no agent is wanted:\n{log}");

@@ -118,6 +118,7 @@ impl Shift {
             }
             CallOrder::Hangup { call, cause, by } => self.after(0.01, ended(call, by, cause)),
             CallOrder::LetHear { .. }
+            | CallOrder::AnswerCustomer { .. }
             | CallOrder::RingAgent { .. }
             | CallOrder::UseSession { .. }
             | CallOrder::Act { .. }

@@ -4,7 +4,7 @@ use super::family::Families;
 use control_api::ReadModel;
 use dialer_core::caller_id::NumberUse;
 use dialer_core::counters::{
-    AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, PARTIES, QUARANTINE_REASONS, RULES,
+    AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, INBOUND_STEPS, PARTIES, QUARANTINE_REASONS, RULES,
 };
 use dialer_core::outcome::{Outcome, Party};
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
@@ -87,6 +87,7 @@ pub fn export_counters(
         );
     }
     export_trunk_counters(counters, read_model, families);
+    export_inbound(counters, read_model, families);
     for (group, counts) in &counters.groups {
         for (result, count) in [
             ("answered", counts.offers_answered),
@@ -219,6 +220,29 @@ fn export_paths(
             }
         }
     }
+}
+
+/// Calls that came in on our own numbers.
+fn export_inbound(counters: &Counters, read_model: &ReadModel, families: &mut Families) {
+    for (route, counts) in &counters.inbound {
+        let name =
+            read_model.inbound_route(*route).map_or_else(|| route.to_string(), |row| row.config.name.clone());
+        let route = ("route", name.as_str());
+        let help = "Calls that came in on numbers of ours.";
+        families.counter("inbound_calls_total", help, &[route], counts.arrived);
+        for (step, count) in INBOUND_STEPS.iter().zip(counts.connected) {
+            let help = "Callers who were joined to an agent, by the step that brought them there.";
+            families.counter("inbound_connected_total", help, &[route, ("step", step)], count);
+        }
+        let help = "Callers whom no agent has answered.";
+        families.counter("inbound_unanswered_total", help, &[route], counts.unanswered);
+    }
+    let help = "Inbound calls that were not taken: draining, no room, records cannot be written.";
+    families.counter("inbound_refused_total", help, &[], counters.inbound_refused);
+    let help = "Time from our answer until a caller was joined to an agent.";
+    let wait = &counters.inbound_wait;
+    let bounds = wait.bounds.iter().copied();
+    families.histogram("inbound_wait_seconds", help, &[], bounds, &wait.buckets, wait.sum);
 }
 
 fn export_trunk_counters(counters: &Counters, read_model: &ReadModel, families: &mut Families) {

@@ -4,6 +4,7 @@
 
 mod api;
 mod browser;
+mod callbacks;
 mod conduct;
 mod crash;
 mod ctl;

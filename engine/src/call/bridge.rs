@@ -33,6 +33,10 @@ impl CallShard {
         }
         call.playing = None;
         call.listening = false;
+        if call.hears_music {
+            call.hears_music = false;
+            self.plane.stop_playing(now, customer_stream, &mut self.media_out);
+        }
         self.plane.connect(now, customer_stream, agent_stream, &mut self.media_out);
         if tone {
             self.plane.tone(now, agent_stream, Tone::default(), &mut self.media_out);
@@ -70,18 +74,28 @@ impl CallShard {
         }
     }
 
-    /// Plays a prompt to the customer. One that cannot be played is over at once.
-    pub(crate) fn play(&mut self, now: Instant, key: Key<Call>, prompt: &str, out: &mut Outbox<ShardEffect>) {
+    /// Plays a prompt to the customer, once or over and over. One that cannot be played is over at once.
+    pub(crate) fn play(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        prompt: &str,
+        repeat: bool,
+        out: &mut Outbox<ShardEffect>,
+    ) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let stream = call.answered_customer().map(|customer| customer.sound.stream);
         let (Some(stream), Some(samples)) = (stream, self.prompts.get(prompt)) else {
             let call = call.id;
-            self.tell(CallFact::MessagePlayed { call }, out);
+            if !repeat {
+                self.tell(CallFact::MessagePlayed { call }, out);
+            }
             return;
         };
         self.play_tag += 1;
-        call.playing = Some(self.play_tag);
-        let request = PlayRequest { tag: self.play_tag, samples: samples.clone(), repeat: false };
+        call.playing = (!repeat).then_some(self.play_tag);
+        call.hears_music = true;
+        let request = PlayRequest { tag: self.play_tag, samples: samples.clone(), repeat };
         self.plane.play(now, stream, request, &mut self.media_out);
     }
 

@@ -12,6 +12,7 @@ mod connect_agent;
 pub(crate) mod digits;
 mod fork;
 mod hold;
+mod inbound;
 pub(crate) mod originate;
 mod participant;
 pub(crate) mod policy;
@@ -32,6 +33,7 @@ pub(crate) use transit::Transit;
 
 use crate::shard::trunks::TrunkKey;
 use crate::translate::sdp::{LocalSecurity, LocalSide};
+use bytes::Bytes;
 use dialer_core::{AgentId, CallId, RecordingId};
 use media::StreamKey;
 use sansio::{Duration, Key, TimerKey};
@@ -51,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) recording: Option<RecordingId>,
     /// A message is being played to the customer, under this tag.
     pub(crate) playing: Option<u64>,
+    /// Something is being played to the customer, perhaps.
+    pub(crate) hears_music: bool,
     /// The agent has asked for someone else to take the agent's place.
     pub(crate) transfer: Option<Box<Transfer>>,
     pub(crate) digits: digits::DigitGate,
@@ -76,8 +80,10 @@ pub(crate) struct CustomerSide {
     pub(crate) call_max_ms: u32,
     pub(crate) amd: bool,
     pub(crate) held: bool,
-    /// From which number it was called.
+    /// From which number it was called; if it called itself: which number of ours.
     pub(crate) caller_id: Option<String>,
+    /// It called us, with this offer (empty: it wants ours).
+    pub(crate) offer: Option<Bytes>,
 }
 
 /// How far the customer's leg is.
@@ -135,6 +141,7 @@ impl Call {
             listening: false,
             recording: None,
             playing: None,
+            hears_music: false,
             transfer: None,
             digits: digits::DigitGate::default(),
             participants: Vec::new(),

@@ -126,6 +126,7 @@ impl CallShard {
             amd: dial.amd,
             held: false,
             caller_id: caller,
+            offer: None,
         })
     }
 }

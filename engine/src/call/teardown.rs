@@ -49,9 +49,14 @@ impl CallShard {
             EndedBy::Remote => Party::Customer,
             EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol => Party::System,
         };
-        let sip = if ended.answered { Some(200) } else { ended.code };
+        let came_in = self.calls.get(key).and_then(|call| call.customer.as_ref());
+        let cancelled = !ended.answered
+            && ended.by == EndedBy::Remote
+            && came_in.is_some_and(|side| side.offer.is_some());
+        let cause = if cancelled { EndCause::Cancelled } else { cause_of(ended) };
+        let sip = if ended.answered { Some(200) } else { ended.code.or(cancelled.then_some(487)) };
         let codes = Codes { sip, q850: ended.q850.map(u16::from) };
-        self.finish_call(now, key, by, cause_of(ended), Some(codes), out);
+        self.finish_call(now, key, by, cause, Some(codes), out);
     }
 
     /// The agent's own leg is over: before the answer only that leg, after it the whole call.
@@ -118,7 +123,9 @@ impl CallShard {
         let answered = side.state == CustomerState::Answered;
         // To a ringing phone our reason is no Q.850 cause of the callee's; a BYE says why.
         let q850 = answered.then(|| q850_of(cause));
-        self.ua.hangup(now, side.leg, Reason { q850, ..Reason::default() }, &mut self.sip_out);
+        let refused = side.offer.is_some() && !answered;
+        let sip = refused.then(|| super::inbound::refusal_code(cause));
+        self.ua.hangup(now, side.leg, Reason { sip, q850, ..Reason::default() }, &mut self.sip_out);
         if answered {
             self.tell_media(call, Party::Customer, side.sound.stream, out);
         }

@@ -42,6 +42,7 @@ impl CallShard {
             ShardCommand::SetAnnouncements(book) => self.plane.set_announcements(book.0),
             ShardCommand::SetStir(rules) => self.stir.set(rules.0),
             ShardCommand::SetRoutes(routes) => self.routes = routes,
+            ShardCommand::ServeNumbers(numbers) => self.numbers = numbers,
             ShardCommand::AdmitTransit(admit) => {
                 self.admit_transit = admit;
                 self.ua.set_draining(!admit);
@@ -78,7 +79,8 @@ impl CallShard {
             CallOrder::ReleaseAgent { agent, .. } => self.release_agent(now, key, agent, out),
             CallOrder::LetHear { .. } => self.let_hear(now, key),
             CallOrder::Bridge { tone, record, .. } => self.bridge(now, key, tone, record, out),
-            CallOrder::Play { prompt, .. } => self.play(now, key, &prompt, out),
+            CallOrder::AnswerCustomer { call_max_ms, .. } => self.answer_customer(now, key, call_max_ms, out),
+            CallOrder::Play { prompt, repeat, .. } => self.play(now, key, &prompt, repeat, out),
             CallOrder::Act { act, .. } => self.act(now, key, act, out),
             CallOrder::Hangup { cause, by, .. } => self.end_call(now, key, by, cause, out),
         }

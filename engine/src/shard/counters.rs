@@ -19,6 +19,10 @@ pub struct ShardCounters {
     pub calls_answered: u64,
     /// Dialled calls ended.
     pub calls_ended: u64,
+    /// Calls to our own numbers that were taken.
+    pub inbound_started: u64,
+    /// … and that were refused: no room, draining, an offer of no use.
+    pub inbound_refused: u64,
     /// Transit calls carried on.
     pub transits_started: u64,
     /// … and answered.

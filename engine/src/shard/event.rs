@@ -162,11 +162,11 @@ impl CallShard {
                 }
                 Some(Owner::TransitIn(_)) | None => {}
             },
-            Event::Confirmed { owner, sdp, .. } => {
-                if let Some(Owner::TransitIn(key)) = Owner::from_bits(owner) {
-                    self.transit_confirmed(now, key, sdp);
-                }
-            }
+            Event::Confirmed { owner, sdp, .. } => match Owner::from_bits(owner) {
+                Some(Owner::TransitIn(key)) => self.transit_confirmed(now, key, sdp),
+                Some(Owner::Customer(key)) => self.customer_confirmed(now, key, sdp),
+                _ => {}
+            },
             Event::Reoffer { leg, owner, sdp, by_update } => match self.current_owner(owner, leg) {
                 Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))) => {
                     self.transit_reoffer(now, leg, owner, sdp, by_update);

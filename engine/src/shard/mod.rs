@@ -30,7 +30,7 @@ use sansio::{Deadlines, Instant, Key, Machine, Outbox, Rng, Slab, TimerKey};
 use sip_proxy::UserAgent;
 use sip_proxy::ua;
 use sip_proxy::wire::Transport;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use trunks::{TrunkKey, TrunkLoad, Trunks};
@@ -67,6 +67,8 @@ pub struct CallShard {
     pub(crate) agents: Agents,
     pub(crate) prompts: BTreeMap<String, Arc<[i16]>>,
     pub(crate) routes: Vec<Route>,
+    /// Numbers of ours: calls to them are the dialer's.
+    pub(crate) numbers: Arc<BTreeSet<String>>,
     pub(crate) admit_transit: bool,
     pub(crate) recordings: OpenRecordings,
     /// Forks by their number.
@@ -112,6 +114,7 @@ impl CallShard {
             agents: Agents::new(),
             prompts: BTreeMap::new(),
             routes: Vec::new(),
+            numbers: Arc::default(),
             admit_transit: true,
             recordings: OpenRecordings::new(),
             forks: BTreeMap::new(),

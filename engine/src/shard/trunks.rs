@@ -10,7 +10,7 @@ use dialer_core::{TrunkFact, TrunkId};
 use sansio::{CpsBucket, Duration, Instant, Key, Outbox, Slab, TimerKey};
 use sip_proxy::Network;
 use sip_proxy::ua::{Ended, EndedBy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -95,6 +95,11 @@ impl Trunk {
 }
 
 impl Trunks {
+    /// The country codes in which trunks write national numbers, each once.
+    pub(crate) fn country_codes(&self) -> BTreeSet<&str> {
+        self.slab.iter().map(|(_, trunk)| trunk.row.config.country_code.as_str()).collect()
+    }
+
     pub(crate) fn new(reborn: bool) -> Self {
         Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new(), reborn }
     }

@@ -467,13 +467,13 @@ fn a_message_is_played_to_its_end() {
     w.command(ShardCommand::LoadPrompt { name: "safe_harbour".into(), samples: Arc::from([1000_i16; 8000]) });
     w.order(dial(), true);
     w.run_for(300);
-    w.order(CallOrder::Play { call: CALL, prompt: "safe_harbour".into() }, false);
+    w.order(CallOrder::Play { call: CALL, prompt: "safe_harbour".into(), repeat: false }, false);
     w.run_for(500);
     assert!(!w.fact_names(CALL).contains("MessagePlayed"));
     assert!(w.peers[0].legs[0].heard >= 20, "{}", w.peers[0].legs[0].heard);
     w.run_for(800);
     assert!(w.fact_names(CALL).ends_with("MessagePlayed"));
-    w.order(CallOrder::Play { call: CALL, prompt: "unknown".into() }, false);
+    w.order(CallOrder::Play { call: CALL, prompt: "unknown".into(), repeat: false }, false);
     assert_eq!(w.fact_names(CALL).matches("MessagePlayed").count(), 2);
     w.order(hangup(), false);
     w.assert_at_rest();

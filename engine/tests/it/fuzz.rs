@@ -44,7 +44,7 @@ fn order(rng: &mut Rng, call: CallId, agents: u64) -> CallOrder {
             tone: true,
             record: rng.chance(0.5).then(|| RecordingId::from_bits(u128::from(rng.next_u64()))),
         },
-        8 => CallOrder::Play { call, prompt: "p".into() },
+        8 => CallOrder::Play { call, prompt: "p".into(), repeat: false },
         _ => CallOrder::Hangup { call, cause: EndCause::Normal, by: Party::Api },
     }
 }

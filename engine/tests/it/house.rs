@@ -101,7 +101,7 @@ impl House {
                 assert!(self.replies.insert(tag, result).is_none(), "answered twice");
             }
             ControlEffect::View(_) => {}
-            ControlEffect::FindExpired { .. } => {}
+            ControlEffect::FindExpired { .. } | ControlEffect::RecallCaller { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 self.loads.push_back((campaign, lists, limit, due_at));
             }

@@ -61,6 +61,8 @@ impl Store {
             | Record::DncListDeleted { .. }
             | Record::DncAdded { .. }
             | Record::DncRemoved { .. }
+            | Record::InboundRoutePut(_)
+            | Record::InboundRouteDeleted { .. }
             | Record::CallerIdPoolPut(_)
             | Record::CallerIdPoolDeleted { .. }
             | Record::CallerIdUsed { .. }
@@ -106,6 +108,7 @@ impl Store {
             lists: self.lists.values().cloned().collect(),
             dnc: Vec::new(),
             caller_id_pools: Vec::new(),
+            inbound_routes: Vec::new(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),

@@ -54,8 +54,8 @@ impl World {
                 self.setup_reply(tag, &result);
             }
             ControlEffect::View(change) => self.see(&change),
-            // No campaign of the simulated world takes dial requests.
-            ControlEffect::FindExpired { .. } => {}
+            // No campaign of the simulated world takes dial requests, and none of its numbers is called.
+            ControlEffect::FindExpired { .. } | ControlEffect::RecallCaller { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 let (leads, more, next_due) = self.disk.store.load(&lists, limit as usize, due_at);
                 let at = now + self.disk.read_time();

@@ -74,6 +74,14 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             audit::pool_state(txn, *pool, state)?;
             caller_ids::set_state(txn, *pool, state, *at)
         }
+        Record::InboundRoutePut(row) => {
+            audit::put(txn, "inbound_route", row.id, row)?;
+            put(txn, "inbound_route", PUT_INBOUND_ROUTE, blob(row.id), row)
+        }
+        Record::InboundRouteDeleted { route } => {
+            audit::delete(txn, "inbound_route", *route)?;
+            delete(txn, "DELETE FROM inbound_route WHERE id = ?1", blob(*route))
+        }
         Record::CampaignPut(row) => {
             audit::put(txn, "campaign", row.id, row)?;
             put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row)
@@ -147,6 +155,8 @@ const PUT_LIST: &str =
     "INSERT INTO list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_DNC_LIST: &str =
     "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_INBOUND_ROUTE: &str =
+    "INSERT INTO inbound_route (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_CAMPAIGN: &str =
     "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 
@@ -202,7 +212,7 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
             blob_opt(record.campaign),
             blob_opt(record.agent),
             blob_opt(record.lead),
-            record.to,
+            customer_of(record),
             record.outcome.as_str(),
             record.started_at.unix_millis(),
             encode("call_record", record)?,
@@ -216,7 +226,8 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
     if record.kind != CallKindTag::Transit {
         txn.run("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
     }
-    if let Some(campaign) = record.campaign {
+    // Who calls us is no attempt of a campaign.
+    if let Some(campaign) = record.campaign.filter(|_| record.kind != CallKindTag::Inbound) {
         txn.run(
             "INSERT INTO campaign_total (campaign, outcome, ended, answered, bridged, abandoned, talk_ms) \
              VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET ended = ended + 1, \
@@ -233,6 +244,14 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
         )?;
     }
     Ok(())
+}
+
+/// The number by which a call is found: the customer's.
+fn customer_of(record: &CallRecord) -> &str {
+    match record.kind {
+        CallKindTag::Inbound => record.caller_id.as_deref().unwrap_or(""),
+        _ => &record.to,
+    }
 }
 
 fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod backup;
 mod caller_ids;
+mod callers;
 mod calls;
 mod checkpoint;
 mod codec;
@@ -33,6 +34,7 @@ use crate::model::{
     WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::event::EventEnvelope;
+use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
 use sansio::{Duration, Rng, WallTime};
@@ -271,6 +273,10 @@ impl Store for SqliteStore {
 
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError> {
         leads::funnel(&self.readers.get(), lists, now, attempts_max)
+    }
+
+    fn recall_caller(&self, numbers: &[String], called: &str) -> Result<CallerMemory, StoreError> {
+        callers::recall(&self.readers.get(), numbers, called)
     }
 
     fn records(&self, query: &CallRecordQuery) -> Result<Page<CallRow>, StoreError> {

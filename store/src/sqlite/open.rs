@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006-lead-history.sql"),
     include_str!("../../migrations/0007-dispositions.sql"),
     include_str!("../../migrations/0008-audit.sql"),
+    include_str!("../../migrations/0009-inbound.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

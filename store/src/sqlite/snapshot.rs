@@ -24,6 +24,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         lists: all(&txn, "list", "SELECT data FROM list ORDER BY id")?,
         dnc: super::dnc::load(&txn)?,
         caller_id_pools: super::caller_ids::load(&txn, now)?,
+        inbound_routes: all(&txn, "inbound_route", "SELECT data FROM inbound_route ORDER BY id")?,
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,

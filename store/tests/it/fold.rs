@@ -3,13 +3,14 @@
 use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::EventEnvelope;
+use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{
     AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
     LeadProgress, LedgerEntry, ListRow, RecordingRow, TrunkRow,
 };
 use dialer_core::{
-    AgentId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, LeadId, ListId, Record, RecordingId,
-    Snapshot, TrunkId,
+    AgentId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
+    Record, RecordingId, Snapshot, TrunkId,
 };
 use proptest::prelude::*;
 use sansio::{Rng, WallTime};
@@ -47,6 +48,7 @@ struct Fold {
     lists: BTreeMap<ListId, ListRow>,
     dnc: BTreeMap<DncListId, DncModel>,
     pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
+    routes: BTreeMap<InboundRouteId, InboundRouteRow>,
     campaigns: BTreeMap<CampaignId, CampaignRow>,
     leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
     open: BTreeMap<CallId, AttemptRow>,
@@ -89,6 +91,8 @@ impl Fold {
                 let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
                 self.pools.entry(id).or_insert(new).row = row;
             }
+            Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
+            Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
             Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
             Record::CallerIdUsed { pool, number, at } => {
                 if let Some(pool) = self.pools.get_mut(&pool) {
@@ -165,6 +169,7 @@ impl Fold {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            inbound_routes: self.routes.values().cloned().collect(),
             caller_id_pools: self.pools.values().map(|pool| since_yesterday(pool.clone())).collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self

@@ -191,6 +191,7 @@ pub(crate) fn attempt(call: CallId, lead: Option<LeadId>) -> AttemptRow {
         mode: Some(DialMode::Predictive),
         at: NOW,
         client_state: Some("ticket:1".into()),
+        inbound: false,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Allowance {
     pub surplus: f64,
     /// One abandon more breaks no window, or the windows are too young to be judged.
     pub bears_one: bool,
+    /// By the counts of a window its cap is reached: what was abandoned, not what is forecast.
+    pub reached: bool,
     /// Abandoned ÷ live so far.
     pub rate_so_far: f64,
     /// Bounds of the true rate that these counts leave (95 %).
@@ -97,7 +99,8 @@ impl Outlook {
                 let surplus = a.surplus.min(b.surplus);
                 let b_tighter = b.target < a.target || (b.target == a.target && b.budget < a.budget);
                 let bears_one = a.bears_one && b.bears_one;
-                Allowance { surplus, bears_one, ..if b_tighter { b } else { a } }
+                let reached = a.reached || b.reached;
+                Allowance { surplus, bears_one, reached, ..if b_tighter { b } else { a } }
             })
             // Without a window nothing is judged: one call per idle agent.
             .unwrap_or(Allowance { bears_one: true, ..Allowance::default() })
@@ -138,10 +141,11 @@ impl Outlook {
         let surplus = cap * (live + sure) - abandoned - self.false_machine * sure - unseen_reserve;
         let young = abandoned < 1.0 && cap * live < 1.0;
         let bears_one = surplus >= 1.0 || young;
+        let reached = window.abandoned > 0 && window.abandoned as f64 >= cap * window.live as f64;
         let rate_so_far = if live > 0.0 { abandoned / live } else { 0.0 };
         let rate_bounds = rate_interval(Count { live: window.live, abandoned: window.abandoned }, 1.96);
         if budget <= 0.0 {
-            return Allowance { target: 0.0, budget, surplus, bears_one, rate_so_far, rate_bounds };
+            return Allowance { target: 0.0, budget, surplus, bears_one, reached, rate_so_far, rate_bounds };
         }
         // Nothing planned ahead: what has been earned may be spent at the rate it is being earned.
         let spread = if to_come > 0.0 { to_come } else { budget / cap.max(1e-9) };
@@ -152,7 +156,7 @@ impl Outlook {
         };
         let target =
             (sooner * (budget - ROOT * (1.2 * budget).sqrt()) / spread.max(1.0)).clamp(0.0, most * cap);
-        Allowance { target, budget, surplus, bears_one, rate_so_far, rate_bounds }
+        Allowance { target, budget, surplus, bears_one, reached, rate_so_far, rate_bounds }
     }
 }
 

@@ -351,7 +351,11 @@ pub(super) fn why_limited(
     pacing: &CampaignPacing,
 ) -> LimitedBy {
     let inbound = view.inbound_waiting > 0 && pacing.inbound != InboundHoldBack::Off;
-    if counted.working < pacing.small_team {
+    // Who knows little is bound by the cap too: a window's counts are known from the first answer on.
+    let untaught = counted.working < pacing.small_team || learned.answer.live_seen() < COLD_ANSWERS;
+    if untaught && allowance.reached && pacing.fixed_risk.is_none() {
+        LimitedBy::AbandonCap
+    } else if counted.working < pacing.small_team {
         LimitedBy::SmallTeam
     } else if learned.answer.live_seen() < COLD_ANSWERS && pacing.fixed_risk.is_none() {
         LimitedBy::ColdStart

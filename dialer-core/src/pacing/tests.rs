@@ -143,6 +143,30 @@ fn thin_history_falls_back_to_erlang_c() {
 }
 
 #[test]
+fn a_cap_that_is_reached_holds_before_anything_is_learned() {
+    let now = Instant::from_millis(100_000);
+    let cold = |(idle, talking), calls, (live, abandoned)| {
+        let (agents, calls) = (agents(idle, talking), in_flight(calls));
+        let windows = [shift(live, abandoned)];
+        let decision = floor(Mode::Predictive).decide(now, &view(&agents, &calls, &windows));
+        (decision.dial, decision.limited_by)
+    };
+    // Everyone who answered was abandoned: one call per idle agent, none ahead, however many the steady state would bear.
+    assert_eq!(cold((2, 0), 0, (4, 4)), (2, LimitedBy::AbandonCap));
+    assert_eq!(cold((2, 0), 2, (4, 4)), (0, LimitedBy::AbandonCap));
+    assert_eq!(cold((0, 300), 0, (4, 4)), (0, LimitedBy::AbandonCap));
+    // Both sides of the cap of 3 %.
+    assert_eq!(cold((0, 300), 0, (100, 3)), (0, LimitedBy::AbandonCap));
+    let (ahead, limited_by) = cold((0, 300), 0, (101, 3));
+    assert!(ahead > 0 && limited_by == LimitedBy::ColdStart, "{ahead} {limited_by:?}");
+    // Of several windows the one that is reached binds.
+    let (agents, calls) = (agents(0, 300), in_flight(0));
+    let windows = [shift(1_000, 1), shift(10, 1)];
+    let decision = floor(Mode::Predictive).decide(now, &view(&agents, &calls, &windows));
+    assert_eq!((decision.dial, decision.limited_by), (0, LimitedBy::AbandonCap));
+}
+
+#[test]
 fn predictive_dials_ahead_with_a_budget_and_like_progressive_without() {
     let (agents, calls) = (agents(3, 17), in_flight(2));
     let now = Instant::from_millis(100_000);

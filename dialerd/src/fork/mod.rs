@@ -190,7 +190,9 @@ mod tests {
         let frame = |number| Item::Sound(Frame { number, inbound: None, outbound: None });
         let dropped: u64 = (0..FRAMES_WAITING_MAX as u64 + 7).map(|number| link.put(frame(number))).sum();
         assert_eq!(dropped, 7);
-        (0..2 * OTHERS_WAITING_MAX).for_each(|_| drop(link.put(Item::Digit('1'))));
+        (0..2 * OTHERS_WAITING_MAX).for_each(|_| {
+            link.put(Item::Digit('1'));
+        });
         link.close();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let all = runtime.block_on(async {

@@ -11,6 +11,7 @@ use crate::doors::ShardEffect;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
 use crate::translate::address::user_of;
+use crate::translate::format::{CODECS, Wish};
 use crate::translate::sdp;
 use bytes::Bytes;
 use dialer_core::inbound::e164_candidates;
@@ -151,9 +152,9 @@ impl CallShard {
         };
         let (leg, sound, offer) = (side.leg, side.sound, side.offer.clone().unwrap_or_default());
         let described = if offer.is_empty() {
-            Ok((None, sdp::offer(&sound.local, &sdp::CODECS)))
+            Ok((None, sdp::offer(&sound.local, &CODECS)))
         } else {
-            sdp::answer(&offer, &sound.local, None).map(|(plan, text)| (Some(plan), text))
+            sdp::answer(&offer, &sound.local, Wish::default()).map(|(plan, text)| (Some(plan), text))
         };
         let Ok((plan, text)) = described else {
             return self.end_call(now, key, Party::System, EndCause::Incompatible, out);

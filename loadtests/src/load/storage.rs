@@ -74,6 +74,7 @@ fn attempt(seq: u64, rng: &mut Rng) -> Vec<Record> {
         mode: Some(DialMode::Predictive),
         at: NOW.plus_millis(seq as i64),
         client_state: None,
+        inbound: false,
     })]
 }
 

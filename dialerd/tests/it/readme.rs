@@ -164,7 +164,7 @@ fn the_metrics_of_the_documents_are_told() {
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
             .chain(
-                ["control-api/src/metrics.rs", "dialerd/src/retention.rs"]
+                ["control-api/src/metrics.rs", "dialerd/src/fork/mod.rs", "dialerd/src/retention.rs"]
                     .map(|file| std::fs::read_to_string(root().join(file)).unwrap()),
             )
             .collect();

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) asked: Vec<StreamKey>,
     /// Orders about handshakes.
     pub(crate) handshakes: Vec<media::DtlsOrder>,
+    /// What forks gave out.
+    pub(crate) forked: Vec<media::ForkOp>,
 }
 
 pub(crate) fn config() -> Config {
@@ -74,6 +76,7 @@ impl World {
             offloads: Vec::new(),
             asked: Vec::new(),
             handshakes: Vec::new(),
+            forked: Vec::new(),
         }
     }
 
@@ -104,6 +107,7 @@ impl World {
                 Output::Reclaim { stream } => self.offloads.push((stream, None)),
                 Output::CountOffload { stream } => self.asked.push(stream),
                 Output::Dtls(order) => self.handshakes.push(order),
+                Output::Fork(op) => self.forked.push(op),
                 Output::Record(RecordOp::Open { id }) => {
                     assert!(self.files.insert(id, File::default()).is_none(), "opened twice");
                 }

@@ -78,6 +78,12 @@ impl Plane {
         }
     }
 
+    /// A fork takes what comes from this stream: its own, or that of who hears it by the relay.
+    pub(super) fn is_forked(&self, key: StreamKey) -> bool {
+        let stream = self.streams.get(key);
+        stream.is_some_and(|stream| stream.fork.is_some() || self.peer_is_forked(stream))
+    }
+
     /// Who hears this stream by the relay has a fork.
     pub(super) fn peer_is_forked(&self, stream: &Stream) -> bool {
         self.forks > 0

@@ -73,6 +73,9 @@ impl Plane {
             self.hear(now, key, Codec::Pcmu, sound, out);
         }
         self.hear_voice(key, &header, Codec::Pcmu, sound);
+        if self.forks > 0 {
+            self.hear_forks(key, &header, Codec::Pcmu, sound);
+        }
         if let Some(recording) = recording.filter(|_| !muted) {
             self.record(now, recording, &header, Codec::Pcmu, sound);
         }

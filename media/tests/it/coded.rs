@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use bytes::Bytes;
-use media::{Codec, Coded, PlayRequest, Recording, Remote, StreamKey, Tone};
+use media::{Codec, Coded, ForkOp, ForkWish, MediaError, PlayRequest, Recording, Remote, StreamKey, Tone};
 use std::sync::Arc;
 
 /// Two far ends, of these codings, joined.
@@ -149,6 +149,48 @@ fn who_is_recorded_prompted_and_beeped_at_may_speak_g722() {
     left.sort_unstable();
     assert!((3_700..4_300).contains(&left[2_000]), "{}", left[2_000]);
     streams.into_iter().for_each(|stream| world.close(stream));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_fork_hears_both_sides_of_a_call_in_g722_and_speaks_into_it() {
+    let (mut world, mut phones, streams) = pair(Some(Coded::G722), Some(Coded::G722));
+    let play = PlayRequest { tag: 1, samples: vec![4_000; 8_000].into(), repeat: false };
+    world.with_plane(|plane, now, out| plane.play(now, streams[0], play, out));
+    world.advance_ms(990);
+    let spoken: Vec<Bytes> = world.take_arrived(streams[0]).iter().map(|one| one.rtp().payload).collect();
+    world.advance_ms(50);
+    let wish = ForkWish { id: 5, stream: streams[0], inbound: true, outbound: true };
+    world.with_plane(|plane, now, _| plane.start_fork(now, wish)).unwrap();
+    assert_eq!(world.plane.start_fork(world.now, wish), Err(MediaError::AlreadyForked));
+    for payload in &spoken {
+        for (phone, stream) in phones.iter_mut().zip(streams) {
+            let packet = phone.next(false, 9, 160, payload.clone());
+            world.packet(stream, phone.address, &packet);
+        }
+        world.advance_ms(20);
+    }
+    let loud = |samples: &Option<Box<[i16]>>| samples.as_ref().is_some_and(|samples| samples[80] > 3_700);
+    let both = world.forked.iter().filter(|op| match op {
+        ForkOp::Sound { id: 5, inbound, outbound, .. } => loud(inbound) && loud(outbound),
+        _ => false,
+    });
+    assert!(both.count() > 30, "{:?}", world.forked.len());
+
+    world.take_arrived(streams[0]);
+    world.with_plane(|plane, _, _| {
+        plane.fork_say(streams[0], &[2_000; 1_600]);
+        plane.fork_mark(streams[0], "said".into());
+    });
+    world.advance_ms(180);
+    let mark = ForkOp::Mark { id: 5, name: "said".into() };
+    assert!(!world.forked.contains(&mark), "not all of it was played");
+    world.advance_ms(60);
+    assert!(world.forked.contains(&mark));
+    assert!(world.take_arrived(streams[0]).len() >= 10);
+    streams.into_iter().for_each(|stream| world.close(stream));
+    let ends = world.forked.iter().filter(|op| **op == ForkOp::End { id: 5 });
+    assert_eq!(ends.count(), 1);
     world.assert_at_rest();
 }
 

@@ -88,10 +88,14 @@ impl CallShard {
         let srtp = self.trunks.get(from).map(|trunk| trunk.row.config.srtp).ok_or(503_u16)?;
         let security = self.local_security(srtp);
         if !offer.is_empty() {
-            sdp::read_offer(&security, &offer).map_err(|fault| match fault {
+            let (codecs, _) = sdp::read_offer(&security, &offer).map_err(|fault| match fault {
                 sdp::SdpFault::Malformed => 400_u16,
                 sdp::SdpFault::Incompatible => 488,
             })?;
+            // Who is to hear us must be spoken to.
+            if !codecs.iter().any(|codec| codec.is_readable()) {
+                return Err(488);
+            }
         }
         let trunk = self.trunks.get(from).map(|trunk| trunk.id).ok_or(503_u16)?;
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);

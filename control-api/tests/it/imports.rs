@@ -315,9 +315,10 @@ async fn over_a_real_connection_with_small_buffers_nothing_jams() {
     let mut stream = socket.connect(address).await.unwrap();
     let rows: String = (0..30_000).map(|row| format!("138001{row:05}\n")).collect();
     let body = format!("phone\n{rows}");
+    // HTTP/1.0: the answer comes without the marks of chunks, which may fall into the middle of a verdict.
     let head = format!(
-        "POST /v1/lists/{list}/leads:import?dry_run=true&dedupe_scope=none HTTP/1.1\r\nHost: x\r\n\
-         Authorization: Bearer {ROOT}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "POST /v1/lists/{list}/leads:import?dry_run=true&dedupe_scope=none HTTP/1.0\r\nHost: x\r\n\
+         Authorization: Bearer {ROOT}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     // Everything is sent before anything is read, as simple clients do.
@@ -326,7 +327,7 @@ async fn over_a_real_connection_with_small_buffers_nothing_jams() {
     let mut text = Vec::new();
     stream.read_to_end(&mut text).await.unwrap();
     let text = String::from_utf8(text).unwrap();
-    assert!(text.starts_with("HTTP/1.1 200 OK"), "{}", &text[..200]);
+    assert!(text.starts_with("HTTP/1.0 200 OK"), "{}", &text[..200]);
     assert_eq!(text.matches("\"accepted\"").count(), 30_001, "a verdict per row, and the summary");
     assert!(text.contains("\"complete\":true"));
     server.abort();

@@ -34,7 +34,7 @@ demo: build ## a predictive campaign over real SIP and RTP on this machine (abou
 check: setup-build ## format, lints, walls between the rooms, licences
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --locked -p dialerd --test walls
+	cargo test --workspace --locked --test walls
 
 test: setup-test build ## everything that can be checked
 	cargo test --workspace --locked
@@ -60,7 +60,7 @@ interop: setup-test setup-interop build ## the daemon against SIPp feature by fe
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	nice -n 19 fuzz/run --pairs $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
+	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
 
 # They mostly wait: beside the fuzz targets, which take only what is left of the processors.
 demo-and-interop: build

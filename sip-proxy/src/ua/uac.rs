@@ -317,6 +317,9 @@ impl UserAgent {
         if known.winner == Some(tag) {
             let ack = known.ack.clone();
             self.layer.counters.retransmissions_received += 1;
+            if self.has_ended(response) {
+                self.remember_bye(response, tag);
+            }
             if ack.is_empty() {
                 // Its answer is not there yet.
                 return;
@@ -324,11 +327,30 @@ impl UserAgent {
             return self.layer.send(own, ack_to, ack, out);
         }
         let (mut dialog, (listener, peer)) = self.acknowledge_stray(listener, source, response, out);
-        if ack_only || !self.layer.refuse_fork(client, tag) {
+        if ack_only {
+            return;
+        }
+        self.remember_bye(response, tag);
+        if !self.layer.refuse_fork(client, tag) {
             return;
         }
         dialog.local_cseq += 1;
         self.send_bye_of(now, listener, peer, &mut dialog, ClientUser::Nobody, &[], out);
+    }
+
+    /// Nothing is left of the leg that a response belongs to, or only its BYE.
+    fn has_ended(&self, response: &Message) -> bool {
+        let leg = response.from_tag().and_then(Mark::parse).and_then(|mark| {
+            self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random)
+        });
+        leg.is_none_or(|leg| leg.state.is_over())
+    }
+
+    /// A peer that repeats its 2xx beside our BYE may do so for longer than the INVITE is remembered: it has had its
+    /// BYE. False when that is known.
+    fn remember_bye(&mut self, response: &Message, remote: u128) -> bool {
+        let tag = response.from_tag().unwrap_or_default();
+        self.refused.note(self.layer.secret.hash(&[tag, &remote.to_be_bytes()]))
     }
 
     /// The random part of the Call-ID that goes with a tag of ours. Nobody else can make one from the other.
@@ -371,7 +393,7 @@ impl UserAgent {
             return false;
         }
         let (mut dialog, hop) = self.acknowledge_stray(listener, source, response, out);
-        if !self.refused.note(self.layer.secret.hash(&[tag, &remote.to_be_bytes()])) {
+        if !self.remember_bye(response, remote) {
             return true;
         }
         dialog.local_cseq = cseq + 1;
@@ -566,14 +588,14 @@ impl Leg {
     }
 }
 
-/// Dialogs (hashed) that got a BYE of which nothing else is known: copies of their 2xx get ACK only.
+/// Dialogs (hashed) that got a BYE and answer with a 2xx again: copies of it get ACK only.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     last: VecDeque<u128>,
 }
 
 impl Refused {
-    const MAX: usize = 64;
+    const MAX: usize = 256;
 
     /// False when it is among the last ones.
     fn note(&mut self, dialog: u128) -> bool {

@@ -458,6 +458,29 @@ fn an_answer_to_what_is_long_forgotten_gets_ack_and_bye_once() {
     bench.pass_ms(10_000).is_clean();
 }
 
+/// A peer that hears neither ACK nor BYE may repeat its answer for longer than the INVITE is remembered.
+#[test]
+fn an_answer_repeated_until_all_is_forgotten_gets_no_second_bye() {
+    for twin in [false, true] {
+        let mut bench = Bench::new();
+        let leg = bench.standing();
+        let invite = bench.last(Method::Invite);
+        let contact = "Contact: <sip:b@192.0.2.9:5060>\r\n";
+        let answer = response_text(&invite, 200, if twin { "twin" } else { "them" }, contact, ANSWER);
+        if twin {
+            bench.receive(&answer);
+        } else {
+            bench.hangup(leg);
+        }
+        bench.respond(Method::Bye, 200, "", "", "");
+        let byes = bench.count("BYE");
+        bench.receive(&answer).pass_ms(40_000);
+        let acks = bench.count("ACK");
+        bench.receive(&answer);
+        assert_eq!((bench.count("BYE"), bench.count("ACK")), (byes, acks + 1), "twin: {twin}");
+    }
+}
+
 /// A copy of the answer that made a call does that call no harm, however late it is.
 #[test]
 fn an_old_copy_of_an_answer_does_not_end_its_call() {

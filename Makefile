@@ -56,7 +56,7 @@ ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EAR
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
 interop: setup-test setup-interop build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
-	cargo test --locked -p dialerd --test it -- features streams browser
+	cargo test --workspace --locked --test it -- features streams browser
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated

@@ -80,8 +80,11 @@ impl Plane {
 
     /// A fork takes what comes from this stream: its own, or that of who hears it by the relay.
     pub(super) fn is_forked(&self, key: StreamKey) -> bool {
-        let stream = self.streams.get(key);
-        stream.is_some_and(|stream| stream.fork.is_some() || self.peer_is_forked(stream))
+        self.forks > 0
+            && self
+                .streams
+                .get(key)
+                .is_some_and(|stream| stream.fork.is_some() || self.peer_is_forked(stream))
     }
 
     /// Who hears this stream by the relay has a fork.

@@ -160,8 +160,7 @@ impl Plane {
             Content::Coded(_) => {
                 stream.quality.last_sound_at = Some(now);
                 let wanted = listening || mixed || recording.is_some() || wants_digits(stream, &self.config);
-                let forked = self.forks > 0 && self.is_forked(key);
-                if (wanted || forked) && step != Step::Late {
+                if (wanted || self.is_forked(key)) && step != Step::Late {
                     self.listen_to_coded(now, key, &incoming, packet, out);
                 }
                 // There is no silence to put in its place; a pause does as well.

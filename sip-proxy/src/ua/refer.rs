@@ -92,14 +92,11 @@ impl UserAgent {
         [(replaces.to_tag, replaces.from_tag), (replaces.from_tag, replaces.to_tag)].into_iter().find_map(
             |(ours, theirs)| {
                 let mark = Mark::parse(ours)?;
-                let key = LegKey::from_bits(mark.key);
-                let leg = self.legs.get(key)?;
-                let dialog = leg.dialog.as_ref()?;
-                let same = leg.random == mark.random
-                    && mark.shard == self.layer.shard
+                let dialog = self.leg_of_mark(&mark)?.dialog.as_ref()?;
+                let same = mark.shard == self.layer.shard
                     && dialog.call_id() == replaces.call_id
                     && dialog.remote_tag().eq_ignore_ascii_case(theirs);
-                same.then_some(key)
+                same.then_some(LegKey::from_bits(mark.key))
             },
         )
     }

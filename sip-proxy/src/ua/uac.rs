@@ -340,10 +340,13 @@ impl UserAgent {
 
     /// Nothing is left of the leg that a response belongs to, or only its BYE.
     fn has_ended(&self, response: &Message) -> bool {
-        let leg = response.from_tag().and_then(Mark::parse).and_then(|mark| {
-            self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random)
-        });
-        leg.is_none_or(|leg| leg.state.is_over())
+        let mark = response.from_tag().and_then(Mark::parse);
+        mark.and_then(|mark| self.leg_of_mark(&mark)).is_none_or(|leg| leg.state.is_over())
+    }
+
+    /// The leg whose tag this is.
+    pub(super) fn leg_of_mark(&self, mark: &Mark) -> Option<&Leg> {
+        self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random)
     }
 
     /// A peer that repeats its 2xx beside our BYE may do so for longer than the INVITE is remembered: it has had its
@@ -386,8 +389,7 @@ impl UserAgent {
             return false;
         }
         let remote = self.tag_hash(Some(remote));
-        let leg = self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random);
-        let dialog = leg.and_then(|leg| leg.dialog.as_ref());
+        let dialog = self.leg_of_mark(&mark).and_then(|leg| leg.dialog.as_ref());
         // A copy of the answer that made the call which goes on: that has had its ACKs.
         if dialog.is_some_and(|dialog| self.tag_hash(Some(dialog.remote_tag())) == remote) {
             return false;

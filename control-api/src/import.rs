@@ -258,6 +258,57 @@ impl Format {
     }
 }
 
+/// What is told of a row besides its fate.
+pub(crate) struct Told {
+    line: u64,
+    external_id: Option<String>,
+    time_zone: Option<String>,
+    /// Why it is not stored.
+    fault: Option<LeadFault>,
+}
+
+/// Parts the leads to be stored from what is told of each row.
+pub(crate) fn part(rows: Vec<Read>, mask: Masker) -> (Vec<NewLead>, Vec<Told>) {
+    let mut leads = Vec::with_capacity(rows.len());
+    let told = rows.into_iter().map(|row| match row.lead {
+        Ok(lead) => {
+            let external_id = shown_external_id(lead.external_id.as_deref(), &lead.phones, mask);
+            let told = Told { line: row.line, external_id, time_zone: lead.time_zone.clone(), fault: None };
+            leads.push(lead);
+            told
+        }
+        Err(fault) => Told {
+            line: row.line,
+            external_id: mask.text_option(row.external_id.as_deref()),
+            time_zone: None,
+            fault: Some(fault),
+        },
+    });
+    let told = told.collect();
+    (leads, told)
+}
+
+/// The verdict on each row, from the fates of those that were to be stored.
+pub(crate) fn verdicts(told: Vec<Told>, fates: Vec<ImportVerdict>, mask: Masker) -> Vec<RowVerdict> {
+    let mut fates = fates.into_iter();
+    told.into_iter()
+        .map(|mut row| match row.fault.take() {
+            None => stored_verdict(row, fates.next().unwrap_or(ImportVerdict::NoPhone)),
+            Some(fault) => fault_verdict(row, fault, mask),
+        })
+        .collect()
+}
+
+/// Stores leads and tells the fate of each. Blocks.
+fn store_leads(
+    store: &dyn store::Store,
+    leads: Vec<NewLead>,
+    list: ListId,
+    options: &ImportOptions,
+) -> Result<Vec<ImportVerdict>, store::StoreError> {
+    if leads.is_empty() { Ok(Vec::new()) } else { store.import_leads(list, leads, options) }
+}
+
 /// Stores the good ones among rows and tells the verdict on each. Blocks.
 pub(crate) fn judge(
     store: &dyn store::Store,
@@ -265,21 +316,11 @@ pub(crate) fn judge(
     plan: &ImportPlan,
     options: &ImportOptions,
 ) -> Result<Vec<RowVerdict>, store::StoreError> {
-    let good: Vec<NewLead> = rows.iter().filter_map(|row| row.lead.as_ref().ok().cloned()).collect();
-    let fates = if good.is_empty() { Vec::new() } else { store.import_leads(plan.list, good, options)? };
-    let mut fates = fates.into_iter();
-    Ok(rows
-        .into_iter()
-        .map(|row| match row.lead {
-            Ok(lead) => {
-                stored_verdict(row.line, &lead, fates.next().unwrap_or(ImportVerdict::NoPhone), plan.mask)
-            }
-            Err(fault) => fault_verdict(row.line, row.external_id.as_deref(), fault, plan.mask),
-        })
-        .collect())
+    let (leads, told) = part(rows, plan.mask);
+    Ok(verdicts(told, store_leads(store, leads, plan.list, options)?, plan.mask))
 }
 
-fn stored_verdict(line: u64, lead: &NewLead, fate: ImportVerdict, mask: Masker) -> RowVerdict {
+fn stored_verdict(row: Told, fate: ImportVerdict) -> RowVerdict {
     let (result, id, code) = match fate {
         ImportVerdict::Accepted { lead } => (RowResult::Accepted, Some(lead), None),
         ImportVerdict::Updated { lead } => (RowResult::Updated, Some(lead), None),
@@ -294,21 +335,21 @@ fn stored_verdict(line: u64, lead: &NewLead, fate: ImportVerdict, mask: Masker) 
         ImportVerdict::NoPhone => (RowResult::InvalidNumber, None, Some("empty")),
     };
     RowVerdict {
-        line,
-        external_id: shown_external_id(lead.external_id.as_deref(), &lead.phones, mask),
+        line: row.line,
+        external_id: row.external_id,
         result,
         lead_id: id.map(|id| id.to_string()),
-        time_zone: lead.time_zone.clone(),
+        time_zone: row.time_zone,
         code: code.map(str::to_owned),
         pointer: None,
         detail: None,
     }
 }
 
-fn fault_verdict(line: u64, external_id: Option<&str>, fault: LeadFault, mask: Masker) -> RowVerdict {
+fn fault_verdict(row: Told, fault: LeadFault, mask: Masker) -> RowVerdict {
     RowVerdict {
-        line,
-        external_id: mask.text_option(external_id),
+        line: row.line,
+        external_id: row.external_id,
         result: fault.result,
         lead_id: None,
         time_zone: None,
@@ -433,7 +474,8 @@ impl Rows {
     }
 }
 
-/// Imports everything and writes the verdicts and the summary. While a batch is stored, the next is read.
+/// Imports everything and writes the verdicts and the summary. While a batch is stored, the next is read, and the
+/// verdicts on the one before are written: the store need not wait for either.
 pub(crate) async fn run(
     api: Arc<Gateway>,
     mut rows: Rows,
@@ -444,21 +486,25 @@ pub(crate) async fn run(
     let began = Instant::now();
     let format = Arc::new(format);
     let summary = ImportSummary { dry_run: plan.dry_run, complete: true, ..ImportSummary::default() };
-    let mut work = Work { api, plan, out: Some(out), summary, untold: 0, storing: None };
+    let mut work = Work { api, plan, out: Out::Ready(out), summary, untold: 0, storing: None };
     loop {
         let (batch, broken) = rows.batch().await;
         let at_end = batch.is_empty();
         if !at_end {
             let (format, plan) = (Arc::clone(&format), work.plan.clone());
             let read = tokio::task::spawn_blocking(move || {
-                batch.into_iter().map(|row| format.read(row, &plan)).collect::<Vec<Read>>()
+                part(batch.into_iter().map(|row| format.read(row, &plan)).collect(), plan.mask)
             });
             // A panic (a defect) in reading ends the answer without a summary.
-            let Ok(read) = read.await else { return };
-            match work.stored().await {
-                Stored::On => work.store(read),
-                Stored::Failed => break,
-                Stored::Lost => return,
+            let Ok((leads, told)) = read.await else { return };
+            let before = work.stored().await;
+            if matches!(before, Stored::On(_)) {
+                work.store(leads, told);
+            }
+            match work.written(before).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Lost) => return,
             }
         }
         if let Some(broken) = broken {
@@ -473,80 +519,121 @@ pub(crate) async fn run(
             break;
         }
     }
-    if !matches!(work.stored().await, Stored::Lost) {
+    let last = work.stored().await;
+    if work.written(last).await.is_ok() {
         work.finish(began).await;
     }
 }
 
-/// What is left of a batch: where further verdicts go, and those of it. `Err(None)`: the verdicts cannot be kept.
-type Outcome = Result<(SpoolWriter, Vec<RowVerdict>), Option<(SpoolWriter, String)>>;
+/// What became of a batch: the fates of its leads, and what is told of its rows.
+type Fates = (Vec<ImportVerdict>, Vec<Told>);
 
 /// How the batch before went.
 enum Stored {
-    /// Well.
-    On,
+    /// Well, with its verdicts still to be written. Nothing, if there was none.
+    On(Option<Fates>),
     /// It could not be stored: the summary says so.
-    Failed,
-    /// The verdicts cannot be kept: the answer ends without a summary.
+    Failed(String),
+    /// Storing it broke off by a defect: the answer ends without a summary.
     Lost,
+}
+
+/// The verdicts cannot be kept: the answer ends without a summary.
+struct Lost;
+
+/// Where verdicts go.
+enum Out {
+    Ready(SpoolWriter),
+    /// Lent to a batch whose verdicts are being written.
+    Writing(tokio::task::JoinHandle<std::io::Result<SpoolWriter>>),
+    Gone,
+}
+
+impl Out {
+    /// Waits until the verdicts before are written.
+    async fn ready(&mut self) -> Result<SpoolWriter, Lost> {
+        match std::mem::replace(self, Out::Gone) {
+            Out::Ready(out) => Ok(out),
+            Out::Writing(writing) => match writing.await {
+                Ok(Ok(out)) => Ok(out),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the verdicts of an import could not be kept");
+                    Err(Lost)
+                }
+                Err(_) => Err(Lost),
+            },
+            Out::Gone => Err(Lost),
+        }
+    }
 }
 
 /// An import under way.
 struct Work {
     api: Arc<Gateway>,
     plan: ImportPlan,
-    /// Lent to the batch that is being stored.
-    out: Option<SpoolWriter>,
+    out: Out,
     summary: ImportSummary,
     /// Leads the dialer was not told of.
     untold: u64,
-    storing: Option<tokio::task::JoinHandle<Result<Outcome, Problem>>>,
+    storing: Option<tokio::task::JoinHandle<Result<Fates, Problem>>>,
 }
 
 impl Work {
     /// Begins to store a batch. The one before must be done.
-    fn store(&mut self, rows: Vec<Read>) {
-        let Some(out) = self.out.take() else { return };
-        let (api, plan) = (Arc::clone(&self.api), self.plan.clone());
-        let options = plan.options(&api);
+    fn store(&mut self, leads: Vec<NewLead>, told: Vec<Told>) {
+        let (api, list, options) = (Arc::clone(&self.api), self.plan.list, self.plan.options(&self.api));
         self.storing = Some(tokio::spawn(async move {
-            api.store(move |store| Ok(store_batch(store, rows, &plan, &options, out))).await
+            let fates = api.store(move |store| store_leads(store, leads, list, &options)).await?;
+            Ok((fates, told))
         }));
     }
 
-    /// Waits for the batch that is being stored, and counts it.
+    /// Waits for the batch that is being stored.
     async fn stored(&mut self) -> Stored {
-        let Some(storing) = self.storing.take() else { return Stored::On };
+        let Some(storing) = self.storing.take() else { return Stored::On(None) };
         match storing.await {
-            Ok(Ok(Ok((out, verdicts)))) => {
-                self.out = Some(out);
-                let before = self.summary.accepted + self.summary.updated;
-                count(&mut self.summary, &verdicts, self.plan.on_duplicate);
-                for verdict in &verdicts {
-                    self.api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
-                }
-                let first = before == 0;
-                self.untold += self.summary.accepted + self.summary.updated - before;
-                if self.untold >= TELL_ROWS || (first && self.untold > 0) {
-                    tell(&self.api, &self.plan, std::mem::take(&mut self.untold)).await;
-                }
-                Stored::On
-            }
-            Ok(Ok(Err(Some((out, detail))))) => {
-                self.out = Some(out);
+            Ok(Ok(fates)) => Stored::On(Some(fates)),
+            Ok(Err(problem)) => Stored::Failed(problem.detail().to_owned()),
+            Err(_) => Stored::Lost,
+        }
+    }
+
+    /// Counts the batch before, begins to write its verdicts, and tells the dialer. False: it could not be stored.
+    async fn written(&mut self, stored: Stored) -> Result<bool, Lost> {
+        let (fates, told) = match stored {
+            Stored::On(None) => return Ok(true),
+            Stored::On(Some(fates)) => fates,
+            Stored::Failed(detail) => {
                 self.summary.complete = false;
                 self.summary.error = Some(detail);
-                Stored::Failed
+                return Ok(false);
             }
-            Ok(Ok(Err(None)) | Err(_)) | Err(_) => Stored::Lost,
+            Stored::Lost => return Err(Lost),
+        };
+        let mut out = self.out.ready().await?;
+        let verdicts = verdicts(told, fates, self.plan.mask);
+        let before = self.summary.accepted + self.summary.updated;
+        count(&mut self.summary, &verdicts, self.plan.on_duplicate);
+        for verdict in &verdicts {
+            self.api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
         }
+        self.out = Out::Writing(tokio::task::spawn_blocking(move || {
+            out.write(&lines(&verdicts))?;
+            Ok(out)
+        }));
+        let first = before == 0;
+        self.untold += self.summary.accepted + self.summary.updated - before;
+        if self.untold >= TELL_ROWS || (first && self.untold > 0) {
+            tell(&self.api, &self.plan, std::mem::take(&mut self.untold)).await;
+        }
+        Ok(true)
     }
 
     async fn finish(mut self, began: Instant) {
         if self.untold > 0 {
             tell(&self.api, &self.plan, self.untold).await;
         }
-        let Some(mut out) = self.out.take() else { return };
+        let Ok(mut out) = self.out.ready().await else { return };
         let mut summary = self.summary;
         summary.ms = began.elapsed().as_millis() as u64;
         tracing::info!(
@@ -566,28 +653,14 @@ impl Work {
     }
 }
 
-/// Stores a batch and writes its verdicts. Blocks.
-fn store_batch(
-    store: &dyn store::Store,
-    rows: Vec<Read>,
-    plan: &ImportPlan,
-    options: &ImportOptions,
-    mut out: SpoolWriter,
-) -> Outcome {
-    let verdicts = match judge(store, rows, plan, options) {
-        Ok(verdicts) => verdicts,
-        Err(error) => return Err(Some((out, Problem::from(error).detail().to_owned()))),
-    };
+/// Verdicts as lines of JSON.
+fn lines(verdicts: &[RowVerdict]) -> Vec<u8> {
     let mut text = Vec::with_capacity(verdicts.len() * 128);
-    for verdict in &verdicts {
+    for verdict in verdicts {
         serde_json::to_writer(&mut text, verdict).expect("a verdict has string keys");
         text.push(b'\n');
     }
-    if let Err(error) = out.write(&text) {
-        tracing::warn!(%error, "the verdicts of an import could not be kept");
-        return Err(None);
-    }
-    Ok((out, verdicts))
+    text
 }
 
 /// Tells the dialer that there are new leads.

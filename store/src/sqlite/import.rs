@@ -42,10 +42,26 @@ impl Names {
     }
 }
 
+/// A lead with the columns that are made of it, so that the writer, for whom all others wait, need not make them.
+pub(super) struct Row {
+    lead: NewLead,
+    phones: String,
+    fields: Option<String>,
+}
+
+impl Row {
+    fn new(lead: NewLead) -> Result<Row, StoreError> {
+        let (phones, fields) = (encode_phones(&lead.phones)?, encode_map(&lead.fields)?);
+        Ok(Row { lead, phones, fields })
+    }
+}
+
 /// An import under way: it is written in slices, so that appends need not wait for all of it.
 pub(super) struct Import {
     list: ListId,
-    rows: std::vec::IntoIter<NewLead>,
+    rows: Vec<Row>,
+    /// Rows that are written.
+    done: usize,
     options: ImportOptions,
     names: Names,
     verdicts: Vec<ImportVerdict>,
@@ -54,9 +70,15 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn new(list: ListId, rows: Vec<NewLead>, options: ImportOptions, names: Names) -> Import {
+    pub(super) fn new(
+        list: ListId,
+        rows: Vec<NewLead>,
+        options: ImportOptions,
+        names: Names,
+    ) -> Result<Import, StoreError> {
+        let rows = rows.into_iter().map(Row::new).collect::<Result<Vec<Row>, _>>()?;
         let verdicts = Vec::with_capacity(rows.len());
-        Import { list, rows: rows.into_iter(), options, names, verdicts, written: 0 }
+        Ok(Import { list, rows, done: 0, options, names, verdicts, written: 0 })
     }
 
     /// Writes some rows (at least one).
@@ -71,8 +93,9 @@ impl Import {
         let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
         let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
         let dnc = Everywhere::load(txn.conn(), self.options.now)?;
-        for row in self.rows.by_ref().take(rows_max) {
-            let verdict = write_row(txn, list, &row, &self.options, (&scope, &dnc), &mut self.names)?;
+        for row in self.rows[self.done..].iter().take(rows_max) {
+            let verdict = write_row(txn, list, row, &self.options, (&scope, &dnc), &mut self.names)?;
+            self.done += 1;
             self.written +=
                 u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
             self.verdicts.push(verdict);
@@ -85,12 +108,12 @@ impl Import {
 
     /// All rows are written.
     pub(super) fn finished(&self) -> bool {
-        self.rows.len() == 0
+        self.done == self.rows.len()
     }
 
-    /// One verdict per row.
-    pub(super) fn verdicts(self) -> Vec<ImportVerdict> {
-        self.verdicts
+    /// One verdict per row, and the rows for whoever asked to be rid of.
+    pub(super) fn verdicts(self) -> (Vec<ImportVerdict>, Vec<Row>) {
+        (self.verdicts, self.rows)
     }
 }
 
@@ -136,31 +159,35 @@ impl Match {
     }
 }
 
-/// Writes one row.
+/// Writes one row. A lead of the same owner's name counts before one of the same number; that the name is new is told
+/// by its index when the row is written.
 fn write_row(
     txn: &mut Txn<'_>,
     list_no: i64,
-    row: &NewLead,
+    row: &Row,
     options: &ImportOptions,
     (scope, dnc): (&Scope, &Everywhere),
     names: &mut Names,
 ) -> Result<ImportVerdict, StoreError> {
-    if row.phones.is_empty() {
+    let lead = &row.lead;
+    if lead.phones.is_empty() {
         return Ok(ImportVerdict::NoPhone);
     }
-    if dnc.holds(txn.conn(), row)? {
+    if dnc.holds(txn.conn(), lead)? {
         return Ok(ImportVerdict::Dnc);
     }
-    let found = match by_external_id(txn.conn(), list_no, row)? {
-        Some(found) => Some(found),
-        None => by_number(txn.conn(), row, scope)?,
+    let by_number = by_number(txn.conn(), lead, scope)?;
+    if by_number.is_none() {
+        let id = names.next();
+        if insert(txn, list_no, id, row)? {
+            return Ok(ImportVerdict::Accepted { lead: id });
+        }
+    }
+    let Some(found) = by_external_id(txn.conn(), list_no, lead)?.or(by_number) else {
+        let detail = "a lead cannot be written, and none stands in its way".into();
+        return Err(StoreError::Undecodable { table: "lead", detail });
     };
-    let Some(found) = found else {
-        let lead = names.next();
-        insert(txn, list_no, lead, row)?;
-        return Ok(ImportVerdict::Accepted { lead });
-    };
-    if found.is_updated(list_no, row, options) {
+    if found.is_updated(list_no, lead, options) {
         update(txn, &found, row)?;
         Ok(ImportVerdict::Updated { lead: found.id })
     } else {
@@ -250,28 +277,34 @@ pub(super) fn holder(
     }
 }
 
-fn insert(txn: &mut Txn<'_>, list_no: i64, lead: LeadId, row: &NewLead) -> Result<(), StoreError> {
+/// False: the list has a lead of this owner's name.
+fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<bool, StoreError> {
+    let lead = &row.lead;
     let (state, queue) = (state_code(LeadState::New), queue_of(LeadState::New, None));
-    txn.run(
+    let inserted = txn.run(
         "INSERT INTO lead (id, list_no, external_id, priority, time_zone, expires_at, phones, fields, state, \
-         queue, attempts, next_phone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0)",
+         queue, attempts, next_phone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0) \
+         ON CONFLICT (list_no, external_id) WHERE external_id IS NOT NULL DO NOTHING",
         params![
-            blob(lead),
+            blob(id),
             list_no,
-            row.external_id,
-            row.priority,
-            row.time_zone,
-            millis(row.expires_at),
-            encode_phones(&row.phones)?,
-            encode_map(&row.fields)?,
+            lead.external_id,
+            lead.priority,
+            lead.time_zone,
+            millis(lead.expires_at),
+            row.phones,
+            row.fields,
             state,
             queue,
         ],
     )?;
+    if inserted == 0 {
+        return Ok(false);
+    }
     let no = txn.conn().last_insert_rowid();
-    hold_numbers(txn, list_no, no, row)?;
+    hold_numbers(txn, list_no, no, lead)?;
     txn.count_lead(list_no, state, queue, 1);
-    Ok(())
+    Ok(true)
 }
 
 fn hold_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, row: &NewLead) -> Result<(), StoreError> {
@@ -294,7 +327,8 @@ fn drop_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, phones: &str) -> Resul
     Ok(())
 }
 
-fn update(txn: &mut Txn<'_>, found: &Match, row: &NewLead) -> Result<(), StoreError> {
+fn update(txn: &mut Txn<'_>, found: &Match, row: &Row) -> Result<(), StoreError> {
+    let lead = &row.lead;
     let phones: String = txn
         .conn()
         .prepare_cached("SELECT phones FROM lead WHERE no = ?1")?
@@ -306,16 +340,16 @@ fn update(txn: &mut Txn<'_>, found: &Match, row: &NewLead) -> Result<(), StoreEr
          next_phone = CASE WHEN next_phone < ?8 THEN next_phone ELSE 0 END WHERE no = ?1",
         params![
             found.no,
-            row.external_id,
-            row.priority,
-            row.time_zone,
-            millis(row.expires_at),
-            encode_phones(&row.phones)?,
-            encode_map(&row.fields)?,
-            row.phones.len() as i64,
+            lead.external_id,
+            lead.priority,
+            lead.time_zone,
+            millis(lead.expires_at),
+            row.phones,
+            row.fields,
+            lead.phones.len() as i64,
         ],
     )?;
-    hold_numbers(txn, found.list_no, found.no, row)
+    hold_numbers(txn, found.list_no, found.no, lead)
 }
 
 /// Clears away some leads of deleted lists; false when none are left.

@@ -256,7 +256,7 @@ impl Store for SqliteStore {
         if options.dry_run {
             return dry_run::dry_run(&self.readers.get(), list, &rows, options, &mut names);
         }
-        self.shared.import(import::Import::new(list, rows, options.clone(), names))
+        self.shared.import(import::Import::new(list, rows, options.clone(), names)?)
     }
 
     fn leads(&self, query: &LeadPageQuery) -> Result<Page<Lead>, StoreError> {

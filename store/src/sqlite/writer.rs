@@ -2,7 +2,7 @@
 
 use super::apply::apply;
 use super::checkpoint::Watch;
-use super::import::Import;
+use super::import::{Import, Row};
 use super::txn::{Committed, Tally, savepoint, transaction};
 use crate::error::{Fault, StoreError};
 use crate::model::{Durable, ImportVerdict, StoreStats};
@@ -49,7 +49,7 @@ pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 /// An import and where its caller waits.
 struct ImportJob {
     import: Import,
-    answer: SyncSender<Result<Vec<ImportVerdict>, StoreError>>,
+    answer: SyncSender<Result<(Vec<ImportVerdict>, Vec<Row>), StoreError>>,
 }
 
 impl ImportJob {
@@ -170,7 +170,8 @@ impl Shared {
         state.imports.push_back(ImportJob { import, answer });
         drop(state);
         self.work.notify_one();
-        result.recv().unwrap_or(Err(StoreError::Closed))
+        let (verdicts, _rows) = result.recv().unwrap_or(Err(StoreError::Closed))?;
+        Ok(verdicts)
     }
 
     /// Counts events that could not be read back.

@@ -3,8 +3,9 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, audit, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc, events,
-    forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings, reports, spec,
+    agent_groups, agents, audit, best_time, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc,
+    events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings, reports,
+    spec,
     tokens, trunks, webhooks, ws,
 };
 use axum::Router;
@@ -62,6 +63,7 @@ fn all() -> Vec<Route> {
         routes!(campaigns::stats),
         routes!(campaigns::pacing),
         routes!(campaigns::diagnostics),
+        routes!(best_time::best_time),
         routes!(dial_requests::list, dial_requests::add),
         routes!(dial_requests::show),
         routes!(calls::list, calls::originate),

@@ -136,6 +136,7 @@ impl Dialer {
         call.agent = agent;
         call.amd_mode = amd_mode;
         call.record_it = record_it;
+        call.tried = self.tried(id, &lead, cx.wall);
         call.lead = Some(lead);
         let progress = call.lead.as_ref().expect("just set").progress.clone();
         let mut records = vec![Record::AttemptStarted(attempt_row(&call)), Record::LeadChanged(progress)];

@@ -2,6 +2,7 @@
 //!
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
+use crate::best_time::BestTimeConfig;
 use crate::compliance::CallingWindows;
 use crate::disposition::DispositionRule;
 use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
@@ -738,6 +739,8 @@ pub struct CampaignConfig {
     pub push: Option<Box<PushConfig>>,
     /// Preview: agents may give a lead back without dialling it.
     pub preview_skip: bool,
+    /// It learns when to call whom.
+    pub best_time: Option<Box<BestTimeConfig>>,
 }
 
 impl Default for CampaignConfig {
@@ -771,6 +774,7 @@ impl Default for CampaignConfig {
             dispositions: Vec::new(),
             push: None,
             preview_skip: true,
+            best_time: None,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Dialer {
     pub(crate) trunk_choice: Rng,
     /// Which number of a pool of caller IDs, where it is left to chance.
     pub(crate) caller_id_choice: Rng,
+    /// Which leads are for this hour, as far as that is not known.
+    pub(crate) best_time_choice: Rng,
     /// Which agent of several, where it is left to chance.
     pub(crate) agent_choice: Rng,
     /// The stream from which names are made.
@@ -176,6 +178,7 @@ impl Dialer {
             clock: ClockBase::default(),
             trunk_choice: rng.child("trunk choice"),
             caller_id_choice: rng.child("caller id choice"),
+            best_time_choice: rng.child("best time choice"),
             agent_choice: rng.child("agent choice"),
             ids: rng.child("dialer ids"),
             timers: Deadlines::new(),
@@ -431,6 +434,7 @@ impl Dialer {
             self.campaigns.values().filter(|c| c.is_running()).map(|c| c.row.id).collect();
         for id in running {
             self.wanted.insert(id);
+            self.choose_anew(cx, id);
             self.refill(cx, id);
             self.check_completed(cx, id);
             self.sketch_if_due(cx, id);

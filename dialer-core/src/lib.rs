@@ -6,6 +6,7 @@
 
 mod agent;
 mod attempt;
+pub mod best_time;
 mod call;
 pub mod caller_id;
 mod campaign;

@@ -1,5 +1,6 @@
 //! What is written down: the journal's records, call records, and the state after a restart.
 
+use crate::best_time::{BestTimeRow, ExperimentArm};
 use crate::caller_id::{CallerIdPoolRow, CallerIdPoolSnapshot, PoolState};
 use crate::config::{
     AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
@@ -53,7 +54,7 @@ pub enum Record {
         list: ListId,
     },
     /// A campaign was made, changed, or changed state.
-    CampaignPut(CampaignRow),
+    CampaignPut(Box<CampaignRow>),
     /// A campaign was deleted (its records stay).
     CampaignDeleted {
         /// Which.
@@ -111,6 +112,24 @@ pub enum Record {
     InboundRouteDeleted {
         /// Which.
         route: InboundRouteId,
+    },
+    /// A try that says something of when a lead answers.
+    BestTimeSeen {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Of which segment.
+        segment: String,
+        /// Hour of the week where the lead is.
+        hour: u8,
+        /// In which part of an experiment.
+        arm: ExperimentArm,
+        /// A person answered.
+        answered: bool,
+    },
+    /// Another experiment begins: what was tried before counts for none.
+    ExperimentReset {
+        /// Of which campaign.
+        campaign: CampaignId,
     },
     /// About to dial: durable before the INVITE leaves. Or a call came in: durable before it is answered.
     AttemptStarted(AttemptRow),
@@ -749,6 +768,8 @@ pub struct Snapshot {
     pub open_call_seqs: Vec<(CallId, u32)>,
     /// Ledger entries of the last 30 days.
     pub ledger: Vec<LedgerEntry>,
+    /// What campaigns have learned of hours.
+    pub best_time: Vec<BestTimeRow>,
     /// What pacers had learned.
     pub pacer_sketches: Vec<(CampaignId, Vec<u8>)>,
     /// Last cursor of the event stream.

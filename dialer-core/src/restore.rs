@@ -46,6 +46,7 @@ impl Dialer {
                 campaign.ledger.enter(entry.at, entry.abandoned);
             }
         }
+        self.restore_hours(&snapshot.best_time);
         self.restore_sketches(snapshot.pacer_sketches);
         let calls_cut_off = snapshot.open_attempts.len() as u64;
         let seqs: BTreeMap<_, _> = snapshot.open_call_seqs.into_iter().collect();

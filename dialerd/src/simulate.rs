@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dialer_core::pacing::erlang::greatest_load;
+use sim::business::best_time;
 use sim::business::html::html;
 use sim::business::play::{Effort, KNOWN_TRIES, POLICIES, Policy, Row, compare, policy};
 use sim::business::recorded;
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Arguments of `simulate`.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArguments {
-    /// A scenario file (TOML), or the name of one that is built in (see --list).
+    /// A scenario file (TOML), or the name of one that is built in (see --list). `best-time` plays a campaign that learns
+    /// when to call whom against a part of its leads that is dialled in the usual order (--seeds, --days).
     #[arg(value_name = "SCENARIO", required_unless_present_any = ["suite", "list", "example"])]
     pub(crate) scenario: Option<String>,
     /// Play every built-in scenario, the standard one with 5, 20 and 100 agents, and hold the predictive mode against
@@ -79,7 +81,7 @@ pub(crate) struct SimulateArguments {
 /// what is asked.
 pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
     if arguments.list {
-        println!("scenarios: {}", NAMES.join(" "));
+        println!("scenarios: {} {BEST_TIME}", NAMES.join(" "));
         let names: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
         println!("policies:  {}", names.join(" "));
         return ExitCode::SUCCESS;
@@ -94,6 +96,11 @@ pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
             }
             Err(error) => wrong(&error),
         };
+    }
+    if arguments.scenario.as_deref() == Some(BEST_TIME) {
+        let seeds = arguments.first_seed..arguments.first_seed.saturating_add(arguments.seeds);
+        print!("{}", best_time::table(seeds, arguments.days));
+        return ExitCode::SUCCESS;
     }
     match plan(arguments) {
         Ok((scenarios, policies)) => {
@@ -114,6 +121,9 @@ pub(crate) fn run(arguments: &SimulateArguments) -> ExitCode {
         Err(error) => wrong(&error),
     }
 }
+
+/// The scenario in which a campaign learns when to call whom; played by the dialer itself, not by a pacing policy.
+const BEST_TIME: &str = "best-time";
 
 fn wrong(error: &str) -> ExitCode {
     eprintln!("error: {error}");

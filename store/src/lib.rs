@@ -20,6 +20,7 @@ pub use model::{
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
+use dialer_core::best_time::BestTimeRow;
 use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
@@ -81,6 +82,9 @@ pub trait Store: Send + Sync + 'static {
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError>;
 
     // --- calls
+
+    /// What a campaign has learned of the hours of its leads.
+    fn best_time(&self, campaign: CampaignId) -> Result<Vec<BestTimeRow>, StoreError>;
 
     /// What is known of a caller: who last spoke with one of these numbers (the likeliest first), which campaign called
     /// it or was called by it, which lead has it. Calls that showed, or came to, the number `called` say more than others.

@@ -207,7 +207,7 @@ pub(crate) async fn stop(State(api): Api, caller: Caller, Path(id): Path<String>
     act(&api, &caller, &id, Command::StopCampaign).await
 }
 
-fn look(api: &Gateway, caller: &Caller, id: &str) -> Result<Arc<CampaignView>, Problem> {
+pub(super) fn look(api: &Gateway, caller: &Caller, id: &str) -> Result<Arc<CampaignView>, Problem> {
     caller.needs(READ)?;
     let id: CampaignId = path_id(id, "campaign")?;
     api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))

@@ -1,5 +1,6 @@
 //! Campaigns on the wire.
 
+use super::best_time::BestTime;
 use super::calling_hours::CallingHours;
 use super::calling_windows::CallingWindows;
 use super::disposition::DispositionEntry;
@@ -749,6 +750,9 @@ pub struct CampaignRequest {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub preview_skip: bool,
+    /// It learns in which hours people answer and dials those first for whom this hour is good; null: it does not.
+    #[serde(default)]
+    pub best_time: Option<BestTime>,
 }
 
 fn wrap_up_then() -> AfterWrapUp {
@@ -794,6 +798,9 @@ impl CampaignRequest {
             checks.wrong("/filter", fault.to_string());
         }
         checks.that(self.dnc_lists.len() <= 100, "/dnc_lists", "expected at most 100 lists");
+        if let Some(best_time) = &self.best_time {
+            best_time.check(&mut checks);
+        }
         let hours = self.calling_hours.as_ref().map(|hours| hours.checked(&mut checks));
         (checks, retry, hours)
     }
@@ -890,6 +897,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             dispositions: wire.dispositions.into_iter().map(Into::into).collect(),
             push: wire.push.as_ref().map(|push| Box::new(push.into())),
             preview_skip: wire.preview_skip,
+            best_time: wire.best_time.as_ref().map(|best_time| Box::new(best_time.config())),
         })
     }
 }
@@ -936,6 +944,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             dispositions: config.dispositions.iter().map(Into::into).collect(),
             push: config.push.as_deref().map(Push::from),
             preview_skip: config.preview_skip,
+            best_time: config.best_time.as_deref().map(BestTime::from),
         }
     }
 }

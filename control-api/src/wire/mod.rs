@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod best_time;
 pub mod call;
 pub mod call_media;
 pub mod caller_id;

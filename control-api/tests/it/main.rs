@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod bad_input;
+mod best_time;
 mod caller_ids;
 mod compliance;
 mod conduct;

@@ -79,6 +79,10 @@ impl Dialer {
 
         let mut records = vec![Record::CallEnded(Box::new(record.clone()))];
         records.extend(entry.map(Record::Ledger));
+        if let Some(campaign) = call.campaign {
+            let tried = call.tried.take();
+            records.extend(self.learn_hour(campaign, tried, &record));
+        }
         let progress = self.step_lead(&call, &record, cx);
         records.extend(progress.clone().map(Record::LeadChanged));
         self.journal(cx, records);

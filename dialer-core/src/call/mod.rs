@@ -97,6 +97,8 @@ pub(crate) struct Call {
     pub(crate) shown: Option<crate::caller_id::Shown>,
     /// What is particular of a call that came in.
     pub(crate) inbound: Option<Box<crate::inbound::InboundCall>>,
+    /// What its campaign learns from it.
+    pub(crate) tried: Option<crate::best_time::Tried>,
     pub(crate) mode: Option<DialMode>,
     /// What its chance of an answer may depend on.
     pub(crate) traits: DialTraits,
@@ -291,6 +293,7 @@ impl Dialer {
             caller_id: None,
             shown: None,
             inbound: None,
+            tried: None,
             mode: None,
             traits: DialTraits::default(),
             ring_timeout_ms: None,

@@ -68,6 +68,9 @@ impl Dialer {
             text("/safe_harbour_prompt", prompt, 1, 128)?;
         }
         check_push(config)?;
+        if let Some(best_time) = &config.best_time {
+            best_time.check()?;
+        }
         check_retry(&config.retry)?;
         range("/attempts_max", config.attempts_max, 1, 1_000)?;
         if let Some(hours) = &config.calling_hours {

@@ -33,7 +33,7 @@ impl Dialer {
         let id = CampaignId::generate(cx.wall, &mut self.ids);
         let row = CampaignRow { id, config, state: CampaignState::Stopped, version: 1, created_at: cx.wall };
         self.add_campaign(cx, row.clone());
-        self.journal(cx, vec![Record::CampaignPut(row)]);
+        self.journal(cx, vec![Record::CampaignPut(Box::new(row))]);
         self.tell_campaign(cx, id, Event::CampaignChanged { change: Change::Created });
         self.find_expired(cx, id);
         Ok(Reply::Campaign(id, 1))
@@ -71,7 +71,13 @@ impl Dialer {
         campaign.cps.set(campaign.row.config.concurrency.cps_max);
         let row = campaign.row.clone();
         let version = row.version;
-        self.journal(cx, vec![Record::CampaignPut(row.clone())]);
+        let experiment = |config: &CampaignConfig| config.best_time.as_ref().and_then(|of| of.experiment);
+        let mut records = vec![Record::CampaignPut(Box::new(row.clone()))];
+        if experiment(&old) != experiment(&row.config) {
+            campaign.best_time.forget_arms();
+            records.push(Record::ExperimentReset { campaign: id });
+        }
+        self.journal(cx, records);
         self.tell_campaign(cx, id, Event::CampaignChanged { change: Change::Updated });
         let served_by = |config: &CampaignConfig| (config.agent_group.clone(), config.serving.skills.clone());
         if old.mode != row.config.mode || served_by(&old) != served_by(&row.config) {
@@ -177,7 +183,7 @@ impl Dialer {
         campaign.hopper.more = true;
         let row = campaign.row.clone();
         let version = row.version;
-        self.journal(cx, vec![Record::CampaignPut(row)]);
+        self.journal(cx, vec![Record::CampaignPut(Box::new(row))]);
         self.tell_campaign(cx, id, Event::CampaignState { from, to });
         self.dirty.campaigns.insert(id);
         self.roster.stale = true;

@@ -111,7 +111,9 @@ impl Dialer {
         hopper.loading = Some(cx.now);
         hopper.due_meanwhile = None;
         // Held leads may be read again and are passed over, so they are asked for on top.
-        let wanted = self.config.hopper_max - hopper.leads.len() + held;
+        let room = self.config.hopper_max - hopper.leads.len() + held;
+        let wanted = self.leads_to_read(id, room);
+        let campaign = &self.campaigns[&id];
         cx.out.push(Effect::LoadLeads {
             campaign: id,
             lists: campaign.row.config.lists.clone(),
@@ -146,6 +148,7 @@ impl Dialer {
         let mut screener = screen.at(cx.wall);
         let (mut over, mut dnc, mut expired) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken = 0;
+        let leads = self.best_first(cx, id, leads);
         for mut lead in leads {
             let campaign = self.campaigns.get_mut(&id).expect("found above");
             if campaign.hopper.leads.len() >= self.config.hopper_max {

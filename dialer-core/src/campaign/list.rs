@@ -65,7 +65,7 @@ impl Dialer {
             let campaign = self.campaigns.get_mut(&user).expect("listed above");
             campaign.row.config.lists.retain(|list| *list != id);
             campaign.row.version += 1;
-            records.push(Record::CampaignPut(campaign.row.clone()));
+            records.push(Record::CampaignPut(Box::new(campaign.row.clone())));
             self.dirty.campaigns.insert(user);
         }
         self.lists.remove(&id);

@@ -52,6 +52,10 @@ pub(crate) struct Campaign {
     pub(crate) number: CampaignRef,
     pub(crate) hopper: Hopper,
     pub(crate) expiry: Expiry,
+    /// What it has learned of hours and leads.
+    pub(crate) best_time: crate::best_time::Model,
+    /// The hour (since 1970) for which leads were chosen last.
+    pub(crate) chosen_for: Option<i64>,
     /// What its leads have to pass.
     pub(crate) screen: Screen,
     /// Its live calls.
@@ -97,6 +101,8 @@ impl Campaign {
             number,
             hopper: Hopper::default(),
             expiry: Expiry::default(),
+            best_time: crate::best_time::Model::default(),
+            chosen_for: None,
             screen,
             calls: BTreeSet::new(),
             by_state: [0; STATES],

@@ -40,5 +40,18 @@ pub(crate) fn local_of(zone: &str, now: sansio::WallTime) -> Option<(i32, u16)> 
     clock::local(zone, now).map(|local| (local.date, local.minute))
 }
 
+/// Weekday (Monday 0) and minute of the day where a number is: by its own zone, else by the first zone the number may be in,
+/// else by an offset from UTC.
+pub(crate) fn local_clock(
+    zone: Option<&str>,
+    number: &str,
+    utc_offset_minutes: i16,
+    now: sansio::WallTime,
+) -> (u8, u16) {
+    let known = zones_of(zone, number).first().and_then(|zone| clock::local(zone, now));
+    let local = known.unwrap_or_else(|| clock::at_offset(now, i32::from(utc_offset_minutes) * 60));
+    (local.weekday, local.minute)
+}
+
 /// After an abandoned call the lead is dialled only with an agent guaranteed, for this long (Ofcom: 72 hours).
 pub(crate) const AGENT_GUARANTEED_MS: i64 = 72 * 3_600_000;

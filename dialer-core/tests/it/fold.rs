@@ -1,5 +1,6 @@
 //! A plain model of the store: the state after a crash is the fold of the records that were durable.
 
+use dialer_core::best_time::{BestTimeRow, ExperimentArm};
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{AgentRow, Lead, LeadState};
@@ -41,6 +42,7 @@ pub(crate) struct Store {
     pub(crate) dnc: BTreeMap<DncListId, DncModel>,
     pub(crate) pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     pub(crate) routes: BTreeMap<InboundRouteId, InboundRouteRow>,
+    pub(crate) hours: BTreeMap<(CampaignId, String, u8, ExperimentArm), (u64, u64)>,
     pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
     pub(crate) leads: BTreeMap<LeadId, Lead>,
     pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
@@ -89,6 +91,19 @@ impl Store {
                 let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
                 self.pools.entry(id).or_insert(new).row = row;
             }
+            Record::BestTimeSeen { campaign, segment, hour, arm, answered } => {
+                let key = (campaign, segment, hour, arm);
+                let (tries, answers) = self.hours.entry(key).or_default();
+                *tries += 1;
+                *answers += u64::from(answered);
+            }
+            Record::ExperimentReset { campaign } => {
+                for ((of, segment, hour, arm), (tries, answers)) in std::mem::take(&mut self.hours) {
+                    let arm = if of == campaign { ExperimentArm::None } else { arm };
+                    let sum = self.hours.entry((of, segment, hour, arm)).or_default();
+                    *sum = (sum.0 + tries, sum.1 + answers);
+                }
+            }
             Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
             Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
             Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
@@ -124,10 +139,11 @@ impl Store {
                 }
             }
             Record::CampaignPut(row) => {
-                self.campaigns.insert(row.id, row);
+                self.campaigns.insert(row.id, *row);
             }
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
+                self.hours.retain(|(of, ..), _| *of != campaign);
             }
             Record::AttemptStarted(row) => {
                 self.attempts += 1;
@@ -177,6 +193,18 @@ impl Store {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            best_time: self
+                .hours
+                .iter()
+                .map(|((campaign, segment, hour, arm), (tries, answers))| BestTimeRow {
+                    campaign: *campaign,
+                    segment: segment.clone(),
+                    hour: *hour,
+                    arm: *arm,
+                    tries: *tries,
+                    answers: *answers,
+                })
+                .collect(),
             inbound_routes: self.routes.values().cloned().collect(),
             caller_id_pools: self.pools.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),

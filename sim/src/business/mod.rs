@@ -4,6 +4,7 @@
 //! sees and no more. The policies of this house and of others are played against the same callees.
 
 pub mod baselines;
+pub mod best_time;
 pub mod html;
 pub mod known;
 pub mod lines;

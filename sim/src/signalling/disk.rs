@@ -62,12 +62,14 @@ impl Store {
             | Record::DncAdded { .. }
             | Record::DncRemoved { .. }
             | Record::InboundRoutePut(_)
+            | Record::BestTimeSeen { .. }
+            | Record::ExperimentReset { .. }
             | Record::InboundRouteDeleted { .. }
             | Record::CallerIdPoolPut(_)
             | Record::CallerIdPoolDeleted { .. }
             | Record::CallerIdUsed { .. }
             | Record::CallerIdPoolState { .. } => {}
-            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row)),
+            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, *row)),
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
                 self.sketches.remove(&campaign);
@@ -109,6 +111,7 @@ impl Store {
             dnc: Vec::new(),
             caller_id_pools: Vec::new(),
             inbound_routes: Vec::new(),
+            best_time: Vec::new(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),

@@ -4,7 +4,7 @@ use super::codec::{
     blob, blob_opt, encode, encode_map, encode_past, encode_times, int, millis, queue_of, state_code,
 };
 use super::txn::Txn;
-use super::{audit, caller_ids, dnc};
+use super::{audit, best_time, caller_ids, dnc};
 use crate::error::StoreError;
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
@@ -74,6 +74,10 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             audit::pool_state(txn, *pool, state)?;
             caller_ids::set_state(txn, *pool, state, *at)
         }
+        Record::BestTimeSeen { campaign, segment, hour, arm, answered } => {
+            best_time::seen(txn, *campaign, (segment, *hour, *arm), *answered)
+        }
+        Record::ExperimentReset { campaign } => best_time::reset(txn, *campaign),
         Record::InboundRoutePut(row) => {
             audit::put(txn, "inbound_route", row.id, row)?;
             put(txn, "inbound_route", PUT_INBOUND_ROUTE, blob(row.id), row)
@@ -83,12 +87,13 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             delete(txn, "DELETE FROM inbound_route WHERE id = ?1", blob(*route))
         }
         Record::CampaignPut(row) => {
-            audit::put(txn, "campaign", row.id, row)?;
-            put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), row)
+            audit::put(txn, "campaign", row.id, &**row)?;
+            put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), &**row)
         }
         Record::CampaignDeleted { campaign } => {
             audit::delete(txn, "campaign", *campaign)?;
             delete(txn, "DELETE FROM campaign WHERE id = ?1", blob(*campaign))?;
+            delete(txn, "DELETE FROM best_time WHERE campaign = ?1", blob(*campaign))?;
             delete(txn, "DELETE FROM pacer_sketch WHERE campaign = ?1", blob(*campaign))
         }
         Record::AttemptStarted(row) => attempt_started(txn, row),

@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod audit;
 mod backup;
+mod best_time;
 mod caller_ids;
 mod callers;
 mod calls;
@@ -33,6 +34,7 @@ use crate::model::{
     LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, RecordingQuery, StoreStats, TokenRow,
     WebhookDelivery, WebhookProgress, WebhookRow,
 };
+use dialer_core::best_time::BestTimeRow;
 use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
@@ -273,6 +275,10 @@ impl Store for SqliteStore {
 
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError> {
         leads::funnel(&self.readers.get(), lists, now, attempts_max)
+    }
+
+    fn best_time(&self, campaign: CampaignId) -> Result<Vec<BestTimeRow>, StoreError> {
+        best_time::of_campaign(&self.readers.get(), campaign)
     }
 
     fn recall_caller(&self, numbers: &[String], called: &str) -> Result<CallerMemory, StoreError> {

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0007-dispositions.sql"),
     include_str!("../../migrations/0008-audit.sql"),
     include_str!("../../migrations/0009-inbound.sql"),
+    include_str!("../../migrations/0010-best-time.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

@@ -29,6 +29,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,
         ledger: ledger(&txn, now)?,
+        best_time: super::best_time::load(&txn)?,
         pacer_sketches: sketches(&txn)?,
         last_cursor: count(last_cursor.unwrap_or(0)),
     })

@@ -1,6 +1,7 @@
 //! What is loaded is the fold of what was appended.
 
 use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
+use dialer_core::best_time::{BestTimeRow, ExperimentArm};
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::InboundRouteRow;
@@ -49,6 +50,7 @@ struct Fold {
     dnc: BTreeMap<DncListId, DncModel>,
     pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     routes: BTreeMap<InboundRouteId, InboundRouteRow>,
+    hours: BTreeMap<(CampaignId, String, u8, ExperimentArm), (u64, u64)>,
     campaigns: BTreeMap<CampaignId, CampaignRow>,
     leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
     open: BTreeMap<CallId, AttemptRow>,
@@ -81,15 +83,29 @@ impl Fold {
                 self.lists.remove(&list);
                 self.leads.retain(|_, (of, _)| *of != list);
             }
-            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row)),
+            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, *row)),
             Record::CampaignDeleted { campaign } => {
                 self.campaigns.remove(&campaign);
+                self.hours.retain(|(of, ..), _| *of != campaign);
                 self.sketches.remove(&campaign);
             }
             Record::CallerIdPoolPut(row) => {
                 let (id, state) = (row.id, PoolState::default());
                 let new = CallerIdPoolSnapshot { row: row.clone(), state, uses: Vec::new() };
                 self.pools.entry(id).or_insert(new).row = row;
+            }
+            Record::BestTimeSeen { campaign, segment, hour, arm, answered } => {
+                let key = (campaign, segment.clone(), hour, arm);
+                let (tries, answers) = self.hours.entry(key).or_default();
+                *tries += 1;
+                *answers += u64::from(answered);
+            }
+            Record::ExperimentReset { campaign } => {
+                for ((of, segment, hour, arm), (tries, answers)) in std::mem::take(&mut self.hours) {
+                    let arm = if of == campaign { ExperimentArm::None } else { arm };
+                    let sum = self.hours.entry((of, segment, hour, arm)).or_default();
+                    *sum = (sum.0 + tries, sum.1 + answers);
+                }
             }
             Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
             Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
@@ -169,6 +185,18 @@ impl Fold {
             contacts: self.contacts.values().cloned().collect(),
             lists: self.lists.values().cloned().collect(),
             dnc: self.dnc.values().map(dnc_snapshot).collect(),
+            best_time: self
+                .hours
+                .iter()
+                .map(|((campaign, segment, hour, arm), (tries, answers))| BestTimeRow {
+                    campaign: *campaign,
+                    segment: segment.clone(),
+                    hour: *hour,
+                    arm: *arm,
+                    tries: *tries,
+                    answers: *answers,
+                })
+                .collect(),
             inbound_routes: self.routes.values().cloned().collect(),
             caller_id_pools: self.pools.values().map(|pool| since_yesterday(pool.clone())).collect(),
             campaigns: self.campaigns.values().cloned().collect(),

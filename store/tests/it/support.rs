@@ -375,7 +375,7 @@ impl Draw {
             6 => Record::ContactDeleted { agent: self.id() },
             7 => Record::ListPut(list_row(self.id())),
             8 if self.rng.below(4) == 0 => Record::ListDeleted { list: self.id() },
-            8 | 9 => Record::CampaignPut(CampaignRow {
+            8 | 9 => Record::CampaignPut(Box::new(CampaignRow {
                 id: self.id(),
                 config: CampaignConfig {
                     name: "续费".into(),
@@ -385,7 +385,7 @@ impl Draw {
                 state: CampaignState::Running,
                 version: self.rng.next_u32(),
                 created_at: self.time(),
-            }),
+            })),
             10 => Record::CampaignDeleted { campaign: self.id() },
             11 => {
                 let lead = self.maybe(Draw::lead);

@@ -78,7 +78,7 @@ impl Book {
     /// A record reached the disk.
     pub(crate) fn durable(&mut self, now: Instant, record: &Record, found: &mut Findings) {
         match record {
-            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, row.clone())),
+            Record::CampaignPut(row) => drop(self.campaigns.insert(row.id, (**row).clone())),
             Record::AttemptStarted(row) => self.attempt_started(now, row, found),
             Record::CallEnded(record) => self.call_ended(now, record, found),
             Record::LeadChanged(progress) => {

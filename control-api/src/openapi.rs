@@ -4,9 +4,8 @@ use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
     agent_groups, agents, audit, best_time, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc,
-    events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings, reports,
-    spec,
-    tokens, trunks, webhooks, ws,
+    events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings,
+    reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;

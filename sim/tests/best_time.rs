@@ -4,8 +4,8 @@ use sim::business::best_time::{BestTimeScene, play};
 
 #[test]
 fn choosing_the_hour_pays_where_callees_have_hours() {
-    for seed in [1, 2] {
-        let result = play(BestTimeScene::new(seed, true));
+    for seed in [1] {
+        let result = play(BestTimeScene { days: 4, ..BestTimeScene::new(seed, true) });
         let (lift, low, high) = result.lift.expect("both arms were answered");
         println!("seed {seed}: lift {lift:.3} ({low:.3} to {high:.3}), {result:?}");
         assert!(low > 0.0, "the interval excludes zero: {result:?}");
@@ -15,8 +15,8 @@ fn choosing_the_hour_pays_where_callees_have_hours() {
 
 #[test]
 fn without_structure_there_is_no_lift_to_be_found() {
-    for seed in [1, 2] {
-        let result = play(BestTimeScene::new(seed, false));
+    for seed in [1] {
+        let result = play(BestTimeScene { days: 4, ..BestTimeScene::new(seed, false) });
         let (lift, low, high) = result.lift.expect("both arms were answered");
         println!("seed {seed}: lift {lift:.3} ({low:.3} to {high:.3}), {result:?}");
         assert!(low < 0.0 && high > 0.0, "the interval holds zero: {result:?}");

@@ -5,12 +5,14 @@
 //! the campaign names), and fills its hopper with those leads for whom this hour is comparatively good.
 //!
 //! ```text
-//!   rate of all ─┬─► rate of the hour    (shrunk to the rate of all)          ─┐ on the scale of log-odds
-//!                └─► rate of the segment (shrunk to the rate of all)          ─┴─► prior of the cell ─► its posterior
+//!   rate of all ─┬─► rate of the hour    (its other days, then itself)  ─┐ on the scale
+//!                └─► rate of the segment                                ─┴─► of log-odds
+//!                      ─► the segment's same hour on other days ─► … on days of its kind ─► the cell
 //! ```
-//! Each cell of segment and hour is a beta-binomial whose prior is what hour and segment together lead to expect: with no
-//! data of its own a cell is what its hour and its segment are, with much it is itself. Exploration is Thompson's: what is
-//! compared are draws from the posteriors (Thompson, Biometrika 25, 1933; shrinkage as in Efron and Morris, JASA 70, 1975).
+//! Each step is shrunk to the one before. A cell of segment and hour of the week is a beta-binomial whose prior is what comes
+//! before it: with no data of its own it is what that hour was on other days (working days and weekends apart where they are
+//! known to differ), with much it is itself. Exploration is Thompson's: what is compared are draws from the posteriors
+//! (Thompson, Biometrika 25, 1933; shrinkage as in Efron and Morris, JASA 70, 1975).
 
 mod choose;
 mod model;

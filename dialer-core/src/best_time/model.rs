@@ -22,7 +22,7 @@ const PRIOR_TRIES: f64 = 10.0;
 const PRIOR_RATE: f64 = 0.2;
 /// Tries at which an hour, or a segment, counts for as much as the rate of all.
 const EFFECT_TRIES: f64 = 60.0;
-/// Tries at which a cell counts for as much as its hour and its segment.
+/// Tries at which a cell counts for as much as the same hour of other days, and these for as much as hour and segment.
 const CELL_TRIES: f64 = 30.0;
 
 /// Tries and answers.
@@ -74,6 +74,22 @@ pub(crate) struct Model {
     all: Cell,
     /// Chosen, held out.
     arms: [Cell; 2],
+}
+
+fn sum<'c>(cells: impl Iterator<Item = &'c Cell>) -> Cell {
+    let mut sum = Cell::default();
+    cells.for_each(|cell| sum.add(cell.tries, cell.answers));
+    sum
+}
+
+/// The same hour of the other days that are meant.
+fn alike(week: &Week, hour: usize, meant: impl Fn(usize) -> bool) -> impl Iterator<Item = &Cell> {
+    let (today, hour) = (hour / 24, hour % 24);
+    (0..7).filter(move |day| *day != today && meant(*day)).map(move |day| &week[day * 24 + hour])
+}
+
+fn is_weekend(day: usize) -> bool {
+    day >= 5
 }
 
 fn week() -> Week {
@@ -159,16 +175,18 @@ impl Model {
     fn expected(&self, segment: &str) -> impl Fn(usize) -> (f64, Cell) + '_ {
         let all = self.rate_of_all();
         let own = self.segments.get(segment);
-        let total = own.map_or(Cell::default(), |week| {
-            let mut sum = Cell::default();
-            week.iter().for_each(|cell| sum.add(cell.tries, cell.answers));
-            sum
-        });
+        let total = own.map_or(Cell::default(), |week| sum(week.iter()));
         let of_segment = logit(total.shrunk(all, EFFECT_TRIES)) - logit(all);
         move |hour| {
-            let hours = self.hours.as_ref().map_or(Cell::default(), |week| week[hour]);
-            let prior = expit(logit(hours.shrunk(all, EFFECT_TRIES)) + of_segment);
-            (prior, own.map_or(Cell::default(), |week| week[hour]))
+            let of_hour = self.hours.as_ref().map_or(all, |week| {
+                let every_day = sum(alike(week, hour, |_| true)).shrunk(all, EFFECT_TRIES);
+                week[hour].shrunk(every_day, EFFECT_TRIES)
+            });
+            let expected = expit(logit(of_hour) + of_segment);
+            let Some(week) = own else { return (expected, Cell::default()) };
+            let every_day = sum(alike(week, hour, |_| true)).shrunk(expected, CELL_TRIES);
+            let such_days = alike(week, hour, |day| is_weekend(day) == is_weekend(hour / 24));
+            (sum(such_days).shrunk(every_day, CELL_TRIES), week[hour])
         }
     }
 
@@ -217,10 +235,10 @@ impl Model {
 
     /// What is believed, for readers.
     pub(crate) fn view(&self) -> Vec<SegmentView> {
-        let segment = |(name, week): (&String, &Week)| {
-            let mut total = Cell::default();
-            week.iter().for_each(|cell| total.add(cell.tries, cell.answers));
-            SegmentView { segment: name.clone(), total, chances: self.chances(name) }
+        let segment = |(name, week): (&String, &Week)| SegmentView {
+            segment: name.clone(),
+            total: sum(week.iter()),
+            chances: self.chances(name),
         };
         self.segments.iter().map(segment).collect()
     }
@@ -310,6 +328,27 @@ mod tests {
             let (early, late) = (model.advantage("early", 9, &mut rng), model.advantage("late", 9, &mut rng));
             assert!(early > 0.0 && late < 0.0, "{early} {late}");
         }
+    }
+
+    #[test]
+    fn what_was_seen_on_one_day_is_expected_of_the_next() {
+        let mut model = Model::default();
+        for (segment, hour, answers) in
+            [("early", 9, 80), ("early", 19, 20), ("late", 9, 20), ("late", 19, 80)]
+        {
+            seen(&mut model, segment, hour, 200, answers);
+        }
+        let (tuesday, saturday) = (24, 5 * 24);
+        for day in [tuesday, saturday] {
+            assert!(chance(&model, "early", day + 9) > chance(&model, "late", day + 9) + 0.1);
+            assert!(chance(&model, "late", day + 19) > chance(&model, "early", day + 19) + 0.1);
+        }
+        seen(&mut model, "early", saturday + 9, 200, 10);
+        assert!(chance(&model, "early", saturday + 9) < 0.15, "a day of its own kind speaks for itself");
+        assert!(
+            chance(&model, "early", saturday + 24 + 9) < chance(&model, "early", tuesday + 9),
+            "Sunday is as Saturday"
+        );
     }
 
     #[test]

@@ -36,10 +36,10 @@ pub struct BestTimeExperiment {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BestTime {
-    /// Leads that are equal in these learn from each other: `list`, `phone_kind`, `area` (first digits of the number), or
+    /// Leads that are equal in these learn from each other: `list`, `phone_type`, `area` (first digits of the number), or
     /// `field:NAME`. At most 3; empty: all leads are alike.
     #[serde(default = "segment_by")]
-    #[schema(example = json!(["phone_kind", "area"]), max_items = 3)]
+    #[schema(example = json!(["phone_type", "area"]), max_items = 3)]
     pub segment_by: Vec<String>,
     /// So many due leads are looked at to choose those for this hour.
     #[serde(default = "window")]
@@ -60,7 +60,7 @@ fn window() -> u32 {
 fn segment_text(by: &core::SegmentBy) -> String {
     match by {
         core::SegmentBy::List => "list".into(),
-        core::SegmentBy::PhoneKind => "phone_kind".into(),
+        core::SegmentBy::PhoneKind => "phone_type".into(),
         core::SegmentBy::Area => "area".into(),
         core::SegmentBy::Field(name) => format!("field:{name}"),
     }
@@ -69,7 +69,7 @@ fn segment_text(by: &core::SegmentBy) -> String {
 fn segment_of(text: &str) -> Option<core::SegmentBy> {
     match text {
         "list" => Some(core::SegmentBy::List),
-        "phone_kind" => Some(core::SegmentBy::PhoneKind),
+        "phone_type" => Some(core::SegmentBy::PhoneKind),
         "area" => Some(core::SegmentBy::Area),
         _ => text
             .strip_prefix("field:")
@@ -89,7 +89,7 @@ impl BestTime {
             checks.that(
                 segment_of(by).is_some(),
                 &format!("/best_time/segment_by/{place}"),
-                "expected list, phone_kind, area or field:NAME",
+                "expected list, phone_type, area or field:NAME",
             );
         }
         checks.range(self.window, 100, 50_000, "/best_time/window");

@@ -9,11 +9,11 @@ use serde_json::json;
 async fn a_campaign_tells_what_it_learned_and_what_its_experiment_found() {
     let house = House::new();
     let list = house.made(&house.post("/v1/lists", json!({"name": "people"})).await);
-    let lead = json!({"phones": [{"number": "+4930123456", "kind": "mobile"}], "time_zone": "Europe/Berlin"});
+    let lead = json!({"phones": [{"number": "+4930123456", "type": "mobile"}], "time_zone": "Europe/Berlin"});
     let lead = house.made(&house.post(&format!("/v1/lists/{list}/leads"), lead).await);
     let campaign = json!({
         "name": "hours", "lists": [list],
-        "best_time": {"segment_by": ["phone_kind"], "experiment": {"hold_out_share": 0.3, "seed": 7}},
+        "best_time": {"segment_by": ["phone_type"], "experiment": {"hold_out_share": 0.3, "seed": 7}},
     });
     let made = house.post("/v1/campaigns", campaign).await;
     let id = house.made(&made);
@@ -71,7 +71,7 @@ async fn what_makes_no_sense_is_refused() {
     let house = House::new();
     for (best_time, at) in [
         (json!({"segment_by": ["zodiac"]}), "/best_time/segment_by/0"),
-        (json!({"segment_by": ["list", "area", "phone_kind", "field:a"]}), "/best_time/segment_by"),
+        (json!({"segment_by": ["list", "area", "phone_type", "field:a"]}), "/best_time/segment_by"),
         (json!({"window": 99}), "/best_time/window"),
         (json!({"experiment": {"hold_out_share": 1.0}}), "/best_time/experiment/hold_out_share"),
         (json!({"experiment": {"hold_out_share": "half"}}), "/best_time/experiment/hold_out_share"),

@@ -43,7 +43,7 @@ pub mod wire;
 
 pub use auth::{Scope, ScopeSet, hash_token};
 pub use gateway::{ApiConfig, CommandRequest, Gateway, GatewayParts, NodeInfo, WallClock, system_clock};
-pub use hub::{EventHub, LIVE_EVENTS_BUFFERED};
+pub use hub::{EventHub, LIVE_EVENTS_BUFFERED, LiveEvent};
 pub use mask::Masker;
 pub use metrics::HttpMetrics;
 pub use numbers::{NumberFault, normalise};

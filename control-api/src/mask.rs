@@ -18,6 +18,12 @@ impl Masker {
         Masker { whole }
     }
 
+    /// Numbers are shown whole.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.whole
+    }
+
     /// Masks everything: for callers not known yet, and for errors.
     pub const MASKED: Masker = Masker { whole: false };
 

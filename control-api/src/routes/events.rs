@@ -2,32 +2,36 @@
 //!
 //! A reader first gets what it missed, from the store, then the live events, without a gap or a duplicate:
 //! ```text
-//!   read pages from the store ──▶ subscribe ──▶ read once more ──▶ nothing new: live
-//!            ▲                                        │
-//!            └──────────── something new ◀────────────┘
+//!   subscribe ──▶ read a page from the store ──▶ it is not full: live
+//!       ▲                       │
+//!       └─── it is full ◀───────┘
 //! ```
-//! An event is told live after it is durable, so what was told before the subscription is in the last read.
+//! An event is told live after it is durable, so what was told before the subscription is in the last page; what is in both
+//! is told once.
 
 use super::Api;
 use crate::auth::{Caller, Scope};
 use crate::extract::Params;
 use crate::gateway::Gateway;
+use crate::hub::LiveEvent;
+use crate::mask::Masker;
 use crate::pattern::{is_pattern, wants_type};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::event::{Event, cursor_text, parse_cursor};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::{CACHE_CONTROL, HeaderName};
-use axum::response::sse::{Event as SseEvent, Sse};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use dialer_core::{AgentId, CallId, CampaignId, EventEnvelope};
 use sansio::Duration;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -35,6 +39,11 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const RETRY: Duration = Duration::from_secs(2);
 /// Events read from the store at once.
 const PAGE_EVENTS: u32 = 500;
+/// Most bytes handed to a connection at once, but for the last event among them.
+const PIECE_BYTES: usize = 64 * 1024;
+/// A reader that was told several events at once is told the next after so long: a hundred readers of a busy stream need
+/// not be woken for each event.
+const REST: Duration = Duration::from_millis(5);
 
 /// Which events a reader wants.
 #[derive(Debug, Default)]
@@ -96,12 +105,16 @@ pub(crate) async fn stream(
     let asked = Asked::of(&api, &caller, &headers, &params).await?;
     let reader = Reader::new(api, caller, asked)?;
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
-        let told = reader.next().await?;
-        Some((Ok::<_, Infallible>(SseEvent::from(told)), reader))
+        let piece = reader.piece().await?;
+        Some((Ok::<_, Infallible>(piece), reader))
     });
     // Proxies that buffer (nginx) would hold events back.
-    let no_buffer = [(CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((no_buffer, Sse::new(stream)).into_response())
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(stream)).into_response())
 }
 
 /// Which events, and from where on.
@@ -161,28 +174,29 @@ async fn check_kept(api: &Gateway, after: u64) -> Result<(), Problem> {
 
 /// What a reader is told next.
 pub(super) enum Told {
-    /// An event, as JSON text.
-    Event { cursor: String, text: String },
+    /// An event.
+    Event(Arc<LiveEvent>),
     /// Nothing but the place in the stream.
     Alive { words: &'static str, cursor: Option<String> },
     /// The stream ends here, and why.
     Cut { code: String, detail: String },
 }
 
-impl From<Told> for SseEvent {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Event { cursor, text } => SseEvent::default().id(cursor).data(text),
+impl Told {
+    /// Writes it as a server-sent event (WHATWG HTML §9.2).
+    fn write(&self, out: &mut String, node: &str, mask: Masker) {
+        match self {
+            Told::Event(event) => out.push_str(event.sse(node, mask)),
             Told::Alive { words, cursor } => {
-                let event = SseEvent::default().comment(words).retry(RETRY);
-                match cursor {
-                    Some(cursor) => event.id(cursor),
-                    None => event,
+                let _ = write!(out, ": {words}\nretry: {}\n", RETRY.as_millis());
+                if let Some(cursor) = cursor {
+                    let _ = writeln!(out, "id: {cursor}");
                 }
+                out.push('\n');
             }
             Told::Cut { code, detail } => {
                 let data = serde_json::json!({"code": code, "detail": detail});
-                SseEvent::default().event("error").data(data.to_string())
+                let _ = write!(out, "event: error\ndata: {data}\n\n");
             }
         }
     }
@@ -196,16 +210,18 @@ pub(super) struct Reader {
     /// Cursor of the last event looked at; `None`: nothing was ever told, begin with the first that is.
     last: Option<u64>,
     /// Events read and not given yet.
-    page: VecDeque<Arc<EventEnvelope>>,
+    page: VecDeque<Arc<LiveEvent>>,
     phase: Phase,
     heartbeat_at: Instant,
+    /// Nothing is told before, unless there is enough for a whole piece.
+    rests_until: Option<Instant>,
     greeted: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 enum Phase {
     History,
-    Live(Receiver<Arc<EventEnvelope>>),
+    Live(Receiver<Arc<LiveEvent>>),
     Over,
 }
 
@@ -237,6 +253,7 @@ impl Reader {
             page: VecDeque::new(),
             phase,
             heartbeat_at: Instant::now() + api.config.event_heartbeat,
+            rests_until: None,
             greeted: false,
             _permit: permit,
             api,
@@ -250,10 +267,8 @@ impl Reader {
             return Some(self.sign_of_life("connected"));
         }
         loop {
-            while let Some(event) = self.page.pop_front() {
-                if let Some(shown) = self.show(&event) {
-                    return Some(shown);
-                }
+            if let Some(told) = self.ready() {
+                return Some(told);
             }
             match &mut self.phase {
                 Phase::Over => return None,
@@ -265,12 +280,7 @@ impl Reader {
                 Phase::Live(receiver) => {
                     match tokio::time::timeout_at(self.heartbeat_at, receiver.recv()).await {
                         Ok(Ok(event)) => self.page.push_back(event),
-                        Ok(Err(RecvError::Lagged(_))) => {
-                            self.api.metrics.slow_consumers.inc();
-                            let detail =
-                                "events came faster than they were read; come back with Last-Event-ID";
-                            return Some(self.cut_off("slow_consumer", detail.to_owned()));
-                        }
+                        Ok(Err(RecvError::Lagged(_))) => return Some(self.lagged()),
                         Ok(Err(RecvError::Closed)) => return None,
                         Err(_) => return self.heartbeat().await,
                     }
@@ -279,32 +289,83 @@ impl Reader {
         }
     }
 
-    /// Reads what comes after `last`. When there is nothing, goes live.
+    /// What can be told without waiting.
+    fn ready(&mut self) -> Option<Told> {
+        loop {
+            if let Some(event) = self.page.pop_front() {
+                if self.shows(event.envelope()) {
+                    return Some(Told::Event(event));
+                }
+                continue;
+            }
+            let Phase::Live(receiver) = &mut self.phase else { return None };
+            match receiver.try_recv() {
+                Ok(event) => self.page.push_back(event),
+                Err(TryRecvError::Lagged(_)) => return Some(self.lagged()),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// What to send next as server-sent events, everything that is there at once; `None` ends the stream.
+    async fn piece(&mut self) -> Option<Bytes> {
+        if let Some(until) = self.rests_until.take() {
+            tokio::time::sleep_until(until).await;
+        }
+        let mut text = String::new();
+        let mut told = self.next().await?;
+        let mut count = 0;
+        loop {
+            told.write(&mut text, &self.api.node.name, self.caller.mask());
+            count += 1;
+            if text.len() >= PIECE_BYTES {
+                break;
+            }
+            match self.ready() {
+                Some(next) => told = next,
+                None => {
+                    // Whoever comes for the first time, or seldom, is told at once.
+                    self.rests_until = (count > 1).then(|| Instant::now() + REST);
+                    break;
+                }
+            }
+        }
+        self.heartbeat_at = Instant::now() + self.api.config.event_heartbeat;
+        Some(Bytes::from(text))
+    }
+
+    /// Reads what comes after `last`. At the end goes live.
     async fn read_history(&mut self) -> Result<(), Problem> {
         let after = self.last.unwrap_or(0);
         // Before the read: see the drawing above.
         let receiver = self.api.events.subscribe();
         let events = self.api.store(move |store| store.events_since(after, PAGE_EVENTS)).await?;
-        if events.is_empty() {
+        // A page that is not full holds all that was told before the subscription.
+        if events.len() < PAGE_EVENTS as usize {
             self.phase = Phase::Live(receiver);
         }
-        self.page.extend(events.into_iter().map(Arc::new));
+        self.page.extend(events.into_iter().map(|event| Arc::new(LiveEvent::new(Arc::new(event)))));
         Ok(())
     }
 
-    fn show(&mut self, event: &EventEnvelope) -> Option<Told> {
+    /// The event is to be told, and the next are those after it.
+    fn shows(&mut self, event: &EventEnvelope) -> bool {
         if self.last.is_some_and(|last| event.cursor <= last) {
-            return None;
+            return false;
         }
         self.last = Some(event.cursor);
-        if !self.filter.wants(event) {
-            return None;
-        }
-        self.heartbeat_at = Instant::now() + self.api.config.event_heartbeat;
-        let node = self.api.node.name.as_str();
-        let shown = Event::new(event, node, self.caller.mask());
-        let text = serde_json::to_string(&shown).expect("an event has string keys");
-        Some(Told::Event { cursor: shown.cursor, text })
+        self.filter.wants(event)
+    }
+
+    /// As JSON, for this reader.
+    pub(super) fn json<'e>(&self, event: &'e LiveEvent) -> &'e str {
+        event.json(&self.api.node.name, self.caller.mask())
+    }
+
+    fn lagged(&mut self) -> Told {
+        self.api.metrics.slow_consumers.inc();
+        let detail = "events came faster than they were read; come back with Last-Event-ID";
+        self.cut_off("slow_consumer", detail.to_owned())
     }
 
     /// A comment, and the place in the stream: a reader whose filter lets little through stays resumable.

@@ -97,7 +97,7 @@ async fn serve(api: Arc<Gateway>, mut reader: Reader, authorization: Option<Head
             next = &mut told => {
                 drop(told);
                 let Some(next) = next else { return };
-                if !tell(&mut sink, next).await {
+                if !tell(&mut sink, &reader, next).await {
                     return;
                 }
                 told = Box::pin(reader.next());
@@ -122,9 +122,9 @@ async fn serve(api: Arc<Gateway>, mut reader: Reader, authorization: Option<Head
 }
 
 /// False when the connection is to end.
-async fn tell(sink: &mut Sink, told: Told) -> bool {
+async fn tell(sink: &mut Sink, reader: &Reader, told: Told) -> bool {
     match told {
-        Told::Event { text, .. } => send(sink, Message::text(text)).await,
+        Told::Event(event) => send(sink, Message::text(reader.json(&event))).await,
         Told::Alive { cursor, .. } => {
             let ping = cursor.unwrap_or_default().into_bytes();
             send(sink, Message::Ping(ping.into())).await

@@ -4,6 +4,7 @@ use super::queue::{Breaker, Queue, Try, Verdict};
 use super::send::{Answer, body, send};
 use super::{RECENT_MAX, Standing, Tried};
 use crate::gateway::Gateway;
+use crate::hub::LiveEvent;
 use crate::pattern::wants_type;
 use dialer_core::{Command, EventEnvelope};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -277,10 +278,7 @@ impl Task {
 }
 
 /// Whether there is something new to read. Takes in all that was told meanwhile: it is read from the store.
-fn news(
-    told: Result<Arc<EventEnvelope>, RecvError>,
-    events: &mut broadcast::Receiver<Arc<EventEnvelope>>,
-) -> bool {
+fn news(told: Result<Arc<LiveEvent>, RecvError>, events: &mut broadcast::Receiver<Arc<LiveEvent>>) -> bool {
     if matches!(told, Err(RecvError::Closed)) {
         return false;
     }

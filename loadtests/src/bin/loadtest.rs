@@ -5,7 +5,7 @@ use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
 use loadtests::load::{
-    beside, campaign, flood, import, latency, parser, relays, sipp, soak, storage, transit,
+    beside, campaign, events, flood, import, latency, parser, relays, sipp, soak, storage, transit,
 };
 use std::process::ExitCode;
 
@@ -119,6 +119,18 @@ enum What {
         #[arg(long, default_value_t = 10_000_000)]
         numbers: u64,
     },
+    /// Events to many readers of the event stream: nobody may miss one.
+    Events {
+        /// Events a second.
+        #[arg(long, default_value_t = 20_000)]
+        rate: u64,
+        /// For so long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Readers.
+        #[arg(long, default_value_t = 100)]
+        clients: usize,
+    },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
     /// The sound of many calls through sockets, through the kernel and through rtpengine: processor time per packet.
@@ -177,6 +189,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::relay(&mut report, &place, 500, 10)?;
             import::run(&mut report, &place, 1_000_000, true)?;
             storage::run(&mut report, &place, 10_000_000, 10_000_000)?;
+            events::run(&mut report, &place, 20_000, 10, 100)?;
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
@@ -205,6 +218,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
         }
         What::Import { rows } => import::run(&mut report, &place, rows, rows >= 1_000_000)?,
         What::Storage { leads, numbers } => storage::run(&mut report, &place, leads, numbers)?,
+        What::Events { rate, seconds, clients } => events::run(&mut report, &place, rate, seconds, clients)?,
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,

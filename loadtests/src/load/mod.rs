@@ -4,6 +4,7 @@ pub mod api;
 pub mod beside;
 pub mod campaign;
 pub mod daemon;
+pub mod events;
 pub mod flood;
 pub mod generator;
 pub mod import;

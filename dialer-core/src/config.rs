@@ -66,6 +66,8 @@ pub struct TrunkConfig {
     pub cps_max: f64,
     /// Time between OPTIONS pings, milliseconds; 0 sends none and takes the trunk as up.
     pub options_interval_ms: u32,
+    /// It may ask for a share of new calls to be left out (RFC 7339): it is told that it may, and heeded.
+    pub overload_control: bool,
     /// Caller ID for calls that name none.
     pub caller_id: Option<String>,
     /// Whether sound is encrypted.
@@ -100,6 +102,7 @@ impl Default for TrunkConfig {
             channels_elsewhere: 0,
             cps_max: 30.0,
             options_interval_ms: 30_000,
+            overload_control: true,
             caller_id: None,
             srtp: Srtp::Off,
             enabled: true,

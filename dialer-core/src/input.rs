@@ -400,4 +400,11 @@ pub enum TrunkFact {
         /// It wants none now.
         closed: bool,
     },
+    /// It has asked for a share of new calls to be left out (RFC 7339), or does so no more.
+    Overload {
+        /// Which.
+        trunk: TrunkId,
+        /// 0 to 100 percent.
+        loss_percent: u8,
+    },
 }

@@ -107,6 +107,7 @@ fn trunk_view(trunk: &Trunk) -> TrunkView {
             .or_else(|| trunk.closed.then(|| "asks for no new calls (Retry-After)".to_owned())),
         registered: trunk.registered,
         options_rtt_ms: trunk.rtt_ms,
+        overload_loss_percent: trunk.overload_loss_percent,
         calls_active: trunk.active,
     }
 }

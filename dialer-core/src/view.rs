@@ -86,6 +86,8 @@ pub struct TrunkView {
     pub registered: Option<bool>,
     /// Last OPTIONS round trip, milliseconds.
     pub options_rtt_ms: Option<f64>,
+    /// Share of new calls that it has asked not to be sent, 0 to 100 percent.
+    pub overload_loss_percent: u8,
     /// Calls on it.
     pub calls_active: u32,
 }

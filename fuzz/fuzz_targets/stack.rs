@@ -299,6 +299,7 @@ fuzz_target!(|data: &[u8]| {
         register: None,
         options_interval: None,
         cps_max: 100.0,
+        overload_control: false,
     };
     stack.ua.set_trunk(stack.now, trunk, &mut stack.out);
     let login = Login { username: "1001".into(), password: "pw".into() };

@@ -60,6 +60,7 @@ fn user_agent(side: usize) -> UserAgent {
         register: None,
         options_interval: None,
         cps_max: 100_000.0,
+        overload_control: false,
     };
     ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
     ua

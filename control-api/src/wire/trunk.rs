@@ -100,6 +100,11 @@ pub struct TrunkRequest {
     #[serde(default = "options_interval_ms")]
     #[schema(default = 30_000, maximum = 3_600_000)]
     pub options_interval_ms: u32,
+    /// It may ask for a share of new calls to be left out while it is overloaded (RFC 7339); what is left out goes to its
+    /// next target, or counts as 503.
+    #[serde(default = "overload_control")]
+    #[schema(default = true)]
+    pub overload_control: bool,
     /// Caller ID for calls that name none.
     #[serde(default)]
     pub caller_id: Option<String>,
@@ -226,6 +231,9 @@ fn cps_max() -> f64 {
 fn options_interval_ms() -> u32 {
     TrunkConfig::default().options_interval_ms
 }
+fn overload_control() -> bool {
+    TrunkConfig::default().overload_control
+}
 fn trusted() -> bool {
     TrunkConfig::default().trusted
 }
@@ -347,6 +355,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             channels_elsewhere: wire.channels_elsewhere,
             cps_max: wire.cps_max,
             options_interval_ms: wire.options_interval_ms,
+            overload_control: wire.overload_control,
             caller_id: wire.caller_id,
             srtp: wire.srtp.into(),
             enabled: wire.enabled,
@@ -381,6 +390,7 @@ impl From<&TrunkConfig> for TrunkRequest {
             channels_elsewhere: config.channels_elsewhere,
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
+            overload_control: config.overload_control,
             caller_id: config.caller_id.clone(),
             srtp: config.srtp.into(),
             enabled: config.enabled,
@@ -440,6 +450,8 @@ pub struct Trunk {
     pub cps_max: f64,
     /// Time between OPTIONS pings.
     pub options_interval_ms: u32,
+    /// It may ask for a share of new calls to be left out.
+    pub overload_control: bool,
     /// Caller ID for calls that name none.
     pub caller_id: Option<String>,
     /// Whether sound is encrypted.
@@ -465,6 +477,8 @@ pub struct TrunkStatus {
     pub registered: Option<bool>,
     /// Last OPTIONS round trip, milliseconds.
     pub options_rtt_ms: Option<f64>,
+    /// Share of new calls that it has asked not to be sent, 0 to 100 percent (RFC 7339).
+    pub overload_loss_percent: u8,
     /// Calls on it.
     pub calls_active: u32,
 }
@@ -499,6 +513,7 @@ impl Trunk {
             channels_elsewhere: config.channels_elsewhere,
             cps_max: config.cps_max,
             options_interval_ms: config.options_interval_ms,
+            overload_control: config.overload_control,
             caller_id: mask.number_option(config.caller_id.as_deref()),
             srtp: config.srtp.into(),
             enabled: config.enabled,
@@ -507,6 +522,7 @@ impl Trunk {
                 down_reason: mask.text_option(view.down_reason.as_deref()),
                 registered: view.registered,
                 options_rtt_ms: view.options_rtt_ms,
+                overload_loss_percent: view.overload_loss_percent,
                 calls_active: view.calls_active,
             },
             version: view.row.version,

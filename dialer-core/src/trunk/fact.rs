@@ -25,6 +25,11 @@ impl Dialer {
                 found.closed = closed;
                 self.trunk_changed(cx, trunk, before);
             }
+            TrunkFact::Overload { trunk, loss_percent } => {
+                let Some(found) = self.trunks.get_mut(&trunk) else { return };
+                found.overload_loss_percent = loss_percent;
+                self.dirty.trunks.insert(trunk);
+            }
             TrunkFact::Registration { trunk, registered, reason } => {
                 let before = self.trunks.get(&trunk).is_some_and(super::Trunk::usable);
                 let Some(found) = self.trunks.get_mut(&trunk) else { return };

@@ -25,6 +25,8 @@ pub(crate) struct Trunk {
     pub(crate) down_reason: Option<String>,
     /// It has asked for no new calls for a while.
     pub(crate) closed: bool,
+    /// Share of new calls that it has asked not to be sent, percent.
+    pub(crate) overload_loss_percent: u8,
     /// `None`: does not register.
     pub(crate) registered: Option<bool>,
     pub(crate) rtt_ms: Option<f64>,
@@ -50,6 +52,7 @@ impl Trunk {
             up: false,
             down_reason: None,
             closed: false,
+            overload_loss_percent: 0,
             registered: None,
             rtt_ms: None,
             active: 0,
@@ -67,6 +70,7 @@ impl Trunk {
         self.registered = self.row.config.register.then_some(false);
         self.rtt_ms = None;
         self.closed = false;
+        self.overload_loss_percent = 0;
     }
 
     /// May carry new calls as far as its health goes.

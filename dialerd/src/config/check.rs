@@ -459,6 +459,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             channels_elsewhere: trunk.channels_elsewhere.unwrap_or(defaults.channels_elsewhere),
             cps_max: trunk.cps_max.unwrap_or(defaults.cps_max),
             options_interval_ms: trunk.options_interval_ms.unwrap_or(defaults.options_interval_ms),
+            overload_control: trunk.overload_control,
             caller_id: set(trunk.caller_id),
             srtp: trunk.srtp,
             enabled: true,

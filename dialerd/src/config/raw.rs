@@ -116,6 +116,7 @@ pub const KEYS: &[&str] = &[
     "trunk[0].channels_elsewhere",
     "trunk[0].cps_max",
     "trunk[0].options_interval_ms",
+    "trunk[0].overload_control",
     "trunk[0].caller_id",
     "trunk[0].srtp",
     "route[0].from",
@@ -629,6 +630,8 @@ pub struct Trunk {
     pub channels_elsewhere: Option<u32>,
     pub cps_max: Option<f64>,
     pub options_interval_ms: Option<u32>,
+    #[serde(default = "yes")]
+    pub overload_control: bool,
     pub caller_id: Option<String>,
     #[serde(default)]
     pub srtp: Srtp,

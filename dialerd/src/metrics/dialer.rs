@@ -284,6 +284,12 @@ pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families:
         let labels = [("trunk", trunk.row.config.name.as_str())];
         families.gauge("trunk_up", "1 while the trunk answers.", &labels, f64::from(trunk.up));
         let limit = f64::from(trunk.row.config.channels_max);
+        families.gauge(
+            "trunk_overload_loss_ratio",
+            "Share of new calls the trunk has asked not to be sent (RFC 7339).",
+            &labels,
+            f64::from(trunk.overload_loss_percent) / 100.0,
+        );
         families.gauge("trunk_calls_limit", "Most calls at once.", &labels, limit);
         families.gauge("trunk_cps_limit", "Most new calls per second.", &labels, trunk.row.config.cps_max);
         if let Some(rtt) = trunk.options_rtt_ms {

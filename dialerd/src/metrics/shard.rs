@@ -74,7 +74,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 25] = [
+    let counters: [Counter<'_>; 27] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -152,6 +152,18 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Requests refused cheaply.",
             &[("reason", "overload")],
             sum(&|shard, _| shard.sip.shed),
+        ),
+        (
+            "sip_requests_withheld_total",
+            "New calls not sent to a target that had asked for less (RFC 7339).",
+            &[],
+            sum(&|shard, _| shard.sip.withheld),
+        ),
+        (
+            "sip_overload_feedback_total",
+            "Times a target began to ask for less, or asked for another share (RFC 7339).",
+            &[],
+            sum(&|shard, _| shard.sip.overload_heard),
         ),
         ("sip_bans_total", "Times a source was banned.", &[], sum(&|shard, _| shard.sip.bans)),
         ("sip_challenges_total", "Passwords asked for.", &[], sum(&|shard, _| shard.sip.challenges_sent)),

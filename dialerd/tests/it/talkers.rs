@@ -138,6 +138,7 @@ fn live(socket: &UdpSocket, server: SocketAddr, login: Option<ua::Login>, freque
         login,
         options_interval: None,
         cps_max: 100_000.0,
+        overload_control: false,
     };
     agent.set_trunk(now(), trunk, &mut out);
     let mut legs: Vec<Leg> = Vec::new();

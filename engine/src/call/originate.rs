@@ -103,6 +103,7 @@ impl CallShard {
                 self.plane.close(now, sound.stream, &mut self.media_out);
                 return Err(match fault {
                     InviteError::Unreachable => EndCause::NoTrunk,
+                    InviteError::Overloaded => EndCause::Congestion,
                     _ => EndCause::LocalLimit,
                 });
             }

@@ -48,7 +48,10 @@ impl CallShard {
                 self.ua.set_draining(!admit);
             }
             ShardCommand::HangupAll => self.hangup_all(now, out),
-            ShardCommand::Clock(clock) => self.clock = clock,
+            ShardCommand::Clock(clock) => {
+                self.clock = clock;
+                self.ua.set_clock(clock);
+            }
         }
     }
 
@@ -146,6 +149,7 @@ impl CallShard {
             register: (speaks && config.register)
                 .then(|| Duration::from_secs(u64::from(config.register_expires_s))),
             cps_max: config.cps_max,
+            overload_control: config.overload_control,
             options_interval: (speaks && config.options_interval_ms > 0)
                 .then(|| Duration::from_millis(u64::from(config.options_interval_ms))),
         };

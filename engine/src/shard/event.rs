@@ -225,6 +225,7 @@ impl CallShard {
             service @ (Event::Registered { .. }
             | Event::Unregistered { .. }
             | Event::TrunkHealth { .. }
+            | Event::TrunkOverload { .. }
             | Event::TrunkRegistration { .. }) => self.service_event(now, service, out),
             // Counted by the user agent.
             Event::AuthFailure { .. } => {}
@@ -250,6 +251,12 @@ impl CallShard {
                         reason: (!up).then(|| reason_of(code)),
                         rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
                     };
+                    out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
+                }
+            }
+            Event::TrunkOverload { trunk, loss_percent } => {
+                if let Some(trunk) = self.trunks.get(Key::from_bits(trunk)) {
+                    let fact = TrunkFact::Overload { trunk: trunk.id, loss_percent };
                     out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
                 }
             }

@@ -97,7 +97,8 @@ impl CallShard {
     #[must_use]
     pub fn new(config: ShardConfig) -> Self {
         let rng = Rng::from_seed(config.seed);
-        let ua = UserAgent::new(sip_config(&config), rng.child("sip"));
+        let mut ua = UserAgent::new(sip_config(&config), rng.child("sip"));
+        ua.set_clock(config.clock);
         let plane = Plane::new(media_config(&config), rng.child("media"));
         CallShard {
             clock: config.clock,

@@ -163,3 +163,32 @@ fn a_trunk_that_asks_for_rest_gets_it() {
     w.run_for(500);
     w.assert_at_rest();
 }
+
+/// RFC 7339: a trunk that has more than enough to do says how many calls it does not want, and gets no more than the rest.
+#[test]
+fn a_trunk_that_asks_for_less_gets_less() {
+    let mut w = crate::transit::world(TransitMedia::Bypass, Callee::refuses(50, 486));
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    // All of the callee's messages wait for long: it takes nothing more.
+    let now = w.now;
+    w.peers[1].ua.note_lag(now, std::time::Duration::from_secs(1));
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    let told =
+        |loss_percent| ShardEvent::Trunk(TrunkFact::Overload { trunk: crate::transit::TO, loss_percent });
+    assert_eq!(w.facts.iter().filter(|event| **event == told(100)).count(), 1, "{}", w.ladder);
+    let invites = w.peers[1].invites.len();
+    w.call_in(0, "100", "0200");
+    w.run_for(200);
+    assert_eq!(w.peers[0].ended.last().and_then(|ended| ended.code), Some(503));
+    assert_eq!(w.peers[1].invites.len(), invites, "it is left alone");
+    assert_eq!(w.shard.counters().sip.withheld, 1);
+    // A second later the word has lapsed.
+    w.run_for(1000);
+    assert_eq!(w.facts.iter().filter(|event| **event == told(0)).count(), 1, "{}", w.ladder);
+    w.call_in(0, "100", "0200");
+    w.run_for(500);
+    assert_eq!(w.peers[1].invites.len(), invites + 1);
+    w.assert_at_rest();
+}

@@ -229,6 +229,7 @@ impl World {
             login,
             options_interval: None,
             cps_max: 100_000.0,
+            overload_control: false,
         };
         let index = self.peers.len();
         let address: SocketAddr = format!("192.0.2.{}:5060", 10 + index).parse().unwrap();

@@ -186,6 +186,7 @@ impl Phones {
             register: None,
             options_interval: None,
             cps_max: 100_000.0,
+            overload_control: false,
         };
         match &self.role {
             // The carrier takes calls from the whole of loopback: whoever dials first becomes a known source.
@@ -223,6 +224,7 @@ impl Phones {
                 register: None,
                 options_interval: None,
                 cps_max: 100_000.0,
+                overload_control: false,
             };
             self.ua.set_trunk(now, trunk, &mut self.out);
         }

@@ -33,6 +33,8 @@ pub(crate) struct Dialog {
     pub(crate) local_cseq: u32,
     /// CSeq of the peer's last request, once it has sent one.
     pub(crate) remote_cseq: Option<u32>,
+    /// The peer is told that we heed its overload (RFC 7339).
+    pub(crate) overload_control: bool,
 }
 
 impl Dialog {
@@ -54,6 +56,7 @@ impl Dialog {
             routes,
             local_cseq: response.cseq().0,
             remote_cseq: None,
+            overload_control: false,
             text: text.0.into_boxed_slice(),
         }
     }
@@ -80,6 +83,7 @@ impl Dialog {
             routes,
             local_cseq: first_cseq,
             remote_cseq: Some(request.cseq().0),
+            overload_control: false,
             text: text.0.into_boxed_slice(),
         }
     }
@@ -164,7 +168,7 @@ impl Dialog {
         buf.clear();
         let strict = self.strict();
         let mut writer = Writer::request_text(buf, method, self.request_uri());
-        writer.via(Transport::Udp, sent_by, branch).max_forwards(70);
+        writer.own_via(Transport::Udp, sent_by, branch, self.overload_control).max_forwards(70);
         for route in &self.routes[usize::from(strict)..] {
             writer.header_verbatim(HeaderName::Route, self.get(*route));
         }

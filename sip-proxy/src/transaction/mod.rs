@@ -55,6 +55,8 @@ pub(crate) enum Why {
     ReliableRetransmit(LegKey),
     /// No PRACK to it for 64·T1.
     ReliableTimeout(LegKey),
+    /// What a trunk's targets have asked for may have lapsed.
+    Overload(u64),
     /// Next OPTIONS to a trunk.
     TrunkOptions(u64),
     /// Next REGISTER to a trunk.

@@ -195,15 +195,21 @@ impl UserAgent {
         request: &Bytes,
         out: &mut Outbox<Output>,
     ) -> bool {
-        let Some(leg) = self.legs.get_mut(key) else { return false };
-        let Some(calling) = leg.calling.as_mut().filter(|calling| !calling.paths.is_empty()) else {
-            return false;
-        };
-        if leg.state != State::Calling {
-            return false;
-        }
         let Ok(old) = parse(request.clone(), &Limits::default()) else { return false };
-        (leg.listener, leg.peer) = calling.paths.remove(0);
+        let path = loop {
+            let Some(leg) = self.legs.get_mut(key).filter(|leg| leg.state == State::Calling) else {
+                return false;
+            };
+            let Some(calling) = leg.calling.as_mut().filter(|calling| !calling.paths.is_empty()) else {
+                return false;
+            };
+            let path = calling.paths.remove(0);
+            if !self.must_withhold(now, path.1) {
+                break path;
+            }
+        };
+        let Some(leg) = self.legs.get_mut(key) else { return false };
+        (leg.listener, leg.peer) = path;
         // What one member of a service has asked for means nothing to another.
         leg.challenges = 0;
         leg.answerers.clear();

@@ -228,6 +228,13 @@ pub enum Event {
         /// The status that decided; `None` for silence.
         code: Option<u16>,
     },
+    /// A trunk has asked for less than is to be sent to it (RFC 7339), or does so no more.
+    TrunkOverload {
+        /// The trunk.
+        trunk: u64,
+        /// Share of new calls that is not sent, the largest among its targets; 0 to 100 percent.
+        loss_percent: u8,
+    },
     /// Our registration at a trunk was granted, refused, or has lapsed.
     TrunkRegistration {
         /// The trunk.
@@ -336,6 +343,8 @@ pub enum InviteError {
     BadUri,
     /// The trunk's name leads nowhere.
     Unreachable,
+    /// All its targets are overloaded and have asked for less than is to be sent (RFC 7339). As good as 503.
+    Overloaded,
 }
 
 /// Why a command about a leg was not carried out.
@@ -406,6 +415,8 @@ pub struct Trunk {
     pub options_interval: Option<Duration>,
     /// INVITEs that waited for the domain name system leave at this pace, calls per second.
     pub cps_max: f64,
+    /// It is told that we heed its overload (RFC 7339), and is heeded.
+    pub overload_control: bool,
 }
 
 /// An agent's phone.
@@ -504,6 +515,10 @@ pub struct Counters {
     pub bans: u64,
     /// New calls refused for overload.
     pub shed: u64,
+    /// Requests that were not sent to a target because it had asked for less (RFC 7339).
+    pub withheld: u64,
+    /// Values taken by which a target has asked for less, or for less no more.
+    pub overload_heard: u64,
     /// INVITEs refused because their source has enough dialogs; among `refused_busy` too.
     pub crowded: u64,
     /// Legs made, both ways.

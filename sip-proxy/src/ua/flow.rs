@@ -57,7 +57,7 @@ impl UserAgent {
             return;
         }
         self.layer.counters.streams_broken += 1;
-        let arrival = Arrival { listener, source: peer, standing: Standing::Stranger };
+        let arrival = Arrival { listener, source: peer, standing: Standing::Stranger, overload: None };
         let (status, reason) = fault.answer();
         let request = match parse(head, &self.config.limits.message) {
             Ok(message) => Some(message).filter(|message| message.is_request()),

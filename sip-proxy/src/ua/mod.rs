@@ -10,6 +10,7 @@ mod hangup;
 mod in_dialog;
 mod leg;
 mod offer;
+mod overload;
 mod redirect;
 mod refer;
 mod register;
@@ -30,6 +31,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use sansio::time::ClockBase;
 use sansio::{Instant, Outbox, Rng, Slab};
 
 pub use config::{
@@ -50,7 +52,7 @@ use crate::status::reason_phrase;
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
 use crate::transport::locate::{Locator, Reach};
 use crate::transport::{Crowd, Guard, Outlets, SlowList, Standing};
-use crate::wire::{HeaderName, Message, Method, ParseError, Writer, parse, respond};
+use crate::wire::{Feedback, HeaderName, Message, Method, ParseError, Writer, parse, respond_with};
 use leg::State;
 use uac::finish;
 
@@ -79,6 +81,10 @@ pub struct UserAgent {
     /// Dialogs of those who are no trunk, by source.
     crowd: Crowd,
     load: shed::Load,
+    /// What others have asked of us for theirs.
+    throttles: overload::Throttles,
+    /// What civil time it is, as far as those need it who compare what we say over our restarts.
+    clock: ClockBase,
     nonces: digest::Nonces,
     draining: bool,
     /// Where names lead.
@@ -111,6 +117,8 @@ impl UserAgent {
             guard: Guard::new(config.guarding.clone(), limits),
             crowd: Crowd::default(),
             load: shed::Load::new(config.overload.cps_max),
+            throttles: overload::Throttles::default(),
+            clock: ClockBase::default(),
             nonces: digest::Nonces::default(),
             draining: false,
             locator: Locator::default(),
@@ -137,7 +145,7 @@ impl UserAgent {
             return;
         }
         let Some(standing) = self.admit(now, listener, source, &datagram) else { return };
-        let arrival = Arrival { listener, source, standing };
+        let arrival = Arrival { listener, source, standing, overload: None };
         let parsed = parse(datagram, &self.config.limits.message);
         if let Ok(message) = &parsed {
             self.layer.traffic.received(self.layer.outlets.transport(listener), message);
@@ -169,6 +177,7 @@ impl UserAgent {
                 Why::ReliableRetransmit(leg) => self.repeat_reliable(now, leg, out),
                 Why::ReliableTimeout(leg) => self.reliable_unacknowledged(now, leg, out),
                 Why::Held(trunk) => self.held_due(now, trunk, out),
+                Why::Overload(trunk) => self.overload_due(now, trunk, out),
                 Why::TrunkOptions(trunk) => self.options_due(now, trunk, out),
                 Why::TrunkRegister(trunk) => self.register_due(now, trunk, out),
                 Why::TrunkLapsed(trunk) => self.registration_lapsed(trunk, out),
@@ -201,6 +210,12 @@ impl UserAgent {
     #[must_use]
     pub fn tag_of(&self, leg: LegKey) -> Option<[u8; MARK_BYTES]> {
         Some(self.tag(leg, self.legs.get(leg)?.random))
+    }
+
+    /// What civil time it is: it goes into the sequence numbers of our overload feedback, which must go on growing
+    /// over our restarts.
+    pub fn set_clock(&mut self, clock: ClockBase) {
+        self.clock = clock;
     }
 
     /// While draining OPTIONS and new INVITEs get 503 with Retry-After.
@@ -265,6 +280,7 @@ impl UserAgent {
             return;
         };
         self.layer.counters.responses_received += 1;
+        self.hear_overload(now, client, user, response, out);
         match (heard, user) {
             (Heard::Nothing, _) => {}
             (Heard::Success, _) => self.late_success(now, client, (listener, source), response, out),
@@ -306,6 +322,7 @@ impl UserAgent {
         if arrival.standing != Standing::Trunk && self.is_worthless(now, arrival, &request) {
             return;
         }
+        let arrival = Arrival { overload: self.overload_for(now, &request), ..arrival };
         let requests = &mut self.layer.counters.requests;
         match request.method() {
             Method::Invite => requests.invite += 1,
@@ -468,7 +485,8 @@ impl UserAgent {
         let stateless = self.stateless_tag(request);
         let tag = tag.or_else(|| core::str::from_utf8(&stateless).ok());
         self.layer.scratch.clear();
-        let mut writer = respond(&mut self.layer.scratch, request, status, reason, tag, arrival.source);
+        let (scratch, overload) = (&mut self.layer.scratch, arrival.overload);
+        let mut writer = respond_with(scratch, request, status, reason, tag, arrival.source, overload);
         more(&mut writer);
         // Strangers need not know what they have found.
         if arrival.standing == Standing::Trunk {
@@ -497,13 +515,17 @@ impl UserAgent {
     fn refuse_busy(&mut self, arrival: Arrival, request: &Message, out: &mut Outbox<Output>) {
         self.layer.counters.refused_busy += 1;
         let seconds = self.config.retry_after.as_secs();
+        // RFC 7339 §5.10.2: who sends less by itself is not to stop altogether. (But when we are about to go.)
+        let heeds = !self.draining && arrival.overload.is_some_and(|told| told.loss_percent > 0);
         self.reply_with(
             arrival,
             request,
             503,
             reason_phrase(503),
             |writer| {
-                writer.header_number(HeaderName::RetryAfter, seconds);
+                if !heeds {
+                    writer.header_number(HeaderName::RetryAfter, seconds);
+                }
             },
             out,
         );
@@ -599,6 +621,8 @@ struct Arrival {
     listener: u8,
     source: SocketAddr,
     standing: Standing,
+    /// What a sender is told that knows overload control.
+    overload: Option<Feedback>,
 }
 
 /// How a leg ends.

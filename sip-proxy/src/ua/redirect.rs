@@ -88,6 +88,7 @@ impl UserAgent {
                     listener: leg.listener,
                     source: address,
                     standing: Standing::Stranger,
+                    overload: None,
                 }) == leg.trunk;
         (own || self.config.redirects.anywhere && address.is_ipv4() == leg.peer.is_ipv4()).then_some(address)
     }

@@ -7,6 +7,7 @@ use sansio::{Instant, Outbox};
 
 use super::aim::Way;
 use super::leg::State;
+use super::overload::announces;
 use super::{ALLOW, Arrival, Caller, Event, LegError, LegKey, Output, UserAgent};
 use crate::mark::{MARK_BYTES, Mark};
 use crate::status::reason_phrase;
@@ -169,7 +170,7 @@ impl UserAgent {
             // Nobody rings meanwhile: whoever sent it tries again.
             Some(_) => return false,
         };
-        if usize::from(listener) >= self.config.listeners.len() {
+        if usize::from(listener) >= self.config.listeners.len() || self.must_withhold(now, destination) {
             return false;
         }
         let user = ClientUser::Relayed(key.0);
@@ -183,7 +184,7 @@ impl UserAgent {
         let text = request.method_text();
         let mut writer = Writer::request_text(&mut self.layer.scratch, text, to.request_uri.as_bytes());
         writer
-            .via(Transport::Udp, sent_by, &branch)
+            .own_via(Transport::Udp, sent_by, &branch, announces(&self.trunks, to.trunk))
             .max_forwards(to.max_forwards)
             .address(HeaderName::From, to.from_display.as_bytes(), to.from_uri.as_bytes(), Some(&tag))
             .address(HeaderName::To, b"", to.request_uri.as_bytes(), None)

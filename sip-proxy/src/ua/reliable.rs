@@ -14,6 +14,7 @@ use sansio::{Instant, Outbox};
 
 use super::config::Reliability;
 use super::leg::{Leg, Reliable, State, Unacknowledged};
+use super::overload::announces;
 use super::session_timer::decimal;
 use super::uac::finish;
 use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
@@ -237,6 +238,7 @@ impl UserAgent {
         }
         let fork = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return false };
+        let overload_control = announces(&self.trunks, leg.trunk);
         let Some(early) = leg.calling.as_mut().and_then(|calling| calling.early(fork)) else { return false };
         let expected = early.rseq == 0 || early.rseq.checked_add(1) == Some(rseq);
         if !expected {
@@ -245,7 +247,11 @@ impl UserAgent {
         }
         early.rseq = rseq;
         let fallback = response.to().map_or(&[][..], |to| to.uri_text);
-        let dialog = early.dialog.get_or_insert_with(|| Box::new(Dialog::of_caller(response, fallback)));
+        let dialog = early.dialog.get_or_insert_with(|| {
+            let mut dialog = Dialog::of_caller(response, fallback);
+            dialog.overload_control = overload_control;
+            Box::new(dialog)
+        });
         if let Some(contact) = response.contact() {
             dialog.set_target(contact.uri_text);
         }

@@ -40,6 +40,10 @@ pub(super) struct TrunkState {
     pub(super) held: VecDeque<LegKey>,
     /// When the next of them may leave.
     pub(super) held_timer: Option<TimerKey>,
+    /// Share of new calls its targets do not want, percent, as told above …
+    pub(super) overload_told: u8,
+    /// … and when to look at it again.
+    pub(super) overload_timer: Option<TimerKey>,
     /// Where the last OPTIONS or REGISTER went.
     path: Path,
     /// `None` until the first verdict.
@@ -113,6 +117,8 @@ impl UserAgent {
             cps,
             held,
             held_timer: None,
+            overload_told: 0,
+            overload_timer: None,
             path,
             up: None,
             misses: 0,
@@ -160,6 +166,7 @@ impl UserAgent {
         }
         let mut state = self.trunks.remove(&trunk)?;
         self.layer.disarm(&mut state.held_timer);
+        self.layer.disarm(&mut state.overload_timer);
         self.layer.disarm(&mut state.options_timer);
         self.layer.disarm(&mut state.registration.timer);
         self.layer.disarm(&mut state.registration.lapse);
@@ -215,7 +222,7 @@ impl UserAgent {
         self.layer.scratch.clear();
         let mut writer = Writer::request(&mut self.layer.scratch, Method::Options, uri.as_bytes());
         writer
-            .via(Transport::Udp, sent_by, &branch)
+            .own_via(Transport::Udp, sent_by, &branch, trunk.overload_control)
             .max_forwards(70)
             .address(HeaderName::From, b"", from.as_bytes(), Some(&tag))
             .address(HeaderName::To, b"", uri.as_bytes(), None)
@@ -325,7 +332,7 @@ impl UserAgent {
         self.layer.scratch.clear();
         let mut writer = Writer::request(&mut self.layer.scratch, Method::Register, uri.as_bytes());
         writer
-            .via(Transport::Udp, sent_by, &branch)
+            .own_via(Transport::Udp, sent_by, &branch, trunk.overload_control)
             .max_forwards(70)
             .address(HeaderName::From, b"", aor.as_bytes(), Some(&registration.tag))
             .address(HeaderName::To, b"", aor.as_bytes(), None)

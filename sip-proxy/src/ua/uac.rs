@@ -11,6 +11,7 @@ use super::aim::{Path, Way};
 use super::config::Reliability;
 use super::digest::Answerer;
 use super::leg::{Calling, Leg, State};
+use super::overload::announces;
 use super::reliable::RELIABLE;
 use super::update::allows_update;
 use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent, sdp_of};
@@ -77,7 +78,10 @@ impl UserAgent {
         self.layer.scratch.clear();
         let mut writer =
             Writer::request(&mut self.layer.scratch, Method::Invite, invite.request_uri.as_bytes());
-        writer.via(Transport::Udp, sent_by.as_bytes(), &branch).max_forwards(invite.max_forwards);
+        let announces = announces(&self.trunks, invite.trunk);
+        writer
+            .own_via(Transport::Udp, sent_by.as_bytes(), &branch, announces)
+            .max_forwards(invite.max_forwards);
         if let Some(route) = invite.route {
             writer.header(HeaderName::Route, route.as_bytes());
         }
@@ -124,6 +128,9 @@ impl UserAgent {
     ) -> Result<(Option<Path>, Vec<Path>, bool), InviteError> {
         let named = |trunk: &u64| self.trunks.get(trunk).is_some_and(|state| state.trunk.wanted.is_some());
         let Some(trunk) = invite.trunk.filter(named) else {
+            if invite.trunk.is_some() && self.must_withhold(now, invite.destination) {
+                return Err(InviteError::Overloaded);
+            }
             return Ok((Some((invite.listener, invite.destination)), Vec::new(), false));
         };
         match self.way_to(now, trunk, out) {
@@ -131,6 +138,12 @@ impl UserAgent {
             Way::Nowhere => Err(InviteError::Unreachable),
             Way::Paths(_) if !self.may_depart(now, trunk) => Ok((None, Vec::new(), false)),
             Way::Paths(mut paths) => {
+                while self.must_withhold(now, paths[0].1) {
+                    paths.remove(0);
+                    if paths.is_empty() {
+                        return Err(InviteError::Overloaded);
+                    }
+                }
                 let first = paths.remove(0);
                 Ok((Some(first), paths, false))
             }
@@ -244,6 +257,7 @@ impl UserAgent {
         let mut dialog = Dialog::of_caller(response, fallback);
         let tag = self.tag_hash(response.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
+        dialog.overload_control = announces(&self.trunks, leg.trunk);
         if leg.symmetric {
             leg.peer = source;
         } else {
@@ -474,7 +488,7 @@ impl UserAgent {
         self.layer.scratch.clear();
         let mut writer =
             Writer::request(&mut self.layer.scratch, Method::Invite, target.unwrap_or(old.request_uri()));
-        writer.via(Transport::Udp, sent_by, &branch);
+        writer.own_via(Transport::Udp, sent_by, &branch, announces(&self.trunks, leg.trunk));
         for (name, text, value) in old.all_headers() {
             match name {
                 HeaderName::Via

@@ -7,6 +7,7 @@ use sansio::{Duration, Instant, Outbox};
 
 use super::digest::{Challenger, Verdict};
 use super::leg::{Leg, State, Success};
+use super::overload::announces;
 use super::session_timer::Sender;
 use super::update::allows_update;
 use super::{
@@ -17,7 +18,7 @@ use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
-use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond};
+use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond_with};
 
 /// The extension by which a client asks for a safe way to speak (RFC 3329).
 const SECURITY_AGREEMENT: &str = "sec-agree";
@@ -122,7 +123,10 @@ impl UserAgent {
             state.leg = Some(key);
         }
         // Our own sequence starts anywhere below 2^31 (RFC 3261 §8.1.1.5).
-        let dialog = Dialog::of_callee(&request, &tag, 0);
+        let mut dialog = Dialog::of_callee(&request, &tag, 0);
+        if let Caller::Trunk(trunk) = from {
+            dialog.overload_control = announces(&self.trunks, Some(trunk));
+        }
         let ringing = self.layer.deadlines.arm(now + self.config.ringing_max, Why::Ringing(key));
         if let Some(leg) = self.legs.get_mut(key) {
             leg.server = Some(server);
@@ -155,7 +159,8 @@ impl UserAgent {
         let tag = core::str::from_utf8(tag).ok();
         self.layer.scratch.clear();
         // Written as a response that repeats no Record-Route; the status line is cut off.
-        respond(&mut self.layer.scratch, request, 100, "", tag, arrival.source).no_body();
+        respond_with(&mut self.layer.scratch, request, 100, "", tag, arrival.source, arrival.overload)
+            .no_body();
         let line = memchr::memchr(b'\n', &self.layer.scratch).map_or(0, |at| at + 1);
         let end = self.layer.scratch.len() - b"Content-Length: 0\r\n\r\n".len();
         let head = Bytes::copy_from_slice(&self.layer.scratch[line..end]);

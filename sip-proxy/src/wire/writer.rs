@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use super::grammar::{next_param, trim, trim_end};
 use super::message::{Entry, TopVia};
+use super::overload::{ANNOUNCEMENT, Feedback, is_overload_parameter};
 use super::{HeaderName, Message, Method, Transport, scan};
 
 /// Room for an ordinary message, taken in one step.
@@ -89,12 +90,26 @@ impl<'b> Writer<'b> {
 
     /// Our own Via: `sent_by` is `host` or `host:port`. Asks for the source port (RFC 3581).
     pub fn via(&mut self, transport: Transport, sent_by: &[u8], branch: &[u8]) -> &mut Self {
+        self.own_via(transport, sent_by, branch, false)
+    }
+
+    /// The same, for a peer that may tell us to send less (RFC 7339 §5.1) where `overload_control` says so.
+    pub(crate) fn own_via(
+        &mut self,
+        transport: Transport,
+        sent_by: &[u8],
+        branch: &[u8],
+        overload_control: bool,
+    ) -> &mut Self {
         self.raw(b"Via: SIP/2.0/");
         self.raw(transport.as_str().as_bytes());
         self.raw(b" ");
         self.text(sent_by);
         self.raw(b";rport;branch=");
         self.text(branch);
+        if overload_control {
+            self.raw(ANNOUNCEMENT);
+        }
         self.raw(b"\r\n");
         self
     }
@@ -293,10 +308,23 @@ pub fn respond<'b>(
     to_tag: Option<&str>,
     source: SocketAddr,
 ) -> Writer<'b> {
+    respond_with(buf, request, status, reason, to_tag, source, None)
+}
+
+/// The same, with what is asked of a sender that knows overload control (RFC 7339 §5.2).
+pub(crate) fn respond_with<'b>(
+    buf: &'b mut BytesMut,
+    request: &Message,
+    status: u16,
+    reason: &str,
+    to_tag: Option<&str>,
+    source: SocketAddr,
+    overload: Option<Feedback>,
+) -> Writer<'b> {
     let mut writer = Writer::response(buf, status, reason);
     for (index, entry) in request.entries(HeaderName::Via).enumerate() {
         if index == 0 && !request.head.hot.via.host.is_empty() {
-            top_via(&mut writer, request, entry, source);
+            top_via(&mut writer, request, entry, source, overload);
         } else {
             writer.line(request, entry);
         }
@@ -324,7 +352,13 @@ pub fn respond<'b>(
 }
 
 /// The first Via line with `received` and `rport` of its first value filled in.
-fn top_via(writer: &mut Writer<'_>, request: &Message, entry: Entry, source: SocketAddr) {
+fn top_via(
+    writer: &mut Writer<'_>,
+    request: &Message,
+    entry: Entry,
+    source: SocketAddr,
+    overload: Option<Feedback>,
+) {
     let raw: &[u8] = &request.raw;
     let via = request.top_via();
     let value = entry.value.get(raw);
@@ -342,7 +376,10 @@ fn top_via(writer: &mut Writer<'_>, request: &Message, entry: Entry, source: Soc
     writer.raw(trim_end(&raw[usize::from(entry.value.start)..params_start]));
     let mut rest = &raw[params_start..params_end];
     while let Ok((left, Some((name, _)))) = next_param(rest) {
-        if !name.eq_ignore_ascii_case(b"rport") && !name.eq_ignore_ascii_case(b"received") {
+        let own = name.eq_ignore_ascii_case(b"rport")
+            || name.eq_ignore_ascii_case(b"received")
+            || overload.is_some() && is_overload_parameter(name);
+        if !own {
             writer.raw(trim(&rest[..rest.len() - left.len()]));
         }
         rest = left;
@@ -354,6 +391,9 @@ fn top_via(writer: &mut Writer<'_>, request: &Message, entry: Entry, source: Soc
     if via.rport.is_some() {
         writer.raw(b";rport=");
         writer.number(u64::from(source.port()));
+    }
+    if let Some(overload) = overload {
+        overload.write(writer.buf);
     }
     // Further values of the same line.
     writer.raw(trim(&raw[params_end..usize::from(entry.value.start) + value.len()]));

@@ -11,6 +11,7 @@ mod floods;
 mod flows;
 mod named;
 mod offers;
+mod overloads;
 mod redirects;
 mod registering;
 mod relays;
@@ -102,6 +103,7 @@ impl Bench {
             register: None,
             options_interval: None,
             cps_max: 100_000.0,
+            overload_control: false,
         };
         bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
         for (key, name) in [(11, "1001"), (12, "1002")] {
@@ -347,6 +349,9 @@ impl Bench {
             }
             Event::Unregistered { account } => format!("unregistered {account}"),
             Event::TrunkHealth { trunk, up, rtt, code } => format!("trunk {trunk} up {up} {rtt:?} {code:?}"),
+            Event::TrunkOverload { trunk, loss_percent } => {
+                format!("trunk {trunk} wants {loss_percent} % less")
+            }
             Event::TrunkRegistration { trunk, registered, code } => {
                 format!("trunk {trunk} registered {registered} {code:?}")
             }

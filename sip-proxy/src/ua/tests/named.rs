@@ -8,12 +8,8 @@ use crate::wire::Transport;
 
 const TTL: Duration = Duration::from_secs(600);
 
-fn named(bench: &mut Bench, transport: Option<Transport>) {
-    named_with_pace(bench, transport, 100_000.0);
-}
-
-fn named_with_pace(bench: &mut Bench, transport: Option<Transport>, cps_max: f64) {
-    let trunk = Trunk {
+pub(super) fn named(bench: &mut Bench, transport: Option<Transport>, change: impl FnOnce(&mut Trunk)) {
+    let mut trunk = Trunk {
         key: 5,
         listener: 0,
         address: address("0.0.0.0:0"),
@@ -25,14 +21,16 @@ fn named_with_pace(bench: &mut Bench, transport: Option<Transport>, cps_max: f64
         login: Some(Login { username: "us".into(), password: "secret".into() }),
         register: None,
         options_interval: None,
-        cps_max,
+        cps_max: 100_000.0,
+        overload_control: false,
     };
+    change(&mut trunk);
     bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
     bench.note();
 }
 
 /// Answers everything that was asked: four members in order of their priorities.
-fn answer(bench: &mut Bench) {
+pub(super) fn answer(bench: &mut Bench) {
     for question in core::mem::take(&mut bench.asked) {
         let answer = match &question {
             Question::Srv(name) if name == "_sip._udp.carrier.example" => Answer::Srv(
@@ -47,7 +45,7 @@ fn answer(bench: &mut Bench) {
     }
 }
 
-fn call(bench: &mut Bench) -> LegKey {
+pub(super) fn call(bench: &mut Bench) -> LegKey {
     bench.call_with(|invite| (invite.trunk, invite.destination) = (Some(5), address("0.0.0.0:0")))
 }
 
@@ -59,7 +57,7 @@ fn respond(bench: &mut Bench, status: u16, more: &str, body: &str) {
     bench.receive_from(to, &text);
 }
 
-fn last_to(bench: &Bench) -> String {
+pub(super) fn last_to(bench: &Bench) -> String {
     let invites = bench.sent.iter().rev();
     let sent =
         invites.clone().find(|(_, message)| message.is_request() && message.method() == Method::Invite);
@@ -69,7 +67,7 @@ fn last_to(bench: &Bench) -> String {
 #[test]
 fn an_invite_waits_for_the_name_and_goes_on_when_a_member_fails() {
     let mut bench = Bench::new();
-    named(&mut bench, Some(Transport::Udp));
+    named(&mut bench, Some(Transport::Udp), |_| {});
     let leg = call(&mut bench);
     assert!(bench.sent.is_empty(), "it is not known where to");
     bench.pass_ms(100);
@@ -121,7 +119,7 @@ fn an_invite_waits_for_the_name_and_goes_on_when_a_member_fails() {
 fn what_the_callee_says_does_not_go_to_the_next_member() {
     for status in [486, 603, 404, 500] {
         let mut bench = Bench::new();
-        named(&mut bench, Some(Transport::Udp));
+        named(&mut bench, Some(Transport::Udp), |_| {});
         answer(&mut bench);
         call(&mut bench);
         respond(&mut bench, status, "", "");
@@ -134,7 +132,7 @@ fn what_the_callee_says_does_not_go_to_the_next_member() {
 #[test]
 fn credentials_go_to_the_member_that_asked_for_them() {
     let mut bench = Bench::new();
-    named(&mut bench, Some(Transport::Udp));
+    named(&mut bench, Some(Transport::Udp), |_| {});
     answer(&mut bench);
     call(&mut bench);
     respond(&mut bench, 503, "", "");
@@ -153,7 +151,7 @@ fn credentials_go_to_the_member_that_asked_for_them() {
 #[test]
 fn a_member_that_wakes_up_late_does_not_ring_on() {
     let mut bench = Bench::new();
-    named(&mut bench, Some(Transport::Udp));
+    named(&mut bench, Some(Transport::Udp), |_| {});
     answer(&mut bench);
     call(&mut bench);
     let first = bench.last(Method::Invite);
@@ -175,7 +173,7 @@ fn a_member_that_wakes_up_late_does_not_ring_on() {
 #[test]
 fn a_held_invite_ends_when_it_is_given_up_or_the_name_leads_nowhere() {
     let mut bench = Bench::new();
-    named(&mut bench, Some(Transport::Udp));
+    named(&mut bench, Some(Transport::Udp), |_| {});
     let leg = call(&mut bench);
     bench.hangup(leg);
     assert_eq!(bench.ladder, "0.000  ended by Local, code 487\n");
@@ -194,8 +192,13 @@ fn a_held_invite_ends_when_it_is_given_up_or_the_name_leads_nowhere() {
 #[test]
 fn who_comes_from_where_the_name_leads_is_the_trunk() {
     let mut bench = Bench::new();
-    named(&mut bench, Some(Transport::Udp));
-    let from = |source: &str| Arrival { listener: 0, source: address(source), standing: Standing::Stranger };
+    named(&mut bench, Some(Transport::Udp), |_| {});
+    let from = |source: &str| Arrival {
+        listener: 0,
+        source: address(source),
+        standing: Standing::Stranger,
+        overload: None,
+    };
     assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), None);
     answer(&mut bench);
     assert_eq!(bench.ua.trunk_of(from("192.0.2.103:9")), Some(5));
@@ -207,7 +210,7 @@ fn who_comes_from_where_the_name_leads_is_the_trunk() {
 #[test]
 fn what_waited_for_a_name_leaves_at_the_trunks_pace() {
     let mut bench = Bench::new();
-    named_with_pace(&mut bench, Some(Transport::Udp), 2.0);
+    named(&mut bench, Some(Transport::Udp), |trunk| trunk.cps_max = 2.0);
     let legs: Vec<LegKey> = (0..5).map(|_| call(&mut bench)).collect();
     bench.pass_ms(300);
     answer(&mut bench);
@@ -235,7 +238,7 @@ fn what_waited_for_a_name_leaves_at_the_trunks_pace() {
 #[test]
 fn what_is_held_ends_with_its_trunk() {
     let mut bench = Bench::new();
-    named_with_pace(&mut bench, Some(Transport::Udp), 0.1);
+    named(&mut bench, Some(Transport::Udp), |trunk| trunk.cps_max = 0.1);
     call(&mut bench);
     answer(&mut bench);
     respond(&mut bench, 486, "", "");

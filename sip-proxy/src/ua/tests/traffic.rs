@@ -45,6 +45,7 @@ impl Side {
             register: None,
             options_interval: None,
             cps_max: 100_000.0,
+            overload_control: false,
         };
         side.ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
         side

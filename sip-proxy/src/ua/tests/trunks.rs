@@ -4,7 +4,7 @@ use expect_test::expect;
 
 use super::*;
 
-fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
+pub(super) fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
     let mut trunk = Trunk {
         key: 1,
         listener: 0,
@@ -18,6 +18,7 @@ fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
         register: None,
         options_interval: None,
         cps_max: 100_000.0,
+        overload_control: false,
     };
     change(&mut trunk);
     trunk
@@ -191,7 +192,8 @@ fn who_calls() {
         bench.ua.trunk_of(Arrival {
             listener: 0,
             source: address("192.0.2.9:5060"),
-            standing: Standing::Stranger
+            standing: Standing::Stranger,
+            overload: None,
         }),
         Some(1)
     );
@@ -199,7 +201,8 @@ fn who_calls() {
         bench.ua.trunk_of(Arrival {
             listener: 0,
             source: address("192.0.2.9:5070"),
-            standing: Standing::Stranger
+            standing: Standing::Stranger,
+            overload: None,
         }),
         Some(2)
     );
@@ -207,7 +210,8 @@ fn who_calls() {
         bench.ua.trunk_of(Arrival {
             listener: 0,
             source: address("[::ffff:192.0.2.9]:5070"),
-            standing: Standing::Stranger
+            standing: Standing::Stranger,
+            overload: None,
         }),
         Some(2)
     );
@@ -216,7 +220,8 @@ fn who_calls() {
         bench.ua.trunk_of(Arrival {
             listener: 0,
             source: address("192.0.2.9:5060"),
-            standing: Standing::Stranger
+            standing: Standing::Stranger,
+            overload: None,
         }),
         Some(2)
     );
@@ -224,7 +229,8 @@ fn who_calls() {
         bench.ua.trunk_of(Arrival {
             listener: 0,
             source: address("192.0.2.8:5060"),
-            standing: Standing::Stranger
+            standing: Standing::Stranger,
+            overload: None,
         }),
         None
     );

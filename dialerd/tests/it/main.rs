@@ -20,6 +20,7 @@ mod prometheus;
 mod readme;
 mod relay;
 mod schemathesis;
+mod sockets;
 mod store_trouble;
 mod streams;
 mod talkers;

@@ -13,9 +13,9 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest as _};
 
 /// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
-fn options(transport: &str, id: &str) -> String {
+pub fn options(transport: &str, id: &str) -> String {
     format!(
         "OPTIONS sip:x@h SIP/2.0\r\nVia: SIP/2.0/{transport} 192.0.2.7:5060;rport;branch=z9hG4bK{id}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:x@h>\r\nCall-ID: {id}\r\nCSeq: 1 OPTIONS\r\n\
@@ -24,7 +24,7 @@ fn options(transport: &str, id: &str) -> String {
 }
 
 /// Reads until a whole response is there; gives it.
-async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\r\n\r\n") || text.len() < 10 {
         let byte = tokio::time::timeout(LONG, stream.read_u8()).await.expect("an answer in time");
@@ -34,14 +34,14 @@ async fn response(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Reads to the end.
-async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = Vec::new();
     let read = tokio::time::timeout(LONG, stream.read_to_end(&mut text)).await.expect("an end in time");
     assert!(read.is_ok(), "{read:?}");
     String::from_utf8(text).expect("text")
 }
 
-async fn asked(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), transport: &str, id: &str) {
+pub async fn asked(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), transport: &str, id: &str) {
     stream.write_all(options(transport, id).as_bytes()).await.expect("it reads");
     let answer = response(stream).await;
     assert!(answer.starts_with("SIP/2.0 200 OK\r\n"), "{answer}");
@@ -72,7 +72,7 @@ impl Authority {
         (certificate.der().clone(), key, pem)
     }
 
-    fn connector(&self, client: Option<&str>) -> TlsConnector {
+    pub fn connector(&self, client: Option<&str>) -> TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -489,6 +489,8 @@ fn serve_streams(
         connections_max: config.connections_max as usize,
         connections_per_source_max: config.connections_per_source_max as usize,
         idle: config.connection_idle,
+        message_time_max: config.connection_message_time_max,
+        write_time_max: config.connection_write_time_max,
         ..StreamLimits::default()
     };
     let (port, thread) = streams.serve(udp_listeners, limits, to_shards.to_vec(), Arc::clone(counters))?;

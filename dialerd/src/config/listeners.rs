@@ -93,6 +93,12 @@ pub(super) fn check(sip: &raw::Sip, folder: &Path, faults: &mut Faults) -> Vec<S
         "sip.connection_idle_s",
         "10 to 86400 seconds",
     );
+    for (seconds, key) in [
+        (sip.connection_message_s, "sip.connection_message_s"),
+        (sip.connection_write_s, "sip.connection_write_s"),
+    ] {
+        faults.require((1..=300).contains(&seconds), key, "1 to 300 seconds");
+    }
     listeners
 }
 

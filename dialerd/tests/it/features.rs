@@ -1,38 +1,37 @@
-//! Dialogs in full against SIPp, which shares no line with the daemon: each scenario of `loadtests/sipp/features` as
-//! caller, carrier or callee.
+//! Feature by feature against SIPp, which shares no line with the daemon: each scenario of `loadtests/sipp/features` as
+//! caller, callee, carrier, phone or stranger. All of them at once, each between trunks of its own.
 
-use crate::harness::{Place, block_on};
+use crate::harness::{Place, block_on, until};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::json;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Calls of each scenario.
-const CALLS: &str = "5";
+/// Calls of each scenario, unless the environment says how many (`make interop` asks for more).
+const CALLS: &str = "2";
+
+fn calls() -> String {
+    std::env::var("DIALERD_FEATURE_CALLS").unwrap_or_else(|_| CALLS.to_owned())
+}
 
 fn scenario(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../loadtests/sipp").join(format!("{name}.xml"))
 }
 
 /// Runs a scenario; what went wrong is in its error file.
-fn sipp(place: &Place, name: &str, host: &str, port: &str, more: &[&str]) -> Child {
+fn sipp(place: &Place, name: &str, host: &str, port: u16, more: &[&str]) -> Child {
+    // SIPp looks for a port to be controlled by among sixty of all addresses.
+    static CONTROL: AtomicU16 = AtomicU16::new(10_000);
+    let control = CONTROL.fetch_add(1, Ordering::Relaxed).to_string();
     Command::new("sipp")
         .arg("-sf")
         .arg(scenario(name))
-        .args([
-            "-i",
-            host,
-            "-p",
-            port,
-            "-mi",
-            host,
-            "-m",
-            CALLS,
-            "-nostdin",
-            "-nd",
-            "-trace_err",
-            "-error_file",
-        ])
-        .arg(format!("{}-{port}.err", name.replace('/', "-")))
-        .args(["-timeout", "20", "-timeout_error", "-recv_timeout", "30000"])
+        .args(["-i", host, "-p", &port.to_string(), "-mi", host, "-nostdin", "-nd", "-trace_err"])
+        .args(["-cp", &control])
+        .args(["-error_file", &format!("{}-{port}.err", name.replace('/', "-"))])
+        .args(["-timeout", "60", "-timeout_error", "-recv_timeout", "45000"])
         .args(more)
         .current_dir(place.folder.path())
         .stdin(Stdio::null())
@@ -42,60 +41,231 @@ fn sipp(place: &Place, name: &str, host: &str, port: &str, more: &[&str]) -> Chi
         .expect("sipp is there")
 }
 
-/// A feature: how the number begins, who calls, who is called, and who may be called further.
-const FEATURES: [(&str, &str, &str, Option<&str>); 6] = [
-    ("70", "features/prack_caller", "features/prack_callee", None),
-    ("71", "features/prack_caller", "features/prack_callee", None),
-    ("70", "features/session_caller", "features/session_callee", None),
-    ("71", "uac", "features/refer_callee", Some("uas")),
-    ("70", "uac", "features/redirect_callee", None),
-    ("71", "uac", "features/fork_callee", None),
+/// By what a row's calls come in and go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Udp,
+    /// The caller is at this address of the place: a connection comes from a port that nobody knows before.
+    Tcp(u32),
+    /// IPv6 to IPv4.
+    Six,
+}
+
+/// Who calls, who is called, who may be called further, how sound goes, and more lines for the callee's trunk.
+struct Row {
+    caller: &'static str,
+    callee: Option<&'static str>,
+    third: Option<&'static str>,
+    way: Way,
+    media: &'static str,
+    trunk: &'static str,
+}
+
+const fn row(caller: &'static str, callee: &'static str) -> Row {
+    Row { caller, callee: Some(callee), third: None, way: Way::Udp, media: "bypass", trunk: "" }
+}
+
+const ROWS: &[Row] = &[
+    // Reliable provisional responses, offers and answers in every place, hold and resume, glare.
+    row("features/prack_caller", "features/prack_callee"),
+    Row { media: "relay", ..row("features/prack_caller", "features/prack_callee") },
+    Row { way: Way::Tcp(4), ..row("features/prack_caller", "features/prack_callee") },
+    row("features/session_caller", "features/session_callee"),
+    row("features/reinvite_caller", "features/reinvite_callee"),
+    // What is relayed is held by us alone.
+    Row { media: "relay", ..row("features/hung_up_caller", "features/reinvite_callee") },
+    Row { media: "relay", ..row("features/hold_caller", "uas") },
+    Row { way: Way::Tcp(9), ..row("features/reinvite_caller", "features/reinvite_callee") },
+    row("features/update_caller", "features/update_callee"),
+    row("features/late_offer_caller", "uas"),
+    row("features/hold_caller", "features/glare_callee"),
+    // Forks, redirection, transfer, giving up.
+    Row { media: "relay", ..row("uac", "features/fork_callee") },
+    row("uac", "features/redirect_callee"),
+    Row { media: "relay", third: Some("uas"), ..row("uac", "features/refer_callee") },
+    row("features/cancel_caller", "features/cancel_callee"),
+    Row { media: "relay", ..row("features/cancel_caller", "features/answer_meets_cancel_callee") },
+    row("features/merged_caller", "features/cancel_callee"),
+    // Session timers: 422 from either side, either side refreshes.
+    row("features/session_timer_caller", "uas"),
+    row("features/hung_up_caller", "features/session_timer_callee"),
+    // Who calls, which headers go on, how numbers are written.
+    row("features/identity_caller", "features/identity_trusted_callee"),
+    Row {
+        trunk: "trusted = false\n",
+        ..row("features/identity_caller", "features/identity_untrusted_callee")
+    },
+    Row {
+        media: "relay",
+        trunk: "headers_pass = [\"Diversion\", \"History-Info\", \"X-*\"]\nheaders_remove = [\"X-Secret\"]\n\
+                headers_add = [\"X-Account: 4711\"]\n",
+        ..row("features/headers_caller", "features/headers_callee")
+    },
+    Row { trunk: "prefix = \"0098\"\n", ..row("uac", "features/number_callee") },
+    row("features/number_caller", "features/stir_callee"),
+    // Refusals, reasons, challenges.
+    row("features/reason_caller", "features/reason_callee"),
+    row("features/busy_caller", "features/busy_callee"),
+    row("features/unavailable_caller", UNAVAILABLE),
+    Row { trunk: LOGIN, ..row("uac", "features/challenge_sha256_callee") },
+    Row { trunk: LOGIN, ..row("uac", "features/challenge_md5_callee") },
+    Row { callee: None, media: "relay", ..row("features/refusals_caller", "") },
+    // Old peers, peers behind NAT, IPv6.
+    row("features/old_caller", "uas"),
+    Row { callee: None, ..row("features/nat_caller", "") },
+    Row { way: Way::Six, ..row("uac", "uas") },
 ];
+
+/// It says for how long it has no room, and is not called again meanwhile (Retry-After): one call.
+const UNAVAILABLE: &str = "features/unavailable_callee";
+const LOGIN: &str = "username = \"house\"\npassword = \"secret\"\n";
+/// The first port of the rows' callers and callees.
+const FIRST_PORT: u16 = 5100;
+/// The transferred are called here.
+const THIRD_PORT: u16 = 5085;
+const REGISTRAR_PORT: u16 = 5086;
+
+impl Row {
+    const fn by_tcp(&self) -> bool {
+        matches!(self.way, Way::Tcp(_))
+    }
+
+    /// Where its caller is.
+    fn caller_host(&self, place: &Place) -> String {
+        match self.way {
+            Way::Udp => place.carrier.clone(),
+            Way::Tcp(host) => place.another(host),
+            Way::Six => "::1".to_owned(),
+        }
+    }
+
+    /// Its two trunks and the route between them.
+    fn config(&self, place: &Place, port: u16) -> String {
+        let Row { media, trunk: more, way, .. } = self;
+        let (caller, callee) = (self.caller_host(place), format!("{}:{port}", place.phones));
+        let caller = if *way == Way::Six { format!("[{caller}]:{port}") } else { format!("{caller}:{port}") };
+        let source = if self.by_tcp() { self.caller_host(place) } else { caller.clone() };
+        let transport = if self.by_tcp() { "tcp" } else { "udp" };
+        format!(
+            "[[trunk]]\nname = \"caller{port}\"\naddress = \"{caller}\"\nsources = [\"{source}\"]\n\
+             options_interval_ms = 0\ncps_max = 100.0\ntransport = \"{transport}\"\n\
+             [[trunk]]\nname = \"callee{port}\"\naddress = \"{callee}\"\nsources = [\"{callee}\"]\n\
+             options_interval_ms = 0\ncps_max = 100.0\ntransport = \"{transport}\"\n{more}\
+             [[route]]\nfrom = \"caller{port}\"\nprefix = \"81\"\nto = \"callee{port}\"\nmedia = \"{media}\"\n"
+        )
+    }
+
+    async fn start(&self, place: &Place, port: u16, six: u16) -> Vec<Child> {
+        let count = if self.callee == Some(UNAVAILABLE) { "1".to_owned() } else { calls() };
+        let way = if self.by_tcp() { "t1" } else { "u1" };
+        let mut started = Vec::new();
+        if let Some(callee) = self.callee {
+            started.push(sipp(place, callee, &place.phones, port, &["-m", &count, "-t", way]));
+            if self.by_tcp() {
+                // A TCP server has to be there before it is called: the daemon refuses at once.
+                let there =
+                    async || tokio::net::TcpStream::connect((place.phones.as_str(), port)).await.is_ok();
+                until("the callee listens", there).await;
+            }
+        }
+        let ours =
+            if self.way == Way::Six { format!("[::1]:{six}") } else { format!("{}:5060", place.daemon) };
+        let more = [ours.as_str(), "-s", "8100", "-r", "10", "-m", &count, "-t", way];
+        started.push(sipp(place, self.caller, &self.caller_host(place), port, &more));
+        started
+    }
+}
+
+/// Everything that the rows and the single scenarios need; `six` is our port of IPv6.
+fn configure(place: &Place, six: u16) {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(place.folder.path().join("house.key"), key.serialize_pem()).unwrap();
+    let ports = FIRST_PORT..;
+    let rows: String = ROWS.iter().zip(ports).map(|(row, port)| row.config(place, port)).collect();
+    place.configure(&format!(
+        "[guard]\ndeny = [\"{}\"]\n\
+         [stir]\nkey_file = \"house.key\"\ncertificate_url = \"https://cr.example.org/house.pem\"\n\
+         [[stir.attest]]\nlevel = \"A\"\n\
+         [[sip.listeners]]\ntransport = \"tcp\"\naddress = \"{}:5060\"\n\
+         [[sip.listeners]]\ntransport = \"udp\"\naddress = \"[::1]:{six}\"\n\
+         [[trunk]]\nname = \"third\"\naddress = \"{2}:{THIRD_PORT}\"\nsources = [\"{2}:{THIRD_PORT}\"]\n\
+         options_interval_ms = 0\ncps_max = 100.0\n\
+         [[trunk]]\nname = \"registrar\"\naddress = \"{2}:{REGISTRAR_PORT}\"\nregister = true\n\
+         sources = [\"{2}:{REGISTRAR_PORT}\"]\noptions_interval_ms = 0\n{LOGIN}\
+         {rows}[[route]]\nprefix = \"72\"\nto = \"third\"\nmedia = \"relay\"\n",
+        place.another(5),
+        place.daemon,
+        place.carrier,
+    ));
+}
+
+/// A phone that registers, a scanner, somebody who is denied, and a stranger who calls.
+async fn others(place: &Place) -> Vec<Child> {
+    let agent = json!({ "name": "phone", "username": "phone", "password": "secret-phone" });
+    place.api().post("/v1/agents", agent).await;
+    let login = "SEQUENTIAL\nphone;[authentication username=phone password=secret-phone]\n";
+    std::fs::write(place.folder.path().join("phone.csv"), login).unwrap();
+    let ours = format!("{}:5060", place.daemon);
+    let one = |name: &str, host: u32, more: &[&str]| {
+        let more: Vec<&str> = [ours.as_str(), "-m", "1"].iter().chain(more).copied().collect();
+        sipp(place, name, &place.another(host), 5061, &more)
+    };
+    vec![
+        one("features/phone_register", 6, &["-inf", "phone.csv"]),
+        one("features/scanner", 7, &["-s", "8100"]),
+        one("features/denied", 5, &["-s", "8100"]),
+        one("features/stranger_caller", 8, &["-s", "8100"]),
+    ]
+}
 
 #[test]
 fn each_feature_with_sipp_on_both_sides() {
     block_on(async {
         let place = Place::new();
-        let trunk = |name: &str, address: &str, port: u16| {
-            format!(
-                "[[trunk]]\nname = \"{name}\"\naddress = \"{address}:{port}\"\noptions_interval_ms = 0\n\
-                 cps_max = 100.0\n"
-            )
+        let six = {
+            let free = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+            free.local_addr().unwrap().port()
         };
-        let route = |prefix: &str, to: &str, media: &str| {
-            format!("[[route]]\nprefix = \"{prefix}\"\nto = \"{to}\"\nmedia = \"{media}\"\n")
-        };
-        place.configure(&format!(
-            "{}{}{}{}{}{}",
-            trunk("caller", &place.carrier, 5080),
-            trunk("callee", &place.phones, 5080),
-            trunk("third", &place.carrier, 5085),
-            route("70", "callee", "bypass"),
-            route("71", "callee", "relay"),
-            route("72", "third", "relay"),
-        ));
+        configure(&place, six);
+        let registrar = sipp(&place, "features/registrar", &place.carrier, REGISTRAR_PORT, &["-m", "1"]);
         let daemon = place.start().await;
-        let ours = format!("{}:5060", place.daemon);
-        for (prefix, caller, callee, third) in FEATURES {
-            let third = third.map(|name| sipp(&place, name, &place.carrier, "5085", &[]));
-            let called = sipp(&place, callee, &place.phones, "5080", &[]);
-            let number = format!("{prefix}00");
-            let more = [ours.as_str(), "-s", &number, "-r", "5"];
-            let calling = sipp(&place, caller, &place.carrier, "5080", &more);
-            let all = [Some(calling), Some(called), third];
-            let ended = tokio::task::spawn_blocking(move || {
-                all.map(|child| {
-                    child.is_none_or(|mut child| child.wait().is_ok_and(|status| status.success()))
-                })
-            });
-            let ended = ended.await.unwrap();
-            let told: String = std::fs::read_dir(place.folder.path())
-                .unwrap()
-                .flatten()
-                .filter(|entry| entry.path().extension().is_some_and(|ext| ext == "err"))
-                .map(|entry| std::fs::read_to_string(entry.path()).unwrap_or_default())
-                .collect();
-            assert_eq!(ended, [true; 3], "{caller} and {callee}\n{told}\n{}", daemon.log_text());
+        let mut all = vec![("registrar", registrar)];
+
+        all.extend(others(&place).await.into_iter().map(|child| ("by itself", child)));
+        let thirds = ROWS.iter().filter_map(|row| row.third);
+        let count = calls();
+        all.extend(
+            thirds.map(|third| (third, sipp(&place, third, &place.carrier, THIRD_PORT, &["-m", &count]))),
+        );
+        for (row, port) in ROWS.iter().zip(FIRST_PORT..) {
+            let started = row.start(&place, port, six).await;
+            all.extend(started.into_iter().map(|child| (row.callee.unwrap_or(row.caller), child)));
         }
+        let ended = tokio::task::spawn_blocking(move || {
+            let failed = |(name, mut child): (&'static str, Child)| {
+                let well = child.wait().is_ok_and(|status| status.success());
+                (!well).then_some(name)
+            };
+            all.into_iter().filter_map(failed).collect::<Vec<_>>()
+        });
+        let failed = ended.await.unwrap();
+        assert!(failed.is_empty(), "{failed:?}\n{}\n{}", told(&place), daemon.log_text());
+        let left = async || {
+            let told = place.api().admin("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+            told.lines().find(|line| line.starts_with("sip_dialogs_active")).unwrap_or("").to_owned()
+        };
+        until("nothing is left", async || left().await.ends_with(" 0")).await;
     });
+}
+
+/// What SIPp found wrong.
+fn told(place: &Place) -> String {
+    let entries = std::fs::read_dir(place.folder.path()).unwrap().flatten();
+    let errors = entries.filter(|entry| entry.path().extension().is_some_and(|ext| ext == "err"));
+    errors
+        .map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            format!("--- {}\n{text}\n", entry.file_name().to_string_lossy())
+        })
+        .collect()
 }

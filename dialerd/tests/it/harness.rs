@@ -33,6 +33,12 @@ impl Place {
         }
     }
 
+    /// Another address of the place, 4..=10.
+    pub fn another(&self, last: u32) -> String {
+        let (network, first) = self.daemon.rsplit_once('.').unwrap();
+        format!("{network}.{}", first.parse::<u32>().unwrap() - 1 + last)
+    }
+
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("dialerd.toml")
     }

@@ -5,7 +5,7 @@ use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
 use loadtests::load::{
-    beside, campaign, events, flood, import, latency, parser, relays, sipp, soak, storage, transit,
+    beside, campaign, events, flood, hostile, import, latency, parser, relays, sipp, soak, storage, transit,
 };
 use std::process::ExitCode;
 
@@ -48,7 +48,8 @@ enum What {
         #[arg(long, default_value_t = 20)]
         seconds: u32,
     },
-    /// Processor time per call beside Kamailio's as a proxy, on the same calls in the same run, and by function.
+    /// Processor time per call and most calls per second beside Kamailio as a proxy and OpenSIPS as a B2BUA, on the same
+    /// calls in the same run, with our own generator and with SIPp; and processor time by function.
     Beside {
         /// Calls started per second.
         #[arg(long, default_value_t = 1000.0)]
@@ -95,6 +96,8 @@ enum What {
     },
     /// Instructions that reading an INVITE takes, counted by callgrind.
     Instructions,
+    /// The same and the time it takes, and what hostile datagrams cost by the byte.
+    Parser,
     /// Reads the INVITE so many times: what is counted.
     #[command(hide = true)]
     Read {
@@ -182,7 +185,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             campaigns(&mut report, &place)?;
         }
         What::Full => {
-            parser::instructions(&mut report)?;
+            reading(&mut report)?;
             transit::flow(&mut report, &place, 1000.0, 20.0, transit::US_PER_CALL_MAX)?;
             transit::ramp(&mut report, &place, &[1500.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0], 10.0)?;
             transit::held(&mut report, &place, 10_000, 500.0, true)?;
@@ -211,6 +214,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
         What::Soak { agents, calls, seconds } => soak::run(&mut report, &place, agents, calls, seconds)?,
         What::Interop { short } => interop::run(&mut report, &place, short)?,
         What::Instructions => parser::instructions(&mut report)?,
+        What::Parser => reading(&mut report)?,
         What::Read { .. } => {}
         What::Held { calls } => transit::held(&mut report, &place, calls, 500.0, true)?,
         What::Sipp { rate, seconds } => {
@@ -230,6 +234,12 @@ fn run(what: &What) -> anyhow::Result<bool> {
         println!("logs: {}", place.folder.display());
     }
     Ok(good)
+}
+
+fn reading(report: &mut Report) -> anyhow::Result<()> {
+    parser::times(report);
+    hostile::run(report);
+    parser::instructions(report)
 }
 
 fn campaigns(report: &mut Report, place: &Place) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod events;
 pub mod flood;
 pub mod generator;
+pub mod hostile;
 pub mod import;
 pub mod latency;
 pub mod message;

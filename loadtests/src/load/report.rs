@@ -42,7 +42,7 @@ impl Row {
             failed: figures.failed,
             setup_ms: Some((figures.setup_ms(0.5), figures.setup_ms(0.99))),
             more: json!({
-                "codes": figures.codes, "resent": figures.resent, "repeated": figures.repeated,
+                "generator": "own", "codes": figures.codes, "resent": figures.resent, "repeated": figures.repeated,
                 "unexpected": figures.unexpected, "held_max": figures.held_max,
                 "user_s": figures.used.user_s, "system_s": figures.used.system_s,
                 "busy_share": figures.used.us() / 1e6 / figures.used_over_s.max(0.001),

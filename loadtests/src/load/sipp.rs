@@ -119,6 +119,94 @@ impl Sipp {
     }
 }
 
+/// What came of calls that SIPp made and took, and what they cost the system between.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    rate: u32,
+    calls: usize,
+    counted: Counted,
+    used: Used,
+    elapsed_s: f64,
+    times_ms: Vec<f64>,
+    both_done: bool,
+}
+
+impl Calls {
+    /// All went well, seen from both ends.
+    #[must_use]
+    pub fn clean(&self) -> bool {
+        self.both_done && self.counted.failed == 0 && self.counted.good == self.calls
+    }
+
+    /// Processor time of the system per good call, microseconds.
+    #[must_use]
+    pub fn us_per_call(&self) -> f64 {
+        self.used.us() / self.counted.good.max(1) as f64
+    }
+
+    /// For the report.
+    #[must_use]
+    pub fn row(&self, name: String) -> Row {
+        let share = |share: f64| {
+            let at =
+                ((self.times_ms.len() as f64 * share) as usize).min(self.times_ms.len().saturating_sub(1));
+            self.times_ms.get(at).copied().unwrap_or(f64::NAN)
+        };
+        Row {
+            name,
+            offered: f64::from(self.rate),
+            // A call takes a second of talk.
+            sustained: self.counted.good as f64 / (self.elapsed_s - 1.0).max(0.001),
+            calls: self.calls,
+            failed: self.calls - self.counted.good.min(self.calls),
+            setup_ms: Some((share(0.5), share(0.99))),
+            us_per_call: Some(self.us_per_call()),
+            more: serde_json::json!({
+                "generator": "sipp", "resent": self.counted.resent,
+                "user_s": self.used.user_s, "system_s": self.used.system_s,
+            }),
+            ..Row::default()
+        }
+    }
+}
+
+/// Calls at a rate by SIPp as caller and as callee, through the system made of these processes.
+///
+/// # Errors
+/// When SIPp cannot be started; failed calls are figures.
+pub fn calls(place: &Place, processes: &[u32], rate: u32, seconds: u32) -> anyhow::Result<Calls> {
+    let calls = (rate * seconds) as usize;
+    let count = calls.to_string();
+    let mut callee = Sipp::start(place, "sipp-callee", "uas", &place.callee(), 5070, &["-m", &count])?;
+    std::thread::sleep(Duration::from_millis(300));
+    ensure!(
+        callee.runs()?,
+        "SIPp as callee ended at once; see sipp-callee.log in {}",
+        place.folder.display()
+    );
+    let (target, number) = (place.sip()?.to_string(), format!("{BYPASS}0001"));
+    let (rate_text, at_once) = (rate.to_string(), (rate * 20).to_string());
+    let more =
+        ["-s", &number, "-r", &rate_text, "-m", &count, "-l", &at_once, "-trace_rtt", "-rtt_freq", "10"];
+    let more: Vec<&str> = std::iter::once(target.as_str()).chain(more).collect();
+    let before = Used::of_all(processes)?;
+    let begun = Instant::now();
+    let mut caller = Sipp::start(place, "sipp-caller", "uac", &place.caller(), 5061, &more)?;
+    let in_time = caller.wait(Duration::from_secs(u64::from(seconds) + 45)).is_ok();
+    let elapsed_s = begun.elapsed().as_secs_f64();
+    let used = Used::of_all(processes)?.since(before);
+    let from_callee = callee.wait(Duration::from_secs(10)).is_ok();
+    Ok(Calls {
+        rate,
+        calls,
+        counted: caller.counted()?,
+        used,
+        elapsed_s,
+        times_ms: caller.times_ms().unwrap_or_default(),
+        both_done: in_time && from_callee,
+    })
+}
+
 /// Plain B2BUA with SIPp on both sides; a call may cost at most `us_max` of processor time.
 ///
 /// # Errors
@@ -131,65 +219,13 @@ pub fn transit(
     us_max: f64,
 ) -> anyhow::Result<()> {
     let daemon = Daemon::start(place, "sipp-transit")?;
-    let calls = (rate * seconds) as usize;
-    let count = calls.to_string();
-    let mut callee = Sipp::start(place, "sipp-callee", "uas", &place.callee(), 5070, &["-m", &count])?;
-    std::thread::sleep(Duration::from_millis(300));
-    ensure!(
-        callee.runs()?,
-        "SIPp as callee ended at once; see sipp-callee.log in {}",
-        place.folder.display()
-    );
-    let target = place.sip()?.to_string();
-    let number = format!("{BYPASS}0001");
-    let limit = (rate * 20).to_string();
-    let before = Used::of(daemon.process.id())?;
-    let begun = Instant::now();
-    let more = [
-        target.as_str(),
-        "-s",
-        &number,
-        "-r",
-        &rate.to_string(),
-        "-m",
-        &count,
-        "-l",
-        &limit,
-        "-trace_rtt",
-        "-rtt_freq",
-        "10",
-    ];
-    let mut caller = Sipp::start(place, "sipp-caller", "uac", &place.caller(), 5061, &more)?;
-    let limit = Duration::from_secs(u64::from(seconds) + 45);
-    let in_time = caller.wait(limit).is_ok();
-    let elapsed = begun.elapsed().as_secs_f64();
-    let used = Used::of(daemon.process.id())?.since(before);
-    let from_callee = callee.wait(Duration::from_secs(10)).is_ok();
-    let counted = caller.counted()?;
-    let times = caller.times_ms().unwrap_or_default();
-    let share = |share: f64| {
-        let at = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-        times.get(at).copied().unwrap_or(f64::NAN)
-    };
+    let calls = calls(place, &[daemon.process.id()], rate, seconds)?;
     let name = format!("SIPp {rate}/s for {seconds} s");
-    let us_per_call = used.us() / counted.good.max(1) as f64;
-    report.add(Row {
-        name: name.clone(),
-        offered: f64::from(rate),
-        sustained: counted.good as f64 / (elapsed - 1.0).max(0.001),
-        calls,
-        failed: calls - counted.good.min(calls),
-        setup_ms: Some((share(0.5), share(0.99))),
-        us_per_call: Some(us_per_call),
-        more: serde_json::json!({ "resent": counted.resent, "user_s": used.user_s, "system_s": used.system_s }),
-        ..Row::default()
-    });
-    report.check(
-        format!("{name}: no call failed"),
-        in_time && from_callee && counted.failed == 0 && counted.good == calls,
-        format!("{counted:?} of {calls}; both sides done: {}", in_time && from_callee),
-    );
+    report.add(calls.row(name.clone()));
+    let detail = format!("{:?} of {}; both sides done: {}", calls.counted, calls.calls, calls.both_done);
+    report.check(format!("{name}: no call failed"), calls.clean(), detail);
+    let us_per_call = calls.us_per_call();
     let detail = format!("{us_per_call:.0} µs, at most {us_max:.0}");
     report.check(format!("{name}: processor time per call"), us_per_call <= us_max, detail);
-    finish(report, daemon, &name, calls)
+    finish(report, daemon, &name, calls.calls)
 }

@@ -3,9 +3,9 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, audit, best_time, caller_ids, calls, campaigns, cdrs, conduct, dial_requests, dnc,
-    events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies, recordings,
-    reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, audit, best_time, callbacks, caller_ids, calls, campaigns, cdrs, conduct,
+    dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies,
+    recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -42,6 +42,8 @@ fn all() -> Vec<Route> {
         routes!(leads::list, leads::add),
         routes!(leads::show),
         routes!(import::import),
+        routes!(callbacks::list, callbacks::create),
+        routes!(callbacks::show, callbacks::change, callbacks::delete),
         routes!(dnc::list, dnc::create),
         routes!(dnc::show, dnc::change, dnc::delete),
         routes!(dnc::add),

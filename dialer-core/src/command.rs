@@ -4,11 +4,11 @@ use crate::caller_id::CallerIdPoolConfig;
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::disposition::Said;
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, InboundRouteId, LegId, ListId,
+    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, InboundRouteId, LeadId, LegId, ListId,
     RecordingId, TaskId, TrunkId, WebhookId,
 };
 use crate::inbound::InboundRouteConfig;
-use crate::record::{Actor, DncNumbers, Lead};
+use crate::record::{Actor, Callback, DncNumbers, Lead};
 use crate::view::{AgentState, CallState};
 use core::time::Duration;
 use sansio::WallTime;
@@ -194,6 +194,15 @@ pub enum Command {
         /// What is said.
         said: Said,
     },
+    /// Promises a callback to a lead, or moves the one it has.
+    SetCallback(Box<CallbackRequest>),
+    /// Takes the callback of a lead back.
+    CancelCallback {
+        /// The lead, as stored.
+        lead: Box<Lead>,
+        /// Refuse unless this is the current version of the callback.
+        if_version: Option<u32>,
+    },
     /// Dials a preview task.
     TaskDial {
         /// Which.
@@ -248,6 +257,19 @@ pub enum Command {
     StopNow,
 }
 
+/// A callback to be promised or moved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallbackRequest {
+    /// The lead, as stored.
+    pub lead: Lead,
+    /// What is promised.
+    pub promise: Callback,
+    /// It has one, which is moved; else it has none.
+    pub moves: bool,
+    /// Refuse unless this is the current version of the callback.
+    pub if_version: Option<u32>,
+}
+
 /// A click-to-call.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OriginateRequest {
@@ -294,6 +316,8 @@ pub enum Reply {
     Count(u64),
     /// A campaign was made or changed; its version.
     Campaign(CampaignId, u32),
+    /// The callback of a lead was set; its version.
+    Callback(LeadId, u32),
     /// A call was accepted.
     Call(CallId),
     /// Someone takes part in a call by this leg.

@@ -229,6 +229,8 @@ pub struct Counters {
     pub rule_hits: [u64; 3],
     /// Calls made although a rule forbids them.
     pub overrides: u64,
+    /// Callbacks that fell due.
+    pub callbacks_due: u64,
 }
 
 impl Default for Counters {
@@ -261,6 +263,7 @@ impl Default for Counters {
             decisions: 0,
             rule_hits: [0; 3],
             overrides: 0,
+            callbacks_due: 0,
         }
     }
 }

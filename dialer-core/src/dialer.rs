@@ -64,6 +64,7 @@ pub struct Dialer {
     pub(crate) ended: EndedCalls,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) leads: LeadBook,
+    pub(crate) callbacks: crate::campaign::Callbacks,
     /// Transit calls, and the trunks they hold a channel of.
     pub(crate) transit: BTreeMap<CallId, (TrunkId, TrunkId)>,
     pub(crate) pacer: Floor,
@@ -124,6 +125,8 @@ pub(crate) enum Why {
     Task(TaskId),
     /// The next dial request of a campaign expires.
     Expiry(CampaignId),
+    /// The next callback falls due.
+    Callbacks,
     /// Live calls have had their time.
     DrainDeadline,
     /// Trunks' views follow their transit calls.
@@ -197,6 +200,7 @@ impl Dialer {
             ended: EndedCalls::with_limit(config.ended_calls_max),
             tasks: BTreeMap::new(),
             leads: LeadBook::with_limit(config.recent_leads_max),
+            callbacks: crate::campaign::Callbacks::default(),
             transit: BTreeMap::new(),
             pacer: Floor::new(),
             roster: crate::campaign::Roster::default(),
@@ -234,7 +238,10 @@ impl Dialer {
         }
         let mut cx = self.cx(now, out);
         match input {
-            Input::Clock(_) => self.find_all_expired(&mut cx),
+            Input::Clock(_) => {
+                self.find_all_expired(&mut cx);
+                self.find_callbacks(&mut cx);
+            }
             Input::Restore(snapshot) => self.restore(&mut cx, *snapshot),
             Input::Command { tag, command } => {
                 let result = self.command(&mut cx, command);
@@ -246,6 +253,7 @@ impl Dialer {
             Input::ExpiredFound { campaign, leads, next } => {
                 self.on_expired_found(&mut cx, campaign, leads, next);
             }
+            Input::CallbacksFound { leads, next } => self.on_callbacks_found(&mut cx, leads, next),
             Input::CallerRecalled { call, memory } => self.on_caller_recalled(&mut cx, call, *memory),
             Input::Call(fact) => self.on_call(&mut cx, fact),
             Input::Agent(fact) => self.on_agent(&mut cx, fact),
@@ -258,6 +266,7 @@ impl Dialer {
                     self.tell(&mut cx, About::default(), event);
                     self.want_all_decisions();
                     self.find_all_expired(&mut cx);
+                    self.find_callbacks(&mut cx);
                 }
             }
         }
@@ -286,6 +295,7 @@ impl Dialer {
                 Why::Reopen(agent) => self.on_reopen_timer(&mut cx, agent),
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
                 Why::Expiry(campaign) => self.on_expiry_timer(&mut cx, campaign),
+                Why::Callbacks => self.on_callbacks_timer(&mut cx),
                 Why::TrunkViews => self.on_trunk_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
                 Why::CallerIds => self.on_pools_timer(&mut cx),
@@ -385,6 +395,8 @@ impl Dialer {
             Command::Hangup(call) => self.command_hangup(cx, call),
             Command::Call { call, wish } => self.call_wish(cx, call, wish),
             Command::SetDisposition { call, said } => self.set_disposition(cx, call, said),
+            Command::SetCallback(request) => self.set_callback(cx, *request),
+            Command::CancelCallback { lead, if_version } => self.cancel_callback(cx, &lead, if_version),
             Command::TaskDial { task, phone } => self.task_dial(cx, task, phone),
             Command::TaskSkip(task) => self.task_skip(cx, task),
             Command::SetInboundWaiting { group, waiting, for_ms } => {
@@ -573,6 +585,8 @@ fn changes_settings(command: &Command) -> bool {
         | Command::Hangup(_)
         | Command::Call { .. }
         | Command::SetDisposition { .. }
+        | Command::SetCallback(_)
+        | Command::CancelCallback { .. }
         | Command::TaskDial { .. }
         | Command::TaskSkip(_)
         | Command::SetInboundWaiting { .. }

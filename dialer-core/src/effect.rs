@@ -49,6 +49,13 @@ pub enum Effect {
         /// At most so many.
         limit: u32,
     },
+    /// Read leads whose callback is due, those whose is not told first: [`crate::Input::CallbacksFound`] answers.
+    FindCallbacks {
+        /// Due at this time.
+        at: sansio::WallTime,
+        /// At most so many.
+        limit: u32,
+    },
     /// Calls to these numbers (E.164) are ours: told by [`crate::CallFact::InboundArrived`]. Replaces those before.
     ServeNumbers(Vec<String>),
     /// Ask the records who calls: [`crate::Input::CallerRecalled`] answers.

@@ -172,6 +172,12 @@ pub enum Event {
     LeadExhausted { attempts: u32 },
     /// A lead's time has passed before it was reached; it is not dialled any more.
     LeadExpired { external_id: Option<String>, attempts: u32, outcome: Option<Outcome> },
+    /// A callback was promised or moved by the API.
+    LeadCallbackSet { at: WallTime, agent: Option<AgentId>, notes: Option<String> },
+    /// … and taken back.
+    LeadCallbackCancelled { at: WallTime, agent: Option<AgentId> },
+    /// A lead's callback is due. Once for each time it was promised for.
+    LeadCallbackDue { at: WallTime, agent: Option<AgentId>, notes: Option<String>, attempts: u32 },
     /// All numbers of a lead are on do-not-call lists.
     LeadDnc { list: DncListId },
     /// A do-not-call list got or lost entries.
@@ -295,6 +301,9 @@ impl Event {
             Event::LeadUpdated { .. } => "lead.updated",
             Event::LeadExhausted { .. } => "lead.exhausted",
             Event::LeadExpired { .. } => "lead.expired",
+            Event::LeadCallbackSet { .. } => "lead.callback_set",
+            Event::LeadCallbackCancelled { .. } => "lead.callback_cancelled",
+            Event::LeadCallbackDue { .. } => "lead.callback_due",
             Event::LeadDnc { .. } => "lead.dnc_added",
             Event::DncChanged { .. } => "dnc.changed",
             Event::CallerIdQuarantined { .. } => "caller_id.quarantined",

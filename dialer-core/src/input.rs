@@ -45,6 +45,13 @@ pub enum Input {
         /// When the next one of those that wait will.
         next: Option<sansio::WallTime>,
     },
+    /// Leads asked for by [`crate::Effect::FindCallbacks`].
+    CallbacksFound {
+        /// Those that wait and whose callback is due, as far as the store knows.
+        leads: Vec<Lead>,
+        /// When the next callback that is not told falls due.
+        next: Option<sansio::WallTime>,
+    },
     /// What the records say of a caller: the answer to [`crate::Effect::RecallCaller`].
     CallerRecalled {
         /// The call.

@@ -30,7 +30,9 @@ pub(crate) fn verdict(lead: &Lead, attempts_max: u32, now: WallTime) -> Verdict 
     if lead.expires_at.is_some_and(|at| at <= now) {
         return Verdict::Expired;
     }
-    if progress.attempts >= attempts_max || lead.phones.is_empty() {
+    // Who asked to be called back is called once more, however often nobody was there.
+    let spent = progress.attempts >= attempts_max && progress.callback.is_none();
+    if spent || lead.phones.is_empty() {
         return Verdict::Over;
     }
     if progress.next_at.is_some_and(|at| at > now) {
@@ -51,7 +53,13 @@ impl Lead {
         }
         progress.recent.push(at);
         progress.next_at = None;
-        progress.callback = None;
+    }
+
+    /// It is done with, and so is what was promised.
+    pub(crate) fn close(&mut self, state: LeadState) {
+        self.progress.state = state;
+        self.progress.next_at = None;
+        self.progress.callback = None;
     }
 }
 

@@ -41,7 +41,7 @@ pub mod serving;
 pub mod view;
 
 pub use campaign::{DNC_ENTRIES_MAX, default_rule};
-pub use command::{Command, CommandError, OriginateRequest, Reply};
+pub use command::{CallbackRequest, Command, CommandError, OriginateRequest, Reply};
 pub use counters::Counters;
 pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect};

@@ -343,6 +343,12 @@ pub enum LeadState {
 }
 
 impl LeadState {
+    /// It is done with: nobody dials such a lead unless by hand.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, LeadState::Done | LeadState::Exhausted | LeadState::Dnc | LeadState::Expired)
+    }
+
     /// The name used on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -470,21 +476,51 @@ impl PastAttempt {
     }
 }
 
-/// A promise to call again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A promise to call again. It stays with its lead until they have talked, or the lead is done with; while nobody is
+/// reached its time is that of the next try.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Callback {
     /// When.
     pub at: WallTime,
     /// Who promised it and is to call; `None`: anyone may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// The campaign that is to call, as long as it runs and dials the lead's list; `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignId>,
+    /// What it is about, at most [`HISTORY_NOTES_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// That it is due was told.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub told: bool,
+    /// Counts changes, from 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub version: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+impl Callback {
+    /// A new one.
+    #[must_use]
+    pub fn new(at: WallTime, agent: Option<AgentId>, campaign: Option<CampaignId>) -> Self {
+        Callback { at, agent, campaign, notes: None, told: false, version: 1 }
+    }
 }
 
 impl LeadProgress {
     /// It is done with: nobody dials it unless by hand.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.state, LeadState::Done | LeadState::Exhausted | LeadState::Dnc | LeadState::Expired)
+        self.state.is_over()
     }
 
     /// The progress of a lead that was never dialled.

@@ -90,6 +90,7 @@ impl Dialer {
         }
         self.roster.stale = true;
         self.find_all_expired(cx);
+        self.find_callbacks(cx);
     }
 
     /// An attempt that was under way when the node went down ends now, once, and its lead goes on.

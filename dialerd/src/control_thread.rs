@@ -341,6 +341,14 @@ impl ControlThread {
                         let _ = answer.blocking_send(ControlMessage::Loaded(Box::new(input)));
                     });
                 }
+                ControlEffect::FindCallbacks { at, limit } => {
+                    let store = Arc::clone(&self.parts.store);
+                    let answer = self.parts.to_self.clone();
+                    self.parts.blocking.spawn_blocking(move || {
+                        let input = callbacks_due(store.as_ref(), at, limit);
+                        let _ = answer.blocking_send(ControlMessage::Loaded(Box::new(input)));
+                    });
+                }
                 ControlEffect::FindExpired { campaign, lists, at, limit } => {
                     let query = ExpiredQuery { lists, at, limit };
                     let store = Arc::clone(&self.parts.store);
@@ -387,6 +395,15 @@ impl ControlThread {
         }
         self.parts.gauges.audit_findings.store(findings.len() as u64, Ordering::Relaxed);
     }
+}
+
+/// Finds callbacks that are due; a fault is told as "none now, the next in a second".
+fn callbacks_due(store: &dyn Store, at: sansio::WallTime, limit: u32) -> ControlInput {
+    let found = store.callbacks_due(at, limit).unwrap_or_else(|error| {
+        tracing::error!(%error, "callbacks cannot be read");
+        ExpiredLeads { leads: Vec::new(), next: Some(at.plus_millis(1000)) }
+    });
+    ControlInput::CallbacksFound { leads: found.leads, next: found.next }
 }
 
 /// Finds expired leads; a fault is told as "none now, the next in a second".

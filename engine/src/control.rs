@@ -277,6 +277,7 @@ impl ControlCore {
             Effect::RecallCaller { call, numbers, called } => {
                 out.push(ControlEffect::RecallCaller { call, numbers, called });
             }
+            Effect::FindCallbacks { at, limit } => out.push(ControlEffect::FindCallbacks { at, limit }),
             Effect::FindExpired { campaign, lists, at, limit } => {
                 out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
             }
@@ -352,6 +353,9 @@ impl Machine for ControlCore {
             }
             ControlInput::CallerRecalled { call, memory } => {
                 self.feed(now, Input::CallerRecalled { call, memory }, out);
+            }
+            ControlInput::CallbacksFound { leads, next } => {
+                self.feed(now, Input::CallbacksFound { leads, next }, out);
             }
             ControlInput::ExpiredFound { campaign, leads, next } => {
                 self.feed(now, Input::ExpiredFound { campaign, leads, next }, out);

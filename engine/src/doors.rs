@@ -766,6 +766,13 @@ pub enum ControlInput {
         /// What the records say.
         memory: Box<CallerMemory>,
     },
+    /// Leads asked for by [`ControlEffect::FindCallbacks`].
+    CallbacksFound {
+        /// Those whose callback is due.
+        leads: Vec<Lead>,
+        /// When the next one that is not told falls due.
+        next: Option<WallTime>,
+    },
     /// Leads asked for by [`ControlEffect::FindExpired`].
     ExpiredFound {
         /// For this campaign.
@@ -826,6 +833,13 @@ pub enum ControlEffect {
         numbers: Vec<String>,
         /// The number that was called.
         called: String,
+    },
+    /// Read leads whose callback is due; [`ControlInput::CallbacksFound`] answers.
+    FindCallbacks {
+        /// Due at this time.
+        at: WallTime,
+        /// At most so many.
+        limit: u32,
     },
     /// Read leads that wait although they have expired; [`ControlInput::ExpiredFound`] answers.
     FindExpired {

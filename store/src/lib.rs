@@ -12,11 +12,11 @@ mod sqlite;
 
 pub use error::{Fault, StoreError};
 pub use model::{
-    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CommitHistogram, DedupeScope,
-    Disposition, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow,
-    ImportOptions, ImportVerdict, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery,
-    LedgerRow, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page, RecordingQuery, StoreStats, TokenRow,
-    WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
+    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery,
+    CommitHistogram, DedupeScope, Disposition, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts,
+    IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS, LeadCounts,
+    LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page,
+    RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
@@ -58,6 +58,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Leads that wait to be dialled although their time has passed.
     fn expired_leads(&self, query: &ExpiredQuery) -> Result<ExpiredLeads, StoreError>;
+
+    /// Leads that wait and whose callback is due, those whose is not told first, and when the next that is not told is.
+    fn callbacks_due(&self, at: WallTime, limit: u32) -> Result<ExpiredLeads, StoreError>;
+
+    /// Leads that are promised a callback, by its time.
+    fn callbacks(&self, query: &CallbackQuery) -> Result<Page<Lead>, StoreError>;
 
     /// Writes leads to a list; one verdict per row, in order. Rows are written in several transactions, each within
     /// `Options::import_rows_max` and `Options::import_slice`, together with the appends that wait: a failure keeps the

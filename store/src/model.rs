@@ -47,6 +47,25 @@ pub struct LeadQuery {
     pub screen: Screen,
 }
 
+/// Which callbacks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallbackQuery {
+    /// Promised by this agent.
+    pub agent: Option<AgentId>,
+    /// Promised for this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Of leads of this list.
+    pub list: Option<ListId>,
+    /// Due at or after.
+    pub from: Option<WallTime>,
+    /// Due before.
+    pub to: Option<WallTime>,
+    /// [`Page::next_cursor`] of the page before.
+    pub cursor: Option<String>,
+    /// At most so many, 1..=1000 (others are moved into that range).
+    pub limit: u32,
+}
+
 /// Leads to dial.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct LoadedLeads {

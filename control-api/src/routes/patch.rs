@@ -72,6 +72,7 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::DncList(_, version)
         | Reply::CallerIdPool(_, version)
         | Reply::InboundRoute(_, version)
+        | Reply::Callback(_, version)
         | Reply::Campaign(_, version) => Some(*version),
         Reply::Done | Reply::Count(_) | Reply::Call(_) | Reply::Leg(_) | Reply::Fork(_) => None,
     }

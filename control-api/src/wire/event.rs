@@ -164,6 +164,14 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::LeadExpired { external_id, attempts, outcome } => json!({
             "external_id": mask.text_option(external_id.as_deref()), "attempts": attempts, "outcome": outcome
         }),
+        CoreEvent::LeadCallbackSet { at, agent, notes } => json!({
+            "at": time(Some(*at)), "agent_id": agent, "notes": mask.text_option(notes.as_deref())
+        }),
+        CoreEvent::LeadCallbackCancelled { at, agent } => json!({"at": time(Some(*at)), "agent_id": agent}),
+        CoreEvent::LeadCallbackDue { at, agent, notes, attempts } => json!({
+            "at": time(Some(*at)), "agent_id": agent, "notes": mask.text_option(notes.as_deref()),
+            "attempts": attempts
+        }),
         CoreEvent::LeadExhausted { attempts } => json!({"attempts": attempts}),
         CoreEvent::CampaignCompleted
         | CoreEvent::AgentLoggedIn

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod best_time;
 pub mod call;
 pub mod call_media;
+pub mod callback;
 pub mod caller_id;
 pub mod calling_hours;
 pub mod calling_windows;

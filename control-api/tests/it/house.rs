@@ -83,6 +83,10 @@ impl Loop {
                         next_due: loaded.next_due,
                     });
                 }
+                Effect::FindCallbacks { at, limit } => {
+                    let found = self.store.callbacks_due(at, limit).unwrap();
+                    inputs.push(Input::CallbacksFound { leads: found.leads, next: found.next });
+                }
                 Effect::FindExpired { campaign, lists, at, limit } => {
                     let query = store::ExpiredQuery { lists, at, limit };
                     let found = self.store.expired_leads(&query).unwrap();

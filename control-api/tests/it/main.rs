@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod bad_input;
 mod best_time;
+mod callbacks;
 mod caller_ids;
 mod compliance;
 mod conduct;

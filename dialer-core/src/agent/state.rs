@@ -59,6 +59,11 @@ impl Dialer {
         let about = About { agent: Some(id), ..About::default() };
         self.tell(cx, about, Event::AgentState { from, to, reason: reason.into(), expires_at });
         self.want_decisions_of(id);
+        let away =
+            |state| matches!(state, AgentState::LoggedOut | AgentState::Paused | AgentState::Unreachable);
+        if away(from) && !away(to) {
+            self.callbacks_may_be_made(cx);
+        }
     }
 
     /// Every running campaign the agent serves has a reason to decide anew.

@@ -164,7 +164,7 @@ impl Dialer {
         let fallback = CampaignConfig::default();
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let config = campaign.map_or(&fallback, |campaign| &campaign.row.config);
-        let step = Step { outcome: record.outcome, at: cx.wall, callback: call.callback };
+        let step = Step { outcome: record.outcome, at: cx.wall, callback: call.callback.clone() };
         let mut progress = match call.inbound {
             Some(_) => lead_of_caller(call, lead, record.outcome)?,
             None => next_step(config, lead, step),
@@ -181,6 +181,9 @@ impl Dialer {
         self.leads.moved(&progress);
         if let Some(at) = progress.next_at {
             self.lead_due(lead.list, at);
+        }
+        if let Some(promise) = &progress.callback {
+            self.watch_callback(cx, promise.at);
         }
         Some(progress)
     }
@@ -206,8 +209,8 @@ fn lead_of_caller(call: &Call, lead: &Lead, outcome: Outcome) -> Option<LeadProg
     let mut progress = lead.progress.clone();
     *progress.outcomes.entry(outcome).or_default() += 1;
     progress.last_outcome = Some(outcome);
-    progress.next_at = call.callback.map(|callback| callback.at);
-    progress.callback = call.callback;
+    progress.next_at = call.callback.as_ref().map(|callback| callback.at);
+    progress.callback.clone_from(&call.callback);
     progress.state = match call.callback {
         Some(_) => LeadState::RetryWait,
         None if progress.state == LeadState::Dnc => LeadState::Dnc,

@@ -28,6 +28,7 @@ fn check_callback(
     said: &Said,
     has_lead: bool,
     agent: Option<AgentId>,
+    campaign: Option<CampaignId>,
     now: WallTime,
 ) -> Result<Option<Callback>, CommandError> {
     let Some(at) = said.callback_at else {
@@ -45,7 +46,9 @@ fn check_callback(
     if said.callback_by_agent && agent.is_none() {
         return invalid("/callback_by", "\"anyone\", because no agent talked");
     }
-    Ok(Some(Callback { at, agent: agent.filter(|_| said.callback_by_agent) }))
+    let agent = agent.filter(|_| said.callback_by_agent);
+    let notes = said.notes.as_deref().map(PastAttempt::kept_notes);
+    Ok(Some(Callback { notes, ..Callback::new(at, agent, campaign) }))
 }
 
 /// What is remembered of a call that is over.
@@ -179,7 +182,7 @@ impl Dialer {
             });
         }
         let lead = self.check_said(campaign, &said)?;
-        let promise = check_callback(&said, has_lead, agent, cx.wall)?;
+        let promise = check_callback(&said, has_lead, agent, campaign, cx.wall)?;
         let noted = Noted {
             code: said.code.clone(),
             notes: said.notes.as_deref().map(PastAttempt::kept_notes),
@@ -197,7 +200,7 @@ impl Dialer {
         };
         let event = Event::DispositionSet { code, notes, callback_at, callback_by_agent, fields };
         if let Some(call) = self.calls.get_mut(&id) {
-            call.callback = promise.or(call.callback.filter(|_| noted.lead.is_none()));
+            call.callback = promise.or(call.callback.take().filter(|_| noted.lead.is_none()));
             call.said = Some(noted);
             self.journal(cx, vec![record]);
             self.tell_call(cx, id, event);
@@ -205,7 +208,7 @@ impl Dialer {
         }
         let moved = noted.lead.is_some();
         let noted = self.note_said(id, noted);
-        let progress = promise.and_then(|promise| self.call_back(id, promise));
+        let progress = promise.and_then(|promise| self.call_back(cx, id, promise));
         let told = progress.clone().or_else(|| noted.clone().filter(|_| moved));
         let mut records = vec![record];
         records.extend(progress.or(noted).map(Record::LeadChanged));
@@ -264,7 +267,7 @@ impl Dialer {
     }
 
     /// The progress of a lead that is in a hopper, a task or a call.
-    fn held_progress(&mut self, lead: LeadId) -> Option<&mut LeadProgress> {
+    pub(crate) fn held_progress(&mut self, lead: LeadId) -> Option<&mut LeadProgress> {
         let campaign = self.leads.holder(lead)?;
         let campaign = self.campaigns.get_mut(&campaign)?;
         if let Some(task) = campaign.tasks.iter().find(|task| self.tasks[task].lead.id == lead) {
@@ -278,7 +281,7 @@ impl Dialer {
     }
 
     /// Sets the lead of an ended call to be dialled again then, unless it is being dialled or has moved on.
-    fn call_back(&mut self, id: CallId, promise: Callback) -> Option<LeadProgress> {
+    fn call_back(&mut self, cx: &Cx<'_>, id: CallId, promise: Callback) -> Option<LeadProgress> {
         let call = self.ended.calls.get_mut(&id)?;
         let (lead, list) = (call.lead?, call.list?);
         let mut progress = self.leads.newest(lead).cloned().or_else(|| call.progress.clone())?;
@@ -287,10 +290,12 @@ impl Dialer {
         }
         progress.state = LeadState::RetryWait;
         progress.next_at = Some(promise.at);
+        let at = promise.at;
         progress.callback = Some(promise);
         call.progress = Some(progress.clone());
         self.leads.moved(&progress);
-        self.lead_due(list, promise.at);
+        self.lead_due(list, at);
+        self.watch_callback(cx, at);
         Some(progress)
     }
 }

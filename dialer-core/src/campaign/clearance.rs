@@ -87,8 +87,7 @@ impl Dialer {
 
     /// A lead that is on a do-not-call list is told to be so, and is not dialled any more.
     pub(crate) fn mark_dnc(&mut self, cx: &mut Cx<'_>, id: CampaignId, mut lead: Lead, list: DncListId) {
-        lead.progress.state = LeadState::Dnc;
-        lead.progress.next_at = None;
+        lead.close(LeadState::Dnc);
         self.leads.moved(&lead.progress);
         self.counters.rule_hit("dnc");
         let about = About { campaign: Some(id), lead: Some(lead.id), ..About::default() };

@@ -138,8 +138,7 @@ impl Dialer {
 
     /// A lead whose time has passed is told to be so, and is not dialled any more.
     pub(crate) fn mark_expired(&mut self, cx: &mut Cx<'_>, id: CampaignId, mut lead: Lead) {
-        lead.progress.state = LeadState::Expired;
-        lead.progress.next_at = None;
+        lead.close(LeadState::Expired);
         self.leads.moved(&lead.progress);
         self.counters.campaign(id).leads_expired += 1;
         let (attempts, last_outcome) = (lead.progress.attempts, lead.progress.last_outcome);

@@ -60,9 +60,33 @@ impl Hopper {
         self.leads.push_front(lead);
     }
 
+    /// Puts leads back where they came from, in their order.
+    pub(crate) fn put_back(&mut self, leads: Vec<Lead>) {
+        for lead in leads.into_iter().rev() {
+            self.leads.push_front(lead);
+        }
+    }
+
     /// Puts a lead behind all others.
     pub(crate) fn put_last(&mut self, lead: Lead) {
         self.leads.push_back(lead);
+    }
+
+    /// Puts a lead behind all others; one whose callback is due goes behind the callbacks that are, before all others.
+    fn enqueue(&mut self, lead: Lead) {
+        if lead.progress.callback.is_none() {
+            return self.leads.push_back(lead);
+        }
+        let place = self.leads.partition_point(|held| held.progress.callback.is_some());
+        self.leads.insert(place, lead);
+    }
+
+    /// Takes in a lead whose callback is due. If the hopper is full, its last lead is given back for it.
+    pub(super) fn take_in_callback(&mut self, lead: Lead, most: usize) -> Option<Lead> {
+        let last = if self.leads.len() >= most { self.leads.pop_back() } else { None };
+        self.more |= last.is_some();
+        self.enqueue(lead);
+        last
     }
 
     pub(crate) fn holds(&self, lead: LeadId) -> bool {
@@ -112,14 +136,15 @@ impl Dialer {
         hopper.due_meanwhile = None;
         // Held leads may be read again and are passed over, so they are asked for on top.
         let room = self.config.hopper_max - hopper.leads.len() + held;
+        let lists = campaign.row.config.lists.clone();
         let wanted = self.leads_to_read(id, room);
-        let campaign = &self.campaigns[&id];
+        let screen = self.screen_with_promises(id);
         cx.out.push(Effect::LoadLeads {
             campaign: id,
-            lists: campaign.row.config.lists.clone(),
+            lists,
             limit: u32::try_from(wanted).unwrap_or(u32::MAX),
             due_at: cx.wall,
-            screen: campaign.screen.clone(),
+            screen,
         });
     }
 
@@ -165,7 +190,7 @@ impl Dialer {
             let campaign = self.campaigns.get_mut(&id).expect("found above");
             match clearance {
                 Clearance::Dial if self.leads.hold(lead.id, id) => {
-                    campaign.hopper.leads.push_back(lead);
+                    campaign.hopper.enqueue(lead);
                     taken += 1;
                 }
                 Clearance::Dial | Clearance::Passed => {}
@@ -176,8 +201,7 @@ impl Dialer {
                 }
                 Clearance::Dnc(list) if !self.leads.is_held(lead.id) => dnc.push((lead, list)),
                 Clearance::Over if !self.leads.is_held(lead.id) => {
-                    lead.progress.state = LeadState::Exhausted;
-                    lead.progress.next_at = None;
+                    lead.close(LeadState::Exhausted);
                     self.leads.moved(&lead.progress);
                     over.push(Record::LeadChanged(lead.progress));
                 }
@@ -215,7 +239,10 @@ impl Dialer {
             let mut lead = campaign.hopper.leads.pop_front()?;
             self.dirty.campaigns.insert(id);
             match self.clear(id, &mut screener, &mut lead, cx.wall) {
-                Clearance::Dial => return Some(lead),
+                Clearance::Dial => {
+                    self.tell_if_due(cx, Some(id), lead.id, &mut lead.progress);
+                    return Some(lead);
+                }
                 Clearance::Passed => self.leads.release(lead.id),
                 Clearance::NotBefore(at) => {
                     self.leads.release(lead.id);
@@ -229,8 +256,7 @@ impl Dialer {
                 }
                 Clearance::Over => {
                     self.leads.release(lead.id);
-                    lead.progress.state = LeadState::Exhausted;
-                    lead.progress.next_at = None;
+                    lead.close(LeadState::Exhausted);
                     self.leads.moved(&lead.progress);
                     self.journal(cx, vec![Record::LeadChanged(lead.progress)]);
                 }

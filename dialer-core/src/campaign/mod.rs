@@ -13,6 +13,7 @@ mod inbound;
 mod list;
 mod pace;
 mod preview;
+mod promise;
 mod recycle;
 mod report;
 mod roster;
@@ -27,6 +28,7 @@ pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
 pub(crate) use inbound::Inbound;
 pub(crate) use preview::Task;
+pub(crate) use promise::Callbacks;
 pub(crate) use recycle::{Step, next_step};
 pub(crate) use roster::Roster;
 

@@ -136,7 +136,7 @@ impl Dialer {
 
     /// Dials what was decided, as far as leads and trunks go.
     fn dial(&mut self, cx: &mut Cx<'_>, id: CampaignId, shown: &mut Shown) {
-        let mut skipped = 0;
+        let mut aside = Vec::new();
         while shown.dialled < shown.wanted {
             let trunk = match self.may_dial(cx, id).and_then(|()| self.trunk_for(cx, id)) {
                 Ok(trunk) => trunk,
@@ -146,7 +146,7 @@ impl Dialer {
                 }
             };
             let Some(lead) = self.next_lead(cx, id) else {
-                shown.limited_by = LimitedBy::Hopper;
+                shown.limited_by = if aside.is_empty() { LimitedBy::Hopper } else { LimitedBy::Agents };
                 break;
             };
             // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
@@ -159,18 +159,13 @@ impl Dialer {
             };
             let wants_one = locked || self.called_by(id, &lead, cx.wall) != CalledBy::Anyone;
             if wants_one && agent.is_none() {
-                let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
-                hopper.put_last(lead);
-                skipped += 1;
-                if skipped >= self.campaigns[&id].hopper.len() {
-                    shown.limited_by = LimitedBy::Agents;
-                    break;
-                }
+                aside.push(lead);
                 continue;
             }
             self.dial_lead(cx, id, lead, trunk, agent);
             shown.dialled += 1;
         }
+        self.campaigns.get_mut(&id).expect("it runs").hopper.put_back(aside);
     }
 
     /// Gives up the ringing calls that the pacer names: only such as have rung as long as they must.

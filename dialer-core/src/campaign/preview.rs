@@ -54,7 +54,7 @@ impl Dialer {
             .map(|c| c.row.id)
             .collect();
         for id in campaigns {
-            let mut passed = 0;
+            let mut aside = Vec::new();
             while self.may_dial(cx, id).is_ok() {
                 let Some(anyone) = self.pick_agent(id) else { break };
                 let Some(lead) = self.next_lead(cx, id) else { break };
@@ -62,17 +62,13 @@ impl Dialer {
                     CalledBy::Anyone => anyone,
                     CalledBy::Agent(agent) => agent,
                     CalledBy::NotNow => {
-                        let hopper = &mut self.campaigns.get_mut(&id).expect("it runs").hopper;
-                        hopper.put_last(lead);
-                        passed += 1;
-                        if passed >= hopper.len() {
-                            break;
-                        }
+                        aside.push(lead);
                         continue;
                     }
                 };
                 self.offer_task(cx, id, agent, lead);
             }
+            self.campaigns.get_mut(&id).expect("it runs").hopper.put_back(aside);
             self.refill(cx, id);
             self.check_completed(cx, id);
         }

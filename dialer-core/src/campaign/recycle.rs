@@ -50,7 +50,7 @@ const fn number_is_dead(outcome: Outcome) -> bool {
 }
 
 /// What an attempt's end means for its lead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Step {
     pub(crate) outcome: Outcome,
     pub(crate) at: WallTime,
@@ -78,6 +78,10 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
         progress.callback = Some(promise);
         return progress;
     }
+    if outcome == Outcome::Connected {
+        // They talked: what was promised is kept.
+        progress.callback = None;
+    }
     if progress.is_over() {
         // It was done with before, and called by hand.
         return progress;
@@ -102,7 +106,20 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
     } else {
         progress.state = ended(outcome);
     }
+    keep_promise(&mut progress);
     progress
+}
+
+/// A callback that reached nobody goes with the next try; one of a lead that is done with goes with it.
+fn keep_promise(progress: &mut LeadProgress) {
+    match (progress.next_at, &mut progress.callback) {
+        (Some(at), Some(promise)) if !progress.state.is_over() => {
+            promise.at = at;
+            promise.told = false;
+            promise.version = promise.version.saturating_add(1);
+        }
+        _ => progress.callback = None,
+    }
 }
 
 const fn ended(outcome: Outcome) -> LeadState {
@@ -195,10 +212,24 @@ mod tests {
         let step = Step {
             outcome: Outcome::Connected,
             at: WallTime::from_unix_millis(1_000),
-            callback: Some(Callback { at: WallTime::from_unix_millis(77_000), agent: None }),
+            callback: Some(Callback::new(WallTime::from_unix_millis(77_000), None, None)),
         };
-        let next = next_step(&config, &lead(1, 1), step);
-        assert_eq!((next.state, next.callback), (LeadState::RetryWait, step.callback));
+        let next = next_step(&config, &lead(1, 1), step.clone());
+        assert_eq!((next.state, &next.callback), (LeadState::RetryWait, &step.callback));
         assert_eq!(next.next_at, step.callback.map(|promise| promise.at));
+    }
+
+    #[test]
+    fn a_callback_stays_until_they_have_talked_or_the_lead_is_done_with() {
+        let config = CampaignConfig::default();
+        let mut lead = lead(1, 1);
+        let at = WallTime::from_unix_millis(500);
+        lead.progress.callback = Some(Callback { told: true, ..Callback::new(at, None, None) });
+        lead.progress = after(&config, &lead, Outcome::Busy);
+        let kept = lead.progress.callback.clone().expect("it goes with the next try");
+        assert_eq!((Some(kept.at), kept.told, kept.version), (lead.progress.next_at, false, 2));
+        assert_eq!(after(&config, &lead, Outcome::Connected).callback, None);
+        let spent = CampaignConfig { attempts_max: 1, ..config };
+        assert_eq!(after(&spent, &lead, Outcome::Busy).callback, None);
     }
 }

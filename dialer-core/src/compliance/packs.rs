@@ -116,6 +116,7 @@ pub fn screen_of(config: &CampaignConfig) -> Screen {
         windows: own.cloned().into_iter().chain(book).collect(),
         frequency: pack.frequency.and(config.frequency),
         filter: config.filter.clone(),
+        promises: None,
     }
 }
 

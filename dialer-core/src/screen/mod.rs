@@ -10,9 +10,10 @@ pub use filter::{Filter, FilterFault};
 pub use frequency::Frequency;
 
 use crate::compliance::{CallingWindows, Opening, zones_of};
-use crate::record::Lead;
+use crate::id::{AgentId, CampaignId};
+use crate::record::{Callback, Lead};
 use sansio::WallTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a campaign asks of a lead before it is dialled.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -23,6 +24,35 @@ pub struct Screen {
     pub frequency: Frequency,
     /// Only leads it matches.
     pub filter: Option<Filter>,
+    /// Which callbacks are not made here now; `None`: that is not looked at.
+    pub promises: Option<Promises>,
+}
+
+/// Callbacks that nobody here may make now.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Promises {
+    /// Agents who are not at work here.
+    pub absent: BTreeSet<AgentId>,
+    /// What an absent agent promised is anyone's so long after its time, milliseconds; `None`: never.
+    pub late_after_ms: Option<u32>,
+    /// Campaigns that make their own.
+    pub elsewhere: BTreeSet<CampaignId>,
+}
+
+impl Promises {
+    fn look(&self, promise: &Callback, now: WallTime) -> Look {
+        if promise.campaign.is_some_and(|campaign| self.elsewhere.contains(&campaign)) {
+            return Look::Filtered;
+        }
+        if !promise.agent.is_some_and(|agent| self.absent.contains(&agent)) {
+            return Look::Take;
+        }
+        match self.late_after_ms.map(|late_ms| promise.at.plus_millis(i64::from(late_ms))) {
+            Some(late_at) if late_at <= now => Look::Take,
+            Some(late_at) => Look::Window(late_at),
+            None => Look::Filtered,
+        }
+    }
 }
 
 /// What is said of a lead.
@@ -73,6 +103,12 @@ impl Screener<'_> {
         {
             return Look::Filtered;
         }
+        if let (Some(promises), Some(promise)) = (&self.screen.promises, &lead.progress.callback) {
+            let look = promises.look(promise, self.now);
+            if look != Look::Take {
+                return look;
+            }
+        }
         match self.opening(lead) {
             Opening::Open => {}
             Opening::Opens(at) => return Look::Window(at),
@@ -121,7 +157,25 @@ mod tests {
     use super::*;
     use crate::compliance::{DayHours, EVERY_DAY};
     use crate::lead::tests::lead;
-    use std::collections::BTreeSet;
+
+    #[test]
+    fn callbacks_of_absent_agents_wait_until_they_are_late() {
+        let now = WallTime::from_unix_millis(1_000);
+        let (agent, campaign) = (AgentId::from_bits(1), CampaignId::from_bits(2));
+        let mut lead = lead();
+        lead.progress.callback = Some(Callback::new(now, Some(agent), Some(campaign)));
+        let promises =
+            Promises { absent: [agent].into(), late_after_ms: Some(500), elsewhere: BTreeSet::new() };
+        let screen = |promises| Screen { promises: Some(promises), ..Screen::default() };
+        let mine = screen(promises.clone());
+        assert_eq!(mine.at(now).look(&lead), Look::Window(now.plus_millis(500)));
+        assert_eq!(mine.at(now.plus_millis(500)).look(&lead), Look::Take);
+        let waits = screen(Promises { late_after_ms: None, ..promises.clone() });
+        assert_eq!(waits.at(now.plus_millis(500)).look(&lead), Look::Filtered);
+        let others = screen(Promises { elsewhere: [campaign].into(), ..promises });
+        assert_eq!(others.at(now.plus_millis(500)).look(&lead), Look::Filtered);
+        assert_eq!(screen(Promises::default()).at(now).look(&lead), Look::Take);
+    }
 
     #[test]
     fn the_first_reason_is_told() {

@@ -246,9 +246,25 @@ impl Store {
                 },
             }
         }
-        dialable.sort_by_key(|lead| (-lead.priority, lead.id));
+        let promised = |lead: &Lead| lead.progress.callback.as_ref().map(|promise| promise.at);
+        dialable.sort_by_key(|lead| (promised(lead).is_none(), promised(lead), -lead.priority, lead.id));
         let more = dialable.len() > limit;
         (dialable.into_iter().take(limit).cloned().collect(), more, next_due)
+    }
+
+    /// Leads that wait and whose callback is due, those that are not told first, and when the next of those falls due.
+    pub(crate) fn callbacks(&self, at: WallTime, limit: usize) -> (Vec<Lead>, Option<WallTime>) {
+        let waits = |lead: &&Lead| lead.progress.state == LeadState::RetryWait;
+        let promise = |lead: &Lead| lead.progress.callback.as_ref().map(|it| (it.told, it.at));
+        let (mut due, to_come): (Vec<&Lead>, Vec<&Lead>) = self
+            .leads
+            .values()
+            .filter(|lead| promise(lead).is_some())
+            .filter(waits)
+            .partition(|lead| promise(lead).is_some_and(|(_, its)| its <= at));
+        due.sort_by_key(|lead| promise(lead));
+        let next = to_come.into_iter().filter_map(|lead| promise(lead).map(|(_, its)| its)).min();
+        (due.into_iter().take(limit).cloned().collect(), next)
     }
 
     /// Leads that wait although they have expired, and when the next will.

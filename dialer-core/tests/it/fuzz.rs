@@ -351,6 +351,10 @@ impl World {
                     let memory = Box::new(self.store.recall(&numbers, &called));
                     self.loads.push(Input::CallerRecalled { call, memory });
                 }
+                Effect::FindCallbacks { at, limit } => {
+                    let (leads, next) = self.store.callbacks(at, limit as usize);
+                    self.loads.push(Input::CallbacksFound { leads, next });
+                }
                 Effect::FindExpired { campaign, lists, at, limit } => {
                     let (leads, next) = self.store.expired(&lists, at, limit as usize);
                     self.loads.push(Input::ExpiredFound { campaign, leads, next });
@@ -456,8 +460,8 @@ impl World {
             }
             CallOrder::UseSession { agent, .. } => {
                 let busy = self.calls.values().any(|leg| leg.agent.is_some_and(|(other, _)| other == agent));
-                assert!(!busy || self.lawless, "a session is in one call");
                 let Some(leg) = self.calls.get_mut(&id) else { return };
+                assert!(!busy || self.lawless, "a session is in one call");
                 if self.sessions.get(&agent) == Some(&true) {
                     leg.agent = Some((agent, Side::Up));
                 } else {

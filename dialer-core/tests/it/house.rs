@@ -115,6 +115,10 @@ impl House {
                     let memory = Box::new(self.store.recall(&numbers, &called));
                     expired.push(Input::CallerRecalled { call, memory });
                 }
+                Effect::FindCallbacks { at, limit } => {
+                    let (leads, next) = self.store.callbacks(at, limit as usize);
+                    expired.push(Input::CallbacksFound { leads, next });
+                }
                 Effect::FindExpired { campaign, lists, at, limit } => {
                     let (leads, next) = self.store.expired(&lists, at, limit as usize);
                     expired.push(Input::ExpiredFound { campaign, leads, next });

@@ -939,6 +939,7 @@ fn a_crash_ends_every_attempt_once_and_its_lead_goes_on() {
             90.000  effect  OpenSession { agent: agt1, auto_answer: Default, ring_timeout_ms: 30000 }
             90.000  event   agent.state logged_out -> unreachable (node_started)
             90.000  load    500 leads
+            90.000  effect  FindCallbacks { at: WallTime(1795136490000), limit: 500 }
             90.000  event   campaign.pacing dialing 0 target 0 limited by agents
         "#]],
     );

@@ -9,6 +9,7 @@ mod fuzz;
 mod house;
 mod ladder;
 mod modes;
+mod promises;
 mod push;
 mod rung_early;
 mod shift;

@@ -123,6 +123,8 @@ pub fn export_counters(
     }
     let help = "Calls made although a rule of compliance forbids them.";
     families.counter("dialer_compliance_overrides_total", help, &[], counters.overrides);
+    let help = "Callbacks that fell due.";
+    families.counter("dialer_callbacks_due_total", help, &[], counters.callbacks_due);
     histogram(families, "call_setup_seconds", "INVITE to answer.", &counters.setup);
     histogram(families, "call_pdd_seconds", "INVITE to first ringing.", &counters.pdd);
     histogram(families, "call_ring_seconds", "First ringing to answer or end.", &counters.ring);

@@ -101,7 +101,9 @@ impl House {
                 assert!(self.replies.insert(tag, result).is_none(), "answered twice");
             }
             ControlEffect::View(_) => {}
-            ControlEffect::FindExpired { .. } | ControlEffect::RecallCaller { .. } => {}
+            ControlEffect::FindExpired { .. }
+            | ControlEffect::FindCallbacks { .. }
+            | ControlEffect::RecallCaller { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 self.loads.push_back((campaign, lists, limit, due_at));
             }

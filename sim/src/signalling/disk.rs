@@ -121,6 +121,22 @@ impl Store {
         }
     }
 
+    /// Leads whose callback is due, those that are not told first; when the next of those falls due.
+    pub(crate) fn callbacks(&self, due: WallTime, limit: usize) -> (Vec<Lead>, Option<WallTime>) {
+        let waits = |lead: &&Lead| lead.progress.state == LeadState::RetryWait;
+        let promise = |lead: &Lead| lead.progress.callback.as_ref().map(|its| (its.told, its.at));
+        let promised = |lead: &&Lead| promise(lead).is_some();
+        let (mut found, to_come): (Vec<&Lead>, Vec<&Lead>) = self
+            .leads
+            .values()
+            .filter(promised)
+            .filter(waits)
+            .partition(|lead| promise(lead).is_some_and(|(_, at)| at <= due));
+        found.sort_by_key(|lead| promise(lead));
+        let next = to_come.into_iter().filter_map(|lead| promise(lead).map(|(_, at)| at)).min();
+        (found.into_iter().take(limit).cloned().collect(), next)
+    }
+
     /// Leads to dial, best first; whether there are more; when the next waiting one is due.
     pub(crate) fn load(
         &self,

@@ -55,6 +55,11 @@ impl World {
             }
             ControlEffect::View(change) => self.see(&change),
             // No campaign of the simulated world takes dial requests, and none of its numbers is called.
+            ControlEffect::FindCallbacks { at: due, limit } => {
+                let (leads, next) = self.disk.store.callbacks(due, limit as usize);
+                let at = now + self.disk.read_time();
+                self.at(at, Happening::Callbacks { life, leads, next });
+            }
             ControlEffect::FindExpired { .. } | ControlEffect::RecallCaller { .. } => {}
             ControlEffect::LoadLeads { campaign, lists, limit, due_at, .. } => {
                 let (leads, more, next_due) = self.disk.store.load(&lists, limit as usize, due_at);

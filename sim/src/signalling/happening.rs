@@ -82,6 +82,11 @@ pub(super) enum Happening {
         more: bool,
         next_due: Option<WallTime>,
     },
+    Callbacks {
+        life: u32,
+        leads: Vec<Lead>,
+        next: Option<WallTime>,
+    },
     PortsFailed {
         shard_life: u32,
         stream: StreamId,

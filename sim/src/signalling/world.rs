@@ -362,6 +362,9 @@ impl World {
             Happening::Leads { life, campaign, leads, more, next_due } if life == self.life => {
                 self.feed_control(ControlInput::LeadsLoaded { campaign, leads, more, next_due });
             }
+            Happening::Callbacks { life, leads, next } if life == self.life => {
+                self.feed_control(ControlInput::CallbacksFound { leads, next });
+            }
             Happening::PortsFailed { shard_life, stream } if shard_life == self.shard_life => {
                 self.feed_shard(ShardInput::PortsFailed { stream });
             }

@@ -270,9 +270,11 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
     };
     let state = state_code(progress.state);
     let queue = queue_of(progress.state, progress.next_at);
+    let promise = progress.callback.as_ref();
     txn.run(
         "UPDATE lead SET state = ?2, queue = ?3, attempts = ?4, outcomes = ?5, last_outcome = ?6, \
-         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11, past = ?12 WHERE no = ?1",
+         last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11, past = ?12, \
+         callback_at = ?13, callback_told = ?14, callback_agent = ?15, callback_campaign = ?16 WHERE no = ?1",
         params![
             no,
             state,
@@ -286,6 +288,10 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
             millis(progress.agent_guaranteed_until),
             encode_times(&progress.recent)?,
             encode_past(progress)?,
+            promise.map(|promise| promise.at.unix_millis()),
+            promise.map(|promise| promise.told),
+            promise.and_then(|promise| promise.agent).map(|agent| agent.to_string()),
+            promise.and_then(|promise| promise.campaign).map(|campaign| campaign.to_string()),
         ],
     )?;
     if (state, queue) != (state_before, queue_before) {

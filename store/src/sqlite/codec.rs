@@ -188,7 +188,7 @@ pub(super) fn encode_past(progress: &LeadProgress) -> Result<Option<String>, Sto
     if progress.history.is_empty() && progress.callback.is_none() {
         return Ok(None);
     }
-    let past = Past { history: progress.history.clone(), callback: progress.callback };
+    let past = Past { history: progress.history.clone(), callback: progress.callback.clone() };
     encode("lead", &past).map(Some)
 }
 

@@ -3,7 +3,8 @@
 use super::codec::{LEAD_COLUMNS, STATES, blob, count, lead, state_code, state_of};
 use crate::error::StoreError;
 use crate::model::{
-    ExpiredLeads, ExpiredQuery, FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery, LoadedLeads, Page,
+    CallbackQuery, ExpiredLeads, ExpiredQuery, FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery,
+    LoadedLeads, Page,
 };
 use dialer_core::record::{Lead, LeadState};
 use dialer_core::screen::Look;
@@ -20,9 +21,10 @@ const PRIORITY_LEVELS_MAX: usize = 64;
 /// Leads per list that are looked at in one load to find some that pass a campaign's screen.
 const SCREENED_MAX: i64 = 500_000;
 
-/// A lead that may be dialled.
+/// A lead that may be dialled. Callbacks come first, those that are due longest before the others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
+    promised: i64,
     priority: Reverse<i32>,
     no: i64,
 }
@@ -50,14 +52,18 @@ pub(super) fn load(conn: &Connection, query: &LeadQuery) -> Result<LoadedLeads, 
     let next_due = next_due.map(WallTime::from_unix_millis);
     let mut wanted = need;
     loop {
+        let promised = promised(&txn, &lists, due_at, wanted)?;
+        let mut all = (promised.len() as i64) < wanted;
         let mut candidates = Vec::new();
-        let mut all = true;
         for list in &lists {
             let before = candidates.len() as i64;
             ready(&txn, *list, due_at, wanted, &mut candidates)?;
             waiting(&txn, *list, due_at, wanted, &mut candidates)?;
             all &= candidates.len() as i64 - before < wanted;
         }
+        let first: BTreeSet<i64> = promised.iter().map(|candidate| candidate.no).collect();
+        candidates.retain(|candidate| !first.contains(&candidate.no));
+        candidates.extend(promised);
         candidates.retain(|candidate| !excluded.contains(&candidate.no));
         candidates.sort_unstable();
         let (mut leads, opens) = screened(&txn, &candidates, query, limit + 1)?;
@@ -118,9 +124,34 @@ fn candidates(
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
     while let Some(row) = rows.next()? {
-        found.push(Candidate { priority: Reverse(row.get(0)?), no: row.get(1)? });
+        found.push(Candidate { promised: i64::MAX, priority: Reverse(row.get(0)?), no: row.get(1)? });
     }
     Ok((found.len() - before) as i64)
+}
+
+/// Leads whose callback is due.
+fn promised(
+    conn: &Connection,
+    lists: &BTreeSet<i64>,
+    due_at: i64,
+    need: i64,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT callback_at, priority, no, list_no FROM lead INDEXED BY lead_callback_at \
+         WHERE callback_at IS NOT NULL AND callback_at <= ?1 AND queue = 2 AND next_at <= ?1 \
+         AND (expires_at IS NULL OR expires_at > ?1) ORDER BY callback_at, no",
+    )?;
+    let mut rows = statement.query((due_at,))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if found.len() as i64 >= need {
+            break;
+        }
+        if lists.contains(&row.get(3)?) {
+            found.push(Candidate { promised: row.get(0)?, priority: Reverse(row.get(1)?), no: row.get(2)? });
+        }
+    }
+    Ok(found)
 }
 
 /// Leads that wait for nothing: straight down the index.
@@ -223,6 +254,86 @@ pub(super) fn expired(conn: &Connection, query: &ExpiredQuery) -> Result<Expired
         }
     }
     Ok(found)
+}
+
+/// Leads whose callback is due: those whose is not told first, then by time. And when the next that is not told falls due.
+pub(super) fn callbacks_due(conn: &Connection, at: WallTime, limit: u32) -> Result<ExpiredLeads, StoreError> {
+    let txn = conn.unchecked_transaction()?;
+    let mut found = ExpiredLeads::default();
+    for told in [0, 1] {
+        let left = i64::from(limit) - found.leads.len() as i64;
+        let mut due = txn.prepare_cached(&format!(
+            "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY lead_callback_told JOIN list ON list.no = lead.list_no \
+             WHERE callback_at IS NOT NULL AND callback_told = ?1 AND callback_at <= ?2 AND queue = 2 \
+             ORDER BY callback_at LIMIT ?3"
+        ))?;
+        let mut rows = due.query((told, at.unix_millis(), left))?;
+        while let Some(row) = rows.next()? {
+            found.leads.push(lead(row)?);
+        }
+    }
+    let next: Option<i64> = txn
+        .prepare_cached(
+            "SELECT min(callback_at) FROM lead INDEXED BY lead_callback_told WHERE callback_at IS NOT NULL \
+             AND callback_told = 0 AND callback_at > ?1",
+        )?
+        .query_row((at.unix_millis(),), |row| row.get(0))?;
+    found.next = next.map(WallTime::from_unix_millis);
+    Ok(found)
+}
+
+/// Leads that are promised a callback, by its time.
+pub(super) fn callbacks(conn: &Connection, query: &CallbackQuery) -> Result<Page<Lead>, StoreError> {
+    let (after, after_no) = match &query.cursor {
+        None => (i64::MIN, 0),
+        Some(text) => text
+            .split_once('-')
+            .and_then(|(at, no)| Some((at.parse::<i64>().ok()?, no.parse::<i64>().ok()?)))
+            .ok_or(StoreError::BadCursor)?,
+    };
+    let limit = super::page_limit(query.limit);
+    let txn = conn.unchecked_transaction()?;
+    let list = match query.list {
+        None => None,
+        Some(list) => match list_numbers(&txn, &[list])?.pop_first() {
+            Some(no) => Some(no),
+            None => return Err(StoreError::NotFound { what: "list" }),
+        },
+    };
+    // The index that knows the most about what is asked for.
+    let index = match (query.agent, query.campaign) {
+        (Some(_), _) => "lead_callback_agent",
+        (None, Some(_)) => "lead_callback_campaign",
+        (None, None) => "lead_callback_at",
+    };
+    let mut statement = txn.prepare_cached(&format!(
+        "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY {index} JOIN list ON list.no = lead.list_no \
+         WHERE callback_at IS NOT NULL {agent} {campaign} AND (?3 IS NULL OR list_no = ?3) \
+         AND callback_at >= ?4 AND callback_at < ?5 AND (callback_at, lead.no) > (?6, ?7) \
+         ORDER BY callback_at, lead.no LIMIT ?8",
+        agent = if query.agent.is_some() { "AND callback_agent = ?1" } else { "AND ?1 IS NULL" },
+        campaign = if query.campaign.is_some() { "AND callback_campaign = ?2" } else { "AND ?2 IS NULL" },
+    ))?;
+    let mut rows = statement.query(rusqlite::params![
+        query.agent.map(|agent| agent.to_string()),
+        query.campaign.map(|campaign| campaign.to_string()),
+        list,
+        query.from.map_or(after, |from| from.unix_millis().max(after)),
+        query.to.map_or(i64::MAX, WallTime::unix_millis),
+        after,
+        after_no,
+        limit as i64 + 1,
+    ])?;
+    let mut found: Vec<(String, Lead)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let lead = lead(row)?;
+        let at = lead.progress.callback.as_ref().map_or(0, |promise| promise.at.unix_millis());
+        found.push((format!("{at}-{}", row.get::<_, i64>("lead_no")?), lead));
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|(cursor, _)| cursor.clone());
+    Ok(Page { items: found.into_iter().map(|(_, lead)| lead).collect(), next_cursor })
 }
 
 /// One lead.
@@ -358,7 +469,7 @@ fn funnel_waiting(
         .prepare_cached(
             "SELECT coalesce(sum(stage = 0), 0), coalesce(sum(stage = 1), 0), coalesce(sum(stage = 2), 0), \
              coalesce(sum(stage = 3), 0) FROM (SELECT CASE WHEN expires_at <= ?2 THEN 0 \
-             WHEN attempts >= ?3 THEN 1 WHEN next_at > ?2 THEN 2 ELSE 3 END AS stage \
+             WHEN attempts >= ?3 AND callback_at IS NULL THEN 1 WHEN next_at > ?2 THEN 2 ELSE 3 END AS stage \
              FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2)",
         )?
         .query_row((list, now.unix_millis(), attempts_max), |row| {

@@ -29,10 +29,10 @@ pub use open::SCHEMA_VERSION;
 use crate::Store;
 use crate::error::StoreError;
 use crate::model::{
-    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, Durable, ExpiredLeads,
-    ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery,
-    LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, RecordingQuery, StoreStats, TokenRow,
-    WebhookDelivery, WebhookProgress, WebhookRow,
+    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery, Durable,
+    ExpiredLeads, ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts,
+    LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, RecordingQuery, StoreStats,
+    TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::best_time::BestTimeRow;
 use dialer_core::event::EventEnvelope;
@@ -245,6 +245,14 @@ impl Store for SqliteStore {
 
     fn expired_leads(&self, query: &ExpiredQuery) -> Result<ExpiredLeads, StoreError> {
         leads::expired(&self.readers.get(), query)
+    }
+
+    fn callbacks_due(&self, at: WallTime, limit: u32) -> Result<ExpiredLeads, StoreError> {
+        leads::callbacks_due(&self.readers.get(), at, limit)
+    }
+
+    fn callbacks(&self, query: &CallbackQuery) -> Result<Page<Lead>, StoreError> {
+        leads::callbacks(&self.readers.get(), query)
     }
 
     fn import_leads(

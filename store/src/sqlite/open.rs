@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0008-audit.sql"),
     include_str!("../../migrations/0009-inbound.sql"),
     include_str!("../../migrations/0010-best-time.sql"),
+    include_str!("../../migrations/0011-callbacks.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

@@ -264,7 +264,12 @@ impl Draw {
             recent: (0..self.rng.below(3)).map(|_| self.time()).collect(),
             agent_guaranteed_until: self.maybe(Draw::time),
             history: (0..self.rng.below(3)).map(|_| self.past()).collect(),
-            callback: self.maybe(|draw| Callback { at: draw.time(), agent: draw.maybe(Draw::id) }),
+            callback: self.maybe(|draw| Callback {
+                notes: draw.maybe(|_| "about the offer".into()),
+                told: draw.rng.below(2) == 0,
+                version: 1 + draw.rng.below(3) as u32,
+                ..Callback::new(draw.time(), draw.maybe(Draw::id), draw.maybe(Draw::id))
+            }),
         }
     }
 

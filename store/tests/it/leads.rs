@@ -466,7 +466,7 @@ fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
     let promise = |at_ms: i64, agent: u128, campaign: u128, told: bool| Callback {
         told,
         notes: Some("again".into()),
-        ..Callback::new(at(at_ms), Some(id(agent)), Some(id(campaign)))
+        ..Callback::new(NOW.plus_millis(at_ms), Some(id(agent)), Some(id(campaign)))
     };
     let promised = |lead: LeadId, its: Callback| LeadProgress {
         state: LeadState::RetryWait,
@@ -485,178 +485,7 @@ fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
     let loaded = house.store.load_leads(&query(list, 5)).unwrap();
     let order: Vec<LeadId> = loaded.leads.iter().map(|lead| lead.id).collect();
     assert_eq!(order[..3], [leads[17], leads[15], leads[12]], "callbacks first, by their time");
-    assert_eq!(loaded.next_due, None, "the third expires before it is due");
-}
-
-/// Some leads with drawn priorities, states and times; `levels` priorities.
-fn drawn(house: &House, list: ListId, rng: &mut Rng, count: u64, levels: u64) -> Vec<Lead> {
-    let rows = (0..count)
-        .map(|number| NewLead {
-            priority: rng.below(levels) as i32,
-            expires_at: (rng.below(4) == 0).then(|| NOW.plus_millis(rng.below(10) as i64 - 5)),
-            ..new_lead(number)
-        })
-        .collect();
-    let leads = house.import(list, rows);
-    let states = [LeadState::New, LeadState::RetryWait, LeadState::RetryWait, LeadState::Done];
-    let records = leads
-        .iter()
-        .map(|lead| {
-            Record::LeadChanged(LeadProgress {
-                state: states[rng.below(4) as usize],
-                attempts: rng.below(4) as u32,
-                next_at: (rng.below(2) == 0).then(|| NOW.plus_millis(rng.below(10) as i64 - 5)),
-                ..LeadProgress::fresh(*lead)
-            })
-        })
-        .collect();
-    house.write(records);
-    leads.iter().map(|lead| house.store.lead(*lead).unwrap().unwrap()).collect()
-}
-
-fn may_be_dialled(lead: &Lead) -> bool {
-    matches!(lead.progress.state, LeadState::New | LeadState::RetryWait)
-        && lead.progress.next_at.is_none_or(|next| next <= NOW)
-        && lead.expires_at.is_none_or(|end| end > NOW)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    /// Against the plain rule: all that may be dialled, by priority. Within a priority the order of import holds
-    /// as long as fewer are asked for than are due.
-    #[test]
-    fn loading_follows_the_rule(seed: u64, few in any::<bool>(), limit in 0..60_u32) {
-        let mut rng = Rng::from_seed(seed);
-        let house = House::new();
-        let list = house.list(1);
-        // More levels than are walked one by one, or a few.
-        let leads = drawn(&house, list, &mut rng, 150, if few { 3 } else { 1_000 });
-        let mut due: Vec<&Lead> = leads.iter().filter(|lead| may_be_dialled(lead)).collect();
-        due.sort_by_key(|lead| -i64::from(lead.priority)); // stable: order of import within
-        let loaded = house.store.load_leads(&query(list, limit)).unwrap();
-        let priorities = |leads: &[&Lead]| leads.iter().map(|lead| lead.priority).collect::<Vec<_>>();
-        let got: Vec<&Lead> = loaded.leads.iter().collect();
-        let cut = due.len().min(limit as usize);
-        prop_assert_eq!(priorities(&got), priorities(&due[..cut]));
-        prop_assert!(got.iter().all(|lead| due.contains(lead)));
-        prop_assert_eq!(loaded.more, due.len() > limit as usize);
-        let all = house.store.load_leads(&query(list, 1_000)).unwrap();
-        prop_assert_eq!(all.leads.iter().collect::<Vec<_>>(), due);
-    }
-
-    #[test]
-    fn the_funnel_counts_each_lead_once(seed: u64, attempts_max in 0..5_u32) {
-        let mut rng = Rng::from_seed(seed);
-        let house = House::new();
-        let (list, empty) = (house.list(1), house.list(2));
-        let leads = drawn(&house, list, &mut rng, 100, 3);
-        let funnel = house.store.funnel(&[list, empty, list, id(9)], NOW, attempts_max).unwrap();
-        let mut expected = store::FunnelCounts { total: 100, ..store::FunnelCounts::default() };
-        expected.by_state = house.store.lead_counts(list).unwrap();
-        for lead in &leads {
-            let progress = &lead.progress;
-            if !matches!(progress.state, LeadState::New | LeadState::RetryWait) {
-                continue;
-            }
-            if lead.expires_at.is_some_and(|end| end <= NOW) {
-                expected.expired += 1;
-            } else if progress.attempts >= attempts_max {
-                expected.attempts_spent += 1;
-            } else if progress.next_at.is_some_and(|next| next > NOW) {
-                expected.waiting += 1;
-            } else {
-                expected.due += 1;
-            }
-        }
-        expected.next_due = house.store.load_leads(&query(list, 0)).unwrap().next_due;
-        prop_assert_eq!(funnel, expected);
-        let by_state = funnel.by_state;
-        prop_assert_eq!(
-            funnel.total,
-            by_state.dialing + by_state.done + by_state.exhausted + by_state.dnc + funnel.expired
-                + funnel.attempts_spent + funnel.waiting + funnel.due
-        );
-    }
-}
-
-#[test]
-fn pages_tell_every_lead_once_in_order_of_import() {
-    let house = House::new();
-    let list = house.list(1);
-    let other = house.list(2);
-    let mut expected: Vec<LeadId> = Vec::new();
-    for round in 0..3 {
-        expected.extend(house.import(list, (round * 10..round * 10 + 9).map(new_lead).collect()));
-        house.import(other, vec![new_lead(round)]);
-    }
-    for lead in expected.iter().skip(1).step_by(3) {
-        set(&house, LeadProgress { state: LeadState::Done, ..LeadProgress::fresh(*lead) });
-    }
-    let walk = |state, limit| {
-        let mut query = LeadPageQuery { list, state, cursor: None, limit };
-        let mut told = Vec::new();
-        loop {
-            let page = house.store.leads(&query).unwrap();
-            assert!(page.items.len() <= limit.max(1) as usize);
-            told.extend(page.items.iter().map(|lead| lead.id));
-            let Some(next) = page.next_cursor else { return told };
-            query.cursor = Some(next);
-        }
-    };
-    for limit in [0, 1, 4, 27, 1_000] {
-        assert_eq!(walk(None, limit), expected);
-        let done: Vec<LeadId> = expected.iter().skip(1).step_by(3).copied().collect();
-        assert_eq!(walk(Some(LeadState::Done), limit), done);
-        assert_eq!(walk(Some(LeadState::Dnc), limit), []);
-    }
-    let bad = LeadPageQuery { list, state: None, cursor: Some("x".into()), limit: 1 };
-    assert!(matches!(house.store.leads(&bad), Err(StoreError::BadCursor)));
-    let none = LeadPageQuery { list: id(8), state: None, cursor: None, limit: 1 };
-    assert!(matches!(house.store.leads(&none), Err(StoreError::NotFound { what: "list" })));
-}
-
-#[test]
-fn times_before_1970_do_not_confuse() {
-    let house = House::new();
-    let list = house.list(1);
-    house.import(list, vec![new_lead(1)]);
-    let long_ago = LeadQuery { due_at: at(-5), ..query(list, 1) };
-    assert_eq!(house.store.load_leads(&long_ago).unwrap().leads.len(), 1);
-}
-
-#[test]
-fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
-    let mut house = House::new();
-    let (list, other) = (house.list(1), house.list(2));
-    let leads = house.import(list, (0..20).map(new_lead).collect());
-    let promise = |at_ms: i64, agent: u128, campaign: u128, told: bool| Callback {
-        told,
-        notes: Some("again".into()),
-        ..Callback::new(at(at_ms), Some(id(agent)), Some(id(campaign)))
-    };
-    let promised = |lead: LeadId, its: Callback| LeadProgress {
-        state: LeadState::RetryWait,
-        next_at: Some(its.at),
-        attempts: 9,
-        callback: Some(its),
-        ..LeadProgress::fresh(lead)
-    };
-    set(&house, promised(leads[15], promise(-10, 1, 1, true)));
-    set(&house, promised(leads[12], promise(-5, 2, 1, false)));
-    set(&house, promised(leads[17], promise(-20, 2, 2, false)));
-    set(&house, promised(leads[3], promise(60_000, 1, 2, false)));
-    set(&house, promised(leads[4], promise(90_000, 1, 2, true)));
-    house = house.reopen();
-
-    let loaded = house.store.load_leads(&query(list, 5)).unwrap();
-    let order: Vec<LeadId> = loaded.leads.iter().map(|lead| lead.id).collect();
-    assert_eq!(
-        order,
-        [leads[17], leads[15], leads[12], leads[0], leads[1]],
-        "callbacks first, by their time"
-    );
-    assert_eq!(loaded.next_due, Some(at(60_000)));
+    assert_eq!(loaded.next_due, Some(NOW.plus_millis(60_000)));
     assert!(house.store.load_leads(&query(other, 5)).unwrap().leads.is_empty());
     let all = house.store.load_leads(&query(list, 100)).unwrap();
     assert_eq!((all.leads.len(), all.more), (18, false), "none of them twice");
@@ -664,7 +493,7 @@ fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
     let due = house.store.callbacks_due(NOW, 10).unwrap();
     let order: Vec<LeadId> = due.leads.iter().map(|lead| lead.id).collect();
     assert_eq!(order, [leads[17], leads[12], leads[15]], "those that were not told first");
-    assert_eq!(due.next, Some(at(60_000)));
+    assert_eq!(due.next, Some(NOW.plus_millis(60_000)));
     assert_eq!(house.store.callbacks_due(NOW, 1).unwrap().leads.len(), 1);
 
     let found = |query: CallbackQuery| -> Vec<LeadId> {
@@ -686,7 +515,11 @@ fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
     assert_eq!(found(CallbackQuery { campaign: Some(id(2)), ..agent.clone() }), [leads[3], leads[4]]);
     let campaign = CallbackQuery { campaign: Some(id(1)), ..CallbackQuery::default() };
     assert_eq!(found(campaign), [leads[15], leads[12]]);
-    let window = CallbackQuery { from: Some(at(-10)), to: Some(at(60_000)), ..CallbackQuery::default() };
+    let window = CallbackQuery {
+        from: Some(NOW.plus_millis(-10)),
+        to: Some(NOW.plus_millis(60_000)),
+        ..CallbackQuery::default()
+    };
     assert_eq!(found(window), [leads[15], leads[12]]);
     let bad = CallbackQuery { cursor: Some("x".into()), ..CallbackQuery::default() };
     assert!(matches!(house.store.callbacks(&bad), Err(StoreError::BadCursor)));

@@ -56,18 +56,18 @@ ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EAR
 	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
 
 interop: setup-test setup-interop build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
-	cargo test --workspace --locked --test it -- features streams browser
+	DIALERD_FEATURE_CALLS=20 cargo test --workspace --locked --test it -- features streams sockets browser
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp values identity stack framer ws rtp srtp stun wav
+	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav
 
 # They mostly wait: beside the fuzz targets, which take only what is left of the processors.
 demo-and-interop: build
 	target/release/loadtest interop --short
 	target/release/dialerd demo --plain
 
-loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio; prints one table
+loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio and OpenSIPS; prints one table
 	target/release/loadtest full
 
 loadtest-short: setup-test build

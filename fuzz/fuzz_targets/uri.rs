@@ -1,17 +1,16 @@
-//! URIs, addresses and the values of digest headers: whatever is read is within the bytes, means the same when it is
-//! written again, and the digest machines take any of it.
+//! URIs, alone and in addresses, in Via and in lists: whatever is read is within the bytes, and means the same when it is
+//! written again.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sip_proxy::wire::{Challenge, Contact, Credentials, NameAddr, Scheme, Uri, Via, comma_split};
+use sip_proxy::wire::{Contact, NameAddr, Scheme, Uri, Via, comma_split};
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, data)) = data.split_first() else { return };
-    match kind % 4 {
+    match kind % 3 {
         0 => uri(data),
         1 => address(data),
-        2 => digest(data),
         _ => {
             let _ = Via::parse(data);
             for part in comma_split(data) {
@@ -69,14 +68,4 @@ fn address(text: &[u8]) {
         uri(address.uri_text);
     }
     let _ = Contact::parse(text);
-}
-
-fn digest(text: &[u8]) {
-    if let Ok(challenge) = Challenge::parse(text) {
-        let _ = (challenge.is_digest(), challenge.offers_qop("auth"), challenge.offers_qop("auth-int"));
-    }
-    if let Ok(credentials) = Credentials::parse(text) {
-        let _ = credentials.is_digest();
-        assert!(credentials.username.len() + credentials.response.len() <= text.len());
-    }
 }

@@ -304,8 +304,12 @@ impl Shard {
                     }
                 }
                 ShardEffect::ClosePorts { stream } => ground.close_ports(stream.0),
-                // The portable ground sends to whom it is told each time; nothing to connect.
-                ShardEffect::Latched { .. } | ShardEffect::Unlatched { .. } => {}
+                ShardEffect::Latched { stream, kind, destination } => {
+                    ground.latch(stream.0, socket_kind(kind), Some(destination));
+                }
+                ShardEffect::Unlatched { stream, kind } => {
+                    ground.latch(stream.0, socket_kind(kind), None);
+                }
                 ShardEffect::Offload { stream, rule, start } => {
                     if !ground.relay().arm(stream.0, &offload::rule(&rule), &offload::start(&start)) {
                         afterwards.push((stream, Afterwards::Refused));

@@ -1,6 +1,7 @@
 //! The sockets of one shard.
 
 use crate::bell::Bell;
+use crate::media_socket::MediaSocket;
 use crate::recorder::{RecordOrder, Recorder};
 use crate::relay::RelayGround;
 use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch};
@@ -40,12 +41,6 @@ pub struct GroundCounters {
     pub media_open_failures: u64,
 }
 
-struct MediaSocket {
-    stream: u64,
-    kind: SocketKind,
-    socket: UdpSocket,
-}
-
 /// Everything a shard's machine can do to the world.
 pub struct Ground {
     listeners: Vec<UdpSocket>,
@@ -53,6 +48,8 @@ pub struct Ground {
     media_address: IpAddr,
     media: Slab<MediaSocket>,
     streams: HashMap<u64, [Key<MediaSocket>; 2]>,
+    /// File descriptors numbered from here on are for those who cannot do without.
+    files_max: u64,
     poller: Poller,
     alarm: Alarm,
     /// What the alarm is set to.
@@ -81,6 +78,8 @@ const ALARM: u64 = BELL - 1;
 const TAPS: u64 = BELL - 2;
 /// Time between two words that the process is alive.
 const ALIVE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+/// Sockets closed together when no file descriptor is left.
+const ROOM_FILES: usize = 16;
 /// Flush a listener's batch when it holds so many.
 const OUTGOING_MAX: usize = 2 * BATCH;
 
@@ -113,6 +112,7 @@ impl Ground {
             media_address,
             media: Slab::with_limit(1 << 20),
             streams: HashMap::new(),
+            files_max: udp::file_limit() / 4 * 3,
             poller,
             alarm,
             alarm_at: None,
@@ -138,8 +138,15 @@ impl Ground {
     /// # Errors
     /// When one of them is taken or no file descriptor is left; then neither is open.
     pub fn open_ports(&mut self, stream: u64, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
-        let opened = udp::bind(SocketAddr::new(self.media_address, rtp_port), 0)
-            .and_then(|rtp| Ok((rtp, udp::bind(SocketAddr::new(self.media_address, rtcp_port), 0)?)));
+        let address = self.media_address;
+        let bind = || -> io::Result<_> {
+            let rtp = udp::bind(SocketAddr::new(address, rtp_port), 0)?;
+            Ok((rtp, udp::bind(SocketAddr::new(address, rtcp_port), 0)?))
+        };
+        let opened = bind().or_else(|error| match error.raw_os_error() {
+            Some(libc::EMFILE) if self.make_room() => bind(),
+            _ => Err(error),
+        });
         let (rtp, rtcp) = opened.inspect_err(|_| self.counters.media_open_failures += 1)?;
         let rtp = self.watch(stream, SocketKind::Rtp, rtp)?;
         let rtcp = match self.watch(stream, SocketKind::Rtcp, rtcp) {
@@ -156,14 +163,29 @@ impl Ground {
     fn watch(&mut self, stream: u64, kind: SocketKind, socket: UdpSocket) -> io::Result<Key<MediaSocket>> {
         let key = self
             .media
-            .insert(MediaSocket { stream, kind, socket })
+            .insert(MediaSocket::new(stream, kind, socket))
             .map_err(|_| io::Error::other("too many media sockets"))?;
         let entry = self.media.get(key).expect("just inserted");
-        if let Err(error) = self.poller.add(&entry.socket, key.to_bits()) {
+        if let Err(error) = self.poller.add(entry.open(), key.to_bits()) {
             self.media.remove(key);
             return Err(error);
         }
         Ok(key)
+    }
+
+    /// Closes sockets that only make others cheaper. False: there are none.
+    fn make_room(&mut self) -> bool {
+        let left = self.media.iter_mut().filter_map(|(_, entry)| entry.leave().then_some(()));
+        left.take(ROOM_FILES).count() > 0
+    }
+
+    /// The far end of one of a stream's sockets is there: before long it gets one of its own. `None`: nobody knows where it
+    /// is any more.
+    pub fn latch(&mut self, stream: u64, kind: SocketKind, far_end: Option<SocketAddr>) {
+        let key = self.streams.get(&stream).map(|keys| keys[kind as usize]);
+        if let Some(entry) = key.and_then(|key| self.media.get_mut(key)) {
+            entry.latch(far_end);
+        }
     }
 
     /// Closes a stream's ports.
@@ -177,8 +199,8 @@ impl Ground {
     pub fn send_packet(&mut self, stream: u64, kind: SocketKind, to: SocketAddr, packet: &[u8]) {
         let Some(keys) = self.streams.get(&stream) else { return };
         let Some(entry) = self.media.get(keys[kind as usize]) else { return };
-        match entry.socket.send_to(packet, to) {
-            Ok(_) => self.counters.media_sent += 1,
+        match entry.send(packet, to) {
+            Ok(()) => self.counters.media_sent += 1,
             Err(_) => self.counters.media_send_failures += 1,
         }
     }
@@ -287,10 +309,16 @@ impl Ground {
         mark: Key<MediaMark>,
         buffer: &mut [u8],
     ) -> Option<(u64, SocketKind, SocketAddr, usize)> {
-        let entry = self.media.get(Key::from_bits(mark.to_bits()))?;
-        let (length, source) = udp::receive_one(&entry.socket, buffer).ok()??;
+        let entry = self.media.get_mut(Key::from_bits(mark.to_bits()))?;
+        let (source, length) = entry.receive(buffer)?;
         self.counters.media_received += 1;
-        Some((entry.stream, entry.kind, source, length))
+        if entry.has_settled()
+            && let Some(beside) = entry.join(self.files_max)
+            && self.poller.add(beside, mark.to_bits()).is_err()
+        {
+            entry.leave();
+        }
+        Some((entry.stream, entry.kind(), source, length))
     }
 
     /// Sends what has gathered in this turn.

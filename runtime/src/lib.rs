@@ -11,6 +11,7 @@ pub mod dtls;
 pub mod entropy;
 pub mod ground;
 pub mod mailbox;
+mod media_socket;
 pub mod process;
 pub mod recorder;
 pub mod relay;

@@ -241,6 +241,11 @@ impl Ground {
         self.media.len()
     }
 
+    /// Packets taken from media sockets so far.
+    pub(crate) fn media_received(&self) -> u64 {
+        self.counters.media_received
+    }
+
     /// The counters.
     #[must_use]
     pub fn counters(&self) -> GroundCounters {

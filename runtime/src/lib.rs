@@ -9,6 +9,7 @@ pub mod clock;
 pub mod dns;
 pub mod dtls;
 pub mod entropy;
+mod gather;
 pub mod ground;
 pub mod mailbox;
 mod media_socket;

@@ -13,6 +13,7 @@
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::gather::Gathering;
 use crate::ground::{Ground, Ready, SocketKind};
 use crate::mailbox::BelledReceiver;
 use crate::process::go_first;
@@ -173,6 +174,7 @@ async fn run<M: ShardMachine>(
     let mut runtime_turned = clock.now();
     let mut turn = Turn::default();
     let mut more = false;
+    let mut gathering = Gathering::new(clock.now());
     loop {
         let now = clock.now();
         let mut latest = machine.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(now + SLEEP_MAX);
@@ -183,12 +185,16 @@ async fn run<M: ShardMachine>(
             latest = latest.min(now + TAPS_TURN);
         }
         ground.stay_alive(now);
-        if more || receiver.wait_for() {
+        if let Some(pause) = gathering.pause(now, latest).filter(|_| !more) {
+            std::thread::sleep(pause);
+            latest = now;
+        } else if more || receiver.wait_for() {
             latest = now;
         }
         ground.wait(now, latest, &mut turn.marks, &mut turn.ready)?;
         receiver.bell().awake();
         let started = clock.now();
+        gathering.turn(started, ground.media_received());
         if ground.has_taps() {
             machine.tapped(started, &mut ground);
         }

@@ -1,5 +1,11 @@
 //! A shard's loop over real sockets.
 
+mod far_end;
+mod grounds;
+mod media_shard;
+#[path = "../../../kernel-relay/tests/it/world.rs"]
+mod world;
+
 use bytes::Bytes;
 use runtime::{
     Clock, Ground, RecordOrder, RecordResult, ShardMachine, ShardOptions, SocketKind, mailbox, spawn_shard,

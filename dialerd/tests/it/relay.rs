@@ -40,6 +40,8 @@ async fn talk(place: &Place, prefix: &str) -> Figures {
         prefix: prefix.to_owned(),
         sleeps: false,
         headers: "",
+        meter: None,
+        wire: None,
     };
     tokio::task::spawn_blocking(move || run(plan)).await.unwrap().unwrap()
 }

@@ -5,7 +5,8 @@ use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
 use loadtests::load::{
-    beside, campaign, events, flood, hostile, import, latency, parser, relays, sipp, soak, storage, transit,
+    beside, campaign, events, flood, hostile, import, latency, listening, parser, relays, sipp, soak,
+    storage, transit,
 };
 use std::process::ExitCode;
 
@@ -145,6 +146,32 @@ enum What {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// What recording every call costs, on each ground: processor time beside relaying them alone.
+    RelaysRecorded {
+        /// Calls.
+        #[arg(long, default_value_t = 500)]
+        calls: usize,
+        /// For so long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// More calls than sockets could carry, relayed in the kernel on one core: no packet may be lost.
+    RelayMany {
+        /// Calls.
+        #[arg(long, default_value_t = 4000)]
+        calls: usize,
+        /// For so long.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// Memory of a call whose sound is relayed in the kernel, the kernel's own included.
+    RelayMemory {
+        /// Calls.
+        #[arg(long, default_value_t = 1000)]
+        calls: usize,
+    },
+    /// What machine detection and digits cost on 500 calls at once.
+    Listening,
     /// The sound of many calls carried through.
     Relay {
         /// Calls.
@@ -197,6 +224,10 @@ fn run(what: &What) -> anyhow::Result<bool> {
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
             relays::run(&mut report, 1000, 10)?;
+            relays::recording(&mut report, 500, 10)?;
+            relays::saturation(&mut report, 4000, 5)?;
+            relays::memory(&mut report, 1000)?;
+            listening::run(&mut report)?;
             beside::profile(&mut report, &place, 1000.0, 10.0)?;
             latency::run(&mut report, &place, 10.0)?;
             flood::run(&mut report, &place, 100_000, 10)?;
@@ -225,6 +256,10 @@ fn run(what: &What) -> anyhow::Result<bool> {
         What::Events { rate, seconds, clients } => events::run(&mut report, &place, rate, seconds, clients)?,
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
+        What::RelaysRecorded { calls, seconds } => relays::recording(&mut report, calls, seconds)?,
+        What::RelayMany { calls, seconds } => relays::saturation(&mut report, calls, seconds)?,
+        What::RelayMemory { calls } => relays::memory(&mut report, calls)?,
+        What::Listening => listening::run(&mut report)?,
         What::Relay { calls, seconds } => transit::relay(&mut report, &place, calls, seconds)?,
     }
     let good = report.tell();

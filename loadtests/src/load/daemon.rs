@@ -33,6 +33,8 @@ pub struct Place {
     network: String,
     /// The network namespace of what is under test, on a wire of its own; `None`: loopback.
     namespace: Option<String>,
+    /// What is under test goes before all others on its core, at this priority.
+    pub first: Option<u8>,
 }
 
 impl Drop for Place {
@@ -54,7 +56,7 @@ impl Place {
         let folder = std::env::temp_dir().join(format!("dialerd-loadtest-{process}"));
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let network = format!("127.{}.{}", 128 + (process >> 8 & 63), process & 255);
-        Ok(Place { folder: folder.canonicalize()?, network, namespace: None })
+        Ok(Place { folder: folder.canonicalize()?, network, namespace: None, first: None })
     }
 
     /// The same with the daemon in a network namespace of its own, joined to ours by a pair of veth. What arrives at
@@ -90,6 +92,24 @@ impl Place {
             ensure!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(place)
+    }
+
+    /// Our end of the wire, and the addresses of both ends.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn wire(&self) -> anyhow::Result<(String, [[u8; 6]; 2])> {
+        let namespace = self.namespace.as_deref().context("no wire")?;
+        let interface = format!("dl{}", std::process::id());
+        let ours = std::fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
+        let inside = ["netns", "exec", namespace, "cat", "/sys/class/net/media/address"];
+        let theirs = Command::new("ip").args(inside).output()?;
+        let address = |text: &str| -> anyhow::Result<[u8; 6]> {
+            let bytes: Result<Vec<u8>, _> =
+                text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+            bytes?.try_into().map_err(|_| anyhow::anyhow!("{text} is no address"))
+        };
+        Ok((interface, [address(&ours)?, address(&String::from_utf8_lossy(&theirs.stdout))?]))
     }
 
     /// The daemon's address.
@@ -157,10 +177,14 @@ impl Kept {
             command = inside;
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(&place.folder);
-        // A child inherits the cores of the thread that makes it.
+        let first = place.first.filter(|_| core == CORE);
+        // A child inherits cores and priority of the thread that makes it.
         let made = std::thread::spawn(move || {
             if core != ANYWHERE {
                 let _ = runtime::udp::pin_to_core(core);
+            }
+            if let Some(priority) = first {
+                let _ = runtime::process::go_first(priority);
             }
             command.spawn()
         });

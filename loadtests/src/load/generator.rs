@@ -4,10 +4,11 @@
 //! Both ends are ours, so that a call that fails is known from both sides. Retransmissions come at a fixed 500 ms
 //! and are counted: in a clean run there are none.
 
-use super::daemon::CORE;
+use super::frames::Wire;
 use super::message::{Message, address, number, uri};
+use super::meter::{Meter, Spent};
 use super::port::Port;
-use super::process::{Core, Used, resident_kib};
+use super::process::{Used, open_files, resident_kib};
 use super::sound::{Sound, SoundFigures};
 use super::wait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// First and following waits for an answer or an ACK.
@@ -30,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const STARTS_PER_TURN: usize = 32;
 
 /// What to generate.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan {
     /// The system under test.
     pub target: SocketAddr,
@@ -53,6 +55,10 @@ pub struct Plan {
     pub sleeps: bool,
     /// More header lines for INVITEs and their 200s, each with its line end.
     pub headers: &'static str,
+    /// Takes what is left of the core of the system under test (held).
+    pub meter: Option<Arc<Meter>>,
+    /// Sound goes out as frames: ours and the other end of this wire (held, IPv4).
+    pub wire: Option<(String, [[u8; 6]; 2])>,
 }
 
 /// What happens between answer and BYE.
@@ -102,14 +108,16 @@ pub struct Figures {
     pub passed_us: Vec<u32>,
     /// Processor time of the process during the run (flow) or the window (held).
     pub used: Used,
-    /// What the core of the system under test did meanwhile (held).
-    pub core: Core,
+    /// The same to the microsecond, with the kernel's share in receiving (held, with a meter).
+    pub spent: Spent,
     /// Time that covers, seconds.
     pub used_over_s: f64,
     /// Resident before the first call, KiB.
     pub rest_kib: u64,
     /// Resident with all calls held (held), or at the end (flow), KiB.
     pub held_kib: u64,
+    /// Files open with all calls held (held).
+    pub held_files: u64,
     /// Sound, when there was any.
     pub sound: Option<SoundFigures>,
 }
@@ -206,7 +214,7 @@ pub struct Generator {
     done: usize,
     leaving_next: usize,
     used_before: Used,
-    core_before: Core,
+    spent_before: Spent,
     figures: Figures,
     started: Instant,
 }
@@ -224,7 +232,15 @@ pub fn run(plan: Plan) -> anyhow::Result<Figures> {
 impl Generator {
     fn new(plan: Plan) -> anyhow::Result<Self> {
         let sound = match plan.shape {
-            Shape::Held { sound: true, .. } => Some(Sound::new(plan.caller.ip(), plan.callee.ip())?),
+            Shape::Held { sound: true, .. } => {
+                let sound = Sound::new(plan.caller.ip(), plan.callee.ip())?;
+                Some(match &plan.wire {
+                    Some((interface, [ours, theirs])) => {
+                        sound.through(Wire::open(interface, *ours, *theirs)?)?
+                    }
+                    None => sound,
+                })
+            }
             _ => None,
         };
         let figures =
@@ -244,7 +260,7 @@ impl Generator {
             done: 0,
             leaving_next: 0,
             used_before: Used::of_all(&plan.processes)?,
-            core_before: Core::default(),
+            spent_before: Spent::default(),
             figures,
             started: Instant::now(),
             plan,
@@ -296,7 +312,7 @@ impl Generator {
             }
             Phase::Settling(until) if now >= until => {
                 self.used_before = Used::of_all(&self.plan.processes)?;
-                self.core_before = Core::of(CORE)?;
+                self.spent_before = self.spent()?;
                 if let Some(sound) = &mut self.sound {
                     sound.begin(now);
                 }
@@ -312,9 +328,10 @@ impl Generator {
                 if now >= until || self.sound.as_ref().is_none_or(|sound| sound.quiet(now)) =>
             {
                 self.figures.used = Used::of_all(&self.plan.processes)?.since(self.used_before);
-                self.figures.core = Core::of(CORE)?.since(self.core_before);
+                self.figures.spent = self.spent()?.since(self.spent_before);
                 self.figures.used_over_s = window.as_secs_f64();
                 self.figures.held_kib = resident_kib(&self.plan.processes)?;
+                self.figures.held_files = open_files(&self.plan.processes)?;
                 Phase::Leaving(now)
             }
             Phase::Leaving(since) => {
@@ -327,6 +344,11 @@ impl Generator {
             }
             _ => phase,
         })
+    }
+
+    fn spent(&self) -> anyhow::Result<Spent> {
+        let meter = self.plan.meter.as_ref();
+        meter.map_or(Ok(Spent::default()), |meter| meter.read(&self.plan.processes))
     }
 
     fn start_due(&mut self) -> bool {

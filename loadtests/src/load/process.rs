@@ -54,47 +54,6 @@ impl Used {
     }
 }
 
-/// What a core has done so far (`/proc/stat`), whoever for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Core {
-    /// Interrupts, soft ones included: the kernel's receive path, which no process is charged for. Seconds.
-    pub interrupts_s: f64,
-    /// Everything but idling and waiting, seconds; neighbours included.
-    pub busy_s: f64,
-}
-
-impl Core {
-    /// Reads it. Resolution: 10 ms.
-    ///
-    /// # Errors
-    /// When there is no such core.
-    pub fn of(core: usize) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string("/proc/stat")?;
-        let name = format!("cpu{core} ");
-        let line = text.lines().find_map(|line| line.strip_prefix(&name)).context("no such core")?;
-        // user nice system idle iowait irq softirq steal (proc(5))
-        let ticks: Vec<f64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
-        let seconds = |fields: &[usize]| {
-            fields.iter().filter_map(|field| ticks.get(*field)).sum::<f64>() / TICKS_PER_SECOND
-        };
-        // What interrupts leave over when there are many is done by a thread of the core's own, charged to that.
-        let thread = format!("ksoftirqd/{core}");
-        let left_over = std::fs::read_dir("/proc")?.flatten().find_map(|entry| {
-            let id = entry.file_name().to_str()?.parse().ok()?;
-            let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-            (name.trim() == thread).then(|| Used::of(id).ok())?
-        });
-        let interrupts_s = seconds(&[5, 6]) + left_over.map_or(0.0, |used| used.us() / 1e6);
-        Ok(Core { interrupts_s, busy_s: seconds(&[0, 1, 2, 5, 6]) })
-    }
-
-    /// Done since `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Core) -> Core {
-        Core { interrupts_s: self.interrupts_s - earlier.interrupts_s, busy_s: self.busy_s - earlier.busy_s }
-    }
-}
-
 /// A process and all that it has made.
 ///
 /// # Errors
@@ -125,6 +84,14 @@ pub fn family(process: u32) -> anyhow::Result<Vec<u32>> {
 /// When there is no such process.
 pub fn resident_kib(processes: &[u32]) -> anyhow::Result<u64> {
     processes.iter().map(|process| resident_kib_of(*process)).sum()
+}
+
+/// Files that these processes have open.
+///
+/// # Errors
+/// When there is no such process.
+pub fn open_files(processes: &[u32]) -> anyhow::Result<u64> {
+    processes.iter().map(|process| Ok(std::fs::read_dir(format!("/proc/{process}/fd"))?.count() as u64)).sum()
 }
 
 fn resident_kib_of(process: u32) -> anyhow::Result<u64> {

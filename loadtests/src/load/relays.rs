@@ -2,8 +2,9 @@
 //! its own, the generator on the other, a pair of veth between them.
 
 use super::daemon::{CORE, Daemon, Kept, LOAD_CORE, Place, RECORD, RELAY};
-use super::generator::{Plan, Shape};
-use super::process::{Core, Used};
+use super::generator::{Figures, Plan, Shape};
+use super::latency::LOAD_FIRST;
+use super::meter::{Meter, Spent, UNDER_TEST_FIRST};
 use super::report::{Report, Row};
 use super::sound::{Sound, SoundFigures};
 use super::transit::{on_load_core, plan};
@@ -12,28 +13,29 @@ use runtime::udp::ReceiveBatch;
 use serde_json::json;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What one relay needed.
 struct Measured {
     failed: usize,
     sound: SoundFigures,
-    used: Used,
-    core: Core,
+    spent: Spent,
 }
 
 impl Measured {
-    /// Processor time per packet, microseconds: all that its core did, for the kernel's receive path is charged to
-    /// whatever it interrupts.
+    /// Processor time per packet, microseconds, with what receiving it cost whomever it interrupted.
     fn us_per_packet(&self) -> f64 {
-        self.core.busy_s * 1e6 / self.sound.arrived.max(1) as f64
-    }
-
-    /// Others used the core too, so much that its time says nothing.
-    fn is_disturbed(&self) -> bool {
-        self.core.busy_s > 1.3 * (self.used.us() / 1e6 + self.core.interrupts_s) + 0.1
+        self.spent.us() / self.sound.arrived.max(1) as f64
     }
 }
+
+/// What recording may cost, times relaying alone.
+const RECORDED_MAX: f64 = 1.5;
+/// A packet may take so long through the kernel, 99 of 100, microseconds.
+const DELAY_P99_US_MAX: u64 = 100;
+/// Memory of a call whose sound is relayed in the kernel, KiB.
+const KIB_PER_CALL_MAX: f64 = 16.0;
 
 /// Sockets, kernel, kernel with every call recorded, rtpengine; says how they compare.
 ///
@@ -41,62 +43,200 @@ impl Measured {
 /// When a run cannot be made. That there are no namespaces, no relay in the kernel or no rtpengine is no error: the report
 /// says so.
 pub fn run(report: &mut Report, calls: usize, seconds: u64) -> anyhow::Result<()> {
-    let place = match Place::wired() {
-        Ok(place) => place,
-        Err(error) => {
-            let note = format!("(no network namespace: {error})");
-            report.add(Row { name: "relay beside rtpengine".into(), note, ..Row::default() });
-            return Ok(());
-        }
-    };
+    let Some(place) = wired(report, "relay beside rtpengine") else { return Ok(()) };
     let theirs = with_rtpengine(&place, calls, seconds)?;
-    let disturbed = theirs.as_ref().is_some_and(Measured::is_disturbed);
-    let mut add = |name: &str, measured: Option<Measured>| -> Option<f64> {
-        let Some(measured) = measured else {
-            report.add(Row { name: name.into(), note: "(not there)".into(), ..Row::default() });
-            return None;
-        };
-        let us = measured.us_per_packet();
-        let sound = &measured.sound;
-        let lost = sound.sent.saturating_sub(sound.arrived);
+    let rtpengine = add(report, "relay: rtpengine, userspace", calls, theirs.as_ref());
+    let bars = [
+        ("relay: sockets", "sockets", RELAY, 0.6),
+        ("relay: kernel", "kernel", RELAY, 0.2),
+        ("relay: kernel, every packet recorded", "kernel", RECORD, 0.25),
+    ];
+    for (name, ground, prefix, bar) in bars {
+        let measured = with_dialerd(&place, ground, prefix, calls, seconds)?;
+        let us = add(report, name, calls, measured.as_ref());
+        if let (Some(us), Some(theirs)) = (us, rtpengine) {
+            let ratio = us / theirs;
+            let detail = format!("{us:.2} µs to {theirs:.2} µs per packet: {ratio:.2} times");
+            report.check(format!("{name}: at most {bar} times rtpengine"), ratio <= bar, detail);
+        }
+        if let Some(measured) = measured.filter(|_| (ground, prefix) == ("kernel", RELAY)) {
+            let us = measured.sound.delay_p99_us;
+            let detail = format!("{us} µs, the generator's own part included");
+            let what = format!("{name}: 99 of 100 packets within {DELAY_P99_US_MAX} µs");
+            report.check(what, us <= DELAY_P99_US_MAX, detail);
+        }
+    }
+    Ok(())
+}
+
+/// What recording every call costs beside relaying it, on each ground.
+///
+/// # Errors
+/// As [`run`].
+pub fn recording(report: &mut Report, calls: usize, seconds: u64) -> anyhow::Result<()> {
+    let Some(place) = wired(report, "recording") else { return Ok(()) };
+    for ground in ["sockets", "kernel"] {
+        let alone = with_dialerd(&place, ground, RELAY, calls, seconds)?;
+        let recorded = with_dialerd(&place, ground, RECORD, calls, seconds)?;
+        let alone = add(report, &format!("{ground}: relayed"), calls, alone.as_ref());
+        let recorded = add(report, &format!("{ground}: relayed and recorded"), calls, recorded.as_ref());
+        if let (Some(alone), Some(recorded)) = (alone, recorded) {
+            let ratio = recorded / alone;
+            let detail = format!("{recorded:.2} µs to {alone:.2} µs per packet: {ratio:.2} times");
+            let what =
+                format!("{ground}: recording {calls} calls costs at most {RECORDED_MAX} times relaying");
+            report.check(what, ratio <= RECORDED_MAX, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Memory of a call whose sound is relayed in the kernel, from two numbers of calls: what the process holds, and for each
+/// file it has open what a socket takes of the kernel.
+///
+/// # Errors
+/// As [`run`].
+pub fn memory(report: &mut Report, calls: usize) -> anyhow::Result<()> {
+    let Some(place) = wired(report, "memory of a relayed call") else { return Ok(()) };
+    let socket = socket_bytes()?;
+    let few = calls / 5;
+    let (Some(fewer), Some(many)) = (hold(&place, few)?, hold(&place, calls)?) else {
         report.add(Row {
-            name: name.into(),
-            calls,
-            failed: measured.failed,
-            us_per_packet: Some(us),
-            more: json!({
-                "packets_sent": sound.sent, "packets_arrived": sound.arrived,
-                "packets_per_second": (sound.sent as f64 / sound.seconds).round(),
-                "process_us": measured.used.us(), "interrupts_us": measured.core.interrupts_s * 1e6,
-                "core_busy_us": measured.core.busy_s * 1e6,
-                "delay_p50_us": sound.delay_p50_us, "delay_p99_us": sound.delay_p99_us,
-                "own_drops": sound.own_drops,
-            }),
-            note: format!("lost {lost} of {}", sound.sent),
+            name: "memory of a relayed call".into(),
+            note: "(not there)".into(),
             ..Row::default()
         });
-        Some(us)
+        return Ok(());
     };
-    let rtpengine = add("relay: rtpengine, userspace", theirs);
-    let bars = [
-        ("relay: sockets", "sockets", RELAY, Some(0.6)),
-        ("relay: kernel", "kernel", RELAY, Some(0.2)),
-        ("relay: kernel, every call recorded", "kernel", RECORD, None),
+    let more = (calls - few) as f64;
+    let own = (many.held_kib as f64 - fewer.held_kib as f64) / more;
+    let files = (many.held_files as f64 - fewer.held_files as f64) / more;
+    let kernel = (files * socket as f64 + RULE_BYTES) / 1024.0;
+    let kib = own + kernel;
+    report.add(Row {
+        name: format!("{calls} calls relayed in the kernel"),
+        calls,
+        failed: many.failed + fewer.failed,
+        kib_per_call: Some(kib),
+        more: json!({
+            "own_kib": own, "kernel_kib": kernel, "files_per_call": files, "bytes_per_socket": socket,
+        }),
+        note: format!("{files:.1} sockets of {socket} bytes each in the kernel"),
+        ..Row::default()
+    });
+    let detail = format!("{own:.1} KiB of the process, {kernel:.1} KiB of the kernel");
+    let good = kib <= KIB_PER_CALL_MAX && many.failed + fewer.failed == 0;
+    report.check(format!("memory of a relayed call: at most {KIB_PER_CALL_MAX} KiB"), good, detail);
+    Ok(())
+}
+
+/// In the kernel's maps: rule and counts of two directions.
+const RULE_BYTES: f64 = 2.0 * (128.0 + 64.0);
+/// Between answer and measuring: 64·T1, in which transactions end.
+const TRANSACTIONS_END: Duration = Duration::from_secs(40);
+
+fn hold(place: &Place, calls: usize) -> anyhow::Result<Option<Figures>> {
+    let Ok(mut daemon) = Daemon::start_on(place, &format!("held-{calls}"), "kernel") else { return Ok(None) };
+    let shape = Shape::Held { settle: TRANSACTIONS_END, window: Duration::from_secs(2), sound: true };
+    let plan = plan(place, &daemon.process, RELAY)?;
+    let figures = on_load_core(Plan { rate: 200.0, calls, shape, sleeps: true, ..plan })?;
+    daemon.process.stop()?;
+    Ok(Some(figures))
+}
+
+/// What a watched socket takes of the kernel: each of these once, at its share of the pages it lies in (slabinfo(5)).
+fn socket_bytes() -> anyhow::Result<u64> {
+    // The last one shares a cache with others of its size where the kernel merges them.
+    const PARTS: [(&str, u64); 6] = [
+        ("UDP", 0),
+        ("sock_inode_cache", 0),
+        ("filp", 0),
+        ("dentry", 0),
+        ("eventpoll_epi", 128),
+        ("eventpoll_pwq", 64),
     ];
-    let mut compared = Vec::new();
-    for (name, ground, prefix, bar) in bars {
-        let us = add(name, with_dialerd(&place, ground, prefix, calls, seconds)?);
-        compared.extend(us.zip(bar).map(|(us, bar)| (name, us, bar)));
-    }
-    for (name, us, bar) in compared {
-        let Some(theirs) = rtpengine else { continue };
-        if disturbed {
-            println!("{name}: not judged beside rtpengine, others used core {CORE} too");
-            continue;
+    let text = std::fs::read_to_string("/proc/slabinfo").context("the kernel's caches")?;
+    let share = |line: &str| -> Option<u64> {
+        // name, active, all, bytes of one, how many in a slab, pages of a slab
+        let field = |place: usize| line.split_whitespace().nth(place)?.parse::<u64>().ok();
+        Some(field(5)? * 4096 / field(4)?)
+    };
+    PARTS.iter().try_fold(0, |sum, (name, unnamed)| {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name));
+        match line.and_then(share).or(Some(*unnamed).filter(|bytes| *bytes > 0)) {
+            Some(bytes) => Ok(sum + bytes),
+            None => anyhow::bail!("/proc/slabinfo tells nothing of {name}"),
         }
-        let ratio = us / theirs;
-        let detail = format!("{us:.2} µs to {theirs:.2} µs per packet: {ratio:.2} times");
-        report.check(format!("{name}: at most {bar} times rtpengine"), ratio <= bar, detail);
+    })
+}
+
+/// A place of its own on a wire; says so when there can be none.
+fn wired(report: &mut Report, what: &str) -> Option<Place> {
+    match Place::wired() {
+        Ok(mut place) => {
+            place.first = Some(UNDER_TEST_FIRST);
+            Some(place)
+        }
+        Err(error) => {
+            let note = format!("(no network namespace: {error})");
+            report.add(Row { name: what.to_owned(), note, ..Row::default() });
+            None
+        }
+    }
+}
+
+/// Adds what was measured; gives its time per packet.
+fn add(report: &mut Report, name: &str, calls: usize, measured: Option<&Measured>) -> Option<f64> {
+    let Some(measured) = measured else {
+        report.add(Row { name: name.into(), note: "(not there)".into(), ..Row::default() });
+        return None;
+    };
+    let us = measured.us_per_packet();
+    let sound = &measured.sound;
+    let lost = sound.sent.saturating_sub(sound.arrived);
+    report.add(Row {
+        name: name.into(),
+        calls,
+        failed: measured.failed,
+        us_per_packet: Some(us),
+        more: json!({
+            "packets_sent": sound.sent, "packets_arrived": sound.arrived,
+            "packets_per_second": (sound.sent as f64 / sound.seconds).round(),
+            "process_us": measured.spent.processes_ns as f64 / 1e3,
+            "interrupts_us": measured.spent.interrupts_ns as f64 / 1e3,
+            "rest_us": measured.spent.rest_ns as f64 / 1e3,
+            "delay_p50_us": sound.delay_p50_us, "delay_p99_us": sound.delay_p99_us,
+            "own_drops": sound.own_drops,
+        }),
+        note: format!("lost {lost} of {}", sound.sent),
+        ..Row::default()
+    });
+    Some(us)
+}
+
+/// As many calls as the kernel is promised to relay on one core, none of whose packets may be lost.
+///
+/// # Errors
+/// As [`run`].
+pub fn saturation(report: &mut Report, calls: usize, seconds: u64) -> anyhow::Result<()> {
+    let Some(place) = wired(report, "many calls relayed in the kernel") else { return Ok(()) };
+    let wire = Some(place.wire()?);
+    let measured = measure(&place, ("kernel", RELAY), calls, seconds, wire)?;
+    let name = format!("{calls} calls relayed in the kernel, {} packets/s", calls * 100);
+    add(report, &name, calls, measured.as_ref());
+    if let Some(measured) = measured {
+        let sound = &measured.sound;
+        let lost = sound.sent as i64 - sound.arrived as i64;
+        let wanted = calls as f64 * 100.0;
+        let rate = sound.sent as f64 / sound.seconds;
+        let detail = format!(
+            "{rate:.0} packets/s sent, {lost} of {} lost, {} calls failed, core busy {:.0} %",
+            sound.sent,
+            measured.failed,
+            measured.spent.us() / 1e4 / sound.seconds
+        );
+        let good = lost == 0 && sound.foreign == 0 && measured.failed == 0 && rate >= 0.98 * wanted;
+        report.check(format!("{name}: no packet lost"), good, detail);
     }
     Ok(())
 }
@@ -108,14 +248,26 @@ fn with_dialerd(
     calls: usize,
     seconds: u64,
 ) -> anyhow::Result<Option<Measured>> {
+    measure(place, (ground, prefix), calls, seconds, None)
+}
+
+fn measure(
+    place: &Place,
+    (ground, prefix): (&str, &str),
+    calls: usize,
+    seconds: u64,
+    wire: Option<(String, [[u8; 6]; 2])>,
+) -> anyhow::Result<Option<Measured>> {
     let name = format!("relay-{ground}-{prefix}");
     let Ok(mut daemon) = Daemon::start_on(place, &name, ground) else { return Ok(None) };
     let window = Duration::from_secs(seconds);
     let shape = Shape::Held { settle: Duration::from_millis(500), window, sound: true };
-    let figures = on_load_core(Plan { rate: 200.0, calls, shape, ..plan(place, &daemon.process, prefix)? })?;
+    let meter = Some(Arc::new(Meter::start(CORE)?));
+    let plan = plan(place, &daemon.process, prefix)?;
+    let figures = on_load_core(Plan { rate: 500.0, calls, shape, sleeps: true, meter, wire, ..plan })?;
     daemon.process.stop()?;
     let sound = figures.sound.context("there was sound")?;
-    Ok(Some(Measured { failed: figures.failed, sound, used: figures.used, core: figures.core }))
+    Ok(Some(Measured { failed: figures.failed, sound, spent: figures.spent }))
 }
 
 fn with_rtpengine(place: &Place, calls: usize, seconds: u64) -> anyhow::Result<Option<Measured>> {
@@ -136,6 +288,8 @@ fn with_rtpengine(place: &Place, calls: usize, seconds: u64) -> anyhow::Result<O
     let (caller, callee) = (place.caller(), place.callee());
     let load = std::thread::Builder::new().name("load".into()).spawn(move || {
         let _ = runtime::udp::pin_to_core(LOAD_CORE);
+        let _ = runtime::process::go_first(LOAD_FIRST);
+        let meter = Meter::start(CORE)?;
         let mut sound = Sound::new(caller.parse()?, callee.parse()?)?;
         let mut ng = Control::new(&caller, control)?;
         for number in 0..calls as u32 {
@@ -146,7 +300,7 @@ fn with_rtpengine(place: &Place, calls: usize, seconds: u64) -> anyhow::Result<O
             sound.caller_speaks(number, Some(for_caller));
             sound.callee_speaks(number, Some(for_callee));
         }
-        speak(sound, process, Duration::from_secs(seconds))
+        speak(sound, (&meter, process), Duration::from_secs(seconds))
     })?;
     let measured = load.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;
     rtpengine.stop()?;
@@ -154,9 +308,9 @@ fn with_rtpengine(place: &Place, calls: usize, seconds: u64) -> anyhow::Result<O
 }
 
 /// Sound for so long, and what the process needed for it.
-fn speak(mut sound: Sound, process: u32, window: Duration) -> anyhow::Result<Measured> {
+fn speak(mut sound: Sound, (meter, process): (&Meter, u32), window: Duration) -> anyhow::Result<Measured> {
     let mut batch = ReceiveBatch::default();
-    let (used, core) = (Used::of(process)?, Core::of(CORE)?);
+    let before = meter.read(&[process])?;
     let begun = Instant::now();
     sound.begin(begun);
     let mut ended = false;
@@ -171,8 +325,8 @@ fn speak(mut sound: Sound, process: u32, window: Duration) -> anyhow::Result<Mea
             break;
         }
     }
-    let (used, core) = (Used::of(process)?.since(used), Core::of(CORE)?.since(core));
-    Ok(Measured { failed: 0, sound: sound.figures(), used, core })
+    let spent = meter.read(&[process])?.since(before);
+    Ok(Measured { failed: 0, sound: sound.figures(), spent })
 }
 
 /// rtpengine's control protocol: a cookie and a bencoded dictionary in one datagram.

@@ -29,6 +29,8 @@ pub(super) fn plan(place: &Place, system: &Kept, prefix: &str) -> anyhow::Result
         prefix: prefix.to_owned(),
         sleeps: false,
         headers: "",
+        meter: None,
+        wire: None,
     })
 }
 

@@ -3,7 +3,8 @@
 //! Between two far ends that agreed on the same coding it is relayed as it is, and nobody looks at it but those who
 //! listen. Else it is decoded, put in order ([`crate::jitter`]), and coded anew frame by frame, as a mix of one voice is.
 //! Inside, sound has 8,000 samples a second: of G.722 the lower band is read (ITU-T G.722, 0 to 4 kHz), Opus
-//! is read and written at that rate by its own library (RFC 6716 §2).
+//! is read and written at that rate by its own library (RFC 6716 §2). Opus may say a little of each frame twice
+//! (§2.1.7): the frame before a packet that is missing is read from the packet that came.
 
 use crate::codec::g711;
 use crate::dsp::double::Doubler;
@@ -59,6 +60,8 @@ const SAMPLES_MAX: usize = 960;
 pub(crate) const FRAME_BYTES_MAX: usize = 400;
 /// Bits a second of Opus that we write: narrow-band speech is transparent from about 12,000 on.
 const OPUS_BITS: i32 = 20_000;
+/// When more packets than this are missing nobody speaks on from where he was.
+const MISSING_MAX: u16 = 5;
 /// What the far end is assumed to lose, so that the encoder says a little of each frame twice, per cent.
 const OPUS_LOSS_PERCENT: u8 = 5;
 
@@ -70,8 +73,17 @@ pub(crate) struct Transcoder {
     coded: Coded,
     decoder: Option<Decoder>,
     encoder: Option<Encoder>,
-    /// Of the newest packet: SSRC, its timestamp, and what that is inside.
-    newest: Option<(u32, u32, u32)>,
+    newest: Option<Newest>,
+}
+
+/// Of the newest packet.
+#[derive(Clone, Copy)]
+struct Newest {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    /// What that is inside.
+    inside: u32,
 }
 
 enum Decoder {
@@ -107,18 +119,31 @@ impl Transcoder {
             self.decoder = Decoder::new(self.coded);
         }
         let count = self.decoder.as_mut()?.read(payload, &mut samples)?;
-        let timestamp = self.inner_timestamp(header);
-        inner[..HEADER_BYTES].copy_from_slice(&rtp::header(
-            header.marker,
-            crate::Codec::Pcmu.payload_type(),
-            header.sequence,
-            timestamp,
-            header.ssrc,
-        ));
-        for (byte, sample) in inner[HEADER_BYTES..].iter_mut().zip(&samples[..count]) {
-            *byte = g711::linear_to_ulaw(*sample);
+        let newest = self.inside(header);
+        self.note(newest);
+        let place = (header.sequence, newest.inside, header.ssrc);
+        Some(write_inner(header.marker, place, &samples[..count], inner))
+    }
+
+    /// The packet before this one is missing: writes what this one says of it, as [`Transcoder::read`] would have written
+    /// it; call it first. `None`: none is missing, or this coding says everything once.
+    ///
+    /// Where this packet says nothing of the one before, Opus makes up for it from what it heard last (RFC 6716 §4.4).
+    pub(crate) fn recover(&mut self, header: &Header, payload: &[u8], inner: &mut Inner) -> Option<usize> {
+        let newest = self.newest.filter(|newest| newest.ssrc == header.ssrc)?;
+        let ahead = header.sequence.wrapping_sub(newest.sequence);
+        if !(2..=MISSING_MAX + 1).contains(&ahead) {
+            return None;
         }
-        Some(HEADER_BYTES + count)
+        let mut samples = [0_i16; SAMPLES_MAX];
+        let count = self.decoder.as_mut()?.recover(payload, &mut samples)?;
+        let timestamp = self.inside(header).inside.wrapping_sub(count as u32);
+        // A pause of the sender's takes no numbers and leaves no room for what is missing.
+        if (timestamp.wrapping_sub(newest.inside) as i32) < count as i32 {
+            return None;
+        }
+        let place = (header.sequence.wrapping_sub(1), timestamp, header.ssrc);
+        Some(write_inner(false, place, &samples[..count], inner))
     }
 
     /// Writes one frame of ours; gives its length. `None`: nothing can be written in this coding.
@@ -140,22 +165,43 @@ impl Transcoder {
         }
     }
 
+    fn note(&mut self, newest: Newest) {
+        let is_older = |before: Newest| {
+            before.ssrc == newest.ssrc && (newest.timestamp.wrapping_sub(before.timestamp) as i32) < 0
+        };
+        if !self.newest.is_some_and(is_older) {
+            self.newest = Some(newest);
+        }
+    }
+
     /// Timestamps inside go on by samples; where the source leaps they do too.
-    fn inner_timestamp(&mut self, header: &Header) -> u32 {
+    fn inside(&self, header: &Header) -> Newest {
+        let Header { ssrc, sequence, .. } = *header;
         let ticks = self.coded.ticks() as i32;
         let (before, inside) = match self.newest {
-            Some((ssrc, before, inside)) if ssrc == header.ssrc => (before, inside),
+            Some(newest) if newest.ssrc == ssrc => (newest.timestamp, newest.inside),
             _ => (header.timestamp, header.timestamp / self.coded.ticks()),
         };
         let step = header.timestamp.wrapping_sub(before) as i32 / ticks;
-        let timestamp = inside.wrapping_add(step as u32);
-        if step >= 0 {
-            // What the division leaves stays in the reference, so that it does not add up.
-            let taken = before.wrapping_add((step * ticks) as u32);
-            self.newest = Some((header.ssrc, taken, timestamp));
-        }
-        timestamp
+        // What the division leaves stays in the reference, so that it does not add up.
+        let timestamp = before.wrapping_add((step * ticks) as u32);
+        Newest { ssrc, sequence, timestamp, inside: inside.wrapping_add(step as u32) }
     }
+}
+
+fn write_inner(
+    marker: bool,
+    (sequence, timestamp, ssrc): (u16, u32, u32),
+    samples: &[i16],
+    inner: &mut Inner,
+) -> usize {
+    let payload_type = crate::Codec::Pcmu.payload_type();
+    let header = rtp::header(marker, payload_type, sequence, timestamp, ssrc);
+    inner[..HEADER_BYTES].copy_from_slice(&header);
+    for (byte, sample) in inner[HEADER_BYTES..].iter_mut().zip(samples) {
+        *byte = g711::linear_to_ulaw(*sample);
+    }
+    HEADER_BYTES + samples.len()
 }
 
 impl Decoder {
@@ -178,6 +224,17 @@ impl Decoder {
             // Nothing at all would be taken for a loss, and made up for.
             Decoder::Opus(_) if payload.is_empty() => None,
             Decoder::Opus(decoder) => decoder.decode(payload, samples, false).ok(),
+        }
+    }
+
+    /// What the payload says of the packet before it, or what may have been in it; as long as its own sound.
+    fn recover(&mut self, payload: &[u8], samples: &mut [i16; SAMPLES_MAX]) -> Option<usize> {
+        match self {
+            Decoder::G722(_) => None,
+            Decoder::Opus(decoder) => {
+                let count = decoder.get_nb_samples(payload).ok().filter(|_| !payload.is_empty())?;
+                decoder.decode(payload, samples.get_mut(..count)?, true).ok()
+            }
         }
     }
 }
@@ -251,11 +308,58 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_frame_of_opus_is_read_from_the_next() {
+        let (mut writer, mut reader) = (Transcoder::new(Coded::Opus), Transcoder::new(Coded::Opus));
+        let (mut told, mut recovered) = (0, 0);
+        for place in 0..200_u32 {
+            let mut payload = [0; FRAME_BYTES_MAX];
+            // A tone that moves: nobody who heard the last frame could make the next one up.
+            let length =
+                writer.write(&frame(place as usize, 300.0 + f64::from(place)), &mut payload).unwrap();
+            let bytes = rtp::header(false, 111, place as u16, place * 960, 7);
+            let header = Header::read(&bytes).unwrap();
+            let mut inner = [0; HEADER_BYTES + SAMPLES_MAX];
+            let missing = place > 50 && place % 10 == 3;
+            if missing {
+                continue;
+            }
+            let before = reader.recover(&header, &payload[..length], &mut inner);
+            assert_eq!(before.is_some(), place > 50 && place % 10 == 4, "{place}");
+            if let Some(length) = before {
+                let header = Header::read(&inner[..length]).unwrap();
+                assert_eq!((header.sequence, header.timestamp), (place as u16 - 1, 160 * (place - 1)));
+                told += 1;
+                let power: f64 = inner[header.payload()]
+                    .iter()
+                    .map(|byte| f64::from(g711::ULAW_TO_LINEAR[usize::from(*byte)]).powi(2))
+                    .sum();
+                recovered += usize::from((power / 160.0).sqrt() > 2_000.0);
+            }
+            reader.read(&header, &payload[..length], &mut inner).unwrap();
+        }
+        assert_eq!((told, recovered), (15, 15));
+        // A coding that says everything once, and a leap, give nothing.
+        for (coded, sequence) in [(Coded::G722, 2), (Coded::Opus, 500), (Coded::Opus, 1)] {
+            let mut reader = Transcoder::new(coded);
+            let (mut payload, mut inner) = ([0; FRAME_BYTES_MAX], [0; HEADER_BYTES + SAMPLES_MAX]);
+            let length = Transcoder::new(coded).write(&frame(0, 300.0), &mut payload).unwrap();
+            let header = |sequence: u16| {
+                Header::read(&rtp::header(false, 96, sequence, 960 * u32::from(sequence), 7)).unwrap()
+            };
+            reader.read(&header(0), &payload[..length], &mut inner).unwrap();
+            assert_eq!(reader.recover(&header(sequence), &payload[..length], &mut inner), None);
+        }
+    }
+
+    #[test]
     fn timestamps_inside_follow_those_outside_around_their_end() {
         let mut reader = Transcoder::new(Coded::Opus);
         let at = |timestamp: u32| {
-            Header::read(&rtp::header(false, 111, 1, timestamp, 7))
-                .map(|header| reader.inner_timestamp(&header))
+            Header::read(&rtp::header(false, 111, 1, timestamp, 7)).map(|header| {
+                let newest = reader.inside(&header);
+                reader.note(newest);
+                newest.inside
+            })
         };
         let stamps: Vec<u32> =
             [u32::MAX - 959, 0, 960, 480, 2_880].map(at).into_iter().map(Option::unwrap).collect();
@@ -273,6 +377,8 @@ mod tests {
                 let header =
                     Header::read(&rtp::header(false, 96, rng.next_u32() as u16, rng.next_u32(), 1)).unwrap();
                 let mut inner = [0; HEADER_BYTES + SAMPLES_MAX];
+                let before = reader.recover(&header, &payload, &mut inner);
+                assert!(before.is_none_or(|length| length <= inner.len()));
                 let length = reader.read(&header, &payload, &mut inner);
                 assert!(length.is_none_or(|length| length <= inner.len()));
                 assert!(coded.is_readable() || length.is_none());

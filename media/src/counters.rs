@@ -31,6 +31,8 @@ pub struct Counters {
     pub transcoded: u64,
     /// Packets of a coding other than G.711 that could not be read.
     pub undecodable: u64,
+    /// Lost packets of Opus, heard from the packet after them.
+    pub recovered: u64,
     /// Dropped: the stream does not exist (any more).
     pub dropped_no_stream: u64,
     /// Dropped: not RTP or RTCP of version 2, or lengths that lie.

@@ -248,7 +248,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 26] = [
+    let counters: [Counter<'_>; 27] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -351,6 +351,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Packets whose sound was turned from one law of G.711 into the other, or decoded from another codec.",
             &[],
             sum(&|shard, _| shard.media.transcoded),
+        ),
+        (
+            "rtp_recovered_packets_total",
+            "Lost packets of Opus that were heard from what the packet after them says.",
+            &[],
+            sum(&|shard, _| shard.media.recovered),
         ),
         (
             "mixed_frames_total",

@@ -52,16 +52,35 @@ impl Plane {
         packet: &[u8],
         out: &mut Outbox<Output>,
     ) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(transcoder) = &mut stream.transcoder else { return };
+        let Some(transcoder) = self.streams.get_mut(key).and_then(|stream| stream.transcoder.as_mut()) else {
+            return;
+        };
         let mut inner: Inner = [0; _];
         let payload = &packet[incoming.header.payload()];
-        let Some(length) = transcoder.read(&incoming.header, payload, &mut inner) else {
+        if let Some(length) = transcoder.recover(&incoming.header, payload, &mut inner) {
+            self.counters.recovered += 1;
+            self.listen_to_inner(now, key, incoming, &inner[..length], out);
+        }
+        let transcoder = self.streams.get_mut(key).and_then(|stream| stream.transcoder.as_mut());
+        let read = transcoder.and_then(|transcoder| transcoder.read(&incoming.header, payload, &mut inner));
+        let Some(length) = read else {
             self.counters.undecodable += 1;
             return;
         };
         self.counters.transcoded += 1;
-        let inner = &inner[..length];
+        self.listen_to_inner(now, key, incoming, &inner[..length], out);
+    }
+
+    /// Lets them hear it as G.711.
+    fn listen_to_inner(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        incoming: &Incoming,
+        inner: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(header) = Header::read(inner) else { return };
         let (recording, listening, muted) = (stream.recording, stream.listening.is_some(), stream.muted);
         let sound = &inner[HEADER_BYTES..];

@@ -3,9 +3,9 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, audit, best_time, callbacks, caller_ids, calls, campaigns, cdrs, conduct,
-    dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads, ledger, lists, node, policies,
-    recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, audit, best_time, call_recording, callbacks, caller_ids, calls, campaigns, cdrs,
+    conduct, dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads, ledger, lists, node,
+    policies, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -77,6 +77,10 @@ fn all() -> Vec<Route> {
         routes!(conduct::change_supervision, conduct::end_supervision),
         routes!(conduct::participants, conduct::add_participant),
         routes!(conduct::remove_participant),
+        routes!(call_recording::record),
+        routes!(call_recording::record_pause),
+        routes!(call_recording::record_resume),
+        routes!(call_recording::record_stop),
         routes!(forks::start),
         routes!(forks::stop),
         routes!(conduct::hold),

@@ -324,6 +324,8 @@ pub enum Reply {
     Leg(LegId),
     /// A fork was ordered.
     Fork(ForkId),
+    /// The recording that was asked for, or that the wish was about.
+    Recording(RecordingId),
 }
 
 /// Why a wish is refused.

@@ -10,6 +10,7 @@ use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCa
 use crate::participant::SupervisionMode;
 use crate::pop::ScreenPop;
 use crate::record::{CallRecord, LeadState};
+use crate::recording::PauseBehavior;
 use crate::view::{AgentState, PacingReport};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -152,8 +153,22 @@ pub enum Event {
     LegEnded { party: Party, cause: EndCause, sip_code: Option<u16>, q850: Option<u16> },
     /// A recording began.
     RecordingStarted { recording: RecordingId },
+    /// A recording keeps nothing of what is said …
+    RecordingPaused { recording: RecordingId, behavior: PauseBehavior },
+    /// … and does again.
+    RecordingResumed { recording: RecordingId },
     /// A recording is complete.
-    RecordingReady { recording: RecordingId, duration_ms: u64, bytes: u64 },
+    RecordingReady {
+        recording: RecordingId,
+        duration_ms: u64,
+        #[serde(default)]
+        paused_ms: u64,
+        bytes: u64,
+        #[serde(default)]
+        undecodable: bool,
+        #[serde(default)]
+        cut_off: bool,
+    },
     /// A recording was lost.
     RecordingFailed { recording: RecordingId, reason: String },
     /// An agent said how it went.
@@ -295,6 +310,8 @@ impl Event {
             Event::CallEnded { .. } => "call.ended",
             Event::LegEnded { .. } => "leg.ended",
             Event::RecordingStarted { .. } => "recording.started",
+            Event::RecordingPaused { .. } => "recording.paused",
+            Event::RecordingResumed { .. } => "recording.resumed",
             Event::RecordingReady { .. } => "recording.ready",
             Event::RecordingFailed { .. } => "recording.failed",
             Event::DispositionSet { .. } => "disposition.set",

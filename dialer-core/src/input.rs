@@ -6,6 +6,7 @@ use crate::id::{AgentId, CallId, CampaignId, ForkId, LegId, RecordingId, TrunkId
 use crate::inbound::CallerMemory;
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
+use crate::recording::RecordedFile;
 use sansio::time::ClockBase;
 use std::sync::Arc;
 
@@ -275,6 +276,8 @@ pub enum CallFact {
         call: CallId,
         /// Its name.
         recording: RecordingId,
+        /// Its file's name below the recordings folder, once it is complete.
+        file: String,
     },
     /// The recording is complete on disk.
     RecordingReady {
@@ -282,12 +285,8 @@ pub enum CallFact {
         call: CallId,
         /// Its name.
         recording: RecordingId,
-        /// File name below the recordings folder.
-        file: String,
-        /// Length.
-        duration_ms: u64,
-        /// Size.
-        bytes: u64,
+        /// What there is.
+        sound: RecordedFile,
     },
     /// The recording was lost.
     RecordingFailed {

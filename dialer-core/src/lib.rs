@@ -36,6 +36,7 @@ pub mod pacing;
 pub mod participant;
 pub mod pop;
 pub mod record;
+pub mod recording;
 pub mod screen;
 pub mod serving;
 pub mod view;

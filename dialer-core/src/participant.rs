@@ -13,6 +13,7 @@ use crate::config::AutoAnswer;
 use crate::fork::{ForkConfig, ForkOrder};
 use crate::id::{AgentId, ForkId, LegId, TrunkId};
 use crate::outcome::{EndCause, Party};
+use crate::recording::{RecordAct, RecordWish};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +148,8 @@ pub enum CallWish {
     },
     /// Gives the customer to someone else; the agent is free as soon as that one answers.
     Transfer(Joining),
+    /// Starts, pauses, resumes or stops its recording.
+    Record(RecordWish),
     /// Gives the call's sound to someone outside.
     StartFork(Box<ForkConfig>),
     /// No longer; this one, or the one there is.
@@ -204,6 +207,8 @@ pub enum CallAct {
         /// Its name.
         prompt: String,
     },
+    /// Start, pause, resume or stop its recording.
+    Record(RecordAct),
     /// Give the call's sound to someone outside: `ForkStarted` may and `ForkEnded` will follow, once, unless the call's
     /// end says it.
     StartFork(Box<ForkOrder>),

@@ -1,7 +1,7 @@
 //! What readers see: copies of what changed, made at the end of each input.
 
 use crate::agent::Agent;
-use crate::call::Call;
+use crate::call::{Call, RunningRecording};
 use crate::campaign::Campaign;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
@@ -147,6 +147,7 @@ fn call_view(call: &Call) -> CallView {
             .filter_map(|(muted, party)| muted.then_some(party))
             .collect(),
         participants: call.participant_views(),
+        recording: call.recording_now.map(RunningRecording::view),
         fork: call.fork_view(),
         client_state: call.client_state.clone(),
     }

@@ -14,6 +14,7 @@ use crate::inbound::InboundRouteRow;
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
+use crate::recording::RecordedFile;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -165,8 +166,15 @@ pub enum Record {
         /// How long it took.
         wrap_up_ms: u64,
     },
+    /// A recording's file is being written.
+    RecordingStarted(RecordingStartRow),
     /// A recording is complete.
     RecordingReady(RecordingRow),
+    /// There is nothing of a recording that was begun.
+    RecordingLost {
+        /// Which.
+        recording: RecordingId,
+    },
     /// What a campaign's pacer has learned (opaque bytes of its own format).
     PacerSketch {
         /// Which campaign.
@@ -756,6 +764,44 @@ pub struct LedgerEntry {
     pub abandoned: bool,
 }
 
+/// A recording whose file is not complete yet.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RecordingStartRow {
+    /// Its name.
+    pub id: RecordingId,
+    /// The call it is of.
+    pub call: CallId,
+    /// The campaign, if any.
+    pub campaign: Option<CampaignId>,
+    /// The agent, if any.
+    pub agent: Option<AgentId>,
+    /// File name below the recordings folder, once it is complete.
+    pub file: String,
+    /// When it began.
+    pub at: WallTime,
+}
+
+/// A recording that was not complete when the node went down.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CutRecording {
+    /// What was known of it.
+    pub start: RecordingStartRow,
+    /// What is there of its file.
+    pub found: CutFile,
+}
+
+/// What a crash left of a recording's file.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum CutFile {
+    /// Nobody has looked, or it cannot be read now: it is looked for again at the next start.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Gone,
+    /// This; it was mended.
+    Mended(RecordedFile),
+}
+
 /// A complete recording.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RecordingRow {
@@ -771,8 +817,17 @@ pub struct RecordingRow {
     pub file: String,
     /// Length, milliseconds.
     pub duration_ms: u64,
+    /// For so long it was paused, milliseconds: silence in the file, or left out of it.
+    #[serde(default)]
+    pub paused_ms: u64,
     /// Size in bytes.
     pub bytes: u64,
+    /// Some of the sound came in a codec that is not decoded here: silence stands in its place.
+    #[serde(default)]
+    pub undecodable: bool,
+    /// The node went down while it ran: what came after is not there.
+    #[serde(default)]
+    pub cut_off: bool,
     /// When it was complete.
     pub at: WallTime,
 }
@@ -802,6 +857,8 @@ pub struct Snapshot {
     pub open_attempts: Vec<(AttemptRow, Option<LeadProgress>)>,
     /// For each call of these, the place of its last event in its stream (a call without events may be missing).
     pub open_call_seqs: Vec<(CallId, u32)>,
+    /// Recordings that were not complete.
+    pub cut_recordings: Vec<CutRecording>,
     /// Ledger entries of the last 30 days.
     pub ledger: Vec<LedgerEntry>,
     /// What campaigns have learned of hours.

@@ -5,11 +5,12 @@ use crate::config::{CampaignConfig, CampaignState};
 use crate::dialer::{About, Cx, Dialer};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::id::{AgentId, CampaignId};
+use crate::id::{AgentId, CampaignId, RecordingId};
 use crate::outcome::{EndCause, Evidence, Outcome, Party};
 use crate::pacing::{AgentRef, PacingEvent};
 use crate::record::{
-    AttemptRow, CallKindTag, CallRecord, Lead, LeadProgress, PastAttempt, Phone, Record, Snapshot,
+    AttemptRow, CallKindTag, CallRecord, CutFile, CutRecording, Lead, LeadProgress, PastAttempt, Phone,
+    Record, RecordingStartRow, Snapshot,
 };
 use crate::trunk::Trunk;
 use sansio::WallTime;
@@ -52,7 +53,12 @@ impl Dialer {
         let seqs: BTreeMap<_, _> = snapshot.open_call_seqs.into_iter().collect();
         for (attempt, progress) in snapshot.open_attempts {
             let seq = seqs.get(&attempt.call).copied().unwrap_or(0);
-            self.end_cut_off(cx, attempt, progress, seq);
+            let recording = snapshot.cut_recordings.iter().rfind(|cut| cut.start.call == attempt.call);
+            let recording = recording.filter(|cut| cut.found != CutFile::Gone).map(|cut| cut.start.id);
+            self.end_cut_off(cx, attempt, progress, seq, recording);
+        }
+        for CutRecording { start, found } in snapshot.cut_recordings {
+            self.settle_cut_recording(cx, start, found);
         }
         for contact in snapshot.contacts {
             if let Some(agent) = self.agents.get_mut(&contact.agent)
@@ -100,8 +106,9 @@ impl Dialer {
         attempt: AttemptRow,
         progress: Option<LeadProgress>,
         seq: u32,
+        recording: Option<RecordingId>,
     ) {
-        let record = cut_off_record(&attempt, cx.wall);
+        let record = CallRecord { recording, ..cut_off_record(&attempt, cx.wall) };
         let progress = progress.map(|progress| {
             let fallback = CampaignConfig::default();
             let campaign = attempt.campaign.and_then(|id| self.campaigns.get(&id));
@@ -132,6 +139,22 @@ impl Dialer {
         self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
         if let Some(progress) = progress {
             self.tell_lead(cx, call, &progress);
+        }
+    }
+}
+
+impl Dialer {
+    /// A recording that was cut off is listed with what there is of it, or known to be lost.
+    fn settle_cut_recording(&mut self, cx: &mut Cx<'_>, start: RecordingStartRow, found: CutFile) {
+        let (recording, call) = (start.id, start.call);
+        match found {
+            CutFile::Unknown => {}
+            CutFile::Gone => {
+                self.journal(cx, vec![Record::RecordingLost { recording }]);
+                let reason = "the node went down before any of it was written".into();
+                self.tell_call_or_late(cx, call, Event::RecordingFailed { recording, reason });
+            }
+            CutFile::Mended(sound) => self.list_recording(cx, start, sound),
         }
     }
 }

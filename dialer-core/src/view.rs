@@ -4,11 +4,13 @@ use crate::caller_id::{Arm, CallerIdPoolRow, NumberView};
 use crate::config::{CampaignState, DialMode, SessionKind};
 use crate::fork::{ForkFormat, ForkTracks};
 use crate::id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, LeadId, LegId, TaskId, TrunkId,
+    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, LeadId, LegId, RecordingId,
+    TaskId, TrunkId,
 };
 use crate::outcome::Party;
 use crate::participant::SupervisionMode;
 use crate::record::{AgentRow, CallKindTag, CampaignRow, DncListRow, ListRow, TrunkRow};
+use crate::recording::PauseBehavior;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -536,10 +538,21 @@ pub struct CallView {
     pub muted: Vec<Party>,
     /// Who takes part besides customer and agent.
     pub participants: Vec<ParticipantView>,
+    /// Its recording, while it runs.
+    pub recording: Option<RecordingView>,
     /// Its sound goes to someone outside.
     pub fork: Option<ForkView>,
     /// The client's own mark.
     pub client_state: Option<String>,
+}
+
+/// The running recording of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordingView {
+    /// Its name.
+    pub recording: RecordingId,
+    /// Nothing is kept now.
+    pub paused: Option<PauseBehavior>,
 }
 
 /// A fork of a call.

@@ -101,7 +101,7 @@ impl Daemon {
         let store = SqliteStore::open(&config.store_file, options)
             .with_context(|| format!("opening the store {}", config.store_file.display()))?;
         let store = Arc::new(store);
-        let snapshot = store.load(clock.wall()).context("reading the store")?;
+        let mut snapshot = store.load(clock.wall()).context("reading the store")?;
         tracing::info!(
             store = %config.store_file.display(),
             open_attempts = snapshot.open_attempts.len(),
@@ -120,6 +120,14 @@ impl Daemon {
         let admin = TcpListener::bind(config.admin_listen)
             .await
             .with_context(|| format!("admin.listen: binding {}", config.admin_listen))?;
+        let (folder, keys) = (config.recordings_dir.clone(), config.recordings_keys.clone());
+        let mut cut = std::mem::take(&mut snapshot.cut_recordings);
+        snapshot.cut_recordings = tokio::task::spawn_blocking(move || {
+            crate::recordings::mend_all(&folder, &keys, &mut cut);
+            cut
+        })
+        .await
+        .context("mending recordings")?;
         let kernel_relay = relay::choose(&config, clock)?;
         let api_tls = crate::api_listener::context(config.api_tls.as_ref())?;
         let mut secured = streams.secured.clone();

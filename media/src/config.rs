@@ -254,6 +254,16 @@ pub struct Recording {
     pub right: Option<StreamKey>,
 }
 
+/// What stands in a recording for the time in which it was paused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PauseBehavior {
+    /// Silence: the recording is as long as the talk.
+    #[default]
+    Silence,
+    /// Nothing: the recording is as much shorter.
+    Skip,
+}
+
 /// What to listen for on a stream.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Ears {

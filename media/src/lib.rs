@@ -45,7 +45,8 @@ mod webrtc;
 pub use amd::AmdConfig;
 pub use coded::Coded;
 pub use config::{
-    Codec, Config, Ears, ForkWish, InBandDigits, PacketKind, PlayRequest, Recording, Remote, Security, Tone,
+    Codec, Config, Ears, ForkWish, InBandDigits, PacketKind, PauseBehavior, PlayRequest, Recording, Remote,
+    Security, Tone,
 };
 pub use counters::{Counters, StreamQuality, StreamStats};
 pub use offload::{OffloadCounts, OffloadRule, OffloadStart};

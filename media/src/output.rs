@@ -100,7 +100,7 @@ pub enum RecordOp {
         /// The recording.
         id: u64,
     },
-    /// Add sound, about a second at a time.
+    /// Add sound, less than a second at a time as a rule.
     Append {
         /// The recording.
         id: u64,
@@ -113,6 +113,10 @@ pub enum RecordOp {
         id: u64,
         /// Frames (pairs of samples) in all; seconds × 8,000.
         frames: u64,
+        /// Frames in which it was paused: silence in the file, or left out, as was wanted.
+        paused_frames: u64,
+        /// Some of the sound came in a codec that is not decoded here (G.729): silence stands in its place.
+        undecodable: bool,
     },
 }
 

@@ -3,17 +3,27 @@
 //! The time line starts with the recording and runs with the clock at 8,000 frames a second. A packet is placed by
 //! its RTP timestamp, so that jitter and reordering do not move it; where the timestamps lie on the time line is
 //! learned from arrival, and corrected when the smallest delay of some seconds shows that the sender's clock has
-//! drifted. What never came is silence. Frames are handed out about a second at a time, [`HOLD_BACK_FRAMES`]
-//! behind the clock, so that late packets still find their place.
+//! drifted. What never came is silence. Frames are handed out some three quarters of a second at a time,
+//! [`HOLD_BACK_FRAMES`] behind the clock, so that late packets still find their place: what a crash takes is less than
+//! a second.
+//!
+//! ```text
+//!   said      1 2 3 4 5 6 7 8 9        pause after 3, resume before 7
+//!   silence   1 2 3 · · · 7 8 9        as long as the talk
+//!   skip      1 2 3 7 8 9              as long as what was kept
+//! ```
+//!
+//! While it is paused nothing that is said is kept anywhere, and what was said then and comes late is not let in
+//! afterwards.
 
-use crate::{Codec, Output, RecordOp, StreamKey, codec};
+use crate::{Codec, Output, PauseBehavior, RecordOp, StreamKey, codec};
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
 /// Frames per second.
 const RATE: u64 = 8_000;
-/// Frames handed out at once, at least.
-const BATCH_FRAMES: u64 = RATE;
+/// Frames handed out at once, at least: with what is held back less than a second.
+const BATCH_FRAMES: u64 = 6_000;
 /// How far behind the clock frames are final: 200 ms.
 const HOLD_BACK_FRAMES: u64 = 1_600;
 /// Frames held at most; sound beyond that is dropped (the clock was not looked at for long).
@@ -39,11 +49,27 @@ pub(crate) struct Recorder {
     pub(crate) left: StreamKey,
     pub(crate) right: Option<StreamKey>,
     started_at: Instant,
+    paused: Option<Pause>,
+    /// Nothing is written before this frame: there the last pause ended.
+    floor: i64,
+    /// Frames in which it was paused, as far as these pauses have ended.
+    paused_frames: u64,
+    /// … of these, those that were left out of the file.
+    skipped: u64,
+    /// Something came that cannot be decoded: silence stands in its place.
+    pub(crate) undecodable: bool,
     /// Frames handed out; the buffer begins here.
     flushed: u64,
     /// Interleaved; as long as the farthest sound so far.
     buffer: Vec<i16>,
     tracks: [Track; 2],
+}
+
+/// A pause that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    since: u64,
+    behavior: PauseBehavior,
 }
 
 /// Where one side's timestamps lie on the time line.
@@ -93,6 +119,11 @@ impl Recorder {
             left,
             right,
             started_at: now,
+            paused: None,
+            floor: 0,
+            paused_frames: 0,
+            skipped: 0,
+            undecodable: false,
             flushed: 0,
             buffer: Vec::with_capacity(capacity),
             tracks: [Track::default(); 2],
@@ -134,9 +165,14 @@ impl Recorder {
     ) -> bool {
         let arrival = self.elapsed(now) as i64;
         let place = self.tracks[side as usize].place(arrival, ssrc, timestamp);
-        let offset = place - self.flushed as i64;
-        let skipped = usize::try_from(-offset).unwrap_or(0).min(count);
-        let start = usize::try_from(offset).unwrap_or(0);
+        if self.paused.is_some() {
+            return true;
+        }
+        let masked = usize::try_from(self.floor - place).unwrap_or(0).min(count);
+        let offset = place - self.skipped as i64 - self.flushed as i64;
+        let late = usize::try_from(-offset).unwrap_or(0).min(count);
+        let skipped = late.max(masked);
+        let start = usize::try_from(offset + skipped as i64).unwrap_or(0);
         let end = start + count - skipped;
         if end as u64 > BUFFER_FRAMES_MAX {
             return false;
@@ -148,22 +184,50 @@ impl Recorder {
         for (frame, i) in frames.zip(skipped..count) {
             frame[side as usize] = sample(i);
         }
-        skipped == 0
+        late <= masked
+    }
+
+    /// Keeps nothing from now on. Nothing if it is paused already.
+    pub(crate) fn pause(&mut self, now: Instant, behavior: PauseBehavior) {
+        let since = self.elapsed(now);
+        self.paused.get_or_insert(Pause { since, behavior });
+    }
+
+    /// Keeps what is said from now on. Nothing if it is not paused.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        let Some(pause) = self.paused.take() else { return };
+        let end = self.elapsed(now);
+        self.paused_frames += end - pause.since;
+        if pause.behavior == PauseBehavior::Skip {
+            self.skipped += end - pause.since;
+        }
+        self.floor = end as i64;
+    }
+
+    /// Frames of the file up to now.
+    fn length(&self, now: Instant) -> u64 {
+        let to = match self.paused {
+            Some(Pause { since, behavior: PauseBehavior::Skip }) => since,
+            _ => self.elapsed(now),
+        };
+        to - self.skipped
     }
 
     /// Hands out what is final, when a batch of it is there.
     pub(crate) fn flush(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        let final_to = self.elapsed(now).saturating_sub(HOLD_BACK_FRAMES);
+        let final_to = self.length(now).saturating_sub(HOLD_BACK_FRAMES);
         if final_to >= self.flushed + BATCH_FRAMES {
             self.append_to(final_to, out);
         }
     }
 
-    /// Hands out the rest: the recording is as long as it ran.
+    /// Hands out the rest: the recording is as long as it ran, but for what was skipped.
     pub(crate) fn finish(mut self, now: Instant, out: &mut Outbox<Output>) {
-        let frames = self.elapsed(now);
+        self.resume(now);
+        let frames = self.length(now);
         self.append_to(frames, out);
-        out.push(Output::Record(RecordOp::Finish { id: self.id, frames }));
+        let Recorder { id, paused_frames, undecodable, .. } = self;
+        out.push(Output::Record(RecordOp::Finish { id, frames, paused_frames, undecodable }));
     }
 
     fn append_to(&mut self, to: u64, out: &mut Outbox<Output>) {

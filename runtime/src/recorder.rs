@@ -66,7 +66,7 @@ pub enum RecordOrder {
 pub struct RecordResult {
     /// Its mark.
     pub id: u128,
-    /// File name below the recordings folder, and the bytes of samples in it; or why it was lost.
+    /// File name below the recordings folder, and its size, not counting what a seal adds; or why it was lost.
     pub result: Result<(String, u64), String>,
 }
 
@@ -275,7 +275,7 @@ impl Writer {
         file.close().await?;
         tokio_uring::fs::rename(part, self.folder.join(&self.file)).await?;
         drop(finishing);
-        Ok(data_bytes)
+        Ok(header_bytes + data_bytes)
     }
 }
 
@@ -298,7 +298,7 @@ mod tests {
             assert!(!folder.path().join("day/a.wav").exists());
             recorder.order(RecordOrder::Finish { id: 1 });
             let result = results.recv().await.unwrap();
-            assert_eq!(result.result, Ok(("day/a.wav".into(), 11)));
+            assert_eq!(result.result, Ok(("day/a.wav".into(), 19)));
             assert_eq!(recorder.active(), 0);
         });
         let bytes = std::fs::read(folder.path().join("day/a.wav")).unwrap();
@@ -336,7 +336,7 @@ mod tests {
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
             recorder.order(RecordOrder::Finish { id: 1 });
-            assert_eq!(results.recv().await.unwrap().result, Ok(("a.wav".into(), 11)));
+            assert_eq!(results.recv().await.unwrap().result, Ok(("a.wav".into(), 19)));
         });
         let bytes = std::fs::read(folder.path().join("a.wav")).unwrap();
         let plain = [&11_u64.to_le_bytes()[..], b"hello world"].concat();

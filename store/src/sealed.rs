@@ -131,23 +131,63 @@ impl Sealer {
     }
 
     fn seal(&self, index: u64, plain: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        let mut sealed = plain.to_vec();
-        let place = Aad::from(index.to_le_bytes());
-        let nonce_used = Nonce::assume_unique_for_key(nonce);
-        self.key
-            .seal_in_place_append_tag(nonce_used, place, &mut sealed)
-            .map_err(|_| broken("it cannot be sealed"))?;
-        into.extend_from_slice(&nonce);
-        into.extend_from_slice(&sealed);
-        Ok(())
+        seal(&self.key, index, plain, into)
     }
+}
+
+fn seal(key: &LessSafeKey, index: u64, plain: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+    let mut nonce = [0; NONCE_LEN];
+    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    let mut sealed = plain.to_vec();
+    let place = Aad::from(index.to_le_bytes());
+    let nonce_used = Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(nonce_used, place, &mut sealed)
+        .map_err(|_| broken("it cannot be sealed"))?;
+    into.extend_from_slice(&nonce);
+    into.extend_from_slice(&sealed);
+    Ok(())
 }
 
 /// Where a chunk begins in the file.
 fn place(head_bytes: usize, index: u64) -> u64 {
     (PRELUDE_BYTES + head_bytes + OVERHEAD) as u64 + index * (CHUNK_BYTES + OVERHEAD) as u64
+}
+
+/// Makes a file that a crash left whole again: what was written half is cut off, and the head tells what is there.
+/// Gives the plain bytes that follow the head, in whole units of so many bytes; 0: there is nothing in it, and it is as
+/// it was. Blocks.
+///
+/// # Errors
+/// When it cannot be read or written; `PermissionDenied` when it is sealed with a key that is not among these.
+pub fn mend(
+    file: &File,
+    keys: &[SealKey],
+    head_bytes: usize,
+    unit_bytes: u64,
+    head_of: &dyn Fn(u64) -> Vec<u8>,
+) -> io::Result<u64> {
+    let recording = RecordingFile::open(file.try_clone()?, keys)?;
+    let Some(opener) = &recording.sealed else {
+        let held = recording.length.saturating_sub(head_bytes as u64) / unit_bytes * unit_bytes;
+        if held > 0 {
+            file.set_len(head_bytes as u64 + held)?;
+            file.write_all_at(&head_of(held), 0)?;
+        }
+        return Ok(held);
+    };
+    let mut held = recording.length.saturating_sub(opener.head_bytes as u64);
+    // The last chunk is written again as it grows: that may have come half.
+    let whole = held / CHUNK_BYTES as u64 * CHUNK_BYTES as u64;
+    if held > whole && recording.read(opener.head_bytes as u64 + whole, 1).is_err() {
+        held = whole;
+        file.set_len(place(opener.head_bytes, held / CHUNK_BYTES as u64))?;
+    }
+    if held > 0 {
+        let mut head = Vec::new();
+        seal(&opener.key, HEAD, &head_of(held), &mut head)?;
+        file.write_all_at(&head, PRELUDE_BYTES as u64)?;
+    }
+    Ok(held)
 }
 
 /// A recording's file, sealed or not, to be read from any place. Blocks.

@@ -74,6 +74,11 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::InboundRoute(_, version)
         | Reply::Callback(_, version)
         | Reply::Campaign(_, version) => Some(*version),
-        Reply::Done | Reply::Count(_) | Reply::Call(_) | Reply::Leg(_) | Reply::Fork(_) => None,
+        Reply::Done
+        | Reply::Count(_)
+        | Reply::Call(_)
+        | Reply::Leg(_)
+        | Reply::Fork(_)
+        | Reply::Recording(_) => None,
     }
 }

@@ -195,7 +195,7 @@ async fn sound(api: &Gateway, caller: &Caller, id: &str, headers: &HeaderMap, ac
     let file = opened.map_err(|error| {
         tracing::warn!(recording = %row.id, %error, "a recording's file cannot be read");
         if error.kind() == std::io::ErrorKind::PermissionDenied {
-            return Problem::new(Code::Internal, "the recording is sealed with a key that is not configured");
+            return Problem::new(Code::Conflict, "the recording is sealed with a key that is not configured");
         }
         Problem::new(Code::NotFound, "the recording's file is gone")
     })?;

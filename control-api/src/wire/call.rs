@@ -4,6 +4,7 @@ use super::call_media::{Detection, EarlyMediaDetail, LegMedia};
 use super::campaign::DialMode;
 use super::conduct::{Participant, PastParticipant};
 use super::fork::CallFork;
+use super::recording::CallRecording;
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
 use crate::extract::Checks;
 use crate::mask::Masker;
@@ -386,6 +387,8 @@ pub struct Call {
     pub muted: Vec<Party>,
     /// Who takes part besides customer and agent, while it lives.
     pub participants: Vec<Participant>,
+    /// Its recording, while it runs.
+    pub recording: Option<CallRecording>,
     /// Its sound goes to someone outside.
     pub fork: Option<CallFork>,
     /// The client's own mark.
@@ -417,6 +420,7 @@ impl Call {
             held_by: view.held_by.map(Party::from),
             muted: view.muted.iter().copied().map(Party::from).collect(),
             participants: view.participants.iter().map(|one| Participant::new(one, mask)).collect(),
+            recording: view.recording.map(CallRecording::from),
             fork: view.fork.as_ref().map(CallFork::new),
             client_state: mask.text_option(view.client_state.as_deref()),
             variables: variables.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
@@ -445,6 +449,7 @@ impl Call {
             held_by: None,
             muted: Vec::new(),
             participants: Vec::new(),
+            recording: None,
             fork: None,
             client_state: record.client_state.clone(),
             variables: BTreeMap::new(),

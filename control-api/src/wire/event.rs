@@ -277,8 +277,15 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             "party": Party::from(*party), "cause": cause.as_str(), "sip_code": sip_code, "q850": q850
         }),
         CoreEvent::RecordingStarted { recording } => json!({"recording_id": recording}),
-        CoreEvent::RecordingReady { recording, duration_ms, bytes } => {
-            json!({"recording_id": recording, "duration_ms": duration_ms, "bytes": bytes})
+        CoreEvent::RecordingPaused { recording, behavior } => {
+            json!({"recording_id": recording, "pause_behavior": behavior})
+        }
+        CoreEvent::RecordingResumed { recording } => json!({"recording_id": recording}),
+        CoreEvent::RecordingReady { recording, duration_ms, paused_ms, bytes, undecodable, cut_off } => {
+            json!({
+                "recording_id": recording, "duration_ms": duration_ms, "paused_ms": paused_ms, "bytes": bytes,
+                "undecodable": undecodable, "cut_off": cut_off
+            })
         }
         CoreEvent::RecordingFailed { recording, reason } => {
             json!({"recording_id": recording, "reason": mask.text(reason)})

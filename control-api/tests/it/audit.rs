@@ -144,6 +144,9 @@ fn recording(house: &House) -> String {
         agent: None,
         file: "a.wav".into(),
         duration_ms: 1_000,
+        paused_ms: 0,
+        undecodable: false,
+        cut_off: false,
         bytes: 10,
         at: crate::house::NOW,
     };
@@ -192,5 +195,5 @@ async fn sealed_recordings_are_played_from_any_place() {
     );
     // With a key that is not configured nothing is told.
     write("2");
-    house.get(&listen).await.problem(500, "internal");
+    house.get(&listen).await.problem(409, "conflict");
 }

@@ -4,6 +4,7 @@ use crate::house::House;
 use crate::resources::{health, registered};
 use axum::http::Method;
 use dialer_core::participant::{CallAct, SupervisionMode};
+use dialer_core::recording::{PauseBehavior, RecordAct};
 use dialer_core::{CallFact, CallId, CallOrder, Effect, EndCause, LegId, Party};
 use serde_json::{Value, json};
 use store::Store;
@@ -197,4 +198,70 @@ async fn verbs_are_idempotent_and_say_what_is_wrong() {
     assert_eq!(acts(&house).len(), 4);
     house.act("/v1/calls/call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D/hold").await.problem(404, "not_found");
     house.act("/v1/calls/nonsense/hold").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_recording_is_started_paused_resumed_and_stopped() {
+    let house = House::new();
+    let (id, ..) = joined(&house).await;
+    let path = |verb: &str| format!("/v1/calls/{id}/{verb}");
+    for verb in ["record_pause", "record_resume", "record_stop"] {
+        house.act(&path(verb)).await.problem(409, "invalid_call_state");
+    }
+    let reader = house.token(&["calls:read", "recordings:listen"]).await;
+    for verb in ["record", "record_pause", "record_resume", "record_stop"] {
+        house.ask(&reader, Method::POST, &path(verb), None).await.problem(403, "insufficient_scope");
+    }
+    house.post(&path("record"), json!({"channels": 2})).await.problem(400, "invalid_body");
+    acts(&house);
+    let recording = house.act(&path("record")).await.is(202).json()["recording_id"].clone();
+    let name = recording.as_str().unwrap().parse().unwrap();
+    house.act(&path("record")).await.problem(409, "invalid_call_state");
+    let skip = json!({"pause_behavior": "skip"});
+    assert_eq!(house.post(&path("record_pause"), skip).await.is(202).json()["recording_id"], recording);
+    // Once more, and otherwise: it is paused as it was.
+    house.act(&path("record_pause")).await.is(202);
+    let shown = house.get(&format!("/v1/calls/{id}")).await.is(200).json();
+    let paused = json!({"recording_id": recording, "paused": true, "pause_behavior": "skip"});
+    assert_eq!(shown["recording"], paused);
+    house.act(&path("record_resume")).await.is(202);
+    house.act(&path("record_resume")).await.is(202);
+    house.act(&path("record_stop")).await.is(202);
+    house.act(&path("record_stop")).await.problem(409, "invalid_call_state");
+    let orders: Vec<RecordAct> = acts(&house)
+        .into_iter()
+        .filter_map(|act| if let CallAct::Record(act) = act { Some(act) } else { None })
+        .collect();
+    let expected = [
+        RecordAct::Start(name),
+        RecordAct::Pause(name, PauseBehavior::Skip),
+        RecordAct::Resume(name),
+        RecordAct::Stop(name),
+    ];
+    assert_eq!(orders, expected);
+    let told: Vec<_> =
+        types(&house, &id).into_iter().filter(|(kind, _)| kind.starts_with("recording")).collect();
+    let of_it = json!({"recording_id": recording});
+    let paused = json!({"recording_id": recording, "pause_behavior": "skip"});
+    assert_eq!(told, [("recording.paused".to_owned(), paused), ("recording.resumed".to_owned(), of_it)]);
+    let audit = house.get("/v1/audit?limit=100").await.is(200).json();
+    let mut actions: Vec<&str> = audit["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["target"] == recording)
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    actions.sort_unstable();
+    assert_eq!(
+        actions,
+        [
+            "recording.paused",
+            "recording.paused",
+            "recording.resumed",
+            "recording.resumed",
+            "recording.start_asked",
+            "recording.stopped"
+        ]
+    );
 }

@@ -372,6 +372,9 @@ async fn a_recording_is_downloaded_in_whole_and_in_part() {
         agent: None,
         file: file.into(),
         duration_ms: 1_000,
+        paused_ms: 0,
+        undecodable: false,
+        cut_off: false,
         bytes: 10,
         at: NOW,
     };

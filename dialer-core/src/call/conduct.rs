@@ -75,6 +75,7 @@ impl Dialer {
                 Ok(Reply::Done)
             }
             CallWish::Transfer(joining) => self.transfer(cx, id, state, joining),
+            CallWish::Record(wish) => self.record_wish(cx, id, state, wish),
             CallWish::StartFork(config) => self.start_fork(cx, id, state, *config),
             CallWish::StopFork(fork) => self.stop_fork(cx, id, fork),
         }

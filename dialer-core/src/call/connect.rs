@@ -1,6 +1,6 @@
 //! Customer and agent: offer, missed offer, bridge, hold, digits.
 
-use super::Moment;
+use super::{Moment, RunningRecording};
 use crate::config::CampaignTimers;
 use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
@@ -107,7 +107,9 @@ impl Dialer {
     pub(super) fn order_bridge(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let record = self.calls[&id].record_it;
         let recording = record.then(|| RecordingId::generate(cx.wall, &mut self.ids));
-        self.calls.get_mut(&id).expect("the caller has it").recording = recording;
+        let call = self.calls.get_mut(&id).expect("the caller has it");
+        call.recording = recording;
+        call.recording_now = recording.map(RunningRecording::new);
         cx.out.push(Effect::Call(CallOrder::Bridge { call: id, tone: true, record: recording }));
     }
 
@@ -163,7 +165,7 @@ impl Dialer {
         let call = self.calls.get_mut(&id).expect("the caller has it");
         let Some(agent) = call.agent.take() else { return };
         // The recording named in a bridge that was not made does not exist.
-        call.recording = None;
+        (call.recording, call.recording_now) = (None, None);
         if release {
             cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
         }

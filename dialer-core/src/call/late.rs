@@ -1,4 +1,4 @@
-//! After the end: recordings, dispositions, and the numbering of their events.
+//! After the end: dispositions, and the numbering of their events.
 
 use super::Call;
 use crate::check::{invalid, text};
@@ -6,8 +6,8 @@ use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer};
 use crate::disposition::Said;
 use crate::event::Event;
-use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId, RecordingId};
-use crate::record::{CallRecord, Callback, LeadProgress, LeadState, PastAttempt, Record, RecordingRow};
+use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId};
+use crate::record::{CallRecord, Callback, LeadProgress, LeadState, PastAttempt, Record};
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -141,26 +141,6 @@ impl Dialer {
         } else if matches!(event, Event::RecordingReady { .. } | Event::RecordingFailed { .. }) {
             self.tell_late(cx, id, event);
         }
-    }
-
-    pub(super) fn on_recording_ready(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: CallId,
-        recording: RecordingId,
-        file: String,
-        duration_ms: u64,
-        bytes: u64,
-    ) {
-        let (campaign, agent) = match (self.calls.get(&id), self.ended.get(id)) {
-            (Some(call), _) => (call.campaign, call.agent.or(call.last_agent)),
-            (None, Some(call)) => (call.campaign, call.agent),
-            (None, None) => (None, None),
-        };
-        let at = cx.wall;
-        let row = RecordingRow { id: recording, call: id, campaign, agent, file, duration_ms, bytes, at };
-        self.journal(cx, vec![Record::RecordingReady(row)]);
-        self.tell_call_or_late(cx, id, Event::RecordingReady { recording, duration_ms, bytes });
     }
 
     pub(crate) fn set_disposition(

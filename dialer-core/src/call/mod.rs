@@ -38,12 +38,14 @@ mod message;
 mod originate;
 mod outcome;
 mod progress;
+mod recording;
 mod transfer;
 
 pub(crate) use conduct::Participant;
 pub(crate) use fork::CallFork;
 pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
+pub(crate) use recording::RunningRecording;
 
 use crate::config::{AmdMode, DialMode};
 use crate::dialer::{About, Cx, Dialer, Why};
@@ -149,7 +151,10 @@ pub(crate) struct Call {
     /// Nobody hears the customer; nobody hears the agent.
     pub(crate) muted: (bool, bool),
     pub(crate) digits: String,
+    /// Its last recording, for the record.
     pub(crate) recording: Option<RecordingId>,
+    /// … and the one that runs.
+    pub(crate) recording_now: Option<RunningRecording>,
     /// The customer leg exists.
     pub(crate) customer_leg: bool,
     /// Agent legs that were ordered and not told to have ended.
@@ -254,14 +259,14 @@ impl Dialer {
                 self.on_fork_ended(cx, call, fork, cause, reason);
             }
             CallFact::MessagePlayed { call } => self.on_message_played(cx, call),
-            CallFact::RecordingStarted { call, recording } => {
-                self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
+            CallFact::RecordingStarted { call, recording, file } => {
+                self.on_recording_started(cx, call, recording, file);
             }
-            CallFact::RecordingReady { call, recording, file, duration_ms, bytes } => {
-                self.on_recording_ready(cx, call, recording, file, duration_ms, bytes);
+            CallFact::RecordingReady { call, recording, sound } => {
+                self.on_recording_ready(cx, call, recording, sound);
             }
             CallFact::RecordingFailed { call, recording, reason } => {
-                self.tell_call_or_late(cx, call, Event::RecordingFailed { recording, reason });
+                self.on_recording_failed(cx, call, recording, reason);
             }
             CallFact::LegEnded { call, party, cause, sip_code, q850 } => {
                 self.on_leg_ended(cx, call, party, cause, sip_code, q850);
@@ -330,6 +335,7 @@ impl Dialer {
             muted: (false, false),
             digits: String::new(),
             recording: None,
+            recording_now: None,
             customer_leg: false,
             agent_legs: 0,
             resolved: false,

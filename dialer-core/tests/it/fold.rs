@@ -5,13 +5,14 @@ use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{AgentRow, Lead, LeadState};
 use dialer_core::record::{
-    AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
-    LedgerEntry, ListRow, TrunkRow,
+    AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, CutFile, CutRecording, DncListRow,
+    DncNumbers, DncSnapshot, LedgerEntry, ListRow, RecordingRow, RecordingStartRow, TrunkRow,
 };
+use dialer_core::recording::RecordedFile;
 use dialer_core::screen::{Look, Screen};
 use dialer_core::{
     AgentId, AttemptId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope,
-    InboundRouteId, LeadId, ListId, Record, Snapshot, TrunkId,
+    InboundRouteId, LeadId, ListId, Record, RecordingId, Snapshot, TrunkId,
 };
 use sansio::WallTime;
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub(crate) struct Store {
     pub(crate) open: BTreeMap<AttemptId, AttemptRow>,
     pub(crate) attempts: u64,
     pub(crate) ended: BTreeMap<CallId, CallRecord>,
+    pub(crate) recordings: BTreeMap<RecordingId, RecordingStartRow>,
     pub(crate) ledger: Vec<LedgerEntry>,
     pub(crate) events: Vec<EventEnvelope>,
     pub(crate) seqs: BTreeMap<CallId, u32>,
@@ -174,10 +176,13 @@ impl Store {
                 }
                 self.events.push(*event);
             }
-            Record::DispositionSet { .. }
-            | Record::WrapUpEnded { .. }
-            | Record::RecordingReady(_)
-            | Record::ChangedBy { .. } => {}
+            Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::ChangedBy { .. } => {}
+            Record::RecordingStarted(row) => {
+                assert!(self.recordings.insert(row.id, row).is_none(), "begun twice");
+            }
+            Record::RecordingReady(RecordingRow { id, .. }) | Record::RecordingLost { recording: id } => {
+                self.recordings.remove(&id);
+            }
             Record::PacerSketch { campaign, sketch } => {
                 self.sketches.insert(campaign, sketch);
             }
@@ -213,6 +218,14 @@ impl Store {
                 .open
                 .values()
                 .filter_map(|row| Some((row.call, *self.seqs.get(&row.call)?)))
+                .collect(),
+            cut_recordings: self
+                .recordings
+                .values()
+                .map(|start| CutRecording {
+                    start: start.clone(),
+                    found: CutFile::Mended(RecordedFile { cut_off: true, ..RecordedFile::default() }),
+                })
                 .collect(),
             ledger: self.ledger.clone(),
             pacer_sketches: self.sketches.iter().map(|(id, bytes)| (*id, bytes.clone())).collect(),

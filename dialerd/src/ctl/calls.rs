@@ -66,6 +66,29 @@ pub enum CallAct {
         #[arg(value_name = "CALL")]
         call: String,
     },
+    /// Record the talk from now on.
+    Record {
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
+    /// Keep nothing of what is said in the recording from now on.
+    PauseRecording {
+        #[arg(value_name = "CALL")]
+        call: String,
+        /// Leave the time out of the file instead of keeping silence for it.
+        #[arg(long)]
+        skip: bool,
+    },
+    /// Keep what is said in the recording again.
+    ResumeRecording {
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
+    /// End the recording; the call goes on.
+    StopRecording {
+        #[arg(value_name = "CALL")]
+        call: String,
+    },
     /// Put the customer on hold.
     Hold {
         #[arg(value_name = "CALL")]
@@ -167,6 +190,13 @@ pub async fn act(client: &Client, act: &CallAct, as_json: bool) -> Result<String
             (call, "fork_start", body)
         }
         CallAct::Unfork { call } => (call, "fork_stop", json!({})),
+        CallAct::Record { call } => (call, "record", json!({})),
+        CallAct::PauseRecording { call, skip } => {
+            let behavior = if *skip { "skip" } else { "silence" };
+            (call, "record_pause", json!({ "pause_behavior": behavior }))
+        }
+        CallAct::ResumeRecording { call } => (call, "record_resume", json!({})),
+        CallAct::StopRecording { call } => (call, "record_stop", json!({})),
         CallAct::Hold { call } => (call, "hold", json!({})),
         CallAct::Unhold { call } => (call, "unhold", json!({})),
         CallAct::Mute { call, party } => (call, "mute", json!({ "party": party.name() })),
@@ -187,7 +217,7 @@ pub async fn act(client: &Client, act: &CallAct, as_json: bool) -> Result<String
     if as_json {
         return Ok(serde_json::to_string_pretty(&answer).unwrap_or_default());
     }
-    let made = answer["leg_id"].as_str().or(answer["fork_id"].as_str());
+    let made = ["leg_id", "fork_id", "recording_id"].into_iter().find_map(|key| answer[key].as_str());
     let leg = made.map_or_else(String::new, |leg| format!(" ({leg})"));
     Ok(format!("{call}: {verb} accepted{leg}"))
 }

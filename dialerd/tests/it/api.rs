@@ -50,6 +50,13 @@ impl Api {
         body
     }
 
+    /// Status and body, whatever it is.
+    pub async fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let answer = request.send().await.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+    }
+
     /// All pages.
     pub async fn all(&self, path: &str) -> Vec<Value> {
         let mut all = Vec::new();

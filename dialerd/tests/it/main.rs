@@ -18,6 +18,7 @@ mod names;
 mod pace;
 mod prometheus;
 mod readme;
+mod recordings;
 mod relay;
 mod schemathesis;
 mod sockets;

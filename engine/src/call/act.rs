@@ -53,6 +53,7 @@ impl CallShard {
                     self.plane.play(now, stream, request, &mut self.media_out);
                 }
             }
+            CallAct::Record(act) => self.record(now, key, act, out),
             CallAct::StartFork(order) => self.start_fork(now, key, *order, out),
             CallAct::StopFork(fork) => self.stop_fork(fork, out),
             CallAct::Transfer { to, way, ring_timeout_ms } => {

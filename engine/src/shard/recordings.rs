@@ -1,11 +1,13 @@
 //! Recordings, from their start to the word that their file is complete.
 
 use super::CallShard;
+use crate::call::Call;
 use crate::doors::{RecordOp, ShardEffect, WrittenFile};
 use crate::translate::address::day;
+use dialer_core::recording::{PauseBehavior, RecordAct, RecordedFile};
 use dialer_core::{CallFact, CallId, RecordingId};
 use media::{Recording, StreamKey};
-use sansio::{Instant, Outbox};
+use sansio::{Instant, Key, Outbox};
 use std::collections::BTreeMap;
 
 /// A recording whose file is not complete yet. Its call may be over.
@@ -15,6 +17,8 @@ pub(crate) struct OpenRecording {
     call: CallId,
     file: String,
     frames: u64,
+    paused_frames: u64,
+    undecodable: bool,
 }
 
 /// Open recordings by their number in the media plane: the low half of the recording's name, which is random.
@@ -40,20 +44,65 @@ impl CallShard {
         let known = self.recordings.contains_key(&id);
         // Files that are being finished count too: a slow disk must not let them pile up.
         let full = self.recordings.len() >= self.config.recordings_max;
-        let mut reason = if full { "too many recordings" } else { "recorded already" };
+        let mut reason = String::from(if full { "too many recordings" } else { "recorded already" });
         if !known && !full {
-            self.recordings.insert(id, OpenRecording { recording, call, file, frames: 0 });
+            let (frames, paused_frames, undecodable) = (0, 0, false);
+            let open =
+                OpenRecording { recording, call, file: file.clone(), frames, paused_frames, undecodable };
+            self.recordings.insert(id, open);
             let wanted = Recording { id, left, right };
-            if self.plane.start_recording(now, wanted, &mut self.media_out).is_ok() {
-                self.counters.recordings_started += 1;
-                self.tell(CallFact::RecordingStarted { call, recording }, out);
-                return;
+            match self.plane.start_recording(now, wanted, &mut self.media_out) {
+                Ok(()) => {
+                    self.counters.recordings_started += 1;
+                    self.tell(CallFact::RecordingStarted { call, recording, file }, out);
+                    return;
+                }
+                Err(error) => reason = error.to_string(),
             }
             self.recordings.remove(&id);
-            reason = "the media plane refused it";
         }
         self.counters.recordings_failed += 1;
-        self.tell(CallFact::RecordingFailed { call, recording, reason: reason.into() }, out);
+        self.tell(CallFact::RecordingFailed { call, recording, reason }, out);
+    }
+
+    /// One order about the recording of a live call.
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        act: RecordAct,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        match act {
+            RecordAct::Start(recording) => {
+                let agent = self.agent_sound(key).map(|(stream, _)| stream);
+                let Some(call) = self.calls.get_mut(key) else { return };
+                let id = call.id;
+                let Some(customer) = call.answered_customer().map(|side| side.sound.stream) else {
+                    let reason = "the customer is not there any more".into();
+                    return self.tell(CallFact::RecordingFailed { call: id, recording, reason }, out);
+                };
+                call.recording = Some(recording);
+                self.start_recording(now, id, recording, customer, agent, out);
+            }
+            // One that has ended already needs no order.
+            RecordAct::Pause(recording, behavior) => {
+                let behavior = match behavior {
+                    PauseBehavior::Silence => media::PauseBehavior::Silence,
+                    PauseBehavior::Skip => media::PauseBehavior::Skip,
+                };
+                let _ = self.plane.pause_recording(now, number_of(recording), behavior);
+            }
+            RecordAct::Resume(recording) => {
+                let _ = self.plane.resume_recording(now, number_of(recording));
+            }
+            RecordAct::Stop(recording) => {
+                if let Some(call) = self.calls.get_mut(key).filter(|call| call.recording == Some(recording)) {
+                    call.recording = None;
+                }
+                self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
+            }
+        }
     }
 
     /// Gives a recording another right side.
@@ -80,8 +129,8 @@ impl CallShard {
         out.push(ShardEffect::Record(match op {
             media::RecordOp::Open { .. } => RecordOp::Open { recording, file: open.file.clone() },
             media::RecordOp::Append { samples, .. } => RecordOp::Append { recording, samples },
-            media::RecordOp::Finish { frames, .. } => {
-                open.frames = frames;
+            media::RecordOp::Finish { frames, paused_frames, undecodable, .. } => {
+                (open.frames, open.paused_frames, open.undecodable) = (frames, paused_frames, undecodable);
                 RecordOp::Finish { recording, frames }
             }
         }));
@@ -100,7 +149,10 @@ impl CallShard {
         let fact = match result {
             Ok(WrittenFile { file, bytes }) => {
                 // 8,000 frames a second.
-                CallFact::RecordingReady { call, recording, file, duration_ms: open.frames / 8, bytes }
+                let (duration_ms, paused_ms) = (open.frames / 8, open.paused_frames / 8);
+                let undecodable = open.undecodable;
+                let sound = RecordedFile { file, duration_ms, paused_ms, bytes, undecodable, cut_off: false };
+                CallFact::RecordingReady { call, recording, sound }
             }
             Err(reason) => {
                 self.counters.recordings_failed += 1;

@@ -188,7 +188,7 @@ fn the_recording_holds_both_voices() {
     let (left, right) = frame(samples.len() / 8);
     assert!(left != 0 && right != 0 && left != right, "{left} {right}");
     let ready = w.facts_of(CALL).into_iter().find_map(|fact| match fact {
-        CallFact::RecordingReady { duration_ms, bytes, .. } => Some((*duration_ms, *bytes)),
+        CallFact::RecordingReady { sound, .. } => Some((sound.duration_ms, sound.bytes)),
         _ => None,
     });
     let (duration_ms, bytes) = ready.expect("the recording is complete");

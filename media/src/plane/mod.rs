@@ -49,6 +49,8 @@ pub enum MediaError {
     AlreadyForked,
     /// Misuse: no recording of that id is running.
     UnknownRecording,
+    /// The codec of one of the streams is not decoded here (G.729): there would be silence.
+    CannotDecode,
 }
 
 impl fmt::Display for MediaError {
@@ -61,6 +63,7 @@ impl fmt::Display for MediaError {
             MediaError::AlreadyRecording => "the stream is being recorded already",
             MediaError::AlreadyForked => "the stream is forked already",
             MediaError::UnknownRecording => "no such recording is running",
+            MediaError::CannotDecode => "the codec of this call (G.729) is relayed and cannot be decoded",
         })
     }
 }

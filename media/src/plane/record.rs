@@ -2,7 +2,7 @@
 
 use super::{MediaError, Plane};
 use crate::recorder::{Recorder, Side};
-use crate::{Output, RecordOp, Recording, StreamKey};
+use crate::{Coded, Output, PauseBehavior, RecordOp, Recording, StreamKey};
 use sansio::{Instant, Key, Outbox};
 
 impl Plane {
@@ -10,8 +10,8 @@ impl Plane {
     /// it: an agent talks in one call at a time.
     ///
     /// # Errors
-    /// [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`], [`MediaError::RecordingsExhausted`]:
-    /// nothing was changed.
+    /// [`MediaError::UnknownStream`], [`MediaError::AlreadyRecording`], [`MediaError::RecordingsExhausted`],
+    /// [`MediaError::CannotDecode`]: nothing was changed.
     pub fn start_recording(
         &mut self,
         now: Instant,
@@ -27,6 +27,9 @@ impl Plane {
         self.check_right(right)?;
         if self.recordings.contains_key(&id) || right == Some(left) {
             return Err(MediaError::AlreadyRecording);
+        }
+        if [Some(left), right].into_iter().flatten().any(|stream| !self.is_decoded(stream)) {
+            return Err(MediaError::CannotDecode);
         }
         let Ok(key) = self.recorders.insert(Recorder::new(now, id, left, right)) else {
             return Err(MediaError::RecordingsExhausted);
@@ -70,6 +73,49 @@ impl Plane {
             recorder.right = right;
         }
         Ok(())
+    }
+
+    /// Keeps nothing of what is said from now on; pausing twice is pausing once.
+    ///
+    /// # Errors
+    /// [`MediaError::UnknownRecording`]: nothing was changed.
+    pub fn pause_recording(
+        &mut self,
+        now: Instant,
+        id: u64,
+        behavior: PauseBehavior,
+    ) -> Result<(), MediaError> {
+        self.recorder(id)?.pause(now, behavior);
+        Ok(())
+    }
+
+    /// Keeps what is said from now on.
+    ///
+    /// # Errors
+    /// [`MediaError::UnknownRecording`]: nothing was changed.
+    pub fn resume_recording(&mut self, now: Instant, id: u64) -> Result<(), MediaError> {
+        self.recorder(id)?.resume(now);
+        Ok(())
+    }
+
+    fn recorder(&mut self, id: u64) -> Result<&mut Recorder, MediaError> {
+        let key = self.recordings.get(&id).ok_or(MediaError::UnknownRecording)?;
+        self.recorders.get_mut(*key).ok_or(MediaError::UnknownRecording)
+    }
+
+    /// What this stream says can be recorded, as far as its codec goes.
+    fn is_decoded(&self, stream: StreamKey) -> bool {
+        let remote = self.streams.get(stream).and_then(|stream| stream.remote);
+        remote.is_none_or(|remote| remote.coded != Some(Coded::G729))
+    }
+
+    /// Something came that cannot be decoded.
+    #[cold]
+    pub(super) fn note_undecodable(&mut self, recording: Option<(Key<Recorder>, Side)>) {
+        self.counters.undecodable += 1;
+        if let Some(recorder) = recording.and_then(|(key, _)| self.recorders.get_mut(key)) {
+            recorder.undecodable = true;
+        }
     }
 
     /// Ends a recording: the rest of its sound and [`RecordOp::Finish`]. Nothing if it is not running.

@@ -61,11 +61,11 @@ impl Plane {
             self.counters.recovered += 1;
             self.listen_to_inner(now, key, incoming, &inner[..length], out);
         }
-        let transcoder = self.streams.get_mut(key).and_then(|stream| stream.transcoder.as_mut());
-        let read = transcoder.and_then(|transcoder| transcoder.read(&incoming.header, payload, &mut inner));
-        let Some(length) = read else {
-            self.counters.undecodable += 1;
-            return;
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(transcoder) = &mut stream.transcoder else { return };
+        let Some(length) = transcoder.read(&incoming.header, payload, &mut inner) else {
+            let recording = stream.recording;
+            return self.note_undecodable(recording);
         };
         self.counters.transcoded += 1;
         self.listen_to_inner(now, key, incoming, &inner[..length], out);

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use core::f64::consts::TAU;
-use media::{Codec, MediaError, PlayRequest, Recording, StreamKey};
+use media::{Codec, Coded, MediaError, PauseBehavior, PlayRequest, Recording, StreamKey};
 use sansio::{Duration, Rng};
 use std::sync::Arc;
 
@@ -214,4 +214,91 @@ fn silence_and_a_sleeping_edge() {
     }
     call.world.with_plane(|plane, now, out| plane.stop_recording(now, 1, out));
     assert_eq!(call.world.files[&1].finished, Some(480_000));
+}
+
+/// Paused in 1.0–2.0 s and in 3.0–3.5 s; the customer speaks all the time, and what was said in the first pause comes
+/// late, after its end.
+fn paused(behavior: PauseBehavior) -> (Vec<usize>, File) {
+    let mut call = call();
+    call.record(1, Some(call.b));
+    let packets: Vec<_> = (0..250).map(|i| call.customer.say(&sine(440.0, i))).collect();
+    for i in 0..250_usize {
+        call.world
+            .with_plane(|plane, now, _| match i {
+                50 | 60 | 150 => plane.pause_recording(now, 1, behavior),
+                100 | 110 | 175 => plane.resume_recording(now, 1),
+                _ => Ok(()),
+            })
+            .unwrap();
+        // The packets of the first pause's last 100 ms are held up on the way and come after it.
+        let source = call.customer.address;
+        if !(95..100).contains(&i) {
+            call.world.packet(call.a, source, &packets[i]);
+        }
+        if i == 101 {
+            (95..100).for_each(|late| call.world.packet(call.a, source, &packets[late]));
+        }
+        call.world.advance_ms(20);
+    }
+    call.world.with_plane(|plane, now, out| plane.stop_recording(now, 1, out));
+    let file = call.world.files.remove(&1).unwrap();
+    (where_is(&file.samples, 0, 440.0), file)
+}
+
+#[test]
+fn a_pause_is_silence_as_long_as_it_was() {
+    let (heard, file) = paused(PauseBehavior::Silence);
+    assert_eq!((file.finished, file.paused_frames), (Some(40_000), 12_000));
+    assert_eq!(heard, (0..50).chain(100..150).chain(175..250).collect::<Vec<_>>());
+    let pauses = [8_000..16_000, 24_000..28_000].map(|pause| &file.samples[pause]);
+    assert!(pauses.iter().all(|pause| pause.iter().all(|frame| *frame == [0, 0])), "not a sample");
+}
+
+#[test]
+fn a_pause_is_left_out_where_that_is_wanted() {
+    let (heard, file) = paused(PauseBehavior::Skip);
+    assert_eq!((file.finished, file.paused_frames), (Some(28_000), 12_000));
+    assert_eq!(heard, (0..175).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_recording_may_end_while_it_is_paused() {
+    for (behavior, frames) in [(PauseBehavior::Silence, 16_000), (PauseBehavior::Skip, 8_000)] {
+        let mut call = call();
+        call.record(1, Some(call.b));
+        call.world.advance_ms(1_000);
+        call.world.with_plane(|plane, now, _| plane.pause_recording(now, 1, behavior)).unwrap();
+        call.world.advance_ms(1_000);
+        call.world.close(call.a);
+        let file = &call.world.files[&1];
+        assert_eq!((file.finished, file.paused_frames), (Some(frames), 8_000));
+        let gone = call.world.with_plane(|plane, now, _| plane.resume_recording(now, 1));
+        assert_eq!(gone, Err(MediaError::UnknownRecording));
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_refused_and_told_when_it_comes_later() {
+    let mut call = call();
+    let mut g729 = call.customer.remote();
+    (g729.coded, g729.payload_type) = (Some(Coded::G729), 18);
+    let (a, b) = (call.a, call.b);
+    call.world.set_remote(a, g729);
+    for (left, right) in [(a, None), (b, Some(a))] {
+        let recording = Recording { id: 1, left, right };
+        let refused = call.world.with_plane(|plane, now, out| plane.start_recording(now, recording, out));
+        assert_eq!(refused, Err(MediaError::CannotDecode));
+    }
+    // It begins as G.711 and goes on as G.729.
+    let remote = call.customer.remote();
+    call.world.set_remote(a, remote);
+    call.record(1, Some(b));
+    call.world.advance_ms(500);
+    call.world.set_remote(a, g729);
+    let packet = call.customer.next(false, 18, 160, bytes::Bytes::from_static(&[0; 20]));
+    call.world.packet(a, call.customer.address, &packet);
+    call.world.advance_ms(500);
+    call.world.close(a);
+    let file = &call.world.files[&1];
+    assert_eq!((file.finished, file.undecodable), (Some(8_000), true));
 }

@@ -32,6 +32,8 @@ impl Arrived {
 pub(crate) struct File {
     pub(crate) samples: Vec<[i16; 2]>,
     pub(crate) finished: Option<u64>,
+    pub(crate) paused_frames: u64,
+    pub(crate) undecodable: bool,
 }
 
 pub(crate) struct World {
@@ -119,9 +121,10 @@ impl World {
                         [i16::from_le_bytes([frame[0], frame[1]]), i16::from_le_bytes([frame[2], frame[3]])]
                     }));
                 }
-                Output::Record(RecordOp::Finish { id, frames }) => {
+                Output::Record(RecordOp::Finish { id, frames, paused_frames, undecodable }) => {
                     let file = self.files.get_mut(&id).expect("open");
                     assert_eq!(file.finished.replace(frames), None, "finished twice");
+                    (file.paused_frames, file.undecodable) = (paused_frames, undecodable);
                     assert_eq!(file.samples.len() as u64, frames);
                 }
             }

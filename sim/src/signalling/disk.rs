@@ -1,10 +1,11 @@
 //! The store: an in-memory reference of the fold of all records, behind a disk that takes its time.
 
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, Lead, LeadState, LedgerEntry, ListRow,
-    Record, Snapshot, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, CutFile, CutRecording, Lead, LeadState,
+    LedgerEntry, ListRow, Record, RecordingRow, RecordingStartRow, Snapshot, TrunkRow,
 };
-use dialer_core::{AgentId, CallId, CampaignId, LeadId, ListId, TrunkId};
+use dialer_core::recording::RecordedFile;
+use dialer_core::{AgentId, CallId, CampaignId, LeadId, ListId, RecordingId, TrunkId};
 use sansio::{Duration, Instant, Rng, WallTime};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,9 +32,22 @@ pub(crate) struct Store {
     pub(crate) leads: BTreeMap<LeadId, Lead>,
     pub(crate) open: BTreeMap<CallId, AttemptRow>,
     pub(crate) seqs: BTreeMap<CallId, u32>,
+    pub(crate) recordings: BTreeMap<RecordingId, RecordingStartRow>,
     pub(crate) ledger: Vec<LedgerEntry>,
     pub(crate) sketches: BTreeMap<CampaignId, Vec<u8>>,
     pub(crate) last_cursor: u64,
+}
+
+/// A crash leaves a recording's file with something in it.
+fn mended(start: &RecordingStartRow) -> CutRecording {
+    let sound = RecordedFile {
+        file: start.file.clone(),
+        duration_ms: 1_000,
+        bytes: 32_044,
+        cut_off: true,
+        ..RecordedFile::default()
+    };
+    CutRecording { start: start.clone(), found: CutFile::Mended(sound) }
 }
 
 impl Store {
@@ -89,10 +103,11 @@ impl Store {
                     self.seqs.insert(call, seq);
                 }
             }
-            Record::DispositionSet { .. }
-            | Record::WrapUpEnded { .. }
-            | Record::RecordingReady(_)
-            | Record::ChangedBy { .. } => {}
+            Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::ChangedBy { .. } => {}
+            Record::RecordingStarted(row) => drop(self.recordings.insert(row.id, row)),
+            Record::RecordingReady(RecordingRow { id, .. }) | Record::RecordingLost { recording: id } => {
+                drop(self.recordings.remove(&id));
+            }
         }
     }
 
@@ -115,6 +130,7 @@ impl Store {
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),
+            cut_recordings: self.recordings.values().map(mended).collect(),
             ledger: self.ledger.clone(),
             pacer_sketches: self.sketches.iter().map(|(id, sketch)| (*id, sketch.clone())).collect(),
             last_cursor: self.last_cursor,

@@ -133,7 +133,11 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             )?;
             Ok(())
         }
+        Record::RecordingStarted(row) => put(txn, "recording_open", PUT_RECORDING_OPEN, blob(row.id), row),
         Record::RecordingReady(row) => recording_ready(txn, row),
+        Record::RecordingLost { recording } => {
+            delete(txn, "DELETE FROM recording_open WHERE id = ?1", blob(*recording))
+        }
         Record::PacerSketch { campaign, sketch } => {
             txn.run(
                 "INSERT INTO pacer_sketch (campaign, sketch) VALUES (?1, ?2) \
@@ -162,6 +166,8 @@ const PUT_DNC_LIST: &str =
     "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_INBOUND_ROUTE: &str =
     "INSERT INTO inbound_route (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+const PUT_RECORDING_OPEN: &str =
+    "INSERT INTO recording_open (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 const PUT_CAMPAIGN: &str =
     "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
 
@@ -317,7 +323,7 @@ fn recording_ready(txn: &mut Txn<'_>, row: &RecordingRow) -> Result<(), StoreErr
     if made == 0 {
         txn.contradict(|| format!("{} was complete before", row.id));
     }
-    Ok(())
+    delete(txn, "DELETE FROM recording_open WHERE id = ?1", blob(row.id))
 }
 
 fn event(txn: &mut Txn<'_>, envelope: &EventEnvelope) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use super::codec::{PROGRESS_COLUMNS, blob, count, data, id, progress};
 use crate::error::StoreError;
 use crate::model::LEDGER_WINDOW_MS;
-use dialer_core::record::{AttemptRow, LedgerEntry};
+use dialer_core::record::{AttemptRow, CutFile, CutRecording, LedgerEntry};
 use dialer_core::{CallId, Snapshot};
 use rusqlite::Connection;
 use sansio::WallTime;
@@ -28,6 +28,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,
+        cut_recordings: cut_recordings(&txn)?,
         ledger: ledger(&txn, now)?,
         best_time: super::best_time::load(&txn)?,
         pacer_sketches: sketches(&txn)?,
@@ -43,6 +44,11 @@ fn all<T: DeserializeOwned>(conn: &Connection, table: &'static str, sql: &str) -
         found.push(data(table, row)?);
     }
     Ok(found)
+}
+
+fn cut_recordings(conn: &Connection) -> Result<Vec<CutRecording>, StoreError> {
+    let starts = all(conn, "recording_open", "SELECT data FROM recording_open ORDER BY id")?;
+    Ok(starts.into_iter().map(|start| CutRecording { start, found: CutFile::Unknown }).collect())
 }
 
 type OpenAttempts = Vec<(AttemptRow, Option<dialer_core::record::LeadProgress>)>;

@@ -113,6 +113,9 @@ fn recordings_are_listed_newest_first() {
         agent: Some(id(agent)),
         file: format!("{number}.wav"),
         duration_ms: 1_000,
+        paused_ms: 0,
+        undecodable: false,
+        cut_off: false,
         bytes: 16_044,
         at: NOW.plus_millis(at),
     };

@@ -6,8 +6,8 @@ use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, DncListRow, DncNumbers, DncSnapshot,
-    LeadProgress, LedgerEntry, ListRow, RecordingRow, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, CutFile, CutRecording, DncListRow,
+    DncNumbers, DncSnapshot, LeadProgress, LedgerEntry, ListRow, RecordingRow, RecordingStartRow, TrunkRow,
 };
 use dialer_core::{
     AgentId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
@@ -59,6 +59,7 @@ struct Fold {
     dispositions: BTreeMap<CallId, Disposition>,
     wrap_ups: BTreeMap<CallId, u64>,
     recordings: BTreeMap<RecordingId, RecordingRow>,
+    recordings_open: BTreeMap<RecordingId, RecordingStartRow>,
     sketches: BTreeMap<CampaignId, Vec<u8>>,
     events: BTreeMap<u64, EventEnvelope>,
     contradictions: u64,
@@ -167,7 +168,12 @@ impl Fold {
                 self.dispositions.insert(call, said);
             }
             Record::WrapUpEnded { call, wrap_up_ms } => drop(self.wrap_ups.insert(call, wrap_up_ms)),
-            Record::RecordingReady(row) => drop(self.recordings.insert(row.id, row)),
+            Record::RecordingStarted(row) => drop(self.recordings_open.insert(row.id, row)),
+            Record::RecordingReady(row) => {
+                self.recordings_open.remove(&row.id);
+                self.recordings.insert(row.id, row);
+            }
+            Record::RecordingLost { recording } => drop(self.recordings_open.remove(&recording)),
             // The audit log has tests of its own.
             Record::ChangedBy { .. } => {}
             Record::PacerSketch { campaign, sketch } => drop(self.sketches.insert(campaign, sketch)),
@@ -216,6 +222,11 @@ impl Fold {
                 })
                 .collect::<BTreeMap<_, _>>()
                 .into_iter()
+                .collect(),
+            cut_recordings: self
+                .recordings_open
+                .values()
+                .map(|start| CutRecording { start: start.clone(), found: CutFile::Unknown })
                 .collect(),
             ledger: self.ledger.iter().filter(|entry| entry.at >= since).cloned().collect(),
             pacer_sketches: self

@@ -9,7 +9,8 @@ use dialer_core::id::{Id, Kind};
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{
     AgentRow, AgentStatusRow, AttemptRow, CallKindTag, Callback, CampaignRow, ContactRow, DncListRow,
-    DncNumbers, LeadProgress, LeadState, LedgerEntry, ListRow, PastAttempt, Phone, RecordingRow, TrunkRow,
+    DncNumbers, LeadProgress, LeadState, LedgerEntry, ListRow, PastAttempt, Phone, RecordingRow,
+    RecordingStartRow, TrunkRow,
 };
 use dialer_core::serving::Membership;
 use dialer_core::{CallId, CallRecord, LeadId, ListId, Outcome, Record};
@@ -433,7 +434,20 @@ impl Draw {
                 sketch: (0..self.rng.below(50)).map(|_| self.rng.below(256) as u8).collect(),
             },
             _ => {
-                if self.rng.below(2) == 0 {
+                if self.rng.below(4) == 0 {
+                    let recording = id(u128::from(self.rng.below(20)));
+                    if self.rng.below(3) == 0 {
+                        return Record::RecordingLost { recording };
+                    }
+                    Record::RecordingStarted(RecordingStartRow {
+                        id: recording,
+                        call: self.id(),
+                        campaign: self.maybe(Draw::id),
+                        agent: self.maybe(Draw::id),
+                        file: "2026/09/rec.wav".into(),
+                        at: self.time(),
+                    })
+                } else if self.rng.below(2) == 0 {
                     self.cursor += 1;
                     event(
                         self.cursor,
@@ -441,12 +455,19 @@ impl Draw {
                     )
                 } else {
                     Record::RecordingReady(RecordingRow {
-                        id: id(u128::from(self.rng.next_u64())),
+                        id: id(u128::from(if self.rng.below(2) == 0 {
+                            self.rng.below(20)
+                        } else {
+                            self.rng.next_u64()
+                        })),
                         call: self.id(),
                         campaign: self.maybe(Draw::id),
                         agent: self.maybe(Draw::id),
                         file: "2026/09/rec.wav".into(),
                         duration_ms: self.rng.below(100_000),
+                        paused_ms: self.rng.below(10_000),
+                        undecodable: self.rng.chance(0.1),
+                        cut_off: self.rng.chance(0.1),
                         bytes: self.rng.below(100_000),
                         at: self.time(),
                     })

@@ -1,0 +1,162 @@
+//! The recording of a call: begun with the talk or by a wish, paused and resumed, ended, and told when it is complete.
+
+use crate::command::{CommandError, Reply};
+use crate::dialer::{Cx, Dialer};
+use crate::event::Event;
+use crate::id::{AgentId, CallId, CampaignId, RecordingId};
+use crate::participant::CallAct;
+use crate::record::{Record, RecordingRow, RecordingStartRow};
+use crate::recording::{PauseBehavior, RecordAct, RecordWish, RecordedFile};
+use crate::view::{CallState, RecordingView};
+
+/// A recording that runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunningRecording {
+    pub(crate) id: RecordingId,
+    pub(crate) paused: Option<PauseBehavior>,
+}
+
+impl RunningRecording {
+    pub(crate) fn new(id: RecordingId) -> Self {
+        RunningRecording { id, paused: None }
+    }
+
+    pub(crate) fn view(self) -> RecordingView {
+        RecordingView { recording: self.id, paused: self.paused }
+    }
+}
+
+impl Dialer {
+    pub(super) fn record_wish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        state: CallState,
+        wish: RecordWish,
+    ) -> Result<Reply, CommandError> {
+        let refused = |detail: &str| Err(CommandError::InvalidCallState { state, detail: detail.into() });
+        let call = self.calls.get_mut(&id).expect("it is live");
+        let (recording, act, event) = match (wish, &mut call.recording_now) {
+            (RecordWish::Start, Some(_)) => return refused("the call is being recorded already"),
+            (RecordWish::Start, None) if state != CallState::Bridged => {
+                return refused("recording needs a call in which customer and agent are joined");
+            }
+            (RecordWish::Start, now) => {
+                let recording = RecordingId::generate(cx.wall, &mut self.ids);
+                *now = Some(RunningRecording::new(recording));
+                call.recording = Some(recording);
+                (recording, RecordAct::Start(recording), None)
+            }
+            (_, None) => return refused("the call is not being recorded"),
+            (RecordWish::Pause(behavior), Some(RunningRecording { id: recording, paused })) => {
+                if paused.is_some() {
+                    return Ok(Reply::Recording(*recording));
+                }
+                *paused = Some(behavior);
+                let event = Event::RecordingPaused { recording: *recording, behavior };
+                (*recording, RecordAct::Pause(*recording, behavior), Some(event))
+            }
+            (RecordWish::Resume, Some(RunningRecording { id: recording, paused })) => {
+                if paused.take().is_none() {
+                    return Ok(Reply::Recording(*recording));
+                }
+                let event = Event::RecordingResumed { recording: *recording };
+                (*recording, RecordAct::Resume(*recording), Some(event))
+            }
+            (RecordWish::Stop, now) => {
+                let recording = now.take().map_or(RecordingId::from_bits(0), |running| running.id);
+                (recording, RecordAct::Stop(recording), None)
+            }
+        };
+        if let Some(event) = event {
+            self.tell_call(cx, id, event);
+        }
+        self.act(cx, id, CallAct::Record(act));
+        Ok(Reply::Recording(recording))
+    }
+
+    /// Whose a recording is.
+    fn of_call(&self, id: CallId) -> (Option<CampaignId>, Option<AgentId>) {
+        match (self.calls.get(&id), self.ended.get(id)) {
+            (Some(call), _) => (call.campaign, call.agent.or(call.last_agent)),
+            (None, Some(call)) => (call.campaign, call.agent),
+            (None, None) => (None, None),
+        }
+    }
+
+    /// Its file is being written: should the node go down, the next run knows whose it is.
+    pub(super) fn on_recording_started(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call: CallId,
+        recording: RecordingId,
+        file: String,
+    ) {
+        let ((campaign, agent), at) = (self.of_call(call), cx.wall);
+        let row = RecordingStartRow { id: recording, call, campaign, agent, file, at };
+        self.journal(cx, vec![Record::RecordingStarted(row)]);
+        self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
+    }
+
+    pub(crate) fn on_recording_ready(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call: CallId,
+        recording: RecordingId,
+        sound: RecordedFile,
+    ) {
+        self.recording_is_over(call, recording);
+        let (campaign, agent) = self.of_call(call);
+        let start =
+            RecordingStartRow { id: recording, call, campaign, agent, file: String::new(), at: cx.wall };
+        self.list_recording(cx, start, sound);
+    }
+
+    /// A complete recording is written down and told.
+    pub(crate) fn list_recording(
+        &mut self,
+        cx: &mut Cx<'_>,
+        RecordingStartRow { id, call, campaign, agent, .. }: RecordingStartRow,
+        sound: RecordedFile,
+    ) {
+        let RecordedFile { file, duration_ms, paused_ms, bytes, undecodable, cut_off } = sound;
+        let at = cx.wall;
+        let row = RecordingRow {
+            id,
+            call,
+            campaign,
+            agent,
+            file,
+            duration_ms,
+            paused_ms,
+            bytes,
+            undecodable,
+            cut_off,
+            at,
+        };
+        self.journal(cx, vec![Record::RecordingReady(row)]);
+        let event =
+            Event::RecordingReady { recording: id, duration_ms, paused_ms, bytes, undecodable, cut_off };
+        self.tell_call_or_late(cx, call, event);
+    }
+
+    pub(super) fn on_recording_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call: CallId,
+        recording: RecordingId,
+        reason: String,
+    ) {
+        self.recording_is_over(call, recording);
+        self.tell_call_or_late(cx, call, Event::RecordingFailed { recording, reason });
+    }
+
+    fn recording_is_over(&mut self, call: CallId, recording: RecordingId) {
+        if let Some(live) = self.calls.get_mut(&call)
+            && live.recording_now.is_some_and(|running| running.id == recording)
+        {
+            live.recording_now = None;
+            self.dirty.calls.insert(call);
+        }
+    }
+}

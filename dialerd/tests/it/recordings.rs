@@ -1,0 +1,187 @@
+//! Recordings over the API, the whole daemon between real sockets: paused, sealed, cut off by `kill -9`, listened to.
+
+use crate::api::Api;
+use crate::harness::{Daemon, Place, block_on, until};
+use crate::talkers::{Talker, peak_at};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const CUSTOMER_HZ: f64 = 500.0;
+const AGENT_HZ: f64 = 800.0;
+
+fn id(made: &Value) -> String {
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+struct Scene {
+    api: Api,
+    customer: Talker,
+    _agent: Talker,
+    trunk: String,
+    ada: String,
+}
+
+impl Scene {
+    async fn make(place: &Place) -> Scene {
+        let server = format!("{}:5060", place.daemon).parse().unwrap();
+        let at = |host: &str, port: u16| format!("{host}:{port}").parse().unwrap();
+        let api = place.api();
+        let customer = Talker::start(at(&place.carrier, 5080), server, None, CUSTOMER_HZ);
+        let ada = id(&api
+            .post("/v1/agents", json!({"name": "ada", "username": "ada", "password": "secret-of-it"}))
+            .await);
+        let agent = Talker::start(at(&place.phones, 5070), server, Some(("ada", "secret-of-it")), AGENT_HZ);
+        let trunk = json!({"name": "carrier", "address": format!("{}:5080", place.carrier),
+            "cps_max": 50.0, "options_interval_ms": 0});
+        let trunk = id(&api.post("/v1/trunks", trunk).await);
+        Scene { api, customer, _agent: agent, trunk, ada }
+    }
+
+    /// A call that is recorded, and both sides talk.
+    async fn call(&self) -> String {
+        let Scene { api, trunk, ada, .. } = self;
+        until("the agent's phone is registered", async || {
+            api.get(&format!("/v1/agents/{ada}")).await["registered"] == true
+        })
+        .await;
+        api.send("POST", &format!("/v1/agents/{ada}:login"), Some(json!({"session": "on_demand"}))).await;
+        api.send("POST", &format!("/v1/agents/{ada}:ready"), None).await;
+        let call = json!({"agent_id": ada, "to": "+12025550100", "trunk_id": trunk, "record": {"channels": "stereo"}});
+        let call = id(&api.post("/v1/calls", call).await);
+        until("it is recorded", async || {
+            api.get(&format!("/v1/calls/{call}")).await["recording"]["paused"] == false
+        })
+        .await;
+        call
+    }
+
+    async fn listed(&self, count: usize) -> Vec<Value> {
+        until("the recording is listed", async || {
+            self.api.all("/v1/recordings?limit=10").await.len() == count
+        })
+        .await;
+        self.api.all("/v1/recordings?limit=10").await
+    }
+
+    async fn record(&self, call: &str) -> Value {
+        let all = self.api.all("/v1/cdrs?limit=10").await;
+        all.into_iter().find(|record| record["call_id"] == call).expect("its record is there")
+    }
+
+    /// The frames of a recording, listened to.
+    async fn sound(&self, recording: &Value) -> Vec<[i16; 2]> {
+        let path = format!("/v1/recordings/{}/listen", recording["id"].as_str().unwrap());
+        let (status, bytes) = self.api.bytes(&path).await;
+        assert_eq!(status, 200);
+        assert_eq!(&bytes[..4], b"RIFF");
+        assert_eq!(json!(bytes.len()), recording["bytes"]);
+        let told = u32::from_le_bytes(bytes[40..44].try_into().unwrap());
+        assert_eq!(told as usize, bytes.len() - 44, "the header says what is there");
+        let side = |frame: &[u8], at| i16::from_le_bytes([frame[at], frame[at + 1]]);
+        bytes[44..].chunks_exact(4).map(|frame| [side(frame, 0), side(frame, 2)]).collect()
+    }
+}
+
+/// The 20 ms in which a tone is heard in a channel.
+fn with(sound: &[[i16; 2]], channel: usize, frequency: f64) -> Vec<bool> {
+    let heard = |frame: &[[i16; 2]]| {
+        let samples: Vec<i16> = frame.iter().map(|both| both[channel]).collect();
+        peak_at(&samples, frequency) > 1_000.0
+    };
+    sound.chunks_exact(160).map(heard).collect()
+}
+
+fn keys(place: &Place, digits: &[&str]) {
+    let keys: Vec<String> = digits.iter().map(|digit| format!("\"{}\"", digit.repeat(64))).collect();
+    let text = std::fs::read_to_string(place.config_file()).unwrap_or_default();
+    let text =
+        text.lines().filter(|line| !line.starts_with("recordings_keys")).collect::<Vec<_>>().join("\n");
+    let text = text.replace("[media]\n", &format!("[media]\nrecordings_keys = [{}]\n", keys.join(", ")));
+    std::fs::write(place.config_file(), text).unwrap();
+}
+
+#[test]
+fn a_sealed_recording_is_paused_and_another_outlives_a_kill() {
+    block_on(async {
+        let place = Place::new();
+        place.configure("");
+        keys(&place, &["1"]);
+        let daemon = place.start().await;
+        let scene = Scene::make(&place).await;
+        paused(&scene, &place).await;
+        let daemon = cut_off(&scene, &place, daemon).await;
+        let path = format!("/v1/recordings/{}/listen", id(&scene.listed(2).await[0]));
+        drop(daemon);
+        // Another key than the one it was sealed with, then the old one behind the new one.
+        keys(&place, &["2"]);
+        let daemon = place.start().await;
+        let (status, problem) = scene.api.send("GET", &path, None).await;
+        assert_eq!((status, problem["code"].as_str()), (409, Some("conflict")), "{problem}");
+        drop(daemon);
+        keys(&place, &["2", "1"]);
+        let _daemon = place.start().await;
+        assert_eq!(scene.api.bytes(&path).await.0, 200);
+    });
+}
+
+async fn paused(scene: &Scene, place: &Place) {
+    let api = &scene.api;
+    let call = scene.call().await;
+    let verb = async |verb: &str, body: Value| {
+        api.send("POST", &format!("/v1/calls/{call}/{verb}"), Some(body)).await
+    };
+    assert_eq!(verb("record", json!({})).await.0, 409, "it is recorded already");
+    assert_eq!(verb("record_pause", json!({"pause_behavior": "beep"})).await.0, 400);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (status, accepted) = verb("record_pause", json!({})).await;
+    assert_eq!(status, 202, "{accepted}");
+    assert_eq!(api.get(&format!("/v1/calls/{call}")).await["recording"]["paused"], true);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(verb("record_resume", json!({})).await.0, 202);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    scene.customer.hang_up();
+    let recording = &scene.listed(1).await[0];
+    assert_eq!((&recording["id"], &recording["cut_off"]), (&accepted["recording_id"], &json!(false)));
+    let sound = scene.sound(recording).await;
+    let (duration, paused) =
+        (recording["duration_ms"].as_u64().unwrap(), recording["paused_ms"].as_u64().unwrap());
+    assert_eq!(sound.len() as u64 / 8, duration);
+    let record = scene.record(&call).await;
+    assert!(record["talk_ms"].as_u64().unwrap().abs_diff(duration) <= 40, "{record} {recording}");
+    assert!(paused >= 500 && duration > paused + 700, "{recording}");
+    for (channel, frequency) in [(0, CUSTOMER_HZ), (1, AGENT_HZ)] {
+        let heard = with(&sound, channel, frequency);
+        let silent = heard.iter().filter(|heard| !**heard).count() as u64 * 20;
+        assert!(silent >= paused.saturating_sub(40) && silent < paused + 500, "{silent} of {paused}");
+        let quiet = sound.iter().filter(|frame| frame[channel] == 0).count() as u64 / 8;
+        assert!(quiet + 40 >= paused, "not a sample of the pause is kept: {quiet} of {paused}");
+    }
+    let file = std::fs::read_dir(place.folder.path().join("data/recordings"));
+    let day = file.unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(&std::fs::read(file).unwrap()[..8], b"DLRSEAL1", "nothing plain is on the disk");
+    let acts: Vec<Value> = api.all("/v1/audit?limit=100").await;
+    for action in ["recording.paused", "recording.resumed"] {
+        assert!(acts.iter().any(|entry| entry["action"] == action), "{action}");
+    }
+}
+
+async fn cut_off(scene: &Scene, place: &Place, daemon: Daemon) -> Daemon {
+    let call = scene.call().await;
+    let answered = std::time::Instant::now();
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    daemon.kill();
+    let ran = answered.elapsed().as_millis() as u64;
+    let daemon = place.start().await;
+    let recording = &scene.listed(2).await[0];
+    assert_eq!((&recording["call_id"], &recording["cut_off"]), (&json!(call), &json!(true)), "{recording}");
+    let duration = recording["duration_ms"].as_u64().unwrap();
+    assert!(duration + 1_000 >= ran, "all but the last second: {duration} of {ran} ms");
+    let sound = scene.sound(recording).await;
+    assert_eq!(sound.len() as u64 / 8, duration);
+    let heard = with(&sound, 0, CUSTOMER_HZ);
+    assert!(heard.iter().filter(|heard| **heard).count() * 20 + 500 > duration as usize, "{heard:?}");
+    let record = scene.record(&call).await;
+    assert_eq!(record["recording_id"], recording["id"]);
+    daemon
+}

@@ -1024,6 +1024,10 @@ fn describe(event: &ShardEvent) -> Vec<String> {
         ShardEvent::Call(CallFact::RecordingReady { recording, .. }) => {
             vec![format!("fact: RecordingReady {}", short(format!("recording: {recording:?}")))]
         }
+        ShardEvent::Call(CallFact::RecordingStarted { call, recording, .. }) => {
+            let about = short(format!("call: {call:?}, recording: {recording:?}"));
+            vec![format!("fact: RecordingStarted {{ {about} }}")]
+        }
         // Its many numbers have tests of their own.
         ShardEvent::Call(CallFact::Media { .. }) => Vec::new(),
         ShardEvent::Call(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],

@@ -5,6 +5,7 @@ use crate::hub::EventHub;
 use crate::idempotency::InFlight;
 use crate::metrics::HttpMetrics;
 use crate::problem::{Code, Problem};
+use crate::prompts::PromptShelf;
 use crate::rate::{Buckets, RateLimits};
 use crate::read_model::ReadModel;
 use crate::webhook::{WebhookLimits, Webhooks};
@@ -14,7 +15,6 @@ use dialer_core::id::{Id, Kind};
 use dialer_core::record::Actor;
 use dialer_core::{Command, CommandError, Reply};
 use sansio::{Duration, Rng, WallTime};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -130,7 +130,7 @@ pub struct Gateway {
     pub(crate) config: ApiConfig,
     clock: WallClock,
     tracer: OnceLock<Tracer>,
-    prompts: OnceLock<BTreeSet<String>>,
+    prompts: OnceLock<Arc<dyn PromptShelf>>,
     rng: Mutex<Rng>,
     tokens: DashMap<[u8; 32], Arc<Known>>,
     /// Counts deletions of tokens, so that one read before is not remembered after.
@@ -155,13 +155,17 @@ impl Gateway {
     }
 
     /// Says which prompts there are. Without, every name is taken for one.
-    pub fn set_prompts(&self, names: BTreeSet<String>) {
-        // The first ones stay.
-        let _ = self.prompts.set(names);
+    pub fn set_prompts(&self, shelf: Arc<dyn PromptShelf>) {
+        // The first one stays.
+        let _ = self.prompts.set(shelf);
     }
 
     pub(crate) fn has_prompt(&self, name: &str) -> bool {
-        self.prompts.get().is_none_or(|names| names.contains(name))
+        self.prompts.get().is_none_or(|shelf| shelf.get(name).is_some())
+    }
+
+    pub(crate) fn prompts(&self) -> Option<Arc<dyn PromptShelf>> {
+        self.prompts.get().map(Arc::clone)
     }
 
     /// The messages of a call that are still kept.

@@ -30,6 +30,7 @@ mod page;
 mod pattern;
 mod pieces;
 mod problem;
+pub mod prompts;
 mod rate;
 mod read_model;
 mod report;

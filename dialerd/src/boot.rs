@@ -10,6 +10,7 @@ use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Metrics};
 use crate::retention::{Keeper, RetentionCounters};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
+use crate::shelf::Shelf;
 use crate::streams::{self, BoundStreams};
 use crate::{announcements, prompts, relay, shutdown, token, voice};
 use anyhow::{Context, anyhow};
@@ -138,9 +139,11 @@ impl Daemon {
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
         let prompts = all_prompts(&config).await?;
-        let prompt_names = prompts.keys().cloned().collect();
-        let mut setup: Vec<ShardCommand> =
-            prompts.into_iter().map(|(name, samples)| ShardCommand::LoadPrompt { name, samples }).collect();
+        let load = |(name, kept): (&String, &prompts::Kept)| ShardCommand::LoadPrompt {
+            name: name.clone(),
+            samples: Arc::clone(&kept.samples),
+        };
+        let mut setup: Vec<ShardCommand> = prompts.iter().map(load).collect();
         setup.push(announcements::of_folder(config.announcements_dir.clone()).await?);
         tokio::spawn(announcements::watch(config.announcements_dir.clone(), to_control.clone()));
         let mut to_shards = Vec::new();
@@ -247,7 +250,9 @@ impl Daemon {
         });
         gateway.register_bootstrap_token(&first_token);
         gateway.set_tracer(tracer(to_shards.clone()));
-        gateway.set_prompts(prompt_names);
+        let (folder, cache) = (config.prompts_dir.clone(), config.data_dir.join("voice"));
+        let shelf = Shelf::new(folder, cache, config.voice.clone(), prompts, to_control.clone());
+        gateway.set_prompts(Arc::new(shelf));
         let kept = Arc::new(RetentionCounters::default());
         let metrics = Arc::new(Metrics::new(
             &config,
@@ -413,7 +418,7 @@ impl Daemon {
 }
 
 /// Prompts from files and texts, and those built in. Texts wait for the engine that speaks them, so on a thread that may.
-async fn all_prompts(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<[i16]>>> {
+async fn all_prompts(config: &Config) -> anyhow::Result<BTreeMap<String, prompts::Kept>> {
     let (voice, folder) = (config.voice.clone(), config.prompts_dir.clone());
     let cache = config.data_dir.join("voice");
     let load = move || prompts::load(&folder, voice::speak_folder(&voice, &folder, &cache));

@@ -125,6 +125,14 @@ pub fn spawn(parts: ControlParts) -> std::io::Result<JoinHandle<()>> {
     })
 }
 
+/// The prompt that an order is about.
+fn prompt_of(command: &ShardCommand) -> Option<&str> {
+    match command {
+        ShardCommand::LoadPrompt { name, .. } | ShardCommand::ForgetPrompt { name } => Some(name),
+        _ => None,
+    }
+}
+
 struct ControlThread {
     parts: ControlParts,
     out: Outbox<ControlEffect>,
@@ -258,11 +266,16 @@ impl ControlThread {
                 for way in &mut self.parts.shards {
                     way.send(ShardOrder::Command(command.clone()));
                 }
-                // What replaces what was said before is kept once; prompts are many.
+                // What replaces what was said before is kept once; of prompts each one.
                 let replaced = std::mem::discriminant(&command);
-                let is_prompt = matches!(command, ShardCommand::LoadPrompt { .. });
-                self.parts.shard_setup.retain(|old| is_prompt || std::mem::discriminant(old) != replaced);
-                self.parts.shard_setup.push(command);
+                let of_prompt = prompt_of(&command).map(str::to_owned);
+                self.parts.shard_setup.retain(|old| match &of_prompt {
+                    Some(name) => prompt_of(old) != Some(name),
+                    None => std::mem::discriminant(old) != replaced,
+                });
+                if !matches!(command, ShardCommand::ForgetPrompt { .. }) {
+                    self.parts.shard_setup.push(command);
+                }
             }
             ControlMessage::Loaded(input) => self.feed(*input),
             ControlMessage::Stop => return true,

@@ -26,6 +26,7 @@ mod relay;
 mod reload;
 mod retention;
 mod shard_thread;
+mod shelf;
 mod shutdown;
 mod simulate;
 mod streams;

@@ -1,20 +1,43 @@
-//! Prompts: WAV and raw G.711 files, decoded once at start, texts that are spoken, and those that are built in.
+//! Prompts: WAV, Opus and raw G.711 files, decoded once at start, texts that are spoken, and those that are built in.
 
+use crate::voice::Spoken;
 use media::tone_plan::{Country, NetworkTone, comfort_tone, hold_tune, network_tone};
 use media::{Codec, codec};
+use sansio::WallTime;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// Spoken when a campaign's safe-harbour prompt has no file of its own.
 const SAFE_HARBOUR: &[u8] = include_bytes!("../../config/prompts/safe_harbour.wav");
 
+/// One prompt, ready to be played.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Kept {
+    /// Linear PCM, 8,000 Hz, one channel.
+    pub samples: Arc<[i16]>,
+    pub source: Source,
+    /// When its file was written.
+    pub changed_at: Option<WallTime>,
+}
+
+/// Where a prompt comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    BuiltIn,
+    Sound,
+    Text { text: String, voice: String },
+}
+
 /// All prompts of a folder by name, those built in and those `spoken` from texts included. A file takes the place of a
 /// text, a text of what is built in. A file that cannot be used is told and left out.
-pub fn load(folder: &Path, spoken: BTreeMap<String, Arc<[i16]>>) -> BTreeMap<String, Arc<[i16]>> {
-    let mut prompts = BTreeMap::new();
-    built_in(&mut prompts);
-    prompts.extend(spoken);
+pub fn load(folder: &Path, spoken: BTreeMap<String, Spoken>) -> BTreeMap<String, Kept> {
+    let mut prompts = built_in();
+    prompts.extend(spoken.into_iter().map(|(name, Spoken { samples, text, voice })| {
+        let changed_at = changed_at(&folder.join(format!("{name}.txt")));
+        (name, Kept { samples, source: Source::Text { text, voice }, changed_at })
+    }));
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
@@ -22,25 +45,44 @@ pub fn load(folder: &Path, spoken: BTreeMap<String, Arc<[i16]>>) -> BTreeMap<Str
             return prompts;
         }
     };
-    for entry in entries.flatten() {
-        let path = entry.path();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    // Of two files with one name the same one is taken each time.
+    paths.sort();
+    for path in paths {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let Some(format) = format_of(&extension.to_ascii_lowercase()) else { continue };
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-        match std::fs::read(&path) {
-            Ok(bytes) => add(&mut prompts, name, format, &bytes, &path.display().to_string()),
-            Err(error) => tracing::warn!(%error, file = %path.display(), "a prompt cannot be read"),
+        let read = std::fs::read(&path).map_err(|error| error.to_string());
+        match read.and_then(|bytes| samples_of(format, &bytes)) {
+            Ok(samples) => {
+                let (samples, changed_at) = (samples.into(), changed_at(&path));
+                prompts.insert(name.to_owned(), Kept { samples, source: Source::Sound, changed_at });
+            }
+            Err(error) => tracing::warn!(error, file = %path.display(), "a prompt cannot be used"),
         }
     }
     prompts
 }
 
+/// The prompt that a file of the folder holds, by its name.
+pub fn name_of(path: &Path) -> Option<&str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    (extension == "txt" || format_of(&extension).is_some()).then(|| path.file_stem()?.to_str()).flatten()
+}
+
+fn changed_at(path: &Path) -> Option<WallTime> {
+    let since = std::fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(WallTime::from_unix_millis(since.as_millis() as i64))
+}
+
 /// How a file's bytes are sound.
-#[derive(Clone, Copy)]
-enum Format {
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
     Wav,
     /// G.711 without a header, 8,000 Hz.
     Raw(Codec),
+    /// Opus in Ogg.
+    Ogg,
 }
 
 fn format_of(extension: &str) -> Option<Format> {
@@ -48,21 +90,27 @@ fn format_of(extension: &str) -> Option<Format> {
         "wav" => Some(Format::Wav),
         "ulaw" | "ul" | "pcmu" => Some(Format::Raw(Codec::Pcmu)),
         "alaw" | "al" | "pcma" => Some(Format::Raw(Codec::Pcma)),
+        "ogg" | "opus" => Some(Format::Ogg),
         _ => None,
     }
 }
 
-/// A file of the same name takes the place of each of these.
-fn built_in(prompts: &mut BTreeMap<String, Arc<[i16]>>) {
-    add(prompts, "safe_harbour", Format::Wav, SAFE_HARBOUR, "built-in safe_harbour");
+/// A file or text of the same name takes the place of each of these.
+pub fn built_in() -> BTreeMap<String, Kept> {
+    let kept =
+        |samples: Vec<i16>| Kept { samples: samples.into(), source: Source::BuiltIn, changed_at: None };
+    let mut prompts = BTreeMap::new();
+    let safe_harbour = media::wav::read_prompt(SAFE_HARBOUR).expect("it was made for this");
+    prompts.insert("safe_harbour".into(), kept(safe_harbour));
     for country in Country::ALL {
         for tone in NetworkTone::ALL {
             let name = format!("{}_{}", tone.as_str(), country.as_str());
-            prompts.insert(name, network_tone(country, tone).into());
+            prompts.insert(name, kept(network_tone(country, tone)));
         }
     }
-    prompts.insert("comfort_tone".into(), comfort_tone().into());
-    prompts.insert("hold_tune".into(), hold_tune().into());
+    prompts.insert("comfort_tone".into(), kept(comfort_tone()));
+    prompts.insert("hold_tune".into(), kept(hold_tune()));
+    prompts
 }
 
 /// A sound file, at 8,000 Hz.
@@ -72,29 +120,28 @@ fn built_in(prompts: &mut BTreeMap<String, Arc<[i16]>>) {
 pub fn read_sound(path: &Path) -> Result<Vec<i16>, String> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let format = format_of(&extension.to_ascii_lowercase())
-        .ok_or("not a sound file by its name: .wav, .ulaw or .alaw is expected")?;
+        .ok_or("not a sound file by its name: .wav, .ulaw, .alaw or .ogg is expected")?;
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    samples_of(format, &bytes).map_err(|error| error.to_string())
+    samples_of(format, &bytes)
 }
 
-fn samples_of(format: Format, bytes: &[u8]) -> Result<Vec<i16>, media::wav::WavError> {
+/// The sound of a file, at 8,000 Hz.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn samples_of(format: Format, bytes: &[u8]) -> Result<Vec<i16>, String> {
     match format {
-        Format::Wav => media::wav::read_prompt(bytes),
-        Format::Raw(_) if bytes.is_empty() => Err(media::wav::WavError::NoData),
+        Format::Wav => media::wav::read_prompt(bytes).map_err(|error| error.to_string()),
+        Format::Ogg => media::ogg::read_prompt(bytes).map_err(|error| error.to_string()),
+        Format::Raw(_) if bytes.is_empty() => Err("the file holds no sound".into()),
+        Format::Raw(_) if bytes.len() > media::wav::PROMPT_SAMPLES_MAX => {
+            Err("longer than ten minutes".into())
+        }
         Format::Raw(law) => {
-            let mut samples = vec![0; bytes.len().min(media::wav::PROMPT_SAMPLES_MAX)];
+            let mut samples = vec![0; bytes.len()];
             codec::decode(law, bytes, &mut samples);
             Ok(samples)
         }
-    }
-}
-
-fn add(prompts: &mut BTreeMap<String, Arc<[i16]>>, name: &str, format: Format, bytes: &[u8], place: &str) {
-    match samples_of(format, bytes) {
-        Ok(samples) => {
-            prompts.insert(name.to_owned(), samples.into());
-        }
-        Err(error) => tracing::warn!(%error, place, "a prompt cannot be used"),
     }
 }
 
@@ -113,7 +160,7 @@ mod tests {
             assert!(prompts.contains_key(name), "{name}");
         }
         assert!(!prompts.contains_key("broken"));
-        let samples = &prompts["safe_harbour"];
+        let samples = &prompts["safe_harbour"].samples;
         assert!(samples.len() > 8000 && samples.iter().any(|sample| sample.unsigned_abs() > 5000));
     }
 
@@ -122,11 +169,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hold_tune.ulaw"), [0x80_u8; 800]).unwrap();
         std::fs::write(folder.path().join("empty.alaw"), []).unwrap();
-        let spoken = ["hold_tune", "comfort_tone", "hello"].map(|name| (name.to_owned(), [7_i16; 3].into()));
+        let spoken = ["hold_tune", "comfort_tone", "hello"].map(|name| {
+            let spoken = Spoken { samples: [7_i16; 3].into(), text: "La".into(), voice: "en".into() };
+            (name.to_owned(), spoken)
+        });
         let prompts = load(folder.path(), BTreeMap::from(spoken));
-        assert_eq!(prompts["hold_tune"].to_vec(), [32_124; 800]);
-        assert_eq!(prompts["comfort_tone"].to_vec(), [7; 3]);
-        assert_eq!(prompts["hello"].to_vec(), [7; 3]);
+        assert_eq!(prompts["hold_tune"].samples.to_vec(), [32_124; 800]);
+        assert_eq!(prompts["comfort_tone"].samples.to_vec(), [7; 3]);
+        assert_eq!(prompts["hello"].samples.to_vec(), [7; 3]);
         assert!(!prompts.contains_key("empty"));
     }
 }

@@ -656,6 +656,11 @@ pub enum ShardCommand {
         /// Linear PCM, 8,000 Hz, one channel.
         samples: Arc<[i16]>,
     },
+    /// A prompt that is no more; who hears it hears it to its end.
+    ForgetPrompt {
+        /// Its name.
+        name: String,
+    },
     /// The announcements that are known by their sound; replaces those before.
     SetAnnouncements(Announcements),
     /// What is signed and what signatures are checked; replaces the rules before.

@@ -26,6 +26,7 @@ mod fork;
 mod jitter;
 mod latch;
 mod offload;
+pub mod ogg;
 mod output;
 mod plane;
 mod player;

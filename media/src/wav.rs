@@ -70,6 +70,20 @@ pub enum WavError {
     Rate(u32),
     /// Longer than [`PROMPT_SAMPLES_MAX`].
     TooLong,
+    /// Its data chunk claims more than the file has.
+    Short {
+        /// Bytes that it claims.
+        claimed: u32,
+        /// Bytes that are there.
+        held: u32,
+    },
+    /// Its format chunk contradicts itself: so many bytes a frame, where channels and bits make as many.
+    Frame {
+        /// Bytes a frame by its word.
+        claimed: u16,
+        /// … by its channels and bits.
+        made: u16,
+    },
 }
 
 impl fmt::Display for WavError {
@@ -85,6 +99,13 @@ impl fmt::Display for WavError {
             WavError::Channels(channels) => write!(f, "{channels} channels; use one or two"),
             WavError::Rate(rate) => write!(f, "{rate} Hz; use 8,000 to 48,000 Hz, best 8,000"),
             WavError::TooLong => f.write_str("longer than ten minutes"),
+            WavError::Short { claimed, held } => write!(
+                f,
+                "the WAV file claims {claimed} bytes of sound and holds {held}: it was cut off, or written to a pipe"
+            ),
+            WavError::Frame { claimed, made } => {
+                write!(f, "the WAV file says {claimed} bytes a frame; its channels and bits make {made}")
+            }
         }
     }
 }
@@ -129,6 +150,66 @@ pub fn read_prompt(file: &[u8]) -> Result<Vec<i16>, WavError> {
         rest = body.get(length.saturating_add(length % 2)..).unwrap_or(&[]);
     }
     Err(if format.is_some() { WavError::NoData } else { WavError::NoFormat })
+}
+
+/// Holds a prompt's file to its own word, which [`read_prompt`] forgives.
+///
+/// # Errors
+/// [`WavError`] says what is wrong with the file.
+pub fn check(file: &[u8]) -> Result<(), WavError> {
+    if file.len() < 12 || &file[..4] != b"RIFF" || &file[8..12] != b"WAVE" {
+        return Err(WavError::NotWav);
+    }
+    let mut rest = &file[12..];
+    let mut known = false;
+    while let Some((head, body)) = rest.split_first_chunk::<8>() {
+        let claimed = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        let length = claimed as usize;
+        let held = &body[..length.min(body.len())];
+        match &head[..4] {
+            b"fmt " => {
+                read_format(held)?;
+                let word = |at: usize| u16::from_le_bytes([held[at], held[at + 1]]);
+                let (claimed, made) = (word(12), word(2) * (word(14) / 8));
+                if claimed != made {
+                    return Err(WavError::Frame { claimed, made });
+                }
+                known = true;
+            }
+            b"data" if !known => return Err(WavError::NoFormat),
+            b"data" if body.len() < length => {
+                return Err(WavError::Short { claimed, held: u32::try_from(body.len()).unwrap_or(u32::MAX) });
+            }
+            b"data" => return Ok(()),
+            _ => {}
+        }
+        rest = body.get(length.saturating_add(length % 2)..).unwrap_or(&[]);
+    }
+    Err(if known { WavError::NoData } else { WavError::NoFormat })
+}
+
+/// A prompt as a file: one channel, 8,000 Hz, 16-bit PCM.
+#[must_use]
+pub fn mono(samples: &[i16]) -> Vec<u8> {
+    let data_bytes = u32::try_from(2 * samples.len()).unwrap_or(u32::MAX - 36);
+    let mut file = Vec::with_capacity(HEADER_BYTES + 2 * samples.len());
+    file.extend(b"RIFF");
+    file.extend((data_bytes + 36).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16_u32.to_le_bytes());
+    for word in [FORMAT_PCM, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [RATE_HZ, 2 * RATE_HZ] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [2_u16, 16] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(b"data");
+    file.extend(data_bytes.to_le_bytes());
+    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    file
 }
 
 fn read_format(chunk: &[u8]) -> Result<Format, WavError> {
@@ -285,6 +366,25 @@ mod tests {
         assert_eq!(read_prompt(&file), Ok(vec![1, 2, 3]));
         for cut in 0..file.len() {
             let _ = read_prompt(&file[..cut]);
+        }
+    }
+
+    #[test]
+    fn a_file_is_held_to_its_own_word() {
+        let good = mono(&[1, -2, 3]);
+        assert_eq!((check(&good), read_prompt(&good)), (Ok(()), Ok(vec![1, -2, 3])));
+        assert_eq!(check(&wav(7, 2, 8000, 8, &[1, 2])), Ok(()));
+        let lies = |at: usize, byte: u8| {
+            let mut file = mono(&[1, -2, 3]);
+            file[at] = byte;
+            check(&file)
+        };
+        assert_eq!(lies(40, 7), Err(WavError::Short { claimed: 7, held: 6 }));
+        assert_eq!(lies(32, 4), Err(WavError::Frame { claimed: 4, made: 2 }));
+        assert_eq!(lies(22, 3), Err(WavError::Channels(3)));
+        assert_eq!(lies(36, b'x'), Err(WavError::NoData));
+        for cut in 0..good.len() {
+            assert!(check(&good[..cut]).is_err(), "{cut}");
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod lists;
 pub(crate) mod node;
 mod patch;
 pub(crate) mod policies;
+pub(crate) mod prompts;
 pub(crate) mod recordings;
 pub(crate) mod reports;
 pub(crate) mod spec;

@@ -23,6 +23,7 @@ pub mod node;
 pub mod pacing;
 pub mod policy;
 pub mod pop;
+pub mod prompt;
 pub mod recording;
 pub mod report;
 pub mod screened;

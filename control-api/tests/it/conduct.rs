@@ -159,7 +159,7 @@ async fn a_third_party_is_called_by_the_rules_and_shown_masked() {
 #[tokio::test]
 async fn verbs_are_idempotent_and_say_what_is_wrong() {
     let house = House::new();
-    house.gateway.set_prompts(["hello".to_owned()].into());
+    house.gateway.set_prompts(crate::prompts::Shelf::with(&["hello"]));
     let (id, _, boss) = joined(&house).await;
     acts(&house);
     let path = |verb: &str| format!("/v1/calls/{id}/{verb}");

@@ -88,6 +88,12 @@ impl Client {
         self.ask(self.http.post(self.url(path)).json(body)).await
     }
 
+    /// Puts something in its place.
+    pub async fn put(&self, path: &str, kind: &str, body: Vec<u8>) -> Result<Value, Refusal> {
+        let request = self.http.put(self.url(path)).header("content-type", kind).body(body);
+        self.ask(request.timeout(UPLOAD_TIMEOUT)).await
+    }
+
     /// Takes something away.
     pub async fn delete(&self, path: &str) -> Result<(), Refusal> {
         self.ask(self.http.delete(self.url(path))).await.map(drop)

@@ -7,6 +7,7 @@ mod client;
 mod import;
 mod lists;
 mod node;
+mod prompts;
 mod table;
 mod trace;
 mod why;
@@ -14,6 +15,7 @@ mod why;
 use calls::CallAct;
 use clap::{Args, Subcommand};
 use client::{Client, Refusal};
+use prompts::PromptAct;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,6 +93,12 @@ pub enum Question {
         /// Its id (`cip_…`) or its name.
         #[arg(value_name = "POOL")]
         pool: Option<String>,
+    },
+    /// What can be played to callers; or upload a sound, have a text spoken, delete one.
+    Prompts {
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<PromptAct>,
     },
     /// Take no new work; live calls may finish.
     Drain {
@@ -271,6 +279,7 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
             Question::Agents { act } => lists::agents(&client, act.as_ref(), json).await,
             Question::Campaigns { act } => lists::campaigns(&client, act.as_ref(), json).await,
             Question::CallerIds { pool } => lists::caller_ids(&client, pool.as_deref(), json).await,
+            Question::Prompts { act } => prompts::ask(&client, act.as_ref(), json).await,
             Question::Tokens { act } => lists::tokens(&client, act.as_ref(), json).await,
             Question::Webhooks { act } => lists::webhooks(&client, act.as_ref(), json).await,
             Question::Import(how) => import::ask(&client, how, json).await,

@@ -75,22 +75,56 @@ pub fn is_voice_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && !name.starts_with(['-', '.']) && name.bytes().all(good)
 }
 
+/// A text that was spoken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    pub samples: Arc<[i16]>,
+    pub text: String,
+    pub voice: String,
+}
+
+/// Speaks one text, or finds it kept. Must run where blocking is allowed, inside a Tokio runtime.
+///
+/// # Errors
+/// [`SpeechError`].
+pub fn speak_one(
+    config: &VoiceConfig,
+    cache: &Path,
+    text: &str,
+    voice: &str,
+) -> Result<Vec<i16>, SpeechError> {
+    if !is_voice_name(voice) {
+        return Err(SpeechError::Refused(format!(
+            "{voice:?} is not the name of a voice (letters, digits, - _ + .)"
+        )));
+    }
+    let engine = engine_of(config).ok_or_else(|| {
+        SpeechError::Unavailable("no engine speaks texts here: voice.engine is \"none\"".into())
+    })?;
+    kept_or_rendered(engine.as_ref(), voice, text, cache, &mut None)
+}
+
+/// The configured engine, if any.
+fn engine_of(config: &VoiceConfig) -> Option<Box<dyn SpeechEngine>> {
+    match &config.engine {
+        EngineConfig::None => None,
+        EngineConfig::Espeak { command } => Some(Box::new(Espeak::new(command, config.timeout))),
+        EngineConfig::Http { url, key, model } => {
+            Some(Box::new(HttpSpeech::new(url, key.as_deref(), model, config.timeout)))
+        }
+    }
+}
+
 /// The prompts of a folder's texts, by name. What cannot be spoken is told and left out. Must run where blocking is
 /// allowed, inside a Tokio runtime.
-pub fn speak_folder(config: &VoiceConfig, folder: &Path, cache: &Path) -> BTreeMap<String, Arc<[i16]>> {
+pub fn speak_folder(config: &VoiceConfig, folder: &Path, cache: &Path) -> BTreeMap<String, Spoken> {
     let texts = texts_of(folder);
     if texts.is_empty() {
         return BTreeMap::new();
     }
-    let engine: Box<dyn SpeechEngine> = match &config.engine {
-        EngineConfig::None => {
-            tracing::warn!(texts = texts.len(), "prompts from text are left out: voice.engine is \"none\"");
-            return BTreeMap::new();
-        }
-        EngineConfig::Espeak { command } => Box::new(Espeak::new(command, config.timeout)),
-        EngineConfig::Http { url, key, model } => {
-            Box::new(HttpSpeech::new(url, key.as_deref(), model, config.timeout))
-        }
+    let Some(engine) = engine_of(config) else {
+        tracing::warn!(texts = texts.len(), "prompts from text are left out: voice.engine is \"none\"");
+        return BTreeMap::new();
     };
     speak(engine.as_ref(), &config.voice, texts, cache)
 }
@@ -112,17 +146,19 @@ fn speak(
     voice: &str,
     texts: BTreeMap<String, PathBuf>,
     cache: &Path,
-) -> BTreeMap<String, Arc<[i16]>> {
+) -> BTreeMap<String, Spoken> {
     let mut prompts = BTreeMap::new();
     // Once the engine is found missing only what is kept is used: a hundred texts must not wait a hundred times.
     let mut missing = None;
     for (name, path) in texts {
         let file = path.display().to_string();
-        let spoken = read_text(&path, voice)
-            .and_then(|(voice, text)| kept_or_rendered(engine, &voice, &text, cache, &mut missing));
+        let spoken = read_text(&path, voice).and_then(|(voice, text)| {
+            let samples = kept_or_rendered(engine, &voice, &text, cache, &mut missing)?.into();
+            Ok(Spoken { samples, text, voice })
+        });
         match spoken {
-            Ok(samples) => {
-                prompts.insert(name, samples.into());
+            Ok(spoken) => {
+                prompts.insert(name, spoken);
             }
             Err(error) => tracing::warn!(%error, file, "a prompt's text cannot be spoken"),
         }

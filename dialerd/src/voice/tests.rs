@@ -52,8 +52,8 @@ fn a_text_is_rendered_once_until_it_changes_or_what_is_kept_is_damaged() {
     let speak = || speak(&engine, "high", texts_of(texts.path()), &cache);
     let prompts = speak();
     assert_eq!(prompts.keys().collect::<Vec<_>>(), ["hello", "low"]);
-    assert!(prompts["hello"].len() == 8_000 && prompts["hello"][4_000].abs_diff(9_000) < 20);
-    assert!(prompts["low"][4_000].abs_diff(100) < 3);
+    assert!(prompts["hello"].samples.len() == 8_000 && prompts["hello"].samples[4_000].abs_diff(9_000) < 20);
+    assert!(prompts["low"].samples[4_000].abs_diff(100) < 3);
     assert_eq!(engine.asked.get(), 2);
     assert_eq!(speak(), prompts);
     assert_eq!(engine.asked.get(), 2, "all was kept");

@@ -50,6 +50,14 @@ impl Api {
         body
     }
 
+    /// Puts something that is no JSON: status and answer.
+    pub async fn put(&self, path: &str, kind: &str, body: Vec<u8>) -> (u16, Value) {
+        let request = self.http.put(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let answer = request.header("content-type", kind).body(body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("PUT {path}: {error}"));
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// Status and body, whatever it is.
     pub async fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
         let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);

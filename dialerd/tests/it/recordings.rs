@@ -8,6 +8,7 @@ use std::time::Duration;
 
 const CUSTOMER_HZ: f64 = 500.0;
 const AGENT_HZ: f64 = 800.0;
+const PROMPT_HZ: f64 = 1_500.0;
 
 fn id(made: &Value) -> String {
     made["id"].as_str().expect("an id").to_owned()
@@ -110,6 +111,7 @@ fn a_sealed_recording_is_paused_and_another_outlives_a_kill() {
         let scene = Scene::make(&place).await;
         paused(&scene, &place).await;
         let daemon = cut_off(&scene, &place, daemon).await;
+        deleted(&scene).await;
         let path = format!("/v1/recordings/{}/listen", id(&scene.listed(2).await[0]));
         drop(daemon);
         // Another key than the one it was sealed with, then the old one behind the new one.
@@ -122,6 +124,55 @@ fn a_sealed_recording_is_paused_and_another_outlives_a_kill() {
         let _daemon = place.start().await;
         assert_eq!(scene.api.bytes(&path).await.0, 200);
     });
+}
+
+/// Two seconds of a tone, as a prompt.
+fn tone() -> Vec<u8> {
+    let sample =
+        |i: u32| (8_000.0 * (std::f64::consts::TAU * PROMPT_HZ * f64::from(i) / 8_000.0).sin()) as i16;
+    media::wav::mono(&(0..16_000).map(sample).collect::<Vec<_>>())
+}
+
+/// A prompt is put there and is played to a call that was up before.
+async fn prompted(scene: &Scene, call: &str) {
+    let api = &scene.api;
+    let mut lies = tone();
+    lies[40..44].copy_from_slice(&1_000_000_u32.to_le_bytes());
+    let (status, problem) = api.put("/v1/prompts/tone", "audio/wav", lies).await;
+    assert!(
+        status == 400 && problem["errors"][0]["detail"].as_str().unwrap().contains("1000000"),
+        "{problem}"
+    );
+    assert_eq!(api.put("/v1/prompts/tone", "audio/mpeg", tone()).await.0, 415);
+    assert_eq!(api.put("/v1/prompts/to.ne", "audio/wav", tone()).await.0, 400);
+    let (status, made) = api.put("/v1/prompts/tone", "audio/wav", tone()).await;
+    assert_eq!(
+        (status, &made["duration_ms"], &made["source"]),
+        (201, &json!(2_000), &json!("sound")),
+        "{made}"
+    );
+    assert_eq!(api.bytes("/v1/prompts/tone/listen").await, (200, tone()));
+    assert!(api.all("/v1/prompts?limit=7").await.iter().any(|prompt| prompt["name"] == "tone"));
+    scene.customer.take_heard();
+    api.post(&format!("/v1/calls/{call}/play"), json!({"prompt": "tone"})).await;
+    until("the customer hears it", async || {
+        scene.customer.take_heard().iter().any(|frame| peak_at(&frame[..], PROMPT_HZ) > 4_000.0)
+    })
+    .await;
+}
+
+async fn deleted(scene: &Scene) {
+    let api = &scene.api;
+    assert_eq!(api.get("/v1/prompts/tone").await["duration_ms"], 2_000, "it has outlived the kill");
+    let list = id(&api.post("/v1/lists", json!({"name": "leads"})).await);
+    let campaign = json!({"name": "message", "mode": "agentless", "lists": [list], "trunks": [scene.trunk],
+        "on_answer": {"play": "tone"}, "concurrency": {"kind": "fixed", "lines": 1}});
+    let campaign = id(&api.post("/v1/campaigns", campaign).await);
+    let delete = async |path: &str| api.send("DELETE", path, None).await.0;
+    assert_eq!(delete("/v1/prompts/tone").await, 409, "a campaign plays it");
+    assert_eq!(delete("/v1/prompts/busy_us").await, 409, "it is built in");
+    assert_eq!(delete(&format!("/v1/campaigns/{campaign}")).await, 204);
+    assert_eq!((delete("/v1/prompts/tone").await, delete("/v1/prompts/tone").await), (204, 404));
 }
 
 async fn paused(scene: &Scene, place: &Place) {
@@ -139,6 +190,7 @@ async fn paused(scene: &Scene, place: &Place) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(verb("record_resume", json!({})).await.0, 202);
     tokio::time::sleep(Duration::from_millis(300)).await;
+    prompted(scene, &call).await;
     scene.customer.hang_up();
     let recording = &scene.listed(1).await[0];
     assert_eq!((&recording["id"], &recording["cut_off"]), (&accepted["recording_id"], &json!(false)));
@@ -152,7 +204,9 @@ async fn paused(scene: &Scene, place: &Place) {
     for (channel, frequency) in [(0, CUSTOMER_HZ), (1, AGENT_HZ)] {
         let heard = with(&sound, channel, frequency);
         let silent = heard.iter().filter(|heard| !**heard).count() as u64 * 20;
-        assert!(silent >= paused.saturating_sub(40) && silent < paused + 500, "{silent} of {paused}");
+        // A prompt is on the agent's side while the customer hears it, and the agent is not.
+        let most = paused + if channel == 0 { 500 } else { 2_600 };
+        assert!(silent >= paused.saturating_sub(40) && silent < most, "{silent} of {paused}");
         let quiet = sound.iter().filter(|frame| frame[channel] == 0).count() as u64 / 8;
         assert!(quiet + 40 >= paused, "not a sample of the pause is kept: {quiet} of {paused}");
     }

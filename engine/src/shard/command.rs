@@ -39,6 +39,9 @@ impl CallShard {
             ShardCommand::LoadPrompt { name, samples } => {
                 self.prompts.insert(name, samples);
             }
+            ShardCommand::ForgetPrompt { name } => {
+                self.prompts.remove(&name);
+            }
             ShardCommand::SetAnnouncements(book) => self.plane.set_announcements(book.0),
             ShardCommand::SetStir(rules) => self.stir.set(rules.0),
             ShardCommand::SetRoutes(routes) => self.routes = routes,

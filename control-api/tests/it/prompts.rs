@@ -112,7 +112,7 @@ async fn what_is_built_in_or_played_by_a_campaign_stays() {
     house.gateway.set_prompts(Shelf::with(&["hello", "beep2"]));
     house.delete("/v1/prompts/beep").await.problem(409, "conflict");
     let campaign = json!({"name": "c", "mode": "agentless", "on_answer": {"play": "hello"},
-        "concurrency": {"kind": "fixed", "lines": 1}});
+        "concurrency": {"kind": "dynamic", "lines": 1}});
     house.post("/v1/campaigns", campaign).await.is(201);
     house.delete("/v1/prompts/hello").await.problem(409, "conflict");
     house.delete("/v1/prompts/beep2").await.is(204);

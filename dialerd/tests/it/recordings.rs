@@ -166,7 +166,7 @@ async fn deleted(scene: &Scene) {
     assert_eq!(api.get("/v1/prompts/tone").await["duration_ms"], 2_000, "it has outlived the kill");
     let list = id(&api.post("/v1/lists", json!({"name": "leads"})).await);
     let campaign = json!({"name": "message", "mode": "agentless", "lists": [list], "trunks": [scene.trunk],
-        "on_answer": {"play": "tone"}, "concurrency": {"kind": "fixed", "lines": 1}});
+        "on_answer": {"play": "tone"}, "concurrency": {"kind": "dynamic", "lines": 1}});
     let campaign = id(&api.post("/v1/campaigns", campaign).await);
     let delete = async |path: &str| api.send("DELETE", path, None).await.0;
     assert_eq!(delete("/v1/prompts/tone").await, 409, "a campaign plays it");

@@ -20,11 +20,13 @@ use dialer_core::limits::DialerConfig;
 use dialer_core::record::Actor;
 use dialer_core::{Command, Reply, TrunkId};
 use engine::{
-    ControlConfig, ControlCore, Route, Secret, ShardCommand, ShardConfig, StreamListener, TransitMedia,
+    ControlConfig, ControlCore, RecordingFormat, Route, Secret, ShardCommand, ShardConfig, StreamListener,
+    TransitMedia,
 };
+use media::ogg::RecordingWriter;
 use runtime::dns::Dns;
 use runtime::dtls::Identity;
-use runtime::recorder::{FileSeal, NewSeal};
+use runtime::recorder::{FileEncoder, FileFormat, FileSeal, NewEncoder, NewSeal};
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
 use std::collections::BTreeMap;
@@ -553,6 +555,7 @@ fn start_shard(
         media_advertised: config.media_advertised,
         media_ports: first as u16..=last as u16,
         media_timeout: config.media_timeout,
+        recording_format: config.recordings_format,
         media_quality: config.media_quality,
         media_offload: kernel_relay.is_some(),
         waiting_prompt: config.waiting_prompt.clone(),
@@ -581,7 +584,10 @@ fn start_shard(
         media_address: config.media_address,
         kernel_relay: kernel_relay.map(|relay| KernelRelay { ports: (first as u16, last as u16), ..relay }),
         recordings: config.recordings_dir.clone(),
-        header_of: wav_header,
+        recording_format: match config.recordings_format {
+            RecordingFormat::Wav => FileFormat { header_of: wav_header, encoder: None },
+            RecordingFormat::Ogg => FileFormat { header_of: |_| Vec::new(), encoder: Some(ogg_encoder()) },
+        },
         seal: config.recordings_keys.first().cloned().map(seal_with),
         recording_bytes_waiting_max: RECORDING_BYTES_WAITING,
         turns: Arc::clone(&gauges.turns),
@@ -626,6 +632,27 @@ impl FileSeal for Seal {
 
     fn append(&mut self, plain: &[u8]) -> std::io::Result<(u64, Vec<u8>)> {
         self.0.append(plain)
+    }
+}
+
+/// Recordings as Opus in Ogg.
+fn ogg_encoder() -> NewEncoder {
+    Arc::new(|| {
+        let serial = runtime::entropy::seed().unwrap_or(1) as u32;
+        let writer = RecordingWriter::new(serial).map_err(std::io::Error::other)?;
+        Ok(Box::new(OggFile(writer)) as Box<dyn FileEncoder>)
+    })
+}
+
+struct OggFile(RecordingWriter);
+
+impl FileEncoder for OggFile {
+    fn append(&mut self, samples: &[u8]) -> std::io::Result<Vec<u8>> {
+        self.0.append(samples).map_err(std::io::Error::other)
+    }
+
+    fn finish(&mut self) -> std::io::Result<Vec<u8>> {
+        self.0.finish().map_err(std::io::Error::other)
     }
 }
 

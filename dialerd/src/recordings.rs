@@ -8,11 +8,14 @@
 
 use dialer_core::record::{CutFile, CutRecording};
 use dialer_core::recording::RecordedFile;
-use media::wav;
+use media::{ogg, wav};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
-use store::sealed::{self, SealKey};
+use store::sealed::{self, RecordingFile, SealKey};
+
+/// Bytes read at once.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Looks for the file of each recording and mends it. Blocks. What cannot be mended now (sealed with a key that is not
 /// configured, say) is told and stays for the next start.
@@ -49,9 +52,9 @@ fn mend(folder: &Path, name: &str, keys: &[SealKey]) -> io::Result<CutFile> {
             None => return Ok(CutFile::Gone),
         },
     };
-    let header = |data_bytes: u64| wav::header(data_bytes / wav::FRAME_BYTES).to_vec();
-    let data_bytes = sealed::mend(&file, keys, wav::HEADER_BYTES, wav::FRAME_BYTES, &header)?;
-    if data_bytes == 0 {
+    let is_ogg = Path::new(name).extension().is_some_and(|extension| extension == "ogg");
+    let (bytes, duration_ms) = if is_ogg { mend_ogg(&file, keys)? } else { mend_wav(&file, keys)? };
+    if duration_ms == 0 {
         std::fs::remove_file(if cut_off { &part } else { &whole })?;
         return Ok(CutFile::Gone);
     }
@@ -64,11 +67,39 @@ fn mend(folder: &Path, name: &str, keys: &[SealKey]) -> io::Result<CutFile> {
     }
     Ok(CutFile::Mended(RecordedFile {
         file: name.to_owned(),
-        duration_ms: data_bytes / wav::FRAME_BYTES / u64::from(wav::RATE_HZ / 1_000),
-        bytes: wav::HEADER_BYTES as u64 + data_bytes,
+        duration_ms,
+        bytes,
         cut_off,
         ..RecordedFile::default()
     }))
+}
+
+/// Its header tells what is there. Gives its plain size and its milliseconds.
+fn mend_wav(file: &File, keys: &[SealKey]) -> io::Result<(u64, u64)> {
+    let header = |data_bytes: u64| wav::header(data_bytes / wav::FRAME_BYTES).to_vec();
+    let data_bytes = sealed::mend(file, keys, wav::HEADER_BYTES, wav::FRAME_BYTES, &header)?;
+    let ms = data_bytes / wav::FRAME_BYTES / u64::from(wav::RATE_HZ / 1_000);
+    Ok((wav::HEADER_BYTES as u64 + data_bytes, ms))
+}
+
+/// It has no header to mend; half a page at its end is passed over by players, and cut off where that can be done.
+fn mend_ogg(file: &File, keys: &[SealKey]) -> io::Result<(u64, u64)> {
+    let held = sealed::mend(file, keys, 0, 1, &|_| Vec::new())?;
+    let sound = RecordingFile::open(file.try_clone()?, keys)?;
+    let mut plain = Vec::new();
+    while (plain.len() as u64) < held {
+        let more = sound.read(plain.len() as u64, PIECE_BYTES)?;
+        if more.is_empty() {
+            break;
+        }
+        plain.extend(more);
+    }
+    let (pages, ms) = ogg::measure(&plain);
+    if sound.is_sealed() {
+        return Ok((held, ms));
+    }
+    file.set_len(pages as u64)?;
+    Ok((pages as u64, ms))
 }
 
 #[cfg(test)]
@@ -78,7 +109,7 @@ mod tests {
     use dialer_core::{CallId, RecordingId};
     use sansio::WallTime;
     use std::os::unix::fs::FileExt;
-    use store::sealed::{RecordingFile, Sealer};
+    use store::sealed::Sealer;
 
     fn cut(name: &str) -> CutRecording {
         let start = RecordingStartRow {
@@ -115,6 +146,37 @@ mod tests {
         // Once more: it was complete when the node went down again.
         let CutFile::Mended(found) = mended(folder.path(), &[]) else { panic!("found") };
         assert_eq!((found.duration_ms, found.bytes, found.cut_off), (1_000, 32_044, false));
+    }
+
+    #[test]
+    fn opus_is_kept_to_its_last_whole_page() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("day")).unwrap();
+        let mut writer = ogg::RecordingWriter::new(1).unwrap();
+        let mut file = writer.append(&[1; 4 * 8_000]).unwrap();
+        let whole = file.len();
+        file.extend(writer.append(&[1; 4 * 8_000]).unwrap());
+        for sealed_with in [None, SealKey::from_hex(&"1".repeat(64))] {
+            let part = folder.path().join("day/a.ogg.part");
+            let cut_file = &file[..file.len() - 3];
+            match &sealed_with {
+                None => std::fs::write(&part, cut_file).unwrap(),
+                Some(key) => {
+                    let made = File::create(&part).unwrap();
+                    let mut sealer = Sealer::new(key, 0).unwrap();
+                    made.write_all_at(&sealer.head(&[]).unwrap(), 0).unwrap();
+                    let (offset, bytes) = sealer.append(cut_file).unwrap();
+                    made.write_all_at(&bytes, offset).unwrap();
+                }
+            }
+            let keys: Vec<SealKey> = sealed_with.into_iter().collect();
+            let mut all = [cut("day/a.ogg")];
+            mend_all(folder.path(), &keys, &mut all);
+            let CutFile::Mended(found) = &all[0].found else { panic!("mended") };
+            assert!((980..=1_000).contains(&found.duration_ms), "{found:?}");
+            assert_eq!(found.bytes as usize, if keys.is_empty() { whole } else { cut_file.len() });
+            std::fs::remove_file(folder.path().join("day/a.ogg")).unwrap();
+        }
     }
 
     #[test]

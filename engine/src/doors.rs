@@ -116,6 +116,8 @@ pub struct ShardConfig {
     pub hold_prompt: Option<String>,
     /// Recordings running at once.
     pub recordings_max: usize,
+    /// How their files are written, which their names tell.
+    pub recording_format: RecordingFormat,
     /// RFC 3261 T1; every other SIP timer follows from it.
     pub sip_t1: Duration,
     /// Session timers (RFC 4028).
@@ -165,6 +167,7 @@ impl Default for ShardConfig {
             waiting_prompt: None,
             hold_prompt: None,
             recordings_max: 5_000,
+            recording_format: RecordingFormat::Wav,
             sip_t1: Duration::from_millis(500),
             session_timers: SessionTimers::default(),
             reliable: Reliability::default(),
@@ -426,6 +429,27 @@ pub enum ForkOp {
     },
 }
 
+/// How a recording's file is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RecordingFormat {
+    /// WAV: stereo, 8,000 Hz, 16-bit PCM.
+    #[default]
+    Wav,
+    /// Opus in Ogg: stereo.
+    Ogg,
+}
+
+impl RecordingFormat {
+    /// What its files' names end in.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            RecordingFormat::Wav => "wav",
+            RecordingFormat::Ogg => "ogg",
+        }
+    }
+}
+
 /// A complete recording's file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WrittenFile {
@@ -581,11 +605,11 @@ pub enum DtlsOrder {
 /// [`ShardInput::RecordingWritten`] answers after the `Finish`, or at the first failure.
 #[derive(Clone, PartialEq, Debug)]
 pub enum RecordOp {
-    /// Start a WAV file: stereo (customer left, agent right), 8,000 Hz, 16 bits.
+    /// Start a file: stereo (customer left, agent right), of samples of 8,000 Hz and 16 bits.
     Open {
         /// Which.
         recording: RecordingId,
-        /// Name below the recordings folder, `2026-01-31/rec_….wav`; the folder may have to be made.
+        /// Name below the recordings folder, `2026-01-31/rec_….wav` (or `.ogg`); the folder may have to be made.
         file: String,
     },
     /// Add sound.

@@ -34,6 +34,34 @@ pub trait FileSeal {
     fn append(&mut self, plain: &[u8]) -> io::Result<(u64, Vec<u8>)>;
 }
 
+/// Turns samples into what is written, for formats that are more than samples behind a header. It may take its time: it is
+/// asked off the shard's thread.
+pub trait FileEncoder: Send {
+    /// What follows in the file when these samples do.
+    ///
+    /// # Errors
+    /// When they cannot be encoded.
+    fn append(&mut self, samples: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// The end of the file.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn finish(&mut self) -> io::Result<Vec<u8>>;
+}
+
+/// Makes a file's encoder.
+pub type NewEncoder = Arc<dyn Fn() -> io::Result<Box<dyn FileEncoder>> + Send + Sync>;
+
+/// What a file is made of.
+#[derive(Clone)]
+pub struct FileFormat {
+    /// Its header.
+    pub header_of: HeaderOf,
+    /// What follows; `None`: the samples as they are.
+    pub encoder: Option<NewEncoder>,
+}
+
 /// Makes the seal of a file with a head of so many bytes.
 pub type NewSeal = Arc<dyn Fn(usize) -> io::Result<Box<dyn FileSeal>> + Send + Sync>;
 
@@ -73,7 +101,7 @@ pub struct RecordResult {
 /// The recordings of one shard.
 pub struct Recorder {
     folder: PathBuf,
-    header_of: HeaderOf,
+    format: FileFormat,
     seal: Option<NewSeal>,
     queues: HashMap<u128, mpsc::UnboundedSender<Step>>,
     waiting_bytes: Rc<Cell<usize>>,
@@ -110,14 +138,14 @@ impl Recorder {
     #[must_use]
     pub fn new(
         folder: &Path,
-        header_of: HeaderOf,
+        format: FileFormat,
         seal: Option<NewSeal>,
         waiting_bytes_max: usize,
     ) -> (Self, mpsc::UnboundedReceiver<RecordResult>) {
         let (results, receiver) = mpsc::unbounded_channel();
         let recorder = Recorder {
             folder: folder.to_owned(),
-            header_of,
+            format,
             seal,
             queues: HashMap::new(),
             waiting_bytes: Rc::new(Cell::new(0)),
@@ -137,7 +165,7 @@ impl Recorder {
                 let writer = Writer {
                     folder: self.folder.clone(),
                     file,
-                    header_of: self.header_of,
+                    format: self.format.clone(),
                     seal: self.seal.clone(),
                     waiting_bytes: Rc::clone(&self.waiting_bytes),
                 };
@@ -189,7 +217,7 @@ impl Recorder {
 struct Writer {
     folder: PathBuf,
     file: String,
-    header_of: HeaderOf,
+    format: FileFormat,
     seal: Option<NewSeal>,
     waiting_bytes: Rc<Cell<usize>>,
 }
@@ -220,7 +248,10 @@ impl Writer {
     }
 
     async fn write_head(&self, file: &File, seal: Option<&dyn FileSeal>, data_bytes: u64) -> io::Result<()> {
-        let head = (self.header_of)(data_bytes);
+        let head = (self.format.header_of)(data_bytes);
+        if head.is_empty() && seal.is_none() {
+            return Ok(());
+        }
         let bytes = match seal {
             Some(seal) => seal.head(&head)?,
             None => head,
@@ -242,25 +273,23 @@ impl Writer {
             tokio_uring::fs::create_dir_all(folder).await?;
         }
         let file = File::create(part).await?;
-        let header_bytes = (self.header_of)(0).len();
+        let header_bytes = (self.format.header_of)(0).len();
         let mut seal = self.seal.as_ref().map(|new| new(header_bytes)).transpose()?;
         let header_bytes = header_bytes as u64;
+        let mut encoder = self.format.encoder.as_ref().map(|new| new()).transpose()?;
         let mut data_bytes = 0_u64;
         drop(opening);
         let finishing = loop {
             match steps.recv().await {
                 Some(Step::Append(samples, _busy)) => {
                     let length = samples.len();
-                    let written = match &mut seal {
-                        None => file.write_all_at(samples, header_bytes + data_bytes).await.0,
-                        Some(seal) => match seal.append(&samples) {
-                            Ok((offset, sealed)) => file.write_all_at(sealed, offset).await.0,
-                            Err(error) => Err(error),
-                        },
+                    let at = header_bytes + data_bytes;
+                    let written = match encoded(&mut encoder, Some(samples)).await {
+                        Ok(bytes) => put(&file, &mut seal, bytes, at).await,
+                        Err(error) => Err(error),
                     };
                     self.release(length);
-                    written?;
-                    data_bytes += length as u64;
+                    data_bytes += written?;
                     self.write_head(&file, seal.as_deref(), data_bytes).await?;
                 }
                 Some(Step::Finish(busy)) => break busy,
@@ -270,6 +299,8 @@ impl Writer {
                 None => return Err(io::Error::other("the shard stopped before the recording was complete")),
             }
         };
+        let end = encoded(&mut encoder, None).await?;
+        data_bytes += put(&file, &mut seal, end, header_bytes + data_bytes).await?;
         self.write_head(&file, seal.as_deref(), data_bytes).await?;
         file.sync_data().await?;
         file.close().await?;
@@ -279,19 +310,110 @@ impl Writer {
     }
 }
 
+/// What is to be written for samples, or at the end. The encoder is lent to a thread that may take its time.
+async fn encoded(encoder: &mut Option<Box<dyn FileEncoder>>, samples: Option<Bytes>) -> io::Result<Bytes> {
+    let Some(mut lent) = encoder.take() else { return Ok(samples.unwrap_or_default()) };
+    let encoding = tokio::task::spawn_blocking(move || {
+        let bytes = match &samples {
+            Some(samples) => lent.append(samples),
+            None => lent.finish(),
+        };
+        (lent, bytes)
+    });
+    let (back, bytes) = encoding.await.map_err(io::Error::other)?;
+    *encoder = Some(back);
+    Ok(Bytes::from(bytes?))
+}
+
+/// Writes what follows in the file; gives its plain length.
+async fn put(file: &File, seal: &mut Option<Box<dyn FileSeal>>, bytes: Bytes, at: u64) -> io::Result<u64> {
+    let length = bytes.len() as u64;
+    if length == 0 {
+        return Ok(0);
+    }
+    match seal {
+        None => file.write_all_at(bytes, at).await.0?,
+        Some(seal) => {
+            let (offset, sealed) = seal.append(&bytes)?;
+            file.write_all_at(sealed, offset).await.0?;
+        }
+    }
+    Ok(length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLAIN: FileFormat = FileFormat { header_of: header, encoder: None };
+
     fn header(data_bytes: u64) -> Vec<u8> {
         data_bytes.to_le_bytes().to_vec()
+    }
+
+    /// Says each letter twice, and says goodbye.
+    struct Twice;
+
+    impl FileEncoder for Twice {
+        fn append(&mut self, samples: &[u8]) -> io::Result<Vec<u8>> {
+            if samples == b"?" {
+                return Err(io::Error::other("not a letter"));
+            }
+            Ok(samples.iter().flat_map(|byte| [*byte, *byte]).collect())
+        }
+
+        fn finish(&mut self) -> io::Result<Vec<u8>> {
+            Ok(b"bye".to_vec())
+        }
+    }
+
+    #[test]
+    fn an_encoder_says_what_is_written_and_its_fault_is_the_recordings() {
+        let folder = tempfile::tempdir().unwrap();
+        tokio_uring::start(async {
+            let encoder: NewEncoder = Arc::new(|| Ok(Box::new(Twice) as Box<dyn FileEncoder>));
+            let format = FileFormat { header_of: |_| Vec::new(), encoder: Some(encoder) };
+            let (mut recorder, mut results) = Recorder::new(folder.path(), format, None, 1 << 20);
+            for (id, last) in [(1, "b"), (2, "?")] {
+                recorder.order(RecordOrder::Open { id, file: format!("{id}.ogg") });
+                recorder.order(RecordOrder::Append { id, samples: Bytes::from_static(b"a") });
+                recorder.order(RecordOrder::Append { id, samples: Bytes::from(last) });
+                recorder.order(RecordOrder::Finish { id });
+                let result = results.recv().await.unwrap().result;
+                match id {
+                    1 => assert_eq!(result, Ok(("1.ogg".into(), 7))),
+                    _ => assert!(result.unwrap_err().contains("not a letter")),
+                }
+                assert_eq!((recorder.waiting_bytes.get(), recorder.is_busy()), (0, false));
+            }
+        });
+        assert_eq!(std::fs::read(folder.path().join("1.ogg")).unwrap(), b"aabbbye");
+        assert_eq!(std::fs::read(folder.path().join("2.ogg.part")).unwrap(), b"aa");
+    }
+
+    /// Every write to it says that no space is left.
+    #[test]
+    fn a_full_disk_is_told_and_holds_nothing_up() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("a.wav.part")).unwrap();
+        tokio_uring::start(async {
+            let (mut recorder, mut results) = Recorder::new(folder.path(), PLAIN, None, 1 << 20);
+            recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
+            for _ in 0..3 {
+                recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"abcd") });
+            }
+            recorder.order(RecordOrder::Finish { id: 1 });
+            let reason = results.recv().await.unwrap().result.unwrap_err();
+            assert!(reason.contains("No space left"), "{reason}");
+            assert_eq!((recorder.waiting_bytes.get(), recorder.is_busy()), (0, false));
+        });
     }
 
     #[test]
     fn a_recording_is_named_only_when_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
-            let (mut recorder, mut results) = Recorder::new(folder.path(), header, None, 1 << 20);
+            let (mut recorder, mut results) = Recorder::new(folder.path(), PLAIN, None, 1 << 20);
             recorder.order(RecordOrder::Open { id: 1, file: "day/a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
@@ -331,7 +453,7 @@ mod tests {
                 Arc::new(
                     |head_bytes| Ok(Box::new(Turned { at: 1 + head_bytes as u64 }) as Box<dyn FileSeal>),
                 );
-            let (mut recorder, mut results) = Recorder::new(folder.path(), header, Some(seal), 1 << 20);
+            let (mut recorder, mut results) = Recorder::new(folder.path(), PLAIN, Some(seal), 1 << 20);
             recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
@@ -348,7 +470,7 @@ mod tests {
     fn what_waits_is_bounded_and_a_missing_folder_is_told() {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
-            let (mut recorder, mut results) = Recorder::new(folder.path(), header, None, 10);
+            let (mut recorder, mut results) = Recorder::new(folder.path(), PLAIN, None, 10);
             recorder.order(RecordOrder::Open { id: 1, file: "a.wav".into() });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"0123456789AB") });
             let reason = results.recv().await.unwrap().result.unwrap_err();
@@ -357,7 +479,7 @@ mod tests {
 
             // A file where the folder should be.
             std::fs::write(folder.path().join("none"), b"").unwrap();
-            let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), header, None, 10);
+            let (mut recorder, mut results) = Recorder::new(&folder.path().join("none"), PLAIN, None, 10);
             recorder.order(RecordOrder::Open { id: 2, file: "b.wav".into() });
             let result = results.recv().await.unwrap();
             assert!(result.result.unwrap_err().contains("b.wav.part"));

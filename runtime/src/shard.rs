@@ -17,7 +17,7 @@ use crate::gather::Gathering;
 use crate::ground::{Ground, Ready, SocketKind};
 use crate::mailbox::BelledReceiver;
 use crate::process::go_first;
-use crate::recorder::{HeaderOf, NewSeal, RecordResult, Recorder};
+use crate::recorder::{FileFormat, NewSeal, RecordResult, Recorder};
 use crate::relay::{KernelRelay, RelayGround, Sockets};
 use crate::udp::{ReceiveBatch, pin_to_core};
 use bytes::Bytes;
@@ -78,8 +78,8 @@ pub struct ShardOptions {
     pub kernel_relay: Option<KernelRelay>,
     /// Where recordings go.
     pub recordings: PathBuf,
-    /// Makes their header.
-    pub header_of: HeaderOf,
+    /// How they are written.
+    pub recording_format: FileFormat,
     /// Recordings are sealed so; `None`: written as they are.
     pub seal: Option<NewSeal>,
     /// Recording bytes that may wait for the disk.
@@ -164,7 +164,7 @@ async fn run<M: ShardMachine>(
 ) -> io::Result<()> {
     let (recorder, mut recorded) = Recorder::new(
         &options.recordings,
-        options.header_of,
+        options.recording_format.clone(),
         options.seal.clone(),
         options.recording_bytes_waiting_max,
     );

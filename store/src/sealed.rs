@@ -231,6 +231,12 @@ impl RecordingFile {
         Ok(RecordingFile { file, sealed: Some(Opener { key: key.of_file(salt)?, head_bytes }), length })
     }
 
+    /// Nothing plain of it is on the disk.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
     /// Plain bytes in it.
     #[must_use]
     pub fn length(&self) -> u64 {

@@ -6,7 +6,7 @@ use crate::extract::{Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PageBody, page};
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::wire::recording::Recording;
+use crate::wire::recording::{Recording, RecordingFormat};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -73,7 +73,7 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
     Ok(Json(Recording::from(&row(&api, &id).await?)).into_response())
 }
 
-/// Plays a recording's sound (WAV, customer left, agent right): for players, not for keeping. One byte range is
+/// Plays a recording's sound (WAV or Opus in Ogg, customer left, agent right): for players, not for keeping. One byte range is
 /// understood. Each access is in the audit log before the first byte leaves.
 #[utoipa::path(
     get, path = "/v1/recordings/{id}/listen", tag = "recordings",
@@ -82,7 +82,8 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
         ("Range" = Option<String>, Header, description = "`bytes=0-1023`"),
     ),
     responses(
-        (status = 200, content_type = "audio/wav", body = Vec<u8>), (status = 206, content_type = "audio/wav", body = Vec<u8>),
+        (status = 200, content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
+        (status = 206, content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
     ),
     security(("bearer" = ["recordings:listen"]))
@@ -97,7 +98,7 @@ pub(crate) async fn listen(
     sound(&api, &caller, &id, &headers, Access::Listened).await
 }
 
-/// Downloads a recording's sound (WAV, customer left, agent right). One byte range is understood. Each access is in
+/// Downloads a recording's sound (WAV or Opus in Ogg, customer left, agent right). One byte range is understood. Each access is in
 /// the audit log before the first byte leaves.
 #[utoipa::path(
     get, path = "/v1/recordings/{id}/download", tag = "recordings",
@@ -106,7 +107,8 @@ pub(crate) async fn listen(
         ("Range" = Option<String>, Header, description = "`bytes=0-1023`"),
     ),
     responses(
-        (status = 200, content_type = "audio/wav", body = Vec<u8>), (status = 206, content_type = "audio/wav", body = Vec<u8>),
+        (status = 200, content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
+        (status = 206, content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"))),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json")
     ),
     security(("bearer" = ["recordings:download"]))
@@ -218,13 +220,14 @@ async fn sound(api: &Gateway, caller: &Caller, id: &str, headers: &HeaderMap, ac
     api.note(caller, &action, row.id.to_string(), Some(particulars)).await?;
     api.metrics.recording_accesses.with_label_values(&[access.name()]).inc();
     tracing::info!(recording = %row.id, token = caller.name(), action, "recording read");
+    let format = RecordingFormat::of(&row.file);
     let disposition = match access {
         Access::Listened => "inline".to_owned(),
-        Access::Downloaded => format!("attachment; filename=\"{}.wav\"", row.id),
+        Access::Downloaded => format!("attachment; filename=\"{}.{}\"", row.id, format.extension()),
     };
     let mut response = Response::builder()
         .status(status)
-        .header(CONTENT_TYPE, "audio/wav")
+        .header(CONTENT_TYPE, format.media_type())
         .header(ACCEPT_RANGES, "bytes")
         .header(CONTENT_LENGTH, count)
         // A recording that was listened to must not stay in a cache of somebody who may not keep it.

@@ -57,7 +57,38 @@ impl From<RecordingView> for CallRecording {
     }
 }
 
-/// A recording: a stereo WAV file, customer left, agent right.
+/// How a recording's file is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingFormat {
+    /// WAV: 16-bit PCM at 8,000 Hz.
+    Wav,
+    /// Opus in Ogg.
+    Ogg,
+}
+
+impl RecordingFormat {
+    /// By its file's name.
+    pub(crate) fn of(file: &str) -> Self {
+        if file.ends_with(".ogg") { RecordingFormat::Ogg } else { RecordingFormat::Wav }
+    }
+
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            RecordingFormat::Wav => "wav",
+            RecordingFormat::Ogg => "ogg",
+        }
+    }
+
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            RecordingFormat::Wav => "audio/wav",
+            RecordingFormat::Ogg => "audio/ogg",
+        }
+    }
+}
+
+/// A recording: a stereo file, customer left, agent right.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Recording {
     /// Its name.
@@ -69,6 +100,8 @@ pub struct Recording {
     pub campaign_id: Option<String>,
     /// The agent.
     pub agent_id: Option<String>,
+    /// How its file is written.
+    pub format: RecordingFormat,
     /// Length of the file.
     pub duration_ms: u64,
     /// For so long it was paused: silence in the file, or left out of it, as was asked for.
@@ -92,6 +125,7 @@ impl From<&RecordingRow> for Recording {
             call_id: row.call.to_string(),
             campaign_id: row.campaign.map(|id| id.to_string()),
             agent_id: row.agent.map(|id| id.to_string()),
+            format: RecordingFormat::of(&row.file),
             duration_ms: row.duration_ms,
             paused_ms: row.paused_ms,
             undecodable: row.undecodable,

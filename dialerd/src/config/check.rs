@@ -6,7 +6,9 @@ use super::raw::{self, LogFormat, Raw, ReliableProvisional, RouteMedia, SessionR
 use crate::retention::Retention;
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use dialer_core::{SOURCE, headers, is_network};
-use engine::{InBandDigits, MediaQuality, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
+use engine::{
+    InBandDigits, MediaQuality, RecordingFormat, Redirects, Refresher, Reliability, SessionTimers, SessionUse,
+};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -74,6 +76,7 @@ pub struct Config {
     pub announcements_dir: PathBuf,
     pub voice: crate::voice::VoiceConfig,
     pub recordings_dir: PathBuf,
+    pub recordings_format: RecordingFormat,
     /// The first seals, all open.
     pub recordings_keys: Vec<SealKey>,
     pub api_listen: SocketAddr,
@@ -236,6 +239,10 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         announcements_dir: below(raw.media.announcements_dir, "announcements"),
         voice: super::voice::check(raw.voice, &mut faults),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
+        recordings_format: match raw.media.recordings_format {
+            raw::RecordingFormat::Wav => RecordingFormat::Wav,
+            raw::RecordingFormat::Ogg => RecordingFormat::Ogg,
+        },
         recordings_keys: recordings_keys(&raw.media.recordings_keys, &mut faults),
         api_listen: faults.socket(&raw.api.listen, "api.listen"),
         api_tls: listeners::check_api(&raw.api, folder, &mut faults),

@@ -70,6 +70,7 @@ pub const KEYS: &[&str] = &[
     "media.prompts_dir",
     "media.announcements_dir",
     "media.recordings_dir",
+    "media.recordings_format",
     "media.recordings_keys",
     "voice.engine",
     "voice.command",
@@ -442,6 +443,7 @@ pub struct Media {
     pub prompts_dir: Option<String>,
     pub announcements_dir: Option<String>,
     pub recordings_dir: Option<String>,
+    pub recordings_format: RecordingFormat,
     pub recordings_keys: Vec<String>,
 }
 
@@ -463,9 +465,17 @@ impl Default for Media {
             prompts_dir: None,
             announcements_dir: None,
             recordings_dir: None,
+            recordings_format: RecordingFormat::Wav,
             recordings_keys: Vec::new(),
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingFormat {
+    Wav,
+    Ogg,
 }
 
 #[derive(Debug, Deserialize)]

@@ -40,7 +40,8 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let id = number_of(recording);
-        let file = format!("{}/{recording}.wav", day(self.clock.wall_at(now)));
+        let extension = self.config.recording_format.extension();
+        let file = format!("{}/{recording}.{extension}", day(self.clock.wall_at(now)));
         let known = self.recordings.contains_key(&id);
         // Files that are being finished count too: a slow disk must not let them pile up.
         let full = self.recordings.len() >= self.config.recordings_max;

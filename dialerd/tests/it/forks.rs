@@ -1,15 +1,20 @@
 //! The sound of a call to a bot over a real WebSocket and back, the whole daemon between real sockets.
 
 use crate::harness::{Place, TOKEN, block_on, until};
+use crate::streams::Authority;
 use crate::talkers::{Talker, hearing, peak_at};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use media::codec::g711::{ULAW_TO_LINEAR, linear_to_ulaw};
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use std::f64::consts::TAU;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -21,12 +26,26 @@ const SHOWS: f64 = 750.0;
 /// Frames in a row that show it: a window over two sounds is no proof.
 const IN_A_ROW: usize = 5;
 
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
 /// A bot that someone has connected to.
-struct Bot(WebSocketStream<TcpStream>);
+struct Bot(WebSocketStream<Box<dyn Duplex>>);
 
 impl Bot {
     async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = within(listener.accept()).await.expect("a connection");
+        Self::greet(Box::new(stream)).await
+    }
+
+    /// … over TLS.
+    async fn accept_secured(listener: &TcpListener, acceptor: &TlsAcceptor) -> Self {
+        let (stream, _) = within(listener.accept()).await.expect("a connection");
+        Self::greet(Box::new(within(acceptor.accept(stream)).await.expect("it believes us"))).await
+    }
+
+    async fn greet(stream: Box<dyn Duplex>) -> Self {
         Bot(within(tokio_tungstenite::accept_async(stream)).await.expect("a handshake"))
     }
 
@@ -111,6 +130,20 @@ async fn hear_each_other(customer: &Talker, agent: &Talker) {
     .await;
 }
 
+/// A server's TLS, with a certificate of this authority.
+fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
+    let (certificate, key, _) = authority.certify(name);
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 #[test]
 fn a_bot_hears_a_call_speaks_to_the_customer_and_breaks_nothing() {
     block_on(async {
@@ -118,7 +151,8 @@ fn a_bot_hears_a_call_speaks_to_the_customer_and_breaks_nothing() {
         place.configure("");
         let server = format!("{}:5060", place.daemon).parse().unwrap();
         let at = |host: &str, port: u16| format!("{host}:{port}").parse().unwrap();
-        let daemon = place.start().await;
+        let authority = Authority::new(&place, "bots.pem");
+        let daemon = place.start_with(&[("SSL_CERT_FILE", &place.folder.path().join("bots.pem"))]).await;
         let api = place.api();
         let customer = Talker::start(at(&place.carrier, 5080), server, None, CUSTOMER_HZ);
         let made = json!({"name": "ada", "username": "ada", "password": "secret-of-it"});
@@ -191,10 +225,19 @@ fn a_bot_hears_a_call_speaks_to_the_customer_and_breaks_nothing() {
         bot.event("stop").await;
         while !matches!(bot.next().await, Message::Close(_)) {}
 
-        // Plain samples at 16,000 Hz, until the call is over.
-        let wanted = json!({"url": url, "format": "l16", "sample_rate_hz": 16_000});
+        // A server that says it is another is not talked to.
+        let secured = format!("wss://{}/live", listener.local_addr().unwrap());
+        let wanted = json!({"url": secured, "reconnects_max": 0});
         api.post(&start, wanted).await;
-        let mut bot = Bot::accept(&listener).await;
+        let (stream, _) = within(listener.accept()).await.expect("a connection");
+        assert!(within(acceptor(&authority, "other.example").accept(stream)).await.is_err());
+        until("that fork is over", async || api.get(&format!("/v1/calls/{call}")).await["fork"].is_null())
+            .await;
+
+        // Plain samples at 16,000 Hz over TLS, until the call is over.
+        let wanted = json!({"url": secured, "format": "l16", "sample_rate_hz": 16_000});
+        api.post(&start, wanted).await;
+        let mut bot = Bot::accept_secured(&listener, &acceptor(&authority, &place.carrier)).await;
         assert_eq!(bot.event("start").await["start"]["mediaFormat"]["sampleRate"], 16_000);
         let mut row = 0;
         while row < IN_A_ROW {
@@ -226,6 +269,7 @@ fn a_bot_hears_a_call_speaks_to_the_customer_and_breaks_nothing() {
             "call.fork_started null",
             "call.fork_interrupted null",
             "call.fork_ended \"stopped\"",
+            "call.fork_ended \"failed\"",
             "call.fork_started null",
             "call.fork_ended \"call_ended\"",
         ];

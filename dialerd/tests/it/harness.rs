@@ -59,7 +59,12 @@ impl Place {
 
     /// Starts the daemon and waits until it is ready.
     pub async fn start(&self) -> Daemon {
-        let daemon = Daemon::spawn(&self.config_file(), &self.folder.path().join("dialerd.log"));
+        self.start_with(&[]).await
+    }
+
+    /// … with these variables in its environment.
+    pub async fn start_with(&self, variables: &[(&str, &Path)]) -> Daemon {
+        let daemon = Daemon::spawn(&self.config_file(), &self.folder.path().join("dialerd.log"), variables);
         let api = self.api();
         until("the daemon is up", async || matches!(api.admin("/healthz").await, Some((200, _)))).await;
         daemon
@@ -73,11 +78,12 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn spawn(config: &Path, log: &Path) -> Self {
+    fn spawn(config: &Path, log: &Path, variables: &[(&str, &Path)]) -> Self {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_dialerd"))
             .args(["run", "--config"])
             .arg(config)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

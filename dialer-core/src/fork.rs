@@ -74,6 +74,17 @@ impl ForkTracks {
     }
 }
 
+/// How the customer hears what comes from a fork.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkSpeech {
+    /// In place of the agent, as long as it speaks.
+    #[default]
+    Instead,
+    /// Together with the agent.
+    Over,
+}
+
 /// Something that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(pub String);
@@ -95,6 +106,8 @@ pub struct ForkConfig {
     pub sample_rate_hz: u32,
     /// Which sound.
     pub tracks: ForkTracks,
+    /// How what comes back is heard.
+    pub speech: ForkSpeech,
     /// With [`ForkFormat::L16`]: start, digits, marks and stop are told too, in JSON.
     pub control_messages: bool,
     /// Told at the start.
@@ -208,6 +221,7 @@ mod tests {
             format: ForkFormat::L16,
             sample_rate_hz: 16_000,
             tracks: ForkTracks::Both,
+            speech: ForkSpeech::Instead,
             control_messages: true,
             parameters: BTreeMap::new(),
             authorization: Some(Hidden("Bearer secret".into())),

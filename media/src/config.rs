@@ -240,6 +240,8 @@ pub struct ForkWish {
     pub inbound: bool,
     /// What its far end hears.
     pub outbound: bool,
+    /// What is said from outside is heard over what the far end would hear without it, not in its place.
+    pub mix: bool,
 }
 
 /// A stereo recording of what two streams say.

@@ -3,9 +3,11 @@
 //! ```text
 //!   what it says  (inbound)  ──► jitter ─┐ one frame of each per tick
 //!   what it hears (outbound) ──► jitter ─┴► ForkOp::Sound ──► outside
-//!   outside ──► speech queue ──► played to it like a prompt; marks come back when they are reached
+//!   outside ──► speech queue ──► played to it like a prompt, or over what is relayed to it (under ──► jitter);
+//!               marks come back when they are reached
 //! ```
 
+use crate::ForkWish;
 use crate::jitter::Jitter;
 use crate::player::FRAME_SAMPLES;
 use std::collections::VecDeque;
@@ -27,6 +29,8 @@ pub(crate) struct Fork {
     pub(crate) id: u64,
     inbound: Option<Jitter>,
     outbound: Option<Jitter>,
+    /// What is relayed to the far end, where speech is mixed over it.
+    under: Option<Jitter>,
     /// Frames since the start, those lost to late ticks included.
     pub(crate) frames: u64,
     pub(crate) speech: Speech,
@@ -41,11 +45,12 @@ pub(crate) struct Taken {
 }
 
 impl Fork {
-    pub(crate) fn new(id: u64, inbound: bool, outbound: bool) -> Self {
+    pub(crate) fn new(wish: &ForkWish) -> Self {
         Fork {
-            id,
-            inbound: inbound.then(Jitter::new),
-            outbound: outbound.then(Jitter::new),
+            id: wish.id,
+            inbound: wish.inbound.then(Jitter::new),
+            outbound: wish.outbound.then(Jitter::new),
+            under: wish.mix.then(Jitter::new),
             frames: 0,
             speech: Speech::default(),
         }
@@ -59,6 +64,38 @@ impl Fork {
     /// Where what is relayed to the far end goes.
     pub(crate) fn outbound(&mut self) -> Option<&mut Jitter> {
         self.outbound.as_mut()
+    }
+
+    /// Where what would be relayed to the far end goes, spoken to or not.
+    pub(crate) fn under(&mut self) -> Option<&mut Jitter> {
+        self.under.as_mut()
+    }
+
+    /// Puts the next frame of what is said from outside into what the far end hears, over what is `mixed` there or would
+    /// be relayed, if so wanted. `None`: nothing is said. Else what it hears without that.
+    pub(crate) fn say(
+        &mut self,
+        samples: &mut [i16; FRAME_SAMPLES],
+        mixed: bool,
+    ) -> Option<[i16; FRAME_SAMPLES]> {
+        // In step with the ticks, whether anything is said or not.
+        let relayed = self.under.as_mut().map(|under| {
+            under.next_frame();
+            *under.frame()
+        });
+        let mut said = [0; FRAME_SAMPLES];
+        if !self.speech.frame(&mut said) {
+            return None;
+        }
+        let under = match relayed {
+            None => [0; FRAME_SAMPLES],
+            Some(_) if mixed => *samples,
+            Some(relayed) => relayed,
+        };
+        for ((sample, said), under) in samples.iter_mut().zip(said).zip(under) {
+            *sample = said.saturating_add(under);
+        }
+        Some(under)
     }
 
     /// The tick's frames. `own`: what the plane itself has just said to the far end, in place of what is relayed.

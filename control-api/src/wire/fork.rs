@@ -39,6 +39,16 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// How the customer hears what comes back.
+    ForkSpeech = dialer_core::fork::ForkSpeech {
+        /// In place of the agent, as long as it speaks.
+        Instead,
+        /// Together with the agent.
+        Over,
+    }
+}
+
 /// Where the sound of a call is to go.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +66,9 @@ pub struct ForkRequest {
     /// `inbound` if absent.
     #[serde(default)]
     pub tracks: Option<ForkTracks>,
+    /// How the customer hears what comes back; `instead` (of the agent) if absent, `over`: both at once.
+    #[serde(default)]
+    pub speech: Option<ForkSpeech>,
     /// False: with the format `l16` nothing but sound goes out, for recognisers that take nothing else. True if absent.
     #[serde(default)]
     pub control_messages: Option<bool>,
@@ -80,6 +93,7 @@ impl From<ForkRequest> for ForkConfig {
             format: request.format.unwrap_or(ForkFormat::Twilio).into(),
             sample_rate_hz: request.sample_rate_hz.unwrap_or(SAMPLE_RATE_HZ),
             tracks: request.tracks.unwrap_or(ForkTracks::Inbound).into(),
+            speech: request.speech.map_or_else(Default::default, Into::into),
             control_messages: request.control_messages.unwrap_or(true),
             parameters: request.parameters,
             authorization: request.authorization.map(Hidden),

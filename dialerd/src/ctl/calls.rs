@@ -60,6 +60,9 @@ pub enum CallAct {
         /// inbound (what the customer says), outbound (what the customer hears) or both.
         #[arg(long, value_name = "TRACKS", default_value = "inbound", value_parser = ["inbound", "outbound", "both"])]
         tracks: String,
+        /// The customer hears the agent and what comes back at once, not one in place of the other.
+        #[arg(long)]
+        over: bool,
     },
     /// No longer.
     Unfork {
@@ -185,8 +188,10 @@ pub async fn act(client: &Client, act: &CallAct, as_json: bool) -> Result<String
         }
         CallAct::Add { call, whom } => (call, "participants", target(client, whom).await?),
         CallAct::Transfer { call, whom } => (call, "transfer", target(client, whom).await?),
-        CallAct::Fork { call, url, format, rate, tracks } => {
-            let body = json!({"url": url, "format": format, "sample_rate_hz": rate, "tracks": tracks});
+        CallAct::Fork { call, url, format, rate, tracks, over } => {
+            let speech = if *over { "over" } else { "instead" };
+            let body = json!({"url": url, "format": format, "sample_rate_hz": rate, "tracks": tracks,
+                "speech": speech});
             (call, "fork_start", body)
         }
         CallAct::Unfork { call } => (call, "fork_stop", json!({})),

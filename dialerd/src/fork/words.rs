@@ -218,6 +218,7 @@ mod tests {
             url: "ws://bot".into(),
             format,
             sample_rate_hz,
+            speech: dialer_core::fork::ForkSpeech::Instead,
             tracks: ForkTracks::Both,
             control_messages: true,
             parameters: [("lang".to_owned(), "zh".to_owned())].into(),

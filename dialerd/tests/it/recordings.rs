@@ -121,8 +121,12 @@ fn a_sealed_recording_is_paused_and_another_outlives_a_kill() {
         assert_eq!((status, problem["code"].as_str()), (409, Some("conflict")), "{problem}");
         drop(daemon);
         keys(&place, &["2", "1"]);
+        let text = std::fs::read_to_string(place.config_file()).unwrap();
+        let text = text.replace("[media]\n", "[media]\nrecordings_format = \"ogg\"\n");
+        std::fs::write(place.config_file(), text).unwrap();
         let _daemon = place.start().await;
         assert_eq!(scene.api.bytes(&path).await.0, 200);
+        in_opus(&scene).await;
     });
 }
 
@@ -159,6 +163,22 @@ async fn prompted(scene: &Scene, call: &str) {
         scene.customer.take_heard().iter().any(|frame| peak_at(&frame[..], PROMPT_HZ) > 4_000.0)
     })
     .await;
+}
+
+/// A recording in Opus is as long as the others, and the voices are in it.
+async fn in_opus(scene: &Scene) {
+    scene.call().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    scene.customer.hang_up();
+    let recording = &scene.listed(3).await[0];
+    assert_eq!(recording["format"], "ogg", "{recording}");
+    let path = format!("/v1/recordings/{}/listen", recording["id"].as_str().unwrap());
+    let (status, bytes) = scene.api.bytes(&path).await;
+    assert_eq!((status, json!(bytes.len())), (200, recording["bytes"].clone()));
+    let sound = media::ogg::read_prompt(&bytes).unwrap();
+    assert_eq!(json!(sound.len() / 8), recording["duration_ms"]);
+    let heard = |hertz| sound.chunks_exact(160).filter(|frame| peak_at(frame, hertz) > 500.0).count();
+    assert!(heard(CUSTOMER_HZ) > 10 && heard(AGENT_HZ) > 10, "{} {}", heard(CUSTOMER_HZ), heard(AGENT_HZ));
 }
 
 async fn deleted(scene: &Scene) {

@@ -3,7 +3,7 @@
 use super::Call;
 use crate::doors::{ForkId64, ForkInput, ForkOp, ShardEffect};
 use crate::shard::CallShard;
-use dialer_core::fork::{ForkEnd, ForkOrder};
+use dialer_core::fork::{ForkEnd, ForkOrder, ForkSpeech};
 use dialer_core::{CallFact, CallId, ForkId};
 use media::{ForkWish, StreamKey};
 use sansio::{Instant, Key, Outbox};
@@ -37,7 +37,8 @@ impl CallShard {
         let stream = call.answered_customer().map(|side| side.sound.stream);
         let begun = stream.is_some_and(|stream| {
             let (inbound, outbound) = (order.config.tracks.inbound(), order.config.tracks.outbound());
-            let wish = ForkWish { id: number, stream, inbound, outbound };
+            let mix = order.config.speech == ForkSpeech::Over;
+            let wish = ForkWish { id: number, stream, inbound, outbound, mix };
             !self.forks.contains_key(&number) && self.plane.start_fork(now, wish).is_ok()
         });
         let Some(stream) = stream.filter(|_| begun) else {

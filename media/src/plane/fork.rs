@@ -18,7 +18,7 @@ impl Plane {
         if stream.fork.is_some() {
             return Err(MediaError::AlreadyForked);
         }
-        stream.fork = Some(Box::new(Fork::new(wish.id, wish.inbound, wish.outbound)));
+        stream.fork = Some(Box::new(Fork::new(&wish)));
         self.counters.forks_started += 1;
         self.forks += 1;
         self.needs_tick(now, wish.stream);
@@ -72,8 +72,13 @@ impl Plane {
         if let Some(inbound) = stream.fork.as_mut().and_then(|fork| fork.inbound()) {
             inbound.push(place, codec, payload);
         }
-        let peer = peer.and_then(|peer| self.streams.get_mut(peer)).filter(|peer| !peer.hears_own());
-        if let Some(outbound) = peer.and_then(|peer| peer.fork.as_mut()?.outbound()) {
+        let Some(peer) = peer.and_then(|peer| self.streams.get_mut(peer)) else { return };
+        let hears_own = peer.hears_own();
+        let Some(fork) = &mut peer.fork else { return };
+        if let Some(under) = fork.under() {
+            under.push(place, codec, payload);
+        }
+        if let Some(outbound) = fork.outbound().filter(|_| !hears_own) {
             outbound.push(place, codec, payload);
         }
     }
@@ -101,16 +106,10 @@ impl Plane {
     }
 }
 
-/// Gives out one tick of a stream's fork. `said`: the frame the plane has sent to it, if it has, and whether that was
-/// what came from outside, which does not go back there.
-pub(super) fn give_out(
-    stream: &mut Stream,
-    said: Option<(&[i16; FRAME_SAMPLES], bool)>,
-    out: &mut Outbox<Output>,
-) {
+/// Gives out one tick of a stream's fork. `own`: the frame the plane has sent to it, if it has, without what came from
+/// outside, which does not go back there.
+pub(super) fn give_out(stream: &mut Stream, own: Option<&[i16; FRAME_SAMPLES]>, out: &mut Outbox<Output>) {
     let Some(fork) = &mut stream.fork else { return };
-    let silence = [0; FRAME_SAMPLES];
-    let own = said.map(|(frame, from_outside)| if from_outside { &silence } else { frame });
     let taken = fork.take(own);
     let id = fork.id;
     let samples = |frame: Option<Box<[i16; FRAME_SAMPLES]>>| frame.map(|frame| frame as Box<[i16]>);

@@ -109,7 +109,10 @@ impl Plane {
             self.counters.frames_mixed += u64::from(mixed);
             let arena = &mut self.arena;
             let spoken_to = stream.fork.as_ref().is_some_and(|fork| fork.speech.is_speaking());
-            let sent = speak(now, *key, stream, mixed, &mut samples, arena, &mut self.counters, out);
+            let mut without_outside = None;
+            let counters = &mut self.counters;
+            let sent =
+                speak(now, *key, stream, mixed, &mut samples, &mut without_outside, arena, counters, out);
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
                 && let Some(recorder) = self.recorders.get_mut(recorder)
@@ -122,8 +125,8 @@ impl Plane {
                 if speaks != spoken_to {
                     turned.push(*key);
                 }
-                let from_outside = speaks && stream.player.is_none() && stream.presses.is_none();
-                super::fork::give_out(stream, sent.then_some((&samples, from_outside)), out);
+                let own = sent.then_some(without_outside.as_ref().unwrap_or(&samples));
+                super::fork::give_out(stream, own, out);
             }
             if let Some(digit) = stream.digits.handle_timeout(now) {
                 self.counters.dtmf_digits += 1;
@@ -158,6 +161,7 @@ fn speak(
     stream: &mut Stream,
     mixed: bool,
     samples: &mut [i16; FRAME_SAMPLES],
+    without_outside: &mut Option<[i16; FRAME_SAMPLES]>,
     arena: &mut BytesMut,
     counters: &mut Counters,
     out: &mut Outbox<Output>,
@@ -167,7 +171,8 @@ fn speak(
         && stream.presses.is_none()
         && let Some(fork) = &mut stream.fork
     {
-        has_sound |= fork.speech.frame(samples);
+        *without_outside = fork.say(samples, mixed);
+        has_sound |= without_outside.is_some();
     }
     if let Some(player) = &mut stream.player {
         has_sound = true;

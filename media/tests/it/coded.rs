@@ -162,7 +162,7 @@ fn a_fork_hears_both_sides_of_a_call_in_g722_and_speaks_into_it() {
     world.advance_ms(990);
     let spoken: Vec<Bytes> = world.take_arrived(streams[0]).iter().map(|one| one.rtp().payload).collect();
     world.advance_ms(50);
-    let wish = ForkWish { id: 5, stream: streams[0], inbound: true, outbound: true };
+    let wish = ForkWish { id: 5, stream: streams[0], inbound: true, outbound: true, mix: false };
     world.with_plane(|plane, now, _| plane.start_fork(now, wish)).unwrap();
     assert_eq!(world.plane.start_fork(world.now, wish), Err(MediaError::AlreadyForked));
     for payload in &spoken {
@@ -206,5 +206,38 @@ fn comfort_noise_goes_to_who_knows_it() {
         let arrived = world.take_arrived(streams[1]);
         assert_eq!(arrived.len(), usize::from(knows));
         assert!(arrived.iter().all(|one| one.rtp().header.payload_type == 13));
+    }
+}
+
+/// What is said from outside over the peer: both at once, and the fork is given what is heard without itself.
+#[test]
+fn a_fork_speaks_over_the_peer_where_that_is_wanted() {
+    for (mix, expected) in [(false, 2_000), (true, 5_000)] {
+        let (mut world, mut phones, streams) = pair(None, None);
+        let wish = ForkWish { id: 5, stream: streams[0], inbound: false, outbound: true, mix };
+        world.with_plane(|plane, now, _| plane.start_fork(now, wish)).unwrap();
+        for tick in 0..40 {
+            if tick == 20 {
+                world.take_arrived(streams[0]);
+                world.forked.clear();
+                world.with_plane(|plane, _, _| plane.fork_say(streams[0], &[2_000; 3_200]));
+            }
+            let packet = phones[1].say_level(3_000);
+            world.packet(streams[1], phones[1].address, &packet);
+            world.advance_ms(20);
+        }
+        let near = |sample: i16, wanted: i16| sample.abs_diff(wanted) < 200;
+        let arrived = world.take_arrived(streams[0]);
+        let heard = arrived.iter().filter(|one| near(level(phones[0].codec, &one.rtp().payload), expected));
+        assert!(heard.count() >= 16, "mix {mix}");
+        assert!(arrived.len() < 25, "spoken to or relayed to, not both: {}", arrived.len());
+        let without = if mix { 3_000 } else { 0 };
+        let given = world.forked.iter().filter(|op| match op {
+            ForkOp::Sound { outbound: Some(outbound), .. } => near(outbound[80], without),
+            _ => false,
+        });
+        assert!(given.count() >= 16, "mix {mix}");
+        streams.into_iter().for_each(|stream| world.close(stream));
+        world.assert_at_rest();
     }
 }

@@ -60,7 +60,7 @@ interop: setup-test setup-interop build ## the daemon against SIPp feature by fe
 	target/release/loadtest interop
 
 fuzz: ## what peers send, mutated
-	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav
+	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav ogg
 
 # They mostly wait: beside the fuzz targets, which take only what is left of the processors.
 demo-and-interop: build

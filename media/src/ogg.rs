@@ -290,7 +290,7 @@ mod tests {
     fn frames(count: usize) -> Vec<u8> {
         let sample = |i: usize, hertz: f64| (8_000.0 * (TAU * hertz * i as f64 / 8_000.0).sin()) as i16;
         let frame = |i: usize| {
-            let left = i / 4_000 % 2 == 0;
+            let left = (i / 4_000).is_multiple_of(2);
             let both = if left { [sample(i, 440.0), 0] } else { [0, sample(i, 1_000.0)] };
             both.into_iter().flat_map(i16::to_le_bytes)
         };
@@ -338,7 +338,7 @@ mod tests {
         }
         let sound = decoded(&file(40_000, 6_000));
         for (number, half) in sound.chunks_exact(4_000).enumerate() {
-            let (loud, still) = if number % 2 == 0 { (0, 1) } else { (1, 0) };
+            let (loud, still) = if number.is_multiple_of(2) { (0, 1) } else { (1, 0) };
             let middle = &half[800..3_200];
             let (loud, still) = (rms(middle, loud), rms(middle, still));
             assert!((3_500.0..7_500.0).contains(&loud), "{number}: {loud}");

@@ -169,6 +169,7 @@ impl Dialer {
             ring_timeout_ms: call.ring_timeout_ms.unwrap_or(timers.ring_max_ms),
             early_media: campaign.is_some_and(|campaign| campaign.row.config.early_media),
             amd: call.amd_mode != AmdMode::Off,
+            await_turn: campaign.is_some_and(|campaign| campaign.row.config.machine_policy.awaits_turn()),
             call_max_ms: timers.call_max_ms,
         };
         let (campaign, trunk, number) = (call.campaign, call.trunk, call.number);

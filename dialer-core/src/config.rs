@@ -718,6 +718,8 @@ pub struct CampaignConfig {
     pub safe_harbour_prompt: Option<String>,
     /// Answering-machine detection.
     pub amd: AmdMode,
+    /// What is done with machines and assistants.
+    pub machine_policy: Box<crate::machine::MachinePolicy>,
     /// Listen to early media and give up on busy, congestion and SIT tones at once.
     pub early_media: bool,
     /// Retry rules; an outcome without one uses the built-in table.
@@ -765,6 +767,7 @@ impl Default for CampaignConfig {
             timers: CampaignTimers::default(),
             safe_harbour_prompt: Some("safe_harbour".into()),
             amd: AmdMode::Off,
+            machine_policy: Box::default(),
             early_media: true,
             retry: Vec::new(),
             attempts_max: 6,

@@ -72,6 +72,8 @@ pub struct CampaignCounters {
     pub answers_machine: u64,
     /// … by a fax.
     pub answers_fax: u64,
+    /// … by an assistant that asks who is calling; what was thought before is counted too.
+    pub answers_screening: u64,
     /// … and the verdict was unsure.
     pub answers_unsure: u64,
     /// Live answers without an agent in time.
@@ -211,12 +213,14 @@ pub struct Counters {
     pub safe_harbour_played: u64,
     /// Agentless messages played to their end (or to a hang-up behind it).
     pub messages_played: u64,
-    /// Agentless messages whose prompt does not exist.
+    /// Messages left on machines, to their end.
+    pub messages_left: u64,
+    /// Agentless messages, and those to be left, whose prompt does not exist.
     pub messages_missing: u64,
     /// Early media heard, in the order of [`EARLY_MEDIA_CLASSES`].
     pub early_media: [u64; EARLY_MEDIA_CLASSES.len()],
-    /// Machine-detection verdicts: human, machine, fax, unsure.
-    pub amd: [u64; 4],
+    /// Machine-detection verdicts: human, machine, fax, unsure, screening.
+    pub amd: [u64; 5],
     /// Time from answer to verdict.
     pub amd_decision: Histogram,
     /// Reservations ended because the bridge deadline passed while the agent was rung.
@@ -254,9 +258,10 @@ impl Default for Counters {
             agent_wait: Histogram::new(WAIT_BOUNDS),
             safe_harbour_played: 0,
             messages_played: 0,
+            messages_left: 0,
             messages_missing: 0,
             early_media: [0; EARLY_MEDIA_CLASSES.len()],
-            amd: [0; 4],
+            amd: [0; 5],
             amd_decision: Histogram::new(SETUP_BOUNDS),
             reservations_expired: 0,
             calls_forced_over: 0,
@@ -275,7 +280,7 @@ pub const RULES: [&str; 3] = ["dnc", "calling_window", "time_zone_unknown"];
 pub const PARTIES: [Party; 5] = [Party::Customer, Party::Agent, Party::System, Party::Api, Party::Caller];
 
 /// The classes in the order of [`Counters::early_media`], by name.
-pub const EARLY_MEDIA_CLASSES: [&str; 13] = [
+pub const EARLY_MEDIA_CLASSES: [&str; 14] = [
     "ringback",
     "busy",
     "congestion",
@@ -289,10 +294,11 @@ pub const EARLY_MEDIA_CLASSES: [&str; 13] = [
     "no_answer",
     "call_forbidden",
     "coloured_ringback",
+    "screening",
 ];
 
 /// The verdicts in the order of [`Counters::amd`], by name.
-pub const AMD_VERDICTS: [&str; 4] = ["human", "machine", "fax", "unsure"];
+pub const AMD_VERDICTS: [&str; 5] = ["human", "machine", "fax", "unsure", "screening"];
 
 impl Counters {
     pub(crate) fn rule_hit(&mut self, rule: &str) {
@@ -352,6 +358,7 @@ impl Counters {
             EarlyMediaClass::NoAnswer => 10,
             EarlyMediaClass::CallForbidden => 11,
             EarlyMediaClass::ColouredRingback => 12,
+            EarlyMediaClass::Screening => 13,
         }] += 1;
     }
 
@@ -367,6 +374,7 @@ impl Counters {
             AmdVerdict::Machine => (1, &mut campaign.answers_machine),
             AmdVerdict::Fax => (2, &mut campaign.answers_fax),
             AmdVerdict::Unsure => (3, &mut campaign.answers_unsure),
+            AmdVerdict::Screening => (4, &mut campaign.answers_screening),
         };
         *count += 1;
         self.amd[place] += 1;

@@ -117,6 +117,8 @@ pub enum CallOrder {
         early_media: bool,
         /// Listen for machines after the answer.
         amd: bool,
+        /// … and for when they have finished (`CallFact::Turn`).
+        await_turn: bool,
         /// Longest time after the answer, milliseconds.
         call_max_ms: u32,
     },

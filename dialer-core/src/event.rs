@@ -92,7 +92,7 @@ pub enum Event {
     CallBridged { agent: AgentId, answer_to_bridge_ms: Option<u64> },
     /// The safe-harbour message is being played.
     CallSafeHarbour { prompt: String },
-    /// The message of an agentless campaign is being played.
+    /// The message of an agentless campaign, or what is left on a machine or said to an assistant, is being played.
     CallMessage { prompt: String },
     /// A digit was pressed.
     CallDtmf { party: Party, digit: char, duration_ms: u32 },

@@ -4,7 +4,7 @@ use crate::command::Command;
 use crate::fork::ForkEnd;
 use crate::id::{AgentId, CallId, CampaignId, ForkId, LegId, RecordingId, TrunkId};
 use crate::inbound::CallerMemory;
-use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party};
+use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party, TurnCue};
 use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
 use crate::recording::RecordedFile;
 use sansio::time::ClockBase;
@@ -126,6 +126,15 @@ pub enum CallFact {
         confidence: f32,
         /// What it rests on.
         evidence: AmdEvidence,
+        /// After the answer, milliseconds.
+        after_answer_ms: u64,
+    },
+    /// A machine or an assistant has finished.
+    Turn {
+        /// Which call.
+        call: CallId,
+        /// How that is known.
+        cue: TurnCue,
         /// After the answer, milliseconds.
         after_answer_ms: u64,
     },

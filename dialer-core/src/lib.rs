@@ -31,6 +31,7 @@ pub mod fork;
 pub mod id;
 pub mod input;
 pub mod limits;
+pub mod machine;
 pub mod outcome;
 pub mod pacing;
 pub mod participant;

@@ -246,6 +246,19 @@ pub enum AmdVerdict {
     Fax,
     /// Could not tell within the limit; treated as a person.
     Unsure,
+    /// An assistant that asks who is calling.
+    Screening,
+}
+
+/// How it is known that a machine or an assistant has finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TurnCue {
+    /// A beep.
+    Beep,
+    /// It is silent.
+    Silence,
+    /// It was listened to for as long as may be.
+    TimeLimit,
 }
 
 /// What a verdict of machine detection rests on.
@@ -264,6 +277,10 @@ pub enum AmdEvidence {
     Beep,
     /// A fax machine's tone.
     FaxTone,
+    /// A recording that was taught.
+    Announcement,
+    /// It asked something, did not beep, and is silent.
+    WaitsForAnswer,
     /// Detection said nothing in time.
     NoVerdict,
 }
@@ -279,6 +296,8 @@ impl AmdEvidence {
             AmdEvidence::TimeLimit => "time_limit",
             AmdEvidence::Beep => "beep",
             AmdEvidence::FaxTone => "fax_tone",
+            AmdEvidence::Announcement => "announcement",
+            AmdEvidence::WaitsForAnswer => "waits_for_answer",
             AmdEvidence::NoVerdict => "no_verdict",
         }
     }
@@ -339,4 +358,6 @@ pub enum EarlyMediaClass {
     CallForbidden,
     /// Known music or words instead of the ringing tone (彩铃).
     ColouredRingback,
+    /// A known assistant that asks who is calling.
+    Screening,
 }

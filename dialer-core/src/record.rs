@@ -690,6 +690,9 @@ pub struct AmdDetail {
     pub confidence: f32,
     /// Answer to verdict, milliseconds.
     pub after_answer_ms: u64,
+    /// Answer to the message that was left on the machine; `None`: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
 }
 
 /// What a class of early media rests on.

@@ -56,7 +56,8 @@ pub enum Subcommands {
     Ctl(crate::ctl::CtlArguments),
     /// Teach a network's announcement (空号, 关机, 停机, …), so that calls that hear it end at once with the right outcome.
     #[command(
-        after_help = "FILE is what one call heard before the answer: only the announcement, 2 to 60 seconds. A running \
+        after_help = "FILE is what one call heard: only the announcement, 2 to 60 seconds. Class screening, an assistant that \
+                      asks who is calling, is known behind the answer too. A running \
                       daemon knows it after SIGHUP or its next start. Exit codes: 0 taught, or known already; 1 it cannot \
                       be taught (why is printed), 2 wrong use or configuration."
     )]

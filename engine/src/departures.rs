@@ -170,6 +170,7 @@ mod tests {
             ring_timeout_ms: 1,
             early_media: false,
             amd: false,
+            await_turn: false,
             call_max_ms: 1,
         };
         Departure { shard: 0, order, creates: true }

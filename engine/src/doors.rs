@@ -904,6 +904,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::EarlyMedia { call, .. }
         | CallFact::Answered { call }
         | CallFact::Amd { call, .. }
+        | CallFact::Turn { call, .. }
         | CallFact::Audio { call, .. }
         | CallFact::Media { call, .. }
         | CallFact::AgentRinging { call, .. }

@@ -305,6 +305,7 @@ mod tests {
             ring_timeout_ms: 1,
             early_media: false,
             amd: false,
+            await_turn: false,
             call_max_ms: 1,
         }
     }

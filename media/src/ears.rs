@@ -1,6 +1,6 @@
 //! From packets to frames for whoever listens.
 
-use crate::amd::{AmdConfig, Detector, FRAME, Judgement};
+use crate::amd::{AmdConfig, AmdHeard, Detector, FRAME};
 use crate::announcement::Book;
 use crate::dsp::dtmf::{HeardDigit, InBand};
 use crate::early_media::{EarlyMedia, Heard};
@@ -35,14 +35,14 @@ enum Task {
 /// What a listener has found out.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Finding {
-    /// The last thing an answering-machine detector says.
-    Amd(Judgement),
+    /// What an answering-machine detector says; it may be the last.
+    Amd(AmdHeard),
     EarlyMedia(Heard),
 }
 
 impl Listening {
-    pub(crate) fn amd(now: Instant, config: &AmdConfig) -> Self {
-        Self::new(now, Task::Amd(config.detector()))
+    pub(crate) fn amd(now: Instant, config: &AmdConfig, announcements: &Arc<Book>) -> Self {
+        Self::new(now, Task::Amd(config.detector(announcements)))
     }
 
     pub(crate) fn early_media(now: Instant, announcements: &Arc<Book>) -> Self {
@@ -57,6 +57,11 @@ impl Listening {
         matches!(self.task, Task::Amd(_))
     }
 
+    /// Nothing more will come of it.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(&self.task, Task::Amd(detector) if detector.is_over())
+    }
+
     /// Feeds a packet's sound.
     pub(crate) fn hear(&mut self, now: Instant, from: Codec, payload: &[u8]) -> Option<Finding> {
         let mut finding = self.catch_up(now);
@@ -69,7 +74,7 @@ impl Listening {
         for &byte in payload {
             match self.sample(table[usize::from(byte)]) {
                 None => {}
-                Some(judgement @ Finding::Amd(_)) => return Some(judgement),
+                Some(said @ Finding::Amd(_)) => return Some(said),
                 later => finding = later,
             }
         }
@@ -86,7 +91,7 @@ impl Listening {
         for _ in 0..behind.min(CATCH_UP_SAMPLES_MAX) {
             match self.sample(0) {
                 None => {}
-                Some(judgement @ Finding::Amd(_)) => return Some(judgement),
+                Some(said @ Finding::Amd(_)) => return Some(said),
                 later => finding = later,
             }
         }

@@ -53,7 +53,7 @@ pub use counters::{Counters, StreamQuality, StreamStats};
 pub use offload::{OffloadCounts, OffloadRule, OffloadStart};
 pub use output::{
     AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, ForkOp, Output,
-    RecordOp,
+    RecordOp, TurnCue,
 };
 pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;

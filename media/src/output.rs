@@ -164,7 +164,8 @@ pub enum Event {
         /// In which way it came.
         source: DigitSource,
     },
-    /// Human or machine; once per [`crate::Plane::amd_start`], unless the stream closes first.
+    /// Human or machine; once per [`crate::Plane::amd_start`], unless the stream closes first. A screening assistant that
+    /// is known by its sound may be told behind another verdict, whose place it takes.
     AmdVerdict {
         /// The stream listened to.
         stream: StreamKey,
@@ -177,6 +178,18 @@ pub enum Event {
         /// 0..=1, a score and not a calibrated probability.
         confidence: f32,
         /// Milliseconds from `amd_start` to this verdict.
+        after_answer_ms: u32,
+    },
+    /// A machine or an assistant has finished and it is our turn to speak; at most once, behind the verdict, where
+    /// [`crate::AmdConfig::await_turn`] asks for it.
+    Turn {
+        /// The stream listened to.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// How that is known.
+        cue: TurnCue,
+        /// Milliseconds from `amd_start`.
         after_answer_ms: u32,
     },
     /// What is heard before the answer; each time the class changes.
@@ -273,6 +286,8 @@ pub enum AmdVerdict {
     Unsure,
     /// A fax machine.
     Fax,
+    /// An assistant that asks who is calling.
+    Screening,
 }
 
 /// Which rule gave the verdict.
@@ -290,6 +305,19 @@ pub enum AmdCause {
     Beep,
     /// A fax machine's tone (ITU-T T.30).
     FaxTone,
+    /// A recording that was taught ([`crate::announcement`]).
+    Announcement,
+}
+
+/// How it is known that a machine or an assistant has finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TurnCue {
+    /// A beep.
+    Beep,
+    /// It is silent and no beep came: it waits for an answer.
+    Silence,
+    /// It was listened to for as long as may be.
+    TimeLimit,
 }
 
 /// What early media holds.
@@ -321,4 +349,6 @@ pub enum EarlyMediaClass {
     CallForbidden,
     /// Known music or words instead of the ringing tone (彩铃).
     ColouredRingback,
+    /// A known assistant that asks who is calling.
+    Screening,
 }

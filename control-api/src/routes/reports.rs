@@ -75,6 +75,7 @@ const CDR_COLUMNS: [&str; 50] = [
     "detection.evidence",
     "detection.confidence",
     "detection.decided_after_answer_ms",
+    "detection.left_after_answer_ms",
     "media",
     "transferred_to",
     "participants",

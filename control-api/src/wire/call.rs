@@ -64,6 +64,8 @@ wire_enum! {
         CallForbidden,
         /// Known music or words instead of the ringing tone (彩铃).
         ColouredRingback,
+        /// A known assistant that asks who is calling.
+        Screening,
     }
 }
 

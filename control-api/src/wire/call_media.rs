@@ -75,13 +75,15 @@ pub struct Detection {
     /// Human or machine.
     pub result: Classification,
     /// What that rests on: `short_greeting`, `long_greeting`, `initial_silence`, `time_limit`, `beep`, `fax_tone`,
-    /// `no_verdict`.
+    /// `announcement` (a recording that was taught), `waits_for_answer` (it asked, did not beep, and is silent), `no_verdict`.
     #[schema(example = "long_greeting")]
     pub evidence: String,
     /// 0 to 1, a score and not a probability.
     pub confidence: f64,
     /// Answer to verdict.
     pub decided_after_answer_ms: u64,
+    /// Answer to the message that was left on the machine; null: none was.
+    pub left_after_answer_ms: Option<u64>,
 }
 
 /// What a class of early media rests on.
@@ -113,6 +115,7 @@ impl Detection {
             evidence: detail.evidence.as_str().into(),
             confidence: rounded(detail.confidence),
             decided_after_answer_ms: detail.after_answer_ms,
+            left_after_answer_ms: detail.left_ms,
         }
     }
 }

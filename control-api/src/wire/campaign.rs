@@ -12,6 +12,7 @@ use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::{Time, parse_span, span_text};
 use dialer_core::config as core;
+use dialer_core::machine::{AssistantThen as CoreThen, MachinePolicy};
 use dialer_core::screen::{Filter, Frequency};
 use dialer_core::view::CampaignView;
 use dialer_core::{CallerIdPoolId, DncListId, ListId, TrunkId};
@@ -499,6 +500,39 @@ impl Amd {
     }
 }
 
+/// What is done with a machine that answers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnMachine {
+    /// Name of the prompt that is left on it, behind its beep (or when it falls silent); null: hang up at once.
+    pub leave: Option<String>,
+}
+
+/// What follows when an assistant has asked who is calling.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssistantThen {
+    /// Hang up.
+    #[default]
+    Hangup,
+    /// Go on as with a person: an agent, or the message of an agentless campaign.
+    Agent,
+}
+
+/// What is done with an assistant that answers and asks who is calling.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnScreening {
+    /// Name of the prompt that answers it when it has asked; null: nothing is said.
+    pub say: Option<String>,
+    /// What follows.
+    pub then: AssistantThen,
+    /// A recording that ends without a beep and then is silent is an assistant. To know it the end of every recording is
+    /// waited for, with the agent who was joined if `then` is `agent`; null: where `say` or `then` asks for something.
+    /// Assistants that were taught are known by their sound anyway.
+    pub by_silence: Option<bool>,
+}
+
 /// What happens to who answers in agentless mode.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -521,12 +555,65 @@ pub struct Classify {
     pub early_media: bool,
     /// Answering-machine detection.
     pub amd: Amd,
+    /// What is done with a machine.
+    pub machine: OnMachine,
+    /// What is done with an assistant that asks who is calling.
+    pub screening: OnScreening,
+}
+
+impl Classify {
+    fn new(config: &core::CampaignConfig) -> Self {
+        let policy = &config.machine_policy;
+        Classify {
+            early_media: config.early_media,
+            amd: Amd::new(config),
+            machine: OnMachine { leave: policy.leave.clone() },
+            screening: OnScreening {
+                say: policy.say.clone(),
+                then: match policy.then {
+                    CoreThen::Hangup => AssistantThen::Hangup,
+                    CoreThen::Agent => AssistantThen::Agent,
+                },
+                by_silence: policy.by_silence,
+            },
+        }
+    }
+
+    fn policy(&self) -> MachinePolicy {
+        MachinePolicy {
+            leave: self.machine.leave.clone(),
+            say: self.screening.say.clone(),
+            then: match self.screening.then {
+                AssistantThen::Hangup => CoreThen::Hangup,
+                AssistantThen::Agent => CoreThen::Agent,
+            },
+            by_silence: self.screening.by_silence,
+        }
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        self.amd.check(checks);
+        let prompts = [
+            ("/classify/machine/leave", &self.machine.leave),
+            ("/classify/screening/say", &self.screening.say),
+        ];
+        for (pointer, prompt) in prompts {
+            if let Some(prompt) = prompt {
+                checks.text(prompt, 100, pointer);
+            }
+        }
+        let acts = self.policy().awaits_turn();
+        checks.that(
+            !acts || self.amd.mode != AmdMode::Off,
+            "/classify/amd/mode",
+            "expected a mode other than off: without detection neither machines nor assistants are known",
+        );
+    }
 }
 
 impl Default for Classify {
     fn default() -> Self {
-        let config = core::CampaignConfig::default();
-        Classify { early_media: config.early_media, amd: Amd::new(&config) }
+        Classify::new(&core::CampaignConfig::default())
     }
 }
 
@@ -791,7 +878,7 @@ impl CampaignRequest {
         if let Some(prompt) = &self.on_answer.play {
             checks.text(prompt, 100, "/on_answer/play");
         }
-        self.classify.amd.check(&mut checks);
+        self.classify.check(&mut checks);
         let retry = self.check_retry(&mut checks);
         self.caps.check(&mut checks);
         if let Some(Err(fault)) = self.filter.as_deref().map(Filter::parse) {
@@ -885,6 +972,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             },
             safe_harbour_prompt: wire.on_no_agent.play,
             amd: wire.classify.amd.mode.into(),
+            machine_policy: Box::new(wire.classify.policy()),
             early_media: wire.classify.early_media,
             retry,
             attempts_max: wire.caps.per_lead,
@@ -925,7 +1013,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             pacing: config.pacing.as_ref().into(),
             timers: (&config.timers).into(),
             on_no_agent: OnNoAgent { play: config.safe_harbour_prompt.clone(), then: AfterMessage::Hangup },
-            classify: Classify { early_media: config.early_media, amd: Amd::new(config) },
+            classify: Classify::new(config),
             retry: config
                 .retry
                 .iter()

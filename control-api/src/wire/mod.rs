@@ -168,5 +168,7 @@ wire_enum! {
         Fax,
         /// Not told apart in time; treated as a person.
         Unsure,
+        /// An assistant that asks who is calling.
+        Screening,
     }
 }

@@ -60,7 +60,7 @@ impl Dialer {
     }
 
     /// A live answer: it waits for an agent, at most until the bridge deadline.
-    fn want_agent(&mut self, cx: &mut Cx<'_>, id: CallId) {
+    pub(super) fn want_agent(&mut self, cx: &mut Cx<'_>, id: CallId) {
         self.resolve(cx, id, pacing::Outcome::Human);
         let call = &self.calls[&id];
         if call.amd_mode == AmdMode::Off
@@ -137,13 +137,49 @@ impl Dialer {
     }
 
     pub(super) fn on_amd(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict, detail: AmdDetail) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        if call.amd_mode == AmdMode::Off || call.amd.is_some() || call.answered.is_none() {
+        let Some(call) = self.calls.get(&id) else { return };
+        // An assistant that is known by its sound takes the place of what was thought before.
+        let said = call.amd.is_some_and(|amd| verdict != AmdVerdict::Screening || amd == verdict);
+        if call.amd_mode == AmdMode::Off || said || call.answered.is_none() {
             return;
         }
-        let AmdDetail { evidence, confidence, after_answer_ms } = detail;
+        let (state, mode) = (call.state, call.amd_mode);
+        self.note_verdict(cx, id, verdict, detail);
+        match (verdict, state) {
+            (
+                AmdVerdict::Machine | AmdVerdict::Fax,
+                CallState::Waiting | CallState::Offering | CallState::Bridged,
+            ) => self.machine_answered(cx, id, verdict),
+            (AmdVerdict::Machine | AmdVerdict::Fax, CallState::Message) if self.calls[&id].is_agentless() => {
+                self.message_to_machine(cx, id, verdict);
+            }
+            (AmdVerdict::Screening, CallState::Waiting | CallState::Offering | CallState::Bridged) => {
+                self.assistant_answered(cx, id);
+            }
+            (AmdVerdict::Screening, CallState::Message) if self.calls[&id].is_agentless() => {
+                self.assistant_answered(cx, id);
+            }
+            // Abandoned or ending already: the verdict comes too late to change what happened.
+            (AmdVerdict::Machine | AmdVerdict::Fax | AmdVerdict::Screening, _) => {}
+            (AmdVerdict::Human | AmdVerdict::Unsure, CallState::Waiting) if mode == AmdMode::BeforeBridge => {
+                self.want_agent(cx, id);
+            }
+            (AmdVerdict::Human | AmdVerdict::Unsure, _) => self.enter_if_awaited(cx, id),
+        }
+    }
+
+    /// Keeps and tells what detection said.
+    pub(super) fn note_verdict(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        verdict: AmdVerdict,
+        detail: AmdDetail,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let AmdDetail { evidence, confidence, after_answer_ms, .. } = detail;
         (call.amd, call.amd_detail) = (Some(verdict), Some(detail));
-        let (state, mode, campaign) = (call.state, call.amd_mode, call.campaign);
+        let campaign = call.campaign;
         self.counters.verdict(campaign, verdict, after_answer_ms);
         let event = Event::CallClassified {
             result: verdict,
@@ -152,44 +188,14 @@ impl Dialer {
             evidence,
         };
         self.tell_call(cx, id, event);
-        match (verdict, state) {
-            (
-                AmdVerdict::Machine | AmdVerdict::Fax,
-                CallState::Waiting | CallState::Offering | CallState::Bridged,
-            ) => self.end_machine(cx, id, verdict),
-            (AmdVerdict::Machine | AmdVerdict::Fax, CallState::Message) if self.calls[&id].is_agentless() => {
-                self.message_to_machine(id, verdict);
-            }
-            // Abandoned or ending already: the verdict comes too late to change what happened.
-            (AmdVerdict::Machine | AmdVerdict::Fax, _) => {}
-            (AmdVerdict::Human | AmdVerdict::Unsure, CallState::Waiting) if mode == AmdMode::BeforeBridge => {
-                self.want_agent(cx, id);
-            }
-            (AmdVerdict::Human | AmdVerdict::Unsure, _) => self.enter_if_awaited(cx, id),
-        }
     }
 
     /// No verdict in time: taken as a person.
     pub(super) fn on_amd_overdue(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let after_ms = self.config.amd_wait_max_ms;
         let evidence = AmdEvidence::NoVerdict;
-        let detail = AmdDetail { evidence, confidence: 0.0, after_answer_ms: after_ms };
+        let detail = AmdDetail { evidence, confidence: 0.0, after_answer_ms: after_ms, left_ms: None };
         self.on_amd(cx, id, AmdVerdict::Unsure, detail);
-    }
-
-    /// A machine ends the call; the agent (if one was joined) is free at once.
-    fn end_machine(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict) {
-        self.tell_late_machine(cx, id);
-        self.resolve(cx, id, pacing::Outcome::Machine);
-        let outcome = if verdict == AmdVerdict::Fax { Outcome::Fax } else { Outcome::Machine };
-        if let Some(campaign) = self.calls[&id].campaign.and_then(|id| self.campaigns.get_mut(&id)) {
-            campaign.counts.machines += 1;
-        }
-        // Not a live answer: the entry that waited for the verdict is not made.
-        self.calls.get_mut(&id).expect("the caller has it").ledger = LedgerEntryState::Entered;
-        self.dequeue(id);
-        self.let_agent_go(cx, id, "machine");
-        self.hang_up(cx, id, EndCause::Normal, Party::System, Some((outcome, Evidence::Amd)));
     }
 
     /// Nobody was there in time.
@@ -242,9 +248,14 @@ impl Dialer {
         }
         // A prompt that does not exist is told as played at once; the record is evidence and must not say so.
         let lasted_ms = call.message_since.map_or(0, |since| cx.now.millis_since(since));
+        let whole = lasted_ms >= MESSAGE_MIN_MS;
+        if self.turn_played(cx, id, whole) {
+            return;
+        }
+        let call = self.calls.get_mut(&id).expect("just seen");
         if call.is_agentless() {
-            self.message_heard(id, lasted_ms >= MESSAGE_MIN_MS);
-        } else if lasted_ms >= MESSAGE_MIN_MS {
+            self.message_heard(id, whole);
+        } else if whole {
             call.safe_harbour_played = true;
             self.counters.safe_harbour_played += 1;
         }
@@ -268,7 +279,7 @@ impl Dialer {
         }
     }
 
-    fn enter_if_awaited(&mut self, cx: &mut Cx<'_>, id: CallId) {
+    pub(super) fn enter_if_awaited(&mut self, cx: &mut Cx<'_>, id: CallId) {
         if let Some(entry) = self.take_awaited_entry(cx, id) {
             self.journal(cx, vec![Record::Ledger(entry)]);
         }
@@ -287,7 +298,7 @@ impl Dialer {
     }
 
     /// Tells the pacer that what it was told of as a person's answer is a machine's.
-    fn tell_late_machine(&mut self, cx: &Cx<'_>, id: CallId) {
+    pub(super) fn tell_late_machine(&mut self, cx: &Cx<'_>, id: CallId) {
         let call = &self.calls[&id];
         if !call.resolved || !call.is_paced() {
             return;

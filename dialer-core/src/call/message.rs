@@ -50,8 +50,14 @@ impl Dialer {
         }
     }
 
-    /// A machine hears the message: it is left there, and the record says so.
-    pub(super) fn message_to_machine(&mut self, id: CallId, verdict: AmdVerdict) {
+    /// A machine hears the message: it is left there, and the record says so. Where it is to be left behind the beep it
+    /// begins anew then.
+    pub(super) fn message_to_machine(&mut self, cx: &mut Cx<'_>, id: CallId, verdict: AmdVerdict) {
+        let campaign = self.calls[&id].campaign.and_then(|id| self.campaigns.get(&id));
+        if campaign.is_some_and(|campaign| campaign.row.config.machine_policy.awaits_turn()) {
+            self.machine_answered(cx, id, verdict);
+            return;
+        }
         let call = self.calls.get_mut(&id).expect("the caller has it");
         let outcome = if verdict == AmdVerdict::Fax { Outcome::Fax } else { Outcome::Machine };
         call.conclusion = Some((outcome, Evidence::Amd));

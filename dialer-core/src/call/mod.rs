@@ -20,6 +20,7 @@
 //!                         answer.rs    machine? wait for an agent; none within the deadline: abandoned
 //!                               │ agent chosen
 //!                         early.rs     agents joined at ringing, and their hop; message.rs: no agent at all
+//!                         turn.rs      a machine or an assistant, and what is said to it
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
 //!                         conduct.rs   supervisors, third parties, and what is done with a joined call from above
 //!                               │ someone hangs up
@@ -40,6 +41,7 @@ mod outcome;
 mod progress;
 mod recording;
 mod transfer;
+mod turn;
 
 pub(crate) use conduct::Participant;
 pub(crate) use fork::CallFork;
@@ -133,6 +135,8 @@ pub(crate) struct Call {
     /// The safe-harbour message was ordered then.
     pub(crate) message_since: Option<Instant>,
     pub(crate) safe_harbour_played: bool,
+    /// A machine or an assistant speaks, or is spoken to.
+    pub(crate) turn: Option<turn::Turn>,
     pub(crate) held_by: Option<Party>,
     /// Its agent has given the customer to this number or phone.
     pub(crate) transferred_to: Option<String>,
@@ -226,8 +230,10 @@ impl Dialer {
             }
             CallFact::Answered { call } => self.on_answered(cx, call),
             CallFact::Amd { call, verdict, confidence, evidence, after_answer_ms } => {
-                self.on_amd(cx, call, verdict, AmdDetail { evidence, confidence, after_answer_ms });
+                let detail = AmdDetail { evidence, confidence, after_answer_ms, left_ms: None };
+                self.on_amd(cx, call, verdict, detail);
             }
+            CallFact::Turn { call, cue, after_answer_ms } => self.on_turn(cx, call, cue, after_answer_ms),
             CallFact::Audio { call, party, state, one_way } => {
                 self.on_audio(cx, call, party, state, one_way);
             }
@@ -324,6 +330,7 @@ impl Dialer {
             abandoned: false,
             message_since: None,
             safe_harbour_played: false,
+            turn: None,
             held_by: None,
             transferred_to: None,
             transferring: None,

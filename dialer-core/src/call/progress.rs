@@ -97,7 +97,10 @@ const fn meaning(class: EarlyMediaClass) -> Option<(Outcome, EndCause)> {
         EarlyMediaClass::InCall => (Outcome::InCall, EndCause::Busy),
         EarlyMediaClass::NoAnswer => (Outcome::NoAnswer, EndCause::NoAnswer),
         EarlyMediaClass::CallForbidden => (Outcome::CallForbidden, EndCause::Forbidden),
-        EarlyMediaClass::Ringback | EarlyMediaClass::ColouredRingback | EarlyMediaClass::Voice => {
+        EarlyMediaClass::Ringback
+        | EarlyMediaClass::ColouredRingback
+        | EarlyMediaClass::Voice
+        | EarlyMediaClass::Screening => {
             return None;
         }
     })

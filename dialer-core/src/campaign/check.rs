@@ -27,6 +27,7 @@ impl Dialer {
             text("/agent_group", group, 1, 64)?;
         }
         config.serving.check()?;
+        config.machine_policy.check()?;
         let mut seen = BTreeSet::new();
         for (place, list) in config.lists.iter().enumerate() {
             if !self.lists.contains_key(list) || !seen.insert(*list) {

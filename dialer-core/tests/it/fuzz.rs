@@ -8,7 +8,8 @@ use dialer_core::config::{
     PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
 };
 use dialer_core::inbound::{InboundRouteConfig, InboundStep};
-use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party};
+use dialer_core::machine::{AssistantThen, MachinePolicy};
+use dialer_core::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Outcome, Party, TurnCue};
 use dialer_core::participant::{CallAct, CallWish, Joining, SupervisionMode, Target};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
 use dialer_core::serving::{AgentOrder, Serving};
@@ -44,6 +45,8 @@ struct Leg {
     bridged: bool,
     playing: bool,
     amd: bool,
+    /// A machine or an assistant speaks.
+    turn: bool,
     /// Supervisors and third parties.
     others: Vec<LegId>,
     /// To whom a transfer is under way.
@@ -59,6 +62,7 @@ impl Leg {
             bridged: false,
             playing: false,
             amd: false,
+            turn: false,
             others: Vec::new(),
             transfer: None,
         }
@@ -244,6 +248,12 @@ impl World {
             serving: Box::new(Serving { order, skills, ..Serving::default() }),
             mode,
             message_prompt: Some("announcement".into()),
+            machine_policy: Box::new(MachinePolicy {
+                leave: self.rng.chance(0.5).then(|| "leave".into()),
+                say: self.rng.chance(0.5).then(|| "say".into()),
+                then: [AssistantThen::Hangup, AssistantThen::Agent][self.rng.below(2) as usize],
+                by_silence: [None, Some(true), Some(false)][self.rng.below(3) as usize],
+            }),
             connect_at,
             ratio: 2.0,
             amd,
@@ -757,8 +767,15 @@ impl World {
         let agent_up = matches!(leg.agent, Some((_, Side::Up)));
         if leg.amd && dice < 0.5 {
             leg.amd = false;
-            let verdicts = [AmdVerdict::Human, AmdVerdict::Machine, AmdVerdict::Fax, AmdVerdict::Unsure];
-            let verdict = verdicts[self.rng.below(4) as usize];
+            let verdicts = [
+                AmdVerdict::Human,
+                AmdVerdict::Machine,
+                AmdVerdict::Fax,
+                AmdVerdict::Unsure,
+                AmdVerdict::Screening,
+            ];
+            let verdict = verdicts[self.rng.below(5) as usize];
+            leg.turn = matches!(verdict, AmdVerdict::Machine | AmdVerdict::Screening);
             let fact = CallFact::Amd {
                 call: id,
                 verdict,
@@ -767,6 +784,10 @@ impl World {
                 after_answer_ms: 700,
             };
             self.input(Input::Call(fact));
+        } else if leg.turn && dice < 0.6 {
+            leg.turn = false;
+            let cue = [TurnCue::Beep, TurnCue::Silence, TurnCue::TimeLimit][self.rng.below(3) as usize];
+            self.input(Input::Call(CallFact::Turn { call: id, cue, after_answer_ms: 4_000 }));
         } else if leg.playing && dice < 0.7 {
             leg.playing = false;
             self.input(Input::Call(CallFact::MessagePlayed { call: id }));

@@ -8,6 +8,7 @@ mod fold;
 mod fuzz;
 mod house;
 mod ladder;
+mod machines;
 mod modes;
 mod promises;
 mod push;

@@ -64,11 +64,12 @@ pub fn export_counters(
             ("human", counts.answers_human),
             ("machine", counts.answers_machine),
             ("fax", counts.answers_fax),
+            ("screening", counts.answers_screening),
             ("unknown", counts.answers_unsure),
         ] {
             families.counter(
                 "dialer_answers_total",
-                "Answers by what answered, as detection said.",
+                "Answers by what answered, as detection said; one whose verdict is revised counts in both.",
                 &[("campaign", &campaign), ("class", class)],
                 count,
             );
@@ -113,7 +114,12 @@ pub fn export_counters(
     }
     for (verdict, count) in AMD_VERDICTS.iter().zip(counters.amd) {
         let labels = [("result", *verdict), ("engine", "cadence")];
-        families.counter("amd_decisions_total", "Machine-detection verdicts.", &labels, count);
+        families.counter(
+            "amd_decisions_total",
+            "Machine-detection verdicts, revised ones too.",
+            &labels,
+            count,
+        );
     }
     export_sound(counters, families);
     export_caller_ids(counters, read_model, families);
@@ -138,7 +144,10 @@ pub fn export_counters(
     families.counter("dialer_safe_harbor_played_total", help, &[], counters.safe_harbour_played);
     let help = "Messages of agentless campaigns played to their end.";
     families.counter("dialer_messages_played_total", help, &[], counters.messages_played);
-    let help = "Messages of agentless campaigns whose prompt does not exist; must stay 0.";
+    let help = "Messages left on machines, to their end.";
+    families.counter("dialer_messages_left_total", help, &[], counters.messages_left);
+    let help =
+        "Messages of agentless campaigns, and those to be left, whose prompt does not exist; must stay 0.";
     families.counter("dialer_messages_missing_total", help, &[], counters.messages_missing);
     let help = "Reservations that ran out while the agent's phone rang.";
     families.counter("agent_reservation_expired_total", help, &[], counters.reservations_expired);

@@ -8,7 +8,7 @@ use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{CallFact, TrunkId};
-use media::Ears;
+use media::{AmdConfig, Ears};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, InviteError};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) struct Dial {
     pub(crate) caller_id: Option<String>,
     pub(crate) ring_timeout_ms: u32,
     pub(crate) early_media: bool,
-    pub(crate) amd: bool,
+    pub(crate) amd: Option<AmdConfig>,
     pub(crate) call_max_ms: u32,
 }
 
@@ -72,7 +72,7 @@ impl CallShard {
         self.plane.listen(
             now,
             sound.stream,
-            Ears { dtmf: true, amd: dial.amd.then(media::AmdConfig::default), early_media: dial.early_media },
+            Ears { dtmf: true, amd: dial.amd, early_media: dial.early_media },
         );
         let now_s = self.wall_s(now);
         let signed = self.stir.sign(dial.trunk, caller.as_deref(), &dial.to, now_s, &mut self.rng);
@@ -124,7 +124,7 @@ impl CallShard {
             deadline,
             ring_max,
             call_max_ms: dial.call_max_ms,
-            amd: dial.amd,
+            amd: dial.amd.is_some(),
             held: false,
             caller_id: caller,
             offer: None,

@@ -68,6 +68,7 @@ impl CallShard {
                 ring_timeout_ms,
                 early_media,
                 amd,
+                await_turn,
                 call_max_ms,
                 ..
             } => {
@@ -75,6 +76,7 @@ impl CallShard {
                     self.counters.orders_late += 1;
                     return;
                 }
+                let amd = amd.then(|| media::AmdConfig { await_turn, ..media::AmdConfig::default() });
                 let dial = Dial { trunk, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
                 self.dial_customer(now, key, &dial, out);
             }

@@ -4,7 +4,9 @@ use super::{CallShard, Owner};
 use crate::call::digits::Way;
 use crate::call::{AgentLink, Participant};
 use crate::doors::{ShardEffect, ShardEvent};
-use crate::translate::cause::{amd_evidence, amd_verdict, cause_of, early_media_class, passed_code};
+use crate::translate::cause::{
+    amd_evidence, amd_verdict, cause_of, early_media_class, passed_code, turn_cue,
+};
 use crate::translate::dtmf::digit_of_info;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::ContactRow;
@@ -34,6 +36,14 @@ impl CallShard {
                         after_answer_ms: u64::from(after_answer_ms),
                     };
                     self.tell(fact, out);
+                }
+            }
+            media::Event::Turn { owner, cue, after_answer_ms, .. } => {
+                if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
+                    && let Some(call) = self.calls.get(key)
+                {
+                    let after_answer_ms = u64::from(after_answer_ms);
+                    self.tell(CallFact::Turn { call: call.id, cue: turn_cue(cue), after_answer_ms }, out);
                 }
             }
             media::Event::EarlyMedia { owner, class, confidence, announcement, .. } => {

@@ -1,6 +1,8 @@
 //! Status codes and Q.850 causes → why a leg ended, in the dialer's words, and the other way round.
 
-use dialer_core::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome};
+use dialer_core::outcome::{
+    AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, TurnCue,
+};
 use sip_proxy::ua::{Ended, EndedBy};
 
 /// Why a leg ended that was never answered, or was answered and ended from outside.
@@ -105,6 +107,7 @@ pub(crate) fn amd_verdict(verdict: media::AmdVerdict) -> AmdVerdict {
         media::AmdVerdict::Machine => AmdVerdict::Machine,
         media::AmdVerdict::Unsure => AmdVerdict::Unsure,
         media::AmdVerdict::Fax => AmdVerdict::Fax,
+        media::AmdVerdict::Screening => AmdVerdict::Screening,
     }
 }
 
@@ -116,6 +119,15 @@ pub(crate) fn amd_evidence(cause: media::AmdCause) -> AmdEvidence {
         media::AmdCause::TimeLimit => AmdEvidence::TimeLimit,
         media::AmdCause::Beep => AmdEvidence::Beep,
         media::AmdCause::FaxTone => AmdEvidence::FaxTone,
+        media::AmdCause::Announcement => AmdEvidence::Announcement,
+    }
+}
+
+pub(crate) fn turn_cue(cue: media::TurnCue) -> TurnCue {
+    match cue {
+        media::TurnCue::Beep => TurnCue::Beep,
+        media::TurnCue::Silence => TurnCue::Silence,
+        media::TurnCue::TimeLimit => TurnCue::TimeLimit,
     }
 }
 
@@ -142,6 +154,7 @@ pub(crate) fn early_media_class(class: media::EarlyMediaClass) -> EarlyMediaClas
         media::EarlyMediaClass::NoAnswer => EarlyMediaClass::NoAnswer,
         media::EarlyMediaClass::CallForbidden => EarlyMediaClass::CallForbidden,
         media::EarlyMediaClass::ColouredRingback => EarlyMediaClass::ColouredRingback,
+        media::EarlyMediaClass::Screening => EarlyMediaClass::Screening,
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn dial() -> CallOrder {
         ring_timeout_ms: 20_000,
         early_media: true,
         amd: false,
+        await_turn: false,
         call_max_ms: 600_000,
     }
 }

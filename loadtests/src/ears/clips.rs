@@ -2,6 +2,7 @@
 
 use super::corpus::{Corpus, Kind, Speech};
 use media::{Codec, codec};
+use opus::{Application, Bitrate, Channels, Decoder, Encoder};
 use sansio::Rng;
 use std::f64::consts::TAU;
 
@@ -31,6 +32,15 @@ pub enum Noise {
 /// All of them, in the order of the tables.
 pub(super) const NOISES: [Noise; 5] = [Noise::None, Noise::White, Noise::Low, Noise::Hum, Noise::Crowd];
 
+/// How sound is coded on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Coding {
+    /// Either law of G.711.
+    G711,
+    /// Opus at 8,000 Hz and 20,000 bits a second.
+    Opus,
+}
+
 /// One call from its answer on.
 pub(super) struct Clip {
     /// Who answered.
@@ -54,14 +64,17 @@ const BEEPS_HZ: [f64; 9] = [620.0, 750.0, 850.0, 1000.0, 1100.5, 1250.0, 1400.0,
 pub(super) fn calls<'a>(
     corpus: &'a Corpus,
     count: usize,
+    coding: Coding,
     varied: bool,
     rng: &'a mut Rng,
 ) -> impl Iterator<Item = Clip> + 'a {
-    (0..count)
-        .map(move |number| call(corpus, number % 2 == 0, NOISES[(number / 2) % NOISES.len()], varied, rng))
+    (0..count).map(move |number| {
+        let (person, noise) = (number % 2 == 0, NOISES[(number / 2) % NOISES.len()]);
+        call(corpus, person, noise, coding, varied, rng)
+    })
 }
 
-fn call(corpus: &Corpus, person: bool, noise: Noise, varied: bool, rng: &mut Rng) -> Clip {
+fn call(corpus: &Corpus, person: bool, noise: Noise, coding: Coding, varied: bool, rng: &mut Rng) -> Clip {
     // One person in eight is an office, one machine in eight an assistant.
     let wanted = match (person, rng.chance(0.125)) {
         (true, true) => Kind::Office,
@@ -98,7 +111,10 @@ fn call(corpus: &Corpus, person: bool, noise: Noise, varied: bool, rng: &mut Rng
     let voice_rms = rms(&said.iter().map(voice).collect::<Vec<_>>());
     let snr_db = rng.between(5.0, 25.0);
     add_noise(&mut sound, noise, voice_rms * 10_f64.powf(-snr_db / 20.0), corpus, rng);
-    let frames = line(&sound, rng);
+    let frames = match coding {
+        Coding::G711 => line(&sound, rng),
+        Coding::Opus => line_of_opus(&sound, rng),
+    };
     Clip { kind: speech.kind, noise, onset_s, beep_s, frames }
 }
 
@@ -180,9 +196,9 @@ fn add_noise(sound: &mut [f64], noise: Noise, level: f64, corpus: &Corpus, rng: 
 /// Through G.711 of either law; in two of ten calls one packet in a hundred is lost, in one of ten three.
 pub(super) fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
     let law = if rng.chance(0.5) { Codec::Pcma } else { Codec::Pcmu };
-    let loss = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.03][rng.below(10) as usize];
+    let loss = loss(rng);
     let frame = |chunk: &[f64]| {
-        let linear: [i16; 160] = std::array::from_fn(|i| chunk[i].clamp(-32_768.0, 32_767.0) as i16);
+        let linear = linear(chunk);
         let (mut encoded, mut decoded) = ([0; 160], [0; 160]);
         codec::encode(law, &linear, &mut encoded);
         codec::decode(law, &encoded, &mut decoded);
@@ -190,6 +206,33 @@ pub(super) fn line(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
     };
     let frames = sound.chunks_exact(160).map(frame);
     frames.map(|frame| if rng.chance(loss) { [0; 160] } else { frame }).collect()
+}
+
+/// The share of packets that a line loses.
+fn loss(rng: &mut Rng) -> f64 {
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, 0.01, 0.03][rng.below(10) as usize]
+}
+
+fn linear(chunk: &[f64]) -> [i16; 160] {
+    std::array::from_fn(|i| chunk[i].clamp(-32_768.0, 32_767.0) as i16)
+}
+
+/// The same through Opus, as a browser sends it. What is lost is silence to who listens.
+fn line_of_opus(sound: &[f64], rng: &mut Rng) -> Vec<[i16; 160]> {
+    let loss = loss(rng);
+    let mut encoder = Encoder::new(8_000, Channels::Mono, Application::Voip).expect("a rate that Opus has");
+    encoder.set_bitrate(Bitrate::Bits(20_000)).expect("bits that Opus has");
+    let mut decoder = Decoder::new(8_000, Channels::Mono).expect("a rate that Opus has");
+    let frame = |chunk: &[f64]| {
+        let (mut packet, mut decoded) = ([0; 400], [0; 160]);
+        let length = encoder.encode(&linear(chunk), &mut packet).expect("a frame of 20 ms");
+        if rng.chance(loss) {
+            return decoded;
+        }
+        decoder.decode(&packet[..length], &mut decoded, false).expect("what was just written");
+        decoded
+    };
+    sound.chunks_exact(160).map(frame).collect()
 }
 
 /// White noise at a level.

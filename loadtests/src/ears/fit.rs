@@ -1,6 +1,6 @@
 //! Learns the weights of `media::amd::model` from the training voices.
 
-use super::clips;
+use super::clips::{self, Coding};
 use super::corpus::{Corpus, Kind};
 use core::fmt::Write;
 use media::amd::greeting::{FEATURES, Greeting};
@@ -29,7 +29,7 @@ struct Example {
 pub fn fit(corpus: &Corpus, count: usize, seed: u64) -> String {
     let mut rng = Rng::from_seed(seed);
     let mut examples = Vec::new();
-    for clip in clips::calls(corpus, count, true, &mut rng) {
+    for clip in clips::calls(corpus, count, Coding::G711, true, &mut rng) {
         let machine = matches!(clip.kind, Kind::Machine | Kind::Screening);
         // Offices are few, and are to be spared as much as people at home.
         let weight = if clip.kind == Kind::Office { 2.0 } else { 1.0 };

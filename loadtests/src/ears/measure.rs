@@ -1,10 +1,12 @@
 //! The detectors run over the clips.
 
 use super::announcements::{Announcements, announcements};
-use super::clips::{self, Clip, NOISES, Noise};
+use super::assistants::{Assistants, assistants};
+use super::clips::{self, Clip, Coding, NOISES, Noise};
 use super::corpus::{Corpus, Kind};
 use super::report::Rate;
 use super::tones::{music_as_tone, tones};
+use media::amd::AmdHeard;
 use media::amd::greeting::Greeting;
 use media::amd::model::machine_log_odds;
 use media::amd::tones::{ToneEar, ToneHeard};
@@ -12,6 +14,10 @@ use media::dsp::dtmf::InBand;
 use media::early_media::EarlyMedia;
 use media::{AmdConfig, AmdVerdict, EarlyMediaClass};
 use sansio::Rng;
+use std::sync::Arc;
+
+/// No longer is a verdict waited for before an agent is joined, seconds.
+pub(super) const WAIT_MAX_S: f64 = 5.0;
 
 /// All figures of one corpus.
 pub struct Figures {
@@ -31,6 +37,12 @@ pub struct Figures {
     pub machines: Rate,
     /// Machines called people.
     pub machines_as_people: Rate,
+    /// Machines recognised within [`WAIT_MAX_S`] of the answer.
+    pub machines_in_time: Rate,
+    /// The same over Opus: calls; people called machines, machines recognised, beeps found.
+    pub opus: (usize, [Rate; 3]),
+    /// Assistants that ask who is calling.
+    pub assistants: Assistants,
     /// Assistants that ask who is calling, called machines and called people.
     pub screening: [Rate; 2],
     /// Median time from the first word to the verdict, seconds: people, machines.
@@ -118,7 +130,7 @@ impl Heard {
 pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
     let mut rng = Rng::from_seed(seed);
     let all: Vec<Heard> =
-        clips::calls(corpus, count, false, &mut rng).map(|clip| Heard::new(&clip)).collect();
+        clips::calls(corpus, count, Coding::G711, false, &mut rng).map(|clip| Heard::new(&clip)).collect();
     let hours = all.iter().map(|heard| heard.seconds).sum::<f64>() / 3600.0;
     let of = |wanted: &dyn Fn(&Heard) -> bool, verdict: AmdVerdict| {
         Rate::of(all.iter().filter(|heard| wanted(heard)).map(|heard| heard.verdict == verdict))
@@ -144,6 +156,13 @@ pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
         people_unsure: of(&Heard::is_person, AmdVerdict::Unsure),
         machines: of(&is_machine, AmdVerdict::Machine),
         machines_as_people: of(&is_machine, AmdVerdict::Human),
+        machines_in_time: Rate::of(
+            all.iter()
+                .filter(|heard| is_machine(heard))
+                .map(|heard| heard.verdict == AmdVerdict::Machine && heard.at_s <= WAIT_MAX_S),
+        ),
+        opus: over_opus(corpus, count / 4, &mut rng),
+        assistants: assistants(corpus, count, &mut rng),
         screening: [AmdVerdict::Machine, AmdVerdict::Human]
             .map(|verdict| of(&|heard| heard.kind == Kind::Screening, verdict)),
         median_s: [
@@ -171,12 +190,24 @@ pub fn measure(corpus: &Corpus, count: usize, seed: u64) -> Figures {
     }
 }
 
+fn over_opus(corpus: &Corpus, count: usize, rng: &mut Rng) -> (usize, [Rate; 3]) {
+    let calls = clips::calls(corpus, count, Coding::Opus, false, rng);
+    let all: Vec<Heard> = calls.map(|clip| Heard::new(&clip)).collect();
+    let machine = |heard: &Heard| heard.verdict == AmdVerdict::Machine;
+    let rates = [
+        Rate::of(all.iter().filter(|heard| heard.is_person()).map(machine)),
+        Rate::of(all.iter().filter(|heard| heard.kind == Kind::Machine).map(machine)),
+        Rate::of(all.iter().filter_map(|heard| heard.beep_found)),
+    ];
+    (all.len(), rates)
+}
+
 /// Verdict, and when, seconds.
 fn verdict(clip: &Clip) -> (AmdVerdict, f64) {
-    let mut detector = AmdConfig::default().detector();
-    let found = clip.frames.iter().enumerate().find_map(|(i, frame)| {
-        let judgement = detector.frame(frame)?;
-        Some((judgement.verdict, (i + 1) as f64 / 50.0))
+    let mut detector = AmdConfig::default().detector(&Arc::default());
+    let found = clip.frames.iter().enumerate().find_map(|(i, frame)| match detector.frame(frame)? {
+        AmdHeard::Verdict(judgement) => Some((judgement.verdict, (i + 1) as f64 / 50.0)),
+        AmdHeard::Turn(_) => None,
     });
     found.unwrap_or((AmdVerdict::Unsure, clip.frames.len() as f64 / 50.0))
 }
@@ -216,7 +247,8 @@ fn roc(all: &[Heard]) -> Vec<(f32, [Rate; 3], f64)> {
 /// Settings against each other, in the terminal: for choosing on the training voices.
 pub fn print_settings(corpus: &Corpus, count: usize, seed: u64) {
     let mut rng = Rng::from_seed(seed);
-    let all: Vec<Heard> = clips::calls(corpus, count, true, &mut rng).map(|clip| Heard::new(&clip)).collect();
+    let all: Vec<Heard> =
+        clips::calls(corpus, count, Coding::G711, true, &mut rng).map(|clip| Heard::new(&clip)).collect();
     println!(
         "machine human: people as machines, with a crowd; machines; median of people, of machines; unsure"
     );
@@ -244,7 +276,7 @@ pub fn print_settings(corpus: &Corpus, count: usize, seed: u64) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

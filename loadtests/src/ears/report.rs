@@ -1,7 +1,8 @@
 //! The figures as a document.
 
 use super::announcements::Announcements;
-use super::measure::Figures;
+use super::assistants::Assistants;
+use super::measure::{Figures, WAIT_MAX_S};
 use std::fmt::{self, Write};
 
 /// So many of so many.
@@ -71,7 +72,7 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          an office with a long greeting; of those at home six of ten say a word or two (less than 0.8 s), the rest up to a \
          sentence. Of the machines one in eight is an assistant that asks who is calling, without a beep; all others end with \
          a beep of 620 to 2,000 Hz, 0.2 to 0.9 s. Quiet, hiss, street, hum, and four people talking behind, at 5 to 25 dB under \
-         the voice; both laws of G.711, levels over 18 dB; in two of ten calls one packet in a hundred is lost, in one of ten \
+         the voice; both laws of G.711 (and Opus, where that is said), levels over 18 dB; in two of ten calls one packet in a hundred is lost, in one of ten \
          three. Brackets hold Wilson's interval at 95 %.\n\n\
          No weight was learned from these voices, but their figures were seen before pauses were varied in the training and the \
          odds that make a person were last set: they flatter a little.\n\n\
@@ -82,7 +83,8 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
          and of its pauses, its share above a threshold that follows the room and the voice, and how far it has fallen. A small \
          net learned from the training voices, made to speak faster, slower and with longer pauses, makes odds of them, and the odds, held against two limits, the verdict. A \
          recording of one word is a person to it, a receptionist who talks for five seconds a machine. An assistant that \
-         asks who is calling sounds like a machine or like an office; only its words tell, and these are not understood here.\n\n\
+         asks who is calling sounds like a machine or like an office; only its words tell, and these are not understood here: \
+         it is known by its sound where that was taught, or by its waiting in silence (below).\n\n\
          ## People and machines\n\n\
          | | |\n|---|---|\n"
     )?;
@@ -96,6 +98,16 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
     writeln!(text, "| people unsure (treated as people, but late) | {} |", figures.people_unsure)?;
     writeln!(text, "| machines recognised (the rest is treated as a person) | {} |", figures.machines)?;
     writeln!(text, "| machines called people | {} |", figures.machines_as_people)?;
+    let in_time = &figures.machines_in_time;
+    writeln!(
+        text,
+        "| … within {WAIT_MAX_S:.0} s of the answer (`amd.mode: fast` waits no longer) | {in_time} |"
+    )?;
+    let (calls, [people, machines, beeps]) = &figures.opus;
+    writeln!(
+        text,
+        "| {calls} other calls over Opus: people called machines; machines recognised; beeps found | {people}; {machines}; {beeps} |"
+    )?;
     let [machines, people] = &figures.screening;
     writeln!(text, "| screening assistants called machines; called people | {machines}; {people} |")?;
     let [people_s, machines_s] = figures.median_s;
@@ -136,8 +148,32 @@ pub fn document(figures: &Figures) -> Result<String, fmt::Error> {
     for (name, rate) in &figures.tones {
         writeln!(text, "| {name} | {rate} |")?;
     }
+    assistants(&mut text, &figures.assistants)?;
     announcements(&mut text, &figures.announcements)?;
     Ok(text)
+}
+
+/// The part about assistants, and the turn to speak.
+fn assistants(text: &mut String, figures: &Assistants) -> fmt::Result {
+    let Assistants { taught, named, named_median_s, others_named, by_silence, turns } = figures;
+    let [named, revised] = named;
+    let [assistants, machines, offices, homes] = by_silence;
+    let [behind, early, late] = turns;
+    write!(
+        text,
+        "\n## Assistants that ask who is calling, and the turn to speak\n\n\
+         As many calls again. First the {taught} recordings of assistants were taught (`dialerd teach-announcement FILE screening`): \
+         such an assistant says the same in the same voice to all who call, until it is changed. Then nothing was taught: who is taken \
+         for a machine, does not beep, and is silent for 2.4 s is taken for an assistant (`classify.screening.by_silence`). It finds \
+         only those that sounded like a machine before; an office that says its long greeting and waits looks the same, which is why \
+         an agent, and not a hang-up, is what it should get. No real assistant is among them.\n\n\
+         | | |\n|---|---|\n| taught: assistants named; … taken for something else at first | {named}; {revised} |\n\
+         | taught: median time from the first word | {named_median_s:.2} s |\n\
+         | taught: machines and people named as one | {others_named} |\n\
+         | by silence: assistants found | {assistants} |\n\
+         | by silence: machines; offices; people at home taken for one | {machines}; {offices}; {homes} |\n\
+         | machines recognised: a message would begin behind the beep; before its end; later than 0.3 s behind it | {behind}; {early}; {late} |\n"
+    )
 }
 
 /// The part about announcements.

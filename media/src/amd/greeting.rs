@@ -53,6 +53,8 @@ pub struct Look {
     pub features: [f32; FEATURES],
     /// Frames since the first word.
     pub since_onset: usize,
+    /// Frames since the last one.
+    pub trailing: usize,
 }
 
 impl Greeting {
@@ -162,7 +164,7 @@ impl Greeting {
             (said.mean_active - quarter_drop * f32::from(STEPS) - f32::from(quiet))
                 / (16.0 * f32::from(STEPS)),
         ];
-        Some(Look { features, since_onset })
+        Some(Look { features, since_onset, trailing: said.trailing })
     }
 }
 

@@ -52,11 +52,13 @@ pub enum AnnouncementClass {
     Congestion,
     /// Music or words instead of the ringing tone (彩铃): the phone rings.
     ColouredRingback,
+    /// An assistant that asks who is calling. Known behind the answer too.
+    Screening,
 }
 
 impl AnnouncementClass {
     /// All of them.
-    pub const ALL: [AnnouncementClass; 10] = [
+    pub const ALL: [AnnouncementClass; 11] = [
         AnnouncementClass::InvalidNumber,
         AnnouncementClass::Suspended,
         AnnouncementClass::PowerOff,
@@ -67,6 +69,7 @@ impl AnnouncementClass {
         AnnouncementClass::CallForbidden,
         AnnouncementClass::Congestion,
         AnnouncementClass::ColouredRingback,
+        AnnouncementClass::Screening,
     ];
 
     /// Its name in folders, events and records.
@@ -83,6 +86,7 @@ impl AnnouncementClass {
             AnnouncementClass::CallForbidden => "call_forbidden",
             AnnouncementClass::Congestion => "congestion",
             AnnouncementClass::ColouredRingback => "coloured_ringback",
+            AnnouncementClass::Screening => "screening",
         }
     }
 
@@ -106,6 +110,7 @@ impl From<AnnouncementClass> for EarlyMediaClass {
             AnnouncementClass::CallForbidden => EarlyMediaClass::CallForbidden,
             AnnouncementClass::Congestion => EarlyMediaClass::Congestion,
             AnnouncementClass::ColouredRingback => EarlyMediaClass::ColouredRingback,
+            AnnouncementClass::Screening => EarlyMediaClass::Screening,
         }
     }
 }
@@ -193,6 +198,12 @@ impl Book {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.announcements.is_empty()
+    }
+
+    /// Screening assistants are among what was taught.
+    #[must_use]
+    pub fn knows_screening(&self) -> bool {
+        self.announcements.iter().any(|known| known.class == AnnouncementClass::Screening)
     }
 
     /// How many were taught.

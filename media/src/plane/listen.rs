@@ -1,6 +1,7 @@
 //! Who listens to a stream, and what comes of it.
 
 use super::Plane;
+use crate::amd::{AmdHeard, Judgement};
 use crate::announcement::Book;
 use crate::early_media::Heard;
 use crate::ears::{Finding, Listening};
@@ -31,14 +32,15 @@ impl Plane {
     }
 
     /// The call is answered: ends listening to early media, and starts answering-machine detection if
-    /// [`Ears::amd`] is set (and none is running). One [`Event::AmdVerdict`] follows.
+    /// [`Ears::amd`] is set (and none is running). One [`Event::AmdVerdict`] follows, perhaps more of what it says.
     pub fn amd_start(&mut self, now: Instant, stream: StreamKey) {
         let Some(state) = self.streams.get_mut(stream) else { return };
         state.ears.early_media = false;
         if state.listening.as_ref().is_some_and(|listening| listening.is_amd()) {
             return;
         }
-        state.listening = state.ears.amd.map(|config| Box::new(Listening::amd(now, &config)));
+        state.listening =
+            state.ears.amd.map(|config| Box::new(Listening::amd(now, &config, &self.announcements)));
         if state.listening.is_some() {
             self.needs_tick(now, stream);
         }
@@ -60,28 +62,45 @@ impl Plane {
         out: &mut Outbox<Output>,
     ) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        if let Some(finding) = stream.listening.as_mut().and_then(|ears| ears.hear(now, codec, payload)) {
-            report(now, key, stream, finding, out);
-        }
+        let finding = stream.listening.as_mut().and_then(|ears| ears.hear(now, codec, payload));
+        found(now, key, stream, finding, out);
     }
 }
 
 /// Silence is heard too: called by the tick.
 pub(super) fn catch_up(now: Instant, key: StreamKey, stream: &mut Stream, out: &mut Outbox<Output>) {
-    if let Some(finding) = stream.listening.as_mut().and_then(|ears| ears.catch_up(now)) {
+    let finding = stream.listening.as_mut().and_then(|ears| ears.catch_up(now));
+    found(now, key, stream, finding, out);
+}
+
+/// Tells what was found, if anything, and lets a listener go that has said all it can.
+fn found(
+    now: Instant,
+    key: StreamKey,
+    stream: &mut Stream,
+    finding: Option<Finding>,
+    out: &mut Outbox<Output>,
+) {
+    if let Some(finding) = finding {
         report(now, key, stream, finding, out);
+    }
+    if stream.listening.as_deref().is_some_and(Listening::is_over) {
+        stream.listening = None;
     }
 }
 
 fn report(now: Instant, key: StreamKey, stream: &mut Stream, finding: Finding, out: &mut Outbox<Output>) {
     let owner = stream.owner;
     let event = match finding {
-        Finding::Amd(judgement) => {
-            let started_at = stream.listening.take().map_or(now, |listening| listening.started_at);
+        Finding::Amd(heard) => {
+            let started_at = stream.listening.as_ref().map_or(now, |listening| listening.started_at);
             let after_answer_ms = now.millis_since(started_at) as u32;
-            let (verdict, cause) = (judgement.verdict, judgement.cause);
-            let confidence = judgement.confidence;
-            Event::AmdVerdict { stream: key, owner, verdict, cause, confidence, after_answer_ms }
+            match heard {
+                AmdHeard::Verdict(Judgement { verdict, cause, confidence }) => {
+                    Event::AmdVerdict { stream: key, owner, verdict, cause, confidence, after_answer_ms }
+                }
+                AmdHeard::Turn(cue) => Event::Turn { stream: key, owner, cue, after_answer_ms },
+            }
         }
         Finding::EarlyMedia(heard) => {
             let Heard { class, confidence, announcement } = heard;

@@ -2,17 +2,18 @@
 
 use crate::synth::Sound;
 use crate::world::*;
+use media::amd::AmdHeard;
 use media::announcement::{AnnouncementClass, Book};
 use media::early_media::EarlyMedia;
-use media::{AmdCause, AmdConfig, AmdVerdict, Codec, EarlyMediaClass, Ears, Event, StreamKey};
+use media::{AmdCause, AmdConfig, AmdVerdict, Codec, EarlyMediaClass, Ears, Event, StreamKey, TurnCue};
 use sansio::Rng;
 use std::sync::Arc;
 
 fn detect(sound: &Sound) -> Option<(AmdVerdict, AmdCause, usize)> {
-    let mut detector = AmdConfig::default().detector();
-    sound.frames().iter().enumerate().find_map(|(i, frame)| {
-        let judgement = detector.frame(frame)?;
-        Some((judgement.verdict, judgement.cause, (i + 1) * 20))
+    let mut detector = AmdConfig::default().detector(&Arc::default());
+    sound.frames().iter().enumerate().find_map(|(i, frame)| match detector.frame(frame)? {
+        AmdHeard::Verdict(judgement) => Some((judgement.verdict, judgement.cause, (i + 1) * 20)),
+        AmdHeard::Turn(_) => None,
     })
 }
 
@@ -367,4 +368,77 @@ fn through_the_plane_an_announcement_that_was_taught_is_named_once() {
         assert_eq!(plane.announcement_name(1).as_deref(), Some("power_off/b"));
         assert_eq!(plane.announcement_name(2), None);
     });
+}
+
+/// What a detector that waits for its turn says, and when.
+fn follow(config: AmdConfig, book: &Arc<Book>, sound: &Sound) -> Vec<(AmdHeard, usize)> {
+    let mut detector = config.detector(book);
+    let mut said = Vec::new();
+    for (i, frame) in sound.frames().iter().enumerate() {
+        said.extend(detector.frame(frame).map(|heard| (heard, (i + 1) * 20)));
+        if detector.is_over() {
+            break;
+        }
+    }
+    said
+}
+
+fn verdicts(said: &[(AmdHeard, usize)]) -> Vec<AmdVerdict> {
+    let verdict = |(heard, _): &(AmdHeard, usize)| match heard {
+        AmdHeard::Verdict(judgement) => Some(judgement.verdict),
+        AmdHeard::Turn(_) => None,
+    };
+    said.iter().filter_map(verdict).collect()
+}
+
+#[test]
+fn a_machine_s_turn_ends_with_its_beep_or_with_silence() {
+    let config = AmdConfig { await_turn: true, ..AmdConfig::default() };
+    let book = Arc::default();
+    for seed in 0..20 {
+        let mut rng = Rng::from_seed(seed);
+        let greeting = Sound::default().silence(0.3).speech(&mut rng, 8.0, -15.0);
+        let beeps = greeting.clone().silence(0.6).tones(&[1000.0], 0.4, -15.0).silence(4.0);
+        let said = follow(config, &book, &beeps.noise(&mut rng, -55.0));
+        let [(AmdHeard::Verdict(judgement), _), (AmdHeard::Turn(TurnCue::Beep), at_ms)] = said[..] else {
+            panic!("seed {seed}: {said:?}");
+        };
+        assert_eq!(judgement.verdict, AmdVerdict::Machine);
+        assert!((9_300..9_500).contains(&at_ms), "seed {seed}: {at_ms}");
+
+        let said = follow(config, &book, &greeting.silence(6.0).noise(&mut rng, -55.0));
+        let [_, (AmdHeard::Turn(TurnCue::Silence), at_ms)] = said[..] else {
+            panic!("seed {seed}: {said:?}")
+        };
+        assert!((10_300..11_100).contains(&at_ms), "seed {seed}: {at_ms}");
+    }
+    let mut rng = Rng::from_seed(1);
+    let endless = Sound::default().silence(0.3).speech(&mut rng, 40.0, -15.0);
+    let said = follow(config, &book, &endless);
+    assert_eq!(said.last(), Some(&(AmdHeard::Turn(TurnCue::TimeLimit), 30_000)));
+    assert_eq!(follow(AmdConfig::default(), &book, &endless).len(), 1, "nobody asked");
+}
+
+#[test]
+fn an_assistant_that_was_taught_is_known_behind_the_answer_whatever_was_thought_before() {
+    let mut rng = Rng::from_seed(3);
+    // A word, a pause, and the rest: a person by its beginning.
+    let prompt = Sound::default().speech(&mut rng, 0.5, -12.0).silence(1.2).speech(&mut rng, 5.0, -12.0);
+    let other = Sound::default().speech(&mut rng, 6.0, -12.0);
+    let mut book = Book::default();
+    let samples = |sound: &Sound| sound.frames().into_flattened();
+    book.teach("screening/one", AnnouncementClass::Screening, &samples(&prompt)).unwrap();
+    book.teach("busy/other", AnnouncementClass::Busy, &samples(&other)).unwrap();
+    let book = Arc::new(book);
+    let heard = Sound::default().silence(0.4).then(prompt).silence(4.0).noise(&mut rng, -45.0);
+    let said = follow(AmdConfig::default(), &book, &heard);
+    assert_eq!(verdicts(&said), [AmdVerdict::Human, AmdVerdict::Screening], "{said:?}");
+    assert!(said[1].1 < 6_000, "{said:?}");
+
+    let config = AmdConfig { await_turn: true, ..AmdConfig::default() };
+    let said = follow(config, &book, &heard);
+    assert!(matches!(said.last(), Some((AmdHeard::Turn(TurnCue::Silence), 7_900..8_500))), "{said:?}");
+
+    let said = follow(AmdConfig::default(), &book, &Sound::default().silence(0.4).then(other).silence(2.0));
+    assert_eq!(verdicts(&said), [AmdVerdict::Machine], "no assistant: {said:?}");
 }

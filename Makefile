@@ -53,7 +53,7 @@ pacing: build ## the predictive mode in every scenario, held against what is ask
 
 ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EARS.md (some minutes)
 	@scripts/setup ears
-	cargo run --locked -p loadtests --bin ears -- --write docs/EARS.md
+	cargo run --release --locked -p loadtests --bin ears -- --write docs/EARS.md
 
 interop: setup-test setup-interop build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
 	DIALERD_FEATURE_CALLS=20 cargo test --workspace --locked --test it -- features streams sockets browser

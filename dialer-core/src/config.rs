@@ -731,7 +731,7 @@ pub struct CampaignConfig {
     /// When its callees may be called, by the clock where each of them is; `None`: as the rule book says.
     pub calling_windows: Option<Box<CallingWindows>>,
     /// How often a lead may be dialled.
-    pub frequency: Frequency,
+    pub frequency: Box<Frequency>,
     /// Only leads that match.
     pub filter: Option<Filter>,
     /// Do-not-call lists it respects beside those that hold everywhere.
@@ -773,7 +773,7 @@ impl Default for CampaignConfig {
             attempts_max: 6,
             calling_hours: None,
             calling_windows: None,
-            frequency: Frequency::default(),
+            frequency: Box::default(),
             filter: None,
             dnc_lists: Vec::new(),
             record: true,

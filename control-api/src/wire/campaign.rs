@@ -658,7 +658,7 @@ pub struct Caps {
 
 impl Caps {
     fn new(config: &core::CampaignConfig) -> Self {
-        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms } = config.frequency;
+        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms } = *config.frequency;
         Caps { per_lead: config.attempts_max, per_day, per_24h, per_7d, per_30d, gap_ms }
     }
 
@@ -978,7 +978,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             attempts_max: wire.caps.per_lead,
             calling_hours,
             calling_windows: windows,
-            frequency: wire.caps.frequency(),
+            frequency: Box::new(wire.caps.frequency()),
             filter,
             dnc_lists: wire.dnc_lists,
             record: wire.record,

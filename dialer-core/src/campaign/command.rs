@@ -86,7 +86,7 @@ impl Dialer {
         self.renew_screen(id);
         self.find_expired(cx, id);
         let screened = |config: &CampaignConfig| {
-            (config.lists.clone(), config.filter.clone(), config.calling_windows.clone(), config.frequency)
+            (config.lists.clone(), config.filter.clone(), config.calling_windows.clone(), *config.frequency)
         };
         if screened(&old) != screened(&row.config) || old.pacing.policy != row.config.pacing.policy {
             self.empty_hopper(cx, id);

@@ -114,7 +114,7 @@ pub fn screen_of(config: &CampaignConfig) -> Screen {
     });
     Screen {
         windows: own.cloned().into_iter().chain(book).collect(),
-        frequency: pack.frequency.and(config.frequency),
+        frequency: pack.frequency.and(*config.frequency),
         filter: config.filter.clone(),
         promises: None,
     }

@@ -177,7 +177,7 @@ fn a_lead_is_not_dialled_more_often_than_allowed() {
     house.plain_trunk();
     let list = house.list(1);
     let mut config = CampaignConfig {
-        frequency: Frequency { per_24h: Some(2), ..Frequency::default() },
+        frequency: Box::new(Frequency { per_24h: Some(2), ..Frequency::default() }),
         ..progressive(list)
     };
     config.retry = vec![dialer_core::config::RetryRule {

@@ -5,7 +5,7 @@ use crate::mend::mend;
 use crate::routes::{
     agent_groups, agents, audit, best_time, call_recording, callbacks, caller_ids, calls, campaigns, cdrs,
     conduct, dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads, ledger, lists, node,
-    policies, prompts, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    persons, policies, prompts, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -54,6 +54,8 @@ fn all() -> Vec<Route> {
         routes!(caller_ids::numbers),
         routes!(caller_ids::quarantine),
         routes!(caller_ids::release),
+        routes!(persons::export),
+        routes!(persons::erase),
         routes!(policies::list),
         routes!(prompts::list, prompts::create),
         routes!(prompts::show, prompts::replace, prompts::delete),

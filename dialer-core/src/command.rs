@@ -203,6 +203,14 @@ pub enum Command {
         /// Refuse unless this is the current version of the callback.
         if_version: Option<u32>,
     },
+    /// Lets go of the leads of a person who is about to be erased: none of them is dialled again. Refused while one of
+    /// them, or the number, is in a call.
+    LetGoOfPerson {
+        /// The person's number, E.164.
+        number: String,
+        /// Their leads.
+        leads: Vec<LeadId>,
+    },
     /// Dials a preview task.
     TaskDial {
         /// Which.

@@ -397,6 +397,7 @@ impl Dialer {
             Command::SetDisposition { call, said } => self.set_disposition(cx, call, said),
             Command::SetCallback(request) => self.set_callback(cx, *request),
             Command::CancelCallback { lead, if_version } => self.cancel_callback(cx, &lead, if_version),
+            Command::LetGoOfPerson { number, leads } => self.let_go_of_person(&number, &leads),
             Command::TaskDial { task, phone } => self.task_dial(cx, task, phone),
             Command::TaskSkip(task) => self.task_skip(cx, task),
             Command::SetInboundWaiting { group, waiting, for_ms } => {
@@ -586,6 +587,7 @@ fn changes_settings(command: &Command) -> bool {
         | Command::Call { .. }
         | Command::SetDisposition { .. }
         | Command::SetCallback(_)
+        | Command::LetGoOfPerson { .. }
         | Command::CancelCallback { .. }
         | Command::TaskDial { .. }
         | Command::TaskSkip(_)

@@ -252,6 +252,8 @@ pub enum Event {
     NodeStoreFailed,
     /// The store takes writes again.
     NodeStoreRecovered,
+    /// Something was told here about a person who was erased since.
+    Erased,
     /// The node is up (again).
     NodeStarted { calls_cut_off: u64 },
 }
@@ -355,6 +357,7 @@ impl Event {
             Event::NodeDrained => "node.drained",
             Event::NodeStoreFailed => "node.store_failed",
             Event::NodeStoreRecovered => "node.store_recovered",
+            Event::Erased => "event.erased",
             Event::NodeStarted { .. } => "node.started",
         }
     }

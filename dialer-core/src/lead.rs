@@ -3,7 +3,7 @@
 use crate::id::{CampaignId, LeadId};
 use crate::record::{Lead, LeadProgress, LeadState, RECENT_ATTEMPTS_MAX};
 use sansio::WallTime;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Whether a lead may be dialled now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,15 +79,34 @@ pub(crate) struct LeadBook {
     order: VecDeque<(u64, LeadId)>,
     stamp: u64,
     limit: usize,
+    /// Erased: never held again.
+    gone: BTreeSet<LeadId>,
 }
 
 impl LeadBook {
     pub(crate) fn with_limit(limit: usize) -> Self {
-        LeadBook { held: BTreeMap::new(), recent: BTreeMap::new(), order: VecDeque::new(), stamp: 0, limit }
+        LeadBook {
+            held: BTreeMap::new(),
+            recent: BTreeMap::new(),
+            order: VecDeque::new(),
+            stamp: 0,
+            limit,
+            gone: BTreeSet::new(),
+        }
     }
 
-    /// Takes a lead for a campaign; false if it is held already.
+    /// Forgets a lead for good: it is being erased.
+    pub(crate) fn forget(&mut self, lead: LeadId) {
+        self.held.remove(&lead);
+        self.recent.remove(&lead);
+        self.gone.insert(lead);
+    }
+
+    /// Takes a lead for a campaign; false if it is held already or erased.
     pub(crate) fn hold(&mut self, lead: LeadId, campaign: CampaignId) -> bool {
+        if self.gone.contains(&lead) {
+            return false;
+        }
         match self.held.entry(lead) {
             std::collections::btree_map::Entry::Vacant(slot) => {
                 slot.insert(campaign);

@@ -290,6 +290,9 @@ pub struct DncNumbers {
     pub numbers: Vec<u64>,
     /// First digits of E.164 numbers without the plus.
     pub prefixes: Vec<String>,
+    /// Numbers of which only a hash is kept, see [`crate::compliance::number_hash`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<u128>,
     /// They lapse then; `None`: never.
     pub expires_at: Option<WallTime>,
 }

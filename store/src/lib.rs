@@ -13,10 +13,11 @@ mod sqlite;
 pub use error::{Fault, StoreError};
 pub use model::{
     AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery,
-    CommitHistogram, DedupeScope, Disposition, Durable, ExpiredLeads, ExpiredQuery, FunnelCounts,
-    IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS, LeadCounts,
-    LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead, OnDuplicate, Page,
-    RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret,
+    CommitHistogram, DedupeScope, Disposition, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery,
+    FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
+    LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead,
+    OnDuplicate, Page, Person, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress,
+    WebhookRow, WebhookSecret,
 };
 pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
 
@@ -120,6 +121,19 @@ pub trait Store: Send + Sync + 'static {
         recording: RecordingId,
         by: Option<(Actor, WallTime)>,
     ) -> Result<bool, StoreError>;
+
+    /// All that is kept about the person with this number (E.164): leads, calls, recordings, events, do-not-call entries.
+    fn person(&self, number: &str) -> Result<Person, StoreError>;
+
+    /// Forgets the person with this number: their leads, and of calls, events and whatever else is kept all that tells of
+    /// them. Figures, the ledger and the audit log stay, without the number. `particulars`: for the audit log. Recordings
+    /// and do-not-call entries are not its business. Interrupted, it can be done again.
+    fn forget_person(
+        &self,
+        number: &str,
+        by: (Actor, WallTime),
+        particulars: serde_json::Value,
+    ) -> Result<ErasedPerson, StoreError>;
 
     /// Forgets records of calls that began before a time, with what agents said of them. Totals of campaigns and the
     /// ledger stay. Returns how many.

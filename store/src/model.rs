@@ -1,9 +1,12 @@
 //! What the store is asked and what it answers.
 
 use crate::error::Fault;
-use dialer_core::record::{Actor, Lead, LeadState, LedgerEntry, Phone};
+use dialer_core::event::EventEnvelope;
+use dialer_core::record::{Actor, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
 use dialer_core::screen::Screen;
-use dialer_core::{AgentId, CallId, CallRecord, CampaignId, LeadId, ListId, Outcome, TokenId, WebhookId};
+use dialer_core::{
+    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, TokenId, WebhookId,
+};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -350,6 +353,49 @@ pub struct AttemptTotals {
     pub talk_ms: u64,
     /// Ended calls by outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
+}
+
+/// All that is kept about a person.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Person {
+    /// Leads with their number.
+    pub leads: Vec<Lead>,
+    /// Calls of their number and of these leads.
+    pub calls: Vec<CallRow>,
+    /// Recordings of these calls.
+    pub recordings: Vec<RecordingRow>,
+    /// Events about any of these, or with their number.
+    pub events: Vec<EventEnvelope>,
+    /// Do-not-call lists with their number, and until when.
+    pub dnc: Vec<(DncListId, Option<WallTime>)>,
+    /// False: there is more than is told.
+    pub complete: bool,
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Person {
+            leads: Vec::new(),
+            calls: Vec::new(),
+            recordings: Vec::new(),
+            events: Vec::new(),
+            dnc: Vec::new(),
+            complete: true,
+        }
+    }
+}
+
+/// What was forgotten of a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ErasedPerson {
+    /// Leads that are gone.
+    pub leads: u64,
+    /// Calls that tell of nobody any more.
+    pub calls: u64,
+    /// Events that tell of nobody any more.
+    pub events: u64,
+    /// All of it was done.
+    pub complete: bool,
 }
 
 /// Which recordings.

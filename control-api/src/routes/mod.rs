@@ -23,6 +23,7 @@ pub(crate) mod ledger;
 pub(crate) mod lists;
 pub(crate) mod node;
 mod patch;
+pub(crate) mod persons;
 pub(crate) mod policies;
 pub(crate) mod prompts;
 pub(crate) mod recordings;

@@ -175,6 +175,7 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::LeadExhausted { attempts } => json!({"attempts": attempts}),
         CoreEvent::CampaignCompleted
         | CoreEvent::AgentLoggedIn
+        | CoreEvent::Erased
         | CoreEvent::NodeDraining
         | CoreEvent::NodeDrained
         | CoreEvent::NodeStoreFailed

@@ -21,6 +21,7 @@ pub mod lead;
 pub mod list;
 pub mod node;
 pub mod pacing;
+pub mod person;
 pub mod policy;
 pub mod pop;
 pub mod prompt;

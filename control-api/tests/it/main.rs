@@ -17,6 +17,7 @@ mod imports;
 mod inbound_routes;
 mod masking;
 mod pacing;
+mod persons;
 mod prompts;
 mod rate;
 mod reports;

@@ -29,7 +29,7 @@ const RECORDED_MAX: usize = 64;
 pub(crate) struct Participant {
     pub(crate) leg: LegId,
     pub(crate) agent: Option<AgentId>,
-    to: Option<String>,
+    pub(crate) to: Option<String>,
     mode: Option<SupervisionMode>,
     /// A channel of this trunk is taken.
     pub(crate) trunk: Option<TrunkId>,

@@ -112,6 +112,13 @@ impl EndedCalls {
         }
     }
 
+    /// Forgets whose lead an ended call was of.
+    pub(crate) fn forget_lead(&mut self, lead: LeadId) {
+        for call in self.calls.values_mut().filter(|call| call.lead == Some(lead)) {
+            (call.lead, call.list, call.progress, call.client_state) = (None, None, None, None);
+        }
+    }
+
     pub(crate) fn get(&self, id: CallId) -> Option<&EndedCall> {
         self.calls.get(&id)
     }

@@ -127,7 +127,7 @@ fn check(config: &DncListConfig) -> Checked {
 }
 
 fn check_entries(entries: &DncNumbers) -> Checked {
-    let count = entries.numbers.len() + entries.prefixes.len();
+    let count = entries.numbers.len() + entries.prefixes.len() + entries.hashes.len();
     if count == 0 || count > DNC_ENTRIES_MAX {
         return invalid("/numbers", format_args!("1 to {DNC_ENTRIES_MAX} entries"));
     }

@@ -12,6 +12,7 @@ mod hours;
 mod inbound;
 mod list;
 mod pace;
+mod person;
 mod preview;
 mod promise;
 mod recycle;

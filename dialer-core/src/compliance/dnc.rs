@@ -4,6 +4,7 @@ use crate::id::{CampaignId, DncListId};
 use crate::record::{DncListRow, DncNumbers};
 use core::hash::{BuildHasherDefault, Hasher};
 use sansio::WallTime;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
 /// Minutes since 1970; `u32::MAX` never comes.
@@ -35,6 +36,7 @@ pub struct DncList {
     pub(crate) row: DncListRow,
     numbers: HashMap<u64, Minute, BuildHasherDefault<NumberHasher>>,
     prefixes: BTreeMap<String, Minute>,
+    hashes: BTreeMap<u128, Minute>,
 }
 
 /// Digits of an E.164 number as an integer; `None` if it is none.
@@ -43,6 +45,15 @@ pub fn number_key(number: &str) -> Option<u64> {
     let digits = number.strip_prefix('+')?;
     let good = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     good.then(|| digits.parse().ok()).flatten()
+}
+
+/// A number as it is kept on a list that is not to know it: the first half of SHA-256 over the list's name and the number.
+/// Who tries all numbers there are finds it again: it hides a number from who reads the list, not from who attacks it.
+#[must_use]
+pub fn number_hash(list: DncListId, number: &str) -> u128 {
+    let digest = Sha256::new().chain_update(list.to_bits().to_be_bytes()).chain_update(number).finalize();
+    let half: [u8; 16] = digest[..16].try_into().expect("a digest has 32 bytes");
+    u128::from_be_bytes(half)
 }
 
 fn minute(at: Option<WallTime>) -> Minute {
@@ -58,11 +69,11 @@ impl DncList {
     /// An empty one.
     #[must_use]
     pub fn new(row: DncListRow) -> Self {
-        DncList { row, numbers: HashMap::default(), prefixes: BTreeMap::new() }
+        DncList { row, numbers: HashMap::default(), prefixes: BTreeMap::new(), hashes: BTreeMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.numbers.len() + self.prefixes.len()
+        self.numbers.len() + self.prefixes.len() + self.hashes.len()
     }
 
     /// Takes entries in; the same again replaces its time.
@@ -75,6 +86,7 @@ impl DncList {
         for prefix in &entries.prefixes {
             self.prefixes.insert(prefix.clone(), until);
         }
+        self.hashes.extend(entries.hashes.iter().map(|hash| (*hash, until)));
     }
 
     pub(crate) fn remove(&mut self, entries: &DncNumbers) {
@@ -84,14 +96,21 @@ impl DncList {
         for prefix in &entries.prefixes {
             self.prefixes.remove(prefix);
         }
+        for hash in &entries.hashes {
+            self.hashes.remove(hash);
+        }
     }
 
     /// Whether it keeps this number (E.164, with the plus) from being dialled now. One look into a table of numbers, and
-    /// one per digit where it has prefixes.
+    /// one per digit where it has prefixes. Where it has hashes the number is hashed, which takes longer.
     #[must_use]
     pub fn hits(&self, number: &str, now: WallTime) -> bool {
         let Some(key) = number_key(number) else { return false };
         if self.numbers.get(&key).is_some_and(|until| holds(*until, now)) {
+            return true;
+        }
+        let by_hash = || self.hashes.get(&number_hash(self.row.id, number));
+        if !self.hashes.is_empty() && by_hash().is_some_and(|until| holds(*until, now)) {
             return true;
         }
         let digits = &number[1..];
@@ -141,7 +160,7 @@ mod tests {
 
     fn entries(numbers: &[u64], prefixes: &[&str], expires_at: Option<WallTime>) -> DncNumbers {
         let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-        DncNumbers { numbers: numbers.to_vec(), prefixes, expires_at }
+        DncNumbers { numbers: numbers.to_vec(), prefixes, hashes: Vec::new(), expires_at }
     }
 
     #[test]
@@ -157,6 +176,20 @@ mod tests {
         dnc.remove(&entries(&[14_155_550_123], &["1900"], None));
         assert!(!dnc.hits("+14155550123", at(0)) && !dnc.hits("+19005550100", at(0)));
         assert_eq!(dnc.len(), 1);
+    }
+
+    #[test]
+    fn a_number_of_which_a_hash_is_kept_is_known_again() {
+        let mut dnc = list(1, true);
+        let hash = number_hash(dnc.row.id, "+14155550123");
+        assert_ne!(hash, number_hash(DncListId::from_bits(2), "+14155550123"), "each list its own");
+        let hashes = DncNumbers { hashes: vec![hash], expires_at: Some(at(10)), ..DncNumbers::default() };
+        dnc.add(&hashes);
+        assert!(dnc.hits("+14155550123", at(10)) && !dnc.hits("+14155550123", at(11)));
+        assert!(!dnc.hits("+14155550124", at(0)));
+        assert_eq!(dnc.len(), 1);
+        dnc.remove(&hashes);
+        assert!(!dnc.hits("+14155550123", at(0)));
     }
 
     #[test]

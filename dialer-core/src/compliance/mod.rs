@@ -22,7 +22,7 @@ mod windows;
 mod zones;
 
 pub use clock::{date_text, is_zone, parse_date};
-pub use dnc::{DncList, number_key};
+pub use dnc::{DncList, number_hash, number_key};
 pub use packs::{Pack, pack, screen_of};
 pub use profile::{Profile, profile};
 pub use rates::{Answers, abandoned_share, ofcom_rate};

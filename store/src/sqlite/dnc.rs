@@ -5,7 +5,7 @@ use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::NewLead;
 use dialer_core::DncListId;
-use dialer_core::compliance::number_key;
+use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension};
@@ -29,6 +29,9 @@ pub(super) fn add(txn: &mut Txn<'_>, list: DncListId, entries: &DncNumbers) -> R
     for prefix in &entries.prefixes {
         txn.run(ADD, (no, prefix, until))?;
     }
+    for hash in &entries.hashes {
+        txn.run(ADD, (no, hash.to_be_bytes(), until))?;
+    }
     Ok(())
 }
 
@@ -40,6 +43,9 @@ pub(super) fn remove(txn: &mut Txn<'_>, list: DncListId, entries: &DncNumbers) -
     }
     for prefix in &entries.prefixes {
         txn.run(REMOVE, (no, prefix))?;
+    }
+    for hash in &entries.hashes {
+        txn.run(REMOVE, (no, hash.to_be_bytes()))?;
     }
     Ok(())
 }
@@ -54,6 +60,8 @@ pub(super) fn delete_list(txn: &mut Txn<'_>, list: DncListId) -> Result<(), Stor
 /// The lists that hold everywhere, for imports.
 pub(super) struct Everywhere {
     lists: Vec<i64>,
+    /// Those of which some numbers are kept by hash.
+    hashed: Vec<(i64, DncListId)>,
     /// Without a plus.
     prefixes: BTreeSet<String>,
     now: i64,
@@ -62,7 +70,7 @@ pub(super) struct Everywhere {
 impl Everywhere {
     pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Everywhere, StoreError> {
         let now = now.unix_millis();
-        let (mut lists, mut prefixes) = (Vec::new(), BTreeSet::new());
+        let (mut lists, mut hashed, mut prefixes) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut statement = conn.prepare_cached("SELECT no, data FROM dnc_list")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -73,14 +81,20 @@ impl Everywhere {
             let no: i64 = row.get("no")?;
             // Texts come after all numbers.
             let mut texts = conn.prepare_cached(
-                "SELECT number FROM dnc_entry WHERE list_no = ?1 AND number >= '' \
+                "SELECT number FROM dnc_entry WHERE list_no = ?1 AND number >= '' AND number < x'' \
                  AND (expires_at IS NULL OR expires_at > ?2)",
             )?;
             let found = texts.query_map((no, now), |row| row.get(0))?;
             prefixes.extend(found.collect::<Result<Vec<String>, _>>()?);
+            // Bytes come after all texts.
+            let mut bytes =
+                conn.prepare_cached("SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number >= x''")?;
+            if bytes.exists((no,))? {
+                hashed.push((no, list.id));
+            }
             lists.push(no);
         }
-        Ok(Everywhere { lists, prefixes, now })
+        Ok(Everywhere { lists, hashed, prefixes, now })
     }
 
     /// Whether all numbers of a row (there is one at least) are on one of the lists.
@@ -113,6 +127,11 @@ impl Everywhere {
                 return Ok(true);
             }
         }
+        for (list, id) in &self.hashed {
+            if entry.exists((list, number_hash(*id, number).to_be_bytes(), self.now))? {
+                return Ok(true);
+            }
+        }
         Ok(false)
     }
 }
@@ -138,6 +157,13 @@ fn entries(conn: &Connection, list: i64) -> Result<Vec<DncNumbers>, StoreError> 
         let of = by_time.entry(row.get("expires_at")?).or_default();
         match row.get_ref("number")? {
             ValueRef::Integer(number) => of.numbers.push(super::codec::count(number)),
+            ValueRef::Blob(hash) => {
+                let hash = hash.try_into().map_err(|_| StoreError::Undecodable {
+                    table: "dnc_entry",
+                    detail: format!("a hash of {} bytes", hash.len()),
+                })?;
+                of.hashes.push(u128::from_be_bytes(hash));
+            }
             other => of.prefixes.push(other.as_str()?.to_owned()),
         }
     }

@@ -67,7 +67,7 @@ impl<'e> ShortEnd<'e> {
 }
 
 /// The event of a row.
-fn decoded(conn: &Connection, row: &Row<'_>) -> Result<EventEnvelope, StoreError> {
+pub(super) fn decoded(conn: &Connection, row: &Row<'_>) -> Result<EventEnvelope, StoreError> {
     let undecodable =
         |error: serde_json::Error| StoreError::Undecodable { table: "event", detail: error.to_string() };
     let text = row.get_ref("data")?.as_str()?;

@@ -317,6 +317,20 @@ fn hold_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, row: &NewLead) -> Resu
     Ok(())
 }
 
+/// Takes a lead out of its list.
+pub(super) fn forget_lead(txn: &mut Txn<'_>, no: i64) -> Result<(), StoreError> {
+    let found: Option<(i64, i64, i64, String)> = txn
+        .conn()
+        .prepare_cached("SELECT list_no, state, queue, phones FROM lead WHERE no = ?1")?
+        .query_row((no,), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((list_no, state, queue, phones)) = found else { return Ok(()) };
+    drop_numbers(txn, list_no, no, &phones)?;
+    txn.run("DELETE FROM lead WHERE no = ?1", (no,))?;
+    txn.count_lead(list_no, state, queue, -1);
+    Ok(())
+}
+
 fn drop_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, phones: &str) -> Result<(), StoreError> {
     for phone in decode_phones(phones)? {
         txn.run(

@@ -16,6 +16,7 @@ mod events;
 mod import;
 mod leads;
 mod open;
+mod person;
 mod pool;
 mod retention;
 mod snapshot;
@@ -30,9 +31,9 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::model::{
     AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery, Durable,
-    ExpiredLeads, ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict, LeadCounts,
-    LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, RecordingQuery, StoreStats,
-    TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
+    ErasedPerson, ExpiredLeads, ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict,
+    LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, Person,
+    RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
 };
 use dialer_core::best_time::BestTimeRow;
 use dialer_core::event::EventEnvelope;
@@ -325,6 +326,19 @@ impl Store for SqliteStore {
         self.shared.call(move |writer| {
             writer.transact(|txn| audit::by(txn, by, |txn| retention::delete_recording(txn, recording)))
         })
+    }
+
+    fn person(&self, number: &str) -> Result<Person, StoreError> {
+        person::person(&self.readers.get(), number)
+    }
+
+    fn forget_person(
+        &self,
+        number: &str,
+        by: (Actor, WallTime),
+        particulars: serde_json::Value,
+    ) -> Result<ErasedPerson, StoreError> {
+        self.forget(number, &by, particulars)
     }
 
     fn prune_records(&self, before: WallTime) -> Result<u64, StoreError> {

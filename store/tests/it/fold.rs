@@ -18,15 +18,19 @@ use sansio::{Rng, WallTime};
 use std::collections::BTreeMap;
 use store::{AttemptTotals, Disposition, LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, Store};
 
-type DncModel = (DncListRow, BTreeMap<u64, Option<WallTime>>, BTreeMap<String, Option<WallTime>>);
+type Until<K> = BTreeMap<K, Option<WallTime>>;
+type DncModel = (DncListRow, Until<u64>, Until<String>, Until<u128>);
 
-fn dnc_snapshot((row, numbers, prefixes): &DncModel) -> DncSnapshot {
+fn dnc_snapshot((row, numbers, prefixes, hashes): &DncModel) -> DncSnapshot {
     let mut entries: BTreeMap<Option<WallTime>, DncNumbers> = BTreeMap::new();
     for (number, at) in numbers {
         entries.entry(*at).or_default().numbers.push(*number);
     }
     for (prefix, at) in prefixes {
         entries.entry(*at).or_default().prefixes.push(prefix.clone());
+    }
+    for (hash, at) in hashes {
+        entries.entry(*at).or_default().hashes.push(*hash);
     }
     for (at, of) in &mut entries {
         of.expires_at = *at;
@@ -126,20 +130,22 @@ impl Fold {
                 }
             }
             Record::DncListPut(row) => {
-                let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new()));
+                let (id, new) = (row.id, (row.clone(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new()));
                 self.dnc.entry(id).or_insert(new).0 = row;
             }
             Record::DncListDeleted { list } => drop(self.dnc.remove(&list)),
             Record::DncAdded { list, entries } => {
-                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                if let Some((_, numbers, prefixes, hashes)) = self.dnc.get_mut(&list) {
                     numbers.extend(entries.numbers.iter().map(|number| (*number, entries.expires_at)));
                     prefixes.extend(entries.prefixes.into_iter().map(|prefix| (prefix, entries.expires_at)));
+                    hashes.extend(entries.hashes.into_iter().map(|hash| (hash, entries.expires_at)));
                 }
             }
             Record::DncRemoved { list, entries } => {
-                if let Some((_, numbers, prefixes)) = self.dnc.get_mut(&list) {
+                if let Some((_, numbers, prefixes, hashes)) = self.dnc.get_mut(&list) {
                     numbers.retain(|number, _| !entries.numbers.contains(number));
                     prefixes.retain(|prefix, _| !entries.prefixes.contains(prefix));
+                    hashes.retain(|hash, _| !entries.hashes.contains(hash));
                 }
             }
             Record::AttemptStarted(row) => {

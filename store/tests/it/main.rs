@@ -7,4 +7,5 @@ mod fold;
 mod leads;
 mod limits;
 mod opening;
+mod person;
 mod support;

@@ -290,6 +290,7 @@ impl Draw {
         DncNumbers {
             numbers: (0..self.rng.below(4)).map(|_| 14_155_550_100 + self.rng.below(6)).collect(),
             prefixes: (0..self.rng.below(2)).map(|_| format!("19{}", self.rng.below(3))).collect(),
+            hashes: (0..self.rng.below(2)).map(|_| u128::from(self.rng.below(3)) << 90).collect(),
             expires_at: self.maybe(Draw::time),
         }
     }

@@ -5,7 +5,7 @@ use crate::fork::ForkEnd;
 use crate::id::{AgentId, CallId, CampaignId, ForkId, LegId, RecordingId, TrunkId};
 use crate::inbound::CallerMemory;
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party, TurnCue};
-use crate::record::{CallRecord, ContactRow, Lead, LegMedia, Snapshot};
+use crate::record::{CallRecord, ContactRow, EndReason, Lead, LegMedia, Snapshot};
 use crate::recording::RecordedFile;
 use sansio::time::ClockBase;
 use std::sync::Arc;
@@ -305,6 +305,13 @@ pub enum CallFact {
         recording: RecordingId,
         /// Why.
         reason: String,
+    },
+    /// What the customer's last word, which follows, gives as its reason.
+    Reason {
+        /// The call.
+        call: CallId,
+        /// In its words.
+        reason: Box<EndReason>,
     },
     /// One leg ended (told before [`CallFact::Ended`], once per leg).
     LegEnded {

@@ -667,6 +667,9 @@ pub struct CallRecord {
     /// nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,
+    /// What the Reason header of the peer's last word said beside the cause (RFC 3326).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<EndReason>,
     /// The number or phone that the agent has given the customer to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transferred_to: Option<String>,
@@ -682,6 +685,17 @@ pub struct CallRecord {
     /// Supervisors and third parties, in the order in which they left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub participants: Vec<crate::participant::ParticipantRecord>,
+}
+
+/// Why a peer has ended a call, in its own words: the Reason header of its CANCEL, BYE or final response (RFC 3326).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct EndReason {
+    /// Cause of protocol SIP, 100 to 699: 200 in a CANCEL says that another has taken the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_code: Option<u16>,
+    /// Text, at most 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// What a verdict of machine detection rests on.

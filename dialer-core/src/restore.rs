@@ -200,6 +200,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         recording: None,
         client_state: attempt.client_state.clone(),
         verstat: None,
+        reason: None,
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,

@@ -488,6 +488,7 @@ fn serve_streams(
     let udp_listeners = listeners.first().map_or(0, Vec::len);
     let mut ways = ShardWays {
         shards: to_shards.to_vec(),
+        node_secret: runtime::entropy::seed().context("the system gives no randomness")?,
         streams: None,
         udp_listeners: udp_listeners as u8,
         dns,
@@ -599,7 +600,13 @@ fn start_shard(
         let seed = runtime::entropy::seed().unwrap_or_else(|_| clock.now().as_nanos());
         let mut secret = Secret::default();
         runtime::entropy::fill(&mut secret.0).expect("the system gave randomness at the start");
-        let config = ShardConfig { seed, secret, reborn: panics > 0, ..shard_config.clone() };
+        let config = ShardConfig {
+            seed,
+            secret,
+            reborn: panics > 0,
+            node_secret: ways.node_secret,
+            ..shard_config.clone()
+        };
         let events = Mailbox::new(to_control.clone(), BACKLOG_ITEMS);
         let hep = hep.clone().and_then(|hep| match HepSender::new(hep, Arc::clone(&hep_counters)) {
             Ok(sender) => Some(sender),

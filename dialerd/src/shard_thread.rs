@@ -122,6 +122,8 @@ pub struct Shard {
 /// How a shard reaches others than the control thread.
 #[derive(Clone)]
 pub struct ShardWays {
+    /// What only the shards of this node know.
+    pub node_secret: u64,
     /// All shards by number, this one included.
     pub shards: Vec<mailbox::Sender<ShardOrder>>,
     /// Connections, whose listeners are numbered from `udp_listeners` on.
@@ -433,6 +435,29 @@ fn record_order(op: RecordOp) -> RecordOrder {
     }
 }
 
+impl Shard {
+    /// The shard that a message is for.
+    fn home_of(&self, listener: u8, source: SocketAddr, bytes: &[u8]) -> u16 {
+        let shards = self.ways.shards.len() as u16;
+        if shards <= 1 {
+            return self.number;
+        }
+        match sip_proxy::marked_shard(bytes, shards) {
+            Some(shard) => shard,
+            None if self.machine.belongs_home(listener, source, bytes) => 0,
+            None => sip_proxy::shard_for(bytes, shards),
+        }
+    }
+
+    fn hand_over(&mut self, home: u16, order: ShardOrder) {
+        // Lost like any datagram when that shard is behind by a whole ring.
+        match self.ways.shards[usize::from(home)].try_send(order) {
+            Ok(()) => self.handed_over += 1,
+            Err(_) => self.hand_over_losses += 1,
+        }
+    }
+}
+
 impl ShardMachine for Shard {
     type Command = ShardOrder;
 
@@ -444,24 +469,12 @@ impl ShardMachine for Shard {
         bytes: Bytes,
         ground: &mut Ground,
     ) {
-        let shards = &self.ways.shards;
-        if shards.len() > 1 {
-            let home = if self.machine.is_for_own_number(&bytes) {
-                0
-            } else {
-                sip_proxy::shard_for(&bytes, shards.len() as u16)
-            };
-            if home != self.number {
-                let order = ShardOrder::Datagram { listener, source, bytes };
-                // Lost like any datagram when that shard is behind by a whole ring.
-                match shards[usize::from(home)].try_send(order) {
-                    Ok(()) => self.handed_over += 1,
-                    Err(_) => self.hand_over_losses += 1,
-                }
-                return;
-            }
+        let home = self.home_of(listener, source, &bytes);
+        if home == self.number {
+            self.heard(now, listener, source, bytes, ground);
+        } else {
+            self.hand_over(home, ShardOrder::Datagram { listener, source, bytes });
         }
-        self.heard(now, listener, source, bytes, ground);
     }
 
     fn packet(
@@ -502,7 +515,12 @@ impl ShardMachine for Shard {
                 self.turn_began.get_or_insert(now);
                 match event {
                     StreamEvent::Message { listener, peer, bytes } => {
-                        self.heard(now, listener, peer, bytes, ground);
+                        let home = self.home_of(listener, peer, &bytes);
+                        if home == self.number {
+                            self.heard(now, listener, peer, bytes, ground);
+                        } else {
+                            self.hand_over(home, ShardOrder::Datagram { listener, source: peer, bytes });
+                        }
                     }
                     event => self.feed(now, streams::input_of(event), ground),
                 }

@@ -192,6 +192,8 @@ impl ControlCore {
     /// A shard starts anew: what lived there is over, and it has to be told what it serves.
     fn shard_restarted(&mut self, now: Instant, shard: u16, out: &mut Outbox<ControlEffect>) {
         for row in self.trunks.values() {
+            let command = ShardCommand::SharePace { trunk: row.id, pace: self.gate.apply_trunk(row) };
+            out.push(ControlEffect::ToShard { shard, command });
             let command = ShardCommand::ApplyTrunk(Box::new(row.clone()));
             out.push(ControlEffect::ToShard { shard, command });
         }
@@ -288,8 +290,9 @@ impl ControlCore {
             }
             Effect::CloseSession { agent } => out.push(home(ShardCommand::CloseSession { agent })),
             Effect::ApplyTrunk(row) => {
-                self.gate.apply_trunk(now, &row);
-                self.trunks.insert(row.id, (*row).clone());
+                let (trunk, pace) = (row.id, self.gate.apply_trunk(&row));
+                self.trunks.insert(trunk, (*row).clone());
+                self.to_all(&ShardCommand::SharePace { trunk, pace }, out);
                 self.to_all(&ShardCommand::ApplyTrunk(row), out);
             }
             Effect::RemoveTrunk(trunk) => {
@@ -437,6 +440,7 @@ fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord
         recording: None,
         client_state: None,
         verstat: None,
+        reason: None,
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,

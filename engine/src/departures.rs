@@ -3,13 +3,14 @@
 //! The dialer spaces its orders to dial, but each waits for its journal entry, and after a disk has stalled many
 //! become durable at one moment. A carrier that sells so many calls per second counts INVITEs on the wire, so orders
 //! pass a second bucket here, made like the dialer's: orders that kept their distance pass at once, those that bunched
-//! up wait for their turn. What follows for the same call queues behind its order to dial.
+//! up wait for their turn. What follows for the same call queues behind its order to dial. A trunk's bucket is shared with
+//! all shards, which take the calls from it that they begin by themselves.
 
 use crate::doors::call_of_order;
 use dialer_core::participant::{CallAct, Way};
 use dialer_core::record::TrunkRow;
 use dialer_core::{CallId, CallOrder, TrunkId};
-use sansio::{CpsBucket, Duration, Instant};
+use sansio::{CpsBucket, Duration, Instant, SharedPace};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// An order on its way to a shard.
@@ -24,7 +25,7 @@ pub(crate) struct Departure {
 #[derive(Debug)]
 pub(crate) struct Departures {
     node: CpsBucket,
-    trunks: BTreeMap<TrunkId, CpsBucket>,
+    trunks: BTreeMap<TrunkId, SharedPace>,
     waiting: VecDeque<Departure>,
     /// When something that waits may leave, or a little earlier.
     due: Option<Instant>,
@@ -44,12 +45,12 @@ impl Departures {
         }
     }
 
-    pub(crate) fn apply_trunk(&mut self, now: Instant, row: &TrunkRow) {
+    /// The bucket of a trunk, for those who share it.
+    pub(crate) fn apply_trunk(&mut self, row: &TrunkRow) -> SharedPace {
         let cps_max = row.config.cps_max;
-        self.trunks
-            .entry(row.id)
-            .and_modify(|bucket| bucket.set(cps_max))
-            .or_insert_with(|| CpsBucket::new(cps_max, now));
+        let pace = self.trunks.entry(row.id).or_insert_with(|| SharedPace::new(cps_max));
+        pace.set(cps_max);
+        pace.clone()
     }
 
     pub(crate) fn remove_trunk(&mut self, trunk: TrunkId) {
@@ -85,7 +86,7 @@ impl Departures {
             let order = &self.waiting[index].order;
             let (call, trunk) = (call_of_order(order), trunk_of(order));
             let behind = calls.contains(&call) || trunk.is_some_and(|trunk| trunks.contains(&trunk));
-            if !behind && may_leave(&mut self.node, &mut self.trunks, now, order) {
+            if !behind && may_leave(&mut self.node, &self.trunks, now, order) {
                 return self.waiting.remove(index);
             }
             calls.insert(call);
@@ -118,23 +119,21 @@ impl Departures {
     }
 
     fn may_leave(&mut self, now: Instant, order: &CallOrder) -> bool {
-        may_leave(&mut self.node, &mut self.trunks, now, order)
+        may_leave(&mut self.node, &self.trunks, now, order)
     }
 }
 
 /// Takes from both buckets if the order dials and both have something left.
 fn may_leave(
     node: &mut CpsBucket,
-    trunks: &mut BTreeMap<TrunkId, CpsBucket>,
+    trunks: &BTreeMap<TrunkId, SharedPace>,
     now: Instant,
     order: &CallOrder,
 ) -> bool {
     let Some(trunk) = trunk_of(order) else { return true };
-    let Some(own) = trunks.get_mut(&trunk) else { return true };
-    if own.allowance(now) == 0 || node.allowance(now) == 0 {
-        return false;
-    }
-    own.take(now) && node.take(now)
+    let Some(own) = trunks.get(&trunk) else { return true };
+    // Nobody else takes from the node's bucket.
+    node.allowance(now) > 0 && own.take(now) && node.take(now)
 }
 
 fn trunk_of(order: &CallOrder) -> Option<TrunkId> {
@@ -183,8 +182,8 @@ mod tests {
     #[test]
     fn what_bunched_up_leaves_one_after_the_other_and_no_second_sees_too_many() {
         let mut departures = Departures::new(100.0);
-        departures.apply_trunk(Instant::ZERO, &trunk(1, 5.0));
-        departures.apply_trunk(Instant::ZERO, &trunk(2, 50.0));
+        departures.apply_trunk(&trunk(1, 5.0));
+        departures.apply_trunk(&trunk(2, 50.0));
         let mut left: Vec<(u64, u128)> = Vec::new();
         for call in 0..20 {
             if let Some(departure) = departures.leave(Instant::ZERO, dial(call, 1)) {
@@ -213,7 +212,7 @@ mod tests {
     fn the_node_has_a_limit_too_and_a_call_that_is_over_does_not_leave() {
         let mut departures = Departures::new(1.0);
         for id in [1, 2] {
-            departures.apply_trunk(Instant::ZERO, &trunk(id, 10.0));
+            departures.apply_trunk(&trunk(id, 10.0));
         }
         assert!(departures.leave(Instant::ZERO, dial(1, 1)).is_some());
         assert!(departures.leave(Instant::ZERO, dial(2, 2)).is_none());
@@ -228,7 +227,7 @@ mod tests {
     #[test]
     fn what_follows_for_a_call_waits_behind_its_order_to_dial() {
         let mut departures = Departures::new(1.0);
-        departures.apply_trunk(Instant::ZERO, &trunk(1, 1.0));
+        departures.apply_trunk(&trunk(1, 1.0));
         assert!(departures.leave(Instant::ZERO, dial(1, 1)).is_some());
         assert!(departures.leave(Instant::ZERO, dial(2, 1)).is_none());
         let call = CallId::from_bits(2);
@@ -238,5 +237,18 @@ mod tests {
         let first = departures.pop(later).unwrap();
         assert!(matches!(first.order, CallOrder::DialCustomer { .. }));
         assert!(matches!(departures.pop(later).unwrap().order, CallOrder::Hangup { .. }));
+    }
+
+    /// What a shard has let in meanwhile counts.
+    #[test]
+    fn calls_that_shards_begin_are_taken_from_the_same_bucket() {
+        let mut departures = Departures::new(100.0);
+        let pace = departures.apply_trunk(&trunk(1, 2.0));
+        assert!(pace.take(Instant::ZERO), "a call that passes through");
+        assert!(departures.leave(Instant::ZERO, dial(1, 1)).is_none());
+        assert_eq!(departures.due(), Some(Instant::from_millis(500)));
+        let half = Instant::from_millis(500);
+        assert!(departures.pop(half).is_some());
+        assert!(!pace.allows(Instant::from_millis(999)) && pace.take(Instant::from_millis(1000)));
     }
 }

@@ -25,7 +25,7 @@ use dialer_core::{
 pub use media::srtp::{MasterKey, Secret, SrtpKeys, Suite};
 pub use media::{InBandDigits, OffloadCounts, OffloadRule, OffloadStart};
 use sansio::time::ClockBase;
-use sansio::{Duration, WallTime};
+use sansio::{Duration, SharedPace, WallTime};
 use sip_proxy::transport::FrameFault;
 use sip_proxy::transport::locate::{Answer, Question};
 use sip_proxy::ua::{Digest, Guarding, Overload};
@@ -76,6 +76,8 @@ pub struct ShardConfig {
     pub dtls_fingerprint: Option<[u8; 32]>,
     /// It takes the place of a shard that panicked, whose last calls are not known.
     pub reborn: bool,
+    /// The same for all shards of a node, from the system's entropy; 0 for one that is alone.
+    pub node_secret: u64,
     /// What civil time it is.
     pub clock: ClockBase,
     /// Listeners of connections; they are numbered after those of `listeners`.
@@ -148,6 +150,7 @@ impl Default for ShardConfig {
             secret: Secret::default(),
             dtls_fingerprint: None,
             reborn: false,
+            node_secret: 0,
             clock: ClockBase::default(),
             stream_listeners: Vec::new(),
             listeners_advertised: Vec::new(),
@@ -665,6 +668,13 @@ pub enum ShardCommand {
     },
     /// A trunk is to be served with these settings.
     ApplyTrunk(Box<TrunkRow>),
+    /// From which bucket the calls of a trunk are taken, on all shards: told before the trunk itself.
+    SharePace {
+        /// Of this trunk.
+        trunk: TrunkId,
+        /// The bucket.
+        pace: SharedPace,
+    },
     /// A trunk is no more; its calls go on to their end.
     RemoveTrunk(TrunkId),
     /// An agent's phone may register with these credentials.
@@ -907,6 +917,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Turn { call, .. }
         | CallFact::Audio { call, .. }
         | CallFact::Media { call, .. }
+        | CallFact::Reason { call, .. }
         | CallFact::AgentRinging { call, .. }
         | CallFact::AgentAnswered { call, .. }
         | CallFact::AgentFailed { call, .. }

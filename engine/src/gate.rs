@@ -15,7 +15,7 @@ use crate::departures::{Departure, Departures};
 use crate::doors::{ControlEffect, ShardCommand, call_of_order};
 use dialer_core::record::{Record, TrunkRow};
 use dialer_core::{CallFact, CallId, CallOrder, Effect, Input, TrunkId};
-use sansio::{Instant, Outbox};
+use sansio::{Instant, Outbox, SharedPace};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What waits, and what is known of each call's way to its shard.
@@ -175,8 +175,8 @@ impl Gate {
         }
     }
 
-    pub(crate) fn apply_trunk(&mut self, now: Instant, row: &TrunkRow) {
-        self.departures.apply_trunk(now, row);
+    pub(crate) fn apply_trunk(&mut self, row: &TrunkRow) -> SharedPace {
+        self.departures.apply_trunk(row)
     }
 
     pub(crate) fn remove_trunk(&mut self, trunk: TrunkId) {

@@ -149,5 +149,7 @@ fn trunk() -> Trunk {
         register: None,
         options_interval: None,
         cps_max: 100.0,
+        overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     }
 }

@@ -300,6 +300,7 @@ fuzz_target!(|data: &[u8]| {
         options_interval: None,
         cps_max: 100.0,
         overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     };
     stack.ua.set_trunk(stack.now, trunk, &mut stack.out);
     let login = Login { username: "1001".into(), password: "pw".into() };

@@ -1,7 +1,9 @@
 //! Calls per second.
 
 use crate::Instant;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::sync::Arc;
 
 /// Share of a second's calls that may leave at one moment.
 const BURST_SHARE: f64 = 0.05;
@@ -82,6 +84,99 @@ impl CpsBucket {
     }
 }
 
+/// A [`CpsBucket`] that several machines on several threads take from: the calls of one trunk, whichever shard makes
+/// them. No lock: the whole state is one number, the moment at which the bucket will be full again.
+///
+/// All who share it must mean the same clock by `now`.
+#[derive(Clone, Debug)]
+pub struct SharedPace(Arc<Pace>);
+
+#[derive(Debug)]
+struct Pace {
+    /// When the bucket is full if nothing more is taken, nanoseconds.
+    full_at_ns: AtomicU64,
+    /// Between two calls when it is empty, nanoseconds.
+    per_call_ns: AtomicU64,
+    /// Of a full bucket all but the last call, nanoseconds.
+    burst_ns: AtomicU64,
+}
+
+impl PartialEq for SharedPace {
+    /// Two are equal when they are the same bucket.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl SharedPace {
+    /// A full bucket of `cps` calls per second.
+    #[must_use]
+    pub fn new(cps: f64) -> Self {
+        let pace = Pace {
+            full_at_ns: AtomicU64::new(0),
+            per_call_ns: AtomicU64::new(0),
+            burst_ns: AtomicU64::new(0),
+        };
+        let pace = SharedPace(Arc::new(pace));
+        pace.set(cps);
+        pace
+    }
+
+    /// An empty one.
+    #[must_use]
+    pub fn spent(cps: f64, now: Instant) -> Self {
+        let pace = SharedPace::new(cps);
+        let (per_call_ns, burst_ns) = pace.shape();
+        pace.0.full_at_ns.store(now.as_nanos() + burst_ns + per_call_ns, Ordering::Relaxed);
+        pace
+    }
+
+    /// Changes the rate, for all who share it; what was saved up stays, up to the new burst.
+    pub fn set(&self, cps: f64) {
+        let bucket = CpsBucket::new(cps, Instant::ZERO);
+        let per_call_ns = 1e9 / bucket.per_second;
+        self.0.per_call_ns.store(per_call_ns.min(1e18) as u64, Ordering::Relaxed);
+        self.0.burst_ns.store(((bucket.size - 1.0) * per_call_ns).min(1e18) as u64, Ordering::Relaxed);
+    }
+
+    fn shape(&self) -> (u64, u64) {
+        (self.0.per_call_ns.load(Ordering::Relaxed), self.0.burst_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether a call may leave now.
+    #[must_use]
+    pub fn allows(&self, now: Instant) -> bool {
+        self.next_at(now) <= now
+    }
+
+    /// Takes one call; false if none may leave now.
+    #[must_use]
+    pub fn take(&self, now: Instant) -> bool {
+        let (per_call_ns, burst_ns) = self.shape();
+        let at = now.as_nanos();
+        let take = |full_at: u64| {
+            (full_at <= at.saturating_add(burst_ns)).then(|| full_at.max(at).saturating_add(per_call_ns))
+        };
+        self.0.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Takes one call that leaves whether it may or not: those after it wait for longer.
+    pub fn spend(&self, now: Instant) {
+        let (per_call_ns, _) = self.shape();
+        let at = now.as_nanos();
+        let spend = |full_at: u64| Some(full_at.max(at).saturating_add(per_call_ns));
+        let _ = self.0.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+    }
+
+    /// When the next call may leave.
+    #[must_use]
+    pub fn next_at(&self, now: Instant) -> Instant {
+        let (_, burst_ns) = self.shape();
+        let at = self.0.full_at_ns.load(Ordering::Relaxed).saturating_sub(burst_ns);
+        now.max(Instant::from_nanos(at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +216,64 @@ mod tests {
         assert_eq!(bucket.next_at(Instant::ZERO), Instant::from_millis(2000));
         assert!(!bucket.take(Instant::from_millis(1999)));
         assert!(bucket.take(Instant::from_millis(2000)));
+    }
+
+    /// Several who take from one bucket get together what one would.
+    #[test]
+    fn a_shared_pace_is_kept_by_all_together() {
+        for cps in [0.5, 1.0, 2.0, 30.0, 200.0, 1000.0] {
+            let first = SharedPace::new(cps);
+            let shards = [first.clone(), first.clone(), first.clone()];
+            let mut alone = CpsBucket::new(cps, Instant::ZERO);
+            let (mut taken, mut expected) = (Vec::new(), 0_u32);
+            for ms in 0..5000_u64 {
+                let now = Instant::from_millis(ms);
+                for shard in &shards {
+                    while shard.take(now) {
+                        taken.push(ms);
+                    }
+                    assert!(!shard.allows(now) && shard.next_at(now) > now);
+                }
+                while alone.take(now) {
+                    expected += 1;
+                }
+            }
+            for from in 0..4000 {
+                let within = taken.iter().filter(|at| (from..from + 1000).contains(*at)).count();
+                assert!(within as f64 <= cps.max(1.0), "{within} calls in one second at a limit of {cps}");
+            }
+            assert!(
+                (i64::from(expected) - taken.len() as i64).abs() <= 1,
+                "{cps}: {} {expected}",
+                taken.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_shared_pace_can_be_spent_changed_and_begun_empty() {
+        let at = Instant::from_millis;
+        let pace = SharedPace::spent(1.0, at(0));
+        assert!(!pace.take(at(999)));
+        assert!(pace.take(at(1000)));
+        pace.spend(at(1500));
+        assert_eq!(pace.next_at(at(1500)), at(3000), "what was not there is owed");
+        pace.set(10.0);
+        assert!(!pace.take(at(2999)));
+        assert!(pace.take(at(3000)) && !pace.take(at(3099)) && pace.take(at(3100)));
+        assert_eq!(pace, pace.clone());
+        assert_ne!(pace, SharedPace::new(10.0));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "what is shared between threads is tried with threads")]
+    fn threads_take_no_more_than_there_is() {
+        let pace = SharedPace::new(20_000.0);
+        let taken: usize = std::thread::scope(|scope| {
+            let one = || (0..5000).filter(|_| pace.take(Instant::from_millis(7))).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it counts")).sum()
+        });
+        assert_eq!(taken, 1000, "a twentieth of a second's worth at one moment");
     }
 }

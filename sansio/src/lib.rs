@@ -13,7 +13,7 @@ pub mod pii;
 pub mod rng;
 pub mod time;
 
-pub use bucket::CpsBucket;
+pub use bucket::{CpsBucket, SharedPace};
 pub use deadlines::{Deadlines, TimerKey};
 pub use key::{Key, Slab};
 pub use machine::Machine;

@@ -1,6 +1,6 @@
 //! The one table of SIP status codes and Q.850 causes.
 
-use crate::wire::{HeaderName, Message};
+use crate::wire::{HeaderName, Message, Params};
 
 /// The reason phrase of a status code (RFC 3261 §21 and the IANA registry); of one not in the table the
 /// phrase of its class.
@@ -138,8 +138,39 @@ pub const fn code_of_q850(cause: u8) -> u16 {
     }
 }
 
+/// The name of a Q.850 cause (ITU-T Q.850 table 1) among those that we give; empty for the others.
+#[must_use]
+pub const fn q850_text(cause: u8) -> &'static str {
+    match cause {
+        1 => "Unallocated number",
+        16 => "Normal call clearing",
+        17 => "User busy",
+        18 => "No user responding",
+        19 => "No answer from user",
+        20 => "Subscriber absent",
+        21 => "Call rejected",
+        28 => "Invalid number format",
+        31 => "Normal, unspecified",
+        34 => "No circuit available",
+        38 => "Network out of order",
+        41 => "Temporary failure",
+        42 => "Switching equipment congestion",
+        65 => "Bearer capability not implemented",
+        79 => "Service or option not implemented",
+        102 => "Recovery on timer expiry",
+        127 => "Interworking, unspecified",
+        _ => "",
+    }
+}
+
+/// Reason of a CANCEL or BYE to those whom a call has rung at in vain, because another has taken it (RFC 3326 §2).
+pub const ELSEWHERE: &str = "Call completed elsewhere";
+
+/// Bytes of a Reason's text that are kept.
+const TEXT_BYTES_MAX: usize = 128;
+
 /// What a Reason header says (RFC 3326): why a request was sent, or the other network's cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReasonCause {
     /// `cause` of `Q.850`, 1 to 127.
     pub q850: Option<u8>,
@@ -147,6 +178,8 @@ pub struct ReasonCause {
     pub sip: Option<u16>,
     /// A `SIP` value whose text begins with `v=analytics`: blocked by analytics (ATIS-1000099).
     pub analytics: bool,
+    /// `text`, the first there is, without its quotes; at most 128 bytes, printable.
+    pub text: Option<Box<str>>,
 }
 
 impl ReasonCause {
@@ -164,16 +197,15 @@ impl ReasonCause {
     }
 
     fn note(&mut self, value: &[u8]) {
-        let analytics = value.split(|byte| *byte == b';').any(says_analytics);
-        let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let protocol = parts.next().unwrap_or_default();
-        let cause = parts.find_map(|part| {
-            let at = part.iter().position(|byte| *byte == b'=')?;
-            if !part[..at].trim_ascii().eq_ignore_ascii_case(b"cause") {
-                return None;
-            }
-            core::str::from_utf8(part[at + 1..].trim_ascii()).ok()?.parse::<u16>().ok()
-        });
+        let at = memchr::memchr(b';', value).unwrap_or(value.len());
+        let (protocol, params) = (value[..at].trim_ascii(), Params(&value[at..]));
+        let text = params.value("text").and_then(printable);
+        let cause =
+            params.value("cause").and_then(|cause| core::str::from_utf8(cause).ok()?.parse::<u16>().ok());
+        let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
+        if known && self.text.is_none() {
+            self.text = text.clone();
+        }
         let Some(cause) = cause else { return };
         if protocol.eq_ignore_ascii_case(b"Q.850") {
             if let Ok(cause @ 1..=127) = u8::try_from(cause) {
@@ -181,20 +213,28 @@ impl ReasonCause {
             }
         } else if protocol.eq_ignore_ascii_case(b"SIP") && (100..=699).contains(&cause) {
             self.sip.get_or_insert(cause);
-            self.analytics |= analytics;
+            let start = text.as_deref().and_then(|text| text.get(..11)).unwrap_or_default();
+            self.analytics |= start.eq_ignore_ascii_case("v=analytics");
         }
     }
 }
 
-/// Whether a parameter is `text="v=analytics…"`. (The quoted text may hold semicolons; its beginning is enough.)
-fn says_analytics(part: &[u8]) -> bool {
-    let part = part.trim_ascii();
-    let Some(text) = part.get(..5).filter(|name| name.eq_ignore_ascii_case(b"text=")).map(|_| &part[5..])
-    else {
-        return false;
-    };
-    let text = text.strip_prefix(b"\"").unwrap_or(text);
-    text.get(..11).is_some_and(|start| start.eq_ignore_ascii_case(b"v=analytics"))
+/// A quoted text as it was meant: escapes resolved, nothing in it that is not to be seen, and not too long.
+fn printable(quoted: &[u8]) -> Option<Box<str>> {
+    let mut bytes = Vec::with_capacity(quoted.len().min(TEXT_BYTES_MAX));
+    let mut rest = quoted.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' => bytes.extend(rest.next()),
+            byte => bytes.push(*byte),
+        }
+    }
+    let mut text: String = String::from_utf8_lossy(&bytes).chars().filter(|one| !one.is_control()).collect();
+    while text.len() > TEXT_BYTES_MAX {
+        text.pop();
+    }
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -214,8 +254,14 @@ mod tests {
         assert_eq!(reason(&["Q.850;cause=16;text=\"Terminated\""]).q850, Some(16));
         assert_eq!(
             reason(&["SIP ; cause = 200 ; text=\"x\"", "q.850;cause=17"]),
-            ReasonCause { q850: Some(17), sip: Some(200), analytics: false }
+            ReasonCause { q850: Some(17), sip: Some(200), analytics: false, text: Some("x".into()) }
         );
+        let text = |value: &str| reason(&[value]).text.map(String::from).unwrap_or_default();
+        assert_eq!(text("SIP;cause=200;text=\"Call completed elsewhere\""), ELSEWHERE);
+        assert_eq!(text("Q.850;text=\"a; b \\\"c\\\"\";cause=31"), "a; b \"c\"");
+        assert_eq!(text("Q.850;cause=16;text=\"\u{1}\""), "");
+        assert_eq!(text("preemption;cause=1;text=\"not ours\""), "");
+        assert_eq!(text(&format!("SIP;cause=480;text=\"{}\"", "é".repeat(200))).len(), 128);
         let blocked = reason(&["SIP;cause=603;text=\"v=analytics1;url=https://example.com\";location=LN"]);
         assert!(blocked.analytics && blocked.sip == Some(603));
         assert!(!reason(&["SIP;cause=603;text=\"Declined\""]).analytics);

@@ -1,7 +1,7 @@
 //! Which shard a message is for, when all shards share a port.
 //!
 //! What answers or continues something of ours carries the mark of its shard: the branch of a response, the To tag or
-//! the Request-URI (our Contact) of a request. Everything else is new, and goes by its Call-ID, so that the copies, the
+//! the Request-URI (our Contact) of a request, and the dialog that a Replaces names. Everything else is new, and goes by its Call-ID, so that the copies, the
 //! CANCEL and the ACK of one INVITE meet; registrations all go to the first shard, which keeps them.
 
 use crate::mark::shard_of;
@@ -13,21 +13,44 @@ pub fn shard_for(message: &[u8], shards: u16) -> u16 {
     if shards <= 1 {
         return 0;
     }
+    match place_of(message, shards) {
+        Place::Marked(shard) => shard,
+        Place::New(call_id) => (fnv(call_id) % u64::from(shards)) as u16,
+    }
+}
+
+/// The shard whose mark a message carries, below `shards`; `None` for what begins something.
+#[must_use]
+pub fn marked_shard(message: &[u8], shards: u16) -> Option<u16> {
+    match place_of(message, shards) {
+        Place::Marked(shard) => Some(shard),
+        Place::New(_) => None,
+    }
+}
+
+/// Where a message belongs.
+enum Place<'m> {
+    Marked(u16),
+    /// With this Call-ID.
+    New(&'m [u8]),
+}
+
+fn place_of(message: &[u8], shards: u16) -> Place<'_> {
     let start = message.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let message = &message[start..];
-    let Some(first_end) = memchr::memchr(b'\n', message) else { return 0 };
+    let Some(first_end) = memchr::memchr(b'\n', message) else { return Place::Marked(0) };
     let first = &message[..first_end];
     let own = |text: Option<&[u8]>| text.and_then(shard_of).filter(|shard| *shard < shards);
     let response = first.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"));
     if !response {
         if first.starts_with(b"REGISTER ") {
-            return 0;
+            return Place::Marked(0);
         }
         // Our Contact: `sip:<tag>@host`.
         let user =
             first.split(|byte| *byte == b':').nth(1).and_then(|rest| rest.split(|b| *b == b'@').next());
         if let Some(shard) = own(user) {
-            return shard;
+            return Place::Marked(shard);
         }
     }
     let mut call_id: &[u8] = &[];
@@ -41,6 +64,9 @@ pub fn shard_for(message: &[u8], shards: u16) -> u16 {
         let found = match HeaderName::from_bytes(name) {
             HeaderName::Via if response => own(parameter(value, b"branch=")),
             HeaderName::To if !response => own(parameter(value, b"tag=")),
+            HeaderName::Replaces if !response => {
+                own(parameter(value, b"to-tag=")).or_else(|| own(parameter(value, b"from-tag=")))
+            }
             HeaderName::CallId if call_id.is_empty() => {
                 call_id = value;
                 None
@@ -48,10 +74,10 @@ pub fn shard_for(message: &[u8], shards: u16) -> u16 {
             _ => None,
         };
         if let Some(shard) = found {
-            return shard;
+            return Place::Marked(shard);
         }
     }
-    (fnv(call_id) % u64::from(shards)) as u16
+    Place::New(call_id)
 }
 
 /// The value of a parameter, named with its `=`.
@@ -91,6 +117,14 @@ mod tests {
         assert_eq!(shard_for(bye.as_bytes(), 4), 2);
         let ack = format!("\r\nACK sip:{ours}@h:5060 SIP/2.0\r\nCall-ID: a\r\n\r\n");
         assert_eq!(shard_for(ack.as_bytes(), 4), 2);
+        let taking = format!(
+            "INVITE sip:x@h SIP/2.0\r\nCall-ID: a\r\nReplaces: b@h ; to-tag={ours};from-tag=x\r\n\r\n"
+        );
+        assert_eq!(shard_for(taking.as_bytes(), 4), 2);
+        assert_eq!(
+            (marked_shard(taking.as_bytes(), 4), marked_shard(b"INVITE sip:x@h SIP/2.0\r\n\r\n", 4)),
+            (Some(2), None)
+        );
         // A shard that there is no more.
         assert!(shard_for(bye.as_bytes(), 2) < 2);
         assert_eq!(shard_for(bye.as_bytes(), 1), 0);

@@ -61,6 +61,7 @@ fn user_agent(side: usize) -> UserAgent {
         options_interval: None,
         cps_max: 100_000.0,
         overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     };
     ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
     ua

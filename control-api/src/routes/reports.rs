@@ -27,7 +27,7 @@ const READ: &[Scope] = &[Scope::CallsRead];
 const PAGE_RECORDS: u32 = 1_000;
 
 /// Columns of a record in CSV, in their order; new ones come at the end.
-const CDR_COLUMNS: [&str; 51] = [
+const CDR_COLUMNS: [&str; 53] = [
     "call_id",
     "attempt_id",
     "campaign_id",
@@ -79,6 +79,8 @@ const CDR_COLUMNS: [&str; 51] = [
     "media",
     "transferred_to",
     "participants",
+    "reason.sip_code",
+    "reason.text",
 ];
 
 /// Streams all call records that fit, the call started last first. What is written while it runs may be missing from it.

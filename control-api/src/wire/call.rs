@@ -667,6 +667,8 @@ pub struct Cdr {
     /// `failed:stale` and so on; null where nobody looked.
     #[schema(example = "passed:A")]
     pub verstat: Option<String>,
+    /// Why the peer has ended it, in its own words (Reason header, RFC 3326); null where it gave none but a Q.850 cause.
+    pub reason: Option<EndReason>,
     /// The number or phone that the agent has given the customer to; null: nobody.
     pub transferred_to: Option<String>,
     /// What machine detection said, and why.
@@ -677,6 +679,16 @@ pub struct Cdr {
     pub participants: Vec<PastParticipant>,
     /// What the agent said about it.
     pub disposition: Option<Disposition>,
+}
+
+/// What the Reason header of a CANCEL, BYE or final response said beside a Q.850 cause.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EndReason {
+    /// Cause of protocol SIP; 200 says that another has taken the call.
+    pub sip_code: Option<u16>,
+    /// Its text.
+    #[schema(example = "Call completed elsewhere")]
+    pub text: Option<String>,
 }
 
 impl Cdr {
@@ -736,6 +748,10 @@ impl Cdr {
             recording_id: record.recording.map(|id| id.to_string()),
             client_state: mask.text_option(record.client_state.as_deref()),
             verstat: record.verstat.clone(),
+            reason: record.reason.as_ref().map(|reason| EndReason {
+                sip_code: reason.sip_code,
+                text: mask.text_option(reason.text.as_deref()),
+            }),
             transferred_to: mask.number_option(record.transferred_to.as_deref()),
             detection: record.amd.zip(record.amd_detail).map(|(amd, detail)| Detection::new(amd, &detail)),
             media: record.media.iter().map(LegMedia::from).collect(),

@@ -308,6 +308,7 @@ pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
         recording: Some(dialer_core::RecordingId::from_bits(n)),
         client_state: Some("call +8613800138000 back".into()),
         verstat: None,
+        reason: None,
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,

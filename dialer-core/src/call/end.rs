@@ -267,6 +267,7 @@ impl Call {
             recording: self.recording,
             client_state: self.client_state.clone(),
             verstat: None,
+            reason: self.reason.clone(),
             transferred_to: self.transferred_to.clone(),
             amd_detail: self.amd_detail,
             early_media_detail: self.early_media_detail.clone(),

@@ -56,7 +56,7 @@ use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::DialTraits;
-use crate::record::{AmdDetail, CallKindTag, Callback, EarlyMediaDetail, Lead, LegMedia};
+use crate::record::{AmdDetail, CallKindTag, Callback, EarlyMediaDetail, EndReason, Lead, LegMedia};
 use crate::view::CallState;
 use sansio::{Instant, TimerKey, WallTime};
 
@@ -127,6 +127,8 @@ pub(crate) struct Call {
     pub(crate) early_media: Option<EarlyMediaClass>,
     pub(crate) amd: Option<AmdVerdict>,
     pub(crate) amd_detail: Option<AmdDetail>,
+    /// What the customer's last word gave as its reason.
+    pub(crate) reason: Option<EndReason>,
     pub(crate) early_media_detail: Option<EarlyMediaDetail>,
     /// How its legs sounded, as far as they have ended.
     pub(crate) media: Vec<LegMedia>,
@@ -238,6 +240,11 @@ impl Dialer {
                 self.on_audio(cx, call, party, state, one_way);
             }
             CallFact::Media { call, media } => self.on_media(call, *media),
+            CallFact::Reason { call, reason } => {
+                if let Some(call) = self.calls.get_mut(&call) {
+                    call.reason = Some(*reason);
+                }
+            }
             CallFact::AgentRinging { call, agent } => self.on_agent_ringing(call, agent),
             CallFact::AgentAnswered { call, agent } => self.on_agent_answered(cx, call, agent),
             CallFact::AgentFailed { call, agent, cause, sip_code: _ } => {
@@ -324,6 +331,7 @@ impl Dialer {
             early_media: None,
             amd: None,
             amd_detail: None,
+            reason: None,
             early_media_detail: None,
             media: Vec::new(),
             ledger: LedgerEntryState::Open,

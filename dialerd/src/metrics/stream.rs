@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub fn export(counters: &StreamCounters, families: &mut Families) {
     let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     families.gauge("sip_connections", "Connections that stand.", &[], value(&counters.open) as f64);
+    let (open, established) = (value(&counters.open), value(&counters.established));
+    let help = "Connections by their state: those that carry messages, and those that are being made or shake hands.";
+    for (state, count) in [("established", established), ("connecting", open.saturating_sub(established))] {
+        families.gauge("sip_tcp_connections", help, &[("state", state)], count as f64);
+    }
     let help = "Connections taken and made.";
     for (direction, counter) in [("in", &counters.accepted), ("out", &counters.connected)] {
         families.counter("sip_connections_total", help, &[("direction", direction)], value(counter));

@@ -107,6 +107,7 @@ const ROWS: &[Row] = &[
     row("features/reason_caller", "features/reason_callee"),
     row("features/busy_caller", "features/busy_callee"),
     row("features/unavailable_caller", UNAVAILABLE),
+    row("uac", "features/overload_callee"),
     Row { trunk: LOGIN, ..row("uac", "features/challenge_sha256_callee") },
     Row { trunk: LOGIN, ..row("uac", "features/challenge_md5_callee") },
     Row { callee: None, media: "relay", ..row("features/refusals_caller", "") },

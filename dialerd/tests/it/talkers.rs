@@ -139,6 +139,7 @@ fn live(socket: &UdpSocket, server: SocketAddr, login: Option<ua::Login>, freque
         options_interval: None,
         cps_max: 100_000.0,
         overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     };
     agent.set_trunk(now(), trunk, &mut out);
     let mut legs: Vec<Leg> = Vec::new();

@@ -21,6 +21,7 @@ use media::Ears;
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
+use std::net::SocketAddr;
 
 /// The dialer decides in moments; a caller whom it forgets rings no longer than this.
 const RINGS_MAX: Duration = Duration::from_secs(60);
@@ -42,8 +43,7 @@ impl CallShard {
 
     /// Whether a request that belongs to no leg yet is for one of our numbers: such calls live with the agents, on the
     /// first shard, whichever hears them.
-    #[must_use]
-    pub fn is_for_own_number(&self, bytes: &[u8]) -> bool {
+    fn is_for_own_number(&self, bytes: &[u8]) -> bool {
         if self.numbers.is_empty() || !(bytes.starts_with(b"INVITE ") || bytes.starts_with(b"CANCEL ")) {
             return false;
         }
@@ -53,6 +53,15 @@ impl CallShard {
         let of_country =
             |code: &str| e164_candidates(&user, code).iter().any(|number| self.numbers.contains(number));
         of_country("") || self.trunks.country_codes().iter().any(|code| of_country(code))
+    }
+
+    /// Whether a message that carries no mark of a shard belongs to the first one, whichever hears it: calls for our
+    /// numbers, and those of phones, which are agents'. What agents join is there.
+    #[must_use]
+    pub fn belongs_home(&self, listener: u8, source: SocketAddr, bytes: &[u8]) -> bool {
+        let begins = |method: &[u8]| bytes.starts_with(method);
+        (begins(b"INVITE ") || begins(b"CANCEL ") || begins(b"ACK "))
+            && (self.is_for_own_number(bytes) || !self.ua.is_trunks(listener, source))
     }
 
     /// A trunk calls one of our numbers.

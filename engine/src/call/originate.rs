@@ -25,6 +25,20 @@ pub(crate) struct Dial {
     pub(crate) call_max_ms: u32,
 }
 
+/// Why a customer is not dialled.
+enum Undialled {
+    /// Something stands in the way on our side.
+    For(EndCause),
+    /// The trunk has asked for less (RFC 7339).
+    Withheld,
+}
+
+impl From<EndCause> for Undialled {
+    fn from(cause: EndCause) -> Self {
+        Undialled::For(cause)
+    }
+}
+
 impl CallShard {
     /// Dials the customer of a call that has none yet. What stands in the way ends the call.
     pub(crate) fn dial_customer(
@@ -42,7 +56,8 @@ impl CallShard {
                 self.counters.calls_dialled += 1;
                 self.tell(CallFact::Dialled { call }, out);
             }
-            Err(cause) => self.end_call(now, key, Party::System, cause, out),
+            Err(Undialled::Withheld) => self.dial_withheld(now, key, out),
+            Err(Undialled::For(cause)) => self.end_call(now, key, Party::System, cause, out),
         }
     }
 
@@ -51,16 +66,16 @@ impl CallShard {
         now: Instant,
         key: Key<Call>,
         dial: &Dial,
-    ) -> Result<CustomerSide, EndCause> {
+    ) -> Result<CustomerSide, Undialled> {
         let trunk_key = self.trunks.key_of(dial.trunk).ok_or(EndCause::NoTrunk)?;
         let trunk = self.trunks.get(trunk_key).ok_or(EndCause::NoTrunk)?;
         if trunk.is_closed(now) {
-            return Err(EndCause::Congestion);
+            return Err(EndCause::Congestion.into());
         }
         let (listener, destination) = trunk.address.ok_or(EndCause::NoTrunk)?;
         // The dialer keeps the limit of what it dials, but hears of calls that pass through a little later.
         if trunk.channels_used >= trunk.row.config.channels() {
-            return Err(EndCause::LocalLimit);
+            return Err(EndCause::LocalLimit.into());
         }
         let (policy, srtp) = (Arc::clone(&trunk.policy), trunk.row.config.srtp);
         let caller = dial.caller_id.clone().or_else(|| trunk.row.config.caller_id.clone());
@@ -102,9 +117,9 @@ impl CallShard {
             Err(fault) => {
                 self.plane.close(now, sound.stream, &mut self.media_out);
                 return Err(match fault {
-                    InviteError::Unreachable => EndCause::NoTrunk,
-                    InviteError::Overloaded => EndCause::Congestion,
-                    _ => EndCause::LocalLimit,
+                    InviteError::Unreachable => EndCause::NoTrunk.into(),
+                    InviteError::Overloaded => Undialled::Withheld,
+                    _ => EndCause::LocalLimit.into(),
                 });
             }
         };
@@ -112,7 +127,7 @@ impl CallShard {
             self.trace.note_leg(self.ua.tag_of(leg), call.id);
         }
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
-            trunk.take(now);
+            trunk.take_ordered();
         }
         let ring_max = Duration::from_millis(u64::from(dial.ring_timeout_ms));
         let deadline = self.deadlines.arm(now + ring_max, Why::CustomerRingsTooLong(key));

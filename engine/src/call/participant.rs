@@ -10,7 +10,7 @@ use super::transfer::Calling;
 use super::{Call, Sound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner, Why};
-use crate::translate::cause::{cause_of, q850_of};
+use crate::translate::cause::{TAKEN, cause_of, q850_of};
 use crate::translate::sdp;
 use dialer_core::outcome::EndCause;
 use dialer_core::participant::{SupervisionMode, Way};
@@ -118,7 +118,7 @@ impl CallShard {
             }
             Way::Number { trunk, to, caller_id } => {
                 let trunk = self.trunks.key_of(*trunk).ok_or(EndCause::NoTrunk)?;
-                let calling = self.call_number(now, key, owner, trunk, to, caller_id.clone(), None);
+                let calling = self.call_number(now, key, owner, trunk, to, caller_id.clone(), None, true);
                 Ok((calling.map_err(|_| EndCause::Congestion)?, to.clone()))
             }
         }
@@ -233,13 +233,12 @@ impl CallShard {
 
     fn end_participant(&mut self, now: Instant, participant: &Participant, cause: EndCause) {
         let Calling { leg, sound, trunk } = participant.calling;
-        let up = participant.ringing.is_none();
         if let Some(ringing) = participant.ringing {
             self.deadlines.cancel(ringing);
         }
         // What still comes of the leg concerns nobody.
         self.ua.adopt(leg, 0);
-        let reason = Reason { q850: up.then(|| q850_of(cause)), ..Reason::default() };
+        let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
         self.ua.hangup(now, leg, reason, &mut self.sip_out);
         self.plane.close(now, sound.stream, &mut self.media_out);
         if let Some(trunk) = trunk {
@@ -265,7 +264,7 @@ impl CallShard {
         let Some(Participant { id: leg, calling, to, .. }) = self.participants.remove(key) else { return };
         let fact = CallFact::ParticipantLeft { call: id, leg, cause: EndCause::Normal, took_over: true };
         self.tell(fact, out);
-        self.drop_guest(now, call_key);
+        self.drop_guest(now, call_key, TAKEN);
         self.agent_leaves(now, call_key, agent, to, out);
         self.plane.leave_mix(now, calling.sound.stream);
         if calling.trunk.is_some() {

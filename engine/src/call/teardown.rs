@@ -6,7 +6,7 @@
 use super::{AgentLink, AgentSide, Call, CustomerSide, CustomerState};
 use crate::doors::ShardEffect;
 use crate::shard::CallShard;
-use crate::translate::cause::{cause_of, q850_of};
+use crate::translate::cause::{Said, cause_of, q850_of};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{CallFact, CallId};
 use sansio::{Instant, Key, Outbox};
@@ -20,6 +20,12 @@ pub(super) struct Codes {
 }
 
 impl CallShard {
+    /// A call that is not dialled, because its trunk has asked for less: as if it had said 503 itself.
+    pub(crate) fn dial_withheld(&mut self, now: Instant, key: Key<Call>, out: &mut Outbox<ShardEffect>) {
+        let codes = Codes { sip: Some(503), q850: None };
+        self.finish_call(now, key, Party::System, EndCause::Congestion, Some(codes), out);
+    }
+
     /// Ends a call, whatever its state.
     pub(crate) fn end_call(
         &mut self,
@@ -56,6 +62,11 @@ impl CallShard {
         let cause = if cancelled { EndCause::Cancelled } else { cause_of(ended) };
         let sip = if ended.answered { Some(200) } else { ended.code.or(cancelled.then_some(487)) };
         let codes = Codes { sip, q850: ended.q850.map(u16::from) };
+        if let Some(reason) = Said::of(ended).record()
+            && let Some(call) = self.calls.get(key).map(|call| call.id)
+        {
+            self.tell(CallFact::Reason { call, reason: Box::new(reason) }, out);
+        }
         self.finish_call(now, key, by, cause, Some(codes), out);
     }
 
@@ -89,7 +100,7 @@ impl CallShard {
         codes: Option<Codes>,
         out: &mut Outbox<ShardEffect>,
     ) {
-        self.drop_guest(now, key);
+        self.drop_guest(now, key, Reason { q850: Some(q850_of(cause)), ..Reason::default() });
         self.end_fork_of_call(key, out);
         self.drop_all_participants(now, key, cause, out);
         let Some(call) = self.calls.remove(key) else { return };
@@ -121,9 +132,9 @@ impl CallShard {
         let Some(side) = side else { return };
         self.deadlines.cancel(side.deadline);
         let answered = side.state == CustomerState::Answered;
-        // To a ringing phone our reason is no Q.850 cause of the callee's; a BYE says why.
-        let q850 = answered.then(|| q850_of(cause));
         let refused = side.offer.is_some() && !answered;
+        // A refusal's status says it; CANCEL and BYE need a word.
+        let q850 = (!refused).then(|| q850_of(cause));
         let sip = refused.then(|| super::inbound::refusal_code(cause));
         self.ua.hangup(now, side.leg, Reason { sip, q850, ..Reason::default() }, &mut self.sip_out);
         if answered {
@@ -173,7 +184,8 @@ impl CallShard {
         match side.link {
             AgentLink::Ringing { leg, sound, deadline, .. } => {
                 self.deadlines.cancel(deadline);
-                self.ua.hangup(now, leg, Reason::default(), &mut self.sip_out);
+                let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
+                self.ua.hangup(now, leg, reason, &mut self.sip_out);
                 self.plane.close(now, sound.stream, &mut self.media_out);
             }
             AgentLink::Up { leg, sound, .. } => {

@@ -12,9 +12,10 @@ use super::teardown::Codes;
 use super::transit::Transit;
 use super::{AgentLink, AgentSide, Call, Guest, Sound};
 use crate::doors::ShardEffect;
-use crate::shard::trunks::TrunkKey;
+use crate::shard::trunks::{Trunk, TrunkKey};
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
+use crate::translate::cause::{Said, q850_of};
 use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::outcome::{EndCause, Party};
@@ -95,7 +96,7 @@ impl CallShard {
         match replaces {
             Some(Replaced::Leg(named)) => self.join_consulted(now, leg, key, agent, named, out),
             // A call that we know nothing of.
-            Some(Replaced::Elsewhere(_)) => Err(603),
+            Some(Replaced::Elsewhere(_) | Replaced::Sibling(_)) => Err(603),
             None => {
                 let to = user_of(target);
                 let guest = self.call_guest(now, key, agent, &to, referred_by, out)?;
@@ -144,12 +145,12 @@ impl CallShard {
             None => own_trunk,
         };
         let owner = Owner::Guest(key);
-        let guest = self.call_number(now, key, owner, trunk_key, to, own_number, referred_by)?;
+        let guest = self.call_number(now, key, owner, trunk_key, to, own_number, referred_by, false)?;
         self.agents.begin_call(agent);
         Ok(guest)
     }
 
-    /// Calls a number over a trunk for a call that stands.
+    /// Calls a number over a trunk for a call that stands; by an order from above, or because a phone has asked for it.
     #[expect(clippy::too_many_arguments, reason = "the fields of one INVITE")]
     pub(super) fn call_number(
         &mut self,
@@ -160,8 +161,10 @@ impl CallShard {
         to: &str,
         own_number: Option<String>,
         further: Option<(&str, &str)>,
+        ordered: bool,
     ) -> Result<Calling, u16> {
-        if !self.trunks.get(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
+        let has_room = |trunk: &Trunk| if ordered { trunk.has_channel(now) } else { trunk.has_room(now) };
+        if !self.trunks.get(trunk_key).is_some_and(has_room) {
             return Err(503);
         }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;
@@ -200,7 +203,11 @@ impl CallShard {
         };
         self.note_guest(key, leg);
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
-            trunk.take(now);
+            if ordered {
+                trunk.take_ordered();
+            } else {
+                trunk.take(now);
+            }
         }
         Ok(Calling { leg, sound, trunk: Some(trunk_key) })
     }
@@ -331,7 +338,7 @@ impl CallShard {
         }
         let gone = self.calls.get(key).and_then(|call| call.transfer.as_ref());
         let gone = gone.is_some_and(|transfer| transfer.asker_gone);
-        self.drop_guest(now, key);
+        self.drop_guest(now, key, Reason { q850: Some(q850_of(EndCause::NoAnswer)), ..Reason::default() });
         if gone {
             // Nobody is left to talk to.
             self.end_call(now, key, Party::Agent, EndCause::Normal, out);
@@ -339,14 +346,14 @@ impl CallShard {
     }
 
     /// Calls the guest no more.
-    pub(super) fn drop_guest(&mut self, now: Instant, key: Key<Call>) {
+    pub(super) fn drop_guest(&mut self, now: Instant, key: Key<Call>, reason: Reason<'_>) {
         let Some(transfer) = self.calls.get_mut(key).and_then(|call| call.transfer.take()) else { return };
         let Calling { leg, sound, trunk } = transfer.guest;
         if let Some(deadline) = transfer.deadline {
             self.deadlines.cancel(deadline);
         }
         self.ua.adopt(leg, 0);
-        self.ua.hangup(now, leg, Reason::default(), &mut self.sip_out);
+        self.ua.hangup(now, leg, reason, &mut self.sip_out);
         self.plane.close(now, sound.stream, &mut self.media_out);
         if let Some(trunk) = trunk {
             self.trunks.release(trunk);
@@ -380,7 +387,7 @@ impl CallShard {
         // The channel and the agent's call stay in use.
         self.agents.begin_call(agent);
         self.seat_guest(now, key, agent, guest);
-        self.end_transit(now, other_key, Party::Caller, EndCause::Normal, Some(200), None);
+        self.end_transit(now, other_key, Party::Caller, EndCause::Normal, Some(200), Said::default());
         Ok(())
     }
 }

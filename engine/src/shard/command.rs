@@ -4,6 +4,7 @@ use super::{CallShard, trunks};
 use crate::call::Call;
 use crate::call::originate::Dial;
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
+use crate::translate::cause::Said;
 use dialer_core::config::{TrunkTransport, host_and_port};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
@@ -32,6 +33,7 @@ impl CallShard {
                 }
             }
             ShardCommand::ApplyTrunk(row) => self.apply_trunk(now, *row, out),
+            ShardCommand::SharePace { trunk, pace } => self.trunks.share(trunk, pace),
             ShardCommand::RemoveTrunk(trunk) => self.remove_trunk(now, trunk),
             ShardCommand::ApplyAgent(row) => self.apply_agent(&row),
             ShardCommand::RemoveAgent(agent) => self.remove_agent(now, agent, out),
@@ -124,7 +126,10 @@ impl CallShard {
         let config = row.config.clone();
         let (sources, networks) = if config.enabled { trunks::sources(&config) } else { Default::default() };
         let Some(key) = self.trunks.apply(now, row, place) else { return };
-        let place = self.trunks.get(key).and_then(|trunk| trunk.address);
+        let Some((place, pace)) = self.trunks.get(key).map(|trunk| (trunk.address, trunk.pace.clone()))
+        else {
+            return;
+        };
         let Some((listener, address)) = place else {
             self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
             let reason = Some("no listener of ours speaks its transport".into());
@@ -154,6 +159,7 @@ impl CallShard {
             register: (speaks && config.register)
                 .then(|| Duration::from_secs(u64::from(config.register_expires_s))),
             cps_max: config.cps_max,
+            pace,
             overload_control: config.overload_control,
             options_interval: (speaks && config.options_interval_ms > 0)
                 .then(|| Duration::from_millis(u64::from(config.options_interval_ms))),
@@ -231,7 +237,7 @@ impl CallShard {
         }
         let transits: Vec<_> = self.transits.iter().map(|(key, _)| key).collect();
         for key in transits {
-            self.end_transit(now, key, Party::System, EndCause::Cancelled, Some(503), None);
+            self.end_transit(now, key, Party::System, EndCause::Cancelled, Some(503), Said::default());
         }
     }
 }

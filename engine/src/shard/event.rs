@@ -5,7 +5,7 @@ use crate::call::digits::Way;
 use crate::call::{AgentLink, Participant};
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::translate::cause::{
-    amd_evidence, amd_verdict, cause_of, early_media_class, passed_code, turn_cue,
+    Said, amd_evidence, amd_verdict, cause_of, early_media_class, passed_code, turn_cue,
 };
 use crate::translate::dtmf::digit_of_info;
 use dialer_core::outcome::{EndCause, Party};
@@ -132,7 +132,7 @@ impl CallShard {
             },
             Some(Owner::Session(key)) => self.end_session(now, key, Party::System, cause, out),
             Some(Owner::TransitIn(key) | Owner::TransitOut(key) | Owner::TransitThird(key)) => {
-                self.end_transit(now, key, Party::System, cause, Some(503), None);
+                self.end_transit(now, key, Party::System, cause, Some(503), Said::default());
             }
             Some(Owner::Guest(key)) => self.guest_failed(now, key, 503, out),
             Some(Owner::Participant(key)) => self.drop_participant(now, key, cause, out),
@@ -148,6 +148,10 @@ impl CallShard {
             }
             Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
                 self.transit_incoming(now, leg, Key::from_bits(trunk), request, out);
+            }
+            // Those come with a Replaces only.
+            Event::Incoming { leg, from: Caller::Sibling, .. } => {
+                let _ = self.ua.reject(now, leg, 403, ua::Reason::default(), &mut self.sip_out);
             }
             Event::Incoming { leg, from: Caller::Account(account), request, .. } => {
                 self.agent_calls(now, leg, Key::from_bits(account), &request, out);
@@ -227,7 +231,7 @@ impl CallShard {
             Event::Request { key, leg, from, request } => {
                 let from = match from {
                     Some(Caller::Trunk(trunk)) => Some(Key::from_bits(trunk)),
-                    Some(Caller::Account(_)) | None => None,
+                    Some(Caller::Account(_) | Caller::Sibling) | None => None,
                 };
                 self.request_asked(now, key, leg, from, &request);
             }

@@ -2,6 +2,7 @@
 
 use super::{CallShard, Why};
 use crate::doors::{ShardCommand, ShardEffect, ShardInput};
+use crate::translate::cause::Said;
 use crate::translate::effect::{media_kind, of_media, stream_key};
 use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Outbox};
@@ -96,7 +97,7 @@ impl CallShard {
                 self.end_session(now, key, Party::System, EndCause::NoAnswer, out);
             }
             Why::TransitTooLong(key) => {
-                self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), None);
+                self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), Said::default());
             }
             Why::TrunkOpens(trunk) => self.trunk_opens(trunk, out),
             Why::TellTransit => self.flush_transit_facts(out),

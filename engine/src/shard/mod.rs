@@ -361,6 +361,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
         user_agent: config.user_agent.clone(),
         realm: config.realm.clone(),
         shard: config.shard,
+        node_secret: config.node_secret,
         timers: ua::Timers { t1: config.sip_t1, ..ua::Timers::default() },
         session_timers: config.session_timers,
         reliable: config.reliable,

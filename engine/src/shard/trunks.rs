@@ -7,7 +7,7 @@ use crate::translate::address::source;
 use dialer_core::config::TrunkConfig;
 use dialer_core::record::TrunkRow;
 use dialer_core::{TrunkFact, TrunkId};
-use sansio::{CpsBucket, Duration, Instant, Key, Outbox, Slab, TimerKey};
+use sansio::{Duration, Instant, Key, Outbox, SharedPace, Slab, TimerKey};
 use sip_proxy::Network;
 use sip_proxy::ua::{Ended, EndedBy};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ pub(crate) struct Trunk {
     pub(crate) channels_used: u32,
     /// Calls begun since it was made.
     pub(crate) begun: u64,
-    /// Calls that may begin now.
-    cps: CpsBucket,
+    /// Calls that may begin now, on all shards together.
+    pub(crate) pace: SharedPace,
     /// It has asked for no calls until then (Retry-After in a 503).
     closed: Option<Closed>,
 }
@@ -63,6 +63,8 @@ pub(crate) type TrunkKey = Key<Trunk>;
 pub(crate) struct Trunks {
     slab: Slab<Trunk>,
     by_id: BTreeMap<TrunkId, TrunkKey>,
+    /// Buckets that are shared with other shards.
+    paces: BTreeMap<TrunkId, SharedPace>,
     /// The shard takes the place of one that panicked.
     reborn: bool,
 }
@@ -70,10 +72,12 @@ pub(crate) struct Trunks {
 impl Trunk {
     /// A call may begin: limits on channels and on calls per second leave room.
     pub(crate) fn has_room(&self, now: Instant) -> bool {
-        !self.is_closed(now)
-            && self.row.config.enabled
-            && self.channels_used < self.row.config.channels()
-            && self.cps.allowance(now) > 0
+        self.has_channel(now) && self.pace.allows(now)
+    }
+
+    /// The same for a call whose turn it is already.
+    pub(crate) fn has_channel(&self, now: Instant) -> bool {
+        !self.is_closed(now) && self.row.config.enabled && self.channels_used < self.row.config.channels()
     }
 
     /// It wants no new calls for a while.
@@ -81,9 +85,14 @@ impl Trunk {
         self.closed.as_ref().is_some_and(|closed| now < closed.until)
     }
 
-    /// Counts a call that begins.
+    /// Counts a call that begins here.
     pub(crate) fn take(&mut self, now: Instant) {
-        self.cps.spend(now);
+        self.pace.spend(now);
+        self.take_ordered();
+    }
+
+    /// Counts a call that was ordered from above, where it was taken from the trunk's bucket.
+    pub(crate) fn take_ordered(&mut self) {
         self.channels_used += 1;
         self.begun += 1;
     }
@@ -101,7 +110,15 @@ impl Trunks {
     }
 
     pub(crate) fn new(reborn: bool) -> Self {
-        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new(), reborn }
+        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new(), paces: BTreeMap::new(), reborn }
+    }
+
+    /// Calls of a trunk are taken from this bucket from now on.
+    pub(crate) fn share(&mut self, trunk: TrunkId, pace: SharedPace) {
+        if let Some(known) = self.by_id.get(&trunk).and_then(|key| self.slab.get_mut(*key)) {
+            known.pace = pace.clone();
+        }
+        self.paces.insert(trunk, pace);
     }
 
     /// Adds a trunk or changes it; counts go on. `None` at the limit.
@@ -116,7 +133,7 @@ impl Trunks {
         {
             trunk.address = address;
             trunk.policy = Arc::new(Policy::of(&row.config));
-            trunk.cps.set(row.config.cps_max);
+            trunk.pace.set(row.config.cps_max);
             trunk.row = row;
             return Some(key);
         }
@@ -124,8 +141,12 @@ impl Trunks {
         let policy = Arc::new(Policy::of(&row.config));
         let cps_max = row.config.cps_max;
         // What a shard that is no more has sent in the last second is not known.
-        let cps = if self.reborn { CpsBucket::spent(cps_max, now) } else { CpsBucket::new(cps_max, now) };
-        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, cps, closed: None };
+        let pace = match self.paces.get(&id) {
+            Some(pace) => pace.clone(),
+            None if self.reborn => SharedPace::spent(cps_max, now),
+            None => SharedPace::new(cps_max),
+        };
+        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, pace, closed: None };
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
         Some(key)
@@ -133,6 +154,7 @@ impl Trunks {
 
     /// Forgets a trunk; gives the deadline it leaves behind.
     pub(crate) fn remove(&mut self, id: TrunkId) -> Option<(TrunkKey, Option<TimerKey>)> {
+        self.paces.remove(&id);
         let key = self.by_id.remove(&id)?;
         let trunk = self.slab.remove(key)?;
         Some((key, trunk.closed.map(|closed| closed.deadline)))

@@ -3,7 +3,37 @@
 use dialer_core::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, TurnCue,
 };
-use sip_proxy::ua::{Ended, EndedBy};
+use dialer_core::record::EndReason;
+use sip_proxy::status::ELSEWHERE;
+use sip_proxy::ua::{Ended, EndedBy, Reason};
+
+/// What a peer's Reason header has said (RFC 3326): for the record, and for the other side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) q850: Option<u8>,
+    pub(crate) sip: Option<u16>,
+    pub(crate) text: Option<Box<str>>,
+}
+
+impl Said {
+    pub(crate) fn of(ended: &Ended) -> Self {
+        Said { q850: ended.q850, sip: ended.sip, text: ended.text.clone() }
+    }
+
+    /// In our own words to the other side.
+    pub(crate) fn reason(&self) -> Reason<'_> {
+        Reason { q850: self.q850, sip: self.sip, text: self.text.as_deref().unwrap_or_default() }
+    }
+
+    /// What the record has a place for beside the cause.
+    pub(crate) fn record(&self) -> Option<EndReason> {
+        let text = self.text.as_deref().map(str::to_owned);
+        (self.sip.is_some() || text.is_some()).then_some(EndReason { sip_code: self.sip, text })
+    }
+}
+
+/// What a peer is told that has rung in vain because another has taken the call (RFC 3326 §2).
+pub(crate) const TAKEN: Reason<'static> = Reason { q850: None, sip: Some(200), text: ELSEWHERE };
 
 /// Why a leg ended that was never answered, or was answered and ended from outside.
 pub(crate) fn cause_of(ended: &Ended) -> EndCause {
@@ -57,6 +87,9 @@ pub(crate) fn q850_of(cause: EndCause) -> u8 {
     match cause {
         EndCause::Busy => 17,
         EndCause::NoAnswer => 19,
+        EndCause::InvalidNumber => 1,
+        EndCause::Unreachable => 20,
+        EndCause::Forbidden => 21,
         EndCause::Rejected => 21,
         EndCause::Incompatible => 65,
         EndCause::Congestion | EndCause::LocalLimit => 42,

@@ -5,6 +5,7 @@ use crate::world::{Callee, World};
 use dialer_core::TrunkId;
 use dialer_core::outcome::{EndCause, Outcome, Party};
 use engine::{Route, ShardCommand, TransitMedia};
+use sip_proxy::ua::Reason;
 
 const THIRD: TrunkId = TrunkId::from_bits(3);
 
@@ -170,15 +171,127 @@ fn by_replaces() {
     assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
     assert_eq!(w.transit_records().len(), 1);
     w.assert_at_rest();
-    // Where the sound goes past us there is nothing to take over.
-    let mut w = world(TransitMedia::Bypass);
+}
+
+/// Whether the only legs of two peers send to each other, past us.
+fn know_each_other(w: &World, one: usize, other: usize) {
+    let leg = |peer: usize| &w.peers[peer].legs[0];
+    assert_eq!(leg(one).remote, Some(leg(other).rtp), "{}", w.ladder);
+    assert_eq!(leg(other).remote, Some(leg(one).rtp), "{}", w.ladder);
+}
+
+/// Where the sound goes past us those who are joined get each other's descriptions.
+#[test]
+fn attended_past_us() {
+    // Who stays has called, or was called; and so has who comes.
+    for (asks_in, comes_in) in [(1, 1), (0, 1), (1, 0)] {
+        let mut w = world(TransitMedia::Bypass);
+        let (stays, comes) = if asks_in == 1 { (0, 2) } else { (1, 2) };
+        let asks = 1 - stays;
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        if comes_in == 1 {
+            w.call_in(asks, "200", "7300");
+        } else {
+            w.call_in(comes, "300", "0200");
+        }
+        w.run_for(500);
+        w.peer_refers(asks, 0, "7300", Some(1));
+        w.run_for(1000);
+        assert_eq!(w.peers[asks].transfers, ["202", "NOTIFY 100", "NOTIFY 200 done"], "{}", w.ladder);
+        assert!(w.peers[asks].legs.is_empty(), "{}", w.ladder);
+        know_each_other(&w, stays, comes);
+        assert_eq!(w.transit_records().len(), 1);
+        w.peer_hangup(comes);
+        w.run_for(500);
+        assert_eq!(w.transit_records().len(), 2);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn by_replaces_past_us() {
+    for replaced in [0, 1] {
+        let mut w = world(TransitMedia::Bypass);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.peer_takes_over(2, replaced);
+        w.run_for(500);
+        assert!(w.peers[replaced].legs.is_empty(), "{}", w.ladder);
+        know_each_other(&w, 1 - replaced, 2);
+        w.peer_hangup(1 - replaced);
+        w.run_for(500);
+        assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+        assert_eq!(w.transit_records().len(), 1);
+        w.assert_at_rest();
+    }
+}
+
+/// One call is relayed, the other is not: that is refused, and both go on.
+#[test]
+fn what_cannot_be_joined_is_refused() {
+    let mut w = world(TransitMedia::Relay);
     w.call_in(0, "100", "0200");
     w.run_for(500);
-    w.peer_takes_over(2, 1);
+    let route = Route {
+        from_trunk: None,
+        prefix: "7".into(),
+        to_trunk: THIRD,
+        media: TransitMedia::Bypass,
+        record: false,
+    };
+    w.command(ShardCommand::SetRoutes(vec![route]));
+    w.call_in(1, "200", "7300");
     w.run_for(500);
-    assert_eq!(w.peers[2].ended[0].code, Some(488));
+    w.peer_refers(1, 0, "7300", Some(1));
+    w.run_for(500);
+    assert_eq!(w.peers[1].transfers, ["603"], "{}", w.ladder);
+    assert_eq!((w.peers[1].legs.len(), w.transit_records().len()), (2, 0));
     w.peer_hangup(0);
+    w.peer_hangup(2);
+    w.run_for(500);
     w.assert_at_rest();
+}
+
+/// What one side gives as its reason reaches the other side and the record (RFC 3326).
+#[test]
+fn reasons_are_passed_and_recorded() {
+    let reason = |q850, sip, text| Reason { q850, sip, text };
+    let cases = [
+        // Who hangs up, when, with what, and what the other one hears.
+        (0, 1000, reason(Some(31), Some(480), "going home"), (Some(31), Some(480), Some("going home"))),
+        (1, 1000, reason(Some(16), None, ""), (Some(16), None, Some("Normal call clearing"))),
+        (
+            0,
+            100,
+            reason(None, Some(200), "Call completed elsewhere"),
+            (None, Some(200), Some("Call completed elsewhere")),
+        ),
+        (1, 1000, reason(None, None, ""), (Some(16), None, Some("Normal call clearing"))),
+    ];
+    for (peer, after_ms, said, heard) in cases {
+        let mut w = world(TransitMedia::Relay);
+        w.call_in(0, "100", "0200");
+        w.run_for(after_ms);
+        let leg = w.peers[peer].legs[0].leg;
+        let now = w.now;
+        let at = &mut w.peers[peer];
+        at.ua.hangup(now, leg, said, &mut at.out);
+        w.drain_peer(peer);
+        w.run_for(500);
+        let ended = &w.peers[1 - peer].ended[0];
+        assert_eq!((ended.q850, ended.sip, ended.text.as_deref()), heard, "{}", w.ladder);
+        let records = w.transit_records();
+        assert_eq!(records[0].q850, said.q850.map(u16::from));
+        let recorded = records[0].reason.as_ref();
+        assert_eq!(recorded.and_then(|reason| reason.sip_code), said.sip);
+        let text = Some(said.text).filter(|text| !text.is_empty());
+        let text = text.or(said.q850.map(|_| "Normal call clearing"));
+        assert_eq!(recorded.and_then(|reason| reason.text.as_deref()), text);
+        assert_eq!(records[0].sip_code, Some(if after_ms == 100 { 487 } else { 200 }));
+        w.assert_at_rest();
+    }
 }
 
 /// Where the sound goes past us the other side is asked to call.

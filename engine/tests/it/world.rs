@@ -94,7 +94,7 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) ua: UserAgent,
-    out: Outbox<ua::Output>,
+    pub(crate) out: Outbox<ua::Output>,
     pub(crate) callees: BTreeMap<String, Callee>,
     pub(crate) default: Callee,
     pub(crate) legs: Vec<PeerLeg>,
@@ -230,6 +230,7 @@ impl World {
             options_interval: None,
             cps_max: 100_000.0,
             overload_control: false,
+            pace: sansio::SharedPace::new(1e5),
         };
         let index = self.peers.len();
         let address: SocketAddr = format!("192.0.2.{}:5060", 10 + index).parse().unwrap();
@@ -815,7 +816,7 @@ impl World {
         self.note(&format!("us {arrow} {name}: {short}"));
     }
 
-    fn drain_peer(&mut self, peer: usize) {
+    pub(crate) fn drain_peer(&mut self, peer: usize) {
         let outputs: Vec<ua::Output> = self.peers[peer].out.drain().collect();
         for output in outputs {
             match output {
@@ -873,9 +874,11 @@ impl World {
                     self.schedule(20, Happening::Speak { peer, leg });
                 }
             }
-            ua::Event::Reoffer { leg, .. } => {
+            ua::Event::Reoffer { leg, sdp, .. } => {
                 let at = &mut self.peers[peer];
-                if let Some(state) = at.legs.iter().find(|state| state.leg == leg) {
+                if let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) {
+                    // (Without an offer there is nothing new yet.)
+                    state.remote = sdp.as_deref().and_then(remote_of).or(state.remote);
                     let sdp = crate::srtp::with_key(at.srtp, description(state.rtp, "sendrecv", 3));
                     let _ = at.ua.answer_reinvite(now, leg, &sdp, &mut at.out);
                 }
@@ -886,6 +889,12 @@ impl World {
                 if let Some(state) = at.legs.iter().find(|state| state.leg == leg) {
                     let sdp = description(state.rtp, "sendrecv", 4);
                     at.ua.answer_late(now, leg, &sdp, &mut at.out);
+                }
+            }
+            // The answer to an offer that it was asked for.
+            ua::Event::ReofferConfirmed { leg, sdp, .. } => {
+                if let Some(state) = self.peers[peer].legs.iter_mut().find(|state| state.leg == leg) {
+                    state.remote = sdp.as_deref().and_then(remote_of).or(state.remote);
                 }
             }
             ua::Event::Request { key, request, .. } => {

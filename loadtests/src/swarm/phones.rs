@@ -187,6 +187,7 @@ impl Phones {
             options_interval: None,
             cps_max: 100_000.0,
             overload_control: false,
+            pace: sansio::SharedPace::new(1e5),
         };
         match &self.role {
             // The carrier takes calls from the whole of loopback: whoever dials first becomes a known source.
@@ -225,6 +226,7 @@ impl Phones {
                 options_interval: None,
                 cps_max: 100_000.0,
                 overload_control: false,
+                pace: sansio::SharedPace::new(1e5),
             };
             self.ua.set_trunk(now, trunk, &mut self.out);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -106,6 +107,7 @@ pub(super) async fn run<C: Send + 'static>(
     names: Vec<String>,
 ) {
     let (listener, peer) = (seat.listener, seat.peer);
+    hub.counters.established.fetch_add(1, Ordering::Relaxed);
     hub.tell(StreamEvent::Opened { listener, peer, names }).await;
     let (mut read, mut write) = tokio::io::split(stream);
     let (answers, mut answered) = tokio::sync::mpsc::channel::<Bytes>(ANSWERS);
@@ -158,6 +160,7 @@ pub(super) async fn finish<C: Send + 'static>(hub: &Rc<Hub<C>>, seat: &Seat, end
         End::Peer | End::Ordered => {}
     }
     let (listener, peer) = (seat.listener, seat.peer);
+    hub.counters.established.fetch_sub(1, Ordering::Relaxed);
     tracing::debug!(listener, %peer, ?end, "a connection ended");
     hub.leave(seat);
     hub.tell(StreamEvent::Closed { listener, peer }).await;

@@ -190,6 +190,8 @@ impl Default for StreamLimits {
 pub struct StreamCounters {
     /// Gauge: connections that stand.
     pub open: AtomicU64,
+    /// Gauge: of these, the ones that carry messages; the others are being made, or shake hands.
+    pub established: AtomicU64,
     /// Taken.
     pub accepted: AtomicU64,
     /// Made.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -58,6 +59,7 @@ pub(super) async fn run<C: Send + 'static>(
     names: Vec<String>,
 ) {
     let (listener, peer) = (seat.listener, seat.peer);
+    hub.counters.established.fetch_add(1, Ordering::Relaxed);
     hub.tell(StreamEvent::Opened { listener, peer, names }).await;
     let (mut write, mut read) = socket.split();
     let (answers, mut answered) = tokio::sync::mpsc::channel::<Bytes>(ANSWERS);

@@ -129,6 +129,38 @@ impl UserAgent {
         }
     }
 
+    /// A target has failed: the INVITE of a leg goes to the next one it has, when it is its turn. A trunk that sells so many
+    /// calls per second counts these too. False when there is no other target, or the leg is to end.
+    pub(super) fn fail_over(
+        &mut self,
+        now: Instant,
+        key: LegKey,
+        request: &Bytes,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        let Some(leg) = self.legs.get_mut(key).filter(|leg| leg.state == State::Calling) else {
+            return false;
+        };
+        let Some(calling) = leg.calling.as_mut().filter(|calling| !calling.paths.is_empty()) else {
+            return false;
+        };
+        let Some(trunk) = leg.trunk else { return self.next_path(now, key, request, out) };
+        let Some(state) = self.trunks.get_mut(&trunk) else { return self.next_path(now, key, request, out) };
+        if state.held.is_empty() && state.may_resume(now) {
+            return self.next_path(now, key, request, out);
+        }
+        (calling.held, calling.resumes) = (Some(request.clone()), true);
+        state.held.push_back(key);
+        self.wait_for_turn(now, trunk);
+        true
+    }
+
+    /// The INVITE of a leg waits for another try.
+    fn resumes(&self, key: LegKey) -> bool {
+        let calling = self.legs.get(key).and_then(|leg| leg.calling.as_ref());
+        calling.is_some_and(|calling| calling.resumes)
+    }
+
     /// Whether the INVITE of a leg is held back.
     pub(super) fn waits(&self, key: LegKey) -> bool {
         let calling = self.legs.get(key).and_then(|leg| leg.calling.as_ref());
@@ -136,10 +168,13 @@ impl UserAgent {
     }
 
     fn wait_for_turn(&mut self, now: Instant, trunk: u64) {
+        let first = self.trunks.get(&trunk).and_then(|state| state.held.front().copied());
+        let resumes = first.is_some_and(|first| self.resumes(first));
         let Some(state) = self.trunks.get_mut(&trunk) else { return };
         if state.held_timer.is_none() && !state.held.is_empty() {
+            let shared = if resumes { state.trunk.pace.next_at(now) } else { now };
             // Rounding must not make two looks at the same moment out of one wait.
-            let at = state.cps.next_at(now).max(now + Duration::from_micros(1));
+            let at = state.cps.next_at(now).max(shared).max(now + Duration::from_micros(1));
             state.held_timer = Some(self.layer.deadlines.arm(at, Why::Held(trunk)));
         }
     }
@@ -160,6 +195,14 @@ impl UserAgent {
                 depart(self);
                 continue;
             }
+            if self.resumes(key) {
+                if !self.trunks.get_mut(&trunk).is_some_and(|state| state.may_resume(now)) {
+                    return self.wait_for_turn(now, trunk);
+                }
+                depart(self);
+                self.resume(now, key, out);
+                continue;
+            }
             match self.way_to(now, trunk, out) {
                 Way::Waiting => return,
                 Way::Nowhere => {
@@ -174,6 +217,16 @@ impl UserAgent {
                     self.depart(now, key, paths, out);
                 }
             }
+        }
+    }
+
+    /// An INVITE that has waited for another try leaves.
+    fn resume(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
+        let Some(calling) = self.legs.get_mut(key).and_then(|leg| leg.calling.as_mut()) else { return };
+        calling.resumes = false;
+        let Some(request) = calling.held.take() else { return };
+        if !self.next_path(now, key, &request, out) {
+            self.end(now, key, How::by(EndedBy::Timeout).code(503), out);
         }
     }
 
@@ -242,7 +295,7 @@ impl UserAgent {
         self.layer.abandon(now, client);
         self.target_failed(now, key, None);
         let request = self.request_of(client);
-        if !self.next_path(now, key, &request, out) {
+        if !self.fail_over(now, key, &request, out) {
             self.end(now, key, How::by(EndedBy::Timeout).code(408), out);
         }
     }

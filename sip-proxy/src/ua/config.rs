@@ -16,6 +16,9 @@ pub struct Config {
     pub realm: String,
     /// Mark of this shard in branches, tags and Call-IDs, 0 to 32,767.
     pub shard: u16,
+    /// What the shards of one node know and nobody else: one may call another to take the place of a leg there. 0 for
+    /// a shard that is alone.
+    pub node_secret: u64,
     /// Timers of RFC 3261 §17.
     pub timers: Timers,
     /// What everything is bounded by.
@@ -56,6 +59,7 @@ impl Default for Config {
             user_agent: "dialerd".into(),
             realm: "dialerd".into(),
             shard: 0,
+            node_secret: 0,
             timers: Timers::default(),
             limits: Limits::default(),
             register: Register::default(),

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use bytes::Bytes;
+use sansio::SharedPace;
 
 use super::leg::Leg;
 use super::refer::Replaced;
@@ -254,7 +255,7 @@ pub enum Event {
 }
 
 /// How a leg ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The leg; stale from now on.
     pub leg: LegKey,
@@ -274,6 +275,10 @@ pub struct Ended {
     pub blocked: bool,
     /// The peer's Retry-After.
     pub retry_after: Option<Duration>,
+    /// SIP cause in the peer's Reason header, 100 to 699; of a CANCEL 200 says that another has taken the call.
+    pub sip: Option<u16>,
+    /// Text in the peer's Reason header, at most 128 bytes.
+    pub text: Option<Box<str>>,
 }
 
 /// Who ended a leg.
@@ -296,6 +301,8 @@ pub enum Caller {
     Trunk(u64),
     /// The account with this key, known by its password.
     Account(u64),
+    /// Another shard of this node, for the place of a leg.
+    Sibling,
 }
 
 /// An INVITE to send.
@@ -415,6 +422,9 @@ pub struct Trunk {
     pub options_interval: Option<Duration>,
     /// INVITEs that waited for the domain name system leave at this pace, calls per second.
     pub cps_max: f64,
+    /// INVITEs that follow a failed one, to the next target or to where a 3xx points, are taken from this bucket, from
+    /// which those who call [`super::UserAgent::invite`] have taken the first.
+    pub pace: SharedPace,
     /// It is told that we heed its overload (RFC 7339), and is heeded.
     pub overload_control: bool,
 }

@@ -22,6 +22,8 @@ impl UserAgent {
             State::Calling => self.give_up(now, leg, EndedBy::Local, reason_value(&reason), out),
             State::Incoming => {
                 let code = reason.sip.filter(|code| (300..=699).contains(code)).unwrap_or(480);
+                // The status says it already.
+                let reason = Reason { sip: reason.sip.filter(|sip| *sip != code), ..reason };
                 let _ = self.reject(now, leg, code, reason, out);
             }
             State::Answered => {

@@ -113,6 +113,8 @@ pub(super) struct Calling {
     pub(super) paths: Vec<super::aim::Path>,
     /// The INVITE that waits until it is known where to.
     pub(super) held: Option<Bytes>,
+    /// It waits because another target is to be tried, and it is not its turn yet.
+    pub(super) resumes: bool,
     /// Who wanted it to end.
     pub(super) by: EndedBy,
     /// Reason header for the CANCEL; empty for none.

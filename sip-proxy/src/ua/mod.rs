@@ -48,7 +48,7 @@ pub use relay::{Outward, RequestKey};
 
 use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
-use crate::status::reason_phrase;
+use crate::status::{q850_text, reason_phrase};
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
 use crate::transport::locate::{Locator, Reach};
 use crate::transport::{Crowd, Guard, Outlets, SlowList, Standing};
@@ -554,6 +554,8 @@ impl UserAgent {
             q850: how.q850,
             blocked: how.blocked && !leg.answered,
             retry_after: how.retry_after,
+            sip: how.sip,
+            text: how.text,
         })));
     }
 
@@ -626,21 +628,23 @@ struct Arrival {
 }
 
 /// How a leg ends.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct How {
     by: EndedBy,
     code: Option<u16>,
     q850: Option<u8>,
     blocked: bool,
     retry_after: Option<core::time::Duration>,
+    sip: Option<u16>,
+    text: Option<Box<str>>,
 }
 
 impl How {
     const fn by(by: EndedBy) -> Self {
-        How { by, code: None, q850: None, blocked: false, retry_after: None }
+        How { by, code: None, q850: None, blocked: false, retry_after: None, sip: None, text: None }
     }
 
-    const fn code(self, code: u16) -> Self {
+    fn code(self, code: u16) -> Self {
         How { code: Some(code), ..self }
     }
 
@@ -654,7 +658,7 @@ impl How {
             Some(603) => reason.analytics || message.reason().eq_ignore_ascii_case(b"Network Blocked"),
             _ => false,
         };
-        How { q850: reason.q850, blocked, retry_after, ..self }
+        How { q850: reason.q850, blocked, retry_after, sip: reason.sip, text: reason.text, ..self }
     }
 }
 
@@ -668,17 +672,25 @@ fn sdp_of(message: &Message) -> Option<Bytes> {
     kind.eq_ignore_ascii_case(SDP).then(|| message.body_bytes())
 }
 
-/// The value of a Reason header (RFC 3326); empty when there is nothing to say.
+/// The value of a Reason header (RFC 3326), one for each protocol that has something to say; empty when none has. The
+/// text goes with the first, and a Q.850 cause without one has its name.
 fn reason_value(reason: &Reason<'_>) -> Vec<u8> {
-    let (protocol, cause) = match (reason.q850, reason.sip) {
-        (Some(cause), _) => ("Q.850", u16::from(cause)),
-        (None, Some(cause)) => ("SIP", cause),
-        (None, None) => return Vec::new(),
-    };
     let text: String = reason.text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
+    let mut values: Vec<String> = Vec::new();
+    if let Some(cause) = reason.sip {
+        values.push(reason_part("SIP", cause, &text));
+    }
+    if let Some(cause) = reason.q850 {
+        let own = if values.is_empty() && !text.is_empty() { &text } else { q850_text(cause) };
+        values.push(reason_part("Q.850", cause.into(), own));
+    }
+    values.join(", ").into_bytes()
+}
+
+fn reason_part(protocol: &str, cause: u16, text: &str) -> String {
     if text.is_empty() {
-        format!("{protocol};cause={cause}").into_bytes()
+        format!("{protocol};cause={cause}")
     } else {
-        format!("{protocol};cause={cause};text=\"{text}\"").into_bytes()
+        format!("{protocol};cause={cause};text=\"{text}\"")
     }
 }

@@ -12,6 +12,9 @@ use super::{ALLOW, EndedBy, Event, How, LegError, LegKey, Output, UserAgent, sdp
 use crate::transaction::{ClientKey, ClientUser, Why};
 use crate::wire::{HeaderName, Message, Method};
 
+/// Reason of the BYE to a peer that leaves an offer of ours unanswered.
+const UNANSWERED: &[u8] = b"SIP;cause=408;text=\"No answer to an offer\"";
+
 impl UserAgent {
     /// Offers a new session on a confirmed leg. `ReofferAnswered` or `ReofferRejected` follows, or `Ended`.
     ///
@@ -244,7 +247,7 @@ impl UserAgent {
         let Some(offer) = &mut leg.offer else { return };
         let Some(client) = offer.client else { return };
         if offer.cancelled {
-            return self.end_with_bye(now, key, How::by(EndedBy::Timeout), &[], out);
+            return self.end_with_bye(now, key, How::by(EndedBy::Timeout), UNANSWERED, out);
         }
         offer.cancelled = true;
         leg.ringing = Some(self.layer.deadlines.arm(at, Why::Ringing(key)));
@@ -402,7 +405,7 @@ impl UserAgent {
         match state {
             // Before the answer there is an INVITE to decide.
             Some(State::Calling | State::Cancelling | State::Incoming) => self.offer_rejected(key, 408, out),
-            Some(_) => self.end_with_bye(now, key, How::by(EndedBy::Timeout), &[], out),
+            Some(_) => self.end_with_bye(now, key, How::by(EndedBy::Timeout), UNANSWERED, out),
             None => {}
         }
     }

@@ -40,6 +40,11 @@ impl UserAgent {
             return false;
         };
         leg.peer = target.address;
+        if let Some(state) = leg.trunk.and_then(|trunk| self.trunks.get_mut(&trunk)) {
+            // It is another call to the trunk, and follows at once: what comes after it waits for longer.
+            state.trunk.pace.spend(now);
+            state.cps.spend(now);
+        }
         leg.challenges = 0;
         leg.answerers.clear();
         self.resend_invite(now, key, &old, None, Some(&target.uri), out).is_some()

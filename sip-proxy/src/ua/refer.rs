@@ -21,6 +21,9 @@ const REFER_SUB: &str = "Refer-Sub";
 pub(super) const NO_SUBSCRIPTION: &str = "norefersub";
 pub(super) const REPLACES: &str = "replaces";
 
+/// By this an INVITE from another shard of the node is known.
+const SIBLING: &str = "X-Dialerd-Sibling";
+
 /// How long a peer may wait for the outcome, as the NOTIFY says; what ends it is the outcome.
 const ACTIVE: &[u8] = b"active;expires=300";
 const TERMINATED: &[u8] = b"terminated;reason=noresource";
@@ -55,6 +58,8 @@ struct Asked {
 pub enum Replaced {
     /// One of our legs.
     Leg(LegKey),
+    /// One of another shard of this node: the header's value.
+    Sibling(Bytes),
     /// None of ours: the header's value.
     Elsewhere(Bytes),
 }
@@ -99,6 +104,31 @@ impl UserAgent {
                 same.then_some(LegKey::from_bits(mark.key))
             },
         )
+    }
+
+    /// Whether the dialog that a Replaces names carries the mark of another shard.
+    fn is_siblings(&self, replaces: &Replaces<'_>) -> bool {
+        let marks = [replaces.to_tag, replaces.from_tag].map(Mark::parse);
+        self.config.node_secret != 0 && marks.into_iter().flatten().any(|mark| mark.shard != self.layer.shard)
+    }
+
+    /// What a shard writes into its INVITE to another one of its node, beside a Replaces of this value: only a shard of
+    /// the node can make it.
+    #[must_use]
+    pub fn sibling_proof(&self, replaces: &[u8]) -> (&'static str, String) {
+        let mut rng = sansio::Rng::from_seed(self.config.node_secret);
+        let hash = crate::hash::Secret::new(&mut rng).hash(&[b"sibling", replaces]);
+        (SIBLING, format!("{hash:032x}"))
+    }
+
+    /// Whether an INVITE comes from another shard of this node, for the place of a leg of ours.
+    pub(super) fn is_of_sibling(&self, request: &Message) -> bool {
+        let (Some(proof), Some(replaces)) =
+            (request.header_by_text(SIBLING), request.header(HeaderName::Replaces))
+        else {
+            return false;
+        };
+        self.config.node_secret != 0 && self.sibling_proof(replaces).1.as_bytes() == proof
     }
 
     /// The value of a Replaces that names a leg's dialog to its peer (RFC 3891 §6.1): for an INVITE there, or escaped
@@ -158,6 +188,7 @@ impl UserAgent {
         let replaces = replaces.map(|value| match Replaces::parse(&value) {
             Some(parsed) => match self.leg_replaced(&parsed) {
                 Some(leg) => Replaced::Leg(leg),
+                None if self.is_siblings(&parsed) => Replaced::Sibling(value),
                 None => Replaced::Elsewhere(value),
             },
             None => Replaced::Elsewhere(value),

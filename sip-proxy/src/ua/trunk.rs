@@ -464,6 +464,13 @@ impl UserAgent {
     }
 }
 
+impl TrunkState {
+    /// Takes the turn of another try of an INVITE: in this shard's order, and from all shards' bucket.
+    pub(super) fn may_resume(&mut self, now: Instant) -> bool {
+        self.cps.allowance(now) > 0 && self.trunk.pace.take(now) && self.cps.take(now)
+    }
+}
+
 impl Trunk {
     fn domain(&self) -> String {
         if self.domain.is_empty() { self.address.to_string() } else { self.domain.clone() }

@@ -224,7 +224,7 @@ impl UserAgent {
         }
         if !cancelling && matches!(status, 408 | 503) {
             self.target_failed(now, key, How::by(EndedBy::Remote).said_in(response).retry_after);
-            if status == 503 && self.next_path(now, key, &request, out) {
+            if status == 503 && self.fail_over(now, key, &request, out) {
                 return;
             }
         } else {
@@ -328,6 +328,7 @@ impl UserAgent {
         let tag = self.tag_hash(response.to_tag());
         let Some(known) = self.layer.client(client) else { return };
         let (own, ack_to, ack_only) = (known.listener, known.ack_to, known.ack_only);
+        let taken = known.winner.is_some();
         if known.winner == Some(tag) {
             let ack = known.ack.clone();
             self.layer.counters.retransmissions_received += 1;
@@ -349,7 +350,8 @@ impl UserAgent {
             return;
         }
         dialog.local_cseq += 1;
-        self.send_bye_of(now, listener, peer, &mut dialog, ClientUser::Nobody, &[], out);
+        let reason = if taken { TAKEN } else { &[][..] };
+        self.send_bye_of(now, listener, peer, &mut dialog, ClientUser::Nobody, reason, out);
     }
 
     /// Nothing is left of the leg that a response belongs to, or only its BYE.
@@ -541,7 +543,7 @@ impl UserAgent {
         leg.invite = None;
         self.target_failed(now, key, None);
         let request = self.request_of(client);
-        if self.next_path(now, key, &request, out) {
+        if self.fail_over(now, key, &request, out) {
             return;
         }
         let Some(leg) = self.legs.get_mut(key) else { return };
@@ -552,6 +554,9 @@ impl UserAgent {
         self.end(now, key, How::by(by).code(status), out);
     }
 }
+
+/// Reason of the BYE to a fork that has answered later than another (RFC 3326 §2).
+const TAKEN: &[u8] = b"SIP;cause=200;text=\"Call completed elsewhere\"";
 
 /// Ends a message with a session description, if there is one.
 pub(super) fn finish(writer: Writer<'_>, sdp: &[u8]) {
@@ -588,6 +593,7 @@ impl Leg {
                 intervals_refused: 0,
                 paths: Vec::new(),
                 held: None,
+                resumes: false,
                 by: EndedBy::Local,
                 reason: Box::default(),
             })),

@@ -18,6 +18,7 @@ use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
+use crate::transport::Standing;
 use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond_with};
 
 /// The extension by which a client asks for a safe way to speak (RFC 3329).
@@ -48,6 +49,7 @@ impl UserAgent {
         }
         let from = match self.trunk_of(arrival) {
             Some(trunk) => Caller::Trunk(trunk),
+            None if self.is_of_sibling(&request) => Caller::Sibling,
             None => {
                 let known = request
                     .from()
@@ -118,6 +120,7 @@ impl UserAgent {
         match from {
             Caller::Trunk(trunk) => self.count_leg(Some(trunk), false, true),
             Caller::Account(_) => self.crowd.add(arrival.source.ip()),
+            Caller::Sibling => {}
         }
         if let Some(state) = self.layer.server_mut(server) {
             state.leg = Some(key);
@@ -370,7 +373,8 @@ impl UserAgent {
         self.layer.disarm(&mut success.retransmit);
         self.layer.counters.timeouts += 1;
         self.layer.counters.timeouts_ack += 1;
-        self.end_with_bye(now, key, How::by(EndedBy::Timeout), &success.reason, out);
+        let reason: &[u8] = if success.reason.is_empty() { UNACKNOWLEDGED } else { &success.reason };
+        self.end_with_bye(now, key, How::by(EndedBy::Timeout), reason, out);
     }
 
     /// An ACK that may be one to our 2xx. One that matches nothing is dropped.
@@ -556,6 +560,12 @@ impl UserAgent {
         false
     }
 
+    /// Whether what comes from there is a trunk's.
+    #[must_use]
+    pub fn is_trunks(&self, listener: u8, source: SocketAddr) -> bool {
+        self.trunk_of(Arrival { listener, source, standing: Standing::Stranger, overload: None }).is_some()
+    }
+
     /// The trunk whose requests come from there.
     pub(super) fn trunk_of(&self, arrival: Arrival) -> Option<u64> {
         let any_port = self.layer.is_reliable(arrival.listener);
@@ -706,12 +716,12 @@ impl Leg {
             state: State::Incoming,
             listener: arrival.listener,
             caller: false,
-            symmetric: matches!(from, Caller::Account(_)),
+            symmetric: !matches!(from, Caller::Trunk(_)),
             answered: false,
             random,
             trunk: match from {
                 Caller::Trunk(trunk) => Some(trunk),
-                Caller::Account(_) => None,
+                Caller::Account(_) | Caller::Sibling => None,
             },
             source: matches!(from, Caller::Account(_)).then(|| arrival.source.ip()),
             peer: arrival.source,
@@ -732,6 +742,9 @@ impl Leg {
         }
     }
 }
+
+/// Reason of the BYE to a caller who never acknowledged our answer.
+const UNACKNOWLEDGED: &[u8] = b"SIP;cause=408;text=\"No ACK\"";
 
 /// Seconds of Retry-After in the 500 to an INVITE that comes while another one waits (RFC 3261 §14.2: 0 to 10).
 pub(super) const RETRY_AFTER_PENDING: Duration = Duration::from_secs(10);

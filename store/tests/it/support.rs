@@ -170,6 +170,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         recording: None,
         client_state: None,
         verstat: None,
+        reason: None,
         transferred_to: None,
         participants: Vec::new(),
         amd_detail: None,

@@ -215,6 +215,7 @@ impl CallShard {
                 deadline: None,
                 recording: None,
                 transfer: None,
+                rejoin: None,
                 callee_over: false,
             })
             .map_err(|_| Refusal::Busy)?;

@@ -3,7 +3,7 @@
 use super::{Sound, Transit, TransitSound};
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::shard::{CallShard, Why};
-use crate::translate::cause::{cause_of, passed_code, q850_of, transit_outcome};
+use crate::translate::cause::{Said, cause_of, passed_code, q850_of, transit_outcome};
 use dialer_core::CallFact;
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{CallKindTag, CallRecord};
@@ -42,15 +42,15 @@ impl CallShard {
             (EndedBy::Remote, false) => Party::Customer,
             (EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol, _) => Party::System,
         };
-        let q850 = ended.q850.map(u16::from);
+        let said = Said::of(ended);
         if from_caller {
             let cancelled = ended.by == EndedBy::Remote && !answered;
             let cause = if cancelled { EndCause::Cancelled } else { cause_of(ended) };
             let code = if answered { 200 } else { ended.code.unwrap_or(487) };
-            self.end_transit(now, key, by, cause, Some(code), q850);
+            self.end_transit(now, key, by, cause, Some(code), said);
         } else {
             let code = if answered { 200 } else { passed_code(ended) };
-            self.end_transit(now, key, by, cause_of(ended), Some(code), q850);
+            self.end_transit(now, key, by, cause_of(ended), Some(code), said);
         }
     }
 
@@ -69,20 +69,21 @@ impl CallShard {
         by: Party,
         cause: EndCause,
         code: Option<u16>,
-        q850: Option<u16>,
+        said: Said,
     ) {
         self.drop_transfer(now, key);
         let Some(transit) = self.transits.remove(key) else { return };
         if let Some(deadline) = transit.deadline {
             self.deadlines.cancel(deadline);
         }
-        let told = q850.and_then(|cause| u8::try_from(cause).ok());
-        let reason = Reason { q850: told.or(Some(q850_of(cause))), ..Reason::default() };
+        // What one side has said goes on to the other; where it has said nothing, we do.
+        let told = said.reason();
+        let nothing = told.q850.is_none() && told.sip.is_none();
+        let reason = if nothing { Reason { q850: Some(q850_of(cause)), ..told } } else { told };
         self.ua.hangup(now, transit.callee, reason, &mut self.sip_out);
         match code {
             Some(code @ 300..) if transit.answered.is_none() => {
-                let reason = Reason { q850: told, ..Reason::default() };
-                let _ = self.ua.reject(now, transit.caller, code, reason, &mut self.sip_out);
+                let _ = self.ua.reject(now, transit.caller, code, told, &mut self.sip_out);
             }
             _ => self.ua.hangup(now, transit.caller, reason, &mut self.sip_out),
         }
@@ -100,7 +101,7 @@ impl CallShard {
         }
         self.counters.transits_ended += 1;
         let from = transit.from_id;
-        let record = CallRecord { media, ..self.transit_record(now, transit, by, cause, code, q850) };
+        let record = CallRecord { media, ..self.transit_record(now, transit, by, cause, code, &said) };
         let record = Box::new(record);
         self.tell_transit(now, CallFact::TransitEnded { from, record });
     }
@@ -115,7 +116,7 @@ impl CallShard {
         let heard = |sound: &Sound| self.plane.stats(sound.stream).and_then(|stats| stats.last_packet_at);
         let Some(last) = heard(caller).max(heard(callee)) else { return };
         if now.since(last) >= self.config.media_timeout {
-            self.end_transit(now, key, Party::System, EndCause::MediaTimeout, Some(408), None);
+            self.end_transit(now, key, Party::System, EndCause::MediaTimeout, Some(408), Said::default());
         }
     }
 
@@ -133,7 +134,7 @@ impl CallShard {
         by: Party,
         cause: EndCause,
         sip_code: Option<u16>,
-        q850: Option<u16>,
+        said: &Said,
     ) -> CallRecord {
         let wall = |at: Instant| self.clock.wall_at(at);
         let answered = transit.answered;
@@ -159,7 +160,7 @@ impl CallShard {
             cause,
             ended_by: by,
             sip_code,
-            q850,
+            q850: said.q850.map(u16::from),
             pdd_ms: transit.ringing.map(|at| at.millis_since(transit.started)),
             ring_ms: transit.ringing.map(|at| answered.unwrap_or(now).millis_since(at)),
             answer_to_bridge_ms: answered.map(|_| 0),
@@ -172,6 +173,7 @@ impl CallShard {
             recording: transit.recording,
             client_state: None,
             verstat: transit.verstat,
+            reason: said.record(),
             transferred_to: None,
             participants: Vec::new(),
             amd_detail: None,

@@ -14,6 +14,7 @@ mod agent;
 mod end;
 mod message;
 mod pass;
+mod rejoin;
 mod transfer;
 
 pub(crate) use transfer::Transfer;
@@ -52,6 +53,8 @@ pub(crate) struct Transit {
     recording: Option<RecordingId>,
     /// One side has asked to be replaced by someone else.
     pub(crate) transfer: Option<Box<Transfer>>,
+    /// Two sides whose sound goes past us get to know each other.
+    rejoin: Option<rejoin::Rejoin>,
     /// The called leg has ended: its channel is free.
     callee_over: bool,
 }

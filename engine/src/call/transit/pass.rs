@@ -4,6 +4,7 @@ use super::admit::carried;
 use super::{Transit, TransitSound};
 use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner};
+use crate::translate::cause::Said;
 use crate::translate::format::{self, CODECS, Wish};
 use crate::translate::sdp;
 use bytes::Bytes;
@@ -39,7 +40,7 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(body) = body.and_then(|body| self.describe_for_caller(now, key, body).ok()) else {
-            self.end_transit(now, key, Party::System, EndCause::Incompatible, Some(488), None);
+            self.end_transit(now, key, Party::System, EndCause::Incompatible, Some(488), Said::default());
             return;
         };
         let Some(transit) = self.transits.get_mut(key) else { return };
@@ -47,7 +48,7 @@ impl CallShard {
         let caller = transit.caller;
         if self.ua.answer(now, caller, &body, &mut self.sip_out).is_err() {
             // Its CANCEL was faster.
-            self.end_transit(now, key, Party::Caller, EndCause::Cancelled, Some(487), None);
+            self.end_transit(now, key, Party::Caller, EndCause::Cancelled, Some(487), Said::default());
             return;
         }
         self.counters.transits_answered += 1;
@@ -144,6 +145,9 @@ impl CallShard {
                     self.plane.set_remote(now, side.stream, plan.remote, &mut self.media_out);
                 }
             }
+            TransitSound::Bypass if transit.rejoin.is_some() => {
+                let _ = self.ua.reject_reinvite(now, leg, 491, &mut self.sip_out);
+            }
             TransitSound::Bypass => {
                 // Without an offer the other side is asked for one; its answer comes with this side's ACK.
                 let body = body.unwrap_or_default();
@@ -171,6 +175,9 @@ impl CallShard {
         owner: Owner,
         verdict: Result<Option<Bytes>, u16>,
     ) {
+        if self.rejoin_goes_on(now, owner, &verdict) {
+            return;
+        }
         // The verdict comes from one side and is for the other.
         let asker = match owner {
             Owner::TransitIn(key) => self.transits.get(key).map(|transit| transit.callee),

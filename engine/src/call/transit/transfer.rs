@@ -6,7 +6,17 @@
 //!              C ══ us ══ B      other call
 //!   Replaces   A ══ us ══ B      C: INVITE         A ══ us ══ C
 //! ```
-//! Where the sound goes past us a REFER is passed to the other side, which then calls through us.
+//! Where the sound goes past us a REFER is passed to the other side, which then calls through us; two calls that are
+//! joined get to know each other's descriptions by re-INVITE (`rejoin.rs`).
+//!
+//! The two calls of an attended transfer may live on different shards. Then the shard that has heard the REFER calls the
+//! other one by an INVITE with Replaces, like any third party:
+//! ```text
+//!   A ══ shard 1 ══ B            A ══ shard 1 ══ shard 2 ══ C
+//!   C ══ shard 2 ══ B   REFER
+//! ```
+//! It is refused (603) where sound goes past us in either: a shard knows nothing of the descriptions that another has
+//! passed, and where one call is relayed and the other is not.
 
 use super::{Sound, TransitSound};
 use crate::call::{AgentLink, Transit};
@@ -14,13 +24,15 @@ use crate::doors::ShardEffect;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
-use crate::translate::cause::{passed_code, q850_of};
+use crate::translate::cause::{Said, passed_code, q850_of};
 use crate::translate::format::CODECS;
 use crate::translate::sdp;
+use dialer_core::config::Srtp;
 use dialer_core::outcome::{EndCause, Party};
 use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{Ended, Invite, LegKey, Reason, Replaced};
 use sip_proxy::wire::Message;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Someone is called to take a side's place.
@@ -57,7 +69,7 @@ impl Transit {
     }
 
     /// Puts another leg into a side's place; gives what was there.
-    fn seat(
+    pub(super) fn seat(
         &mut self,
         caller: bool,
         leg: LegKey,
@@ -86,7 +98,7 @@ pub(super) fn side_of(owner: u64) -> Option<(Key<Transit>, bool)> {
     }
 }
 
-fn owner_of(key: Key<Transit>, caller: bool) -> Owner {
+pub(super) fn owner_of(key: Key<Transit>, caller: bool) -> Owner {
     if caller { Owner::TransitIn(key) } else { Owner::TransitOut(key) }
 }
 
@@ -139,19 +151,89 @@ impl CallShard {
                 let uri = uri_of(&number, self.host_text(0));
                 self.ua.refer(now, other, uri.as_bytes(), referred_by, &mut self.sip_out).map_err(|_| 603)
             }
+            (TransitSound::Bypass, Some(Replaced::Leg(named))) => {
+                self.join_bypassed(now, leg, key, caller, named)
+            }
+            (TransitSound::Relay { .. }, Some(Replaced::Sibling(replaces))) => {
+                let transfer = self.call_sibling(now, key, caller, &replaces, referred_by)?;
+                self.begin_transfer(now, leg, key, transfer);
+                Ok(())
+            }
             (TransitSound::Bypass, Some(_)) | (_, Some(Replaced::Elsewhere(_))) => Err(603),
             (TransitSound::Relay { .. }, Some(Replaced::Leg(named))) => {
                 self.join_transits(now, leg, key, caller, named)
             }
             (TransitSound::Relay { .. }, None) => {
                 let transfer = self.call_third(now, key, caller, &number, referred_by)?;
-                if let Some(transit) = self.transits.get_mut(key) {
-                    transit.transfer = Some(Box::new(transfer));
-                }
-                let _ = self.ua.accept_refer(now, leg, &mut self.sip_out);
+                self.begin_transfer(now, leg, key, transfer);
                 Ok(())
             }
         }
+    }
+
+    /// Who is to take a place is being called; who has asked for it is told.
+    fn begin_transfer(&mut self, now: Instant, leg: LegKey, key: Key<Transit>, transfer: Transfer) {
+        if let Some(transit) = self.transits.get_mut(key) {
+            transit.transfer = Some(Box::new(transfer));
+        }
+        let _ = self.ua.accept_refer(now, leg, &mut self.sip_out);
+    }
+
+    /// Calls the shard on which the other call of an attended transfer lives, to take the asker's place there.
+    fn call_sibling(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        caller: bool,
+        replaces: &[u8],
+        referred_by: Option<&[u8]>,
+    ) -> Result<Transfer, u16> {
+        let transit = self.transits.get(key).ok_or(481_u16)?;
+        let text = std::str::from_utf8(replaces).map_err(|_| 400_u16)?;
+        let stays = if caller { Some(transit.number.as_str()) } else { transit.caller_id.as_deref() };
+        let from_uri = uri_of(stays.unwrap_or("anonymous"), self.host_text(0));
+        let request_uri = uri_of("transfer", self.host_text(0));
+        let own = *self.config.listeners.first().ok_or(503_u16)?;
+        let destination = match own.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), own.port()),
+            IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), own.port()),
+            _ => own,
+        };
+        let security = self.local_security(Srtp::Off);
+        let sound = self.open_sound(now, owner_of(key, caller).to_bits(), security).ok_or(503_u16)?;
+        let (proof, proven) = self.ua.sibling_proof(replaces);
+        let referred_by = referred_by.and_then(|value| std::str::from_utf8(value).ok());
+        let referred_by = referred_by.map(|value| ("Referred-By", value));
+        let headers: Vec<(&str, &str)> =
+            [Some(("Replaces", text)), Some((proof, proven.as_str())), referred_by]
+                .into_iter()
+                .flatten()
+                .collect();
+        let invite = Invite {
+            owner: Owner::TransitThird(key).to_bits(),
+            listener: 0,
+            destination,
+            trunk: None,
+            symmetric: true,
+            request_uri: &request_uri,
+            from_uri: &from_uri,
+            from_display: "",
+            to_uri: &request_uri,
+            p_asserted_identity: None,
+            route: None,
+            headers: &headers,
+            max_forwards: 70,
+            sdp: sdp::offer(&sound.local, &CODECS),
+        };
+        let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
+            self.plane.close(now, sound.stream, &mut self.media_out);
+            return Err(503);
+        };
+        if let Some(transit) = self.transits.get(key) {
+            self.trace.note_leg(self.ua.tag_of(leg), transit.id);
+        }
+        // No key has generation 0: another shard is no trunk.
+        Ok(Transfer { from_caller: caller, leg, sound, trunk: TrunkKey::from_bits(0), asker_gone: false })
     }
 
     /// Calls the number that a side is to be replaced by, along the routes of that side's trunk.
@@ -285,7 +367,7 @@ impl CallShard {
         self.drop_transfer(now, key);
         if asker_gone {
             // Nobody is left to talk to.
-            self.end_transit(now, key, Party::System, EndCause::Normal, Some(200), None);
+            self.end_transit(now, key, Party::System, EndCause::Normal, Some(200), Said::default());
         }
     }
 
@@ -303,7 +385,8 @@ impl CallShard {
     pub(super) fn drop_transfer(&mut self, now: Instant, key: Key<Transit>) {
         let transfer = self.transits.get_mut(key).and_then(|transit| transit.transfer.take());
         let Some(transfer) = transfer else { return };
-        self.ua.hangup(now, transfer.leg, Reason::default(), &mut self.sip_out);
+        let reason = Reason { q850: Some(q850_of(EndCause::Normal)), ..Reason::default() };
+        self.ua.hangup(now, transfer.leg, reason, &mut self.sip_out);
         self.plane.close(now, transfer.sound.stream, &mut self.media_out);
         self.trunks.release(transfer.trunk);
     }
@@ -333,7 +416,7 @@ impl CallShard {
         let _ = self.ua.notify_refer(now, leg, 200, &mut self.sip_out);
         self.take_seat(now, key, caller, far, sound, trunk);
         let by = if other_caller { Party::Caller } else { Party::Customer };
-        self.end_transit(now, other_key, by, EndCause::Normal, Some(200), None);
+        self.end_transit(now, other_key, by, EndCause::Normal, Some(200), Said::default());
         Ok(())
     }
 
@@ -372,6 +455,12 @@ impl CallShard {
         request: &Message,
     ) -> Result<(), u16> {
         let owner = self.ua.owner(replaced).and_then(Owner::from_bits).ok_or(481_u16)?;
+        if let Some((key, caller)) = side_of(owner.to_bits()) {
+            let transit = self.transits.get(key).ok_or(481_u16)?;
+            if matches!(transit.sound, TransitSound::Bypass) {
+                return self.replace_bypassed(now, leg, key, caller, replaced, request);
+            }
+        }
         let mut sound = self.seated_sound(owner, replaced).ok_or(488_u16)?;
         sound.local.version += 1;
         // Someone else's numbers begin anew, and no key may see one twice.

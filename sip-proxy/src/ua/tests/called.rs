@@ -261,19 +261,19 @@ fn the_caller_cancels() {
             assert_eq!(bench.ua.answer(bench.now, leg, b"", &mut bench.out), Err(LegError::Gone));
         },
         &expect![[r#"
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  incoming from Trunk(1)
-               0.000  us > 180
-               0.000  us < CANCEL
-               0.000  us > 200 CANCEL
-               0.000  us > 487
-               0.000  ended by Remote, code 487
-               0.000  us < CANCEL
-               0.000  us > 200 CANCEL
-               0.000  us < ACK
-               0.000  us < CANCEL
-               0.000  us > 200 CANCEL
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us > 180
+            0.000  us < CANCEL
+            0.000  us > 200 CANCEL
+            0.000  us > 487
+            0.000  ended by Remote, code 487, saying Call completed elsewhere
+            0.000  us < CANCEL
+            0.000  us > 200 CANCEL
+            0.000  us < ACK
+            0.000  us < CANCEL
+            0.000  us > 200 CANCEL
         "#]],
     );
 }
@@ -288,14 +288,14 @@ fn a_cancel_with_another_sent_by() {
             bench.ack_failure();
         },
         &expect![[r#"
-               0.000  us < INVITE
-               0.000  us > 100
-               0.000  incoming from Trunk(1)
-               0.000  us < CANCEL
-               0.000  us > 200 CANCEL
-               0.000  us > 487
-               0.000  ended by Remote, code 487
-               0.000  us < ACK
+            0.000  us < INVITE
+            0.000  us > 100
+            0.000  incoming from Trunk(1)
+            0.000  us < CANCEL
+            0.000  us > 200 CANCEL
+            0.000  us > 487
+            0.000  ended by Remote, code 487, saying Call completed elsewhere
+            0.000  us < ACK
         "#]],
     );
 }

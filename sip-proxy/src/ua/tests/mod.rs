@@ -104,6 +104,7 @@ impl Bench {
             options_interval: None,
             cps_max: 100_000.0,
             overload_control: false,
+            pace: sansio::SharedPace::new(1e5),
         };
         bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
         for (key, name) in [(11, "1001"), (12, "1002")] {
@@ -303,6 +304,7 @@ impl Bench {
                 let by = referred_by.map(|by| format!(" by {}", text(Some(&by)))).unwrap_or_default();
                 let attended = match replaces {
                     Some(Replaced::Leg(_)) => " replacing a leg",
+                    Some(Replaced::Sibling(_)) => " replacing a leg of another shard",
                     Some(Replaced::Elsewhere(_)) => " replacing what we do not know",
                     None => "",
                 };
@@ -325,7 +327,7 @@ impl Bench {
                     "a leg ends once:\n{}",
                     self.ladder
                 );
-                self.ended.push(ended);
+                self.ended.push(ended.clone());
                 let mut text = format!("ended by {:?}", ended.by);
                 if ended.answered {
                     text.push_str(", answered");
@@ -338,6 +340,9 @@ impl Bench {
                     if let Some(value) = value {
                         let _ = write!(text, ", {name} {value}");
                     }
+                }
+                if let Some(said) = &ended.text {
+                    let _ = write!(text, ", saying {said}");
                 }
                 text
             }

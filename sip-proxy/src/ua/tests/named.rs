@@ -23,6 +23,7 @@ pub(super) fn named(bench: &mut Bench, transport: Option<Transport>, change: imp
         options_interval: None,
         cps_max: 100_000.0,
         overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     };
     change(&mut trunk);
     bench.ua.set_trunk(bench.now, trunk, &mut bench.out);
@@ -248,4 +249,39 @@ fn what_is_held_ends_with_its_trunk() {
     bench.note();
     assert_eq!((bench.ended.len(), bench.ended[1].code), (2, Some(503)));
     bench.pass_ms(40_000).is_clean();
+}
+
+/// A carrier counts the INVITEs of one call that go to its next host too.
+#[test]
+fn further_tries_leave_at_the_trunks_pace() {
+    let mut bench = Bench::new();
+    let pace = sansio::SharedPace::new(2.0);
+    named(&mut bench, Some(Transport::Udp), |trunk| {
+        trunk.cps_max = 2.0;
+        trunk.pace = pace.clone();
+    });
+    answer(&mut bench);
+    assert!(pace.take(bench.now));
+    call(&mut bench);
+    respond(&mut bench, 503, "", "");
+    assert_eq!(last_to(&bench), "192.0.2.101:5060", "not yet");
+    bench.pass_ms(499);
+    assert_eq!(bench.count("INVITE"), 1);
+    bench.pass_ms(1);
+    assert_eq!((last_to(&bench).as_str(), bench.count("INVITE")), ("192.0.2.102:5060", 2));
+    // Another shard takes the next turn; and one that is given up meanwhile is not sent.
+    respond(&mut bench, 503, "", "");
+    bench.pass_ms(499);
+    assert!(!pace.take(bench.now));
+    pace.spend(bench.now);
+    bench.pass_ms(500);
+    assert_eq!(bench.count("INVITE"), 2);
+    bench.pass_ms(1);
+    assert_eq!(last_to(&bench), "192.0.2.103:5060");
+    respond(&mut bench, 503, "", "");
+    let leg = bench.ua.legs.iter().next().expect("it waits").0;
+    bench.hangup(leg);
+    assert_eq!(bench.ended.last().map(|ended| ended.code), Some(Some(487)));
+    bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    bench.is_clean();
 }

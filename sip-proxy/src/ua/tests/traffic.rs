@@ -46,6 +46,7 @@ impl Side {
             options_interval: None,
             cps_max: 100_000.0,
             overload_control: false,
+            pace: sansio::SharedPace::new(1e5),
         };
         side.ua.set_trunk(Instant::ZERO, trunk, &mut Outbox::default());
         side

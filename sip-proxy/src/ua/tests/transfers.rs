@@ -208,6 +208,45 @@ fn a_call_that_replaces_another() {
     bench.is_clean();
 }
 
+/// Shards of one node know each other by what only they know.
+#[test]
+fn another_shard_may_take_a_place() {
+    let mut bench = Bench::with(|config| config.node_secret = 7);
+    let leg = bench.standing();
+    let invite = bench.last(Method::Invite);
+    let (ours, call_id) = (text(invite.from_tag()), text(Some(invite.call_id())));
+    let replaces = format!("{call_id};to-tag={ours};from-tag=them");
+    // The other shard: it has heard a REFER for a leg that carries our mark.
+    let mut other = Bench::with(|config| (config.shard, config.node_secret) = (1, 7));
+    let standing = other.standing();
+    let escaped = replaces.replace(';', "%3B").replace('=', "%3D");
+    let more = format!("Refer-To: <sip:4000@192.0.2.9?Replaces={escaped}>\r\n");
+    other.request_back("REFER", "them", 5, &more, "");
+    assert!(other.ladder.ends_with("replacing a leg of another shard\n"), "{}", other.ladder);
+    let (name, proof) = other.ua.sibling_proof(replaces.as_bytes());
+    let _ = standing;
+    let receive = |bench: &mut Bench, branch: &str, proof: &str| {
+        let text = format!(
+            "INVITE sip:transfer@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch}\r\n\
+             From: <sip:c@192.0.2.1>;tag=c\r\nTo: <sip:transfer@192.0.2.1>\r\nCall-ID: {branch}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:c@192.0.2.1>\r\nReplaces: {replaces}\r\n{name}: {proof}\r\n{}",
+            body_text(OFFER)
+        );
+        bench.receive_from(address("192.0.2.1:5060"), &text);
+        bench.last_response().status()
+    };
+    assert_eq!(receive(&mut bench, "a", "0123"), 401, "anybody can say so");
+    assert_eq!(receive(&mut bench, "b", &proof), 100);
+    assert!(bench.ladder.ends_with("incoming from Sibling\n"), "{}", bench.ladder);
+    let newcomer = bench.incoming[0];
+    bench.answer(newcomer).hangup(leg);
+    // A shard that is alone has no siblings.
+    let mut alone = Bench::with(|config| config.shard = 2);
+    alone.standing();
+    alone.request_back("REFER", "them", 5, &more, "");
+    assert!(alone.ladder.ends_with("replacing what we do not know\n"), "{}", alone.ladder);
+}
+
 #[test]
 fn we_ask_for_a_transfer() {
     check(

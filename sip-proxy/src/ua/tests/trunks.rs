@@ -19,6 +19,7 @@ pub(super) fn trunk(change: impl FnOnce(&mut Trunk)) -> Trunk {
         options_interval: None,
         cps_max: 100_000.0,
         overload_control: false,
+        pace: sansio::SharedPace::new(1e5),
     };
     change(&mut trunk);
     trunk

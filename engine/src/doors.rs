@@ -132,6 +132,8 @@ pub struct ShardConfig {
     pub register_expires_min_s: u32,
     /// Longest registration granted to a phone, seconds.
     pub register_expires_max_s: u32,
+    /// How often phones that can (RFC 5626) are to keep their way to us open, seconds.
+    pub flow_timer_s: u32,
     /// How phones show their passwords.
     pub digest: Digest,
     /// Who is heard at all.
@@ -177,6 +179,7 @@ impl Default for ShardConfig {
             redirects: Redirects::default(),
             register_expires_min_s: 10,
             register_expires_max_s: 3_600,
+            flow_timer_s: 120,
             digest: Digest::default(),
             guarding: Guarding::default(),
             overload: Overload::default(),

@@ -387,6 +387,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
             expires_min: seconds(config.register_expires_min_s),
             expires_default: seconds(config.register_expires_max_s.min(300)),
             expires_max: seconds(config.register_expires_max_s),
+            flow_timer: seconds(config.flow_timer_s),
         },
         ..ua::Config::default()
     }

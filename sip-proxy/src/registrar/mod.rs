@@ -33,6 +33,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 struct Binding {
     uri: Box<str>,
+    flow: Option<FlowName>,
     source: SocketAddr,
     listener: u8,
     lapses: Instant,
@@ -41,10 +42,19 @@ struct Binding {
     refresh: u64,
 }
 
+/// Which of a phone's ways a contact is (RFC 5626): its instance (`+sip.instance`, as written) and the number of the way
+/// (`reg-id`). A new contact by the same way takes the place of the old one, whatever its URI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FlowName {
+    pub(crate) instance: Box<[u8]>,
+    pub(crate) reg_id: u32,
+}
+
 /// One wish in a REGISTER.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub(crate) uri: Box<str>,
+    pub(crate) flow: Option<FlowName>,
     /// Zero removes.
     pub(crate) expires: Duration,
 }
@@ -129,8 +139,7 @@ impl Registrar {
     ) -> Result<(), OutOfOrder> {
         let Some(entry) = self.accounts.get_mut(&key) else { return Ok(()) };
         entry.forget_lapsed(now);
-        let affected =
-            |binding: &Binding| remove_all || wishes.iter().any(|wish| same(&wish.uri, &binding.uri));
+        let affected = |binding: &Binding| remove_all || wishes.iter().any(|wish| binding.is_of(wish));
         let late = entry.bindings.iter().any(|binding| {
             affected(binding) && *binding.call_id == *origin.call_id && origin.cseq <= binding.cseq
         });
@@ -142,7 +151,7 @@ impl Registrar {
             return Ok(());
         }
         for wish in wishes {
-            entry.bindings.retain(|binding| !same(&wish.uri, &binding.uri));
+            entry.bindings.retain(|binding| !binding.is_of(wish));
             if wish.expires.is_zero() {
                 continue;
             }
@@ -150,6 +159,7 @@ impl Registrar {
             entry.add(
                 Binding {
                     uri: wish.uri.clone(),
+                    flow: wish.flow.clone(),
                     source: origin.source,
                     listener: origin.listener,
                     lapses: now + wish.expires,
@@ -200,6 +210,7 @@ impl Registrar {
         entry.add(
             Binding {
                 uri: contact.uri.into_boxed_str(),
+                flow: None,
                 source: contact.source,
                 listener: contact.listener,
                 lapses: now + contact.expires,
@@ -239,6 +250,11 @@ impl Entry {
 }
 
 impl Binding {
+    /// Whether a wish is about this contact.
+    fn is_of(&self, wish: &Wish) -> bool {
+        (self.flow.is_some() && self.flow == wish.flow) || same(&wish.uri, &self.uri)
+    }
+
     fn contact(&self, now: Instant) -> Contact {
         Contact {
             uri: self.uri.to_string(),
@@ -282,7 +298,11 @@ mod tests {
     ) -> Result<(), OutOfOrder> {
         let wishes: Vec<Wish> = wishes
             .iter()
-            .map(|(uri, expires)| Wish { uri: (*uri).into(), expires: Duration::from_secs(*expires) })
+            .map(|(uri, expires)| Wish {
+                uri: (*uri).into(),
+                flow: None,
+                expires: Duration::from_secs(*expires),
+            })
             .collect();
         let source = "192.0.2.1:5060".parse().expect("an address");
         let origin = Origin { source, listener: 0, call_id: b"c", cseq };

@@ -75,6 +75,8 @@ pub(crate) struct Client {
     pub(crate) state: ClientState,
     pub(crate) listener: u8,
     pub(crate) to: SocketAddr,
+    /// Where it was to go, when it went by a connection that stands for that address (RFC 5923).
+    meant: Option<SocketAddr>,
     pub(crate) user: ClientUser,
     /// The request; of an INVITE kept until [`Layer::take_request`], because its ACK and CANCEL are made from it.
     pub(crate) request: Bytes,
@@ -153,6 +155,7 @@ impl Layer {
             user,
             request: Bytes::new(),
             ack: Bytes::new(),
+            meant: None,
             ack_to: to,
             ack_only: false,
             winner: None,
@@ -203,6 +206,10 @@ impl Layer {
             let chosen = client.listener;
             client.listener = self.outlets.leave_by(now, chosen, client.to, request.len());
             client.datagram = (client.listener != chosen).then_some(chosen);
+            let by = self.outlets.by_alias(client.listener, client.to);
+            if by != client.to {
+                client.meant = Some(core::mem::replace(&mut client.to, by));
+            }
         }
         self.transmit(now, key, request, out);
     }
@@ -248,6 +255,7 @@ impl Layer {
         for key in lost {
             let Some(client) = self.clients.get_mut(key) else { continue };
             let request = client.request.clone();
+            client.to = client.meant.take().unwrap_or(client.to);
             if !refused && reachable && !client.reconnected {
                 client.reconnected = true;
                 self.transmit(now, key, request, out);

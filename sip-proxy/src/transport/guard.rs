@@ -149,6 +149,12 @@ impl Guard {
         slot.banned_until = Instant::ZERO;
     }
 
+    /// Whether a source has shown a right password lately.
+    pub(crate) fn is_friend(&mut self, now: Instant, secret: &Secret, source: IpAddr) -> bool {
+        let rate = self.settings.requests_per_s;
+        now < slot_of(&mut self.slots, self.sets, now, key_of(secret, source), rate * 5.0).friend_until
+    }
+
     /// Hears nothing from a source for the configured time. A source that has shown a right password lately is not
     /// banned: its address may be that of many phones, or have been forged.
     pub(crate) fn ban(&mut self, now: Instant, secret: &Secret, source: IpAddr) -> bool {

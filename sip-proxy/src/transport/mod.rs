@@ -7,6 +7,7 @@ pub mod locate;
 mod network;
 mod outlet;
 mod slow;
+mod stun;
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -18,6 +19,7 @@ pub(crate) use network::Networks;
 pub use network::{Network, NetworkError};
 pub(crate) use outlet::{Flow, Outlets};
 pub(crate) use slow::SlowList;
+pub(crate) use stun::answer as answer_stun;
 
 use crate::wire::{Message, Scheme, Uri, host_ip};
 

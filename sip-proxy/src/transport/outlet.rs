@@ -1,6 +1,6 @@
 //! Over what a message leaves: our listeners, the connections that are open, and which of them a peer is reached by.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ use crate::wire::{Scheme, Transport, Uri};
 /// known to take more (it is not).
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 1300;
 
+/// The parameter of RFC 5923.
+const ALIAS: &[u8] = b";alias";
+
 /// A peer that does not take connections is not asked again for so long.
 const NO_STREAM: Duration = Duration::from_secs(600);
 /// Peers of that sort remembered; beyond, the first in order of address is forgotten.
@@ -25,13 +28,15 @@ const NO_STREAM_MAX: usize = 1024;
 pub(crate) struct Outlets {
     outlets: Vec<Outlet>,
     flows: BTreeMap<(u8, SocketAddr), Flow>,
+    /// Connections of trunks that may be used for requests to another port of theirs (RFC 5923): the peer's end of each.
+    aliases: BTreeMap<(u8, SocketAddr), SocketAddr>,
     no_stream: BTreeMap<SocketAddr, Instant>,
 }
 
 #[derive(Debug)]
 struct Outlet {
     transport: Transport,
-    ipv4: bool,
+    ip: IpAddr,
     sent_by: Box<str>,
     /// What stands behind the `@` of our Contact.
     contact: Box<str>,
@@ -62,7 +67,7 @@ impl Outlets {
         };
         let outlet = |listener: &Listener| Outlet {
             transport: listener.transport,
-            ipv4: listener.address.is_ipv4(),
+            ip: listener.address.ip(),
             sent_by: listener.advertised.as_str().into(),
             contact: match listener.transport.uri_value() {
                 "" => listener.advertised.as_str().into(),
@@ -73,6 +78,7 @@ impl Outlets {
         Outlets {
             outlets: listeners.iter().map(outlet).collect(),
             flows: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             no_stream: BTreeMap::new(),
         }
     }
@@ -88,8 +94,20 @@ impl Outlets {
 
     /// The first listener of this transport and family.
     pub(crate) fn listener_for(&self, transport: Transport, ipv4: bool) -> Option<u8> {
-        let fits = |outlet: &Outlet| outlet.transport == transport && outlet.ipv4 == ipv4;
+        let fits = |outlet: &Outlet| outlet.transport == transport && outlet.ip.is_ipv4() == ipv4;
         u8::try_from(self.outlets.iter().position(fits)?).ok()
+    }
+
+    /// The listener of this transport and family that is nearest to another: that one itself, one at the same address,
+    /// or the first.
+    pub(crate) fn listener_near(&self, near: u8, transport: Transport, ipv4: bool) -> Option<u8> {
+        let outlet = self.outlets.get(usize::from(near))?;
+        if outlet.transport == transport && outlet.ip.is_ipv4() == ipv4 {
+            return Some(near);
+        }
+        let beside = |other: &Outlet| other.transport == transport && other.ip == outlet.ip;
+        let found = self.outlets.iter().position(beside).filter(|_| outlet.ip.is_ipv4() == ipv4);
+        found.and_then(|at| u8::try_from(at).ok()).or_else(|| self.listener_for(transport, ipv4))
     }
 
     pub(crate) fn opened(&mut self, listener: u8, peer: SocketAddr, flow: Flow) {
@@ -99,6 +117,25 @@ impl Outlets {
 
     pub(crate) fn closed(&mut self, listener: u8, peer: SocketAddr) {
         self.flows.remove(&(listener, peer));
+        self.aliases.retain(|(own, _), by| (*own, *by) != (listener, peer));
+    }
+
+    /// A trunk says that requests to this port of its host may come by the connection it speaks over (RFC 5923 §5). Its
+    /// host is the one the connection comes from, so that nobody draws another's calls to himself.
+    pub(crate) fn alias(&mut self, listener: u8, peer: SocketAddr, port: u16) {
+        let at = SocketAddr::new(peer.ip(), port);
+        if at != peer && self.flows.contains_key(&(listener, peer)) {
+            self.aliases.insert((listener, at), peer);
+        }
+    }
+
+    /// The peer's end of the connection that a request to this address goes by: the address itself, where a connection to
+    /// it stands or must be made.
+    pub(crate) fn by_alias(&self, listener: u8, to: SocketAddr) -> SocketAddr {
+        if self.aliases.is_empty() || self.flows.contains_key(&(listener, to)) {
+            return to;
+        }
+        self.aliases.get(&(listener, to)).copied().unwrap_or(to)
     }
 
     pub(crate) fn flow(&self, listener: u8, peer: SocketAddr) -> Option<&Flow> {
@@ -146,7 +183,12 @@ impl Outlets {
         let Some(value) = rest.strip_prefix(b"Via: SIP/2.0/") else { return request };
         let Some(end) = memchr::memchr(b';', value) else { return request };
         let (head, transport) = (value.get(..end).unwrap_or_default(), outlet.transport.as_str());
-        if head.starts_with(transport.as_bytes()) && head.ends_with(outlet.sent_by.as_bytes()) {
+        // RFC 5923 §4: the peer may use our connection for its own requests, where it has seen our certificate.
+        let alias: &[u8] = if outlet.transport == Transport::Tls { ALIAS } else { b"" };
+        let after = &value[end..];
+        let has_alias = after.starts_with(ALIAS);
+        let named = head.starts_with(transport.as_bytes()) && head.ends_with(outlet.sent_by.as_bytes());
+        if named && has_alias != alias.is_empty() {
             return request;
         }
         let mut stamped = BytesMut::with_capacity(request.len() + 64);
@@ -156,7 +198,8 @@ impl Outlets {
             transport.as_bytes(),
             b" ",
             outlet.sent_by.as_bytes(),
-            &value[end..],
+            alias,
+            after.strip_prefix(ALIAS).unwrap_or(after),
         ] {
             stamped.extend_from_slice(part);
         }
@@ -188,7 +231,7 @@ impl Outlets {
         if transport == own {
             return (listener, target);
         }
-        (self.listener_for(transport, source.is_ipv4()).unwrap_or(listener), target)
+        (self.listener_near(listener, transport, source.is_ipv4()).unwrap_or(listener), target)
     }
 }
 
@@ -239,16 +282,53 @@ mod tests {
     }
 
     #[test]
+    fn another_transport_is_spoken_from_the_same_address_where_it_can_be() {
+        let outlets = outlets();
+        for (near, transport, ipv4, expected) in [
+            (0, Transport::Udp, true, Some(0)),
+            (0, Transport::Tcp, true, Some(3)),
+            (2, Transport::Tcp, true, Some(2)),
+            // Nothing else is at the third's address, or of its family.
+            (2, Transport::Tls, true, Some(4)),
+            (0, Transport::Udp, false, Some(1)),
+            (1, Transport::Tcp, false, None),
+            (9, Transport::Udp, true, None),
+        ] {
+            assert_eq!(outlets.listener_near(near, transport, ipv4), expected, "{near} {transport:?}");
+        }
+    }
+
+    #[test]
     fn the_transport_names_itself_in_the_via() {
         let outlets = outlets();
         let request =
             |via: &str| Bytes::from(format!("BYE sip:a SIP/2.0\r\nVia: SIP/2.0/{via};branch=z\r\n\r\n"));
         let udp = request("UDP 192.0.2.1:5060;rport");
         assert_eq!(outlets.stamp(0, udp.clone()), udp);
-        assert_eq!(outlets.stamp(4, udp.clone()), request("TLS 192.0.2.1:5061;rport"));
+        assert_eq!(outlets.stamp(4, udp.clone()), request("TLS 192.0.2.1:5061;alias;rport"));
         assert_eq!(outlets.stamp(0, outlets.stamp(4, udp.clone())), udp);
         assert_eq!(outlets.contact(0), "192.0.2.1:5060");
         assert_eq!(outlets.contact(5), "192.0.2.1:443;transport=ws");
+    }
+
+    #[test]
+    fn a_connection_stands_for_another_port_of_its_host() {
+        let mut outlets = outlets();
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (peer, port) = (address("198.51.100.1:40000"), address("198.51.100.1:5061"));
+        outlets.alias(4, peer, 5061);
+        assert_eq!(outlets.by_alias(4, port), port, "there is no such connection");
+        outlets.opened(4, peer, Flow::default());
+        outlets.alias(4, peer, 5061);
+        assert_eq!(outlets.by_alias(4, port), peer);
+        assert_eq!(outlets.by_alias(3, port), port);
+        assert_eq!(outlets.by_alias(4, address("198.51.100.2:5061")), address("198.51.100.2:5061"));
+        // One that leads there is better.
+        outlets.opened(4, port, Flow::default());
+        assert_eq!(outlets.by_alias(4, port), port);
+        outlets.closed(4, port);
+        outlets.closed(4, peer);
+        assert_eq!(outlets.by_alias(4, port), port);
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl UserAgent {
         let Some(wanted) = &state.trunk.wanted else {
             return Way::Paths(vec![(state.trunk.listener, state.trunk.address)]);
         };
+        let own = state.trunk.listener;
         let mut ask = Vec::new();
         let located = self.locator.locate(now, wanted, &self.reach, &mut self.layer.rng, &mut ask);
         for question in ask {
@@ -81,7 +82,8 @@ impl UserAgent {
         };
         let name = wanted.host.clone();
         let path = |target: &Target| {
-            let listener = self.layer.outlets.listener_for(target.transport, target.address.is_ipv4())?;
+            let (transport, ipv4) = (target.transport, target.address.is_ipv4());
+            let listener = self.layer.outlets.listener_near(own, transport, ipv4)?;
             Some((listener, target.address))
         };
         let paths: Vec<Path> = targets.iter().filter_map(path).collect();

@@ -316,6 +316,8 @@ pub struct Register {
     pub expires_default: Duration,
     /// Longer wishes get this.
     pub expires_max: Duration,
+    /// Phones that register by RFC 5626 are asked to keep their way open at least this often.
+    pub flow_timer: Duration,
 }
 
 impl Default for Register {
@@ -324,6 +326,7 @@ impl Default for Register {
             expires_min: Duration::from_secs(30),
             expires_default: Duration::from_secs(300),
             expires_max: Duration::from_secs(3600),
+            flow_timer: Duration::from_secs(120),
         }
     }
 }

@@ -7,9 +7,8 @@ use sansio::{Instant, Outbox};
 
 use super::{Arrival, Event, Output, UserAgent};
 use crate::transaction::Unanswered;
-use crate::transport::Standing;
-use crate::transport::{Flow, FrameFault};
-use crate::wire::{Transport, parse};
+use crate::transport::{Flow, FrameFault, Standing, answer_stun};
+use crate::wire::{Message, Transport, parse};
 
 impl UserAgent {
     /// A connection stands, whoever made it. Until [`UserAgent::flow_closed`] the address of its peer stands for it.
@@ -80,6 +79,38 @@ impl UserAgent {
     #[must_use]
     pub fn certificate_names(&self, listener: u8, peer: SocketAddr) -> &[String] {
         self.layer.outlets.names(listener, peer)
+    }
+
+    /// A trunk may let us use its connection for our requests to it (RFC 5923). Nobody else is believed that.
+    pub(super) fn note_alias(&mut self, arrival: Arrival, request: &Message) {
+        let Arrival { listener, source, standing, .. } = arrival;
+        let transport = self.layer.outlets.transport(listener);
+        if standing != Standing::Trunk || !matches!(transport, Transport::Tcp | Transport::Tls) {
+            return;
+        }
+        let Some(Ok(via)) = request.vias().next() else { return };
+        if via.params.get("alias").is_some() {
+            self.layer.outlets.alias(listener, source, via.port.unwrap_or(transport.default_port()));
+        }
+    }
+
+    /// A datagram that is no SIP: answered when it is the keep-alive of a phone that is known, or of a trunk.
+    pub(super) fn keep_alive(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        datagram: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        self.layer.counters.datagrams_ignored += 1;
+        let Arrival { listener, source, standing, .. } = arrival;
+        let mut known = || self.guard.is_friend(now, &self.layer.secret, source.ip());
+        if self.layer.is_reliable(listener) || !(standing == Standing::Trunk || known()) {
+            return;
+        }
+        if let Some(bytes) = answer_stun(datagram, source) {
+            out.push(Output::Send { listener, to: source, bytes });
+        }
     }
 
     fn undeliverable(&mut self, now: Instant, failed: Vec<Unanswered>, out: &mut Outbox<Output>) {

@@ -146,6 +146,9 @@ impl UserAgent {
         }
         let Some(standing) = self.admit(now, listener, source, &datagram) else { return };
         let arrival = Arrival { listener, source, standing, overload: None };
+        if datagram.first() == Some(&0) {
+            return self.keep_alive(now, arrival, &datagram, out);
+        }
         let parsed = parse(datagram, &self.config.limits.message);
         if let Ok(message) = &parsed {
             self.layer.traffic.received(self.layer.outlets.transport(listener), message);
@@ -334,6 +337,7 @@ impl UserAgent {
             Method::Info => requests.info += 1,
             _ => requests.other += 1,
         }
+        self.note_alias(arrival, &request);
         if request.method() == Method::Ack {
             // RFC 3261 §17: an ACK is never answered.
             if !self.layer.receive_ack(now, &request) {

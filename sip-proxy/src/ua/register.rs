@@ -4,7 +4,7 @@ use sansio::{Duration, Instant, Outbox};
 
 use super::uas::Identity;
 use super::{Account, Arrival, Contact, Event, Output, UserAgent};
-use crate::registrar::{Origin, Wish};
+use crate::registrar::{FlowName, Origin, Wish};
 use crate::status::reason_phrase;
 use crate::transaction::Why;
 use crate::wire::{self, HeaderName, Message, NameAddr, Scheme, Writer};
@@ -19,6 +19,19 @@ enum Wanted {
     TooBrief,
     /// 400 with this reason.
     Bad(&'static str),
+    /// 439: it came by somebody who does not keep ways open (RFC 5626 §6).
+    NotFirstHop,
+}
+
+/// The option tag of RFC 5626.
+const OUTBOUND: &str = "outbound";
+
+/// Instance and number of the way; one without the other is neither (RFC 5626 §6).
+fn flow_name(address: &NameAddr<'_>, bytes_max: usize) -> Option<FlowName> {
+    let instance = address.params.value("+sip.instance").filter(|text| text.len() <= bytes_max)?;
+    let digits = core::str::from_utf8(address.params.value("reg-id")?).ok()?;
+    let reg_id = digits.parse().ok().filter(|number| *number > 0)?;
+    Some(FlowName { instance: instance.into(), reg_id })
 }
 
 impl UserAgent {
@@ -51,6 +64,7 @@ impl UserAgent {
             Wanted::Contacts(wishes) => (wishes, false),
             Wanted::RemoveAll => (Vec::new(), true),
             Wanted::Bad(reason) => return self.reply_with(arrival, request, 400, reason, |_| {}, out),
+            Wanted::NotFirstHop => return self.reply(arrival, request, 439, out),
             Wanted::TooBrief => {
                 let seconds = self.config.register.expires_min.as_secs();
                 let more = |writer: &mut Writer<'_>| {
@@ -90,7 +104,14 @@ impl UserAgent {
         }
         self.arm_lapse(account);
         let contacts = self.registrar.all(now, account);
+        let flow_timer = self.config.register.flow_timer.as_secs();
+        let by_flow = wishes.iter().any(|wish| wish.flow.is_some());
         let more = |writer: &mut Writer<'_>| {
+            if by_flow {
+                // RFC 5626 §6, §5.4: it was understood, and how often the way is to be kept open.
+                writer.header(HeaderName::Require, OUTBOUND.as_bytes());
+                writer.header_text("Flow-Timer", flow_timer.to_string().as_bytes());
+            }
             for contact in &contacts {
                 let seconds = contact.expires.as_secs().to_string();
                 let parts: [&[u8]; 4] = [b"<", contact.uri.as_bytes(), b">;expires=", seconds.as_bytes()];
@@ -112,16 +133,20 @@ impl UserAgent {
     fn wanted(&self, request: &Message) -> Wanted {
         let default = self.config.register.expires_default.as_secs();
         let common = request.expires().map_or(default, u64::from);
+        let outbound = request.lists(HeaderName::Supported, OUTBOUND);
         let mut wishes = Vec::new();
         let mut star = false;
         for contact in request.contacts() {
             match contact {
                 Ok(wire::Contact::Star) => star = true,
-                Ok(wire::Contact::Address(address)) => match self.wish(&address, common) {
+                Ok(wire::Contact::Address(address)) => match self.wish(&address, common, outbound) {
                     Ok(wish) => wishes.push(wish),
                     Err(wanted) => return wanted,
                 },
                 Err(_) => return Wanted::Bad("Bad Contact"),
+            }
+            if request.vias().count() > 1 && wishes.last().is_some_and(|wish| wish.flow.is_some()) {
+                return Wanted::NotFirstHop;
             }
             if wishes.len() > self.config.limits.contacts_max.max(1) {
                 return Wanted::Bad("Too Many Contacts");
@@ -135,7 +160,7 @@ impl UserAgent {
         }
     }
 
-    fn wish(&self, address: &NameAddr<'_>, common_s: u64) -> Result<Wish, Wanted> {
+    fn wish(&self, address: &NameAddr<'_>, common_s: u64, outbound: bool) -> Result<Wish, Wanted> {
         let register = self.config.register;
         let known = address.uri().is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
         let short = address.uri_text.len() <= self.config.limits.contact_bytes_max;
@@ -154,7 +179,8 @@ impl UserAgent {
         if !wanted.is_zero() && wanted < register.expires_min {
             return Err(Wanted::TooBrief);
         }
-        Ok(Wish { uri: uri.into(), expires: wanted.min(register.expires_max) })
+        let flow = if outbound { flow_name(address, self.config.limits.contact_bytes_max) } else { None };
+        Ok(Wish { uri: uri.into(), flow, expires: wanted.min(register.expires_max) })
     }
 
     /// Arms the deadline of the contact that lapses first.

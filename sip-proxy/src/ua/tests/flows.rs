@@ -195,6 +195,36 @@ fn a_caller_over_tcp_is_answered_along_its_connection() {
     );
 }
 
+/// RFC 5923: a trunk that speaks from a port of its own lets us use that connection; when it is gone, ours is made.
+#[test]
+fn a_trunk_lends_us_its_connection() {
+    let mut bench = Bench::with(streams);
+    let theirs = address("192.0.2.9:41000");
+    bench.listener = 1;
+    bench.ua.flow_opened(1, theirs, Vec::new());
+    let ping = |branch: &str| {
+        format!(
+            "OPTIONS sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.9:5060;branch=z9hG4bK{branch};alias\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:t@192.0.2.9>;tag=p\r\nTo: <sip:192.0.2.1>\r\nCall-ID: {branch}\r\n\
+             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    bench.receive_from(theirs, &ping("a"));
+    bench.call_with(|invite| invite.listener = 1);
+    assert_eq!(bench.sent.last().expect("INVITE").0, theirs);
+    bench.ua.flow_closed(bench.now, 1, theirs, &mut bench.out);
+    bench.note();
+    assert_eq!(bench.sent.last().expect("INVITE again").0, bench.peer);
+    // A stranger is not believed.
+    let stranger = address("198.51.100.4:41000");
+    bench.ua.flow_opened(1, stranger, Vec::new());
+    bench.receive_from(stranger, &ping("b"));
+    assert_eq!(
+        bench.ua.layer.outlets.by_alias(1, address("198.51.100.4:5060")),
+        address("198.51.100.4:5060")
+    );
+}
+
 #[test]
 fn a_registration_dies_with_its_connection() {
     let mut bench = Bench::with(streams);

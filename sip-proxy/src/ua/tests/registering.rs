@@ -381,3 +381,53 @@ pub(super) fn register_over(bench: &mut Bench, phone: SocketAddr, cseq: u32, con
     let credentials = credentials(bench, "REGISTER", "sip:192.0.2.1", "1001", "pw1001");
     bench.receive_from(phone, &register_text(cseq + 1, &format!("{credentials}{headers}")));
 }
+
+/// RFC 5626: the same way of the same phone under another URI takes the place of the old one; another way stands beside it.
+#[test]
+fn a_phone_that_comes_back_by_the_same_way_has_one_contact() {
+    let mut bench = Bench::new();
+    let contact = |uri: &str, reg_id: &str| {
+        format!(
+            "Supported: path, outbound\r\nContact: <sip:{uri}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\"\
+             {reg_id}\r\n"
+        )
+    };
+    bench.register(1, &contact("1001@10.0.0.5:5060", ";reg-id=1"), "pw1001");
+    let told = bench.last_response();
+    assert_eq!(text(told.header(HeaderName::Require)), "outbound");
+    assert_eq!(text(told.header_by_text("Flow-Timer")), "120");
+    bench.register(3, &contact("1001@10.0.0.5:6000", ";reg-id=1"), "pw1001");
+    assert_eq!(bench.contacts_told().len(), 1);
+    assert!(bench.contacts_told()[0].starts_with("<sip:1001@10.0.0.5:6000>"));
+    bench.register(5, &contact("1001@10.0.0.5:7000", ";reg-id=2"), "pw1001");
+    assert_eq!(bench.contacts_told().len(), 2);
+    // Without a number of the way, or one that is none, the URI alone counts.
+    for reg_id in ["", ";reg-id=0", ";reg-id=x"] {
+        bench.register(7, &contact("1001@10.0.0.5:8000", reg_id), "pw1001");
+        assert!(!bench.last_response().has(HeaderName::Require));
+        bench.register(9, "Contact: *\r\nExpires: 0\r\n", "pw1001");
+        bench.pass_ms(64_000);
+    }
+    // Through a proxy that keeps no ways open.
+    let more = format!("Via: SIP/2.0/UDP 10.0.0.5\r\n{}", contact("1001@10.0.0.5", ";reg-id=1"));
+    bench.register(11, &more, "pw1001");
+    assert_eq!(bench.last_response().status(), 439);
+}
+
+/// RFC 5626 §8: who has registered may ask by STUN whether its NAT still knows it; nobody else gets an answer.
+#[test]
+fn a_known_phone_keeps_its_way_open_by_stun() {
+    let mut bench = Bench::new();
+    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], b"transaction!"].concat();
+    let phone = bench.phone();
+    let ask = |bench: &mut Bench| {
+        let bytes = bytes::Bytes::from(request.clone());
+        bench.ua.handle_datagram(bench.now, 0, phone, bytes, &mut bench.out);
+        bench.out.drain().collect::<Vec<_>>()
+    };
+    assert!(ask(&mut bench).is_empty());
+    bench.register(1, "Contact: <sip:1001@10.0.0.5>\r\n", "pw1001");
+    let answers = ask(&mut bench);
+    let [Output::Send { to, bytes, .. }] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((*to, &bytes[..2]), (phone, &[1, 1][..]));
+}

@@ -23,6 +23,9 @@ pub struct TrunkConfig {
     pub address: String,
     /// How it is spoken with; `None` as its address says, which is UDP for a numeric one.
     pub transport: Option<TrunkTransport>,
+    /// Our end: the address of the listener that requests leave by (`192.0.2.1:5060`), on a node with several. `None`: the
+    /// first that speaks the transport.
+    pub listener: Option<String>,
     /// Trunks of a campaign with the lowest number are taken first; the others when those have no room or are down.
     pub priority: u16,
     /// Share of calls among trunks of one priority that have room. Among weights of 0 the order of the campaign holds;
@@ -82,6 +85,7 @@ impl Default for TrunkConfig {
             name: String::new(),
             address: String::new(),
             transport: None,
+            listener: None,
             priority: 0,
             weight: 0,
             number_format: NumberFormat::AsIs,

@@ -25,6 +25,11 @@ pub struct TrunkRequest {
     /// of that transport.
     #[serde(default)]
     pub transport: Option<TrunkTransport>,
+    /// Our end, on a node with several addresses: `address:port` of the listener that requests leave by. Without it the
+    /// first that speaks the transport.
+    #[serde(default)]
+    #[schema(example = "192.0.2.1:5060")]
+    pub listener: Option<String>,
     /// Trunks of a campaign with the lowest number are taken first.
     #[serde(default)]
     #[schema(default = 0)]
@@ -328,6 +333,11 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
         checks.range(wire.channels_elsewhere, 0, 100_000, "/channels_elsewhere");
         checks.range(wire.cps_max, 0.01, 10_000.0, "/cps_max");
         checks.range(wire.options_interval_ms, 0, 3_600_000, "/options_interval_ms");
+        checks.that(
+            wire.listener.as_deref().is_none_or(|text| text.parse::<std::net::SocketAddr>().is_ok()),
+            "/listener",
+            "expected address:port of a listener of ours",
+        );
         let caller_id_fits = wire.caller_id.as_deref().is_none_or(is_caller_id);
         checks.that(caller_id_fits, "/caller_id", CALLER_ID);
         checks.finish()?;
@@ -335,6 +345,7 @@ impl TryFrom<TrunkRequest> for TrunkConfig {
             name: wire.name,
             address: wire.address,
             transport: wire.transport.map(Into::into),
+            listener: wire.listener,
             priority: wire.priority,
             weight: wire.weight,
             number_format: wire.number_format.into(),
@@ -370,6 +381,7 @@ impl From<&TrunkConfig> for TrunkRequest {
             name: config.name.clone(),
             address: config.address.clone(),
             transport: config.transport.map(Into::into),
+            listener: config.listener.clone(),
             priority: config.priority,
             weight: config.weight,
             number_format: config.number_format.into(),
@@ -410,6 +422,8 @@ pub struct Trunk {
     pub address: String,
     /// How it is spoken with; null: as the address says.
     pub transport: Option<TrunkTransport>,
+    /// The listener of ours that requests leave by.
+    pub listener: Option<String>,
     /// Lower ones are taken first.
     pub priority: u16,
     /// Share among those of one priority.
@@ -493,6 +507,7 @@ impl Trunk {
             name: config.name.clone(),
             address: config.address.clone(),
             transport: config.transport.map(Into::into),
+            listener: config.listener.clone(),
             priority: config.priority,
             weight: config.weight,
             number_format: config.number_format.into(),

@@ -441,6 +441,17 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
             &key("transport"),
             "a transport that a listener in [[sip.listeners]] has",
         );
+        let own = set(trunk.listener);
+        let fits = |own: &String| {
+            let own = own.parse::<SocketAddr>();
+            let speaks = |listener: &&SipListener| needed.is_none_or(|needed| listener.transport == needed);
+            own.is_ok_and(|own| listeners.iter().filter(speaks).any(|listener| listener.address == own))
+        };
+        faults.require(
+            own.as_ref().is_none_or(fits),
+            &key("listener"),
+            "the address of a listener of ours that speaks the trunk's transport",
+        );
         let config = TrunkConfig {
             name: trunk.name,
             address: trunk.address,
@@ -450,6 +461,7 @@ fn check_trunks(trunks: Vec<raw::Trunk>, listeners: &[SipListener], faults: &mut
                 raw::TrunkTransport::Tcp => Some(TrunkTransport::Tcp),
                 raw::TrunkTransport::Tls => Some(TrunkTransport::Tls),
             },
+            listener: own,
             priority: trunk.priority,
             weight: trunk.weight,
             number_format: trunk.number_format,

@@ -99,6 +99,7 @@ pub const KEYS: &[&str] = &[
     "trunk[0].name",
     "trunk[0].address",
     "trunk[0].transport",
+    "trunk[0].listener",
     "trunk[0].priority",
     "trunk[0].weight",
     "trunk[0].number_format",
@@ -613,6 +614,7 @@ pub struct Trunk {
     pub address: String,
     #[serde(default)]
     pub transport: TrunkTransport,
+    pub listener: Option<String>,
     #[serde(default)]
     pub priority: u16,
     #[serde(default)]

@@ -155,6 +155,80 @@ fn streams_come_over_ipv6_too() {
     });
 }
 
+/// A call of the carrier to 8001.
+fn invite(place: &Place, id: &str) -> String {
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
+        place.carrier
+    );
+    format!(
+        "INVITE sip:8001@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {1}:5080;branch=z9hG4bK{id}\r\nMax-Forwards: 70\r\n\
+         From: <sip:7001@{1}>;tag=1\r\nTo: <sip:8001@{0}>\r\nCall-ID: {id}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:7001@{1}:5080>\r\nContent-Type: application/sdp\r\nContent-Length: {2}\r\n\r\n{sdp}",
+        place.daemon,
+        place.carrier,
+        sdp.len()
+    )
+}
+
+/// The refusal of a request.
+fn busy(request: &str) -> String {
+    let line = |name: &str| {
+        request.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {request}"))
+    };
+    format!(
+        "SIP/2.0 486 Busy Here\r\n{}\r\n{}\r\n{};tag=2\r\n{}\r\n{}\r\nContent-Length: 0\r\n\r\n",
+        line("Via: "),
+        line("From: "),
+        line("To: "),
+        line("Call-ID: "),
+        line("CSeq: ")
+    )
+}
+
+/// The first response that is not provisional.
+async fn final_answer(callers: &UdpSocket) -> String {
+    let mut answer = vec![0; 2_048];
+    loop {
+        let (length, _) = timeout(LONG, callers.recv_from(&mut answer)).await.expect("an end").unwrap();
+        let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+        if !text.starts_with("SIP/2.0 1") {
+            return text;
+        }
+    }
+}
+
+/// On a node with several addresses.
+#[test]
+fn a_trunk_is_spoken_with_from_the_listener_it_names() {
+    block_on(async {
+        let place = Place::new();
+        let inside = place.another(4);
+        place.configure(&format!(
+            "[[sip.listeners]]\ntransport = \"udp\"\naddress = \"{inside}:5060\"\n\
+             [[trunk]]\nname = \"callers\"\naddress = \"{}:5080\"\noptions_interval_ms = 0\n\
+             [[trunk]]\nname = \"callees\"\naddress = \"{}:5080\"\noptions_interval_ms = 0\n\
+             listener = \"{inside}:5060\"\n\
+             [[route]]\nfrom = \"callers\"\nto = \"callees\"\nmedia = \"bypass\"\n",
+            place.carrier, place.phones,
+        ));
+        let daemon = place.start().await;
+        let callers = UdpSocket::bind((place.carrier.as_str(), 5080)).await.unwrap();
+        let callees = UdpSocket::bind((place.phones.as_str(), 5080)).await.unwrap();
+        let ours = (place.daemon.as_str(), 5060);
+        callers.send_to(invite(&place, "inside").as_bytes(), ours).await.unwrap();
+        let mut request = vec![0; 4_096];
+        let taken = timeout(LONG, callees.recv_from(&mut request)).await;
+        let (length, from) = taken.unwrap_or_else(|_| panic!("no INVITE\n{}", daemon.log_text())).unwrap();
+        let request = String::from_utf8_lossy(&request[..length]).into_owned();
+        assert_eq!(from.to_string(), format!("{inside}:5060"));
+        assert!(request.contains(&format!("Via: SIP/2.0/UDP {inside}:5060;")), "{request}");
+        assert!(request.contains(&format!("@{inside}:5060>\r\n")), "the Contact\n{request}");
+        callees.send_to(busy(&request).as_bytes(), from).await.unwrap();
+        assert!(final_answer(&callers).await.starts_with("SIP/2.0 486 "));
+    });
+}
+
 #[test]
 fn a_request_too_long_for_a_datagram_goes_over_a_connection() {
     block_on(async {
@@ -173,18 +247,7 @@ fn a_request_too_long_for_a_datagram_goes_over_a_connection() {
         let daemon = place.start().await;
         let callers = UdpSocket::bind((place.carrier.as_str(), 5080)).await.unwrap();
         let callees = TcpListener::bind((place.phones.as_str(), 5080)).await.unwrap();
-        let sdp = format!(
-            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
-            place.carrier
-        );
-        let invite = format!(
-            "INVITE sip:8001@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {1}:5080;branch=z9hG4bKlong\r\nMax-Forwards: 70\r\n\
-             From: <sip:7001@{1}>;tag=1\r\nTo: <sip:8001@{0}>\r\nCall-ID: long\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:7001@{1}:5080>\r\nContent-Type: application/sdp\r\nContent-Length: {2}\r\n\r\n{sdp}",
-            place.daemon,
-            place.carrier,
-            sdp.len()
-        );
+        let invite = invite(&place, "long");
         callers.send_to(invite.as_bytes(), (place.daemon.as_str(), 5060)).await.unwrap();
         let taken = timeout(LONG, callees.accept()).await;
         let (mut stream, _) =
@@ -200,27 +263,9 @@ fn a_request_too_long_for_a_datagram_goes_over_a_connection() {
         assert!(request.len() > 1_300 && request.matches(&filling).count() == 6, "{request}");
         // RFC 3261 §18.1.1: the Via says by what it went.
         assert!(request.contains(&format!("Via: SIP/2.0/TCP {}:5060;", place.daemon)), "{request}");
-        let line = |name: &str| {
-            request.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {request}"))
-        };
-        let busy = format!(
-            "SIP/2.0 486 Busy Here\r\n{}\r\n{}\r\n{};tag=2\r\n{}\r\n{}\r\nContent-Length: 0\r\n\r\n",
-            line("Via: "),
-            line("From: "),
-            line("To: "),
-            line("Call-ID: "),
-            line("CSeq: ")
-        );
+        let busy = busy(&request);
         stream.write_all(busy.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 2_048];
-        loop {
-            let (length, _) = timeout(LONG, callers.recv_from(&mut answer)).await.expect("an end").unwrap();
-            let text = String::from_utf8_lossy(&answer[..length]).into_owned();
-            if !text.starts_with("SIP/2.0 1") {
-                assert!(text.starts_with("SIP/2.0 486 "), "{text}");
-                break;
-            }
-        }
+        assert!(final_answer(&callers).await.starts_with("SIP/2.0 486 "));
     });
 }
 

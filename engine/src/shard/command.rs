@@ -132,7 +132,7 @@ impl CallShard {
         };
         let Some((listener, address)) = place else {
             self.ua.remove_trunk(now, key.to_bits(), &mut self.sip_out);
-            let reason = Some("no listener of ours speaks its transport".into());
+            let reason = Some("no listener of ours fits it".into());
             let fact = TrunkFact::Health { trunk: id, up: false, reason, rtt_ms: None };
             out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
             return;
@@ -169,14 +169,31 @@ impl CallShard {
 
     /// By which listener and at which address a trunk is reached; `None` when no listener of ours does.
     fn place_of(&self, row: &TrunkRow) -> Option<(u8, SocketAddr)> {
+        let own = row.config.listener.as_deref().map(|own| self.own_listener(own, transport_of(row)));
         let transport = transport_of(row).unwrap_or(Transport::Udp);
         if let Ok(address) = row.config.address.parse::<SocketAddr>() {
-            return Some((self.ua.listener_for(transport, address.is_ipv4())?, address));
+            let listener = match own {
+                Some(own) => own.filter(|(_, ipv4)| *ipv4 == address.is_ipv4()).map(|(listener, _)| listener),
+                None => self.ua.listener_for(transport, address.is_ipv4()),
+            };
+            return Some((listener?, address));
         }
-        // A name: where it leads is found out for each call. The listener only says who we are.
-        let listener =
-            self.ua.listener_for(transport, true).or_else(|| self.ua.listener_for(transport, false))?;
-        Some((listener, SocketAddr::from(([0, 0, 0, 0], 0))))
+        // A name: where it leads is found out for each call. The listener says who we are, and which is tried first.
+        let listener = match own {
+            Some(own) => own.map(|(listener, _)| listener),
+            None => self.ua.listener_for(transport, true).or_else(|| self.ua.listener_for(transport, false)),
+        };
+        Some((listener?, SocketAddr::from(([0, 0, 0, 0], 0))))
+    }
+
+    /// The number of our listener at an address, and whether it is one of IPv4; any transport where none is wanted.
+    fn own_listener(&self, address: &str, transport: Option<Transport>) -> Option<(u8, bool)> {
+        let address = address.parse::<SocketAddr>().ok()?;
+        let mut numbers = (0..=u8::MAX).map_while(|number| Some((number, self.listener(number)?)));
+        let (number, _) = numbers.find(|(_, (speaks, own))| {
+            *own == address && transport.is_none_or(|transport| *speaks == transport)
+        })?;
+        Some((number, address.is_ipv4()))
     }
 
     fn remove_trunk(&mut self, now: Instant, trunk: TrunkId) {

@@ -376,7 +376,7 @@ mod tests {
         none.begin().unwrap();
         assert_eq!(read_prompt(none.writer.inner()), Err(OggError::NoData));
         // Cut anywhere and changed anywhere: an error or a shorter prompt, never a panic.
-        for cut in 0..whole.len() {
+        for cut in (0..whole.len()).step_by(41) {
             let _ = read_prompt(&whole[..cut]);
             let mut changed = whole.clone();
             changed[cut] ^= 0x55;

@@ -308,6 +308,20 @@ impl Gateway {
         self.store(move |store| store.put_audit(&entry)).await
     }
 
+    /// Puts down what was done. It is done: that it cannot be put down undoes nothing, and is told in the log.
+    pub(crate) async fn put_down(
+        &self,
+        caller: &Caller,
+        action: &str,
+        target: String,
+        particulars: Option<serde_json::Value>,
+    ) {
+        if let Err(problem) = self.note(caller, action, target, particulars).await {
+            let detail = problem.detail();
+            tracing::error!(action, token = caller.name(), detail, "cannot be written to the audit log");
+        }
+    }
+
     /// Who has the secret with this hash.
     pub(crate) async fn token(&self, hash: [u8; 32]) -> Result<Option<Arc<Known>>, Problem> {
         if let Some(known) = self.tokens.get(&hash) {

@@ -54,6 +54,7 @@ fn all() -> Vec<Route> {
         routes!(caller_ids::numbers),
         routes!(caller_ids::quarantine),
         routes!(caller_ids::release),
+        routes!(caller_ids::report),
         routes!(persons::export),
         routes!(persons::erase),
         routes!(policies::list),

@@ -135,6 +135,13 @@ pub enum Command {
         /// Which.
         number: String,
     },
+    /// Those who watch numbers report on some of a pool.
+    ReportCallerIds {
+        /// Of which pool.
+        pool: CallerIdPoolId,
+        /// What they say.
+        reports: Vec<crate::caller_id::CallerIdReport>,
+    },
     /// Takes a number out of quarantine.
     ReleaseCallerId {
         /// Of which pool.

@@ -109,7 +109,7 @@ pub struct CallerIdCounters {
     /// Of these blocked by analytics, by final code.
     pub blocked: BTreeMap<u16, u64>,
     /// Numbers put into quarantine, in the order of [`QUARANTINE_REASONS`].
-    pub quarantines: [u64; 3],
+    pub quarantines: [u64; 4],
 }
 
 /// Counts of one route of inbound calls.
@@ -127,7 +127,7 @@ pub struct InboundCounters {
 pub const INBOUND_STEPS: [&str; 3] = ["last_agent", "owner", "group"];
 
 /// Why numbers are in quarantine, in the order of [`CallerIdCounters::quarantines`].
-pub const QUARANTINE_REASONS: [&str; 3] = ["answer_rate", "blocked", "by_hand"];
+pub const QUARANTINE_REASONS: [&str; 4] = ["answer_rate", "blocked", "by_hand", "reputation"];
 
 /// What became of offers to the agents of one group.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -376,6 +376,7 @@ impl Dialer {
             }
             Command::DeleteCallerIdPool(pool) => self.delete_pool(cx, pool),
             Command::QuarantineCallerId { pool, number } => self.quarantine_number(cx, pool, &number),
+            Command::ReportCallerIds { pool, reports } => self.report_numbers(cx, pool, reports),
             Command::ReleaseCallerId { pool, number } => self.release_number(cx, pool, &number),
             Command::CreateInboundRoute(config) => self.create_route(cx, config),
             Command::UpdateInboundRoute { route, config, if_version } => {
@@ -566,6 +567,7 @@ fn changes_settings(command: &Command) -> bool {
         | Command::DeleteCallerIdPool(_)
         | Command::QuarantineCallerId { .. }
         | Command::ReleaseCallerId { .. }
+        | Command::ReportCallerIds { .. }
         | Command::CreateInboundRoute(_)
         | Command::UpdateInboundRoute { .. }
         | Command::DeleteInboundRoute(_)

@@ -198,7 +198,7 @@ pub enum Event {
     /// A do-not-call list got or lost entries.
     DncChanged { list: DncListId, added: u64, removed: u64 },
     /// A caller ID is left alone from now on: it is answered much less often than the others of its pool
-    /// (`answer_rate`), calls from it are blocked (`blocked`), or somebody said so (`by_hand`).
+    /// (`answer_rate`), calls from it are blocked (`blocked`), somebody said so (`by_hand`), or its `reputation` is bad.
     CallerIdQuarantined { pool: CallerIdPoolId, number: String, reason: String, until: WallTime },
     /// A caller ID may be shown again.
     CallerIdReleased { pool: CallerIdPoolId, number: String },

@@ -238,6 +238,9 @@ pub struct AgentStatusRow {
     pub session: Option<SessionKind>,
     /// On a break, with this code.
     pub paused: Option<String>,
+    /// Calls taken since login.
+    #[serde(default)]
+    pub calls_taken: u32,
     /// Since when.
     pub at: WallTime,
 }

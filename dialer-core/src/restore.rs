@@ -71,6 +71,7 @@ impl Dialer {
         for row in snapshot.agent_status {
             if let Some(agent) = self.agents.get_mut(&row.agent) {
                 agent.session = row.session;
+                agent.calls_taken = row.calls_taken;
                 agent.paused = row.paused.filter(|_| row.session.is_some());
                 let ago_ms = u64::try_from(cx.wall.millis_since(row.at)).unwrap_or(0);
                 self.limit_break(cx, row.agent, ago_ms);

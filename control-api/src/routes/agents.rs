@@ -154,7 +154,9 @@ async fn act(api: &Gateway, caller: &Caller, id: &str, command: impl FnOnce(Agen
 pub(crate) async fn login(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let session = body.parse_or_default::<LoginRequest>()?.session.map(Into::into).unwrap_or_default();
-    act(&api, &caller, &id, |agent| Command::AgentLogin { agent, session }).await
+    let answer = act(&api, &caller, &id, |agent| Command::AgentLogin { agent, session }).await?;
+    api.put_down(&caller, "agent.logged_in", id, None).await;
+    Ok(answer)
 }
 
 /// Logs an agent out, after the call under way.
@@ -171,7 +173,9 @@ pub(crate) async fn logout(
 ) -> Answer {
     caller.needs(WRITE)?;
     body.parse_or_default::<Empty>()?;
-    act(&api, &caller, &id, Command::AgentLogout).await
+    let answer = act(&api, &caller, &id, Command::AgentLogout).await?;
+    api.put_down(&caller, "agent.logged_out", id, None).await;
+    Ok(answer)
 }
 
 /// Ends a break or after-call work.

@@ -6,7 +6,9 @@ use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut, page, wants_total};
 use crate::problem::{Problem, ProblemBody};
-use crate::wire::caller_id::{CallerIdNumber, CallerIdPool, CallerIdPoolRequest, CallerIdWhich};
+use crate::wire::caller_id::{
+    CallerIdNumber, CallerIdPool, CallerIdPoolRequest, CallerIdReports, CallerIdWhich, CallerIdsReported,
+};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -196,6 +198,34 @@ pub(crate) async fn quarantine(
     body: JsonBody,
 ) -> Answer {
     told(&api, &caller, &id, &body, true).await
+}
+
+/// Takes in what those who watch numbers say of some: a label check, a reputation service. A score below the pool's
+/// `quarantine.reputation_min` or one of its `labels` leaves the number alone for `lasts_ms`; when no source says so any more
+/// it may be shown again. All reports are taken or none.
+#[utoipa::path(
+    post, path = "/v1/caller-id-pools/{id}/numbers:report", tag = "caller_ids",
+    params(
+        ("id" = String, Path, description = "`cip_…`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h"),
+    ),
+    request_body = CallerIdReports,
+    responses((status = 200, body = CallerIdsReported), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn report(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let (pool, _) = known(&api, &id)?;
+    let reports = body.parse::<CallerIdReports>()?.core()?;
+    match api.command(Command::ReportCallerIds { pool, reports }).await? {
+        Reply::Count(changed) => Ok(Json(CallerIdsReported { changed }).into_response()),
+        _ => Err(odd_reply()),
+    }
 }
 
 /// Takes a number out of quarantine, with nothing held against it.

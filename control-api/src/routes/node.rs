@@ -2,7 +2,7 @@
 
 use super::{Answer, Api, Empty};
 use crate::auth::{Caller, Scope};
-use crate::extract::{Checks, JsonBody};
+use crate::extract::{Checks, JsonBody, Params};
 use crate::problem::ProblemBody;
 use crate::wire::node::{DrainRequest, Node};
 use axum::Json;
@@ -18,8 +18,9 @@ use sansio::Duration;
     responses((status = 200, body = Node), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["admin"]))
 )]
-pub(crate) async fn show(State(api): Api, caller: Caller) -> Answer {
+pub(crate) async fn show(State(api): Api, caller: Caller, params: Params) -> Answer {
     caller.needs(&[Scope::Admin, Scope::CallsRead, Scope::CampaignsRead, Scope::MetricsRead])?;
+    params.only(&[])?;
     Ok(Json(Node::new(&api.node, api.read_model.node())).into_response())
 }
 
@@ -38,6 +39,8 @@ pub(crate) async fn drain(State(api): Api, caller: Caller, body: JsonBody) -> An
     checks.finish()?;
     let deadline = request.deadline_ms.map_or(api.config.drain_deadline, Duration::from_millis);
     api.command(Command::Drain { deadline }).await?;
+    let particulars = serde_json::json!({ "deadline_ms": deadline.as_millis() as u64 });
+    api.put_down(&caller, "node.drained", api.node.name.clone(), Some(particulars)).await;
     Ok((StatusCode::ACCEPTED, Json(Node::new(&api.node, api.read_model.node()))).into_response())
 }
 
@@ -51,5 +54,6 @@ pub(crate) async fn undrain(State(api): Api, caller: Caller, body: JsonBody) -> 
     caller.needs(&[Scope::Admin])?;
     body.parse_or_default::<Empty>()?;
     api.command(Command::Undrain).await?;
+    api.put_down(&caller, "node.undrained", api.node.name.clone(), None).await;
     Ok(Json(Node::new(&api.node, api.read_model.node())).into_response())
 }

@@ -35,6 +35,7 @@ const CDR_COLUMNS: [&str; 53] = [
     "agent_id",
     "trunk_id",
     "kind",
+    "direction",
     "mode",
     "to",
     "caller_id",

@@ -293,6 +293,8 @@ pub(crate) async fn replay(
         None => api.change_webhook(id, move |store| revive(store, id)).await?,
     }
     tracing::info!(webhook = %id, by = caller.name(), "webhook replayed");
+    let particulars = serde_json::json!({ "from_cursor": from });
+    api.put_down(&caller, "webhook.replayed", id.to_string(), Some(particulars)).await;
     let (row, position) = api.webhook(id).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(&api, &row, position))).into_response())
 }

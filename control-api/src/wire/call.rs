@@ -35,6 +35,28 @@ wire_enum! {
     }
 }
 
+/// Which way a call went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallDirection {
+    /// We called: a campaign, or somebody by the API.
+    Outbound,
+    /// A caller called a number of ours.
+    Inbound,
+    /// It passed from one trunk to another.
+    Transit,
+}
+
+impl From<CallKind> for CallDirection {
+    fn from(kind: CallKind) -> Self {
+        match kind {
+            CallKind::Campaign | CallKind::ClickToCall => CallDirection::Outbound,
+            CallKind::Inbound => CallDirection::Inbound,
+            CallKind::Transit => CallDirection::Transit,
+        }
+    }
+}
+
 wire_enum! {
     /// What early media was heard to be.
     EarlyMedia = dialer_core::outcome::EarlyMediaClass {
@@ -363,6 +385,8 @@ pub struct Call {
     pub state: CallState,
     /// What sort.
     pub kind: CallKind,
+    /// Which way it goes.
+    pub direction: CallDirection,
     /// Its attempt.
     pub attempt_id: Option<String>,
     /// The campaign.
@@ -409,6 +433,7 @@ impl Call {
             id: view.id.to_string(),
             state: view.state.into(),
             kind: view.kind.into(),
+            direction: CallKind::from(view.kind).into(),
             attempt_id: view.attempt.map(|id| id.to_string()),
             campaign_id: view.campaign.map(|id| id.to_string()),
             lead_id: view.lead.map(|id| id.to_string()),
@@ -438,6 +463,7 @@ impl Call {
             id: record.call_id.clone(),
             state: CallState::Ended,
             kind: record.kind,
+            direction: record.direction,
             attempt_id: record.attempt_id.clone(),
             campaign_id: record.campaign_id.clone(),
             lead_id: record.lead_id.clone(),
@@ -605,6 +631,8 @@ pub struct Cdr {
     pub trunk_id: Option<String>,
     /// What sort of call.
     pub kind: CallKind,
+    /// Which way it went.
+    pub direction: CallDirection,
     /// Mode of the campaign.
     pub mode: Option<DialMode>,
     /// Number dialled.
@@ -714,6 +742,7 @@ impl Cdr {
             agent_id: record.agent.map(|id| id.to_string()),
             trunk_id: record.trunk.map(|id| id.to_string()),
             kind: record.kind.into(),
+            direction: CallKind::from(record.kind).into(),
             mode: record.mode.map(DialMode::from),
             to: mask.number(&record.to),
             caller_id: mask.number_option(record.caller_id.as_deref()),

@@ -66,6 +66,14 @@ pub struct CallerIdQuarantine {
     #[serde(default = "blocks_max")]
     #[schema(default = 3, minimum = 1, maximum = 1_000)]
     pub blocks_max: u32,
+    /// A reported reputation below this (0 to 1) …
+    #[serde(default = "reputation_min")]
+    #[schema(default = 0.3, minimum = 0, maximum = 1)]
+    pub reputation_min: f64,
+    /// … or one of these labels, in lower case; at most 32.
+    #[serde(default = "labels")]
+    #[schema(default = json!(["fraud", "scam", "spam"]))]
+    pub labels: Vec<String>,
     /// For so long, 1 minute to 366 days; it can be released before.
     #[serde(default = "lasts_ms")]
     #[schema(default = 86_400_000, minimum = 60_000, maximum = 31_622_400_000_u64)]
@@ -80,6 +88,12 @@ fn evidence() -> f64 {
 }
 fn blocks_max() -> u32 {
     core::Quarantine::default().blocks_max
+}
+fn reputation_min() -> f64 {
+    core::Quarantine::default().reputation_min
+}
+fn labels() -> Vec<String> {
+    core::Quarantine::default().labels
 }
 fn lasts_ms() -> u64 {
     core::Quarantine::default().lasts_ms
@@ -98,6 +112,8 @@ impl From<&core::Quarantine> for CallerIdQuarantine {
             evidence: rules.evidence,
             blocks_max: rules.blocks_max,
             lasts_ms: rules.lasts_ms,
+            reputation_min: rules.reputation_min,
+            labels: rules.labels.clone(),
         }
     }
 }
@@ -171,6 +187,12 @@ impl CallerIdPoolRequest {
             checks.range(rules.evidence, 1.0, 50.0, "/quarantine/evidence");
             checks.range(rules.blocks_max, 1, 1_000, "/quarantine/blocks_max");
             checks.range(rules.lasts_ms, 60_000, 366 * 86_400_000, "/quarantine/lasts_ms");
+            checks.range(rules.reputation_min, 0.0, 1.0, "/quarantine/reputation_min");
+            checks.that(
+                rules.labels.len() <= core::LABELS_MAX,
+                "/quarantine/labels",
+                "expected at most 32 labels",
+            );
         }
         if let Some(experiment) = &self.experiment {
             checks.range(experiment.share, 0.01, 0.99, "/experiment/share");
@@ -203,6 +225,8 @@ impl TryFrom<CallerIdPoolRequest> for core::CallerIdPoolConfig {
                 evidence: rules.evidence,
                 blocks_max: rules.blocks_max,
                 lasts_ms: rules.lasts_ms,
+                reputation_min: rules.reputation_min,
+                labels: rules.labels,
             }),
             experiment: wire.experiment.map(|experiment| core::StrategyExperiment {
                 strategy: experiment.strategy.into(),
@@ -354,12 +378,76 @@ pub struct CallerIdNumber {
     pub blocks: u64,
     /// Evidence that it is answered less often than the rest of its pool; at `quarantine.evidence` it is left alone.
     pub evidence: f64,
-    /// Why it is left alone: `answer_rate`, `blocked` or `by_hand`; null while it is not.
+    /// Why it is left alone: `answer_rate`, `blocked`, `by_hand` or `reputation`; null while it is not.
     pub reason: Option<String>,
     /// Until then.
     pub quarantined_until: Option<Time>,
+    /// What was last reported of it, one report of each source.
+    pub reputation: Vec<CallerIdReputation>,
     /// When this was so.
     pub at: Time,
+}
+
+/// What someone who watches numbers says of one.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CallerIdReputation {
+    /// Who.
+    pub source: String,
+    /// 0 (worst) to 1.
+    pub score: Option<f64>,
+    /// How it is labelled on phones.
+    pub label: Option<String>,
+    /// When it was reported.
+    pub at: Time,
+}
+
+/// A report on a number of the pool.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerIdReportRequest {
+    /// The number, as it stands in the pool.
+    #[schema(example = "+12125550100")]
+    pub number: String,
+    /// Who says so, 1 to 64 characters; of each the last report is kept, of 8 at most.
+    #[schema(example = "hiya")]
+    pub source: String,
+    /// 0 (worst) to 1.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    pub score: Option<f64>,
+    /// How it is labelled on phones, at most 64 characters; null: not at all.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// Reports on numbers of the pool.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerIdReports {
+    /// 1 to 1,000.
+    pub reports: Vec<CallerIdReportRequest>,
+}
+
+/// What reports have changed.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct CallerIdsReported {
+    /// Numbers that were put into quarantine or taken out of it.
+    pub changed: u64,
+}
+
+impl CallerIdReports {
+    pub(crate) fn core(self) -> Result<Vec<core::CallerIdReport>, Problem> {
+        if self.reports.is_empty() || self.reports.len() > core::NUMBERS_MAX {
+            return Err(Problem::field("/reports", "expected 1 to 1000 reports"));
+        }
+        let report = |one: CallerIdReportRequest| core::CallerIdReport {
+            number: one.number,
+            source: one.source,
+            score: one.score,
+            label: one.label,
+        };
+        Ok(self.reports.into_iter().map(report).collect())
+    }
 }
 
 impl CallerIdNumber {
@@ -381,6 +469,16 @@ impl CallerIdNumber {
             evidence: number.evidence,
             reason: number.reason.map(|reason| reason.as_str().to_owned()),
             quarantined_until: number.quarantined_until.map(Time),
+            reputation: number
+                .reputation
+                .iter()
+                .map(|(source, said)| CallerIdReputation {
+                    source: source.clone(),
+                    score: said.score,
+                    label: said.label.clone(),
+                    at: said.at.into(),
+                })
+                .collect(),
             at: Time(view.at),
         }
     }

@@ -197,3 +197,32 @@ async fn sealed_recordings_are_played_from_any_place() {
     write("2");
     house.get(&listen).await.problem(409, "conflict");
 }
+
+#[tokio::test]
+async fn what_is_done_to_the_node_its_agents_and_its_webhooks_is_put_down() {
+    let house = House::new();
+    let agent = house.agent("1001").await;
+    house.core.lock().unwrap().input(crate::resources::registered(&agent));
+    house.post(&format!("/v1/agents/{agent}:login"), json!({"session": "on_demand"})).await.is(200);
+    house.act(&format!("/v1/agents/{agent}:logout")).await.is(200);
+    house.post("/v1/agents/agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D:login", json!({})).await.problem(404, "not_found");
+    let webhook = json!({"name": "crm", "url": "http://127.0.0.1:9/hook"});
+    let webhook = house.made(&house.post("/v1/webhooks", webhook).await);
+    house.post(&format!("/v1/webhooks/{webhook}:replay"), json!({"from_cursor": "n1-0"})).await.is(202);
+    house.post("/v1/node:drain", json!({"deadline_ms": 1_000})).await.is(202);
+    house.act("/v1/node:undrain").await.is(200);
+    house.get("/v1/node?colour=red").await.problem(400, "invalid_parameter");
+    let done = ["agent.logged_in", "agent.logged_out", "webhook.replayed", "node.drained", "node.undrained"];
+    let token = house.token(&["audit:read"]).await;
+    let entries =
+        house.ask(&token, axum::http::Method::GET, "/v1/audit?limit=100", None).await.is(200).json();
+    let mut told: Vec<&str> = entries["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["action"].as_str())
+        .filter(|action| done.contains(action))
+        .collect();
+    told.reverse();
+    assert_eq!(told, done, "once each, and nothing of what was refused");
+}

@@ -50,6 +50,27 @@ async fn a_pool_lives() {
         ["/number"]
     );
 
+    let said =
+        json!({"reports": [{"number": "+14155550100", "source": "hiya", "score": 0.1, "label": "spam"}]});
+    let report = format!("{path}/numbers:report");
+    assert_eq!(house.post(&report, said).await.is(200).json(), json!({"changed": 1}));
+    let number = house.get(&format!("{path}/numbers")).await.is(200).json()["data"][1].clone();
+    assert_eq!((&number["state"], &number["reason"]), (&json!("quarantined"), &json!("reputation")));
+    assert_eq!(
+        (&number["reputation"][0]["source"], &number["reputation"][0]["score"]),
+        (&json!("hiya"), &json!(0.1))
+    );
+    let cleared = json!({"reports": [{"number": "+14155550100", "source": "hiya", "score": 0.9}]});
+    assert_eq!(house.post(&report, cleared).await.is(200).json(), json!({"changed": 1}));
+    for (body, pointer) in [
+        (json!({"reports": []}), "/reports"),
+        (json!({"reports": [{"number": "+1999", "source": "hiya"}]}), "/reports/0/number"),
+        (json!({"reports": [{"number": "+14155550100", "source": ""}]}), "/reports/0/source"),
+        (json!({"reports": [{"number": "+14155550100", "source": "x", "score": -1}]}), "/reports/0/score"),
+    ] {
+        assert_eq!(house.post(&report, body.clone()).await.problem(400, "invalid_body"), [pointer], "{body}");
+    }
+
     let list = house.list().await;
     let body = json!({"name": "c", "lists": [list], "caller_id_pool": id});
     let campaign = house.made(&house.post("/v1/campaigns", body).await);

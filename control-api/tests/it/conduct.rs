@@ -26,6 +26,7 @@ async fn joined(house: &House) -> (String, String, String) {
     for verb in ["hold", "mute", "unhold"] {
         house.act(&format!("/v1/calls/{id}/{verb}")).await.problem(409, "invalid_call_state");
     }
+    assert_eq!(house.get(&format!("/v1/calls/{id}")).await.is(200).json()["direction"], "outbound");
     let facts = [
         CallFact::AgentAnswered { call, agent: agent.parse().unwrap() },
         CallFact::Dialled { call },

@@ -132,6 +132,7 @@ impl super::Agent {
             agent: self.row.id,
             session: self.session.filter(|_| !self.leaving),
             paused: self.paused.clone(),
+            calls_taken: self.calls_taken,
             at,
         }
     }

@@ -183,8 +183,16 @@ impl Dialer {
         if found.phone.is_none() {
             return refused("the agent's phone is not registered");
         }
-        if found.call.is_some() || elsewhere || found.is_on_line() {
-            return refused("the agent's phone is in use");
+        if found.call.is_some() {
+            return refused("the agent's phone is busy: the agent is in a call");
+        }
+        if elsewhere {
+            return refused("the agent's phone is busy: it takes part in another call");
+        }
+        if found.is_on_line() {
+            return refused(
+                "the agent's phone is busy with a nailed-up session: log out, or log in with an on-demand session",
+            );
         }
         if mode.is_some() && !matches!(found.state, AgentState::LoggedOut | AgentState::Paused) {
             return refused(

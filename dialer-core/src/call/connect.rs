@@ -232,6 +232,7 @@ impl Dialer {
         let found = self.agents.get_mut(&agent).expect("agents in calls are not deleted");
         found.missed = 0;
         found.calls_taken += 1;
+        let status = found.status_row(cx.wall);
         let (agent_number, group) = (found.number, found.first_group().to_owned());
         self.counters.group(&group).offers_answered += 1;
         self.set_agent_state(cx, agent, AgentState::Talking, "bridged", None);
@@ -251,6 +252,13 @@ impl Dialer {
             if paced {
                 self.observe(cx.now, &event);
             }
+        }
+        // Where it decides who comes next, the count has to outlive a crash.
+        let counts = |campaign: &crate::campaign::Campaign| {
+            campaign.row.config.serving.order == crate::serving::AgentOrder::FewestCalls
+        };
+        if self.campaigns.values().any(counts) {
+            self.journal(cx, vec![crate::Record::AgentStatusChanged(status)]);
         }
         self.enter_live(cx, id);
         self.tell_call(cx, id, Event::CallBridged { agent, answer_to_bridge_ms: Some(waited_ms) });

@@ -1,9 +1,9 @@
 //! Pools made, changed and used.
 
-use super::number::QuarantineReason;
+use super::number::{Judged, QuarantineReason, Reputation};
 use super::{CallerIdPoolConfig, CallerIdPoolRow, CallerIdPoolSnapshot, Pool, PoolState, Quarantine, Shown};
 use crate::campaign::Campaign;
-use crate::check::{Checked, invalid};
+use crate::check::{Checked, invalid, range_f64, text};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer, Why, check_version};
 use crate::event::Event;
@@ -19,6 +19,36 @@ const NO_NUMBER: CommandError = CommandError::NotFound { what: "number in this p
 /// How numbers fare is written down this often, milliseconds; a crash forgets no more of it. Uses, which caps count, and
 /// quarantines are written at once.
 const WRITTEN_EVERY_MS: u64 = 5_000;
+
+/// What someone who watches numbers reports of one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallerIdReport {
+    /// Which.
+    pub number: String,
+    /// Who says so: one report of each is kept.
+    pub source: String,
+    /// 0 (worst) ..= 1.
+    pub score: Option<f64>,
+    /// How it is labelled on phones.
+    pub label: Option<String>,
+}
+
+impl CallerIdReport {
+    fn check(&self, place: usize, state: &PoolState) -> Checked {
+        let at = |field: &str| format!("/reports/{place}/{field}");
+        if !state.numbers.iter().any(|known| known.number == self.number) {
+            return invalid(&at("number"), "a number of this pool");
+        }
+        text(&at("source"), &self.source, 1, 64)?;
+        if let Some(score) = self.score {
+            range_f64(&at("score"), score, 0.0, 1.0)?;
+        }
+        if let Some(label) = &self.label {
+            text(&at("label"), label, 1, 64)?;
+        }
+        Ok(())
+    }
+}
 
 impl Dialer {
     pub(crate) fn create_pool(
@@ -128,6 +158,39 @@ impl Dialer {
         pool.changed = true;
         self.number_quarantined(cx, id, number.to_owned(), QuarantineReason::ByHand);
         Ok(Reply::Done)
+    }
+
+    /// Those who watch numbers report on some of a pool. All of it is taken or nothing; gives how many changed their state.
+    pub(crate) fn report_numbers(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallerIdPoolId,
+        reports: Vec<CallerIdReport>,
+    ) -> Result<Reply, CommandError> {
+        let pool = self.pools.get_mut(&id).ok_or(NOT_FOUND)?;
+        for (place, report) in reports.iter().enumerate() {
+            report.check(place, &pool.state)?;
+        }
+        let rules = pool.row.config.quarantine.clone();
+        let mut judged = Vec::new();
+        for CallerIdReport { number, source, score, label } in reports {
+            let said = Reputation { score, label, at: cx.wall };
+            let known = pool.state.numbers.iter_mut().find(|known| known.number == number);
+            let known = known.expect("checked above");
+            judged.push((number, known.reported(&source, said, rules.as_ref(), cx.wall)));
+        }
+        pool.changed = true;
+        self.dirty.pools.insert(id);
+        self.write_pools(cx);
+        let changed = judged.iter().filter(|(_, judged)| *judged != Judged::AsBefore).count();
+        for (number, judged) in judged {
+            match judged {
+                Judged::AsBefore => {}
+                Judged::Quarantined => self.number_quarantined(cx, id, number, QuarantineReason::Reputation),
+                Judged::Released => self.number_released(cx, id, number),
+            }
+        }
+        Ok(Reply::Count(changed as u64))
     }
 
     /// Takes a number out of quarantine.

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 /// Most numbers of a pool.
 pub const NUMBERS_MAX: usize = 1_000;
+/// Labels that a pool minds at most.
+pub const LABELS_MAX: usize = 32;
 const GROUPS_MAX: usize = 100;
 
 /// Which number of a pool a call shows.
@@ -50,11 +52,22 @@ pub struct Quarantine {
     pub blocks_max: u32,
     /// For so long, milliseconds.
     pub lasts_ms: u64,
+    /// A reputation below this, 0..=1, that somebody reports.
+    pub reputation_min: f64,
+    /// Labels that somebody reports, in lower case.
+    pub labels: Vec<String>,
 }
 
 impl Default for Quarantine {
     fn default() -> Self {
-        Quarantine { answer_drop: 0.5, evidence: 5.0, blocks_max: 3, lasts_ms: 24 * 3_600_000 }
+        Quarantine {
+            answer_drop: 0.5,
+            evidence: 5.0,
+            blocks_max: 3,
+            lasts_ms: 24 * 3_600_000,
+            reputation_min: 0.3,
+            labels: ["fraud", "scam", "spam"].map(str::to_owned).to_vec(),
+        }
     }
 }
 
@@ -155,6 +168,13 @@ impl CallerIdPoolConfig {
             range_f64("/quarantine/evidence", quarantine.evidence, 1.0, 50.0)?;
             range("/quarantine/blocks_max", quarantine.blocks_max, 1, 1_000)?;
             range("/quarantine/lasts_ms", quarantine.lasts_ms, 60_000, 366 * 24 * 3_600_000)?;
+            range_f64("/quarantine/reputation_min", quarantine.reputation_min, 0.0, 1.0)?;
+            if quarantine.labels.len() > LABELS_MAX {
+                return invalid("/quarantine/labels", format_args!("at most {LABELS_MAX} labels"));
+            }
+            for (place, label) in quarantine.labels.iter().enumerate() {
+                text(&format!("/quarantine/labels/{place}"), label, 1, 64)?;
+            }
         }
         if let Some(experiment) = &self.experiment {
             range_f64("/experiment/share", experiment.share, 0.01, 0.99)?;

@@ -4,8 +4,11 @@ mod command;
 mod config;
 mod number;
 
-pub use config::{CallerIdPoolConfig, NUMBERS_MAX, NumberCaps, Quarantine, Strategy, StrategyExperiment};
-pub use number::{NumberState, NumberUse, NumberView, QuarantineReason};
+pub use command::CallerIdReport;
+pub use config::{
+    CallerIdPoolConfig, LABELS_MAX, NUMBERS_MAX, NumberCaps, Quarantine, Strategy, StrategyExperiment,
+};
+pub use number::{NumberState, NumberUse, NumberView, QuarantineReason, Reputation, SOURCES_MAX};
 
 use crate::id::CallerIdPoolId;
 use crate::view::CallerIdPoolView;

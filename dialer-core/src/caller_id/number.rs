@@ -3,7 +3,7 @@
 use super::config::{NumberCaps, Quarantine};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -28,6 +28,8 @@ pub enum QuarantineReason {
     Blocked,
     /// Somebody said so.
     ByHand,
+    /// Its reputation, as reported by those who watch it.
+    Reputation,
 }
 
 impl QuarantineReason {
@@ -38,6 +40,7 @@ impl QuarantineReason {
             QuarantineReason::AnswerRate => "answer_rate",
             QuarantineReason::Blocked => "blocked",
             QuarantineReason::ByHand => "by_hand",
+            QuarantineReason::Reputation => "reputation",
         }
     }
 }
@@ -67,6 +70,42 @@ pub struct NumberState {
     pub quarantined_until: Option<WallTime>,
     /// Why.
     pub reason: Option<QuarantineReason>,
+    /// What was last reported of it, by who did.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reputation: BTreeMap<String, Reputation>,
+}
+
+/// Sources of reports that are kept for one number at most.
+pub const SOURCES_MAX: usize = 8;
+
+/// What someone who watches numbers says of one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reputation {
+    /// 0 (worst) ..= 1.
+    pub score: Option<f64>,
+    /// How it is labelled on phones: `spam`, `scam`, `telemarketer`, …
+    pub label: Option<String>,
+    /// When it was reported.
+    pub at: WallTime,
+}
+
+impl Reputation {
+    fn is_bad(&self, rules: &Quarantine) -> bool {
+        let label = self.label.as_deref().map(str::to_lowercase);
+        self.score.is_some_and(|score| score < rules.reputation_min)
+            || label.is_some_and(|label| rules.labels.contains(&label))
+    }
+}
+
+/// What a report has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Judged {
+    /// Nothing.
+    AsBefore,
+    /// It is left alone from now on.
+    Quarantined,
+    /// It may be shown again.
+    Released,
 }
 
 /// Whether a number may be shown.
@@ -117,6 +156,8 @@ pub struct NumberView {
     pub quarantined_until: Option<WallTime>,
     /// Why.
     pub reason: Option<QuarantineReason>,
+    /// What was last reported of it, by who did.
+    pub reputation: BTreeMap<String, Reputation>,
 }
 
 impl NumberState {
@@ -217,7 +258,37 @@ impl NumberState {
             evidence: self.cusum,
             quarantined_until: self.quarantined_until,
             reason: self.reason,
+            reputation: self.reputation.clone(),
         }
+    }
+
+    /// Somebody reports on it. One bad report is enough to leave it alone; when the last bad one is taken back it may be
+    /// shown again.
+    pub(super) fn reported(
+        &mut self,
+        source: &str,
+        said: Reputation,
+        rules: Option<&Quarantine>,
+        now: WallTime,
+    ) -> Judged {
+        if self.reputation.len() >= SOURCES_MAX && !self.reputation.contains_key(source) {
+            let oldest =
+                self.reputation.iter().min_by_key(|(_, said)| said.at).map(|(source, _)| source.clone());
+            oldest.and_then(|oldest| self.reputation.remove(&oldest));
+        }
+        let bad = rules.is_some_and(|rules| said.is_bad(rules));
+        self.reputation.insert(source.to_owned(), said);
+        let Some(rules) = rules else { return Judged::AsBefore };
+        if bad && !self.is_quarantined(now) {
+            self.quarantine(QuarantineReason::Reputation, rules.lasts_ms, now);
+            return Judged::Quarantined;
+        }
+        let by_reputation = self.is_quarantined(now) && self.reason == Some(QuarantineReason::Reputation);
+        if by_reputation && !self.reputation.values().any(|said| said.is_bad(rules)) {
+            self.restore();
+            return Judged::Released;
+        }
+        Judged::AsBefore
     }
 
     /// It may be used again, with nothing held against it.

@@ -470,6 +470,23 @@ fn a_promised_callback_is_kept_by_its_agent_over_a_crash() {
 }
 
 #[test]
+fn the_fewest_calls_are_still_known_after_a_crash() {
+    let (mut house, campaign, [anna, bert, cora], _) = three(AgentOrder::FewestCalls);
+    assert_eq!(joined(&mut house, campaign, 2), [anna, bert]);
+    let at = house.now.as_millis();
+    let mut house = House::restarted(house.store.clone(), at);
+    for agent in [anna, bert, cora] {
+        house.register(agent);
+        house.input(dialer_core::Input::Agent(dialer_core::AgentFact::SessionUp { agent }));
+    }
+    house.pass(2_000);
+    let call = house.open()[0];
+    house.join(call);
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).agent, Some(cora));
+}
+
+#[test]
 fn a_disposition_asks_for_what_its_rule_says_and_moves_the_lead() {
     let (mut house, campaign, _, list) = three(AgentOrder::LongestIdle);
     let mut config = no_wrap_up(list);

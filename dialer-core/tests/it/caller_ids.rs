@@ -1,7 +1,7 @@
 //! Caller IDs: whose pool a call shows a number of, caps that hold over a crash, and numbers left alone.
 
 use crate::house::House;
-use dialer_core::caller_id::{CallerIdPoolConfig, NumberCaps, Quarantine, Strategy};
+use dialer_core::caller_id::{CallerIdPoolConfig, CallerIdReport, NumberCaps, Quarantine, Strategy};
 use dialer_core::config::{CampaignConfig, DialMode};
 use dialer_core::view::LimitedBy;
 use dialer_core::{
@@ -179,6 +179,48 @@ fn blocked_numbers_are_left_alone_over_a_crash_and_come_back_after_their_time_or
     let told =
         |event: &Event| matches!(event, Event::CallerIdQuarantined { reason, .. } if reason == "by_hand");
     assert!(house.store.events.iter().any(|event| told(&event.event)));
+}
+
+#[test]
+fn a_bad_reputation_leaves_a_number_alone_until_it_is_taken_back() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let north = pool(&mut house, "north", &NORTH, |_| {});
+    let report = |house: &mut House, source: &str, score: Option<f64>, label: Option<&str>| {
+        let label = label.map(str::to_owned);
+        let report = CallerIdReport { number: "+49301".into(), source: source.into(), score, label };
+        house.command(Command::ReportCallerIds { pool: north, reports: vec![report] })
+    };
+    assert_eq!(report(&mut house, "a", Some(0.3), Some("telemarketer")), Ok(Reply::Count(0)), "good enough");
+    assert_eq!(report(&mut house, "a", Some(0.29), None), Ok(Reply::Count(1)));
+    assert_eq!(report(&mut house, "b", Some(0.9), Some("Spam")), Ok(Reply::Count(0)), "it is already");
+    let list = house.list(5);
+    house.ready_agent("anna");
+    house.running(progressive(list, north));
+    run(&mut house, 1, EndCause::Busy);
+    assert_eq!(numbers(&house), ["+49302"]);
+    let mut house = House::restarted(house.store.clone(), 1_000);
+    assert_eq!(report(&mut house, "a", Some(0.8), None), Ok(Reply::Count(0)), "b says so still");
+    assert_eq!(report(&mut house, "b", None, None), Ok(Reply::Count(1)), "nobody does");
+    assert_eq!(events(&house, "caller_id.released"), 1);
+    let told =
+        |event: &Event| matches!(event, Event::CallerIdQuarantined { reason, .. } if reason == "reputation");
+    assert_eq!(house.store.events.iter().filter(|event| told(&event.event)).count(), 1);
+    // By hand is by hand.
+    house.command(Command::QuarantineCallerId { pool: north, number: "+49301".into() }).unwrap();
+    assert_eq!(report(&mut house, "a", Some(1.0), None), Ok(Reply::Count(0)));
+    for (number, score, pointer) in [("+1", 0.5, "/reports/1/number"), ("+49302", 1.1, "/reports/1/score")] {
+        let one = |number: &str, score| CallerIdReport {
+            number: number.into(),
+            source: "a".into(),
+            score: Some(score),
+            label: None,
+        };
+        let reports = vec![one("+49302", 0.0), one(number, score)];
+        let refused = house.command(Command::ReportCallerIds { pool: north, reports }).unwrap_err();
+        assert!(matches!(refused, CommandError::Invalid { pointer: at, .. } if at == pointer));
+    }
+    assert_eq!(events(&house, "caller_id.quarantined"), 2, "all of them or none");
 }
 
 #[test]

@@ -371,6 +371,7 @@ impl Draw {
                 agent: self.id(),
                 session: self.maybe(|_| SessionKind::OnDemand),
                 paused: self.maybe(|_| "lunch".into()),
+                calls_taken: self.rng.below(9) as u32,
                 at: self.time(),
             }),
             5 => Record::ContactPut(ContactRow {

@@ -66,7 +66,7 @@ fn refer_to_data(page: &mut Schema, of: &str) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
 /// Handlers are named within their file (`list`); in the document names must be unique (`trunks_list`).

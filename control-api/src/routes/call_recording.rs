@@ -41,7 +41,7 @@ async fn act(api: &Gateway, caller: &Caller, id: &str, wanted: RecordWish, verb:
     post, path = "/v1/calls/{id}/record", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
     request_body = Option<Empty>,
-    responses((status = 202, body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
 pub(crate) async fn record(
@@ -61,7 +61,7 @@ pub(crate) async fn record(
     post, path = "/v1/calls/{id}/record_pause", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
     request_body = Option<PauseRequest>,
-    responses((status = 202, body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
 pub(crate) async fn record_pause(
@@ -80,7 +80,7 @@ pub(crate) async fn record_pause(
     post, path = "/v1/calls/{id}/record_resume", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
     request_body = Option<Empty>,
-    responses((status = 202, body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
 pub(crate) async fn record_resume(
@@ -100,7 +100,7 @@ pub(crate) async fn record_resume(
     post, path = "/v1/calls/{id}/record_stop", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
     request_body = Option<Empty>,
-    responses((status = 202, body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
 pub(crate) async fn record_stop(

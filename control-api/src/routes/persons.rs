@@ -29,7 +29,7 @@ fn number(api: &Gateway, raw: &str, region: Option<&str>) -> Result<String, Prob
 #[utoipa::path(
     post, path = "/v1/persons:export", tag = "persons",
     request_body = PersonExportRequest,
-    responses((status = 200, body = PersonExport), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "all that is kept of the number", body = PersonExport), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["leads:read", "leads:pii"]))
 )]
 pub(crate) async fn export(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
@@ -54,7 +54,7 @@ pub(crate) async fn export(State(api): Api, caller: Caller, body: JsonBody) -> A
 #[utoipa::path(
     post, path = "/v1/persons:erase", tag = "persons",
     request_body = PersonEraseRequest,
-    responses((status = 200, body = PersonErased), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "what was erased", body = PersonErased), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["leads:write", "leads:pii"]))
 )]
 pub(crate) async fn erase(State(api): Api, caller: Caller, body: JsonBody) -> Answer {

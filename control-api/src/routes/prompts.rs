@@ -35,7 +35,7 @@ fn is_name(name: &str) -> bool {
         ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, body = PageBody<Prompt>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "the prompts", body = PageBody<Prompt>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:read"]))
 )]
 pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
@@ -54,7 +54,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
 #[utoipa::path(
     get, path = "/v1/prompts/{name}", tag = "prompts",
     params(("name" = String, Path, description = "its name")),
-    responses((status = 200, body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "the prompt", body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:read"]))
 )]
 pub(crate) async fn show(State(api): Api, caller: Caller, Path(name): Path<String>) -> Answer {
@@ -67,7 +67,7 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(name): Path<Strin
 #[utoipa::path(
     get, path = "/v1/prompts/{name}/listen", tag = "prompts",
     params(("name" = String, Path, description = "its name")),
-    responses((status = 200, content_type = "audio/wav", body = Vec<u8>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "its sound", content_type = "audio/wav", body = Vec<u8>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:read"]))
 )]
 pub(crate) async fn listen(State(api): Api, caller: Caller, Path(name): Path<String>) -> Answer {
@@ -87,7 +87,7 @@ pub(crate) async fn listen(State(api): Api, caller: Caller, Path(name): Path<Str
     post, path = "/v1/prompts", tag = "prompts",
     params(("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
     request_body = NewPrompt,
-    responses((status = 200, body = Prompt), (status = 201, body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "it replaced another", body = Prompt), (status = 201, description = "it is new", body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write"]))
 )]
 pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
@@ -114,7 +114,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         (Vec<u8> = "audio/wav"), (Vec<u8> = "audio/ogg"), (Vec<u8> = "audio/PCMU"), (Vec<u8> = "audio/PCMA"),
         (PromptText = "application/json")
     )),
-    responses((status = 200, body = Prompt), (status = 201, body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, description = "it replaced another", body = Prompt), (status = 201, description = "it is new", body = Prompt), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write"]))
 )]
 pub(crate) async fn replace(
@@ -190,7 +190,7 @@ async fn put(api: &Gateway, caller: &Caller, name: String, content: PromptConten
 #[utoipa::path(
     delete, path = "/v1/prompts/{name}", tag = "prompts",
     params(("name" = String, Path, description = "its name")),
-    responses((status = 204), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 204, description = "it is gone"), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write"]))
 )]
 pub(crate) async fn delete(State(api): Api, caller: Caller, Path(name): Path<String>) -> Answer {

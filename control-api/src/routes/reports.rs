@@ -27,7 +27,7 @@ const READ: &[Scope] = &[Scope::CallsRead];
 const PAGE_RECORDS: u32 = 1_000;
 
 /// Columns of a record in CSV, in their order; new ones come at the end.
-const CDR_COLUMNS: [&str; 53] = [
+const CDR_COLUMNS: [&str; 54] = [
     "call_id",
     "attempt_id",
     "campaign_id",

@@ -157,12 +157,9 @@ mod tests {
         let meter = Meter::start(0).unwrap();
         let own = std::process::id();
         let before = meter.read(&[own]).unwrap();
-        let mut sum = 0_u64;
-        while meter.read(&[own]).unwrap().since(before).rest_ns == 0 {
-            sum = sum.wrapping_add(1);
-        }
+        while meter.read(&[own]).unwrap().since(before).rest_ns == 0 {}
         let spent = meter.read(&[own]).unwrap().since(before);
-        assert!(spent.us() >= 0.0 && sum > 0);
+        assert!(spent.us() >= 0.0);
         assert!(meter.read(&[u32::MAX]).is_err());
     }
 }

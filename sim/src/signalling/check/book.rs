@@ -134,7 +134,8 @@ impl Book {
                 found.add(now, "attempts of a lead count up by one", detail);
             }
             let max = row.campaign.and_then(|id| self.campaigns.get(&id)).map(|row| row.config.attempts_max);
-            if max.is_some_and(|max| row.number_of_attempt > max) {
+            // A promise to call back is kept all the same.
+            if progress.callback.is_none() && max.is_some_and(|max| row.number_of_attempt > max) {
                 found.add(
                     now,
                     "attempts of a lead have a limit",

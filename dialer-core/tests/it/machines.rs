@@ -29,7 +29,7 @@ fn played(house: &House) -> Vec<&str> {
 fn with(amd: AmdMode, policy: MachinePolicy) -> (House, CallId) {
     let (house, _, call) = one_call(|config: &mut CampaignConfig| {
         config.amd = amd;
-        config.machine_policy = Box::new(policy);
+        *config.machine_policy = policy;
     });
     (house, call)
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Calls of each scenario, unless the environment says how many (`make interop` asks for more).
 const CALLS: &str = "2";
@@ -22,9 +21,9 @@ fn scenario(name: &str) -> PathBuf {
 
 /// Runs a scenario; what went wrong is in its error file.
 fn sipp(place: &Place, name: &str, host: &str, port: u16, more: &[&str]) -> Child {
-    // SIPp looks for a port to be controlled by among sixty of all addresses.
-    static CONTROL: AtomicU16 = AtomicU16::new(10_000);
-    let control = CONTROL.fetch_add(1, Ordering::Relaxed).to_string();
+    // SIPp gives up if the port it is controlled by is taken at any address; by itself it tries sixty, too few here.
+    let free = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr());
+    let control = free.expect("a port is free").port().to_string();
     Command::new("sipp")
         .arg("-sf")
         .arg(scenario(name))

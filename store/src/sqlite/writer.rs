@@ -46,10 +46,13 @@ struct Append {
 /// Something asked of the writer by a caller who waits for it.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
+/// The verdicts of an import, and its rows for the caller to be rid of.
+type Imported = (Vec<ImportVerdict>, Vec<Row>);
+
 /// An import and where its caller waits.
 struct ImportJob {
     import: Import,
-    answer: SyncSender<Result<(Vec<ImportVerdict>, Vec<Row>), StoreError>>,
+    answer: SyncSender<Result<Imported, StoreError>>,
 }
 
 impl ImportJob {

@@ -138,6 +138,15 @@ pub enum CallFact {
         /// After the answer, milliseconds.
         after_answer_ms: u64,
     },
+    /// What was said is known by its words.
+    Words {
+        /// Which call.
+        call: CallId,
+        /// What they mean.
+        class: EarlyMediaClass,
+        /// The words that say so.
+        phrase: Arc<str>,
+    },
     /// A bridged side's sound stopped, or came back.
     Audio {
         /// Which call.

@@ -281,6 +281,8 @@ pub enum AmdEvidence {
     Announcement,
     /// It asked something, did not beep, and is silent.
     WaitsForAnswer,
+    /// A recogniser understood what it said.
+    Words,
     /// Detection said nothing in time.
     NoVerdict,
 }
@@ -298,6 +300,7 @@ impl AmdEvidence {
             AmdEvidence::FaxTone => "fax_tone",
             AmdEvidence::Announcement => "announcement",
             AmdEvidence::WaitsForAnswer => "waits_for_answer",
+            AmdEvidence::Words => "words",
             AmdEvidence::NoVerdict => "no_verdict",
         }
     }

@@ -7,12 +7,13 @@ use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
 use crate::fork::{ForkCounters, ForkWays};
 use crate::hep::{HepCounters, HepSender};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Edges, Metrics};
+use crate::recogniser::RecogniserCounters;
 use crate::retention::{Keeper, RetentionCounters};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
 use crate::shelf::Shelf;
 use crate::streams::{self, BoundStreams};
-use crate::{announcements, prompts, relay, shutdown, token, voice};
+use crate::{announcements, prompts, recogniser, relay, shutdown, token, voice};
 use anyhow::{Context, anyhow};
 use control_api::wire::trace::Tracer;
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
@@ -166,8 +167,10 @@ impl Daemon {
         };
         let stream_listeners = streams.listeners.clone();
         tokio::spawn(crate::reload::watch(secured));
-        let (ways, stream_thread) =
+        let recogniser_counters = Arc::new(RecogniserCounters::default());
+        let (mut ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, (&stream_counters, forks))?;
+        ways.words = recogniser::of_config(config.recogniser.as_ref(), &recogniser_counters)?;
         for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
             let gauges = Arc::new(ShardGauges::default());
             let parts = ShardParts {
@@ -262,7 +265,13 @@ impl Daemon {
             read_model,
             gauges,
             shard_gauges,
-            (stream_counters, hep_counters, Arc::clone(&kept), fork_counters),
+            Edges {
+                streams: stream_counters,
+                hep: hep_counters,
+                kept: Arc::clone(&kept),
+                forks: fork_counters,
+                recogniser: recogniser_counters,
+            },
             Arc::clone(&store),
         )?);
         let daemon = Daemon {
@@ -497,6 +506,7 @@ fn serve_streams(
             tokio::runtime::Handle::current(),
         ),
         forks,
+        words: None,
     };
     if streams.listeners.is_empty() {
         return Ok((ways, None));
@@ -559,6 +569,7 @@ fn start_shard(
         recording_format: config.recordings_format,
         media_quality: config.media_quality,
         media_offload: kernel_relay.is_some(),
+        understands_words: config.recogniser.is_some(),
         waiting_prompt: config.waiting_prompt.clone(),
         hold_prompt: config.hold_prompt.clone(),
         sip_t1: config.sip_t1,

@@ -21,6 +21,7 @@ mod names;
 mod offload;
 mod pace;
 mod prompts;
+mod recogniser;
 mod recordings;
 mod relay;
 mod reload;

@@ -4,6 +4,7 @@ use crate::certificates::Certificates;
 use crate::control_thread::ControlMessage;
 use crate::fork::{ForkWays, Forks};
 use crate::hep::{Copied, HepSender};
+use crate::recogniser::Words;
 use crate::{names, offload, streams};
 use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
@@ -136,6 +137,8 @@ pub struct ShardWays {
     pub certificates: (Certificates, tokio::runtime::Handle),
     /// What connections of forks share.
     pub forks: ForkWays,
+    /// Who understands words, if anyone.
+    pub words: Option<Words>,
 }
 
 impl Shard {
@@ -290,6 +293,11 @@ impl Shard {
                 ShardEffect::CloseFlow { listener, peer } => {
                     if let Some(streams) = &self.ways.streams {
                         streams.order(StreamOrder::Close { listener, peer });
+                    }
+                }
+                ShardEffect::Words { call, samples } => {
+                    if let Some(words) = &self.ways.words {
+                        words.ask(call, samples, self.ways.shards[usize::from(self.number)].clone());
                     }
                 }
                 ShardEffect::FetchCertificate { url } => fetch_certificate(&self.ways, self.number, url),

@@ -112,6 +112,8 @@ pub struct ShardConfig {
     pub media_quality: MediaQuality,
     /// The ground can relay plain streams by itself ([`ShardEffect::Offload`]).
     pub media_offload: bool,
+    /// The edge understands words ([`ShardEffect::Words`]).
+    pub understands_words: bool,
     /// The prompt an agent's session hears between calls, over and over; `None`: nothing.
     pub waiting_prompt: Option<String>,
     /// The prompt a side hears while the other holds, over and over; `None`: nothing.
@@ -169,6 +171,7 @@ impl Default for ShardConfig {
             media_timeout: Duration::from_secs(60),
             media_quality: MediaQuality::default(),
             media_offload: false,
+            understands_words: false,
             waiting_prompt: None,
             hold_prompt: None,
             recordings_max: 5_000,
@@ -478,6 +481,13 @@ pub enum ShardEffect {
         /// What.
         bytes: Bytes,
     },
+    /// What do these words mean? Perhaps [`ShardCommand::Meant`] follows.
+    Words {
+        /// The call that heard them.
+        call: CallId,
+        /// Linear PCM at 8,000 Hz, 6 s at most.
+        samples: Arc<[i16]>,
+    },
     /// Close a connection, after what was sent over it.
     CloseFlow {
         /// The listener it belongs to.
@@ -700,6 +710,15 @@ pub enum ShardCommand {
     },
     /// The announcements that are known by their sound; replaces those before.
     SetAnnouncements(Announcements),
+    /// What a call heard, by its words.
+    Meant {
+        /// The call.
+        call: CallId,
+        /// What it means.
+        class: media::announcement::AnnouncementClass,
+        /// The words that say so.
+        phrase: Arc<str>,
+    },
     /// What is signed and what signatures are checked; replaces the rules before.
     SetStir(StirRules),
     /// The routes of transit calls, first match wins; replaces those before.
@@ -918,6 +937,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Answered { call }
         | CallFact::Amd { call, .. }
         | CallFact::Turn { call, .. }
+        | CallFact::Words { call, .. }
         | CallFact::Audio { call, .. }
         | CallFact::Media { call, .. }
         | CallFact::Reason { call, .. }

@@ -46,6 +46,8 @@ pub struct Config {
     pub in_band_digits: InBandDigits,
     /// The edge can relay plain streams by itself ([`crate::Output::Offload`]).
     pub offload: bool,
+    /// What is said before the answer and not known, and a greeting's beginning, is given out ([`crate::Event::Utterance`]).
+    pub utterances: bool,
 }
 
 /// From whom digits are heard in the sound itself, where [`Ears::dtmf`] asks for digits.
@@ -77,6 +79,7 @@ impl Default for Config {
             no_sound_after: Duration::from_secs(20),
             in_band_digits: InBandDigits::Auto,
             offload: false,
+            utterances: false,
         }
     }
 }

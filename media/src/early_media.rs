@@ -21,6 +21,7 @@ use crate::amd::vad::{Activity, Vad};
 use crate::announcement::{Book, Found, Matcher};
 use crate::dsp::goertzel::Goertzel;
 use crate::dsp::level::{QUIETEST_DBM0, level_dbm0};
+use crate::utterance::Catcher;
 use core::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ const VOICE_OVER_FLOOR_DB: f32 = 9.0;
 /// Frames of sound that is no tone, within [`VOICE_WINDOW_FRAMES`], that make a voice.
 const VOICE_FRAMES_MIN: u32 = 50;
 const VOICE_WINDOW_FRAMES: u32 = 200;
+
+/// Pieces of a voice that are given out for its words: announcements say what they mean in their first sentences.
+const PIECES: u32 = 2;
 
 /// Frames without any sound that may be lost packets (60 ms), and the first that is not.
 const LOST_FRAMES_MAX: u32 = 3;
@@ -113,6 +117,8 @@ pub struct EarlyMedia {
     known: bool,
     /// Knows announcements, if any were taught.
     matcher: Option<Matcher>,
+    /// Catches voices that are not known, for who understands words.
+    catcher: Option<Catcher>,
     /// Frames without any sound, up to the first that is silence for certain.
     lost: u32,
     /// What the last frame with sound was: level, sound, whether it was over the floor.
@@ -146,6 +152,7 @@ impl Default for EarlyMedia {
             reported: None,
             known: false,
             matcher: None,
+            catcher: None,
             lost: 0,
             before: (QUIETEST_DBM0, Sound::Silence, false),
         }
@@ -158,6 +165,20 @@ impl EarlyMedia {
     pub fn new(book: &Arc<Book>) -> Self {
         let matcher = (!book.is_empty()).then(|| Matcher::new(Arc::clone(book)));
         EarlyMedia { matcher, ..EarlyMedia::default() }
+    }
+
+    /// … and catches what is said.
+    #[must_use]
+    pub(crate) fn catching(self) -> Self {
+        EarlyMedia { catcher: Some(Catcher::new(PIECES)), ..self }
+    }
+
+    /// A piece of a voice that is not known, if one has ended with the frame just fed.
+    pub(crate) fn utterance(&mut self, samples: &[i16; FRAME]) -> Option<Arc<[i16]>> {
+        let (_, sound, active) = self.before;
+        let catcher = self.catcher.as_mut().filter(|_| !self.known)?;
+        let voice = self.lost == 0 && active && sound == Sound::Other;
+        catcher.frame(samples, voice)
     }
 
     /// Feeds the next 20 ms; gives a class when it is found and is not the one given last.

@@ -1,11 +1,14 @@
 //! From packets to frames for whoever listens.
 
+use crate::amd::vad::{Activity, Vad};
 use crate::amd::{AmdConfig, AmdHeard, Detector, FRAME};
 use crate::announcement::Book;
 use crate::dsp::dtmf::{HeardDigit, InBand};
+use crate::dsp::level::level_dbm0;
 use crate::early_media::{EarlyMedia, Heard};
 use crate::rtp::Header;
 use crate::rtp::stats::Step;
+use crate::utterance::Catcher;
 use crate::{Codec, codec};
 use sansio::{Duration, Instant};
 use std::sync::Arc;
@@ -14,6 +17,14 @@ use std::sync::Arc;
 const SLACK_SAMPLES: u64 = 800;
 /// Silence put in at most at once (10 s): the clock was not looked at for long.
 const CATCH_UP_SAMPLES_MAX: u64 = 80_000;
+
+/// Pieces of what is said behind the answer that are given out …
+const PIECES: u32 = 2;
+/// … within so long (15 s).
+const CATCH_SAMPLES_MAX: u64 = 120_000;
+/// A voice behind the answer: so far over the noise floor, and never quieter than this, dBm0.
+const VOICE_OVER_FLOOR_DB: f32 = 9.0;
+const VOICE_MIN_DBM0: f32 = -48.0;
 
 /// One listener on one stream: its time runs with the clock, whatever packets come.
 #[derive(Debug)]
@@ -24,6 +35,10 @@ pub(crate) struct Listening {
     frame: [i16; FRAME],
     filled: usize,
     task: Task,
+    /// Catches what is said behind the answer.
+    catcher: Option<(Catcher, Vad)>,
+    /// A piece that was caught and not yet told.
+    caught: Option<Arc<[i16]>>,
 }
 
 #[derive(Debug)]
@@ -45,12 +60,28 @@ impl Listening {
         Self::new(now, Task::Amd(config.detector(announcements)))
     }
 
+    /// Catches what is said, for who understands words. Behind the answer it goes on when the verdict is told.
+    pub(crate) fn catching(mut self) -> Self {
+        match &mut self.task {
+            Task::Amd(_) => {
+                self.catcher = Some((Catcher::new(PIECES), Vad::new(VOICE_OVER_FLOOR_DB, VOICE_MIN_DBM0)));
+            }
+            Task::EarlyMedia(ears) => **ears = std::mem::take(&mut **ears).catching(),
+        }
+        self
+    }
+
+    /// What was caught since this was last asked.
+    pub(crate) fn take_caught(&mut self) -> Option<Arc<[i16]>> {
+        self.caught.take()
+    }
+
     pub(crate) fn early_media(now: Instant, announcements: &Arc<Book>) -> Self {
         Self::new(now, Task::EarlyMedia(Box::new(EarlyMedia::new(announcements))))
     }
 
     fn new(started_at: Instant, task: Task) -> Self {
-        Listening { started_at, heard: 0, frame: [0; FRAME], filled: 0, task }
+        Listening { started_at, heard: 0, frame: [0; FRAME], filled: 0, task, catcher: None, caught: None }
     }
 
     pub(crate) fn is_amd(&self) -> bool {
@@ -59,7 +90,9 @@ impl Listening {
 
     /// Nothing more will come of it.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(&self.task, Task::Amd(detector) if detector.is_over())
+        let catches = self.heard < CATCH_SAMPLES_MAX
+            && self.catcher.as_ref().is_some_and(|(catcher, _)| !catcher.is_done());
+        matches!(&self.task, Task::Amd(detector) if detector.is_over()) && !catches
     }
 
     /// Feeds a packet's sound.
@@ -108,8 +141,19 @@ impl Listening {
         }
         self.filled = 0;
         match &mut self.task {
-            Task::Amd(detector) => detector.frame(&self.frame).map(Finding::Amd),
-            Task::EarlyMedia(ears) => ears.frame(&self.frame).map(Finding::EarlyMedia),
+            Task::Amd(detector) => {
+                if let Some((catcher, vad)) = &mut self.catcher {
+                    let level = level_dbm0(&self.frame);
+                    let voice = vad.frame(level, level) == Activity::Voice;
+                    self.caught = catcher.frame(&self.frame, voice).or(self.caught.take());
+                }
+                if detector.is_over() { None } else { detector.frame(&self.frame).map(Finding::Amd) }
+            }
+            Task::EarlyMedia(ears) => {
+                let heard = ears.frame(&self.frame).map(Finding::EarlyMedia);
+                self.caught = ears.utterance(&self.frame).or(self.caught.take());
+                heard
+            }
         }
     }
 

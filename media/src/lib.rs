@@ -40,6 +40,7 @@ pub mod srtp;
 mod stream;
 pub mod stun;
 pub mod tone_plan;
+mod utterance;
 pub mod wav;
 mod webrtc;
 

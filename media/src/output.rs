@@ -3,6 +3,7 @@
 use crate::{DtlsOrder, OffloadRule, OffloadStart, PacketKind, StreamKey};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// An order to the edge, or an event for the room above.
 #[derive(Clone, PartialEq, Debug)]
@@ -204,6 +205,16 @@ pub enum Event {
         confidence: f32,
         /// Its place in [`crate::announcement::Book::announcements`] when it is known by its sound, not by a tone.
         announcement: Option<usize>,
+    },
+    /// Something was said that only its words can explain; where [`crate::Config::utterances`] asks for it, twice at most
+    /// before the answer and twice behind it.
+    Utterance {
+        /// The stream listened to.
+        stream: StreamKey,
+        /// Its owner.
+        owner: u64,
+        /// Linear PCM at 8,000 Hz, 6 s at most.
+        samples: Arc<[i16]>,
     },
     /// A play that does not repeat is over; exactly once for each.
     PlayDone {

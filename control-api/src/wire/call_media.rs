@@ -75,7 +75,8 @@ pub struct Detection {
     /// Human or machine.
     pub result: Classification,
     /// What that rests on: `short_greeting`, `long_greeting`, `initial_silence`, `time_limit`, `beep`, `fax_tone`,
-    /// `announcement` (a recording that was taught), `waits_for_answer` (it asked, did not beep, and is silent), `no_verdict`.
+    /// `announcement` (a recording that was taught), `waits_for_answer` (it asked, did not beep, and is silent), `words`
+    /// (a recogniser understood them), `no_verdict`.
     #[schema(example = "long_greeting")]
     pub evidence: String,
     /// 0 to 1, a score and not a probability.
@@ -91,7 +92,8 @@ pub struct Detection {
 pub struct EarlyMediaDetail {
     /// 0 to 1, a score and not a probability.
     pub confidence: f64,
-    /// The name of the announcement that was recognised; null: a tone, or a voice that is not known.
+    /// The name of the announcement that was recognised, `words/…` where a recogniser understood it; null: a tone, or a
+    /// voice that is not known.
     #[schema(example = "power_off/mobile_operator")]
     pub announcement: Option<String>,
     /// Dialled to heard.

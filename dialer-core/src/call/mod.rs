@@ -235,6 +235,7 @@ impl Dialer {
                 let detail = AmdDetail { evidence, confidence, after_answer_ms, left_ms: None };
                 self.on_amd(cx, call, verdict, detail);
             }
+            CallFact::Words { call, class, phrase } => self.on_words(cx, call, class, &phrase),
             CallFact::Turn { call, cue, after_answer_ms } => self.on_turn(cx, call, cue, after_answer_ms),
             CallFact::Audio { call, party, state, one_way } => {
                 self.on_audio(cx, call, party, state, one_way);

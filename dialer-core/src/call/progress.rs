@@ -4,11 +4,13 @@ use super::{Call, Moment};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
 use crate::id::CallId;
-use crate::outcome::{EarlyMediaClass, EndCause, Evidence, Outcome, Party};
+use crate::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::{CallRef, PacingEvent};
-use crate::record::EarlyMediaDetail;
+use crate::record::{AmdDetail, EarlyMediaDetail};
 use crate::view::CallState;
 
+/// How sure words are: a recogniser may mishear.
+const WORDS_CONFIDENCE: f32 = 0.7;
 /// A tone or announcement is believed from this confidence on.
 const TONE_CONFIDENCE_MIN: f32 = 0.5;
 
@@ -46,6 +48,21 @@ impl Dialer {
         self.tell_call(cx, id, Event::CallRinging { pdd_ms, early_media });
         if paced {
             self.observe(cx.now, &PacingEvent::Alerting { call: CallRef(number) });
+        }
+    }
+
+    /// What was said is known by its words: before the answer an announcement, behind it an assistant.
+    pub(super) fn on_words(&mut self, cx: &mut Cx<'_>, id: CallId, class: EarlyMediaClass, phrase: &str) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Some(answered) = call.answered else {
+            let name = format!("words/{phrase}");
+            return self.on_early_media(cx, id, class, WORDS_CONFIDENCE, Some(&name));
+        };
+        if class == EarlyMediaClass::Screening {
+            let after_answer_ms = cx.now.millis_since(answered.at);
+            let evidence = AmdEvidence::Words;
+            let detail = AmdDetail { evidence, confidence: WORDS_CONFIDENCE, after_answer_ms, left_ms: None };
+            self.on_amd(cx, id, AmdVerdict::Screening, detail);
         }
     }
 

@@ -75,6 +75,7 @@ pub struct Config {
     pub prompts_dir: PathBuf,
     pub announcements_dir: PathBuf,
     pub voice: crate::voice::VoiceConfig,
+    pub recogniser: Option<crate::recogniser::RecogniserConfig>,
     pub recordings_dir: PathBuf,
     pub recordings_format: RecordingFormat,
     /// The first seals, all open.
@@ -238,6 +239,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         prompts_dir: below(raw.media.prompts_dir, "prompts"),
         announcements_dir: below(raw.media.announcements_dir, "announcements"),
         voice: super::voice::check(raw.voice, &mut faults),
+        recogniser: super::recogniser::check(raw.recogniser, folder, &mut faults),
         recordings_dir: below(raw.media.recordings_dir, "recordings"),
         recordings_format: match raw.media.recordings_format {
             raw::RecordingFormat::Wav => RecordingFormat::Wav,

@@ -6,6 +6,7 @@ mod guard;
 pub mod listeners;
 pub mod locate;
 pub mod raw;
+mod recogniser;
 mod stir;
 mod voice;
 

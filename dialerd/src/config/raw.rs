@@ -79,6 +79,14 @@ pub const KEYS: &[&str] = &[
     "voice.key",
     "voice.model",
     "voice.timeout_s",
+    "recogniser.engine",
+    "recogniser.url",
+    "recogniser.key",
+    "recogniser.model",
+    "recogniser.language",
+    "recogniser.timeout_s",
+    "recogniser.concurrent_max",
+    "recogniser.phrases",
     "api.listen",
     "api.token",
     "api.certificate",
@@ -143,6 +151,7 @@ pub struct Raw {
     pub stir: Stir,
     pub media: Media,
     pub voice: Voice,
+    pub recogniser: Recogniser,
     pub api: Api,
     pub admin: Admin,
     pub store: Store,
@@ -503,6 +512,41 @@ impl Default for Voice {
             timeout_s: 20,
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recogniser {
+    pub engine: RecogniserEngine,
+    pub url: String,
+    pub key: String,
+    pub model: String,
+    pub language: String,
+    pub timeout_s: u64,
+    pub concurrent_max: usize,
+    pub phrases: String,
+}
+
+impl Default for Recogniser {
+    fn default() -> Self {
+        Recogniser {
+            engine: RecogniserEngine::None,
+            url: String::new(),
+            key: String::new(),
+            model: "whisper-1".into(),
+            language: String::new(),
+            timeout_s: 5,
+            concurrent_max: 16,
+            phrases: String::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecogniserEngine {
+    None,
+    Http,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::control_thread::ControlGauges;
 use crate::fork::ForkCounters;
 use crate::hep::HepCounters;
+use crate::recogniser::RecogniserCounters;
 use crate::retention::RetentionCounters;
 use crate::shard_thread::ShardGauges;
 use anyhow::Context;
@@ -38,15 +39,21 @@ pub struct Metrics {
     read_model: Arc<ReadModel>,
     control: Arc<ControlGauges>,
     shards: Vec<Arc<ShardGauges>>,
-    streams: Arc<StreamCounters>,
-    hep: Arc<HepCounters>,
-    forks: Arc<ForkCounters>,
-    kept: Arc<RetentionCounters>,
+    edges: Edges,
     store: Arc<SqliteStore>,
     node: String,
     media_ports: (u16, u16),
     started: Instant,
     token: Option<String>,
+}
+
+/// What those who reach outside count.
+pub struct Edges {
+    pub streams: Arc<StreamCounters>,
+    pub hep: Arc<HepCounters>,
+    pub kept: Arc<RetentionCounters>,
+    pub forks: Arc<ForkCounters>,
+    pub recogniser: Arc<RecogniserCounters>,
 }
 
 impl Metrics {
@@ -60,7 +67,7 @@ impl Metrics {
         read_model: Arc<ReadModel>,
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
-        edges: (Arc<StreamCounters>, Arc<HepCounters>, Arc<RetentionCounters>, Arc<ForkCounters>),
+        edges: Edges,
         store: Arc<SqliteStore>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
@@ -73,10 +80,7 @@ impl Metrics {
             read_model,
             control,
             shards,
-            streams: edges.0,
-            hep: edges.1,
-            kept: edges.2,
-            forks: edges.3,
+            edges,
             store,
             node: config.node_name.clone(),
             media_ports: config.media_ports,
@@ -90,12 +94,13 @@ impl Metrics {
         let mut families = Families::default();
         self.process(&mut families);
         self.store(&mut families);
-        for (result, count) in [("sent", &self.hep.sent), ("dropped", &self.hep.dropped)] {
+        for (result, count) in [("sent", &self.edges.hep.sent), ("dropped", &self.edges.hep.dropped)] {
             let help = "Copies of SIP messages for the collector.";
             families.counter("hep_packets_total", help, &[("result", result)], count.load(Ordering::Relaxed));
         }
-        self.kept.export(&mut families);
-        self.forks.export(&mut families);
+        self.edges.kept.export(&mut families);
+        self.edges.forks.export(&mut families);
+        self.edges.recogniser.export(&mut families);
         shard::export(&self.shards, self.media_ports, &mut families);
         for ground in ["sockets", "kernel"] {
             families.gauge(
@@ -115,7 +120,7 @@ impl Metrics {
         );
         traffic::export(&self.shards, &mut families);
         self.trunk_rates(&mut families);
-        stream::export(&self.streams, &mut families);
+        stream::export(&self.edges.streams, &mut families);
         let campaigns = self.campaign_names();
         if let Ok(counters) = self.control.counters.lock() {
             dialer::export_counters(&counters, &campaigns, &self.read_model, &mut families);

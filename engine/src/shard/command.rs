@@ -4,16 +4,18 @@ use super::{CallShard, trunks};
 use crate::call::Call;
 use crate::call::originate::Dial;
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
-use crate::translate::cause::Said;
+use crate::translate::cause::{Said, early_media_class};
 use dialer_core::config::{TrunkTransport, host_and_port};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
-use dialer_core::{AgentId, CallFact, CallOrder, TrunkFact, TrunkId};
+use dialer_core::{AgentId, CallFact, CallId, CallOrder, TrunkFact, TrunkId};
+use media::announcement::AnnouncementClass;
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::transport::locate::Wanted;
 use sip_proxy::ua;
 use sip_proxy::wire::Transport;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 impl CallShard {
     pub(super) fn take_command(
@@ -45,6 +47,7 @@ impl CallShard {
                 self.prompts.remove(&name);
             }
             ShardCommand::SetAnnouncements(book) => self.plane.set_announcements(book.0),
+            ShardCommand::Meant { call, class, phrase } => self.meant(call, class, phrase, out),
             ShardCommand::SetStir(rules) => self.stir.set(rules.0),
             ShardCommand::SetRoutes(routes) => self.routes = routes,
             ShardCommand::ServeNumbers(numbers) => self.numbers = numbers,
@@ -57,6 +60,19 @@ impl CallShard {
                 self.clock = clock;
                 self.ua.set_clock(clock);
             }
+        }
+    }
+
+    /// What a call heard is known by its words; the call may be over, or answered meanwhile.
+    fn meant(
+        &mut self,
+        call: CallId,
+        class: AnnouncementClass,
+        phrase: Arc<str>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        if self.call_keys.contains_key(&call) {
+            self.tell(CallFact::Words { call, class: early_media_class(class.into()), phrase }, out);
         }
     }
 

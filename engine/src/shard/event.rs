@@ -46,6 +46,13 @@ impl CallShard {
                     self.tell(CallFact::Turn { call: call.id, cue: turn_cue(cue), after_answer_ms }, out);
                 }
             }
+            media::Event::Utterance { owner, samples, .. } => {
+                if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
+                    && let Some(call) = self.calls.get(key)
+                {
+                    out.push(ShardEffect::Words { call: call.id, samples });
+                }
+            }
             media::Event::EarlyMedia { owner, class, confidence, announcement, .. } => {
                 if let Some(Owner::Customer(key)) = Owner::from_bits(owner)
                     && let Some(call) = self.calls.get(key)

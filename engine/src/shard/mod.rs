@@ -406,6 +406,7 @@ fn media_config(config: &ShardConfig) -> media::Config {
         in_band_digits: config.media_quality.in_band_digits,
         offload: config.media_offload,
         port_quarantine: config.media_port_quarantine,
+        utterances: config.understands_words,
         ..media::Config::default()
     }
 }

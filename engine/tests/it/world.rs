@@ -735,6 +735,8 @@ impl World {
                 self.hear(kind, destination, packet.to_vec());
             }
             ShardEffect::FetchCertificate { url } => self.fetches.push(url),
+            // Nobody understands words here.
+            ShardEffect::Words { .. } => {}
             ShardEffect::CloseFlow { .. }
             | ShardEffect::Ask(_)
             | ShardEffect::ServerName { .. }

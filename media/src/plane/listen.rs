@@ -26,7 +26,9 @@ impl Plane {
             state.listening = None;
         }
         if state.listening.is_none() && ears.early_media {
-            state.listening = Some(Box::new(Listening::early_media(now, &self.announcements)));
+            let listening = Listening::early_media(now, &self.announcements);
+            state.listening =
+                Some(Box::new(if self.config.utterances { listening.catching() } else { listening }));
         }
         self.touch(stream);
     }
@@ -39,8 +41,11 @@ impl Plane {
         if state.listening.as_ref().is_some_and(|listening| listening.is_amd()) {
             return;
         }
-        state.listening =
-            state.ears.amd.map(|config| Box::new(Listening::amd(now, &config, &self.announcements)));
+        let utterances = self.config.utterances;
+        state.listening = state.ears.amd.map(|config| {
+            let listening = Listening::amd(now, &config, &self.announcements);
+            Box::new(if utterances { listening.catching() } else { listening })
+        });
         if state.listening.is_some() {
             self.needs_tick(now, stream);
         }
@@ -83,6 +88,9 @@ fn found(
 ) {
     if let Some(finding) = finding {
         report(now, key, stream, finding, out);
+    }
+    if let Some(samples) = stream.listening.as_mut().and_then(|listening| listening.take_caught()) {
+        out.push(Output::Event(Event::Utterance { stream: key, owner: stream.owner, samples }));
     }
     if stream.listening.as_deref().is_some_and(Listening::is_over) {
         stream.listening = None;

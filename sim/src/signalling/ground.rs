@@ -127,6 +127,7 @@ impl World {
             }
             // No rule of the simulated world has signatures checked.
             ShardEffect::FetchCertificate { .. }
+            | ShardEffect::Words { .. }
             | ShardEffect::ServerName { .. }
             | ShardEffect::Latched { .. }
             | ShardEffect::Unlatched { .. }

@@ -164,8 +164,13 @@ fn the_metrics_of_the_documents_are_told() {
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
             .chain(
-                ["control-api/src/metrics.rs", "dialerd/src/fork/mod.rs", "dialerd/src/retention.rs"]
-                    .map(|file| std::fs::read_to_string(root().join(file)).unwrap()),
+                [
+                    "control-api/src/metrics.rs",
+                    "dialerd/src/fork/mod.rs",
+                    "dialerd/src/recogniser/mod.rs",
+                    "dialerd/src/retention.rs",
+                ]
+                .map(|file| std::fs::read_to_string(root().join(file)).unwrap()),
             )
             .collect();
         let mut checked = 0;

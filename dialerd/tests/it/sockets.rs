@@ -13,11 +13,17 @@ fn listener(place: &Place, transport: &str, port: u16, more: &str) -> String {
     format!("[[sip.listeners]]\ntransport = \"{transport}\"\naddress = \"{}:{port}\"\n{more}", place.daemon)
 }
 
-/// Connects from one of our addresses.
+/// Connects from one of our addresses. The daemon is alive before it listens.
 async fn connect_from(source: &str, to: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
-    socket.connect(to.parse().unwrap()).await.unwrap()
+    let mut stream = None;
+    until("the daemon listens", async || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        stream = socket.connect(to.parse().unwrap()).await.ok();
+        stream.is_some()
+    })
+    .await;
+    stream.unwrap()
 }
 
 /// Whether the daemon answers over this connection; false when it has closed it.

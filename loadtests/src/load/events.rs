@@ -260,22 +260,11 @@ async fn read(mut stream: TcpStream, total: u64, told: Told) -> anyhow::Result<S
     Ok(seen)
 }
 
-/// Where `id: ` begins.
+/// Where the cursor of an event begins, or may begin at the end of what was read.
 fn find(bytes: &[u8]) -> Option<usize> {
     const MARK: &[u8] = b"id: n1-";
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == b'i') {
-        let at = from + at;
-        if bytes[at..].starts_with(MARK) {
-            return Some(at);
-        }
-        // A start that is cut off may be one.
-        if bytes.len() - at < MARK.len() && MARK.starts_with(&bytes[at..]) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
+    let cut_off = || (1..MARK.len()).rev().find(|length| bytes.ends_with(&MARK[..*length]));
+    memchr::memmem::find(bytes, MARK).or_else(|| cut_off().map(|length| bytes.len() - length))
 }
 
 /// When the events up to this one were told.

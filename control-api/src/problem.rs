@@ -190,7 +190,10 @@ impl Problem {
     #[must_use]
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
-            [one] => format!("{}: {}", one.pointer.as_deref().unwrap_or(""), one.detail),
+            [FieldError { pointer: Some(pointer), detail, .. }] if !pointer.is_empty() => {
+                format!("{pointer}: {detail}")
+            }
+            [one] => one.detail.clone(),
             more => format!("{} fields are wrong", more.len()),
         };
         let mut problem = Problem::new(Code::InvalidBody, detail);

@@ -23,7 +23,8 @@ pub struct EventEnvelope {
     pub id: EventId,
     /// Place in the node's stream, strictly +1 per event.
     pub cursor: u64,
-    /// Place in its call's stream, strictly +1 per call from 1; `None` without a call.
+    /// Place in its call's stream, strictly +1 per call from 1; `None` without a call, and for a recording that a crash
+    /// cut off when the numbering of its call is not known any more.
     pub seq: Option<u32>,
     /// When it happened.
     pub occurred_at: WallTime,

@@ -58,11 +58,22 @@ pub(crate) async fn list(
 pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let config = CampaignConfig::try_from(body.parse::<CampaignRequest>()?)?;
+    has_its_message(&api, &config)?;
     let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(config)).await? else {
         return Err(odd_reply());
     };
     let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
     Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
+}
+
+/// Who is called to hear a message must not be called to hear nothing.
+fn has_its_message(api: &Gateway, config: &CampaignConfig) -> Result<(), Problem> {
+    match &config.message_prompt {
+        Some(prompt) if !api.has_prompt(prompt) => {
+            Err(Problem::field("/on_answer/play", "there is no such prompt (see /v1/prompts)"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Shows a campaign.
@@ -108,6 +119,9 @@ pub(crate) async fn change(
         |view, if_version| {
             let config =
                 Box::new(CampaignConfig::try_from(body.merged(&CampaignRequest::from(&view.row.config))?)?);
+            if config.message_prompt != view.row.config.message_prompt {
+                has_its_message(&api, &config)?;
+            }
             Ok(Command::UpdateCampaign { campaign: id, config, if_version })
         },
     )

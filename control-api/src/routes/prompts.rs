@@ -151,6 +151,10 @@ pub(crate) async fn replace(
         }
     };
     let bytes = read_body(request.into_body(), SOUND_BYTES_MAX).await?;
+    let is_raw = matches!(format, Some(SoundFormat::Pcmu | SoundFormat::Pcma));
+    if is_raw && (bytes.starts_with(b"RIFF") || bytes.starts_with(b"OggS")) {
+        return Err(Problem::field("", "this is a WAV or Ogg file, not G.711 without a header"));
+    }
     let content = match format {
         Some(format) => PromptContent::Sound(format, bytes),
         None => {

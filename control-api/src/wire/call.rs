@@ -552,7 +552,7 @@ pub enum CallbackBy {
 
 /// Fields of a disposition as the caller may see them.
 pub(crate) fn masked_fields(fields: &BTreeMap<String, String>, mask: Masker) -> BTreeMap<String, String> {
-    fields.iter().map(|(name, value)| (name.clone(), mask.text(value))).collect()
+    fields.iter().map(|(name, value)| (mask.text(name), mask.text(value))).collect()
 }
 
 impl DispositionRequest {

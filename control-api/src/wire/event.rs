@@ -27,7 +27,8 @@ pub struct Event {
     /// Its place in the node's stream; give it back to go on from here.
     #[schema(example = "n1-000000001234567")]
     pub cursor: String,
-    /// Its place in its call's stream, +1 each, from 1.
+    /// Its place in its call's stream, +1 each, from 1. Null without a call, and for a recording that a crash cut off when the
+    /// numbering of its call is not known any more.
     pub seq: Option<u32>,
     /// When it happened.
     pub occurred_at: Time,

@@ -456,7 +456,7 @@ impl Lead {
             phones: lead.phones.iter().map(|phone| Phone::new(phone, mask)).collect(),
             priority: lead.priority,
             time_zone: lead.time_zone.clone(),
-            fields: lead.fields.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
+            fields: lead.fields.iter().map(|(name, text)| (mask.text(name), mask.text(text))).collect(),
             expires_at: lead.expires_at.map(Time),
             state: progress.state.into(),
             attempts: progress.attempts,

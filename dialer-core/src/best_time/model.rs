@@ -13,6 +13,8 @@ pub const HOURS_OF_WEEK: usize = 7 * 24;
 const SEGMENTS_MAX: usize = 500;
 /// The segment of leads beyond that number.
 const OTHERS: &str = "other";
+/// Digits of the shortest phone numbers.
+const NUMBER_DIGITS: usize = 7;
 /// Longest name of a segment, characters.
 const NAME_MAX: usize = 120;
 
@@ -74,6 +76,13 @@ pub(crate) struct Model {
     all: Cell,
     /// Chosen, held out.
     arms: [Cell; 2],
+}
+
+/// What is kept of a field: a value with as many digits as a phone number is one person's, not a segment's, and is not
+/// written down.
+fn kept(value: &str) -> String {
+    let digits = value.chars().filter(|c| c.is_numeric()).count();
+    if digits < NUMBER_DIGITS { value.to_owned() } else { "digits".to_owned() }
 }
 
 fn sum<'c>(cells: impl Iterator<Item = &'c Cell>) -> Cell {
@@ -151,7 +160,9 @@ impl Model {
                 SegmentBy::Area => {
                     phone.map(|phone| phone.number.chars().take(5).collect()).unwrap_or_default()
                 }
-                SegmentBy::Field(field) => lead.fields.get(field).cloned().unwrap_or_default(),
+                SegmentBy::Field(field) => {
+                    lead.fields.get(field).map(|value| kept(value)).unwrap_or_default()
+                }
             };
             if !name.is_empty() {
                 name.push('|');
@@ -327,6 +338,15 @@ mod tests {
         for _ in 0..100 {
             let (early, late) = (model.advantage("early", 9, &mut rng), model.advantage("late", 9, &mut rng));
             assert!(early > 0.0 && late < 0.0, "{early} {late}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_holds_a_number_makes_no_segment() {
+        for (value, expected) in
+            [("gold", "gold"), ("10115", "10115"), ("+44 2079 460888", "digits"), ("1234567", "digits")]
+        {
+            assert_eq!(kept(value), expected);
         }
     }
 

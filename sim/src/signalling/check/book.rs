@@ -198,6 +198,11 @@ impl Book {
         self.last_cursor = envelope.cursor;
         self.events.insert(envelope.cursor, envelope.clone());
         let Some(call) = envelope.call else { return };
+        // What a crash cut off is told at the next start, when the numbering of a call that was over, or that passed through,
+        // is not known any more.
+        if envelope.seq.is_none() && matches!(envelope.event, Event::RecordingReady { cut_off: true, .. }) {
+            return;
+        }
         let name = envelope.event.type_name();
         let story = self.stories.entry(call).or_default();
         if envelope.seq != Some(story.seq + 1) {

@@ -43,6 +43,9 @@ struct Transaction {
     final_at: Option<(Instant, u16)>,
 }
 
+/// A host that has said nothing for so long may be given up for the next one.
+const SILENT_MIN: sansio::Duration = sansio::Duration::from_secs(5);
+
 /// A leg that the daemon began.
 #[derive(Debug)]
 struct Outgoing {
@@ -208,10 +211,17 @@ impl Wire {
             // one before was silent or said 503.
             let last = leg.transactions.get(&leg.branch);
             let before = last.and_then(|transaction| transaction.final_at);
+            let cancelled_at = leg.cancelled_at;
             let elsewhere = last.is_some_and(|last| {
-                let failed = matches!(before, Some((_, 503))) || (before.is_none() && !last.rings);
+                // Given up as silent, and ringing after all: cancelled, while the next host waits for its turn in the
+                // trunk's calls per second.
+                let given_up = matches!(before, Some((_, 487)))
+                    && cancelled_at.is_some_and(|at| at.since(last.sent_at) >= SILENT_MIN);
+                let failed =
+                    matches!(before, Some((_, 503))) || (before.is_none() && !last.rings) || given_up;
                 last.host != host && self.hosts.contains_key(&host) && failed
             });
+            leg.cancelled_at = cancelled_at.filter(|_| !elsewhere);
             let challenged = matches!(before, Some((_, 401 | 407)));
             if !(challenged || elsewhere) || message.cseq().0 <= leg.cseq {
                 found.add(

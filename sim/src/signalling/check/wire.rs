@@ -43,8 +43,8 @@ struct Transaction {
     final_at: Option<(Instant, u16)>,
 }
 
-/// A host that has said nothing for so long may be given up for the next one.
-const SILENT_MIN: sansio::Duration = sansio::Duration::from_secs(5);
+/// A host that has said nothing for so long may be given up for the next one (`target_time_max` of the worlds' user agents).
+const SILENT_MIN: sansio::Duration = sansio::Duration::from_secs(4);
 
 /// A leg that the daemon began.
 #[derive(Debug)]

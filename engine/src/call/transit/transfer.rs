@@ -225,15 +225,27 @@ impl CallShard {
             max_forwards: 70,
             sdp: sdp::offer(&sound.local, &CODECS),
         };
-        let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
+        let leg = self.invite_third(now, key, &invite, &sound)?;
+        // No key has generation 0: another shard is no trunk.
+        Ok(Transfer { from_caller: caller, leg, sound, trunk: TrunkKey::from_bits(0), asker_gone: false })
+    }
+
+    /// Sends the INVITE of a transfer; its sound is closed if that cannot be done.
+    fn invite_third(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        invite: &Invite<'_>,
+        sound: &Sound,
+    ) -> Result<LegKey, u16> {
+        let Ok(leg) = self.ua.invite(now, invite, &mut self.sip_out) else {
             self.plane.close(now, sound.stream, &mut self.media_out);
             return Err(503);
         };
         if let Some(transit) = self.transits.get(key) {
             self.trace.note_leg(self.ua.tag_of(leg), transit.id);
         }
-        // No key has generation 0: another shard is no trunk.
-        Ok(Transfer { from_caller: caller, leg, sound, trunk: TrunkKey::from_bits(0), asker_gone: false })
+        Ok(leg)
     }
 
     /// Calls the number that a side is to be replaced by, along the routes of that side's trunk.
@@ -283,13 +295,7 @@ impl CallShard {
             max_forwards: 70,
             sdp: sdp::offer(&sound.local, &CODECS),
         };
-        let Ok(leg) = self.ua.invite(now, &invite, &mut self.sip_out) else {
-            self.plane.close(now, sound.stream, &mut self.media_out);
-            return Err(503);
-        };
-        if let Some(transit) = self.transits.get(key) {
-            self.trace.note_leg(self.ua.tag_of(leg), transit.id);
-        }
+        let leg = self.invite_third(now, key, &invite, &sound)?;
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
             trunk.take(now);
         }

@@ -35,6 +35,19 @@ async fn act(api: &Gateway, caller: &Caller, id: &str, wanted: RecordWish, verb:
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
+/// Does what needs no words.
+async fn act_plainly(
+    api: &Gateway,
+    caller: &Caller,
+    id: &str,
+    body: &JsonBody,
+    (wanted, verb): (RecordWish, &str),
+) -> Answer {
+    caller.needs(WRITE)?;
+    body.parse_or_default::<Empty>()?;
+    act(api, caller, id, wanted, verb).await
+}
+
 /// Records the talk from now on. Told by `recording.started` or `recording.failed`, which says why (a codec that is
 /// relayed and cannot be decoded, for one); in the audit log.
 #[utoipa::path(
@@ -50,9 +63,7 @@ pub(crate) async fn record(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Answer {
-    caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    act(&api, &caller, &id, RecordWish::Start, "start_asked").await
+    act_plainly(&api, &caller, &id, &body, (RecordWish::Start, "start_asked")).await
 }
 
 /// Keeps nothing of what is said from now on, while a card number is told, say. The file holds silence for that time, or
@@ -89,9 +100,7 @@ pub(crate) async fn record_resume(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Answer {
-    caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    act(&api, &caller, &id, RecordWish::Resume, "resumed").await
+    act_plainly(&api, &caller, &id, &body, (RecordWish::Resume, "resumed")).await
 }
 
 /// Ends the recording; the call goes on, and may be recorded again as another recording. Told by `recording.ready` when
@@ -109,7 +118,5 @@ pub(crate) async fn record_stop(
     Path(id): Path<String>,
     body: JsonBody,
 ) -> Answer {
-    caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    act(&api, &caller, &id, RecordWish::Stop, "stopped").await
+    act_plainly(&api, &caller, &id, &body, (RecordWish::Stop, "stopped")).await
 }

@@ -8,7 +8,7 @@ use dialer_core::DncListId;
 use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use sansio::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,8 @@ pub(super) fn delete_list(txn: &mut Txn<'_>, list: DncListId) -> Result<(), Stor
 }
 
 /// The lists that hold everywhere, for imports.
-pub(super) struct Everywhere {
+pub(super) struct Everywhere<'c> {
+    entry: CachedStatement<'c>,
     lists: Vec<i64>,
     /// Those of which some numbers are kept by hash.
     hashed: Vec<(i64, DncListId)>,
@@ -67,8 +68,8 @@ pub(super) struct Everywhere {
     now: i64,
 }
 
-impl Everywhere {
-    pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Everywhere, StoreError> {
+impl<'c> Everywhere<'c> {
+    pub(super) fn load(conn: &'c Connection, now: WallTime) -> Result<Everywhere<'c>, StoreError> {
         let now = now.unix_millis();
         let (mut lists, mut hashed, mut prefixes) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut statement = conn.prepare_cached("SELECT no, data FROM dnc_list")?;
@@ -94,23 +95,27 @@ impl Everywhere {
             }
             lists.push(no);
         }
-        Ok(Everywhere { lists, hashed, prefixes, now })
+        let entry = conn.prepare_cached(
+            "SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number = ?2 \
+             AND (expires_at IS NULL OR expires_at > ?3)",
+        )?;
+        Ok(Everywhere { entry, lists, hashed, prefixes, now })
     }
 
     /// Whether all numbers of a row (there is one at least) are on one of the lists.
-    pub(super) fn holds(&self, conn: &Connection, row: &NewLead) -> Result<bool, StoreError> {
+    pub(super) fn holds(&mut self, row: &NewLead) -> Result<bool, StoreError> {
         if self.lists.is_empty() {
             return Ok(false);
         }
         for phone in &row.phones {
-            if !self.holds_number(conn, &phone.number)? {
+            if !self.holds_number(&phone.number)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn holds_number(&self, conn: &Connection, number: &str) -> Result<bool, StoreError> {
+    fn holds_number(&mut self, number: &str) -> Result<bool, StoreError> {
         let Some(key) = number_key(number) else { return Ok(false) };
         let digits = &number[1..];
         if !self.prefixes.is_empty()
@@ -118,17 +123,13 @@ impl Everywhere {
         {
             return Ok(true);
         }
-        let mut entry = conn.prepare_cached(
-            "SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number = ?2 \
-             AND (expires_at IS NULL OR expires_at > ?3)",
-        )?;
         for list in &self.lists {
-            if entry.exists((list, int(key), self.now))? {
+            if self.entry.exists((list, int(key), self.now))? {
                 return Ok(true);
             }
         }
         for (list, id) in &self.hashed {
-            if entry.exists((list, number_hash(*id, number).to_be_bytes(), self.now))? {
+            if self.entry.exists((list, number_hash(*id, number).to_be_bytes(), self.now))? {
                 return Ok(true);
             }
         }

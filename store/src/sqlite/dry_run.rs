@@ -1,7 +1,8 @@
 //! What an import would do: the rules of [`super::import`] without the writer.
 
 use super::dnc::Everywhere;
-use super::import::{Match, Names, Scope, by_external_id, holder, list_no, scope};
+use super::holders::{Match, Question, Scope};
+use super::import::{Names, by_external_id, list_no, scope};
 use crate::error::StoreError;
 use crate::model::{ImportOptions, ImportVerdict, MatchedBy, NewLead};
 use dialer_core::{LeadId, ListId};
@@ -29,6 +30,7 @@ impl Pretended {
         list_no: i64,
         row: &NewLead,
         scope: &Scope,
+        holders: &mut Question<'_>,
     ) -> Result<Option<Match>, StoreError> {
         if let Some(found) = row.external_id.as_ref().and_then(|id| self.by_external_id.get(id)) {
             return Ok(Some(found.clone()));
@@ -40,15 +42,11 @@ impl Pretended {
             return Ok(None);
         }
         for phone in &row.phones {
-            let stored = holder(conn, &phone.number, scope, |no| !self.numbers.contains_key(&no))?;
+            let stored = holders.ask(&phone.number, |no| !self.numbers.contains_key(&no))?;
             let pretended = self.by_number.get(&phone.number).and_then(|leads| leads.values().next());
             let first = match (stored, pretended) {
-                (Some(stored), Some(pretended)) => {
-                    let place = |lead: &Match| match scope {
-                        Scope::All => (0, lead.no),
-                        _ => (lead.list_no, lead.no),
-                    };
-                    if place(&stored) < place(pretended) { Some(stored) } else { Some(pretended.clone()) }
+                (Some(stored), Some(pretended)) if pretended.place(scope) <= stored.place(scope) => {
+                    Some(pretended.clone())
                 }
                 (stored, pretended) => stored.or_else(|| pretended.cloned()),
             };
@@ -97,15 +95,16 @@ pub(super) fn dry_run(
     let txn = conn.unchecked_transaction()?;
     let list_no = list_no(&txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
     let scope = scope(&txn, list_no, &options.dedupe_scope)?;
-    let dnc = Everywhere::load(&txn, options.now)?;
+    let mut dnc = Everywhere::load(&txn, options.now)?;
+    let mut holders = Question::new(&txn, &scope)?;
     let mut pretended = Pretended::default();
     let mut verdicts = Vec::with_capacity(rows.len());
     for row in rows {
         verdicts.push(if row.phones.is_empty() {
             ImportVerdict::NoPhone
-        } else if dnc.holds(&txn, row)? {
+        } else if dnc.holds(row)? {
             ImportVerdict::Dnc
-        } else if let Some(found) = pretended.find(&txn, list_no, row, &scope)? {
+        } else if let Some(found) = pretended.find(&txn, list_no, row, &scope, &mut holders)? {
             let (lead, by) = (found.id, found.by);
             if found.is_updated(list_no, row, options) {
                 pretended.write(found, row);

@@ -4,6 +4,7 @@ use super::codec::{
     NumberKey, blob, decode_phones, encode_map, encode_phones, id, millis, queue_of, state_code,
 };
 use super::dnc::Everywhere;
+use super::holders::{Holders, Match, Scope};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
@@ -12,17 +13,9 @@ use dialer_core::{LeadId, ListId};
 use rusqlite::{Connection, OptionalExtension, params};
 use sansio::{Rng, WallTime};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 /// Leads of a deleted list that are cleared away in one transaction.
 const PURGE_ROWS: i64 = 1_000;
-
-/// Within which lists numbers are compared, as the numbers of these lists.
-pub(super) enum Scope {
-    None,
-    These(BTreeSet<i64>),
-    All,
-}
 
 /// Names of new leads. They rise within an import, so that its rows lie side by side in the index of names.
 pub(super) struct Names {
@@ -81,29 +74,32 @@ impl Import {
         Ok(Import { list, rows, done: 0, options, names, verdicts, written: 0 })
     }
 
-    /// Writes some rows (at least one).
+    /// Writes some rows (at least one): at most `rows_max`, and until `enough`.
     pub(super) fn slice(
         &mut self,
         txn: &mut Txn<'_>,
         rows_max: usize,
-        time: Duration,
+        enough: impl Fn() -> bool,
     ) -> Result<(), StoreError> {
-        let began = Instant::now();
         self.written = 0;
         let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
         let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
-        let dnc = Everywhere::load(txn.conn(), self.options.now)?;
-        for row in self.rows[self.done..].iter().take(rows_max) {
-            let verdict = write_row(txn, list, row, &self.options, (&scope, &dnc), &mut self.names)?;
+        let mut dnc = Everywhere::load(txn.conn(), self.options.now)?;
+        let rows = &self.rows[self.done..];
+        let rows = &rows[..rows.len().min(rows_max)];
+        let mut holders = Holders::look_up(txn.conn(), &scope, rows.iter().map(|row| &row.lead))?;
+        for row in rows {
+            let verdict =
+                write_row(txn, list, row, &self.options, (&mut holders, &mut dnc), &mut self.names)?;
             self.done += 1;
             self.written +=
                 u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
             self.verdicts.push(verdict);
-            if began.elapsed() >= time {
+            if enough() {
                 break;
             }
         }
-        Ok(())
+        holders.write(txn, list)
     }
 
     /// All rows are written.
@@ -141,16 +137,6 @@ pub(super) fn scope(conn: &Connection, own: i64, wanted: &DedupeScope) -> Result
     })
 }
 
-/// A lead that a row is a duplicate of.
-#[derive(Clone)]
-pub(super) struct Match {
-    pub(super) no: i64,
-    pub(super) id: LeadId,
-    pub(super) list_no: i64,
-    pub(super) external_id: Option<String>,
-    pub(super) by: MatchedBy,
-}
-
 impl Match {
     /// A lead is changed only if it is the same lead: in this list, and not under another name of its owner.
     pub(super) fn is_updated(&self, list_no: i64, row: &NewLead, options: &ImportOptions) -> bool {
@@ -161,25 +147,26 @@ impl Match {
 
 /// Writes one row. A lead of the same owner's name counts before one of the same number; that the name is new is told
 /// by its index when the row is written.
-fn write_row(
+fn write_row<'r>(
     txn: &mut Txn<'_>,
     list_no: i64,
-    row: &Row,
+    row: &'r Row,
     options: &ImportOptions,
-    (scope, dnc): (&Scope, &Everywhere),
+    (holders, dnc): (&mut Holders<'r, '_>, &mut Everywhere<'_>),
     names: &mut Names,
 ) -> Result<ImportVerdict, StoreError> {
     let lead = &row.lead;
     if lead.phones.is_empty() {
         return Ok(ImportVerdict::NoPhone);
     }
-    if dnc.holds(txn.conn(), lead)? {
+    if dnc.holds(lead)? {
         return Ok(ImportVerdict::Dnc);
     }
-    let by_number = by_number(txn.conn(), lead, scope)?;
+    let by_number = holders.find(lead)?;
     if by_number.is_none() {
         let id = names.next();
-        if insert(txn, list_no, id, row)? {
+        if let Some(no) = insert(txn, list_no, id, row)? {
+            holders.hold(lead, (no, id), list_no);
             return Ok(ImportVerdict::Accepted { lead: id });
         }
     }
@@ -188,7 +175,7 @@ fn write_row(
         return Err(StoreError::Undecodable { table: "lead", detail });
     };
     if found.is_updated(list_no, lead, options) {
-        update(txn, &found, row)?;
+        update(txn, &found, row, holders)?;
         Ok(ImportVerdict::Updated { lead: found.id })
     } else {
         Ok(ImportVerdict::Duplicate { lead: found.id, by: found.by })
@@ -215,70 +202,9 @@ pub(super) fn by_external_id(
         .optional()?)
 }
 
-/// The lead found by the first of the row's numbers that somebody has.
-fn by_number(conn: &Connection, row: &NewLead, scope: &Scope) -> Result<Option<Match>, StoreError> {
-    for phone in &row.phones {
-        let found = holder(conn, &phone.number, scope, |_| true)?;
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
-/// Leads that have a number. Leads of deleted lists may still be there: the join leaves them out.
-const HOLDERS: &str = "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
-     JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
-     WHERE number = ?1 ORDER BY lead_number.lead_no";
-/// The same within one list: in the order of the table's key, so that nothing is sorted.
-const HOLDERS_IN_LIST: &str = "SELECT lead.no, lead.id, lead.list_no, lead.external_id FROM lead_number \
-     JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
-     WHERE number = ?1 AND lead_number.list_no = ?2 ORDER BY lead_number.lead_no";
-
-/// The first lead within the scope that has a number: by list (if lists are named), then by order of import.
-pub(super) fn holder(
-    conn: &Connection,
-    number: &str,
-    scope: &Scope,
-    counts: impl Fn(i64) -> bool,
-) -> Result<Option<Match>, StoreError> {
-    let first = |list: Option<i64>| -> Result<Option<Match>, StoreError> {
-        let mut holders = conn.prepare_cached(if list.is_some() { HOLDERS_IN_LIST } else { HOLDERS })?;
-        let mut rows = match list {
-            Some(list) => holders.query((NumberKey(number), list))?,
-            None => holders.query((NumberKey(number),))?,
-        };
-        while let Some(found) = rows.next()? {
-            let no = found.get("no")?;
-            if counts(no) {
-                return Ok(Some(Match {
-                    no,
-                    id: id(found, "id")?,
-                    list_no: found.get("list_no")?,
-                    external_id: found.get("external_id")?,
-                    by: MatchedBy::Number,
-                }));
-            }
-        }
-        Ok(None)
-    };
-    match scope {
-        Scope::None => Ok(None),
-        Scope::All => first(None),
-        Scope::These(lists) => {
-            for list in lists {
-                let found = first(Some(*list))?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-            Ok(None)
-        }
-    }
-}
-
-/// False: the list has a lead of this owner's name.
-fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<bool, StoreError> {
+/// The place of the new lead in the order of import; nothing if the list has a lead of this owner's name. Its numbers are
+/// still to be held.
+fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<Option<i64>, StoreError> {
     let lead = &row.lead;
     let (state, queue) = (state_code(LeadState::New), queue_of(LeadState::New, None));
     let inserted = txn.run(
@@ -299,12 +225,11 @@ fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<bool
         ],
     )?;
     if inserted == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let no = txn.conn().last_insert_rowid();
-    hold_numbers(txn, list_no, no, lead)?;
     txn.count_lead(list_no, state, queue, 1);
-    Ok(true)
+    Ok(Some(no))
 }
 
 fn hold_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, row: &NewLead) -> Result<(), StoreError> {
@@ -341,12 +266,19 @@ fn drop_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, phones: &str) -> Resul
     Ok(())
 }
 
-fn update(txn: &mut Txn<'_>, found: &Match, row: &Row) -> Result<(), StoreError> {
+fn update(
+    txn: &mut Txn<'_>,
+    found: &Match,
+    row: &Row,
+    holders: &mut Holders<'_, '_>,
+) -> Result<(), StoreError> {
     let lead = &row.lead;
     let phones: String = txn
         .conn()
         .prepare_cached("SELECT phones FROM lead WHERE no = ?1")?
         .query_row((found.no,), |stored| stored.get(0))?;
+    let old = decode_phones(&phones)?.into_iter().map(|phone| phone.number);
+    holders.touch(txn, found.list_no, old.chain(lead.phones.iter().map(|phone| phone.number.clone())))?;
     drop_numbers(txn, found.list_no, found.no, &phones)?;
     txn.run(
         "UPDATE lead SET external_id = coalesce(?2, external_id), priority = ?3, time_zone = ?4, \

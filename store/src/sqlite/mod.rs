@@ -13,6 +13,7 @@ mod codec;
 mod dnc;
 mod dry_run;
 mod events;
+mod holders;
 mod import;
 mod leads;
 mod open;
@@ -67,8 +68,8 @@ pub struct Options {
     pub batch_records_max: u64,
     /// Rows of an import in one transaction.
     pub import_rows_max: usize,
-    /// Time for rows of an import in one transaction: so long appends wait for it. While nothing is appended it may
-    /// take 25 times as long.
+    /// Time for rows of an import in one transaction: so long appends wait for it. Nothing waits: it goes on until
+    /// something does, or to `import_rows_max`.
     pub import_slice: Duration,
     /// Connections for queries; more queries at once wait.
     pub readers: usize,

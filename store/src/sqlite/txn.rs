@@ -31,14 +31,14 @@ pub(super) struct Txn<'c> {
     pub(super) by: Option<(Actor, WallTime)>,
 }
 
-impl Txn<'_> {
+impl<'c> Txn<'c> {
     /// Runs a statement and tells how many rows it changed.
     pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         Ok(self.conn.prepare_cached(sql)?.execute(params)?)
     }
 
     /// The connection, for queries.
-    pub(super) fn conn(&self) -> &Connection {
+    pub(super) fn conn(&self) -> &'c Connection {
         self.conn
     }
 

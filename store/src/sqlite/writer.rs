@@ -9,6 +9,7 @@ use crate::model::{Durable, ImportVerdict, StoreStats};
 use dialer_core::Record;
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,11 +20,11 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 /// Clearing away deleted lists waits this long after a failure.
 const PURGE_RETRY: Duration = Duration::from_secs(5);
 
-/// When nothing was appended for so long, imports get longer slices.
-const QUIET: Duration = Duration::from_secs(1);
+/// About so many rows of an import are written in a millisecond.
+const ROWS_PER_MS: usize = 50;
 
-/// So much longer.
-const QUIET_SLICES: u32 = 25;
+/// A slice of an import that nothing waited for is followed by one of so many times as many rows.
+const SLICE_GROWTH: usize = 4;
 
 /// Bounds of the writer.
 #[derive(Clone, Copy)]
@@ -35,6 +36,13 @@ pub(super) struct Limits {
     pub(super) import_slice: Duration,
     pub(super) retry_max: Duration,
     pub(super) close_wait: Duration,
+}
+
+impl Limits {
+    /// So many rows of an import are written in about the time of a slice.
+    fn slice_rows(&self) -> usize {
+        (self.import_slice.as_millis() as usize * ROWS_PER_MS).clamp(1, self.import_rows_max)
+    }
 }
 
 /// One transaction as appended.
@@ -66,6 +74,8 @@ impl ImportJob {
 /// What callers and writer share.
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// Something was appended, or asked for, since the writer last looked.
+    waits: AtomicBool,
     /// The writer waits here for work.
     work: Condvar,
     /// Appenders wait here for room, flushers for an empty queue.
@@ -90,7 +100,13 @@ struct State {
 
 impl Shared {
     pub(super) fn new(limits: Limits) -> Shared {
-        Shared { state: Mutex::default(), work: Condvar::new(), room: Condvar::new(), limits }
+        Shared {
+            state: Mutex::default(),
+            waits: AtomicBool::new(false),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            limits,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,8 +126,14 @@ impl Shared {
         state.pending_records += records.len() as u64;
         state.pending_appends += 1;
         state.queue.push_back(Append { seq, records });
+        self.waits.store(true, Ordering::Relaxed);
         drop(state);
         self.work.notify_one();
+    }
+
+    /// Whether something came since the writer last looked.
+    fn waited_for(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing is queued.
@@ -142,6 +164,7 @@ impl Shared {
             // The caller waits; if its thread is gone there is nobody to tell.
             let _ = answer.send(work(writer));
         }));
+        self.waits.store(true, Ordering::Relaxed);
         drop(state);
         self.work.notify_one();
         result.recv().unwrap_or(Err(StoreError::Closed))
@@ -199,6 +222,7 @@ impl Shared {
     /// Tells the writer to write what is queued and end.
     pub(super) fn close(&self) {
         self.lock().closing = true;
+        self.waits.store(true, Ordering::Relaxed);
         self.work.notify_one();
     }
 }
@@ -222,7 +246,8 @@ pub(super) struct Writer {
     watch: Watch,
     /// Under way.
     import: Option<ImportJob>,
-    appended_at: Option<Instant>,
+    /// So many rows has the next slice of an import, unless something else is to be written with it.
+    slice_rows: usize,
     /// Being written, or to be written again.
     batch: Vec<Append>,
     batch_records: u64,
@@ -250,11 +275,11 @@ impl Writer {
     ) -> Writer {
         Writer {
             conn,
+            slice_rows: shared.limits.slice_rows(),
             shared,
             tell,
             watch,
             import: None,
-            appended_at: None,
             batch: Vec::new(),
             batch_records: 0,
             careful: false,
@@ -319,9 +344,9 @@ impl Writer {
             if journal || self.import.is_some() {
                 if journal {
                     self.fill_batch(&mut state);
-                    self.appended_at = Some(now);
                 }
                 self.job_turn = true;
+                shared.waits.store(false, Ordering::Relaxed);
                 return Next::Write { journal };
             }
             if state.closing {
@@ -366,8 +391,9 @@ impl Writer {
     /// the cost of its sync. A failure of the import leaves the journal alone.
     fn write(&mut self, journal: bool) {
         let limits = self.shared.limits;
-        let quiet = self.appended_at.is_none_or(|at| at.elapsed() >= QUIET);
-        let slice = limits.import_slice * if quiet { QUIET_SLICES } else { 1 };
+        let slice_rows = if journal { limits.slice_rows() } else { self.slice_rows };
+        let (shared, began) = (Arc::clone(&self.shared), Instant::now());
+        let enough = || began.elapsed() >= limits.import_slice && (journal || shared.waited_for());
         let (batch, careful) = (if journal { &self.batch[..] } else { &[] }, self.careful);
         let import = &mut self.import;
         let (mut rejected, mut import_began, mut imported) = (0, false, Ok(()));
@@ -378,15 +404,20 @@ impl Writer {
                 // With nothing else in the transaction its failure undoes all of it: no copy of each page as it was
                 // needs to be kept.
                 if !journal {
-                    return job.import.slice(txn, limits.import_rows_max, slice);
+                    return job.import.slice(txn, slice_rows, enough);
                 }
-                imported = savepoint(txn, |txn| job.import.slice(txn, limits.import_rows_max, slice));
+                imported = savepoint(txn, |txn| job.import.slice(txn, slice_rows, enough));
                 if txn.conn().is_autocommit() {
                     return std::mem::replace(&mut imported, Ok(()));
                 }
             }
             Ok(())
         });
+        self.slice_rows = if journal || self.shared.waited_for() {
+            limits.slice_rows()
+        } else {
+            (self.slice_rows * SLICE_GROWTH).min(limits.import_rows_max)
+        };
         match done {
             Ok(done) => {
                 if journal {

@@ -320,6 +320,10 @@ pub(crate) fn judge(
     Ok(verdicts(told, store_leads(store, leads, plan.list, options)?, plan.mask))
 }
 
+fn is_stored(fate: &ImportVerdict) -> bool {
+    matches!(fate, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. })
+}
+
 fn stored_verdict(row: Told, fate: ImportVerdict) -> RowVerdict {
     let (result, id, code) = match fate {
         ImportVerdict::Accepted { lead } => (RowResult::Accepted, Some(lead), None),
@@ -485,8 +489,9 @@ pub(crate) async fn run(
 ) {
     let began = Instant::now();
     let format = Arc::new(format);
-    let summary = ImportSummary { dry_run: plan.dry_run, complete: true, ..ImportSummary::default() };
-    let mut work = Work { api, plan, out: Out::Ready(out), summary, untold: 0, storing: None };
+    let summary = ImportSummary { dry_run: plan.dry_run, ..ImportSummary::default() };
+    let out = Out::Ready(out, summary);
+    let mut work = Work { api, plan, out, untold: 0, told: false, broken: None, storing: None };
     loop {
         let (batch, broken) = rows.batch().await;
         let at_end = batch.is_empty();
@@ -508,8 +513,7 @@ pub(crate) async fn run(
             }
         }
         if let Some(broken) = broken {
-            work.summary.complete = false;
-            work.summary.error = Some(match broken {
+            work.broken = Some(match broken {
                 Broken::Body(fault) => fault.detail().into(),
                 Broken::Idle => "nothing came for 60 seconds".into(),
             });
@@ -541,21 +545,21 @@ enum Stored {
 /// The verdicts cannot be kept: the answer ends without a summary.
 struct Lost;
 
-/// Where verdicts go.
+/// Where verdicts go, and where they are counted.
 enum Out {
-    Ready(SpoolWriter),
+    Ready(SpoolWriter, ImportSummary),
     /// Lent to a batch whose verdicts are being written.
-    Writing(tokio::task::JoinHandle<std::io::Result<SpoolWriter>>),
+    Writing(tokio::task::JoinHandle<std::io::Result<(SpoolWriter, ImportSummary)>>),
     Gone,
 }
 
 impl Out {
     /// Waits until the verdicts before are written.
-    async fn ready(&mut self) -> Result<SpoolWriter, Lost> {
+    async fn ready(&mut self) -> Result<(SpoolWriter, ImportSummary), Lost> {
         match std::mem::replace(self, Out::Gone) {
-            Out::Ready(out) => Ok(out),
+            Out::Ready(out, summary) => Ok((out, summary)),
             Out::Writing(writing) => match writing.await {
-                Ok(Ok(out)) => Ok(out),
+                Ok(Ok(ready)) => Ok(ready),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the verdicts of an import could not be kept");
                     Err(Lost)
@@ -572,9 +576,12 @@ struct Work {
     api: Arc<Gateway>,
     plan: ImportPlan,
     out: Out,
-    summary: ImportSummary,
     /// Leads the dialer was not told of.
     untold: u64,
+    /// The dialer was told of some.
+    told: bool,
+    /// Why it broke off.
+    broken: Option<String>,
     storing: Option<tokio::task::JoinHandle<Result<Fates, Problem>>>,
 }
 
@@ -598,32 +605,32 @@ impl Work {
         }
     }
 
-    /// Counts the batch before, begins to write its verdicts, and tells the dialer. False: it could not be stored.
+    /// Begins to count and write the verdicts on the batch before, and tells the dialer. False: it could not be stored.
     async fn written(&mut self, stored: Stored) -> Result<bool, Lost> {
         let (fates, told) = match stored {
             Stored::On(None) => return Ok(true),
             Stored::On(Some(fates)) => fates,
             Stored::Failed(detail) => {
-                self.summary.complete = false;
-                self.summary.error = Some(detail);
+                self.broken = Some(detail);
                 return Ok(false);
             }
             Stored::Lost => return Err(Lost),
         };
-        let mut out = self.out.ready().await?;
-        let verdicts = verdicts(told, fates, self.plan.mask);
-        let before = self.summary.accepted + self.summary.updated;
-        count(&mut self.summary, &verdicts, self.plan.on_duplicate);
-        for verdict in &verdicts {
-            self.api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
-        }
+        let stored = fates.iter().filter(|fate| is_stored(fate)).count() as u64;
+        let (mut out, mut summary) = self.out.ready().await?;
+        let (api, mask, on_duplicate) = (Arc::clone(&self.api), self.plan.mask, self.plan.on_duplicate);
         self.out = Out::Writing(tokio::task::spawn_blocking(move || {
+            let verdicts = verdicts(told, fates, mask);
+            count(&mut summary, &verdicts, on_duplicate);
+            for verdict in &verdicts {
+                api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
+            }
             out.write(&lines(&verdicts))?;
-            Ok(out)
+            Ok((out, summary))
         }));
-        let first = before == 0;
-        self.untold += self.summary.accepted + self.summary.updated - before;
-        if self.untold >= TELL_ROWS || (first && self.untold > 0) {
+        self.untold += stored;
+        if self.untold >= TELL_ROWS || (!self.told && self.untold > 0) {
+            self.told = true;
             tell(&self.api, &self.plan, std::mem::take(&mut self.untold)).await;
         }
         Ok(true)
@@ -633,8 +640,9 @@ impl Work {
         if self.untold > 0 {
             tell(&self.api, &self.plan, self.untold).await;
         }
-        let Ok(mut out) = self.out.ready().await else { return };
-        let mut summary = self.summary;
+        let Ok((mut out, mut summary)) = self.out.ready().await else { return };
+        summary.complete = self.broken.is_none();
+        summary.error = self.broken;
         summary.ms = began.elapsed().as_millis() as u64;
         tracing::info!(
             list = %self.plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,

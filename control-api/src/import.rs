@@ -492,8 +492,21 @@ pub(crate) async fn run(
     let summary = ImportSummary { dry_run: plan.dry_run, ..ImportSummary::default() };
     let out = Out::Ready(out, summary);
     let mut work = Work { api, plan, out, untold: 0, told: false, broken: None, storing: None };
-    loop {
-        let (batch, broken) = rows.batch().await;
+    'rows: loop {
+        let (batch, broken) = {
+            let mut next = std::pin::pin!(rows.batch());
+            loop {
+                tokio::select! {
+                    next = &mut next => break next,
+                    // The client may wait for its verdicts before it sends more.
+                    before = work.stored(), if work.storing.is_some() => match work.written(before).await {
+                        Ok(true) => {}
+                        Ok(false) => break 'rows,
+                        Err(Lost) => return,
+                    },
+                }
+            }
+        };
         let at_end = batch.is_empty();
         if !at_end {
             let (format, plan) = (Arc::clone(&format), work.plan.clone());
@@ -595,10 +608,12 @@ impl Work {
         }));
     }
 
-    /// Waits for the batch that is being stored.
+    /// Waits for the batch that is being stored. Nothing is lost if it is not awaited to its end.
     async fn stored(&mut self) -> Stored {
-        let Some(storing) = self.storing.take() else { return Stored::On(None) };
-        match storing.await {
+        let Some(storing) = &mut self.storing else { return Stored::On(None) };
+        let stored = storing.await;
+        self.storing = None;
+        match stored {
             Ok(Ok(fates)) => Stored::On(Some(fates)),
             Ok(Err(problem)) => Stored::Failed(problem.detail().to_owned()),
             Err(_) => Stored::Lost,

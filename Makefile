@@ -37,7 +37,7 @@ check: setup-build ## format, lints, walls between the rooms, licences
 	cargo test --workspace --locked --test walls
 
 test: setup-test build ## everything that can be checked
-	cargo test --workspace --locked
+	scripts/run-tests
 	$(MAKE) swarm
 	target/release/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
 	$(MAKE) loadtest-short

@@ -62,7 +62,7 @@ pub enum Subcommands {
                       be taught (why is printed), 2 wrong use or configuration."
     )]
     TeachAnnouncement(crate::announcements::TeachArguments),
-    /// Copy the store, whole and as of one moment, while the daemon runs.
+    /// Copy the embedded store, whole and as of one moment, while the daemon runs (PostgreSQL: use pg_dump).
     #[command(after_help = "Exit codes: 0 copied and checked, 1 it failed, 2 the configuration is wrong.")]
     Backup(crate::backup::BackupArguments),
     /// Put a copy of the store in its place; the daemon must not run.

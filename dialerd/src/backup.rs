@@ -1,5 +1,6 @@
-//! `dialerd backup` and `dialerd restore`: the store, whole and consistent, while the daemon runs.
+//! `dialerd backup` and `dialerd restore`: the embedded store, whole and consistent, while the daemon runs.
 
+use crate::config::store::StorePlace;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,7 +54,18 @@ fn told(config: &Path, act: impl FnOnce(&Path) -> Result<String, store::StoreErr
             return ExitCode::from(2);
         }
     };
-    match act(&config.store_file) {
+    let file = match &config.store {
+        StorePlace::File(file) => file,
+        StorePlace::Postgres(place) => {
+            eprintln!(
+                "dialerd: the store is {}: a database is copied and put back with PostgreSQL's own pg_dump and pg_restore \
+                 (or by a base backup of its server)",
+                place.name()
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    match act(file) {
         Ok(words) => {
             println!("{words}");
             ExitCode::SUCCESS

@@ -3,6 +3,7 @@
 use crate::api_listener::ApiListener;
 use crate::certificates::Certificates;
 use crate::config::check::SipTransport;
+use crate::config::store::StorePlace;
 use crate::config::{Config, check::RouteConfig};
 use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, DurableWord};
 use crate::fork::{ForkCounters, ForkWays};
@@ -37,7 +38,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::sealed::{SealKey, Sealer};
-use store::{SqliteStore, Store};
+use store::{PostgresStore, SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -74,9 +75,22 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     }
 }
 
+fn open_store(place: StorePlace, options: store::Options) -> anyhow::Result<Arc<dyn Store>> {
+    let name = place.to_string();
+    let opened = match place {
+        StorePlace::File(file) => {
+            SqliteStore::open(&file, options).map(|store| Arc::new(store) as Arc<dyn Store>)
+        }
+        StorePlace::Postgres(place) => {
+            PostgresStore::open(place, options).map(|store| Arc::new(store) as Arc<dyn Store>)
+        }
+    };
+    opened.with_context(|| format!("opening the store {name}"))
+}
+
 struct Daemon {
     config: Config,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     commands: mpsc::Sender<CommandRequest>,
     to_control: mailbox::Sender<ControlMessage>,
     to_shards: Vec<mailbox::Sender<ShardOrder>>,
@@ -102,12 +116,16 @@ impl Daemon {
         let durable = Arc::new(DurableWord::default());
         let word = Arc::clone(&durable);
         let options = store::Options::new(Box::new(move |told| word.tell(told)));
-        let store = SqliteStore::open(&config.store_file, options)
-            .with_context(|| format!("opening the store {}", config.store_file.display()))?;
-        let store = Arc::new(store);
-        let mut snapshot = store.load(clock.wall()).context("reading the store")?;
+        let (place, wall) = (config.store.clone(), clock.wall());
+        let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let store = open_store(place, options)?;
+            let snapshot = store.load(wall).context("reading the store")?;
+            Ok((store, snapshot))
+        });
+        let (store, mut snapshot) = opened.await.context("opening the store")??;
         tracing::info!(
-            store = %config.store_file.display(),
+            store = %config.store,
+            store_kind = store.kind(),
             open_attempts = snapshot.open_attempts.len(),
             campaigns = snapshot.campaigns.len(),
             files,
@@ -219,7 +237,7 @@ impl Daemon {
             clock,
             snapshot: Box::new(snapshot),
             restored,
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             durable,
             commands: command_requests,
             messages,
@@ -237,7 +255,7 @@ impl Daemon {
 
         let gateway = Gateway::new(GatewayParts {
             commands: commands.clone(),
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             read_model: Arc::clone(&read_model),
             events,
             node: NodeInfo {

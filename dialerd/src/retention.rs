@@ -8,7 +8,7 @@ use sansio::WallTime;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use store::{SqliteStore, Store, StoreError};
+use store::{Store, StoreError};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -52,7 +52,7 @@ impl RetentionCounters {
 /// Forgets what is old, as long as it runs.
 pub struct Keeper {
     pub retention: Retention,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
     pub gateway: Arc<Gateway>,
     pub counters: Arc<RetentionCounters>,
 }
@@ -121,7 +121,7 @@ impl Keeper {
         &self,
         kind: usize,
         before: WallTime,
-        prune: impl FnOnce(&SqliteStore) -> Result<u64, StoreError> + Send + 'static,
+        prune: impl FnOnce(&dyn Store) -> Result<u64, StoreError> + Send + 'static,
     ) {
         let store = Arc::clone(&self.store);
         match tokio::task::spawn_blocking(move || prune(store.as_ref())).await {
@@ -182,7 +182,8 @@ mod tests {
     async fn recordings_go_when_their_time_has_come() {
         let folder = tempfile::tempdir().unwrap();
         let options = store::Options::new(Box::new(|_| {}));
-        let store = Arc::new(SqliteStore::open(&folder.path().join("db"), options).unwrap());
+        let store = store::SqliteStore::open(&folder.path().join("db"), options).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
         let days = [0, 2, 9];
         for day in days {
             std::fs::create_dir(folder.path().join(format!("day{day}"))).unwrap();
@@ -205,7 +206,7 @@ mod tests {
         let started_at = WallTime::from_unix_millis(0);
         let gateway = Gateway::new(GatewayParts {
             commands,
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             read_model: Arc::new(ReadModel::default()),
             events: Arc::new(EventHub::default()),
             node: NodeInfo { name: "n".into(), version: "1".into(), started_at },

@@ -13,6 +13,20 @@ pub enum StoreError {
         /// The other process, if its lock file tells.
         pid: Option<u32>,
     },
+    /// Another daemon has this schema.
+    Held {
+        /// Database and schema.
+        place: String,
+        /// The other's connection, if the server tells.
+        by: Option<String>,
+    },
+    /// Another daemon took the schema while the connection was lost: this one must not write any more.
+    TakenOver,
+    /// The server cannot hold a store.
+    Unfit {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A newer version of this program wrote the database.
     NewerSchema {
         /// The database's schema.
@@ -50,7 +64,7 @@ pub enum StoreError {
     Database {
         /// What sort of failure.
         fault: Fault,
-        /// SQLite's words.
+        /// The database's words.
         detail: String,
     },
     /// The store is closed.
@@ -115,6 +129,12 @@ impl fmt::Display for StoreError {
             StoreError::InUse { path, pid: None } => {
                 write!(f, "{} is in use by another process", path.display())
             }
+            StoreError::Held { place, by: Some(by) } => write!(f, "{place} is in use by {by}"),
+            StoreError::Held { place, by: None } => write!(f, "{place} is in use by another daemon"),
+            StoreError::TakenOver => f.write_str(
+                "another daemon has taken the schema while the connection was lost; this one must be restarted",
+            ),
+            StoreError::Unfit { detail } => f.write_str(detail),
             StoreError::NewerSchema { found, supported } => write!(
                 f,
                 "the database has schema {found}, written by a newer version; this one knows up to {supported}"

@@ -1,14 +1,19 @@
 //! Durable state: what the dialer wrote down, the leads, and what the API asks about later.
 //!
-//! [`Store`] is the door: journalled appends in, queries out. [`SqliteStore`] is the embedded default: one SQLite
-//! file in WAL mode, one writer thread that commits many appends together, a few read connections.
+//! [`Store`] is the door: journalled appends in, queries out. [`SqliteStore`] is the embedded default, one SQLite file in
+//! WAL mode; [`PostgresStore`] is a schema of a PostgreSQL database. Both have one writer thread that commits many appends
+//! together and a few read connections, and share what is written and asked (`tables`), in words that both databases
+//! understand (`sql`).
 //!
 //! Every call but [`Store::append`] blocks its thread; asynchronous callers use a blocking pool.
 
 mod error;
 mod model;
+mod postgres;
 pub mod sealed;
+mod sql;
 mod sqlite;
+mod tables;
 
 pub use error::{Fault, StoreError};
 pub use model::{
@@ -19,7 +24,14 @@ pub use model::{
     OnDuplicate, Page, Person, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress,
     WebhookRow, WebhookSecret,
 };
-pub use sqlite::{Options, SCHEMA_VERSION, SqliteStore, backup, restore};
+#[cfg(feature = "server")]
+pub use postgres::server;
+pub use postgres::{
+    PostgresStore,
+    place::{Place, PlaceError},
+};
+pub use sqlite::{SCHEMA_VERSION, SqliteStore, backup, restore};
+pub use tables::Options;
 
 use dialer_core::best_time::BestTimeRow;
 use dialer_core::event::EventEnvelope;
@@ -224,6 +236,9 @@ pub trait Store: Send + Sync + 'static {
     fn put_idempotency(&self, row: &IdempotencyRow) -> Result<(), StoreError>;
 
     // --- health
+
+    /// Which sort of store it is: `sqlite` or `postgresql`.
+    fn kind(&self) -> &'static str;
 
     /// Records are being written and the queue is below its limit.
     fn healthy(&self) -> bool;

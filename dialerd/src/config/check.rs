@@ -85,7 +85,7 @@ pub struct Config {
     pub api_tls: Option<ApiTls>,
     pub admin_listen: SocketAddr,
     pub admin_token: Option<String>,
-    pub store_file: PathBuf,
+    pub store: StorePlace,
     pub retention: Retention,
     pub calls_max: u32,
     pub agents_max: u32,
@@ -98,6 +98,7 @@ pub struct Config {
 
 pub use super::listeners::SipListener;
 pub use super::raw::{ClientCertificate, SipTransport};
+pub use super::store::StorePlace;
 
 /// A static route between trunks, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,10 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, expected: impl Into<String>) {
         self.0.push(Fault { key: key.into(), found: None, expected: expected.into() });
+    }
+
+    pub(super) fn push(&mut self, fault: Fault) {
+        self.0.push(fault);
     }
 
     pub fn require(&mut self, good: bool, key: &str, expected: &str) {
@@ -162,6 +167,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         Some(path) => folder.join(path),
         None => data_dir.join(default),
     };
+    let store_file = below(raw.store.file.clone(), "dialerd.db");
     check_ranges(&raw, &mut faults);
     let sip_listeners = listeners::check(&raw.sip, folder, &mut faults);
     let servers = raw.sip.dns_servers.iter().enumerate();
@@ -251,7 +257,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         api_token: set(raw.api.token),
         admin_listen: faults.socket(&raw.admin.listen, "admin.listen"),
         admin_token: set(raw.admin.token),
-        store_file: below(raw.store.file, "dialerd.db"),
+        store: super::store::check(raw.store, store_file, folder, &mut faults),
         retention: retention(&raw.retention),
         calls_max: raw.limits.calls_max,
         agents_max: raw.limits.agents_max,

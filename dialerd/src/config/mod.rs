@@ -8,6 +8,7 @@ pub mod locate;
 pub mod raw;
 mod recogniser;
 mod stir;
+pub mod store;
 mod voice;
 
 pub use check::Config;

@@ -95,6 +95,10 @@ pub const KEYS: &[&str] = &[
     "admin.listen",
     "admin.token",
     "store.file",
+    "store.url",
+    "store.schema",
+    "store.password_file",
+    "store.authorities",
     "retention.recordings_days",
     "retention.records_days",
     "retention.audit_days",
@@ -606,6 +610,10 @@ impl Default for Admin {
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub file: Option<String>,
+    pub url: Option<String>,
+    pub schema: Option<String>,
+    pub password_file: Option<String>,
+    pub authorities: Option<String>,
 }
 
 /// How long things are kept; 0: until somebody deletes them.

@@ -28,7 +28,7 @@ use runtime::stream::StreamCounters;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use store::{CommitHistogram, SqliteStore, Store};
+use store::{CommitHistogram, Store};
 
 /// Campaigns with a label of their own; further ones are counted under `__other__`.
 const CAMPAIGN_LABELS_MAX: usize = 500;
@@ -40,7 +40,7 @@ pub struct Metrics {
     control: Arc<ControlGauges>,
     shards: Vec<Arc<ShardGauges>>,
     edges: Edges,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     node: String,
     media_ports: (u16, u16),
     started: Instant,
@@ -68,7 +68,7 @@ impl Metrics {
         control: Arc<ControlGauges>,
         shards: Vec<Arc<ShardGauges>>,
         edges: Edges,
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Store>,
     ) -> anyhow::Result<Self> {
         let registry = Registry::new();
         gateway.metrics().register(&registry).context("registering the API's metrics")?;
@@ -204,6 +204,7 @@ impl Metrics {
 
     fn store(&self, families: &mut Families) {
         let stats = self.store.stats();
+        families.gauge("store_info", "Which store is in use.", &[("kind", self.store.kind())], 1.0);
         families.gauge(
             "journal_bytes",
             "Size of database and write-ahead log.",
@@ -279,6 +280,7 @@ async fn readyz(State(metrics): State<Arc<Metrics>>) -> Response {
         "ready": reasons.is_empty(),
         "reasons": reasons,
         "media": metrics.relay_ground(),
+        "store": metrics.store.kind(),
         "shards": metrics.shards.len(),
     });
     (status, axum::Json(body)).into_response()

@@ -10,15 +10,30 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use store::server::Server;
 
 const KILLS: usize = 20;
+/// The same with the store in PostgreSQL.
+const POSTGRES_KILLS: usize = 6;
 const LEADS: usize = 400;
 
 #[test]
 fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
+    survives(KILLS, "");
+}
+
+#[test]
+fn kills_lose_nothing_that_postgresql_was_given() {
+    let server = Server::start(&[]).unwrap_or_else(|why| panic!("{why}"));
+    survives(POSTGRES_KILLS, &format!("[store]\nurl = \"{}\"\n", server.url()));
+    let attempts: u64 = server.sql("dialerd", "SELECT count(*) FROM call_record").unwrap().parse().unwrap();
+    assert!(attempts > 0, "it was kept elsewhere");
+}
+
+fn survives(kills: usize, store: &str) {
     block_on(async {
         let place = Place::new();
-        place.configure("");
+        place.configure(store);
         let population = Population { speed: 40.0, human: 0.5, machine: 0.05, ..Population::default() };
         let carrier_at: SocketAddr = format!("{}:5080", place.carrier).parse().unwrap();
         let carrier = start(carrier_at, Role::Carrier(population), 7).unwrap();
@@ -42,7 +57,7 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
 
         let mut rng = Rng::from_seed(11);
         let mut attempts_seen = 0;
-        for round in 0..KILLS {
+        for round in 0..kills {
             // Somewhere in the middle of things: after so many further attempts.
             let goal = attempts_seen + 2 + rng.below(8);
             let path = format!("/v1/campaigns/{}/stats", setting.campaign);

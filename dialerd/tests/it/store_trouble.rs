@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use store::server::Server;
 
 const LEADS: usize = 200;
 
@@ -82,8 +83,32 @@ fn dialled(carrier: &Running) -> u32 {
     carrier.counts().dialled.values().sum()
 }
 
+/// A database server that is gone until this is dropped.
+struct Gone<'s>(&'s Server);
+
+impl<'s> Gone<'s> {
+    fn take(server: &'s Server) -> Self {
+        server.stop().unwrap();
+        Gone(server)
+    }
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.resume().unwrap();
+    }
+}
+
+/// What the API can be asked while the trouble lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Everything,
+    /// Nothing that is read from the store.
+    Nothing,
+}
+
 /// A campaign runs, `trouble` comes and ends when its return value is dropped.
-async fn runs_through<T>(place: &Place, trouble: impl FnOnce() -> T, failure: &str) {
+async fn runs_through<T>(place: &Place, trouble: impl FnOnce() -> T, failure: &str, meanwhile: Meanwhile) {
     let population = Population { speed: 20.0, human: 0.6, machine: 0.0, ..Population::default() };
     let carrier_at: SocketAddr = format!("{}:5080", place.carrier).parse().unwrap();
     let carrier = start(carrier_at, Role::Carrier(population), 7).unwrap();
@@ -118,23 +143,33 @@ async fn runs_through<T>(place: &Place, trouble: impl FnOnce() -> T, failure: &s
     })
     .await;
     assert!(daemon.log_text().contains(failure), "{}", daemon.log_text());
+    let reads = meanwhile == Meanwhile::Everything;
     // The calls that were in the air end as calls do; those whose attempt is not written down wait, and no other is made.
     until("the calls in the air are over", async || {
+        if !reads {
+            // What was released before it was noticed has left by then.
+            let before = dialled(&carrier);
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            return dialled(&carrier) == before;
+        }
         let calls = api.get("/v1/calls?limit=100").await;
         calls["data"].as_array().unwrap().iter().all(|call| call["state"] == "queued")
     })
     .await;
-    let before = (attempts().await, dialled(&carrier));
+    let made = async || if reads { attempts().await } else { 0 };
+    let before = (made().await, dialled(&carrier));
     for _ in 0..10 {
         let (status, _) = ready(&api).await;
         assert_eq!(status, 503);
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    assert_eq!((attempts().await, dialled(&carrier)), before, "it dials on without a journal");
+    assert_eq!((made().await, dialled(&carrier)), before, "it dials on without a journal");
 
     drop(held);
     until("it is ready again", async || ready(&api).await.0 == 200).await;
-    until("it dials again", async || attempts().await >= before.0 + 10).await;
+    let kind = if reads { "sqlite" } else { "postgresql" };
+    assert!(ready(&api).await.1.contains(&format!("\"store\":\"{kind}\"")), "it tells which store it is");
+    until("it dials again", async || dialled(&carrier) >= before.1 + 10).await;
     api.post(&format!("/v1/campaigns/{}:stop", setting.campaign), json!({})).await;
     until("the last call is over", async || {
         api.get("/v1/calls?limit=1").await["data"].as_array().unwrap().is_empty()
@@ -176,7 +211,7 @@ fn a_full_disk_stops_dialling_and_loses_nothing() {
                 std::fs::remove_file(&self.0).unwrap();
             }
         }
-        runs_through(&place, || Filler(disk.fill()), "full").await;
+        runs_through(&place, || Filler(disk.fill()), "full", Meanwhile::Everything).await;
     });
 }
 
@@ -186,6 +221,17 @@ fn a_locked_database_stops_dialling_and_loses_nothing() {
         let place = Place::new();
         place.configure("");
         let database = place.folder.path().join("data/dialerd.db");
-        runs_through(&place, || Holder::take(&database), "locked").await;
+        runs_through(&place, || Holder::take(&database), "locked", Meanwhile::Everything).await;
+    });
+}
+
+#[test]
+fn a_database_server_that_is_gone_stops_dialling_and_loses_nothing() {
+    let server = Server::start(&[]).unwrap_or_else(|why| panic!("{why}"));
+    block_on(async {
+        let place = Place::new();
+        place.configure(&format!("[store]\nurl = \"{}\"\n", server.url()));
+        runs_through(&place, || Gone::take(&server), "the journal cannot be written", Meanwhile::Nothing)
+            .await;
     });
 }

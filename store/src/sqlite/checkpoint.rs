@@ -1,5 +1,8 @@
 //! Moves the write-ahead log into the database, beside the writer so that commits do not wait for it.
 
+use crate::error::StoreError;
+use crate::sql;
+use crate::tables::writer::Upkeep;
 use rusqlite::Connection;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -84,9 +87,12 @@ impl Watch {
     pub(super) fn new(bell: Bell, limits: LogLimits) -> Watch {
         Watch { bell, limits, ring_at: limits.step, cut_at: limits.max }
     }
+}
 
+impl Upkeep for Watch {
     /// Looks at the log after a commit.
-    pub(super) fn look(&mut self, conn: &Connection) {
+    fn look(&mut self, conn: &sql::Connection) {
+        let sql::Connection::Sqlite(conn) = conn else { return };
         let pages = match checkpoint(conn, "NOOP") {
             Ok(pages) => pages,
             Err(error) => {
@@ -105,6 +111,21 @@ impl Watch {
             self.ring_at = pages + self.limits.step;
             self.bell.ring();
         }
+    }
+
+    fn import_rows_per_ms(&self) -> usize {
+        50
+    }
+
+    /// Deleted rows are overwritten meanwhile. Then what the write-ahead log held goes from the disk, unless somebody
+    /// reads at this moment.
+    fn erase(&mut self, conn: &sql::Connection, on: bool) -> Result<(), StoreError> {
+        let sql::Connection::Sqlite(conn) = conn else { return Ok(()) };
+        conn.pragma_update(None, "secure_delete", on)?;
+        if !on {
+            conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(())
     }
 }
 

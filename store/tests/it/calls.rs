@@ -1,6 +1,6 @@
 //! Records, recordings, events, tokens, idempotency keys.
 
-use crate::support::{House, NOW, ended, event, id};
+use super::support::{Ground, House, NOW, ended, event, id};
 use dialer_core::event::Event;
 use dialer_core::record::RecordingRow;
 use dialer_core::{CallId, CallRecord, Outcome, Record};
@@ -180,8 +180,7 @@ fn the_end_of_a_call_is_kept_once_and_told_whole() {
     envelope.client_state = Some("a \"mark\"".into());
     house.write(vec![Record::CallEnded(Box::new(record)), Record::Event(envelope.clone())]);
     assert_eq!(house.store.events_since(0, 10).unwrap(), [*envelope]);
-    let conn = rusqlite::Connection::open(house.path()).unwrap();
-    let text: String = conn.query_row("SELECT data FROM event", [], |row| row.get(0)).unwrap();
+    let text = house.folder.sql("SELECT data FROM event").unwrap();
     assert!(!text.contains("record") && text.len() < 400, "{text}");
 }
 
@@ -189,8 +188,7 @@ fn the_end_of_a_call_is_kept_once_and_told_whole() {
 fn an_event_that_cannot_be_read_back_does_not_end_the_stream() {
     let house = House::new();
     house.write((1..=3).map(|cursor| event(cursor, Event::NodeDraining)).collect());
-    let conn = rusqlite::Connection::open(house.path()).unwrap();
-    conn.execute("UPDATE event SET data = '{' WHERE cursor = 2", []).unwrap();
+    house.folder.sql("UPDATE event SET data = '{' WHERE cursor = 2").unwrap();
     assert_eq!(cursors(&house, 0, 10), [1, 3]);
     assert_eq!(house.store.stats().undecodable_events, 1);
 }

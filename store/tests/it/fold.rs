@@ -1,6 +1,6 @@
 //! What is loaded is the fold of what was appended.
 
-use crate::support::{Draw, House, NOW, PATIENCE, attempt, ended, id, new_lead};
+use super::support::{Draw, Ground, House, NOW, PATIENCE, attempt, ended, id, new_lead};
 use dialer_core::best_time::{BestTimeRow, ExperimentArm};
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::EventEnvelope;
@@ -323,7 +323,7 @@ proptest! {
         let mut leads = Vec::new();
         for list in [id::<dialer_core::id::ListKind>(1), id(2)] {
             let list = house.list(list.to_bits());
-            fold.apply(Record::ListPut(crate::support::list_row(list)));
+            fold.apply(Record::ListPut(super::support::list_row(list)));
             for lead in house.import(list, (0..5).map(new_lead).collect()) {
                 fold.leads.insert(lead, (list, LeadProgress::fresh(lead)));
                 leads.push(lead);
@@ -390,17 +390,10 @@ fn leads_of_a_deleted_list_are_cleared_away() {
     assert_eq!(house.store.lead_counts(list).unwrap().total(), 0);
     assert_eq!(house.import(list, (0..10).map(new_lead).collect()).len(), 10);
     let house = house.reopen();
-    let conn = rusqlite::Connection::open(house.path()).unwrap();
-    loop {
-        let rows: i64 = conn.query_row("SELECT count(*) FROM list_purge", [], |row| row.get(0)).unwrap();
-        if rows == 0 {
-            break;
-        }
+    while house.folder.sql("SELECT count(*) FROM list_purge").unwrap() != "0" {
         std::thread::yield_now();
     }
     for table in ["lead", "lead_number"] {
-        let rows: i64 =
-            conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, 10, "{table}");
+        assert_eq!(house.folder.sql(&format!("SELECT count(*) FROM {table}")).unwrap(), "10", "{table}");
     }
 }

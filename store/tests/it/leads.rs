@@ -1,6 +1,6 @@
 //! Leads: import, loading for the hopper, pages, counts.
 
-use crate::support::{House, NOW, at, id, new_lead};
+use super::support::{House, NOW, at, id, new_lead};
 use dialer_core::record::{Callback, Lead, LeadProgress, LeadState, Phone};
 use dialer_core::{LeadId, ListId, Record};
 use proptest::prelude::*;

@@ -1,11 +1,11 @@
 //! The store through its door.
+#![allow(clippy::duplicate_mod, reason = "the same tests over both stores")]
 
 mod backup;
-mod calls;
 mod crash;
-mod fold;
-mod leads;
 mod limits;
 mod opening;
-mod person;
+mod over_postgres;
+mod over_sqlite;
+mod postgres;
 mod support;

@@ -1,12 +1,11 @@
 //! A person is told whole, and forgotten so that nothing of the number is left in any row.
 
-use crate::support::{House, NOW, PATIENCE, ended, id, new_lead};
+use super::support::{Ground, House, NOW, PATIENCE, ended, id, new_lead};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::record::{
     Actor, CallKindTag, Callback, DncListRow, DncNumbers, LeadProgress, LeadState, LedgerEntry, Phone,
 };
 use dialer_core::{CallRecord, LeadId, Record};
-use rusqlite::types::ValueRef;
 use store::{IdempotencyRow, LeadPageQuery, NewLead, Store};
 
 const NUMBER: &str = "+8613800138000";
@@ -37,38 +36,12 @@ fn record(call: u128, change: impl Fn(&mut CallRecord)) -> Record {
     Record::CallEnded(Box::new(record))
 }
 
-/// Every value of every row of every table, as text.
-fn rows(house: &House) -> Vec<(String, String)> {
-    let conn = rusqlite::Connection::open(house.path()).unwrap();
-    let mut tables = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
-    let names: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let mut found = Vec::new();
-    for name in names {
-        let mut all = conn.prepare(&format!("SELECT * FROM {name}")).unwrap();
-        let columns = all.column_count();
-        let mut rows = all.query([]).unwrap();
-        while let Some(row) = rows.next().unwrap() {
-            for column in 0..columns {
-                let text = match row.get_ref(column).unwrap() {
-                    ValueRef::Integer(number) => number.to_string(),
-                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                        String::from_utf8_lossy(bytes).into_owned()
-                    }
-                    ValueRef::Null | ValueRef::Real(_) => continue,
-                };
-                found.push((name.clone(), text));
-            }
-        }
-    }
-    found
-}
-
 fn traces(house: &House) -> Vec<(String, String)> {
     let mine = |text: &str| {
         text.match_indices(DIGITS)
             .any(|(at, _)| !text[at + DIGITS.len()..].starts_with(|next: char| next.is_ascii_digit()))
     };
-    rows(house).into_iter().filter(|(_, text)| mine(text)).collect()
+    house.folder.values().into_iter().filter(|(_, text)| mine(text)).collect()
 }
 
 fn idempotent(key: &str, body: &str) -> IdempotencyRow {
@@ -187,7 +160,7 @@ fn nothing_of_a_number_is_left_in_any_row() {
     let erased = house.store.forget_person(NUMBER, by(), more.clone()).unwrap();
     assert_eq!((erased.leads, erased.calls, erased.events), (1, 3, 3));
     assert_eq!(traces(&house), []);
-    let file = std::fs::read(house.path()).unwrap();
+    let file = house.folder.file();
     assert!(!file.windows(DIGITS.len() + 1).any(|bytes| bytes == b"13800138000\""), "nor in what was freed");
 
     // Others are as they were.

@@ -14,12 +14,14 @@ use dialer_core::record::{
 };
 use dialer_core::serving::Membership;
 use dialer_core::{CallId, CallRecord, LeadId, ListId, Outcome, Record};
+use rusqlite::types::ValueRef;
 use sansio::{Duration, Rng, WallTime};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use store::{Durable, ImportOptions, NewLead, Options, SqliteStore, Store};
+use std::sync::{Mutex, OnceLock};
+use store::server::Server;
+use store::{Durable, ImportOptions, NewLead, Options, Place, PostgresStore, SqliteStore, Store, StoreError};
 use tempfile::TempDir;
 
 /// Longer than anything here takes; only a defect waits so long.
@@ -32,43 +34,196 @@ pub(crate) const fn at(millis: i64) -> WallTime {
     WallTime::from_unix_millis(millis)
 }
 
-/// A store, its folder, and what it told.
-pub(crate) struct House {
-    pub(crate) store: SqliteStore,
+/// What a store stands on.
+pub(crate) trait Ground: Sized {
+    type Store: Store;
+
+    /// A fresh one.
+    fn new() -> Self;
+
+    fn open(&self, options: Options) -> Result<Self::Store, StoreError>;
+
+    /// Runs SQL beside the store and tells what it gives: rows by line, columns by `|`.
+    fn sql(&self, sql: &str) -> Result<String, String>;
+
+    /// Every value of every row of every table, as text.
+    fn values(&self) -> Vec<(String, String)>;
+
+    /// The file that holds the rows, if the store has one: nothing of what was erased may be left in it.
+    fn file(&self) -> Vec<u8>;
+}
+
+impl Ground for TempDir {
+    type Store = SqliteStore;
+
+    fn new() -> TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn open(&self, options: Options) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path().join("store.db"), options)
+    }
+
+    fn sql(&self, sql: &str) -> Result<String, String> {
+        let conn = rusqlite::Connection::open(self.path().join("store.db")).unwrap();
+        let work = || -> rusqlite::Result<String> {
+            let mut statement = conn.prepare(sql)?;
+            let columns = statement.column_count();
+            if columns == 0 {
+                statement.execute([])?;
+                return Ok(String::new());
+            }
+            let mut rows = statement.query([])?;
+            let mut lines = Vec::new();
+            while let Some(row) = rows.next()? {
+                let values = (0..columns).map(|column| Ok(text(row.get_ref(column)?).unwrap_or_default()));
+                lines.push(values.collect::<rusqlite::Result<Vec<_>>>()?.join("|"));
+            }
+            Ok(lines.join("\n"))
+        };
+        work().map_err(|error| error.to_string())
+    }
+
+    fn values(&self) -> Vec<(String, String)> {
+        let conn = rusqlite::Connection::open(self.path().join("store.db")).unwrap();
+        let tables = self.sql("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
+        let mut found = Vec::new();
+        for name in tables.lines() {
+            let mut all = conn.prepare(&format!("SELECT * FROM {name}")).unwrap();
+            let columns = all.column_count();
+            let mut rows = all.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values = (0..columns).filter_map(|column| text(row.get_ref(column).unwrap()));
+                found.extend(values.map(|value| (name.to_owned(), value)));
+            }
+        }
+        found
+    }
+
+    fn file(&self) -> Vec<u8> {
+        std::fs::read(self.path().join("store.db")).unwrap()
+    }
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Null | ValueRef::Real(_) => None,
+    }
+}
+
+/// The server of this process's tests.
+pub(crate) fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(&[]).unwrap_or_else(|why| panic!("{why}")))
+}
+
+/// A schema of its own on the server.
+pub(crate) struct Schema {
+    pub(crate) name: String,
+}
+
+impl Schema {
+    pub(crate) fn place(&self) -> Place {
+        server().place(&self.name)
+    }
+}
+
+impl Ground for Schema {
+    type Store = PostgresStore;
+
+    fn new() -> Schema {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Schema { name: format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed)) }
+    }
+
+    fn open(&self, options: Options) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open(self.place(), Options { readers: 2, ..options })
+    }
+
+    fn sql(&self, sql: &str) -> Result<String, String> {
+        server().sql(&self.name, sql)
+    }
+
+    fn values(&self) -> Vec<(String, String)> {
+        let tables = self.sql(&format!("SELECT tablename FROM pg_tables WHERE schemaname = '{}'", self.name));
+        let mut found = Vec::new();
+        for name in tables.unwrap().lines() {
+            let all =
+                format!("SELECT coalesce(json_agg(value), '[]') FROM {name} t, jsonb_each_text(to_jsonb(t))");
+            let values: Vec<Option<String>> = serde_json::from_str(&self.sql(&all).unwrap()).unwrap();
+            found.extend(values.into_iter().flatten().map(|value| (name.to_owned(), plain(value))));
+        }
+        found
+    }
+
+    fn file(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Bytes that are shown as hexadecimal digits, as what they say.
+fn plain(shown: String) -> String {
+    let Some(digits) = shown.strip_prefix("\\x") else { return shown };
+    let bytes: Vec<u8> = (0..digits.len() / 2)
+        .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("hexadecimal digits"))
+        .collect();
+    match bytes.as_slice() {
+        [1, number @ ..] if number.len() == 8 => i64::from_be_bytes(number.try_into().unwrap()).to_string(),
+        bytes => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// A store, what it stands on, and what it told.
+pub(crate) struct HouseOf<G: Ground> {
+    pub(crate) store: G::Store,
     pub(crate) told: Mutex<Receiver<Durable>>,
-    pub(crate) folder: TempDir,
+    pub(crate) folder: G,
     seq: AtomicU64,
 }
 
+/// The embedded store in a folder.
+pub(crate) type House = HouseOf<TempDir>;
+
 impl House {
-    pub(crate) fn new() -> House {
-        House::with(|_| {})
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+}
+
+impl<G: Ground> HouseOf<G> {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
     }
 
-    pub(crate) fn with(change: impl Fn(&mut Options)) -> House {
-        House::open(tempfile::tempdir().unwrap(), change)
+    pub(crate) fn with(change: impl Fn(&mut Options)) -> Self {
+        Self::open(G::new(), change)
     }
 
-    fn open(folder: TempDir, change: impl Fn(&mut Options)) -> House {
+    fn open(folder: G, change: impl Fn(&mut Options)) -> Self {
         let (tell, told) = channel();
         let mut options = Options::new(Box::new(move |news| {
             // The test may be over.
             let _ = tell.send(news);
         }));
         change(&mut options);
-        let store = SqliteStore::open(&folder.path().join("store.db"), options).unwrap();
-        House { store, told: Mutex::new(told), folder, seq: AtomicU64::new(0) }
+        let store = folder.open(options).unwrap_or_else(|error| panic!("{error}"));
+        HouseOf { store, told: Mutex::new(told), folder, seq: AtomicU64::new(0) }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("store.db")
+    /// A store that tells only what these options say.
+    pub(crate) fn bare(options: Options) -> (G::Store, G) {
+        let folder = G::new();
+        let store = folder.open(options).unwrap_or_else(|error| panic!("{error}"));
+        (store, folder)
     }
 
     /// Closes it and opens it again, as after a restart.
-    pub(crate) fn reopen(self) -> House {
-        let House { store, folder, .. } = self;
+    pub(crate) fn reopen(self) -> Self {
+        let HouseOf { store, folder, .. } = self;
         drop(store);
-        House::open(folder, |_| {})
+        Self::open(folder, |_| {})
     }
 
     /// Appends one transaction; returns its number.
@@ -211,6 +366,25 @@ pub(crate) fn event(cursor: u64, event: Event) -> Record {
         post_call: false,
         event,
     }))
+}
+
+/// An event of some size.
+pub(crate) fn large(cursor: u64) -> Record {
+    event(cursor, Event::AgentLoggedOut { reason: "x".repeat(5_000) })
+}
+
+/// What is told until health comes back; the numbers told durable must rise.
+pub(crate) fn until_healthy<G: Ground>(house: &HouseOf<G>, mut last: u64) -> u64 {
+    loop {
+        match house.news() {
+            Durable::UpTo(seq) => {
+                assert!(seq > last);
+                last = seq;
+            }
+            Durable::Unhealthy { .. } => panic!("told twice"),
+            Durable::Healthy => return last,
+        }
+    }
 }
 
 /// Draws records about a few things, so that they meet.

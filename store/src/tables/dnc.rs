@@ -4,11 +4,10 @@ use super::codec::{blob, data, int, millis};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::NewLead;
+use crate::sql::{Any, Connection, OptionalExtension, Statement, ValueRef};
 use dialer_core::DncListId;
 use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot};
-use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use sansio::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +20,16 @@ fn number_of(conn: &Connection, list: DncListId) -> Result<Option<i64>, StoreErr
 pub(super) fn add(txn: &mut Txn<'_>, list: DncListId, entries: &DncNumbers) -> Result<(), StoreError> {
     let Some(no) = number_of(txn.conn(), list)? else { return Ok(()) };
     const ADD: &str = "INSERT INTO dnc_entry (list_no, number, expires_at) VALUES (?1, ?2, ?3) \
-                       ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at";
+                       ON CONFLICT (list_no, number) DO UPDATE SET expires_at = excluded.expires_at";
     let until = millis(entries.expires_at);
     for number in &entries.numbers {
-        txn.run(ADD, (no, int(*number), until))?;
+        txn.write(ADD, (no, Any::Integer(int(*number)), until))?;
     }
     for prefix in &entries.prefixes {
-        txn.run(ADD, (no, prefix, until))?;
+        txn.write(ADD, (no, Any::Text(prefix), until))?;
     }
     for hash in &entries.hashes {
-        txn.run(ADD, (no, hash.to_be_bytes(), until))?;
+        txn.write(ADD, (no, Any::Blob(&hash.to_be_bytes()), until))?;
     }
     Ok(())
 }
@@ -39,27 +38,27 @@ pub(super) fn remove(txn: &mut Txn<'_>, list: DncListId, entries: &DncNumbers) -
     let Some(no) = number_of(txn.conn(), list)? else { return Ok(()) };
     const REMOVE: &str = "DELETE FROM dnc_entry WHERE list_no = ?1 AND number = ?2";
     for number in &entries.numbers {
-        txn.run(REMOVE, (no, int(*number)))?;
+        txn.write(REMOVE, (no, Any::Integer(int(*number))))?;
     }
     for prefix in &entries.prefixes {
-        txn.run(REMOVE, (no, prefix))?;
+        txn.write(REMOVE, (no, Any::Text(prefix)))?;
     }
     for hash in &entries.hashes {
-        txn.run(REMOVE, (no, hash.to_be_bytes()))?;
+        txn.write(REMOVE, (no, Any::Blob(&hash.to_be_bytes())))?;
     }
     Ok(())
 }
 
 pub(super) fn delete_list(txn: &mut Txn<'_>, list: DncListId) -> Result<(), StoreError> {
     let Some(no) = number_of(txn.conn(), list)? else { return Ok(()) };
-    txn.run("DELETE FROM dnc_entry WHERE list_no = ?1", (no,))?;
-    txn.run("DELETE FROM dnc_list WHERE no = ?1", (no,))?;
+    txn.write("DELETE FROM dnc_entry WHERE list_no = ?1", (no,))?;
+    txn.write("DELETE FROM dnc_list WHERE no = ?1", (no,))?;
     Ok(())
 }
 
 /// The lists that hold everywhere, for imports.
 pub(super) struct Everywhere<'c> {
-    entry: CachedStatement<'c>,
+    entry: Statement<'c>,
     lists: Vec<i64>,
     /// Those of which some numbers are kept by hash.
     hashed: Vec<(i64, DncListId)>,
@@ -80,17 +79,19 @@ impl<'c> Everywhere<'c> {
                 continue;
             }
             let no: i64 = row.get("no")?;
-            // Texts come after all numbers.
+            // Texts come after all numbers, bytes after all texts.
+            let (first_text, first_bytes) = (Any::Text(""), Any::Blob(b""));
             let mut texts = conn.prepare_cached(
-                "SELECT number FROM dnc_entry WHERE list_no = ?1 AND number >= '' AND number < x'' \
+                "SELECT number FROM dnc_entry WHERE list_no = ?1 AND number >= ?3 AND number < ?4 \
                  AND (expires_at IS NULL OR expires_at > ?2)",
             )?;
-            let found = texts.query_map((no, now), |row| row.get(0))?;
+            let found = texts.query_map((no, now, first_text, first_bytes), |row| {
+                Ok(row.get_any(0)?.as_str()?.to_owned())
+            })?;
             prefixes.extend(found.collect::<Result<Vec<String>, _>>()?);
-            // Bytes come after all texts.
             let mut bytes =
-                conn.prepare_cached("SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number >= x''")?;
-            if bytes.exists((no,))? {
+                conn.prepare_cached("SELECT 1 FROM dnc_entry WHERE list_no = ?1 AND number >= ?2 LIMIT 1")?;
+            if bytes.exists((no, first_bytes))? {
                 hashed.push((no, list.id));
             }
             lists.push(no);
@@ -124,12 +125,12 @@ impl<'c> Everywhere<'c> {
             return Ok(true);
         }
         for list in &self.lists {
-            if self.entry.exists((list, int(key), self.now))? {
+            if self.entry.exists((list, Any::Integer(int(key)), self.now))? {
                 return Ok(true);
             }
         }
         for (list, id) in &self.hashed {
-            if self.entry.exists((list, number_hash(*id, number).to_be_bytes(), self.now))? {
+            if self.entry.exists((list, Any::Blob(&number_hash(*id, number).to_be_bytes()), self.now))? {
                 return Ok(true);
             }
         }
@@ -152,11 +153,11 @@ pub(super) fn load(conn: &Connection) -> Result<Vec<DncSnapshot>, StoreError> {
 fn entries(conn: &Connection, list: i64) -> Result<Vec<DncNumbers>, StoreError> {
     let mut statement =
         conn.prepare_cached("SELECT number, expires_at FROM dnc_entry WHERE list_no = ?1 ORDER BY number")?;
-    let mut rows = statement.query((list,))?;
+    let mut rows = statement.query_all((list,))?;
     let mut by_time: BTreeMap<Option<i64>, DncNumbers> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let of = by_time.entry(row.get("expires_at")?).or_default();
-        match row.get_ref("number")? {
+        match row.get_any("number")? {
             ValueRef::Integer(number) => of.numbers.push(super::codec::count(number)),
             ValueRef::Blob(hash) => {
                 let hash = hash.try_into().map_err(|_| StoreError::Undecodable {

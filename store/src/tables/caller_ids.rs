@@ -3,25 +3,25 @@
 use super::codec::{blob, data, encode};
 use super::txn::Txn;
 use crate::error::StoreError;
+use crate::sql::Connection;
 use dialer_core::CallerIdPoolId;
 use dialer_core::caller_id::{CallerIdPoolRow, CallerIdPoolSnapshot, PoolState};
-use rusqlite::Connection;
 use sansio::WallTime;
 
 /// Uses older than this count for no cap any more, milliseconds.
 const USES_KEPT_MS: i64 = 24 * 3_600_000;
 
 pub(super) fn put(txn: &mut Txn<'_>, row: &CallerIdPoolRow) -> Result<(), StoreError> {
-    txn.run(
-        "INSERT INTO caller_id_pool (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data",
+    txn.write(
+        "INSERT INTO caller_id_pool (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data",
         (blob(row.id), encode("caller_id_pool", row)?),
     )?;
     Ok(())
 }
 
 pub(super) fn delete(txn: &mut Txn<'_>, pool: CallerIdPoolId) -> Result<(), StoreError> {
-    txn.run("DELETE FROM caller_id_pool WHERE id = ?1", (blob(pool),))?;
-    txn.run("DELETE FROM caller_id_use WHERE pool = ?1", (blob(pool),))?;
+    txn.write("DELETE FROM caller_id_pool WHERE id = ?1", (blob(pool),))?;
+    txn.write("DELETE FROM caller_id_use WHERE pool = ?1", (blob(pool),))?;
     Ok(())
 }
 
@@ -32,7 +32,7 @@ pub(super) fn used(
     number: &str,
     at: WallTime,
 ) -> Result<(), StoreError> {
-    txn.run(
+    txn.write(
         "INSERT INTO caller_id_use (pool, at, number) SELECT ?1, ?2, ?3 \
          WHERE EXISTS (SELECT 1 FROM caller_id_pool WHERE id = ?1)",
         (blob(pool), at.unix_millis(), number),
@@ -47,11 +47,11 @@ pub(super) fn set_state(
     state: &PoolState,
     at: WallTime,
 ) -> Result<(), StoreError> {
-    txn.run(
+    txn.write(
         "UPDATE caller_id_pool SET state = ?2 WHERE id = ?1",
         (blob(pool), encode("caller_id_pool", state)?),
     )?;
-    txn.run(
+    txn.write(
         "DELETE FROM caller_id_use WHERE pool = ?1 AND at < ?2",
         (blob(pool), at.plus_millis(-USES_KEPT_MS).unix_millis()),
     )?;

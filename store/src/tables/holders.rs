@@ -7,8 +7,8 @@ use super::codec::{NumberKey, id};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{MatchedBy, NewLead};
+use crate::sql::{Connection, Rows, Statement};
 use dialer_core::LeadId;
-use rusqlite::{CachedStatement, Connection};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Within which lists numbers are compared, as the numbers of these lists.
@@ -49,7 +49,7 @@ const HOLDERS_IN_LIST: &str = "SELECT lead.no, lead.id, lead.list_no, lead.exter
 
 /// Asks who has a number within a scope.
 pub(super) struct Question<'c> {
-    statement: Option<CachedStatement<'c>>,
+    statement: Option<Statement<'c>>,
     lists: Vec<i64>,
 }
 
@@ -83,7 +83,29 @@ impl<'c> Question<'c> {
     }
 }
 
-fn first(mut rows: rusqlite::Rows<'_>, counts: impl Fn(i64) -> bool) -> Result<Option<Match>, StoreError> {
+impl Question<'_> {
+    /// The same for many numbers, of which all leads count.
+    fn ask_all<'r>(&mut self, mut numbers: Vec<&'r str>) -> Result<HashMap<&'r str, Match>, StoreError> {
+        let mut found = HashMap::new();
+        let Some(statement) = &mut self.statement else { return Ok(found) };
+        if self.lists.is_empty() {
+            statement.query_each(numbers.iter().map(|number| (NumberKey(number),)), |place, rows| {
+                found.extend(first(rows, |_| true)?.map(|lead| (numbers[place], lead)));
+                Ok(())
+            })?;
+        }
+        for list in &self.lists {
+            statement.query_each(numbers.iter().map(|number| (NumberKey(number), list)), |place, rows| {
+                found.extend(first(rows, |_| true)?.map(|lead| (numbers[place], lead)));
+                Ok(())
+            })?;
+            numbers.retain(|number| !found.contains_key(number));
+        }
+        Ok(found)
+    }
+}
+
+fn first(mut rows: Rows<'_>, counts: impl Fn(i64) -> bool) -> Result<Option<Match>, StoreError> {
     while let Some(found) = rows.next()? {
         let no = found.get(0)?;
         if counts(no) {
@@ -127,11 +149,7 @@ impl<'r, 'c> Holders<'r, 'c> {
                 rows.flat_map(|row| &row.phones).map(|phone| phone.number.as_str()).collect();
             numbers.sort_unstable_by_key(|number| order(number));
             numbers.dedup();
-            for number in numbers {
-                if let Some(found) = question.ask(number, |_| true)? {
-                    stored.insert(number, found);
-                }
-            }
+            stored = question.ask_all(numbers)?;
         }
         Ok(Holders {
             scope,
@@ -201,11 +219,11 @@ impl<'r, 'c> Holders<'r, 'c> {
             return Ok(());
         }
         self.unwritten.sort_unstable_by_key(|(number, lead)| (order(number), *lead));
-        let mut insert = txn.conn().prepare_cached(
-            "INSERT INTO lead_number (number, list_no, lead_no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?;
         for (number, lead) in self.unwritten.drain(..) {
-            insert.execute((NumberKey(number), list_no, lead))?;
+            txn.write(
+                "INSERT INTO lead_number (number, list_no, lead_no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                (NumberKey(number), list_no, lead),
+            )?;
         }
         Ok(())
     }

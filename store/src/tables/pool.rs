@@ -1,21 +1,23 @@
 //! A few connections that only read.
 
 use crate::error::StoreError;
-use rusqlite::Connection;
+use crate::sql::Connection;
 use std::ops::Deref;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Read connections, lent one at a time. A caller waits when all are lent.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
 }
 
 impl Pool {
     /// Opens `size` connections (at least one).
-    pub(super) fn open(path: &Path, size: usize) -> Result<Pool, StoreError> {
-        let idle = (0..size.max(1)).map(|_| super::open::reader(path)).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn open(
+        size: usize,
+        open: impl Fn() -> Result<Connection, StoreError>,
+    ) -> Result<Pool, StoreError> {
+        let idle = (0..size.max(1)).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
         Ok(Pool { idle: Mutex::new(idle), returned: Condvar::new() })
     }
 
@@ -32,7 +34,7 @@ impl Pool {
 }
 
 /// A lent connection; goes back when dropped.
-pub(super) struct Lent<'p> {
+pub(crate) struct Lent<'p> {
     pool: &'p Pool,
     conn: Option<Connection>,
 }

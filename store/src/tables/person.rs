@@ -6,13 +6,13 @@
 
 use super::codec::{LEAD_COLUMNS, NumberKey, blob, data, encode, lead};
 use super::txn::Txn;
-use super::{SqliteStore, audit, calls, events};
+use super::{audit, calls, events};
 use crate::error::StoreError;
 use crate::model::{AuditEntry, CallRow, ErasedPerson, Person};
+use crate::sql::{Any, Bind, Connection};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::record::{Actor, CallKindTag, Lead, RecordingRow};
 use dialer_core::{CallId, CallRecord, LeadId};
-use rusqlite::{Connection, ToSql};
 use sansio::WallTime;
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ struct Traces {
 impl Traces {
     fn find(conn: &Connection, number: &str, leads: &[LeadId]) -> Result<Traces, StoreError> {
         let mut calls = BTreeSet::new();
-        let mut add = |sql: &str, value: &dyn ToSql| -> Result<(), StoreError> {
+        let mut add = |sql: &str, value: &dyn Bind| -> Result<(), StoreError> {
             let mut statement = conn.prepare_cached(sql)?;
             let mut rows = statement.query((value,))?;
             while let Some(row) = rows.next()? {
@@ -101,7 +101,7 @@ fn each_event(
     mut look: impl FnMut(i64, EventEnvelope, &str) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached("SELECT cursor, data FROM event ORDER BY cursor")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query_all([])?;
     while let Some(row) = rows.next()? {
         let text: String = row.get("data")?;
         // One bad row is no reason to leave the others.
@@ -154,7 +154,7 @@ pub(super) fn person(conn: &Connection, number: &str) -> Result<Person, StoreErr
         let mut statement = txn.prepare_cached(
             "SELECT dnc_list.id AS id, expires_at FROM dnc_entry JOIN dnc_list ON dnc_list.no = list_no WHERE number = ?1",
         )?;
-        let mut rows = statement.query((super::codec::int(key),))?;
+        let mut rows = statement.query((Any::Integer(super::codec::int(key)),))?;
         while let Some(row) = rows.next()? {
             found.dnc.push((super::codec::id(row, "id")?, super::codec::time(row, "expires_at")?));
         }
@@ -239,7 +239,7 @@ enum Change {
     Rejected(i64),
 }
 
-impl SqliteStore {
+impl super::Core {
     /// Forgets a person. Interrupted, it is done again from the start.
     pub(super) fn forget(
         &self,
@@ -248,7 +248,7 @@ impl SqliteStore {
         particulars: serde_json::Value,
     ) -> Result<ErasedPerson, StoreError> {
         let (changes, mut erased) = self.plan(number)?;
-        self.shared.call(|writer| Ok(writer.conn().pragma_update(None, "secure_delete", true)?))?;
+        self.shared.call(|writer| writer.erase(true))?;
         let mut changes = changes.into_iter();
         let done = loop {
             let part: Vec<Change> = changes.by_ref().take(ROWS).collect();
@@ -262,7 +262,9 @@ impl SqliteStore {
                 break written;
             }
         };
-        self.shared.call(|writer| Ok(writer.conn().pragma_update(None, "secure_delete", false)?))?;
+        if done.is_err() {
+            self.shared.call(|writer| writer.erase(false))?;
+        }
         done?;
         let mut after =
             serde_json::json!({ "leads": erased.leads, "calls": erased.calls, "events": erased.events });
@@ -279,9 +281,7 @@ impl SqliteStore {
         };
         self.shared.call(move |writer| {
             writer.transact(|txn| audit::add(txn, &entry))?;
-            // What the write-ahead log held goes from the disk, unless somebody reads at this moment.
-            writer.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            Ok(())
+            writer.erase(false)
         })?;
         erased.complete = true;
         Ok(erased)
@@ -344,7 +344,7 @@ fn others(conn: &Connection, traces: &Traces, changes: &mut Vec<Change>) -> Resu
         }
     }
     let mut statement = conn.prepare_cached("SELECT key, body FROM idempotency")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query_all([])?;
     while let Some(row) = rows.next()? {
         if traces.in_bytes(row.get_ref(1)?.as_bytes()?) {
             changes.push(Change::Idempotency(row.get(0)?));
@@ -377,27 +377,23 @@ impl Change {
             Change::Call(call) => forget_call(txn, call)?,
             Change::Event { cursor, envelope } => {
                 let text = events::encoded(&envelope)?;
-                txn.run("UPDATE event SET data = ?2 WHERE cursor = ?1", (cursor, text))?;
+                txn.write("UPDATE event SET data = ?2 WHERE cursor = ?1", (cursor, text))?;
             }
             Change::Text { table, column, no, text } => {
-                txn.run(&format!("UPDATE {table} SET {column} = ?2 WHERE no = ?1"), (no, text))?;
+                txn.write(&format!("UPDATE {table} SET {column} = ?2 WHERE no = ?1"), (no, text))?;
             }
             Change::Disposition { column, call, text } => {
-                txn.run(&format!("UPDATE disposition SET {column} = ?2 WHERE call = ?1"), (call, text))?;
+                txn.write(&format!("UPDATE disposition SET {column} = ?2 WHERE call = ?1"), (call, text))?;
             }
             Change::Idempotency(key) => {
-                txn.run("DELETE FROM idempotency WHERE key = ?1", (key,))?;
+                txn.write("DELETE FROM idempotency WHERE key = ?1", (key,))?;
             }
             Change::Audit { no, before, after } => {
-                // An entry cannot be changed; this one is put in its own place without the number.
-                txn.run(
-                    "REPLACE INTO audit (no, at, token, name, action, target, before, after) \
-                     SELECT no, at, token, name, action, target, ?2, ?3 FROM audit WHERE no = ?1",
-                    (no, before, after),
-                )?;
+                // An entry cannot be changed; this one is put into its own place without the number.
+                super::audit::put_again(txn, no, before, after)?;
             }
             Change::Rejected(no) => {
-                txn.run("DELETE FROM rejected WHERE no = ?1", (no,))?;
+                txn.write("DELETE FROM rejected WHERE no = ?1", (no,))?;
             }
         }
         Ok(())
@@ -408,11 +404,11 @@ impl Change {
 fn forget_call(txn: &mut Txn<'_>, call: CallId) -> Result<(), StoreError> {
     let Some(row) = calls::record(txn.conn(), call)? else { return Ok(()) };
     let record = encode("call_record", &anonymous(row.record))?;
-    txn.run(
+    txn.write(
         "UPDATE call_record SET number = '', lead = NULL, data = ?2 WHERE call = ?1",
         (blob(call), record),
     )?;
-    txn.run("UPDATE disposition SET notes = NULL, fields = NULL WHERE call = ?1", (blob(call),))?;
+    txn.write("UPDATE disposition SET notes = NULL, fields = NULL WHERE call = ?1", (blob(call),))?;
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use super::codec::{LEAD_COLUMNS, NumberKey, data, lead};
 use crate::error::StoreError;
+use crate::sql::Connection;
 use dialer_core::CallRecord;
 use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{CallKindTag, Lead};
-use rusqlite::Connection;
 
 /// Calls of a number that are looked through, newest first.
 const LOOKED_THROUGH: i64 = 50;

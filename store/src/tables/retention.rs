@@ -4,10 +4,9 @@ use super::codec::{blob, count, data, id};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{LedgerQuery, LedgerRow, Page};
+use crate::sql::{Connection, Value, params_from_iter};
 use dialer_core::RecordingId;
 use dialer_core::record::{LedgerEntry, RecordingRow};
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
 use sansio::WallTime;
 
 /// Rows that go in one transaction: appends wait for it.
@@ -43,16 +42,16 @@ pub(super) fn prune_records(txn: &mut Txn<'_>, before: WallTime) -> Result<(u64,
         .query_map((before.unix_millis(), ROWS), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for call in &calls {
-        txn.run("DELETE FROM disposition WHERE call = ?1", (call,))?;
-        txn.run("DELETE FROM wrap_up WHERE call = ?1", (call,))?;
-        txn.run("DELETE FROM call_record WHERE call = ?1", (call,))?;
+        txn.write("DELETE FROM disposition WHERE call = ?1", (call,))?;
+        txn.write("DELETE FROM wrap_up WHERE call = ?1", (call,))?;
+        txn.write("DELETE FROM call_record WHERE call = ?1", (call,))?;
     }
     Ok((calls.len() as u64, calls.len() as u64 == u64::from(ROWS)))
 }
 
 /// Entries of the abandonment ledger, oldest first.
 pub(super) fn ledger(conn: &Connection, query: &LedgerQuery) -> Result<Page<LedgerRow>, StoreError> {
-    let (mut terms, mut values) = (String::from("WHERE 1"), Vec::new());
+    let (mut terms, mut values) = (String::from("WHERE true"), Vec::new());
     let mut term = |sql: &str, value: Value| {
         values.push(value);
         terms.push_str(&format!(" AND {sql} ?{}", values.len()));

@@ -5,8 +5,8 @@ use super::holders::{Match, Question, Scope};
 use super::import::{Names, by_external_id, list_no, scope};
 use crate::error::StoreError;
 use crate::model::{ImportOptions, ImportVerdict, MatchedBy, NewLead};
+use crate::sql::Connection;
 use dialer_core::{LeadId, ListId};
-use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leads that would be new come after all stored ones.

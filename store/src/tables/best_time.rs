@@ -3,9 +3,9 @@
 use super::codec::{blob, count, id};
 use super::txn::Txn;
 use crate::error::StoreError;
+use crate::sql::{Connection, Row};
 use dialer_core::CampaignId;
 use dialer_core::best_time::{BestTimeRow, ExperimentArm};
-use rusqlite::{Connection, Row};
 
 /// The number stored for an arm. Never changes once released.
 const fn code(arm: ExperimentArm) -> i64 {
@@ -22,9 +22,10 @@ pub(super) fn seen(
     (segment, hour, arm): (&str, u8, ExperimentArm),
     answered: bool,
 ) -> Result<(), StoreError> {
-    txn.run(
+    txn.write(
         "INSERT INTO best_time (campaign, segment, hour, arm, tries, answers) VALUES (?1, ?2, ?3, ?4, 1, ?5) \
-         ON CONFLICT DO UPDATE SET tries = tries + 1, answers = answers + excluded.answers",
+         ON CONFLICT (campaign, segment, hour, arm) DO UPDATE SET tries = best_time.tries + 1, \
+         answers = best_time.answers + excluded.answers",
         (blob(campaign), segment, hour, code(arm), answered),
     )?;
     Ok(())
@@ -32,18 +33,19 @@ pub(super) fn seen(
 
 /// What was tried in an experiment counts for none any more.
 pub(super) fn reset(txn: &mut Txn<'_>, campaign: CampaignId) -> Result<(), StoreError> {
-    txn.run(
+    txn.write(
         "INSERT INTO best_time (campaign, segment, hour, arm, tries, answers) \
          SELECT campaign, segment, hour, 0, sum(tries), sum(answers) FROM best_time \
-         WHERE campaign = ?1 AND arm <> 0 GROUP BY segment, hour \
-         ON CONFLICT DO UPDATE SET tries = tries + excluded.tries, answers = answers + excluded.answers",
+         WHERE campaign = ?1 AND arm <> 0 GROUP BY campaign, segment, hour \
+         ON CONFLICT (campaign, segment, hour, arm) DO UPDATE SET tries = best_time.tries + excluded.tries, \
+         answers = best_time.answers + excluded.answers",
         (blob(campaign),),
     )?;
-    txn.run("DELETE FROM best_time WHERE campaign = ?1 AND arm <> 0", (blob(campaign),))?;
+    txn.write("DELETE FROM best_time WHERE campaign = ?1 AND arm <> 0", (blob(campaign),))?;
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<BestTimeRow> {
+fn read(row: Row<'_>) -> crate::sql::Result<BestTimeRow> {
     let place: i64 = row.get("arm")?;
     let arm = ExperimentArm::ALL.into_iter().find(|arm| code(*arm) == place);
     Ok(BestTimeRow {

@@ -4,10 +4,10 @@ use super::codec::{blob, count, data, encode, int};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{WebhookDelivery, WebhookProgress, WebhookRow};
+use crate::sql::{Connection, Row};
 use dialer_core::WebhookId;
-use rusqlite::{Connection, Row};
 
-fn webhook(row: &Row<'_>) -> Result<(WebhookRow, u64), StoreError> {
+fn webhook(row: Row<'_>) -> Result<(WebhookRow, u64), StoreError> {
     Ok((data("webhook", row)?, count(row.get("position")?)))
 }
 
@@ -25,7 +25,7 @@ pub(super) fn all(conn: &Connection) -> Result<Vec<(WebhookRow, u64)>, StoreErro
 /// Makes one that begins after `position`, or replaces what is known of one; its position stays then.
 pub(super) fn put(txn: &mut Txn<'_>, row: &WebhookRow, position: u64) -> Result<(), StoreError> {
     super::audit::put(txn, "webhook", row.id, row)?;
-    txn.run(
+    txn.write(
         "INSERT INTO webhook (id, position, data) VALUES (?1, ?2, ?3) \
          ON CONFLICT (id) DO UPDATE SET data = excluded.data",
         (blob(row.id), int(position), encode("webhook", row)?),
@@ -36,7 +36,7 @@ pub(super) fn put(txn: &mut Txn<'_>, row: &WebhookRow, position: u64) -> Result<
 /// Deletes one with all that waits for it.
 pub(super) fn delete(txn: &mut Txn<'_>, id: WebhookId) -> Result<bool, StoreError> {
     super::audit::delete(txn, "webhook", id)?;
-    txn.run("DELETE FROM webhook_delivery WHERE webhook = ?1", (blob(id),))?;
+    txn.write("DELETE FROM webhook_delivery WHERE webhook = ?1", (blob(id),))?;
     Ok(txn.run("DELETE FROM webhook WHERE id = ?1", (blob(id),))? > 0)
 }
 
@@ -48,10 +48,13 @@ pub(super) fn progress(txn: &mut Txn<'_>, progress: &WebhookProgress) -> Result<
         return Ok(());
     }
     for cursor in &progress.done {
-        txn.run("DELETE FROM webhook_delivery WHERE webhook = ?1 AND event_cursor = ?2", (id, int(*cursor)))?;
+        txn.write(
+            "DELETE FROM webhook_delivery WHERE webhook = ?1 AND event_cursor = ?2",
+            (id, int(*cursor)),
+        )?;
     }
     for delivery in &progress.put {
-        txn.run(
+        txn.write(
             "INSERT INTO webhook_delivery (webhook, event_cursor, dead, next_at, data) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (webhook, event_cursor) DO UPDATE SET dead = excluded.dead, next_at = excluded.next_at, \
              data = excluded.data",
@@ -69,7 +72,7 @@ pub(super) fn progress(txn: &mut Txn<'_>, progress: &WebhookProgress) -> Result<
 
 /// Begins anew after `position`: what waits or was given up after it is forgotten, because it is told again.
 pub(super) fn rewind(txn: &mut Txn<'_>, id: WebhookId, position: u64) -> Result<bool, StoreError> {
-    txn.run(
+    txn.write(
         "DELETE FROM webhook_delivery WHERE webhook = ?1 AND event_cursor > ?2",
         (blob(id), int(position)),
     )?;

@@ -3,10 +3,9 @@
 use super::codec::{blob, count, data, decode, time};
 use crate::error::StoreError;
 use crate::model::{AttemptTotals, CallRecordQuery, CallRow, Disposition, Page, RecordingQuery};
+use crate::sql::{Connection, Row, Value, params_from_iter};
 use dialer_core::record::RecordingRow;
 use dialer_core::{CallId, CampaignId, Outcome, RecordingId};
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
 use sansio::WallTime;
 use std::collections::BTreeMap;
 
@@ -83,7 +82,7 @@ fn page<T>(
     sql: &str,
     filter: Filter,
     limit: usize,
-    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    read: impl Fn(Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Page<T>, StoreError> {
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(filter.values))?;
@@ -115,14 +114,14 @@ macro_rules! call_joins {
     };
 }
 
-fn said_fields(row: &Row<'_>) -> Result<BTreeMap<String, String>, StoreError> {
+fn said_fields(row: Row<'_>) -> Result<BTreeMap<String, String>, StoreError> {
     match row.get_ref("said_fields")?.as_str_or_null()? {
         Some(text) => decode("disposition", text),
         None => Ok(BTreeMap::new()),
     }
 }
 
-fn call_row(row: &Row<'_>) -> Result<CallRow, StoreError> {
+fn call_row(row: Row<'_>) -> Result<CallRow, StoreError> {
     let disposition = match row.get::<_, Option<String>>("code")? {
         Some(code) => Some(Disposition {
             code,

@@ -7,12 +7,11 @@ use super::codec::{blob, blob_opt, data, encode, id_opt};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{AuditEntry, AuditQuery, AuditRow, Page};
+use crate::sql::{Connection, OptionalExtension, Row, Value as Cell, params_from_iter};
 use dialer_core::caller_id::PoolState;
 use dialer_core::id::{Id, Kind};
 use dialer_core::record::{Actor, DncNumbers};
 use dialer_core::{CallerIdPoolId, DncListId};
-use rusqlite::types::Value as Cell;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sansio::WallTime;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -155,7 +154,7 @@ fn note(
 /// Adds an entry.
 pub(super) fn add(txn: &mut Txn<'_>, entry: &AuditEntry) -> Result<(), StoreError> {
     let text = |value: &Option<Value>| value.as_ref().map(|value| encode("audit", value)).transpose();
-    txn.run(
+    txn.write(
         "INSERT INTO audit (at, token, name, action, target, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         (
             entry.at.unix_millis(),
@@ -168,6 +167,32 @@ pub(super) fn add(txn: &mut Txn<'_>, entry: &AuditEntry) -> Result<(), StoreErro
         ),
     )?;
     Ok(())
+}
+
+/// Puts an entry, which cannot be changed, into its own place with other values.
+pub(super) fn put_again(
+    txn: &mut Txn<'_>,
+    no: i64,
+    before: Option<String>,
+    after: Option<String>,
+) -> Result<(), StoreError> {
+    let kept = txn
+        .conn()
+        .prepare_cached("SELECT at, token, name, action, target FROM audit WHERE no = ?1")?
+        .query_row((no,), |row| {
+            let token: Option<[u8; 16]> = row.get("token")?;
+            let (at, name, action): (i64, String, String) =
+                (row.get("at")?, row.get("name")?, row.get("action")?);
+            Ok((at, token, name, action, row.get::<_, String>("target")?))
+        })
+        .optional()?;
+    let Some((at, token, name, action, target)) = kept else { return Ok(()) };
+    txn.write("DELETE FROM audit WHERE no = ?1", (no,))?;
+    txn.write(
+        "INSERT INTO audit (no, at, token, name, action, target, before, after) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        (no, at, token, name, action, target, before, after),
+    )
 }
 
 /// Entries, newest first.
@@ -215,7 +240,7 @@ pub(super) fn page(conn: &Connection, query: &AuditQuery) -> Result<Page<AuditRo
     Ok(Page { items, next_cursor: None })
 }
 
-fn read(row: &Row<'_>) -> Result<AuditRow, StoreError> {
+fn read(row: Row<'_>) -> Result<AuditRow, StoreError> {
     let value = |column: &str| -> Result<Option<Value>, StoreError> {
         match row.get_ref(column)?.as_str_or_null()? {
             Some(text) => Ok(Some(super::codec::decode("audit", text)?)),

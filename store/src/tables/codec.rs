@@ -1,11 +1,10 @@
 //! Between rows and types.
 
 use crate::error::StoreError;
+use crate::sql::{Any, Bind, Row, ValueRef};
 use dialer_core::id::{Id, Kind};
 use dialer_core::record::{Callback, Lead, LeadProgress, LeadState, PastAttempt, Phone};
 use dialer_core::{ListId, Outcome};
-use rusqlite::Row;
-use rusqlite::types::{FromSqlError, ToSql, ToSqlOutput, ValueRef};
 use sansio::WallTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,12 +21,12 @@ pub(super) fn blob_opt<K>(id: Option<Id<K>>) -> Option<[u8; 16]> {
 }
 
 /// The id in a column.
-pub(super) fn id<K: Kind>(row: &Row<'_>, column: &str) -> rusqlite::Result<Id<K>> {
+pub(super) fn id<K: Kind>(row: Row<'_>, column: &str) -> crate::sql::Result<Id<K>> {
     Ok(Id::from_bits(u128::from_be_bytes(row.get(column)?)))
 }
 
 /// The id in a column that may be null.
-pub(super) fn id_opt<K: Kind>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Id<K>>> {
+pub(super) fn id_opt<K: Kind>(row: Row<'_>, column: &str) -> crate::sql::Result<Option<Id<K>>> {
     Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(|bytes| Id::from_bits(u128::from_be_bytes(bytes))))
 }
 
@@ -47,7 +46,7 @@ pub(super) fn millis(at: Option<WallTime>) -> Option<i64> {
 }
 
 /// An optional time in a column.
-pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<WallTime>> {
+pub(super) fn time(row: Row<'_>, column: &str) -> crate::sql::Result<Option<WallTime>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(WallTime::from_unix_millis))
 }
 
@@ -62,9 +61,9 @@ pub(super) fn decode<T: DeserializeOwned>(table: &'static str, text: &str) -> Re
 }
 
 /// A value from the column `data`.
-pub(super) fn data<T: DeserializeOwned>(table: &'static str, row: &Row<'_>) -> Result<T, StoreError> {
+pub(super) fn data<T: DeserializeOwned>(table: &'static str, row: Row<'_>) -> Result<T, StoreError> {
     match row.get_ref("data")? {
-        ValueRef::Text(text) => serde_json::from_slice(text)
+        ValueRef::Text(text) => serde_json::from_str(text)
             .map_err(|error| StoreError::Undecodable { table, detail: error.to_string() }),
         other => Err(StoreError::Undecodable { table, detail: format!("data is {}", other.data_type()) }),
     }
@@ -117,16 +116,16 @@ pub(super) const fn queue_of(state: LeadState, next_at: Option<WallTime>) -> i64
 /// A phone number as the key of `lead_number`: E.164 as an integer (half the space of its text), else text.
 pub(super) struct NumberKey<'a>(pub(super) &'a str);
 
-impl ToSql for NumberKey<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+impl Bind for NumberKey<'_> {
+    fn bind(&self) -> ValueRef<'_> {
         let digits = self.0.strip_prefix('+').filter(|digits| {
             (1..=15).contains(&digits.len())
                 && !digits.starts_with('0')
                 && digits.bytes().all(|byte| byte.is_ascii_digit())
         });
         match digits.and_then(|digits| digits.parse::<i64>().ok()) {
-            Some(number) => Ok(ToSqlOutput::from(number)),
-            None => Ok(ToSqlOutput::from(self.0)),
+            Some(number) => ValueRef::Any(Any::Integer(number)),
+            None => ValueRef::Any(Any::Text(self.0)),
         }
     }
 }
@@ -202,7 +201,7 @@ pub(super) const LEAD_COLUMNS: &str = "lead.no AS lead_no, lead.id AS lead_id, l
      next_at, next_phone, recent, agent_guaranteed_until, past";
 
 /// A lead's progress from its row.
-pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
+pub(super) fn progress(row: Row<'_>) -> Result<LeadProgress, StoreError> {
     let outcomes = match row.get_ref("outcomes")?.as_str_or_null()? {
         Some(text) => decode("lead", text)?,
         None => BTreeMap::new(),
@@ -240,7 +239,7 @@ pub(super) fn progress(row: &Row<'_>) -> Result<LeadProgress, StoreError> {
 }
 
 /// A lead from its row.
-pub(super) fn lead(row: &Row<'_>) -> Result<Lead, StoreError> {
+pub(super) fn lead(row: Row<'_>) -> Result<Lead, StoreError> {
     let list: ListId = id(row, "list_id")?;
     let progress = progress(row)?;
     let phones = row.get_ref("phones")?.as_str()?;
@@ -261,18 +260,12 @@ pub(super) fn lead(row: &Row<'_>) -> Result<Lead, StoreError> {
     })
 }
 
-impl From<FromSqlError> for StoreError {
-    fn from(error: FromSqlError) -> Self {
-        rusqlite::Error::from(error).into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn key(number: &str) -> String {
-        format!("{:?}", NumberKey(number).to_sql().unwrap())
+        format!("{:?}", NumberKey(number).bind())
     }
 
     #[test]

@@ -6,10 +6,10 @@ use crate::model::{
     CallbackQuery, ExpiredLeads, ExpiredQuery, FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery,
     LoadedLeads, Page,
 };
+use crate::sql::{Connection, OptionalExtension};
 use dialer_core::record::{Lead, LeadState};
 use dialer_core::screen::Look;
 use dialer_core::{LeadId, ListId};
-use rusqlite::{Connection, OptionalExtension};
 use sansio::WallTime;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -117,7 +117,7 @@ fn list_numbers(conn: &Connection, lists: &[ListId]) -> Result<BTreeSet<i64>, St
 fn candidates(
     conn: &Connection,
     sql: &str,
-    params: impl rusqlite::Params,
+    params: impl crate::sql::Params,
     found: &mut Vec<Candidate>,
 ) -> Result<i64, StoreError> {
     let before = found.len();
@@ -141,7 +141,7 @@ fn promised(
          WHERE callback_at IS NOT NULL AND callback_at <= ?1 AND queue = 2 AND next_at <= ?1 \
          AND (expires_at IS NULL OR expires_at > ?1) ORDER BY callback_at, no",
     )?;
-    let mut rows = statement.query((due_at,))?;
+    let mut rows = statement.query_all((due_at,))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         if found.len() as i64 >= need {
@@ -311,10 +311,15 @@ pub(super) fn callbacks(conn: &Connection, query: &CallbackQuery) -> Result<Page
          WHERE callback_at IS NOT NULL {agent} {campaign} AND (?3 IS NULL OR list_no = ?3) \
          AND callback_at >= ?4 AND callback_at < ?5 AND (callback_at, lead.no) > (?6, ?7) \
          ORDER BY callback_at, lead.no LIMIT ?8",
-        agent = if query.agent.is_some() { "AND callback_agent = ?1" } else { "AND ?1 IS NULL" },
-        campaign = if query.campaign.is_some() { "AND callback_campaign = ?2" } else { "AND ?2 IS NULL" },
+        agent =
+            if query.agent.is_some() { "AND callback_agent = ?1" } else { "AND CAST(?1 AS TEXT) IS NULL" },
+        campaign = if query.campaign.is_some() {
+            "AND callback_campaign = ?2"
+        } else {
+            "AND CAST(?2 AS TEXT) IS NULL"
+        },
     ))?;
-    let mut rows = statement.query(rusqlite::params![
+    let mut rows = statement.query(crate::sql::params![
         query.agent.map(|agent| agent.to_string()),
         query.campaign.map(|campaign| campaign.to_string()),
         list,
@@ -432,11 +437,14 @@ fn funnel_ready(
     attempts_max: u32,
     sum: &mut FunnelCounts,
 ) -> Result<(), StoreError> {
-    let one = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u64, StoreError> {
+    let one = |sql: &str, params: &[&dyn crate::sql::Bind]| -> Result<u64, StoreError> {
         Ok(count(conn.prepare_cached(sql)?.query_row(params, |row| row.get(0))?))
     };
     let now = now.unix_millis();
-    let ready = one("SELECT coalesce(sum(n), 0) FROM lead_count WHERE list_no = ?1 AND queue = 1", &[&list])?;
+    let ready = one(
+        "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM lead_count WHERE list_no = ?1 AND queue = 1",
+        &[&list],
+    )?;
     let expired = one(
         "SELECT count(*) FROM lead INDEXED BY lead_ready_expiry WHERE list_no = ?1 AND queue = 1 \
          AND expires_at <= ?2",
@@ -467,10 +475,10 @@ fn funnel_waiting(
 ) -> Result<(), StoreError> {
     let (expired, spent, waiting, due) = conn
         .prepare_cached(
-            "SELECT coalesce(sum(stage = 0), 0), coalesce(sum(stage = 1), 0), coalesce(sum(stage = 2), 0), \
-             coalesce(sum(stage = 3), 0) FROM (SELECT CASE WHEN expires_at <= ?2 THEN 0 \
+            "SELECT count(CASE WHEN stage = 0 THEN 1 END), count(CASE WHEN stage = 1 THEN 1 END), \
+             count(CASE WHEN stage = 2 THEN 1 END), count(CASE WHEN stage = 3 THEN 1 END) FROM (SELECT CASE WHEN expires_at <= ?2 THEN 0 \
              WHEN attempts >= ?3 AND callback_at IS NULL THEN 1 WHEN next_at > ?2 THEN 2 ELSE 3 END AS stage \
-             FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2)",
+             FROM lead INDEXED BY lead_waiting_until WHERE list_no = ?1 AND queue = 2) AS waiting",
         )?
         .query_row((list, now.unix_millis(), attempts_max), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))

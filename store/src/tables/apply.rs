@@ -6,10 +6,10 @@ use super::codec::{
 use super::txn::Txn;
 use super::{audit, best_time, caller_ids, dnc};
 use crate::error::StoreError;
+use crate::sql::{OptionalExtension, params};
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
 use dialer_core::{CallRecord, ListId, Record};
-use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 /// Writes one record. A record that contradicts what is stored (a second end of a call) is noted and not applied;
@@ -100,17 +100,17 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
         Record::CallEnded(record) => call_ended(txn, record),
         Record::LeadChanged(progress) => lead_changed(txn, progress),
         Record::Ledger(entry) => {
-            txn.run(
+            txn.write(
                 "INSERT INTO ledger (campaign, call, at, abandoned) VALUES (?1, ?2, ?3, ?4)",
                 (blob(entry.campaign), blob(entry.call), entry.at.unix_millis(), entry.abandoned),
             )?;
             Ok(())
         }
         Record::DispositionSet { call, code, notes, callback_at, callback_by_agent, fields, at } => {
-            txn.run(
+            txn.write(
                 "INSERT INTO disposition (call, code, notes, callback_at, at, callback_by_agent, fields) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT DO UPDATE SET code = excluded.code, notes = excluded.notes, \
+                 ON CONFLICT (call) DO UPDATE SET code = excluded.code, notes = excluded.notes, \
                  callback_at = excluded.callback_at, at = excluded.at, \
                  callback_by_agent = excluded.callback_by_agent, fields = excluded.fields",
                 params![
@@ -126,9 +126,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             Ok(())
         }
         Record::WrapUpEnded { call, wrap_up_ms } => {
-            txn.run(
+            txn.write(
                 "INSERT INTO wrap_up (call, wrap_up_ms) VALUES (?1, ?2) \
-                 ON CONFLICT DO UPDATE SET wrap_up_ms = excluded.wrap_up_ms",
+                 ON CONFLICT (call) DO UPDATE SET wrap_up_ms = excluded.wrap_up_ms",
                 (blob(*call), int(*wrap_up_ms)),
             )?;
             Ok(())
@@ -139,9 +139,9 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             delete(txn, "DELETE FROM recording_open WHERE id = ?1", blob(*recording))
         }
         Record::PacerSketch { campaign, sketch } => {
-            txn.run(
+            txn.write(
                 "INSERT INTO pacer_sketch (campaign, sketch) VALUES (?1, ?2) \
-                 ON CONFLICT DO UPDATE SET sketch = excluded.sketch",
+                 ON CONFLICT (campaign) DO UPDATE SET sketch = excluded.sketch",
                 (blob(*campaign), sketch),
             )?;
             Ok(())
@@ -153,23 +153,21 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
 }
 
 const PUT_TRUNK: &str =
-    "INSERT INTO trunk (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO trunk (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_AGENT: &str =
-    "INSERT INTO agent (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO agent (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_AGENT_STATUS: &str =
-    "INSERT INTO agent_status (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO agent_status (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_CONTACT: &str =
-    "INSERT INTO contact (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO contact (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_LIST: &str =
-    "INSERT INTO list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO list (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_DNC_LIST: &str =
-    "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
-const PUT_INBOUND_ROUTE: &str =
-    "INSERT INTO inbound_route (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
-const PUT_RECORDING_OPEN: &str =
-    "INSERT INTO recording_open (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
+const PUT_INBOUND_ROUTE: &str = "INSERT INTO inbound_route (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
+const PUT_RECORDING_OPEN: &str = "INSERT INTO recording_open (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_CAMPAIGN: &str =
-    "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET data = excluded.data";
+    "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 
 fn put<T: Serialize>(
     txn: &mut Txn<'_>,
@@ -178,12 +176,12 @@ fn put<T: Serialize>(
     id: [u8; 16],
     row: &T,
 ) -> Result<(), StoreError> {
-    txn.run(sql, (id, encode(table, row)?))?;
+    txn.write(sql, (id, encode(table, row)?))?;
     Ok(())
 }
 
 fn delete(txn: &mut Txn<'_>, sql: &str, id: [u8; 16]) -> Result<(), StoreError> {
-    txn.run(sql, (id,))?;
+    txn.write(sql, (id,))?;
     Ok(())
 }
 
@@ -195,23 +193,20 @@ fn delete_list(txn: &mut Txn<'_>, list: ListId) -> Result<(), StoreError> {
         .query_row((blob(list),), |row| row.get(0))
         .optional()?;
     if let Some(no) = no {
-        txn.run("DELETE FROM list WHERE no = ?1", (no,))?;
-        txn.run("INSERT INTO list_purge (no) VALUES (?1)", (no,))?;
+        txn.write("DELETE FROM list WHERE no = ?1", (no,))?;
+        txn.write("INSERT INTO list_purge (no) VALUES (?1)", (no,))?;
         txn.tally.purge = true;
     }
     Ok(())
 }
 
 fn attempt_started(txn: &mut Txn<'_>, row: &AttemptRow) -> Result<(), StoreError> {
-    let made = txn.run(
+    txn.write_one(
         "INSERT INTO attempt_open (call, campaign, data) SELECT ?1, ?2, ?3 \
          WHERE NOT EXISTS (SELECT 1 FROM call_record WHERE call = ?1) ON CONFLICT DO NOTHING",
         (blob(row.call), blob_opt(row.campaign), encode("attempt_open", row)?),
-    )?;
-    if made == 0 {
-        txn.contradict(|| format!("{} was started before", row.call));
-    }
-    Ok(())
+        || format!("{} was started before", row.call),
+    )
 }
 
 fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> {
@@ -235,15 +230,17 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
     }
     // A call that only passes through is journalled when it is over.
     if record.kind != CallKindTag::Transit {
-        txn.run("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
+        txn.write("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
     }
     // Who calls us is no attempt of a campaign.
     if let Some(campaign) = record.campaign.filter(|_| record.kind != CallKindTag::Inbound) {
-        txn.run(
+        txn.write(
             "INSERT INTO campaign_total (campaign, outcome, ended, answered, bridged, abandoned, talk_ms) \
-             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET ended = ended + 1, \
-             answered = answered + excluded.answered, bridged = bridged + excluded.bridged, \
-             abandoned = abandoned + excluded.abandoned, talk_ms = talk_ms + excluded.talk_ms",
+             VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6) ON CONFLICT (campaign, outcome) DO UPDATE SET \
+             ended = campaign_total.ended + 1, answered = campaign_total.answered + excluded.answered, \
+             bridged = campaign_total.bridged + excluded.bridged, \
+             abandoned = campaign_total.abandoned + excluded.abandoned, \
+             talk_ms = campaign_total.talk_ms + excluded.talk_ms",
             (
                 blob(campaign),
                 record.outcome.as_str(),
@@ -277,7 +274,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
     let state = state_code(progress.state);
     let queue = queue_of(progress.state, progress.next_at);
     let promise = progress.callback.as_ref();
-    txn.run(
+    txn.write(
         "UPDATE lead SET state = ?2, queue = ?3, attempts = ?4, outcomes = ?5, last_outcome = ?6, \
          last_attempt_at = ?7, next_at = ?8, next_phone = ?9, agent_guaranteed_until = ?10, recent = ?11, past = ?12, \
          callback_at = ?13, callback_told = ?14, callback_agent = ?15, callback_campaign = ?16 WHERE no = ?1",
@@ -308,7 +305,7 @@ fn lead_changed(txn: &mut Txn<'_>, progress: &LeadProgress) -> Result<(), StoreE
 }
 
 fn recording_ready(txn: &mut Txn<'_>, row: &RecordingRow) -> Result<(), StoreError> {
-    let made = txn.run(
+    txn.write_one(
         "INSERT INTO recording (id, call, campaign, agent, at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT DO NOTHING",
         (
@@ -319,20 +316,15 @@ fn recording_ready(txn: &mut Txn<'_>, row: &RecordingRow) -> Result<(), StoreErr
             row.at.unix_millis(),
             encode("recording", row)?,
         ),
+        || format!("{} was complete before", row.id),
     )?;
-    if made == 0 {
-        txn.contradict(|| format!("{} was complete before", row.id));
-    }
     delete(txn, "DELETE FROM recording_open WHERE id = ?1", blob(row.id))
 }
 
 fn event(txn: &mut Txn<'_>, envelope: &EventEnvelope) -> Result<(), StoreError> {
-    let made = txn.run(
+    txn.write_one(
         "INSERT INTO event (cursor, at, data) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         (int(envelope.cursor), envelope.occurred_at.unix_millis(), super::events::encoded(envelope)?),
-    )?;
-    if made == 0 {
-        txn.contradict(|| format!("the cursor {} is taken by another event", envelope.cursor));
-    }
-    Ok(())
+        || format!("the cursor {} is taken by another event", envelope.cursor),
+    )
 }

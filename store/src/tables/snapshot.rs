@@ -3,9 +3,9 @@
 use super::codec::{PROGRESS_COLUMNS, blob, count, data, id, progress};
 use crate::error::StoreError;
 use crate::model::LEDGER_WINDOW_MS;
+use crate::sql::Connection;
 use dialer_core::record::{AttemptRow, CutFile, CutRecording, LedgerEntry};
 use dialer_core::{CallId, Snapshot};
-use rusqlite::Connection;
 use sansio::WallTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -86,7 +86,7 @@ fn open_call_seqs(conn: &Connection, open: &OpenAttempts) -> Result<Vec<(CallId,
     let Some(oldest) = open.iter().map(|(attempt, _)| attempt.at).min() else { return Ok(Vec::new()) };
     let from = oldest.plus_millis(-CLOCK_MARGIN_MS).unix_millis();
     let mut statement = conn.prepare_cached("SELECT at, data FROM event ORDER BY cursor DESC")?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query_all([])?;
     let mut found = Vec::with_capacity(wanted.len());
     while let Some(row) = rows.next()? {
         if wanted.is_empty() || row.get::<_, i64>("at")? < from {

@@ -8,9 +8,9 @@ use super::holders::{Holders, Match, Scope};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
+use crate::sql::{Connection, OptionalExtension, params};
 use dialer_core::record::LeadState;
 use dialer_core::{LeadId, ListId};
-use rusqlite::{Connection, OptionalExtension, params};
 use sansio::{Rng, WallTime};
 use std::collections::BTreeSet;
 
@@ -207,7 +207,7 @@ pub(super) fn by_external_id(
 fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<Option<i64>, StoreError> {
     let lead = &row.lead;
     let (state, queue) = (state_code(LeadState::New), queue_of(LeadState::New, None));
-    let inserted = txn.run(
+    let inserted = txn.conn().insert(
         "INSERT INTO lead (id, list_no, external_id, priority, time_zone, expires_at, phones, fields, state, \
          queue, attempts, next_phone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0) \
          ON CONFLICT (list_no, external_id) WHERE external_id IS NOT NULL DO NOTHING",
@@ -224,17 +224,14 @@ fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<Opti
             queue,
         ],
     )?;
-    if inserted == 0 {
-        return Ok(None);
-    }
-    let no = txn.conn().last_insert_rowid();
+    let Some(no) = inserted else { return Ok(None) };
     txn.count_lead(list_no, state, queue, 1);
     Ok(Some(no))
 }
 
 fn hold_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, row: &NewLead) -> Result<(), StoreError> {
     for phone in &row.phones {
-        txn.run(
+        txn.write(
             "INSERT INTO lead_number (number, list_no, lead_no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
             (NumberKey(&phone.number), list_no, no),
         )?;
@@ -251,14 +248,14 @@ pub(super) fn forget_lead(txn: &mut Txn<'_>, no: i64) -> Result<(), StoreError> 
         .optional()?;
     let Some((list_no, state, queue, phones)) = found else { return Ok(()) };
     drop_numbers(txn, list_no, no, &phones)?;
-    txn.run("DELETE FROM lead WHERE no = ?1", (no,))?;
+    txn.write("DELETE FROM lead WHERE no = ?1", (no,))?;
     txn.count_lead(list_no, state, queue, -1);
     Ok(())
 }
 
 fn drop_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, phones: &str) -> Result<(), StoreError> {
     for phone in decode_phones(phones)? {
-        txn.run(
+        txn.write(
             "DELETE FROM lead_number WHERE number = ?1 AND list_no = ?2 AND lead_no = ?3",
             (NumberKey(&phone.number), list_no, no),
         )?;
@@ -280,7 +277,7 @@ fn update(
     let old = decode_phones(&phones)?.into_iter().map(|phone| phone.number);
     holders.touch(txn, found.list_no, old.chain(lead.phones.iter().map(|phone| phone.number.clone())))?;
     drop_numbers(txn, found.list_no, found.no, &phones)?;
-    txn.run(
+    txn.write(
         "UPDATE lead SET external_id = coalesce(?2, external_id), priority = ?3, time_zone = ?4, \
          expires_at = ?5, phones = ?6, fields = ?7, \
          next_phone = CASE WHEN next_phone < ?8 THEN next_phone ELSE 0 END WHERE no = ?1",
@@ -313,11 +310,11 @@ pub(super) fn purge(txn: &mut Txn<'_>) -> Result<bool, StoreError> {
         .collect::<Result<Vec<(i64, String)>, _>>()?;
     for (no, phones) in &leads {
         drop_numbers(txn, list, *no, phones)?;
-        txn.run("DELETE FROM lead WHERE no = ?1", (no,))?;
+        txn.write("DELETE FROM lead WHERE no = ?1", (no,))?;
     }
     if leads.is_empty() {
-        txn.run("DELETE FROM lead_count WHERE list_no = ?1", (list,))?;
-        txn.run("DELETE FROM list_purge WHERE no = ?1", (list,))?;
+        txn.write("DELETE FROM lead_count WHERE list_no = ?1", (list,))?;
+        txn.write("DELETE FROM list_purge WHERE no = ?1", (list,))?;
     }
     Ok(true)
 }

@@ -3,9 +3,9 @@
 use super::codec::{blob, count, encode, int};
 use super::txn::Txn;
 use crate::error::StoreError;
+use crate::sql::{Connection, OptionalExtension, Row};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::{AgentId, CallId, CampaignId, EventId, LeadId};
-use rusqlite::{Connection, OptionalExtension, Row};
 use sansio::WallTime;
 use serde::Serialize;
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl<'e> ShortEnd<'e> {
 }
 
 /// The event of a row.
-pub(super) fn decoded(conn: &Connection, row: &Row<'_>) -> Result<EventEnvelope, StoreError> {
+pub(super) fn decoded(conn: &Connection, row: Row<'_>) -> Result<EventEnvelope, StoreError> {
     let undecodable =
         |error: serde_json::Error| StoreError::Undecodable { table: "event", detail: error.to_string() };
     let text = row.get_ref("data")?.as_str()?;

@@ -1,13 +1,12 @@
 //! The one thread that writes: it commits many appends together, and between them does what is asked of it.
 
 use super::apply::apply;
-use super::checkpoint::Watch;
 use super::import::{Import, Row};
 use super::txn::{Committed, Tally, savepoint, transaction};
 use crate::error::{Fault, StoreError};
 use crate::model::{Durable, ImportVerdict, StoreStats};
+use crate::sql::Connection;
 use dialer_core::Record;
-use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -20,28 +19,27 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 /// Clearing away deleted lists waits this long after a failure.
 const PURGE_RETRY: Duration = Duration::from_secs(5);
 
-/// About so many rows of an import are written in a millisecond.
-const ROWS_PER_MS: usize = 50;
-
 /// A slice of an import that nothing waited for is followed by one of so many times as many rows.
 const SLICE_GROWTH: usize = 4;
 
 /// Bounds of the writer.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) queue_records_max: u64,
-    pub(super) queue_records_hard_max: u64,
-    pub(super) batch_records_max: u64,
-    pub(super) import_rows_max: usize,
-    pub(super) import_slice: Duration,
-    pub(super) retry_max: Duration,
-    pub(super) close_wait: Duration,
+pub(crate) struct Limits {
+    pub(crate) queue_records_max: u64,
+    pub(crate) queue_records_hard_max: u64,
+    pub(crate) batch_records_max: u64,
+    pub(crate) import_rows_max: usize,
+    pub(crate) import_slice: Duration,
+    /// About so many rows of an import are written in a millisecond.
+    pub(crate) import_rows_per_ms: usize,
+    pub(crate) retry_max: Duration,
+    pub(crate) close_wait: Duration,
 }
 
 impl Limits {
     /// So many rows of an import are written in about the time of a slice.
     fn slice_rows(&self) -> usize {
-        (self.import_slice.as_millis() as usize * ROWS_PER_MS).clamp(1, self.import_rows_max)
+        (self.import_slice.as_millis() as usize * self.import_rows_per_ms).clamp(1, self.import_rows_max)
     }
 }
 
@@ -52,7 +50,7 @@ struct Append {
 }
 
 /// Something asked of the writer by a caller who waits for it.
-pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
 /// The verdicts of an import, and its rows for the caller to be rid of.
 type Imported = (Vec<ImportVerdict>, Vec<Row>);
@@ -72,7 +70,7 @@ impl ImportJob {
 }
 
 /// What callers and writer share.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
     /// Something was appended, or asked for, since the writer last looked.
     waits: AtomicBool,
@@ -99,7 +97,7 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits) -> Shared {
+    pub(crate) fn new(limits: Limits) -> Shared {
         Shared {
             state: Mutex::default(),
             waits: AtomicBool::new(false),
@@ -114,7 +112,7 @@ impl Shared {
     }
 
     /// Queues an append; waits only at the hard limit.
-    pub(super) fn append(&self, seq: u64, records: Vec<Record>) {
+    pub(crate) fn append(&self, seq: u64, records: Vec<Record>) {
         let mut state = self.lock();
         while state.pending_records >= self.limits.queue_records_hard_max && !state.ended {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +135,7 @@ impl Shared {
     }
 
     /// Waits until nothing is queued.
-    pub(super) fn flush(&self, deadline: Duration) -> bool {
+    pub(crate) fn flush(&self, deadline: Duration) -> bool {
         let until = Instant::now() + deadline;
         let mut state = self.lock();
         while state.pending_appends > 0 {
@@ -151,7 +149,7 @@ impl Shared {
     }
 
     /// Has the writer do something and waits for its result.
-    pub(super) fn call<T: Send + 'static>(
+    pub(crate) fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -171,14 +169,14 @@ impl Shared {
     }
 
     /// Writing works, and the queue is within its limit.
-    pub(super) fn healthy(&self) -> bool {
+    pub(crate) fn healthy(&self) -> bool {
         let state = self.lock();
         !state.ended
             && state.stats.failure.is_none()
             && state.pending_records <= self.limits.queue_records_max
     }
 
-    pub(super) fn stats(&self) -> StoreStats {
+    pub(crate) fn stats(&self) -> StoreStats {
         let state = self.lock();
         let mut stats = state.stats.clone();
         stats.queue_appends = state.pending_appends;
@@ -201,7 +199,7 @@ impl Shared {
     }
 
     /// Counts events that could not be read back.
-    pub(super) fn count_undecodable(&self, events: u64) {
+    pub(crate) fn count_undecodable(&self, events: u64) {
         self.lock().stats.undecodable_events += events;
     }
 
@@ -220,7 +218,7 @@ impl Shared {
     }
 
     /// Tells the writer to write what is queued and end.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.waits.store(true, Ordering::Relaxed);
         self.work.notify_one();
@@ -235,15 +233,46 @@ enum Next {
     },
     Job(Job),
     Purge,
+    Probe,
     End,
 }
 
+/// What a database wants done beside the writing, on the writer's thread.
+pub(crate) trait Upkeep: Send {
+    /// Before a transaction: makes sure of the connection, and connects anew if it was lost. Then `Some`: the last append
+    /// that is durable, which the writer may not know of.
+    fn mend(&mut self, _conn: &Connection) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    /// Within a transaction that writes appends up to this one.
+    fn mark(&mut self, _conn: &Connection, _seq: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// After a transaction.
+    fn look(&mut self, _conn: &Connection) {}
+
+    /// About so many rows of an import are written in a millisecond.
+    fn import_rows_per_ms(&self) -> usize;
+
+    /// How often the database is looked at while there is nothing to write; `None`: never.
+    fn probe_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Before and after rows are overwritten that shall leave nothing behind.
+    fn erase(&mut self, _conn: &Connection, _on: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// The writer's own side.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     conn: Connection,
     shared: Arc<Shared>,
     tell: Box<dyn Fn(Durable) + Send>,
-    watch: Watch,
+    upkeep: Box<dyn Upkeep>,
     /// Under way.
     import: Option<ImportJob>,
     /// So many rows has the next slice of an import, unless something else is to be written with it.
@@ -257,6 +286,8 @@ pub(super) struct Writer {
     told_unhealthy: bool,
     job_turn: bool,
     purge_at: Option<Instant>,
+    /// When the database is looked at if nothing else is to be done.
+    probe_at: Option<Instant>,
     closing_since: Option<Instant>,
 }
 
@@ -267,18 +298,18 @@ struct Failing {
 }
 
 impl Writer {
-    pub(super) fn new(
+    pub(crate) fn new(
         conn: Connection,
         shared: Arc<Shared>,
         tell: Box<dyn Fn(Durable) + Send>,
-        watch: Watch,
+        upkeep: Box<dyn Upkeep>,
     ) -> Writer {
         Writer {
             conn,
             slice_rows: shared.limits.slice_rows(),
             shared,
             tell,
-            watch,
+            upkeep,
             import: None,
             batch: Vec::new(),
             batch_records: 0,
@@ -288,12 +319,13 @@ impl Writer {
             job_turn: false,
             // Something may be left from the last run.
             purge_at: Some(Instant::now()),
+            probe_at: None,
             closing_since: None,
         }
     }
 
     /// Works until the store is closed. A panic (a defect) ends writing for good, and is told.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
         if worked.is_ok() {
             self.shared.end(None);
@@ -306,10 +338,14 @@ impl Writer {
 
     fn work(&mut self) {
         loop {
+            if let Some(interval) = self.upkeep.probe_interval() {
+                self.probe_at = Some(Instant::now() + interval);
+            }
             match self.next() {
                 Next::Write { journal } => self.write(journal),
                 Next::Job(job) => job(self),
                 Next::Purge => self.purge(),
+                Next::Probe => self.probe(),
                 Next::End => break,
             }
             self.tell_backlog();
@@ -356,10 +392,12 @@ impl Writer {
                 }
             } else if !has_batch && self.purge_at.is_some_and(|at| at <= now) {
                 return Next::Purge;
+            } else if !has_batch && may_write && self.probe_at.is_some_and(|at| at <= now) {
+                return Next::Probe;
             }
             let wake_at = match &self.failing {
-                Some(failing) => Some(failing.retry_at),
-                None => self.purge_at.filter(|_| !state.closing),
+                Some(failing) if has_batch || failing.retry_at > now => Some(failing.retry_at),
+                _ => [self.purge_at, self.probe_at].into_iter().flatten().min().filter(|_| !state.closing),
             };
             state = match wake_at {
                 Some(at) => {
@@ -390,15 +428,27 @@ impl Writer {
     /// Writes the batch (if `journal`) and a slice of the import (if there is one) in one transaction: they share
     /// the cost of its sync. A failure of the import leaves the journal alone.
     fn write(&mut self, journal: bool) {
+        if let Err(error) = self.mend() {
+            self.failed(&error);
+            self.imported(Err(error));
+            return;
+        }
+        let journal = journal && !self.batch.is_empty();
+        if !journal && self.import.is_none() {
+            return;
+        }
         let limits = self.shared.limits;
         let slice_rows = if journal { limits.slice_rows() } else { self.slice_rows };
         let (shared, began) = (Arc::clone(&self.shared), Instant::now());
         let enough = || began.elapsed() >= limits.import_slice && (journal || shared.waited_for());
         let (batch, careful) = (if journal { &self.batch[..] } else { &[] }, self.careful);
-        let import = &mut self.import;
+        let (import, upkeep) = (&mut self.import, &mut self.upkeep);
         let (mut rejected, mut import_began, mut imported) = (0, false, Ok(()));
         let done = transaction(&self.conn, |txn| {
             rejected = apply_batch(txn, batch, careful)?;
+            if let Some(last) = batch.last() {
+                upkeep.mark(txn.conn(), last.seq)?;
+            }
             if let Some(job) = import {
                 import_began = true;
                 // With nothing else in the transaction its failure undoes all of it: no copy of each page as it was
@@ -425,7 +475,7 @@ impl Writer {
                 }
                 self.note(&done.tally);
                 self.imported(imported);
-                self.watch.look(&self.conn);
+                self.upkeep.look(&self.conn);
             }
             // The batch is tried again without it.
             Err(error) if import_began => self.imported(Err(error)),
@@ -456,6 +506,17 @@ impl Writer {
     }
 
     fn written(&mut self, done: &Committed<()>, rejected: u64) {
+        let mut state = self.shared.lock();
+        let stats = &mut state.stats;
+        stats.rejected += rejected;
+        stats.contradictions += done.tally.contradictions;
+        stats.commits.observe(u64::try_from(done.commit_time.as_micros()).unwrap_or(u64::MAX));
+        drop(state);
+        self.durable();
+    }
+
+    /// The batch is durable.
+    fn durable(&mut self) {
         if let Some(append) = self.batch.last() {
             (self.tell)(Durable::UpTo(append.seq));
         }
@@ -465,9 +526,6 @@ impl Writer {
         let stats = &mut state.stats;
         stats.appends += self.batch.len() as u64;
         stats.records += self.batch_records;
-        stats.rejected += rejected;
-        stats.contradictions += done.tally.contradictions;
-        stats.commits.observe(u64::try_from(done.commit_time.as_micros()).unwrap_or(u64::MAX));
         stats.failure = None;
         drop(state);
         self.shared.room.notify_all();
@@ -511,9 +569,34 @@ impl Writer {
         }
     }
 
+    /// Makes sure of the connection. A batch whose COMMIT was not answered may turn out to be durable: it is not written
+    /// again.
+    fn mend(&mut self) -> Result<(), StoreError> {
+        if let Some(durable) = self.upkeep.mend(&self.conn)?
+            && self.batch.last().is_some_and(|append| append.seq <= durable)
+        {
+            tracing::info!(up_to = durable, "the last commit was durable although its answer was lost");
+            self.durable();
+        }
+        Ok(())
+    }
+
+    /// Looks whether the database is there while nothing is to be written.
+    fn probe(&mut self) {
+        match self.mend() {
+            Ok(()) if self.failing.is_some() => {
+                self.failing = None;
+                self.shared.lock().stats.failure = None;
+            }
+            Ok(()) => {}
+            Err(error) => self.failed(&error),
+        }
+    }
+
     /// Clears away some leads of deleted lists.
     fn purge(&mut self) {
-        self.purge_at = match transaction(&self.conn, super::import::purge) {
+        let purged = self.mend().and_then(|()| transaction(&self.conn, super::import::purge));
+        self.purge_at = match purged {
             Ok(done) if done.value => Some(Instant::now()),
             Ok(_) => None,
             Err(error) => {
@@ -521,27 +604,34 @@ impl Writer {
                 Some(Instant::now() + PURGE_RETRY)
             }
         };
-        self.watch.look(&self.conn);
+        self.upkeep.look(&self.conn);
     }
 
     /// Runs a job's transaction.
-    pub(super) fn transact<T>(
+    pub(crate) fn transact<T>(
         &mut self,
         body: impl FnOnce(&mut super::txn::Txn<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.mend()?;
         let done = transaction(&self.conn, body)?;
         self.note(&done.tally);
-        self.watch.look(&self.conn);
+        self.upkeep.look(&self.conn);
         Ok(done.value)
     }
 
     /// The writer's connection, for settings.
-    pub(super) fn conn(&self) -> &Connection {
+    pub(crate) fn conn(&self) -> &Connection {
         &self.conn
     }
 
+    /// Before and after rows are overwritten that shall leave nothing behind.
+    pub(crate) fn erase(&mut self, on: bool) -> Result<(), StoreError> {
+        self.mend()?;
+        self.upkeep.erase(&self.conn, on)
+    }
+
     /// A failing batch is tried again at once (something has changed).
-    pub(super) fn retry_now(&mut self) {
+    pub(crate) fn retry_now(&mut self) {
         if let Some(failing) = &mut self.failing {
             failing.retry_at = Instant::now();
         }
@@ -590,7 +680,7 @@ fn apply_or_set_aside(txn: &mut super::txn::Txn<'_>, seq: u64, record: &Record) 
         Err(error) => {
             tracing::error!(%error, seq, "a journal record is set aside");
             let data = serde_json::to_string(record).unwrap_or_else(|_| format!("{record:?}"));
-            txn.run(
+            txn.write(
                 "INSERT INTO rejected (seq, error, data) VALUES (?1, ?2, ?3)",
                 (super::codec::int(seq), error.to_string(), data),
             )?;

@@ -4,8 +4,8 @@ use super::codec::{blob, decode, encode, id, millis, time};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, TokenRow};
+use crate::sql::{Connection, OptionalExtension, Row, params};
 use dialer_core::TokenId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use sansio::WallTime;
 
 /// Old responses forgotten with each new one: more than come in, so that none pile up.
@@ -15,7 +15,7 @@ const FORGET_ROWS: i64 = 100;
 pub(super) fn put_token(txn: &mut Txn<'_>, token: &TokenRow) -> Result<(), StoreError> {
     let before = by_id(txn.conn(), token.id)?.map(|row| told(&row));
     super::audit::changed_value(txn, "token", token.id.to_string(), before, Some(told(token)))?;
-    txn.run(
+    txn.write(
         "INSERT INTO token (id, name, hash, prefix, scopes, created_at, expires_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
          hash = excluded.hash, prefix = excluded.prefix, scopes = excluded.scopes, \
@@ -33,7 +33,7 @@ pub(super) fn put_token(txn: &mut Txn<'_>, token: &TokenRow) -> Result<(), Store
     Ok(())
 }
 
-fn token(row: &Row<'_>) -> Result<TokenRow, StoreError> {
+fn token(row: Row<'_>) -> Result<TokenRow, StoreError> {
     Ok(TokenRow {
         id: id(row, "id")?,
         name: row.get("name")?,
@@ -111,13 +111,13 @@ pub(super) fn idempotency(
 /// Keeps a response and forgets old ones.
 pub(super) fn put_idempotency(txn: &mut Txn<'_>, row: &IdempotencyRow) -> Result<(), StoreError> {
     let since = row.at.plus_millis(-IDEMPOTENCY_LIFETIME_MS).unix_millis();
-    txn.run(
+    txn.write(
         "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at <= ?1 ORDER BY at LIMIT ?2)",
         (since, FORGET_ROWS),
     )?;
-    txn.run(
+    txn.write(
         "INSERT INTO idempotency (key, fingerprint, status, content_type, body, at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET fingerprint = excluded.fingerprint, \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, \
          status = excluded.status, content_type = excluded.content_type, body = excluded.body, at = excluded.at",
         (
             &row.key,

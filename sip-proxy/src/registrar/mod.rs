@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use sansio::{Instant, TimerKey};
 
+use crate::transaction::ClientKey;
 use crate::ua::{Account, Contact};
 use crate::wire::Uri;
 
@@ -27,6 +28,21 @@ pub(crate) struct Entry {
     bindings: Vec<Binding>,
     /// Armed for the binding that lapses first.
     pub(crate) lapse: Option<TimerKey>,
+    /// What OPTIONS to its phone have shown.
+    pub(crate) probe: Probe,
+}
+
+/// What OPTIONS to a phone have shown.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    /// Armed for the next one, while there is a contact.
+    pub(crate) timer: Option<TimerKey>,
+    /// The one that is not answered yet.
+    pub(crate) ping: Option<ClientKey>,
+    /// Without a good answer, one after the other.
+    pub(crate) misses: u32,
+    /// The phone has missed too many: this was told.
+    pub(crate) silent: bool,
 }
 
 /// One contact of an account.
@@ -83,15 +99,16 @@ impl Registrar {
             return;
         }
         self.by_name.insert(account.login.username.clone(), account.key);
-        self.accounts.insert(account.key, Entry { account, bindings: Vec::new(), lapse: None });
+        let entry = Entry { account, bindings: Vec::new(), lapse: None, probe: Probe::default() };
+        self.accounts.insert(entry.account.key, entry);
     }
 
-    pub(crate) fn remove(&mut self, key: u64) -> Option<TimerKey> {
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Entry> {
         let entry = self.accounts.remove(&key)?;
         if self.by_name.get(&entry.account.login.username) == Some(&key) {
             self.by_name.remove(&entry.account.login.username);
         }
-        entry.lapse
+        Some(entry)
     }
 
     pub(crate) fn by_name(&self, username: &[u8]) -> Option<&Account> {

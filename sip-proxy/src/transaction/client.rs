@@ -49,6 +49,8 @@ pub(crate) enum ClientUser {
     Bye(LegKey),
     TrunkOptions(u64),
     TrunkRegister(u64),
+    /// An OPTIONS to the phone of an account.
+    PhoneOptions(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

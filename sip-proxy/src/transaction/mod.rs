@@ -65,6 +65,8 @@ pub(crate) enum Why {
     TrunkLapsed(u64),
     /// The contact of an account that lapses first may have lapsed.
     ContactLapse(u64),
+    /// Next OPTIONS to the phone of an account.
+    PhoneOptions(u64),
 }
 
 /// A transaction that has done its work and only absorbs retransmissions until it is forgotten: timers D, K, M and

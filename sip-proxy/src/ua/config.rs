@@ -40,6 +40,8 @@ pub struct Config {
     pub target_time_max: Duration,
     /// OPTIONS without a good answer after which a trunk counts as down.
     pub options_misses_max: u32,
+    /// Whether registered phones are asked if they are still there.
+    pub probing: Probing,
     /// Wait before a failed trunk registration is tried again: first time, doubled each time …
     pub registration_retry_min: Duration,
     /// … up to this.
@@ -70,12 +72,28 @@ impl Default for Config {
             retry_after: Duration::from_secs(10),
             target_time_max: Duration::from_secs(4),
             options_misses_max: 3,
+            probing: Probing::default(),
             registration_retry_min: Duration::from_secs(5),
             registration_retry_max: Duration::from_secs(600),
             session_timers: SessionTimers::default(),
             reliable: Reliability::default(),
             redirects: Redirects::default(),
         }
+    }
+}
+
+/// OPTIONS to registered phones (RFC 3261 §11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probing {
+    /// From one to the next, give or take a tenth; `None`: none are sent.
+    pub interval: Option<Duration>,
+    /// Those without a good answer, one after the other, after which a phone counts as gone.
+    pub misses_max: u32,
+}
+
+impl Default for Probing {
+    fn default() -> Self {
+        Probing { interval: None, misses_max: 3 }
     }
 }
 

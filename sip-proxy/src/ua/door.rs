@@ -218,6 +218,15 @@ pub enum Event {
         /// The account.
         account: u64,
     },
+    /// The phone of an account does not answer OPTIONS any more, or does so again, or has registered anew.
+    PhoneHealth {
+        /// The account.
+        account: u64,
+        /// Whether it can be reached, as far as is known.
+        reachable: bool,
+        /// The status that decided; `None` for silence, and for a registration.
+        code: Option<u16>,
+    },
     /// A trunk came up or went down by its OPTIONS, or was measured again.
     TrunkHealth {
         /// The trunk.

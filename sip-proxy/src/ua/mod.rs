@@ -11,6 +11,7 @@ mod in_dialog;
 mod leg;
 mod offer;
 mod overload;
+mod probe;
 mod redirect;
 mod refer;
 mod register;
@@ -35,8 +36,8 @@ use sansio::time::ClockBase;
 use sansio::{Instant, Outbox, Rng, Slab};
 
 pub use config::{
-    Config, Digest, Guarding, Limits, Listener, Overload, Redirects, Refresher, Register, Reliability,
-    SessionTimers, SessionUse, Timers,
+    Config, Digest, Guarding, Limits, Listener, Overload, Probing, Redirects, Refresher, Register,
+    Reliability, SessionTimers, SessionUse, Timers,
 };
 pub use door::{
     Account, Audit, Caller, Contact, Counters, Ended, EndedBy, Event, Invite, InviteError, LegError, LegKey,
@@ -185,6 +186,7 @@ impl UserAgent {
                 Why::TrunkRegister(trunk) => self.register_due(now, trunk, out),
                 Why::TrunkLapsed(trunk) => self.registration_lapsed(trunk, out),
                 Why::ContactLapse(account) => self.contacts_due(now, account, out),
+                Why::PhoneOptions(account) => self.phone_options_due(now, account, out),
                 Why::ClientRetransmit(_)
                 | Why::ClientTimeout(_)
                 | Why::ServerRetransmit(_)
@@ -310,6 +312,9 @@ impl UserAgent {
                 self.path_verdict(now, trunk, !matches!(response.status(), 408 | 503));
                 self.register_final(now, trunk, response, out);
             }
+            (Heard::Final { .. }, ClientUser::PhoneOptions(account)) => {
+                self.phone_options_final(account, response.status(), out);
+            }
             // A re-INVITE whose leg has ended meanwhile: its 2xx is owed an ACK all the same.
             (Heard::Final { .. }, ClientUser::Nobody) => {
                 if response.method() == Method::Invite && response.status() < 300 {
@@ -402,6 +407,7 @@ impl UserAgent {
                 self.path_verdict(now, trunk, false);
                 self.register_failed(now, trunk, None, None, out);
             }
+            ClientUser::PhoneOptions(account) => self.phone_options_missed(account, None, out),
         }
     }
 

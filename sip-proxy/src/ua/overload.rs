@@ -123,7 +123,7 @@ impl UserAgent {
             | ClientUser::Refer(leg)
             | ClientUser::Notify(leg)
             | ClientUser::Bye(leg) => self.legs.get(leg).and_then(|leg| leg.trunk),
-            ClientUser::Nobody | ClientUser::Relayed(_) => None,
+            ClientUser::Nobody | ClientUser::Relayed(_) | ClientUser::PhoneOptions(_) => None,
         };
         let Some(trunk) = trunk.filter(|trunk| announces(&self.trunks, Some(*trunk))) else { return };
         let Some(target) = self.layer.client(client).map(|client| client.to) else { return };

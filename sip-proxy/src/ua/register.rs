@@ -6,7 +6,7 @@ use super::uas::Identity;
 use super::{Account, Arrival, Contact, Event, Output, UserAgent};
 use crate::registrar::{FlowName, Origin, Wish};
 use crate::status::reason_phrase;
-use crate::transaction::Why;
+use crate::transaction::{ClientUser, Why};
 use crate::wire::{self, HeaderName, Message, NameAddr, Scheme, Writer};
 
 /// What a REGISTER wants.
@@ -122,7 +122,12 @@ impl UserAgent {
         let added = wishes.iter().any(|wish| !wish.expires.is_zero());
         match contacts.into_iter().next() {
             Some(contact) if added || had.as_ref().is_some_and(|had| had.uri != contact.uri) => {
+                let known = had.is_some_and(|had| had.uri == contact.uri && had.source == contact.source);
                 out.push(Output::Event(Event::Registered { account, contact }));
+                self.keep_probing(now, account);
+                if !known {
+                    self.phone_is_back(account, None, out);
+                }
             }
             Some(_) => {}
             None if had.is_some() => out.push(Output::Event(Event::Unregistered { account })),
@@ -208,8 +213,12 @@ impl UserAgent {
 
     /// Forgets an account and its contacts. No event. Its calls go on.
     pub fn remove_account(&mut self, account: u64) {
-        let mut lapse = self.registrar.remove(account);
-        self.layer.disarm(&mut lapse);
+        let Some(mut entry) = self.registrar.remove(account) else { return };
+        self.layer.disarm(&mut entry.lapse);
+        self.layer.disarm(&mut entry.probe.timer);
+        if let Some(ping) = entry.probe.ping {
+            self.layer.set_client_user(ping, ClientUser::Nobody);
+        }
     }
 
     /// Puts back a contact that was known before a restart. No event.
@@ -218,6 +227,7 @@ impl UserAgent {
         self.guard.befriend(now, &self.layer.secret, contact.source.ip(), lasts);
         self.registrar.restore(now, account, contact, self.config.limits.contacts_max);
         self.arm_lapse(account);
+        self.keep_probing(now, account);
     }
 
     /// Where to reach a phone: the contact it refreshed last.

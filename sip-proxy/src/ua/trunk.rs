@@ -1,5 +1,6 @@
 //! Trunks: registration there, and their health by OPTIONS.
 
+use bytes::Bytes;
 use core::time::Duration;
 use sansio::{CpsBucket, Instant, Outbox, TimerKey};
 use std::collections::VecDeque;
@@ -69,6 +70,19 @@ struct Registration {
     answerers: Vec<Answerer>,
     timer: Option<TimerKey>,
     lapse: Option<TimerKey>,
+}
+
+/// Whom an OPTIONS asks, and as whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The Request-URI.
+    pub(super) uri: &'a str,
+    /// Whom it is for.
+    pub(super) to: &'a str,
+    /// We: `user@`, or nothing.
+    pub(super) user: &'a str,
+    /// Say that we heed overload control.
+    pub(super) overload_control: bool,
 }
 
 impl UserAgent {
@@ -212,28 +226,35 @@ impl UserAgent {
             return;
         };
         state.ping = Some(client);
+        let uri = format!("sip:{}", trunk.domain());
+        let (user, overload_control) = (trunk.user(), trunk.overload_control);
+        let asked = Asked { uri: &uri, to: &uri, user: &user, overload_control };
+        let request = self.options_request(listener, &branch, &asked);
+        self.layer.start(now, client, request, out);
+    }
+
+    /// An OPTIONS outside of a dialog (RFC 3261 §11.1).
+    pub(super) fn options_request(&mut self, listener: u8, branch: &[u8], asked: &Asked<'_>) -> Bytes {
         let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
         let contact = self.layer.outlets.contact(listener).as_bytes();
-        let uri = format!("sip:{}", trunk.domain());
+        let Asked { uri, to, user, overload_control } = *asked;
         let mut mark = || Mark { shard: self.layer.shard, key: 0, random: self.layer.rng.next_u64() }.text();
         let (tag, call_id) = (mark(), mark());
-        let from_user = trunk.user();
-        let from: String = format!("sip:{from_user}{}", String::from_utf8_lossy(sent_by));
+        let from: String = format!("sip:{user}{}", String::from_utf8_lossy(sent_by));
         self.layer.scratch.clear();
         let mut writer = Writer::request(&mut self.layer.scratch, Method::Options, uri.as_bytes());
         writer
-            .own_via(Transport::Udp, sent_by, &branch, trunk.overload_control)
+            .own_via(Transport::Udp, sent_by, branch, overload_control)
             .max_forwards(70)
             .address(HeaderName::From, b"", from.as_bytes(), Some(&tag))
-            .address(HeaderName::To, b"", uri.as_bytes(), None)
+            .address(HeaderName::To, b"", to.as_bytes(), None)
             .header(HeaderName::CallId, &call_id)
             .cseq(1, Method::Options)
-            .header_parts(HeaderName::Contact, &[b"<sip:", trunk.user().as_bytes(), contact, b">"])
+            .header_parts(HeaderName::Contact, &[b"<sip:", user.as_bytes(), contact, b">"])
             .header(HeaderName::Accept, super::SDP)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
         finish(writer, &[]);
-        let request = self.layer.written();
-        self.layer.start(now, client, request, out);
+        self.layer.written()
     }
 
     /// The trunk's name is being asked for.

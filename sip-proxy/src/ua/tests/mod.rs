@@ -12,6 +12,7 @@ mod flows;
 mod named;
 mod offers;
 mod overloads;
+mod probes;
 mod redirects;
 mod registering;
 mod relays;
@@ -353,6 +354,9 @@ impl Bench {
                 )
             }
             Event::Unregistered { account } => format!("unregistered {account}"),
+            Event::PhoneHealth { account, reachable, code } => {
+                format!("phone {account} reachable {reachable} {code:?}")
+            }
             Event::TrunkHealth { trunk, up, rtt, code } => format!("trunk {trunk} up {up} {rtt:?} {code:?}"),
             Event::TrunkOverload { trunk, loss_percent } => {
                 format!("trunk {trunk} wants {loss_percent} % less")

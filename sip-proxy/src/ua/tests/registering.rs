@@ -29,12 +29,12 @@ pub(super) fn credentials(bench: &Bench, method: &str, uri: &str, username: &str
 }
 
 impl Bench {
-    fn phone(&mut self) -> SocketAddr {
+    pub(super) fn phone(&self) -> SocketAddr {
         address("192.0.2.50:1024")
     }
 
     /// REGISTER, 401, REGISTER with the password.
-    fn register(&mut self, cseq: u32, headers: &str, password: &str) -> &mut Self {
+    pub(super) fn register(&mut self, cseq: u32, headers: &str, password: &str) -> &mut Self {
         let phone = self.phone();
         self.receive_from(phone, &register_text(cseq, headers));
         if self.last_response().status() != 401 {

@@ -1,5 +1,6 @@
 //! Moves the write-ahead log into the database, beside the writer so that commits do not wait for it.
 
+use super::place::Place;
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::writer::Upkeep;
@@ -71,7 +72,7 @@ pub(super) struct LogLimits {
     pub(super) max: u64,
 }
 
-/// The writer's watch over the log.
+/// The writer's watch over the log, and over where the files are.
 ///
 /// While the writer keeps writing, a passive checkpoint seldom reaches the log's end, and only then can the log begin
 /// anew. Past its limit the writer therefore moves the rest itself: most has been moved before, so that this is short.
@@ -81,15 +82,21 @@ pub(super) struct Watch {
     limits: LogLimits,
     ring_at: u64,
     cut_at: u64,
+    place: Place,
 }
 
 impl Watch {
-    pub(super) fn new(bell: Bell, limits: LogLimits) -> Watch {
-        Watch { bell, limits, ring_at: limits.step, cut_at: limits.max }
+    pub(super) fn new(bell: Bell, limits: LogLimits, place: Place) -> Watch {
+        Watch { bell, limits, ring_at: limits.step, cut_at: limits.max, place }
     }
 }
 
 impl Upkeep for Watch {
+    fn mend(&mut self, _conn: &sql::Connection) -> Result<Option<u64>, StoreError> {
+        self.place.check()?;
+        Ok(None)
+    }
+
     /// Looks at the log after a commit.
     fn look(&mut self, conn: &sql::Connection) {
         let sql::Connection::Sqlite(conn) = conn else { return };

@@ -3,6 +3,7 @@
 mod backup;
 mod checkpoint;
 mod open;
+mod place;
 
 pub use backup::{backup, restore};
 pub use open::SCHEMA_VERSION;
@@ -50,7 +51,7 @@ impl SqliteStore {
             .map_err(fail)?;
         let wal_pages_max = (options.wal_bytes_max / page_bytes.max(1)).max(WAL_STEPS);
         let log = checkpoint::LogLimits { step: wal_pages_max / WAL_STEPS, max: wal_pages_max };
-        let watch = checkpoint::Watch::new(bell.clone(), log);
+        let watch = checkpoint::Watch::new(bell.clone(), log, place::Place::of(path));
         let core = Core::start(Connection::Sqlite(conn), readers, Box::new(watch), options)
             .inspect_err(|_| bell.end())
             .map_err(fail)?;

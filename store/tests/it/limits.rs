@@ -1,6 +1,7 @@
 //! Full disks, held locks, long logs.
 
-use crate::support::{House, NOW, PATIENCE, large, new_lead, until_healthy};
+use crate::support::{House, NOW, PATIENCE, event, large, new_lead, until_healthy};
+use dialer_core::event::Event;
 use rusqlite::Connection;
 use store::{Durable, Fault, ImportOptions, LeadQuery, Store};
 
@@ -85,4 +86,43 @@ fn the_log_is_cut_when_it_grows() {
     let stats = house.store.stats();
     assert!(stats.journal_bytes > 60_000_000, "{stats:?}");
     assert!(stats.wal_bytes < 20_000_000, "{stats:?}");
+}
+
+/// The database is moved away, or its log is: nothing is written to a file that nobody will find, and that is told; what
+/// waits is written when it is back.
+#[test]
+fn a_file_that_is_gone_is_told_and_nothing_is_lost_when_it_is_back() {
+    for suffix in ["", "-wal"] {
+        let house = House::new();
+        house.write(vec![event(1, Event::AgentLoggedIn)]);
+        let mut file = house.path().into_os_string();
+        file.push(suffix);
+        let aside = house.path().with_file_name("aside");
+        std::fs::rename(&file, &aside).unwrap();
+        let seq = house.append(vec![event(2, Event::AgentLoggedIn)]);
+        let unhealthy = loop {
+            match house.news() {
+                Durable::UpTo(durable) => {
+                    assert!(durable < seq, "{durable} is written where nobody finds it")
+                }
+                other => break other,
+            }
+        };
+        let Durable::Unhealthy { fault: Some(Fault::Io), detail } = unhealthy else {
+            panic!("{unhealthy:?}")
+        };
+        assert!(detail.contains("is gone"), "{detail}");
+        assert!(!house.store.healthy());
+        // Another file in its place is not taken for it.
+        std::fs::write(&file, b"another").unwrap();
+        house.append(vec![event(3, Event::AgentLoggedIn)]);
+        assert!(!house.store.flush(sansio::Duration::from_millis(300)));
+        std::fs::rename(&aside, &file).unwrap();
+        until_healthy(&house, 0);
+        assert!(house.store.flush(PATIENCE));
+        let house = house.reopen();
+        let cursors: Vec<u64> =
+            house.store.events_since(0, 9).unwrap().iter().map(|event| event.cursor).collect();
+        assert_eq!(cursors, [1, 2, 3], "{suffix:?}");
+    }
 }

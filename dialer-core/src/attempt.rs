@@ -12,6 +12,8 @@ use crate::pacing::{CallRef, PacingEvent};
 use crate::record::{AttemptRow, CallKindTag, Lead, Record};
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, LimitedBy};
+use core::time::Duration;
+use sansio::Instant;
 
 /// Why nothing can be dialled for a campaign now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,7 +121,7 @@ impl Dialer {
         lead.begin_attempt(cx.wall);
         self.leads.moved(&lead.progress);
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
-        let shown = self.take_caller_id(cx, Some(id), agent, &to);
+        let shown = self.take_caller_id(cx, Some(id), agent, Some(lead.list), &to);
         let config = &self.campaigns[&id].row.config;
         let caller_id = match &shown {
             Some(shown) => Some(shown.number.clone()),
@@ -154,10 +156,19 @@ impl Dialer {
         call_id
     }
 
+    /// When the lead of a campaign's call expires. What an agent looks at or calls by hand goes on.
+    fn expiry_of(&self, cx: &Cx<'_>, id: CallId) -> Option<Instant> {
+        let call = &self.calls[&id];
+        let by_itself = call.kind == CallKindTag::Campaign && call.mode != Some(DialMode::Preview);
+        let expires_at = call.lead.as_ref().filter(|_| by_itself)?.expires_at?;
+        let left_ms = u64::try_from(expires_at.millis_since(cx.wall)).unwrap_or(0);
+        Some(cx.now + Duration::from_millis(left_ms))
+    }
+
     /// Orders the customer leg (of a call whose attempt is in the journal).
     pub(crate) fn order_dial(&mut self, cx: &mut Cx<'_>, id: CallId) {
-        let call = self.calls.get_mut(&id).expect("the caller made it");
-        call.dial_ordered = Some(cx.now);
+        self.calls.get_mut(&id).expect("the caller made it").dial_ordered = Some(cx.now);
+        let call = &self.calls[&id];
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let timers = campaign.map(|campaign| campaign.row.config.timers.clone()).unwrap_or_default();
         let order = CallOrder::DialCustomer {
@@ -171,6 +182,7 @@ impl Dialer {
             amd: call.amd_mode != AmdMode::Off,
             await_turn: campaign.is_some_and(|campaign| campaign.row.config.machine_policy.awaits_turn()),
             call_max_ms: timers.call_max_ms,
+            not_after: self.expiry_of(cx, id),
         };
         let (campaign, trunk, number) = (call.campaign, call.trunk, call.number);
         let (paced, traits) = (call.is_paced(), call.traits);
@@ -217,6 +229,8 @@ pub(crate) fn attempt_row(call: &Call) -> AttemptRow {
         at: call.started.wall,
         client_state: call.client_state.clone(),
         inbound: call.kind == CallKindTag::Inbound,
+        verstat: call.inbound.as_ref().and_then(|inbound| inbound.verstat.clone()),
+        participants: call.left.iter().cloned().chain(call.present()).collect(),
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Finding {
     LeadHolding(LeadId),
     /// More leads are marked as held than are held.
     LeadsLeaked(usize),
+    /// Phones ring for a call that is offered to nobody, or has its agent.
+    RingsOn(CallId),
     /// A call waits for an agent and is not in the queue, or the other way round.
     Queue(CallId),
     /// An answered call that no deadline will move on.
@@ -137,7 +139,7 @@ fn campaigns(dialer: &Dialer, found: &mut Vec<Finding>) {
 fn agents(dialer: &Dialer, found: &mut Vec<Finding>) {
     for (id, agent) in &dialer.agents {
         if let Some(call) = agent.call
-            && dialer.calls.get(&call).is_none_or(|call| call.agent != Some(*id))
+            && dialer.calls.get(&call).is_none_or(|call| !call.is_offered_to(*id))
         {
             found.push(Finding::Torn { call: Some(call), agent: *id });
         }
@@ -192,10 +194,13 @@ fn leads(dialer: &Dialer, found: &mut Vec<Finding>) {
 
 fn calls(dialer: &Dialer, found: &mut Vec<Finding>) {
     for (id, call) in &dialer.calls {
-        if let Some(agent) = call.agent
-            && dialer.agents.get(&agent).is_none_or(|agent| agent.call != Some(*id))
-        {
-            found.push(Finding::Torn { call: Some(*id), agent });
+        for agent in call.offered_to() {
+            if dialer.agents.get(&agent).is_none_or(|agent| agent.call != Some(*id)) {
+                found.push(Finding::Torn { call: Some(*id), agent });
+            }
+        }
+        if !call.rung_too.is_empty() && !(call.agent.is_some() && call.state.may_ring_many()) {
+            found.push(Finding::RingsOn(*id));
         }
         let queued = call.waits_since.is_some_and(|since| dialer.waiting.contains(&(since, *id)));
         if queued != call.waits_since.is_some() || (queued && call.state != CallState::Waiting) {

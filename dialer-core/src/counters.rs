@@ -140,6 +140,12 @@ pub struct GroupCounters {
     pub offers_rejected: u64,
     /// Could not be made.
     pub offers_failed: u64,
+    /// Phones that did not answer OPTIONS any more …
+    pub phones_lost: u64,
+    /// … and that were there again.
+    pub phones_back: u64,
+    /// Taken by another of the agents who were rung.
+    pub offers_taken_elsewhere: u64,
     /// Milliseconds spent in each state, in the order of [`AgentState::ALL`], as far as the states have ended.
     pub state_ms: [u64; 10],
 }

@@ -7,6 +7,7 @@ use crate::id::{AgentId, CallId, CampaignId, ListId, RecordingId, TrunkId};
 use crate::outcome::EndCause;
 use crate::record::{AgentRow, ContactRow, Record, TrunkRow};
 use crate::view::ViewChange;
+use sansio::Instant;
 
 /// One effect of the dialer. Those marked *gated* are held back by the engine until every [`Effect::Journal`]
 /// before them is durable, in order; the others are carried out at once.
@@ -121,6 +122,9 @@ pub enum CallOrder {
         await_turn: bool,
         /// Longest time after the answer, milliseconds.
         call_max_ms: u32,
+        /// Not to be dialled from then on: the order may wait, and what it is for may expire meanwhile. `Ended` with
+        /// `Cancelled` follows then.
+        not_after: Option<Instant>,
     },
     /// *Gated.* Answer a call that came in. `Answered` or `Ended` follows.
     AnswerCustomer {

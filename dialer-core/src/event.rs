@@ -52,7 +52,14 @@ pub enum Event {
     /// A call was accepted.
     CallCreated { to: String, mode: Option<DialMode> },
     /// It came in on a number of ours.
-    CallInbound { from: Option<String>, to: String, route: InboundRouteId },
+    CallInbound {
+        from: Option<String>,
+        to: String,
+        route: InboundRouteId,
+        /// What became of checking its signature (STIR), where it was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verstat: Option<String>,
+    },
     /// The caller was taken to the next place of its route.
     CallRouted { step: String, agent: Option<AgentId>, group: Option<String> },
     /// Its customer leg is being dialled.
@@ -223,6 +230,10 @@ pub enum Event {
     AgentState { from: AgentState, to: AgentState, reason: String, expires_at: Option<WallTime> },
     /// An agent's phone wanted to call, or to transfer to, a number that the agent may not.
     AgentCallRefused { to: String, reason: String },
+    /// An agent's phone, though registered, does not answer OPTIONS any more.
+    AgentPhoneLost { reason: String },
+    /// … and is there again.
+    AgentPhoneBack,
     /// A preview task was given to an agent.
     TaskOffered {
         task: TaskId,
@@ -346,6 +357,8 @@ impl Event {
             Event::AgentLoggedOut { .. } => "agent.logged_out",
             Event::AgentState { .. } => "agent.state",
             Event::AgentCallRefused { .. } => "agent.call_refused",
+            Event::AgentPhoneLost { .. } => "agent.phone_lost",
+            Event::AgentPhoneBack => "agent.phone_back",
             Event::TaskOffered { .. } => "task.offered",
             Event::TaskEnded { .. } => "task.ended",
             Event::TrunkUp { .. } => "trunk.up",

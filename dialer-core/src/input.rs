@@ -87,6 +87,8 @@ pub enum CallFact {
         from: Option<String>,
         /// The number that was called, as the trunk wrote it.
         to: String,
+        /// What became of checking its signature (STIR): `passed:A`, `failed:…`; `None`: it was not looked at.
+        verstat: Option<String>,
     },
     /// The INVITE of the customer leg left.
     Dialled {
@@ -375,6 +377,15 @@ pub enum AgentFact {
     Unregistered {
         /// Whose.
         agent: AgentId,
+    },
+    /// The phone, though registered, does not answer OPTIONS any more; or it does so again, or has registered anew.
+    PhoneHealth {
+        /// Whose.
+        agent: AgentId,
+        /// It can be reached, as far as is known.
+        reachable: bool,
+        /// Why not.
+        reason: Option<String>,
     },
     /// The nailed-up session ordered by [`crate::Effect::OpenSession`] is up.
     SessionUp {

@@ -247,3 +247,13 @@ pub struct ParticipantRecord {
     /// It has taken the agent's seat and stayed in the call.
     pub took_over: bool,
 }
+
+impl ParticipantRecord {
+    /// Of a call that ended with this node: who was there left when that was found out.
+    pub(crate) fn cut_off(self, now: WallTime) -> Self {
+        match self.cause {
+            EndCause::NodeRestart => ParticipantRecord { left_at: now, ..self },
+            _ => self,
+        }
+    }
+}

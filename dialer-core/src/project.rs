@@ -89,6 +89,7 @@ impl Dialer {
             session: agent.session,
             pause_code: agent.paused.clone(),
             registered: agent.phone.is_some(),
+            silent: agent.silent,
             call: agent.call,
             task: agent.task.and_then(|id| Some(self.tasks.get(&id)?.view(id))),
             state_ms: agent.state_ms,

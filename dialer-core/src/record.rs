@@ -134,6 +134,8 @@ pub enum Record {
     },
     /// About to dial: durable before the INVITE leaves. Or a call came in: durable before it is answered.
     AttemptStarted(AttemptRow),
+    /// Something of an attempt that is under way changed: who takes part in its call.
+    AttemptChanged(AttemptRow),
     /// A call is over; closes its attempt if it had one. Exactly one per call.
     CallEnded(Box<CallRecord>),
     /// A lead's progress changed.
@@ -595,6 +597,13 @@ pub struct AttemptRow {
     /// It came in: `to` is our number, `caller_id` the caller's.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub inbound: bool,
+    /// What became of checking its signature, if it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verstat: Option<String>,
+    /// Who took part besides customer and agent, and who still does: for these the end is not known, and stands as a
+    /// restart of this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<crate::participant::ParticipantRecord>,
 }
 
 /// A call's whole story (CDR). Every call has exactly one.

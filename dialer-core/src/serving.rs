@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub const SKILL_LEVEL_MAX: u8 = 9;
 /// Ranks go from minus this to this.
 pub const RANK_MAX: i8 = 9;
+/// Phones that ring for one call under [`AgentOrder::RingAll`], at most: those of who has been free longest.
+pub const RING_ALL_MAX: usize = 64;
 /// Skills of one agent, and skills that one campaign asks for, at most.
 pub const SKILLS_MAX: usize = 64;
 /// Break codes of one campaign at most.
@@ -36,6 +38,9 @@ pub enum AgentOrder {
     Random,
     /// The first in a fixed order ([`AgentConfig::position`], then who was made first).
     TopDown,
+    /// Everyone: the phones of all free agents ring, and the first to answer gets the call. A nailed-up session has
+    /// nothing that could ring: such an agent, if one is free, gets the call at once.
+    RingAll,
 }
 
 /// How a campaign is served by its agents.

@@ -170,6 +170,8 @@ pub struct AgentView {
     pub pause_code: Option<String>,
     /// The phone is registered.
     pub registered: bool,
+    /// It is registered and does not answer OPTIONS.
+    pub silent: bool,
     /// In this call.
     pub call: Option<CallId>,
     /// Looks at this preview task.

@@ -598,6 +598,7 @@ fn start_shard(
         register_expires_max_s: config.register_expires_s.1,
         // Well before a connection that carries nothing is closed.
         flow_timer_s: (config.connection_idle.as_secs() / 2).min(120) as u32,
+        probing: config.probing,
         digest: config.digest.clone(),
         guarding: config.guarding.clone(),
         trace: engine::TraceConfig { bytes_max: config.trace_bytes, correlate: config.hep.is_some() },

@@ -1,7 +1,7 @@
 //! Invariants of a shard, as a function: what is said here must be true after every input.
 
 use crate::call::transit::TransitSound;
-use crate::call::{AgentLink, Call, SessionState, Sound};
+use crate::call::{AgentLink, AgentSide, Call, SessionState, Sound};
 use crate::shard::CallShard;
 use media::StreamKey;
 use sansio::Key;
@@ -106,6 +106,20 @@ impl CallShard {
         if let Some(customer) = &call.customer {
             *deadlines += 1;
             self.audit_sound(&customer.sound, "a customer", streams, findings);
+        }
+        for rung in &call.rung_too {
+            match &rung.link {
+                AgentLink::Ringing { sound, .. } => {
+                    *deadlines += 1;
+                    self.audit_sound(sound, "another ringing agent", streams, findings);
+                }
+                _ => findings.push(format!("{name} has two agents")),
+            }
+        }
+        if !call.rung_too.is_empty()
+            && !matches!(call.agent, Some(AgentSide { link: AgentLink::Ringing { .. }, .. }))
+        {
+            findings.push(format!("{name} rings agents although it has one"));
         }
         match call.agent.as_ref().map(|side| &side.link) {
             Some(AgentLink::Ringing { sound, .. }) => {

@@ -168,7 +168,9 @@ impl ControlCore {
                     AgentFact::SessionDown { agent, .. } => {
                         self.sessions.remove(agent);
                     }
-                    AgentFact::SessionUp { .. } | AgentFact::CallRefused { .. } => {}
+                    AgentFact::SessionUp { .. }
+                    | AgentFact::PhoneHealth { .. }
+                    | AgentFact::CallRefused { .. } => {}
                 }
                 self.feed(now, Input::Agent(fact), out);
             }

@@ -171,6 +171,7 @@ mod tests {
             amd: false,
             await_turn: false,
             call_max_ms: 1,
+            not_after: None,
         };
         Departure { shard: 0, order, creates: true }
     }

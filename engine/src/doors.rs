@@ -29,7 +29,7 @@ use sansio::{Duration, SharedPace, WallTime};
 use sip_proxy::transport::FrameFault;
 use sip_proxy::transport::locate::{Answer, Question};
 use sip_proxy::ua::{Digest, Guarding, Overload};
-pub use sip_proxy::ua::{Redirects, Refresher, Reliability, SessionTimers, SessionUse};
+pub use sip_proxy::ua::{Probing, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -136,6 +136,8 @@ pub struct ShardConfig {
     pub register_expires_max_s: u32,
     /// How often phones that can (RFC 5626) are to keep their way to us open, seconds.
     pub flow_timer_s: u32,
+    /// Whether registered phones are asked, by OPTIONS, if they are still there.
+    pub probing: Probing,
     /// How phones show their passwords.
     pub digest: Digest,
     /// Who is heard at all.
@@ -183,6 +185,7 @@ impl Default for ShardConfig {
             register_expires_min_s: 10,
             register_expires_max_s: 3_600,
             flow_timer_s: 120,
+            probing: Probing::default(),
             digest: Digest::default(),
             guarding: Guarding::default(),
             overload: Overload::default(),

@@ -307,6 +307,7 @@ mod tests {
             amd: false,
             await_turn: false,
             call_max_ms: 1,
+            not_after: None,
         }
     }
 

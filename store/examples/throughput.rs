@@ -88,6 +88,8 @@ impl Bench {
             at: NOW,
             client_state: None,
             inbound: false,
+            verstat: None,
+            participants: Vec::new(),
         })];
         records.extend(lead.map(|lead| {
             Record::LeadChanged(LeadProgress {

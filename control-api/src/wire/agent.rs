@@ -310,6 +310,8 @@ pub struct Agent {
     pub pause_code: Option<String>,
     /// The phone is registered.
     pub registered: bool,
+    /// It is registered, and has not left the last OPTIONS without an answer (`[sip] phone_options_interval_s`).
+    pub reachable: bool,
     /// In this call.
     pub call_id: Option<String>,
     /// Looks at this preview task.
@@ -353,6 +355,7 @@ impl Agent {
             session: view.session.map(Session::from),
             pause_code: view.pause_code.clone(),
             registered: view.registered,
+            reachable: view.registered && !view.silent,
             call_id: view.call.map(|call| call.to_string()),
             task: view.task.as_ref().map(|task| Task::new(task, &view.row.id.to_string(), mask)),
             state_ms: spent.map(|(state, millis)| (state.as_str().to_owned(), millis)).collect(),

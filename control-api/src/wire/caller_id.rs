@@ -6,9 +6,9 @@ use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::Time;
-use dialer_core::AgentId;
 use dialer_core::caller_id as core;
 use dialer_core::view::CallerIdPoolView;
+use dialer_core::{AgentId, ListId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -149,6 +149,10 @@ pub struct CallerIdPoolRequest {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub agents: Vec<AgentId>,
+    /// Then calls to leads of these lists, at most 1000.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub lists: Vec<ListId>,
     /// Then calls of agents in these groups; and calls of campaigns for these groups that name no pool.
     #[serde(default)]
     pub groups: Vec<String>,
@@ -175,6 +179,7 @@ impl CallerIdPoolRequest {
             checks.that(fits, &format!("/numbers/{place}"), CALLER_ID);
         }
         checks.that(self.agents.len() <= 1_000, "/agents", "expected at most 1000 agents");
+        checks.that(self.lists.len() <= 1_000, "/lists", "expected at most 1000 lists");
         checks.that(self.groups.len() <= 100, "/groups", "expected at most 100 groups");
         for (place, group) in self.groups.iter().enumerate().take(100) {
             checks.text(group, 100, &format!("/groups/{place}"));
@@ -214,6 +219,7 @@ impl TryFrom<CallerIdPoolRequest> for core::CallerIdPoolConfig {
             rotate_every: wire.rotate_every,
             numbers: wire.numbers,
             agents: wire.agents,
+            lists: wire.lists,
             groups: wire.groups,
             caps: core::NumberCaps {
                 per_hour: wire.per_number.per_hour,
@@ -244,6 +250,7 @@ impl From<&core::CallerIdPoolConfig> for CallerIdPoolRequest {
             rotate_every: config.rotate_every,
             numbers: config.numbers.clone(),
             agents: config.agents.clone(),
+            lists: config.lists.clone(),
             groups: config.groups.clone(),
             per_number: PerNumber {
                 per_hour: config.caps.per_hour,

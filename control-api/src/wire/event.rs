@@ -190,8 +190,9 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
 fn call_data(event: &CoreEvent, mask: Masker) -> Value {
     match event {
         CoreEvent::CallCreated { to, mode } => json!({"to": mask.number(to), "mode": mode}),
-        CoreEvent::CallInbound { from, to, route } => json!({
-            "from": mask.number_option(from.as_deref()), "to": mask.number(to), "inbound_route_id": route
+        CoreEvent::CallInbound { from, to, route, verstat } => json!({
+            "from": mask.number_option(from.as_deref()), "to": mask.number(to), "inbound_route_id": route,
+            "verstat": verstat
         }),
         CoreEvent::CallRouted { step, agent, group } => {
             json!({"to": step, "agent_id": agent, "group": group})
@@ -274,6 +275,7 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         }),
         CoreEvent::CallPlaying { prompt } => json!({"prompt": prompt}),
         CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
+        CoreEvent::AgentPhoneLost { reason } => json!({"reason": reason}),
         CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),
         CoreEvent::LegEnded { party, cause, sip_code, q850 } => json!({
             "party": Party::from(*party), "cause": cause.as_str(), "sip_code": sip_code, "q850": q850

@@ -24,6 +24,9 @@ wire_enum! {
         Random,
         /// The lowest `position`, then who was made first.
         TopDown,
+        /// Everyone: the phones of all free agents (64 at most) ring, the first to answer gets the call. A free agent with a
+        /// nailed-up session, which cannot ring, gets it at once.
+        RingAll,
     }
 }
 

@@ -91,6 +91,11 @@ impl Dialer {
         if had_phone {
             records.push(Record::ContactDeleted { agent: id });
         }
+        records.extend(self.forget_in_pools(|config| {
+            let before = config.agents.len();
+            config.agents.retain(|agent| *agent != id);
+            config.agents.len() < before
+        }));
         self.journal(cx, records);
         cx.out.push(Effect::RemoveAgent(id));
         Ok(Reply::Done)

@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     pub(crate) leaving: bool,
     /// The registered phone.
     pub(crate) phone: Option<ContactRow>,
+    /// The phone is registered and does not answer OPTIONS.
+    pub(crate) silent: bool,
     /// The leg of the nailed-up session, or of a phone rung early.
     pub(crate) line: Line,
     /// A phone that is rung call by call was rung because lines ring ([`crate::ConnectAt::Ringing`]): the agent hears
@@ -70,6 +72,7 @@ impl Agent {
             pause_timer: None,
             leaving: false,
             phone: None,
+            silent: false,
             line: Line::Closed,
             rung_early: false,
             reopenings: 0,
@@ -87,9 +90,10 @@ impl Agent {
         }
     }
 
-    /// A call can reach the agent: the session is up, or the phone is registered.
+    /// A call can reach the agent: the session is up, or the phone is registered, and it has not fallen silent.
     pub(crate) fn phone_is_there(&self) -> bool {
         match self.session {
+            _ if self.silent => false,
             Some(SessionKind::NailedUp) => self.line == Line::Up,
             Some(SessionKind::OnDemand) => self.phone.is_some(),
             None => false,

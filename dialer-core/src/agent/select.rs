@@ -3,7 +3,7 @@
 use super::Agent;
 use crate::dialer::Dialer;
 use crate::id::{AgentId, CampaignId};
-use crate::serving::AgentOrder;
+use crate::serving::{AgentOrder, RING_ALL_MAX};
 use std::cmp::Reverse;
 
 impl Dialer {
@@ -27,6 +27,7 @@ impl Dialer {
         };
         let chosen = match serving.order {
             AgentOrder::LongestIdle => free().next(),
+            AgentOrder::RingAll => free().min_by_key(|(_, agent)| !agent.is_on_line()),
             AgentOrder::FewestCalls => free().min_by_key(|(_, agent)| agent.calls_taken),
             AgentOrder::Rank => free().min_by_key(|(_, agent)| Reverse(agent.row.config.rank_in(campaign))),
             AgentOrder::SkillRank => free().min_by_key(|(_, agent)| {
@@ -43,5 +44,16 @@ impl Dialer {
             }
         };
         chosen.map(|(id, _)| id)
+    }
+
+    /// The other ready agents of a campaign whose phones ring too, where all of them do; idle longest first.
+    pub(crate) fn pick_others(&self, campaign: CampaignId) -> Vec<AgentId> {
+        let of = &self.campaigns[&campaign];
+        if of.row.config.serving.order != AgentOrder::RingAll {
+            return Vec::new();
+        }
+        let ready = self.ready.iter().map(|(_, id)| (*id, &self.agents[id]));
+        let fit = ready.filter(|(_, agent)| !agent.is_on_line() && of.is_served_by(agent));
+        fit.map(|(id, _)| id).take(RING_ALL_MAX - 1).collect()
     }
 }

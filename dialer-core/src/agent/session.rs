@@ -55,15 +55,20 @@ impl Dialer {
                 if agent.phone.take().is_none() {
                     return;
                 }
+                agent.silent = false;
                 self.journal(cx, vec![Record::ContactDeleted { agent: id }]);
                 self.tend_session(cx, id);
                 self.rest_agent(cx, id, "unregistered");
+            }
+            AgentFact::PhoneHealth { agent, reachable, reason } => {
+                self.on_phone_health(cx, agent, reachable, reason);
             }
             AgentFact::SessionUp { agent: id } => {
                 let Some(agent) = self.agents.get_mut(&id) else { return };
                 if agent.line == Line::Opening {
                     agent.line = Line::Up;
                     agent.reopenings = 0;
+                    self.phone_answers(id);
                     self.rest_agent(cx, id, "session_up");
                 }
             }
@@ -74,6 +79,38 @@ impl Dialer {
                 }
             }
             AgentFact::SessionDown { agent, cause, by: _ } => self.on_session_down(cx, agent, cause),
+        }
+    }
+
+    /// A phone fell silent, or is back. Who is in a call stays there; the state follows when that is over.
+    fn on_phone_health(&mut self, cx: &mut Cx<'_>, id: AgentId, reachable: bool, reason: Option<String>) {
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        let silent = !reachable && agent.phone.is_some();
+        if std::mem::replace(&mut agent.silent, silent) == silent {
+            return;
+        }
+        if reachable {
+            // A phone that comes back is tried at once.
+            agent.reopenings = 0;
+        }
+        let group = agent.first_group().to_owned();
+        let counts = self.counters.group(&group);
+        *if silent { &mut counts.phones_lost } else { &mut counts.phones_back } += 1;
+        let about = About { agent: Some(id), ..About::default() };
+        let event = if silent {
+            Event::AgentPhoneLost { reason: reason.unwrap_or_default() }
+        } else {
+            Event::AgentPhoneBack
+        };
+        self.tell(cx, about, event);
+        self.rest_agent(cx, id, if silent { "phone_lost" } else { "phone_back" });
+        self.tend_session(cx, id);
+    }
+
+    /// It has answered a call: that says more than OPTIONS.
+    pub(crate) fn phone_answers(&mut self, id: AgentId) {
+        if let Some(agent) = self.agents.get_mut(&id) {
+            agent.silent = false;
         }
     }
 
@@ -176,9 +213,10 @@ impl Dialer {
 }
 
 impl super::Agent {
-    fn wants_session(&self) -> bool {
+    pub(super) fn wants_session(&self) -> bool {
         match self.session {
-            Some(SessionKind::NailedUp) => true,
+            // What a phone that has fallen silent still holds up is not heard by anybody.
+            Some(SessionKind::NailedUp) => !(self.silent && self.is_free()),
             Some(SessionKind::OnDemand) => self.rung_early,
             None => false,
         }

@@ -85,11 +85,16 @@ impl Dialer {
             return;
         }
         let to = agent.rest_state();
+        // What a phone that fell silent still holds up is let go, perhaps only now that the agent is free.
+        let dead_session = agent.silent && agent.line == super::Line::Up && !agent.wants_session();
         let expires_at = match (to, agent.backoff) {
             (AgentState::Unreachable, Some((_, until))) => Some(until),
             _ => None,
         };
         self.set_agent_state(cx, id, to, reason, expires_at);
+        if dead_session {
+            self.tend_session(cx, id);
+        }
     }
 
     /// An agent missed an offer: none for a while, longer each time, and a break after too many.

@@ -127,6 +127,7 @@ impl Dialer {
                 self.dequeue(id);
                 self.bind_agent(id, agent);
                 self.offer(cx, id);
+                self.ring_others(cx, id);
                 continue;
             }
             let call = self.calls.get_mut(&id).expect("it waits");

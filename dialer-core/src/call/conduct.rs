@@ -15,6 +15,7 @@ use crate::outcome::{EndCause, Party};
 use crate::participant::{
     CallAct, CallWish, Joining, PARTICIPANTS_MAX, ParticipantRecord, SupervisionMode, Target, Way,
 };
+use crate::record::Record;
 use crate::view::{AgentState, CallState, ParticipantView};
 
 /// A phone that is called into a call rings so long, milliseconds.
@@ -140,6 +141,7 @@ impl Dialer {
             self.tell_call(cx, id, Event::CallParticipantAdded { leg, agent, to });
         }
         let ring_timeout_ms = joining.ring_timeout_ms.unwrap_or(RING_TIMEOUT_MS);
+        self.note_participants(cx, id);
         self.act(cx, id, CallAct::Join { leg, way, mode, ring_timeout_ms });
         Ok(Reply::Leg(leg))
     }
@@ -261,8 +263,9 @@ impl Dialer {
             let found = call.participants.iter_mut().find(|participant| participant.leg == leg);
             let participant = found.expect("found above");
             participant.mode = Some(mode);
-            if participant.joined.is_some() {
-                let agent = participant.agent;
+            let (joined, agent) = (participant.joined.is_some(), participant.agent);
+            self.note_participants(cx, id);
+            if joined {
                 self.tell_call(cx, id, Event::CallSupervisionChanged { leg, agent, from: before, to: mode });
             }
             self.act(cx, id, CallAct::SetMode { leg, mode });
@@ -336,6 +339,12 @@ impl Dialer {
         Ok(Reply::Done)
     }
 
+    /// Writes down who takes part, so that the record tells it whatever becomes of this node.
+    fn note_participants(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let row = crate::attempt::attempt_row(&self.calls[&id]);
+        self.journal(cx, vec![Record::AttemptChanged(row)]);
+    }
+
     /// A transfer came to nothing: its channel is free.
     pub(super) fn end_transferring(&mut self, id: CallId) {
         let ended = self.calls.get_mut(&id).and_then(|call| call.transferring.take());
@@ -366,6 +375,7 @@ impl Dialer {
             Some(mode) => Event::CallSupervisionStarted { leg, agent, to, mode },
             None => Event::CallParticipantJoined { leg, agent, to },
         };
+        self.note_participants(cx, id);
         self.tell_call(cx, id, event);
     }
 
@@ -389,6 +399,7 @@ impl Dialer {
             None => {}
         }
         self.tell_left(cx, id, &participant, cause, took_over);
+        self.note_participants(cx, id);
     }
 
     /// Those whose end was not told by the engine end with the call.
@@ -438,6 +449,21 @@ impl Dialer {
 }
 
 impl Call {
+    /// Who takes part now, as it is written down in case this node goes down: with it they would leave.
+    pub(crate) fn present(&self) -> impl Iterator<Item = ParticipantRecord> {
+        self.participants.iter().map(|participant| ParticipantRecord {
+            leg: participant.leg,
+            agent: participant.agent,
+            to: participant.to.clone(),
+            mode: participant.mode,
+            asked_at: participant.asked.wall,
+            joined_at: participant.joined.map(|moment| moment.wall),
+            left_at: participant.joined.unwrap_or(participant.asked).wall,
+            cause: EndCause::NodeRestart,
+            took_over: false,
+        })
+    }
+
     /// Who takes part now, for those who look.
     pub(crate) fn participant_views(&self) -> Vec<ParticipantView> {
         let views = self.participants.iter().map(|participant| ParticipantView {

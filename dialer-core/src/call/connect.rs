@@ -2,7 +2,7 @@
 
 use super::{Moment, RunningRecording};
 use crate::config::CampaignTimers;
-use crate::dialer::{Cx, Dialer};
+use crate::dialer::{About, Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, RecordingId};
@@ -85,7 +85,16 @@ impl Dialer {
             url: campaign.and_then(|campaign| campaign.row.config.serving.pop_url.clone()),
         };
         let agent_name = config.name.clone();
-        self.tell_call(cx, id, Event::CallAgentOffered { agent, agent_name, pop: Some(Box::new(pop)) });
+        let event = Event::CallAgentOffered { agent, agent_name, pop: Some(Box::new(pop)) };
+        self.tell_of_agent(cx, id, agent, event);
+    }
+
+    /// Tells an event of a live call that is about this agent, who may be one of several it is offered to.
+    pub(super) fn tell_of_agent(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId, event: Event) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let about = About { agent: Some(agent), ..call.next_about() };
+        self.dirty.calls.insert(id);
+        self.tell(cx, about, event);
     }
 
     /// How long the agent's phone rings for a call: the agent's own time, else the campaign's.
@@ -114,16 +123,20 @@ impl Dialer {
     }
 
     pub(super) fn on_agent_ringing(&mut self, id: CallId, agent: AgentId) {
-        if self.calls.get(&id).is_some_and(|call| call.agent == Some(agent)) {
+        if self.calls.get(&id).is_some_and(|call| call.is_offered_to(agent)) {
             self.dirty.agents.insert(agent);
         }
     }
 
     pub(super) fn on_agent_answered(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
+        let Some(call) = self.calls.get(&id).filter(|call| call.is_offered_to(agent)) else { return };
         let was_rung = !self.agents[&agent].is_on_line();
-        match call.state {
-            CallState::Offering if was_rung && call.seeks_agents() => {
+        let state = call.state;
+        let seeks_agents = call.seeks_agents();
+        self.phone_answers(agent);
+        match state {
+            CallState::Offering if was_rung && seeks_agents => {
+                self.give_to_first(cx, id, agent);
                 self.order_bridge(cx, id);
             }
             CallState::CallingAgent => {
@@ -138,9 +151,14 @@ impl Dialer {
 
     /// The agent could not be had; the customer goes to the next one while there is time.
     pub(super) fn on_agent_failed(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId, cause: EndCause) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.agent == Some(agent)) else { return };
+        let Some(call) = self.calls.get(&id).filter(|call| call.is_offered_to(agent)) else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
+            (CallKindTag::Inbound | CallKindTag::Campaign, CallState::Offering)
+                if call.rings_others(agent) =>
+            {
+                self.miss_offer_of(cx, id, agent, cause, false);
+            }
             (CallKindTag::Inbound, CallState::Offering) => {
                 self.miss_offer(cx, id, cause, false);
                 self.inbound_missed(cx, id);
@@ -160,17 +178,31 @@ impl Dialer {
         }
     }
 
-    /// Takes an agent who did not take the offer out of the call. `release`: the phone still rings.
+    /// Takes everyone who did not take the offer out of the call. `release`: the phones still ring.
     pub(crate) fn miss_offer(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause, release: bool) {
+        while let Some(agent) = self.calls[&id].agent {
+            self.miss_offer_of(cx, id, agent, cause, release);
+        }
+    }
+
+    /// Takes one agent who did not take the offer out of the call.
+    pub(super) fn miss_offer_of(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        agent: AgentId,
+        cause: EndCause,
+        release: bool,
+    ) {
         let call = self.calls.get_mut(&id).expect("the caller has it");
-        let Some(agent) = call.agent.take() else { return };
+        call.forget_offer_to(agent);
         // The recording named in a bridge that was not made does not exist.
         (call.recording, call.recording_now) = (None, None);
         if release {
             cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
         }
         self.count_offer(agent, cause);
-        self.tell_call(cx, id, Event::CallAgentMissed { agent, cause });
+        self.tell_of_agent(cx, id, agent, Event::CallAgentMissed { agent, cause });
         self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
         self.back_off(cx, agent);
     }
@@ -187,6 +219,7 @@ impl Dialer {
 
     /// Takes the agent out of a call that is about to end; after-call work is not due.
     pub(super) fn let_agent_go(&mut self, cx: &mut Cx<'_>, id: CallId, why: &str) {
+        self.let_others_go(cx, id, why);
         let Some(agent) = self.calls.get_mut(&id).and_then(|call| call.agent.take()) else { return };
         cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
         self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;

@@ -10,9 +10,11 @@ use crate::dialer::{About, Cx, Dialer};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::id::CallId;
+use crate::lead::{Verdict, verdict};
 use crate::outcome::{EndCause, Evidence, Outcome, Party};
 use crate::record::{CallRecord, Lead, LeadProgress, LeadState, PastAttempt, Record};
 use crate::view::CallState;
+use sansio::Instant;
 
 impl Dialer {
     pub(crate) fn command_hangup(&mut self, cx: &mut Cx<'_>, id: CallId) -> Result<Reply, CommandError> {
@@ -93,6 +95,7 @@ impl Dialer {
         self.ended.insert(id, EndedCall::of(&call, &record, progress.clone()));
         if let Some(progress) = progress {
             self.tell_lead(cx, id, &progress);
+            self.expire_after_call(cx, &call, progress);
         }
         if let Some(lead) = call.lead.as_ref().filter(|_| call.inbound.is_some()) {
             self.leads_may_be_there(cx, &[lead.list]);
@@ -100,6 +103,16 @@ impl Dialer {
         if let Some(campaign) = call.campaign {
             self.refill(cx, campaign);
             self.check_completed(cx, campaign);
+        }
+    }
+
+    /// A lead whose time passed while it was being called is not tried again: nobody else looks for it now.
+    fn expire_after_call(&mut self, cx: &mut Cx<'_>, call: &Call, progress: LeadProgress) {
+        let dialled = call.campaign.filter(|_| call.inbound.is_none());
+        let (Some(campaign), Some(lead)) = (dialled, &call.lead) else { return };
+        let lead = Lead { progress, ..lead.clone() };
+        if verdict(&lead, u32::MAX, cx.wall) == Verdict::Expired && self.campaigns.contains_key(&campaign) {
+            self.mark_expired(cx, campaign, lead);
         }
     }
 
@@ -145,6 +158,10 @@ impl Dialer {
             campaign.counts.talk_ms += record.talk_ms;
             self.dirty.campaigns.insert(campaign.row.id);
             self.wanted.insert(campaign.row.id);
+        }
+        for agent in &call.rung_too {
+            self.agents.get_mut(agent).expect("agents in calls are not deleted").call = None;
+            self.rest_agent(cx, *agent, "call_ended");
         }
         if let Some(agent) = call.agent {
             self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
@@ -228,7 +245,9 @@ impl Call {
 
     /// Its whole story.
     fn record(&self, ended: Moment, outcome: Outcome, evidence: Evidence, end: End) -> CallRecord {
-        let wall = |moment: Option<Moment>| moment.map(|moment| moment.wall);
+        // On the clock that it began by: one that is set meanwhile neither turns its order round nor stretches it.
+        let then = |at: Instant| self.started.wall.plus_millis(at.millis_since(self.started.at) as i64);
+        let wall = |moment: Option<Moment>| moment.map(|moment| then(moment.at));
         let ring_until = self.answered.map_or(ended.at, |moment| moment.at);
         CallRecord {
             call: self.id,
@@ -246,7 +265,7 @@ impl Call {
             ringing_at: wall(self.ringing),
             answered_at: wall(self.answered),
             bridged_at: wall(self.bridged),
-            ended_at: ended.wall,
+            ended_at: then(ended.at),
             outcome,
             evidence,
             cause: end.cause,
@@ -266,7 +285,7 @@ impl Call {
             digits: self.digits.clone(),
             recording: self.recording,
             client_state: self.client_state.clone(),
-            verstat: None,
+            verstat: self.inbound.as_ref().and_then(|inbound| inbound.verstat.clone()),
             reason: self.reason.clone(),
             transferred_to: self.transferred_to.clone(),
             amd_detail: self.amd_detail,

@@ -22,6 +22,7 @@
 //!                         early.rs     agents joined at ringing, and their hop; message.rs: no agent at all
 //!                         turn.rs      a machine or an assistant, and what is said to it
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
+//!                         ring_all.rs  many phones at once, and the first to answer
 //!                         conduct.rs   supervisors, third parties, and what is done with a joined call from above
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
@@ -40,6 +41,7 @@ mod originate;
 mod outcome;
 mod progress;
 mod recording;
+mod ring_all;
 mod transfer;
 mod turn;
 
@@ -92,6 +94,8 @@ pub(crate) struct Call {
     pub(crate) number_of_attempt: u32,
     /// The agent reserved for it or joined to it.
     pub(crate) agent: Option<AgentId>,
+    /// Agents besides that one whose phones ring for it: the first to answer gets it.
+    pub(crate) rung_too: Vec<AgentId>,
     /// The last agent it had, for the record.
     pub(crate) last_agent: Option<AgentId>,
     pub(crate) trunk: TrunkId,
@@ -222,8 +226,8 @@ impl Call {
 impl Dialer {
     pub(crate) fn on_call(&mut self, cx: &mut Cx<'_>, fact: CallFact) {
         match fact {
-            CallFact::InboundArrived { call, trunk, from, to } => {
-                self.on_inbound_arrived(cx, call, trunk, from.as_deref(), &to);
+            CallFact::InboundArrived { call, trunk, from, to, verstat } => {
+                self.on_inbound_arrived(cx, call, trunk, (from.as_deref(), &to), verstat);
             }
             CallFact::Dialled { call } => self.on_dialled(cx, call),
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
@@ -306,6 +310,7 @@ impl Dialer {
             lead: None,
             number_of_attempt: 0,
             agent: None,
+            rung_too: Vec::new(),
             last_agent: None,
             trunk,
             to,

@@ -28,10 +28,14 @@ impl Dialer {
         let may_override = request.override_reason.is_some();
         let breach = self.refuse_breach(request.campaign, &request.to, may_override, cx.wall)?;
         let trunk = self.originate_trunk(cx, &request)?;
-        // A number that was asked for is shown as it is; else the agent's pool, the group's or the campaign's gives one.
+        // A number that was asked for is shown as it is; else the pool of the agent, of the lead's list, of the
+        // group or of the campaign gives one.
         let shown = match request.caller_id {
             Some(_) => None,
-            None => self.take_caller_id(cx, request.campaign, Some(request.agent), &request.to),
+            None => {
+                let list = request.lead.as_ref().map(|lead| lead.list);
+                self.take_caller_id(cx, request.campaign, Some(request.agent), list, &request.to)
+            }
         };
         let campaign = request.campaign.and_then(|id| self.campaigns.get(&id));
         let wants_pool = campaign.is_some_and(|campaign| self.pool_of_campaign(campaign).is_some());

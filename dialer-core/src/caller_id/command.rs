@@ -7,7 +7,7 @@ use crate::check::{Checked, invalid, range_f64, text};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer, Why, check_version};
 use crate::event::Event;
-use crate::id::{AgentId, CallerIdPoolId, CampaignId};
+use crate::id::{AgentId, CallerIdPoolId, CampaignId, ListId};
 use crate::outcome::Outcome;
 use crate::record::{CallRecord, Record};
 use core::time::Duration;
@@ -100,7 +100,7 @@ impl Dialer {
         Ok(Reply::CallerIdPool(id, version))
     }
 
-    /// A name of its own, and agents that exist.
+    /// A name of its own, and agents and lists that exist.
     fn pool_fits(&self, config: &CallerIdPoolConfig, except: Option<CallerIdPoolId>) -> Checked {
         let same = |pool: &Pool| pool.row.config.name == config.name && Some(pool.row.id) != except;
         if self.pools.values().any(same) {
@@ -109,10 +109,29 @@ impl Dialer {
                 detail: format!("another caller-ID pool is called {:?}", config.name),
             });
         }
-        match config.agents.iter().position(|agent| !self.agents.contains_key(agent)) {
-            Some(place) => invalid(&format!("/agents/{place}"), "the id of an existing agent"),
+        if let Some(place) = config.agents.iter().position(|agent| !self.agents.contains_key(agent)) {
+            return invalid(&format!("/agents/{place}"), "the id of an existing agent");
+        }
+        match config.lists.iter().position(|list| !self.lists.contains_key(list)) {
+            Some(place) => invalid(&format!("/lists/{place}"), "the id of an existing list"),
             None => Ok(()),
         }
+    }
+
+    /// An agent or a list is gone; pools name it no more. Gives what is to be written down.
+    pub(crate) fn forget_in_pools(
+        &mut self,
+        forget: impl Fn(&mut CallerIdPoolConfig) -> bool,
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (id, pool) in &mut self.pools {
+            if forget(&mut pool.row.config) {
+                pool.row.version += 1;
+                self.dirty.pools.insert(*id);
+                records.push(Record::CallerIdPoolPut(pool.row.clone()));
+            }
+        }
+        records
     }
 
     pub(crate) fn delete_pool(&mut self, cx: &mut Cx<'_>, id: CallerIdPoolId) -> Result<Reply, CommandError> {
@@ -252,26 +271,29 @@ impl Dialer {
         pool.is_none_or(|id| self.pools[&id].has_some(now))
     }
 
-    /// Takes a number for a call that begins now. The pools of the agent come first, then those of the agent's groups, then
-    /// the campaign's; each that has none to show passes the call on.
+    /// Takes a number for a call that begins now. The pools of the agent come first, then those of the lead's list, then
+    /// those of the agent's groups, then the campaign's; each that has none to show passes the call on.
     pub(crate) fn take_caller_id(
         &mut self,
         cx: &mut Cx<'_>,
         campaign: Option<CampaignId>,
         agent: Option<AgentId>,
+        list: Option<ListId>,
         to: &str,
     ) -> Option<Shown> {
         if self.pools.is_empty() {
             return None;
         }
-        let mut ids: Vec<CallerIdPoolId> = Vec::new();
-        if let Some((id, agent)) = agent.and_then(|id| Some((id, self.agents.get(&id)?))) {
-            let of_agent = |pool: &&Pool| pool.row.config.agents.contains(&id);
-            let groups = &agent.row.config.groups;
-            let of_group = |pool: &&Pool| pool.row.config.groups.iter().any(|group| groups.contains(group));
-            ids.extend(self.pools.values().filter(of_agent).map(|pool| pool.row.id));
-            ids.extend(self.pools.values().filter(of_group).map(|pool| pool.row.id));
-        }
+        let agent = agent.and_then(|id| self.agents.get(&id));
+        let groups = agent.map_or(&[][..], |agent| &agent.row.config.groups);
+        let of_agent =
+            |config: &CallerIdPoolConfig| agent.is_some_and(|agent| config.agents.contains(&agent.row.id));
+        let of_list = |config: &CallerIdPoolConfig| list.is_some_and(|list| config.lists.contains(&list));
+        let of_group = |config: &CallerIdPoolConfig| config.groups.iter().any(|group| groups.contains(group));
+        let those = |of: &dyn Fn(&CallerIdPoolConfig) -> bool| -> Vec<CallerIdPoolId> {
+            self.pools.values().filter(|pool| of(&pool.row.config)).map(|pool| pool.row.id).collect()
+        };
+        let mut ids = [those(&of_agent), those(&of_list), those(&of_group)].concat();
         ids.extend(campaign.and_then(|id| self.pool_of_campaign(self.campaigns.get(&id)?)));
         for id in ids {
             let pool = self.pools.get_mut(&id).expect("its name was just read");

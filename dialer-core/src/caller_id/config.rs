@@ -1,7 +1,7 @@
 //! What people configure of a pool of caller IDs.
 
 use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
-use crate::id::AgentId;
+use crate::id::{AgentId, ListId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -94,6 +94,8 @@ pub struct CallerIdPoolConfig {
     pub numbers: Vec<String>,
     /// Calls of these agents show its numbers before any other pool's.
     pub agents: Vec<AgentId>,
+    /// … then those to leads of these lists …
+    pub lists: Vec<ListId>,
     /// … then those of agents in these groups; and of campaigns for these groups that have no pool of their own.
     pub groups: Vec<String>,
     /// How much each may be used.
@@ -112,6 +114,7 @@ impl Default for CallerIdPoolConfig {
             rotate_every: 1,
             numbers: Vec::new(),
             agents: Vec::new(),
+            lists: Vec::new(),
             groups: Vec::new(),
             caps: NumberCaps::default(),
             quarantine: Some(Quarantine::default()),
@@ -153,6 +156,9 @@ impl CallerIdPoolConfig {
         }
         if self.agents.len() > NUMBERS_MAX {
             return invalid("/agents", format_args!("at most {NUMBERS_MAX} agents"));
+        }
+        if self.lists.len() > NUMBERS_MAX {
+            return invalid("/lists", format_args!("at most {NUMBERS_MAX} lists"));
         }
         if self.groups.len() > GROUPS_MAX {
             return invalid("/groups", format_args!("at most {GROUPS_MAX} groups"));

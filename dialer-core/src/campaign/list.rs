@@ -70,6 +70,11 @@ impl Dialer {
         }
         self.lists.remove(&id);
         self.dirty.lists.insert(id);
+        records.extend(self.forget_in_pools(|config| {
+            let before = config.lists.len();
+            config.lists.retain(|list| *list != id);
+            config.lists.len() < before
+        }));
         self.journal(cx, records);
         Ok(Reply::Done)
     }

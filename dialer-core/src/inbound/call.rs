@@ -52,6 +52,8 @@ pub(crate) struct InboundCall {
     pub(crate) priority: u32,
     /// The pacer knows of it.
     told_pacer: bool,
+    /// What became of checking its signature.
+    pub(crate) verstat: Option<String>,
 }
 
 impl Dialer {
@@ -61,8 +63,8 @@ impl Dialer {
         cx: &mut Cx<'_>,
         id: CallId,
         trunk: TrunkId,
-        from: Option<&str>,
-        to: &str,
+        (from, to): (Option<&str>, &str),
+        verstat: Option<String>,
     ) {
         let country_code = self.trunks.get(&trunk).map_or("", |trunk| trunk.config().country_code.as_str());
         let served = e164_candidates(to, country_code)
@@ -98,13 +100,15 @@ impl Dialer {
             menu: None,
             priority: row.config.priority,
             told_pacer: false,
+            verstat: verstat.clone(),
         }));
         let records = vec![Record::AttemptStarted(crate::attempt::attempt_row(&call))];
         self.add_call(call);
         self.journal(cx, records);
         self.counters.inbound(row.id).arrived += 1;
         self.tell_call(cx, id, Event::CallCreated { to: number.clone(), mode: None });
-        self.tell_call(cx, id, Event::CallInbound { from: caller, to: number.clone(), route: row.id });
+        let event = Event::CallInbound { from: caller, to: number.clone(), route: row.id, verstat };
+        self.tell_call(cx, id, event);
         self.set_call_timer(cx.now, id, Some(RECALL_MS));
         if callers.is_empty() {
             // Who hides the number is not known.
@@ -370,10 +374,10 @@ impl Dialer {
         }
     }
 
-    /// The caller is offered to an agent: the phone has its ring time.
+    /// The caller is offered to an agent, or to several: the phones have their ring time.
     pub(crate) fn inbound_offered(&mut self, cx: &Cx<'_>, id: CallId) {
-        let agent = self.calls[&id].agent.expect("it is offered to one");
-        let ring_ms = u64::from(self.agent_ring_ms(id, agent));
+        let ring_ms = self.calls[&id].offered_to().map(|agent| self.agent_ring_ms(id, agent)).max();
+        let ring_ms = u64::from(ring_ms.expect("it is offered to one"));
         self.set_call_timer(cx.now, id, Some(ring_ms + OFFER_GRACE_MS));
     }
 
@@ -389,15 +393,22 @@ impl Dialer {
 
     /// The ready agent who gets this caller: of the campaign's own group in the campaign's order.
     pub(crate) fn pick_for_caller(&mut self, id: CallId) -> Option<AgentId> {
-        let wanted = self.wanted_by(id)?.clone();
-        let campaign = self.calls[&id].campaign.filter(|campaign| {
-            let group = self.campaigns.get(campaign).map(|campaign| &campaign.row.config.agent_group);
-            matches!(&wanted, Wanted::Group(wanted) if group == Some(wanted))
-        });
-        match campaign {
+        match self.campaign_that_serves(id) {
             Some(campaign) => self.pick_agent(campaign),
-            None => self.pick_wanted(&wanted),
+            None => self.pick_wanted(self.wanted_by(id)?),
         }
+    }
+
+    /// The campaign in whose order a call gets its agent; of one that came in, only if it waits for the campaign's group.
+    pub(crate) fn campaign_that_serves(&self, id: CallId) -> Option<crate::id::CampaignId> {
+        let call = &self.calls[&id];
+        let campaign = self.campaigns.get(&call.campaign?)?;
+        let serves = match call.inbound.as_ref().map(|inbound| &inbound.wanted) {
+            None => call.seeks_agents(),
+            Some(Some(Wanted::Group(group))) => campaign.row.config.agent_group == *group,
+            Some(Some(Wanted::Agent(_)) | None) => false,
+        };
+        serves.then_some(campaign.row.id)
     }
 
     /// Callers here who wait for agents that a campaign for `group` would use.

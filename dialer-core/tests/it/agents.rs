@@ -4,12 +4,14 @@ use crate::house::{House, START};
 use crate::ladder::progressive;
 use dialer_core::config::{AgentConfig, CampaignConfig};
 use dialer_core::disposition::{Demand, DispositionRule, Said};
-use dialer_core::outcome::{EndCause, Party};
+use dialer_core::outcome::{EndCause, Outcome, Party};
 use dialer_core::pop::ScreenPop;
 use dialer_core::record::LeadState;
 use dialer_core::serving::{AfterPause, AfterWrapUp, AgentOrder, LateCallback, Membership, Serving};
+use dialer_core::view::AgentState;
 use dialer_core::{
-    AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Event, LeadId, ListId, Reply,
+    AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Event, Input, LeadId,
+    ListId, Reply,
 };
 use std::collections::BTreeMap;
 
@@ -525,4 +527,213 @@ fn a_disposition_asks_for_what_its_rule_says_and_moves_the_lead() {
     let progress = &house.store.leads[&lead].progress;
     assert_eq!((progress.state, progress.next_at), (LeadState::Dnc, None));
     assert_eq!(progress.history[0].notes.as_deref(), Some("asked twice"));
+}
+
+/// Three agents whose phones are rung, and an answered call under `ring_all`.
+fn three_phones() -> (House, CampaignId, [AgentId; 3], CallId) {
+    let mut house = House::new();
+    house.plain_trunk();
+    let mut agents = Vec::new();
+    for name in ["anna", "bert", "cora"] {
+        agents.push(house.on_demand_agent(name));
+        house.pass(10);
+    }
+    let list = house.list(1);
+    let campaign = house.running(CampaignConfig {
+        serving: Box::new(Serving { order: AgentOrder::RingAll, ..Serving::default() }),
+        ..no_wrap_up(list)
+    });
+    house.pass(100);
+    let call = house.last_dialled();
+    house.log();
+    house.answer(call);
+    (house, campaign, [agents[0], agents[1], agents[2]], call)
+}
+
+fn states(house: &House, agents: [AgentId; 3]) -> [AgentState; 3] {
+    agents.map(|agent| house.agent_state(agent))
+}
+
+fn rung(house: &House, of: CallId) -> Vec<AgentId> {
+    let rung = |order: &CallOrder| match order {
+        CallOrder::RingAgent { call, agent, .. } if *call == of => Some(*agent),
+        _ => None,
+    };
+    house.orders.iter().filter_map(rung).collect()
+}
+
+#[test]
+fn all_phones_ring_and_who_answers_first_has_the_call() {
+    let (mut house, _, agents @ [anna, bert, cora], call) = three_phones();
+    assert_eq!(rung(&house, call), agents);
+    assert_eq!(states(&house, agents), [AgentState::Ringing; 3]);
+    let log = house.log();
+    assert_eq!(log.matches("call.agent_offered").count(), 3, "each screen is told: {log}");
+    for agent in agents {
+        house.call_fact(CallFact::AgentRinging { call, agent });
+    }
+    // Below, the others' legs end with the answer.
+    for _ in 0..2 {
+        let (party, cause) = (Party::Agent, EndCause::Cancelled);
+        house.call_fact(CallFact::LegEnded { call, party, cause, sip_code: None, q850: None });
+    }
+    house.call_fact(CallFact::AgentAnswered { call, agent: bert });
+    house.call_fact(CallFact::Bridged { call });
+    assert_eq!(states(&house, agents), [AgentState::Ready, AgentState::Talking, AgentState::Ready]);
+    let log = house.log();
+    assert_eq!(log.matches("ringing -> ready (answered_elsewhere)").count(), 2, "{log}");
+    assert!(!log.contains("missed_offer"), "nobody has missed anything: {log}");
+    let offers = house.dialer.counters().groups.values().next().unwrap();
+    assert_eq!((offers.offers_answered, offers.offers_taken_elsewhere), (1, 2));
+    house.call_fact(CallFact::AgentFailed { call, agent: cora, cause: EndCause::NoAnswer, sip_code: None });
+    assert_eq!(states(&house, agents)[2], AgentState::Ready, "what comes late changes nothing");
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).agent, Some(bert));
+    let log = house.log();
+    assert_eq!(log.matches("leg.ended").count(), 2, "two of the four have ended before: {log}");
+    assert_eq!(states(&house, [anna, bert, cora]), [AgentState::Ready; 3]);
+    assert_eq!(house.dialer.alive().calls, 0);
+}
+
+#[test]
+fn who_refuses_misses_the_offer_and_the_others_ring_on() {
+    let (mut house, _, agents @ [anna, bert, cora], call) = three_phones();
+    let fail = |house: &mut House, agent, cause| {
+        house.call_fact(CallFact::AgentFailed { call, agent, cause, sip_code: None });
+    };
+    fail(&mut house, anna, EndCause::Rejected);
+    assert_eq!(
+        states(&house, agents),
+        [AgentState::Unreachable, AgentState::Ringing, AgentState::Ringing],
+        "the one who was asked first"
+    );
+    fail(&mut house, cora, EndCause::NoAnswer);
+    assert_eq!(rung(&house, call).len(), 3, "nobody is rung anew while a phone rings");
+    fail(&mut house, bert, EndCause::NoAnswer);
+    assert_eq!(states(&house, agents), [AgentState::Unreachable; 3]);
+    let log = house.log();
+    assert_eq!(log.matches("agent.missed_offer").count(), 3, "{log}");
+    house.pass(5_000);
+    house.end(call, Party::System, EndCause::Normal);
+    assert_eq!(house.record(call).outcome, Outcome::Abandoned);
+}
+
+#[test]
+fn all_are_let_go_when_the_customer_goes_and_all_have_missed_it_when_time_is_up() {
+    let (mut house, _, agents, call) = three_phones();
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(states(&house, agents), [AgentState::Ready; 3]);
+    assert!(!house.log().contains("missed_offer"));
+
+    let (mut house, _, agents, call) = three_phones();
+    house.pass(2_100);
+    let log = house.log();
+    assert_eq!(log.matches("ReleaseAgent").count(), 3, "{log}");
+    assert_eq!(log.matches("agent.missed_offer").count(), 3, "{log}");
+    assert_eq!(states(&house, agents), [AgentState::Unreachable; 3]);
+    house.end(call, Party::System, EndCause::Normal);
+    assert_eq!(house.dialer.alive().calls, 0);
+}
+
+#[test]
+fn a_nailed_up_agent_gets_it_at_once_and_other_groups_are_not_rung() {
+    let (mut house, campaign, [anna, bert, cora], list) = three(AgentOrder::RingAll);
+    let dora = house.on_demand_agent("dora");
+    let first = joined(&mut house, campaign, 1);
+    assert_eq!(first, [anna], "idle longest of those on the line");
+    assert!(!house.orders.iter().any(|order| matches!(order, CallOrder::RingAgent { .. })));
+    for agent in [anna, bert, cora] {
+        house.command(Command::AgentLogout(agent)).unwrap();
+        let (cause, by) = (EndCause::Normal, Party::System);
+        house.input(Input::Agent(AgentFact::SessionDown { agent, cause, by }));
+    }
+    let emil = house.on_demand_agent("emil");
+    change(&mut house, emil, |config| config.groups = vec!["sales".into()]);
+    let mut config = house.store.campaigns[&campaign].config.clone();
+    config.agent_group = Some("sales".into());
+    config.lists = vec![list];
+    house.command(Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None }).unwrap();
+    house.pass(1_000);
+    let call = *house.open().last().expect("dialled for emil");
+    house.answer(call);
+    assert_eq!(rung(&house, call), [emil]);
+    assert_eq!(house.agent_state(dora), AgentState::Ready);
+}
+
+fn health(house: &mut House, agent: AgentId, reachable: bool) {
+    let reason = (!reachable).then(|| "no answer".to_owned());
+    house.input(Input::Agent(AgentFact::PhoneHealth { agent, reachable, reason }));
+}
+
+#[test]
+fn a_phone_that_does_not_answer_options_makes_its_agent_unreachable_until_it_does() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let anna = house.on_demand_agent("anna");
+    let list = house.list(3);
+    house.running(no_wrap_up(list));
+    health(&mut house, anna, true);
+    assert_eq!(house.agent_state(anna), AgentState::Ready, "no news");
+    health(&mut house, anna, false);
+    health(&mut house, anna, false);
+    assert_eq!(house.agent_state(anna), AgentState::Unreachable);
+    let log = house.log();
+    assert_eq!(log.matches("agent.phone_lost").count(), 1, "{log}");
+    assert_eq!(log.matches("ready -> unreachable (phone_lost)").count(), 1, "{log}");
+    house.pass(60_000);
+    assert!(house.dialled().is_empty(), "nobody is dialled for her");
+    house.command(Command::AgentReady(anna)).unwrap();
+    assert_eq!(house.agent_state(anna), AgentState::Unreachable, "wishing does not help");
+    health(&mut house, anna, true);
+    assert_eq!(house.agent_state(anna), AgentState::Ready);
+    house.pass(1_000);
+    assert_eq!(house.dialled().len(), 1);
+    // Gone while she talks: the conversation goes on, then she is unreachable.
+    let call = house.dialled()[0];
+    house.answer(call);
+    house.call_fact(CallFact::AgentAnswered { call, agent: anna });
+    house.call_fact(CallFact::Bridged { call });
+    health(&mut house, anna, false);
+    assert_eq!(house.agent_state(anna), AgentState::Talking);
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.agent_state(anna), AgentState::Unreachable);
+    // What is not registered is not reachable either; registered again it is asked anew.
+    house.input(Input::Agent(AgentFact::Unregistered { agent: anna }));
+    house.register(anna);
+    assert_eq!(house.agent_state(anna), AgentState::Ready);
+    let offers = house.dialer.counters().groups.values().next().unwrap();
+    assert_eq!((offers.phones_lost, offers.phones_back), (2, 1));
+}
+
+#[test]
+fn the_session_of_a_silent_phone_is_ended_and_made_anew() {
+    let (mut house, _, [anna, bert, _], _) = three(AgentOrder::LongestIdle);
+    house.log();
+    let down = |house: &mut House, agent| {
+        let (cause, by) = (EndCause::Normal, Party::System);
+        house.input(Input::Agent(AgentFact::SessionDown { agent, cause, by }));
+    };
+    health(&mut house, anna, false);
+    assert_eq!(house.agent_state(anna), AgentState::Unreachable);
+    down(&mut house, anna);
+    house.pass(60_000);
+    let log = house.log();
+    assert!(log.contains("CloseSession { agent: anna }") && !log.contains("OpenSession"), "{log}");
+    health(&mut house, anna, true);
+    assert!(house.log().contains("OpenSession { agent: anna"));
+    house.input(Input::Agent(AgentFact::SessionUp { agent: anna }));
+    assert_eq!(house.agent_state(anna), AgentState::Ready);
+    // In a conversation the session stays until that is over.
+    let list = house.list(1);
+    house.running(no_wrap_up(list));
+    house.command(Command::AgentPause { agent: anna, code: "tea".into() }).unwrap();
+    house.pass(1_000);
+    let call = house.last_dialled();
+    house.join(call);
+    let talks = if house.agent_state(bert) == AgentState::Talking { bert } else { panic!("bert is first") };
+    health(&mut house, talks, false);
+    assert!(!house.log().contains("CloseSession"));
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert!(house.log().contains("CloseSession { agent: bert }"));
+    assert_eq!(house.agent_state(talks), AgentState::Unreachable);
 }

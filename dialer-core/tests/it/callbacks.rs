@@ -31,9 +31,13 @@ fn message() -> InboundStep {
 }
 
 fn route(house: &mut House, steps: Vec<InboundStep>) {
+    route_at(house, OURS, steps);
+}
+
+fn route_at(house: &mut House, number: &str, steps: Vec<InboundStep>) {
     let config = InboundRouteConfig {
-        name: "callbacks".into(),
-        numbers: vec![OURS.into()],
+        name: format!("callbacks of {number}"),
+        numbers: vec![number.into()],
         steps,
         record: false,
         ..InboundRouteConfig::default()
@@ -44,8 +48,12 @@ fn route(house: &mut House, steps: Vec<InboundStep>) {
 /// A call comes in, and is answered if the dialer says so.
 fn rings(house: &mut House, trunk: TrunkId, number: u128, from: &str) -> CallId {
     let call = CallId::from_bits(number << 64 | 7);
-    let (from, to) = (Some(from.to_owned()), OURS.to_owned());
-    house.call_fact(CallFact::InboundArrived { call, trunk, from, to });
+    rings_at(house, trunk, call, from, OURS)
+}
+
+fn rings_at(house: &mut House, trunk: TrunkId, call: CallId, from: &str, to: &str) -> CallId {
+    let (from, to, verstat) = (Some(from.to_owned()), to.to_owned(), Some("passed:A".to_owned()));
+    house.call_fact(CallFact::InboundArrived { call, trunk, from, to, verstat });
     let answered =
         |order: &CallOrder| matches!(order, CallOrder::AnswerCustomer { call: c, .. } if *c == call);
     if house.orders.iter().any(answered) {
@@ -322,4 +330,110 @@ fn settings_that_make_no_sense_are_refused_by_name() {
             "{refused:?}"
         );
     }
+}
+
+/// What became of the check of its signature is told when it comes in, and stands in its record.
+#[test]
+fn a_checked_signature_is_told_and_written_down() {
+    let mut house = House::new();
+    let (trunk, _) = called_before(&mut house);
+    route(&mut house, vec![last()]);
+    let call = rings(&mut house, trunk, 1, CUSTOMER);
+    let told = house.store.events.iter().find_map(|event| match &event.event {
+        Event::CallInbound { verstat, .. } => Some(verstat.clone()),
+        _ => None,
+    });
+    assert_eq!(told, Some(Some("passed:A".into())));
+    house.call_fact(CallFact::Bridged { call });
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).verstat.as_deref(), Some("passed:A"));
+}
+
+/// Each of our numbers has a way of its own: every place alone, and what comes after one that cannot be had.
+#[test]
+fn each_number_takes_its_callers_where_its_own_route_says() {
+    let menu = |digit: char, to: InboundStep| InboundStep::Menu {
+        play: "choose".into(),
+        wait_ms: 3_000,
+        digits: BTreeMap::from([(digit, to)]),
+    };
+    // Numbers, their routes, who is on a break, the digit that is pressed, and where the caller is taken.
+    type Case = (Vec<InboundStep>, &'static [&'static str], Option<char>, &'static [&'static str]);
+    let cases: [Case; 11] = [
+        (vec![last()], &[], None, &["last_agent"]),
+        (vec![owner()], &[], None, &["owner"]),
+        (vec![group(9, 60_000)], &[], None, &["group"]),
+        (vec![message()], &[], None, &["message"]),
+        (vec![menu('1', group(9, 60_000))], &[], Some('1'), &["menu", "group"]),
+        (vec![menu('1', owner()), message()], &[], Some('2'), &["menu"]),
+        // The other way round, and past who is not there.
+        (vec![owner(), last()], &[], None, &["owner"]),
+        (vec![last(), owner()], &["anna"], None, &["owner"]),
+        (vec![last(), owner(), message()], &["anna", "bert"], None, &["message"]),
+        (vec![menu('1', last()), message()], &["anna"], Some('1'), &["menu", "message"]),
+        (vec![last(), owner()], &["anna", "bert"], None, &[]),
+    ];
+    for (place, (steps_of, away, digit, expected)) in cases.into_iter().enumerate() {
+        let mut house = House::new();
+        let (trunk, _) = called_before(&mut house);
+        house.ready_agent("bert");
+        // Another number has another way.
+        let number = format!("+493091{place}");
+        route_at(&mut house, "+4930999", vec![message()]);
+        route_at(&mut house, &number, steps_of);
+        for name in away {
+            let agent = house.agent_named(name);
+            house.command(Command::AgentPause { agent, code: "tea".into() }).unwrap();
+        }
+        let call = CallId::from_bits((place as u128 + 1) << 64 | 7);
+        rings_at(&mut house, trunk, call, CUSTOMER, &number);
+        if let Some(digit) = digit {
+            let party = Party::Customer;
+            house.call_fact(CallFact::Dtmf { call, party, digit, duration_ms: 100 });
+        }
+        assert_eq!(steps(&house, call), expected, "case {place}");
+        assert_eq!(house.hung_up(call), expected.is_empty(), "case {place}: nowhere left to go");
+        house.end(call, Party::Customer, EndCause::Normal);
+        assert_eq!(house.dialer.alive().calls, 0);
+    }
+}
+
+/// A caller for the campaign's group under `ring_all`: every free phone rings, who does not answer misses nothing.
+#[test]
+fn a_caller_rings_all_phones_of_the_group() {
+    use dialer_core::serving::{AgentOrder, Serving};
+    let mut house = House::new();
+    let trunk = house.plain_trunk();
+    let (anna, bert) = (house.on_demand_agent("anna"), house.on_demand_agent("bert"));
+    let list = house.list(1);
+    let serving = Box::new(Serving { order: AgentOrder::RingAll, ..Serving::default() });
+    let campaign = house.campaign(CampaignConfig { serving, ..progressive(list) });
+    let config = InboundRouteConfig {
+        name: "callbacks".into(),
+        numbers: vec![OURS.into()],
+        steps: vec![InboundStep::Group { group: None, waiting_max: 9, wait_ms: 60_000, play: None }],
+        campaign: Some(campaign),
+        record: false,
+        ..InboundRouteConfig::default()
+    };
+    house.command(Command::CreateInboundRoute(config)).unwrap();
+    let call = rings(&mut house, trunk, 1, CUSTOMER);
+    let rung = |house: &House, agent: AgentId| {
+        let of = |order: &&CallOrder| matches!(order, CallOrder::RingAgent { agent: a, .. } if *a == agent);
+        house.orders.iter().filter(of).count()
+    };
+    assert_eq!((rung(&house, anna), rung(&house, bert)), (1, 1));
+    house.call_fact(CallFact::AgentAnswered { call, agent: bert });
+    house.call_fact(CallFact::Bridged { call });
+    assert!(house.log().contains("ringing -> ready (answered_elsewhere)"));
+    house.end(call, Party::Customer, EndCause::Normal);
+    assert_eq!(house.record(call).agent, Some(bert));
+    // Nobody answers: both have missed it, and the caller goes on waiting while there is time.
+    house.pass(60_000);
+    let call = rings(&mut house, trunk, 2, CUSTOMER);
+    house.pass(20_000);
+    assert_eq!((rung(&house, anna), rung(&house, bert)), (3, 3), "rung again after their back-off");
+    assert!(!house.hung_up(call));
+    house.end(call, Party::Customer, EndCause::Cancelled);
+    assert_eq!(house.dialer.alive().calls, 0);
 }

@@ -147,6 +147,35 @@ fn the_agents_pool_goes_before_the_groups_and_the_campaigns() {
 }
 
 #[test]
+fn the_pool_of_the_leads_list_goes_before_the_campaigns_and_is_forgotten_with_the_list() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let (own, other) = (house.list(1), house.list(1));
+    let of_list = pool(&mut house, "of list", &["+111"], |config| config.lists = vec![own]);
+    let north = pool(&mut house, "north", &["+222"], |_| {});
+    let campaign = house.running(CampaignConfig { lists: vec![own, other], ..progressive(own, north) });
+    run(&mut house, 2, EndCause::Busy);
+    let shown = |of: ListId| {
+        let of_list = |record: &&dialer_core::CallRecord| house.store.leads[&record.lead.unwrap()].list == of;
+        house.store.ended.values().find(of_list).unwrap().caller_id.clone().unwrap()
+    };
+    assert_eq!((shown(own), shown(other)), ("+111".into(), "+222".into()));
+    house.command(Command::StopCampaign(campaign)).unwrap();
+    for call in house.open() {
+        house.end(call, Party::Api, EndCause::Cancelled);
+    }
+    let numbers = vec!["+333".into()];
+    let gone = CallerIdPoolConfig { name: "x".into(), numbers, lists: vec![own], ..Default::default() };
+    house.command(Command::DeleteList(own)).unwrap();
+    assert!(house.store.pools[&of_list].row.config.lists.is_empty(), "it names what there is");
+    match house.command(Command::CreateCallerIdPool(gone)) {
+        Err(CommandError::Invalid { pointer, .. }) => assert_eq!(pointer, "/lists/0"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn blocked_numbers_are_left_alone_over_a_crash_and_come_back_after_their_time_or_by_hand() {
     let mut house = House::new();
     house.plain_trunk();

@@ -151,6 +151,10 @@ impl Store {
                 self.attempts += 1;
                 assert!(self.open.insert(row.id, row).is_none(), "an attempt starts once");
             }
+            Record::AttemptChanged(row) => {
+                let open = self.open.get_mut(&row.id).expect("an attempt changes while it is under way");
+                *open = row;
+            }
             Record::CallEnded(record) => {
                 if let Some(attempt) = record.attempt {
                     assert!(self.open.remove(&attempt).is_some(), "an attempt ends once, after its start");

@@ -41,6 +41,8 @@ enum Side {
 struct Leg {
     customer: Side,
     agent: Option<(AgentId, Side)>,
+    /// Others who are rung while that one is.
+    rung_too: Vec<(AgentId, Side)>,
     bridge_ordered: bool,
     bridged: bool,
     playing: bool,
@@ -58,6 +60,7 @@ impl Leg {
         Leg {
             customer: Side::None,
             agent: None,
+            rung_too: Vec::new(),
             bridge_ordered: false,
             bridged: false,
             playing: false,
@@ -65,6 +68,18 @@ impl Leg {
             turn: false,
             others: Vec::new(),
             transfer: None,
+        }
+    }
+
+    fn is_rung(&self, agent: AgentId) -> bool {
+        self.agent.iter().chain(&self.rung_too).any(|(there, _)| *there == agent)
+    }
+
+    /// The phone of this one of those who are rung does the next thing.
+    fn seat(&mut self, agent: AgentId) {
+        if let Some(place) = self.rung_too.iter().position(|(there, _)| *there == agent) {
+            let chosen = self.rung_too.remove(place);
+            self.rung_too.extend(self.agent.replace(chosen));
         }
     }
 }
@@ -237,8 +252,9 @@ impl World {
             AgentOrder::SkillRank,
             AgentOrder::Random,
             AgentOrder::TopDown,
+            AgentOrder::RingAll,
         ];
-        let order = orders[self.rng.below(6) as usize];
+        let order = orders[self.rng.below(orders.len() as u64) as usize];
         let skills = match self.rng.below(4) {
             0 => BTreeMap::new(),
             least => BTreeMap::from([("french".to_owned(), least as u8)]),
@@ -465,6 +481,11 @@ impl World {
                 }
                 // An order that is late for its call does not raise it from the dead.
                 let Some(leg) = self.calls.get_mut(&id) else { return };
+                if leg.agent.is_some_and(|(_, side)| side != Side::Up) {
+                    assert!(!leg.is_rung(agent) || self.lawless, "each phone once");
+                    leg.rung_too.push((agent, Side::Ordered));
+                    return;
+                }
                 assert!(leg.agent.is_none() || self.lawless, "one agent at a time");
                 leg.agent = Some((agent, Side::Ordered));
             }
@@ -482,8 +503,9 @@ impl World {
             }
             CallOrder::ReleaseAgent { agent, .. } => {
                 let Some(leg) = self.calls.get_mut(&id) else { return };
+                leg.seat(agent);
                 if leg.agent.is_some_and(|(there, _)| there == agent) {
-                    leg.agent = None;
+                    leg.agent = leg.rung_too.pop();
                     leg.bridged = false;
                     leg.bridge_ordered = false;
                     self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Normal));
@@ -522,7 +544,7 @@ impl World {
         let from = known.filter(|_| self.rng.chance(0.9));
         let to = if self.rng.chance(0.95) { "+4930900" } else { "+4930901" }.to_owned();
         let trunk = self.trunks[self.rng.below(2) as usize];
-        self.input(Input::Call(CallFact::InboundArrived { call, trunk, from, to }));
+        self.input(Input::Call(CallFact::InboundArrived { call, trunk, from, to, verstat: None }));
     }
 
     fn conduct(&mut self, id: CallId, act: CallAct) {
@@ -599,7 +621,7 @@ impl World {
         if !matches!(leg.customer, Side::None | Side::Ordered) {
             self.facts.push_back(leg_ended(id, Party::Customer, cause));
         }
-        if leg.agent.is_some() {
+        for _ in leg.agent.iter().chain(&leg.rung_too) {
             self.facts.push_back(leg_ended(id, Party::Agent, cause));
         }
         let ended = CallFact::Ended { call: id, by, cause, sip_code: None, q850: None };
@@ -703,6 +725,12 @@ impl World {
         let place = self.rng.below(self.calls.len() as u64) as usize;
         let id = *self.calls.keys().nth(place).expect("within");
         let dice = self.rng.unit();
+        let others = self.calls[&id].rung_too.len() as u64;
+        if others > 0 && self.rng.chance(0.5) {
+            let place = self.rng.below(others) as usize;
+            let leg = self.calls.get_mut(&id).expect("there");
+            leg.seat(leg.rung_too[place].0);
+        }
         let (customer, agent) = (self.calls[&id].customer, self.calls[&id].agent);
         match (customer, agent) {
             (_, Some((agent, Side::Ordered))) => {
@@ -710,11 +738,16 @@ impl World {
                 self.input(Input::Call(CallFact::AgentRinging { call: id, agent }));
             }
             (_, Some((agent, Side::Ringing))) if dice < 0.7 => {
-                self.calls.get_mut(&id).expect("there").agent = Some((agent, Side::Up));
+                let leg = self.calls.get_mut(&id).expect("there");
+                leg.agent = Some((agent, Side::Up));
+                for _ in std::mem::take(&mut leg.rung_too) {
+                    self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Cancelled));
+                }
                 self.input(Input::Call(CallFact::AgentAnswered { call: id, agent }));
             }
             (_, Some((agent, Side::Ringing))) => {
-                self.calls.get_mut(&id).expect("there").agent = None;
+                let leg = self.calls.get_mut(&id).expect("there");
+                leg.agent = leg.rung_too.pop();
                 self.facts.push_back(leg_ended(id, Party::Agent, EndCause::NoAnswer));
                 let causes = [EndCause::NoAnswer, EndCause::Rejected, EndCause::NotRegistered];
                 let cause = causes[self.rng.below(3) as usize];
@@ -830,6 +863,10 @@ impl World {
             _ if self.rng.chance(0.05) => {
                 self.registered.remove(&agent);
                 self.input(Input::Agent(AgentFact::Unregistered { agent }));
+            }
+            _ if self.rng.chance(0.05) => {
+                let reachable = self.rng.chance(0.6);
+                self.input(Input::Agent(AgentFact::PhoneHealth { agent, reachable, reason: None }));
             }
             _ => {}
         }

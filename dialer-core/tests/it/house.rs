@@ -30,6 +30,7 @@ pub(crate) struct House {
     pub(crate) tasks: Vec<TaskId>,
     answered: BTreeSet<CallId>,
     learned: BTreeMap<CampaignId, dialer_core::pacing::Summary>,
+    states: BTreeMap<AgentId, dialer_core::view::AgentState>,
     /// Answer `LoadLeads` at once.
     pub(crate) loads: bool,
 }
@@ -53,6 +54,7 @@ impl House {
             tasks: Vec::new(),
             answered: BTreeSet::new(),
             learned: BTreeMap::new(),
+            states: BTreeMap::new(),
             loads: true,
         };
         house.input(Input::Clock(ClockBase { instant: Instant::ZERO, wall: START }));
@@ -124,6 +126,9 @@ impl House {
                     expired.push(Input::ExpiredFound { campaign, leads, next });
                 }
                 Effect::Call(order) => self.orders.push(order),
+                Effect::View(ViewChange::Agent(view)) => {
+                    self.states.insert(view.row.id, view.state);
+                }
                 Effect::View(ViewChange::Campaign(view)) => {
                     self.learned.extend(view.learned.map(|learned| (view.row.id, learned)));
                 }
@@ -296,6 +301,11 @@ impl House {
     /// What readers were last shown of what a campaign's pacer has learned.
     pub(crate) fn learned(&self, campaign: CampaignId) -> Option<dialer_core::pacing::Summary> {
         self.learned.get(&campaign).copied()
+    }
+
+    /// What readers were last shown of an agent.
+    pub(crate) fn agent_state(&self, agent: AgentId) -> dialer_core::view::AgentState {
+        self.states[&agent]
     }
 
     pub(crate) fn agent_named(&self, name: &str) -> AgentId {

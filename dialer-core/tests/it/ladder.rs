@@ -62,7 +62,7 @@ fn a_progressive_call_from_start_to_wrap_up() {
         &mut house,
         &expect![[r#"
             0.050  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000 }
+            0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.050  event   call.created #1
             0.350  event   call.dialing #2
             1.000  event   campaign.pacing dialing 1 target 1 limited by agents
@@ -108,7 +108,7 @@ fn a_progressive_call_from_start_to_wrap_up() {
             87.354  journal WrapUpEnded(20000)
             87.354  event   agent.state wrap_up -> ready (wrap_up_over)
             87.354  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            87.354  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000 }
+            87.354  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             87.354  event   call.created #1
             87.354  event   campaign.pacing dialing 1 target 1 limited by agents
         "#]],
@@ -165,7 +165,7 @@ fn a_busy_number_is_tried_again_by_the_rule() {
             0.560  event   call.ended #4 busy
             0.560  event   lead.updated #5 (late) retry_wait
             0.560  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.560  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000 }
+            0.560  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.560  event   call.created #1
         "#]],
     );
@@ -311,7 +311,7 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
             0.070  order   RingAgent { call: call1, agent: anna, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
             0.070  event   agent.state ready -> ringing (offered)
             0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000 }
+            0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.160  event   call.created #1
             0.770  event   agent.missed_offer #6 rejected
             0.770  event   agent.state ringing -> unreachable (missed_offer)
@@ -383,7 +383,7 @@ fn a_machine_heard_first_costs_no_agent() {
             1.860  event   call.classified #5
             1.860  order   Hangup { call: call1, cause: Normal, by: System }
             1.860  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            1.860  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000 }
+            1.860  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
             1.860  event   call.created #1
             1.860  event   leg.ended #6 customer normal
             1.860  journal CallEnded(machine) LeadChanged(retry_wait, 1 attempts, in 14401 s)
@@ -447,7 +447,7 @@ fn a_machine_heard_beside_frees_the_agent_at_once() {
             0.960  event   agent.state talking -> ready (machine)
             0.960  order   Hangup { call: call1, cause: Normal, by: System }
             0.960  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000 }
+            0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.960  event   call.created #1
             1.010  event   campaign.pacing dialing 1 target 1 limited by agents
             1.020  event   leg.ended #8 customer normal
@@ -599,7 +599,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
             0.000  journal AttemptStarted(0)
             0.000  event   call.created #1
             0.000  event   agent.state ready -> reserved (click_to_call)
-            0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000 }
+            0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.000  reply   Call(call1)
             0.000  event   call.dialing #2
             0.000  event   call.ringing #3
@@ -633,7 +633,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
             1.000  event   agent.state ready -> ringing (click_to_call)
             1.000  reply   Call(call2)
             1.010  event   agent.state ringing -> reserved (answered)
-            1.010  order   DialCustomer { call: call2, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000 }
+            1.010  order   DialCustomer { call: call2, campaign: None, trunk: trk1, to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             1.010  event   call.dialing #2
             1.010  event   call.ringing #3
             1.010  event   call.answered #4
@@ -721,7 +721,7 @@ fn preview_shows_first_and_dials_on_the_agents_word() {
             0.060  event   task.ended
             0.060  event   agent.state preview -> reserved (dialling)
             0.060  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000 }
+            0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.060  event   call.created #1
             0.060  reply   Call(call1)
             0.060  event   call.dialing #2
@@ -1196,4 +1196,53 @@ fn how_a_call_sounded_is_in_its_record_and_silence_is_told_while_joined() {
     assert_eq!(record.expect("it ended").media, [leg]);
     let counted = &house.dialer.counters().legs[0];
     assert_eq!((counted.mos.count, counted.rtt.count, counted.no_sound, counted.no_packets), (1, 1, 1, 0));
+}
+
+/// Who took part in a call that a crash cut off stands in its record: who had left, and who was there to the end.
+#[test]
+fn participants_of_a_call_are_kept_over_a_crash() {
+    use dialer_core::participant::{CallWish, Joining, Target};
+    let (mut house, agent, call) = one_call(|_| {});
+    house.join(call);
+    let third = |number: &str| Joining {
+        target: Target::Number(number.into()),
+        mode: None,
+        trunk: None,
+        caller_id: None,
+        ring_timeout_ms: None,
+        override_reason: None,
+    };
+    let mut legs = Vec::new();
+    for number in ["+493011", "+493012", "+493013"] {
+        match house.command(Command::Call { call, wish: CallWish::Join(third(number)) }) {
+            Ok(Reply::Leg(leg)) => legs.push(leg),
+            other => panic!("{other:?}"),
+        }
+    }
+    house.pass(1_000);
+    house.call_fact(CallFact::ParticipantJoined { call, leg: legs[0] });
+    house.call_fact(CallFact::ParticipantJoined { call, leg: legs[1] });
+    house.pass(1_000);
+    let (leg, cause) = (legs[0], EndCause::Normal);
+    house.call_fact(CallFact::ParticipantLeft { call, leg, cause, took_over: false });
+    let after_ms = house.now.as_millis() + 60_000;
+    let house = House::restarted(house.store.clone(), after_ms);
+    let record = house.record(call);
+    assert_eq!((record.outcome, record.agent), (Outcome::NodeRestart, Some(agent)));
+    let kept: Vec<_> = record
+        .participants
+        .iter()
+        .map(|one| {
+            let cut_off = one.left_at == record.ended_at;
+            (one.to.as_deref().unwrap(), one.joined_at.is_some(), one.cause, cut_off)
+        })
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            ("+493011", true, EndCause::Normal, false),
+            ("+493012", true, EndCause::NodeRestart, true),
+            ("+493013", false, EndCause::NodeRestart, true),
+        ]
+    );
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod callbacks;
 mod caller_ids;
+mod clock;
 mod compliance;
 mod fold;
 mod fuzz;

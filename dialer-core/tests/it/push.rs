@@ -162,3 +162,45 @@ fn a_lead_called_by_hand_counts_and_a_reached_one_stays_reached() {
     assert_eq!(house.store.leads[&id].progress.attempts, 2);
     assert_eq!(house.dialer.alive().leads_held, 0);
 }
+
+/// An order to dial may wait (for the disk, for the trunk's calls per second): it says until when it is good.
+#[test]
+fn what_expires_between_the_order_and_the_invite_is_not_dialled() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let list = house.list(2);
+    let lead = expires(&mut house, 0, 5_000);
+    house.running(push(list));
+    house.pass(100);
+    let until: Vec<_> = house
+        .orders
+        .iter()
+        .filter_map(|order| match order {
+            CallOrder::DialCustomer { not_after, .. } => Some(*not_after),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(until, [Some(sansio::Instant::from_millis(5_000))]);
+    let call = house.dialled()[0];
+    house.pass(5_000);
+    assert_eq!(expired(&house), [], "it is still being called, as far as is known");
+    // Below, the order came too late.
+    house.end(call, Party::System, EndCause::Cancelled);
+    assert_eq!(house.record(call).sip_code, None);
+    house.pass(1_000);
+    assert_eq!((expired(&house), state(&house, lead)), (vec![lead], LeadState::Expired));
+    house.pass(60_000);
+    let again = house.orders.iter().filter(|order| matches!(order, CallOrder::DialCustomer { .. })).count();
+    assert_eq!(again, 2, "the other lead, and not this one again");
+    // One who looks at a lead may call it.
+    let list = house.list(1);
+    expires(&mut house, 2, 100_000);
+    house.running(CampaignConfig { mode: DialMode::Preview, ..progressive(list) });
+    let call = house.last_dialled();
+    house.end(call, Party::Customer, EndCause::Busy);
+    house.pass(1_000);
+    let task = *house.tasks.last().expect("anna is free");
+    house.command(Command::TaskDial { task, phone: None }).unwrap();
+    assert!(matches!(house.orders.last(), Some(CallOrder::DialCustomer { not_after: None, .. })));
+}

@@ -7,7 +7,8 @@ use crate::retention::Retention;
 use dialer_core::config::{NumberFormat, TrunkConfig, TrunkTransport, host_and_port};
 use dialer_core::{SOURCE, headers, is_network};
 use engine::{
-    InBandDigits, MediaQuality, RecordingFormat, Redirects, Refresher, Reliability, SessionTimers, SessionUse,
+    InBandDigits, MediaQuality, Probing, RecordingFormat, Redirects, Refresher, Reliability, SessionTimers,
+    SessionUse,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +54,7 @@ pub struct Config {
     pub reliable: Reliability,
     pub redirects: Redirects,
     pub register_expires_s: (u32, u32),
+    pub probing: Probing,
     pub digest: sip_proxy::ua::Digest,
     pub guarding: sip_proxy::ua::Guarding,
     pub overload: sip_proxy::ua::Overload,
@@ -217,6 +219,11 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         stir,
         hep: guard::check_hep(raw.hep, &node_name, &mut faults),
         overload: guard::check_overload(&raw.overload, &mut faults),
+        probing: Probing {
+            interval: (raw.sip.phone_options_interval_s > 0)
+                .then(|| Duration::from_secs(raw.sip.phone_options_interval_s)),
+            misses_max: raw.sip.phone_options_misses_max,
+        },
         register_expires_s: (raw.sip.register_expires_min_s, raw.sip.register_expires_max_s),
         media_address: faults.address(&raw.media.address, "media.address"),
         media_advertised: set(raw.media.advertised).map(|text| faults.address(&text, "media.advertised")),
@@ -372,6 +379,17 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         (min..=86_400).contains(&max),
         "sip.register_expires_max_s",
         "at least sip.register_expires_min_s and at most 86400 seconds",
+    );
+    let interval = raw.sip.phone_options_interval_s;
+    faults.require(
+        interval == 0 || (1..=3_600).contains(&interval),
+        "sip.phone_options_interval_s",
+        "1 to 3600 seconds, or 0 for none",
+    );
+    faults.require(
+        (1..=100).contains(&raw.sip.phone_options_misses_max),
+        "sip.phone_options_misses_max",
+        "1 to 100",
     );
     let [low, high] = raw.media.ports;
     faults.require(

@@ -95,9 +95,15 @@ pub fn export_counters(
             ("no_answer", counts.offers_no_answer),
             ("rejected", counts.offers_rejected),
             ("failed", counts.offers_failed),
+            ("answered_elsewhere", counts.offers_taken_elsewhere),
         ] {
             let labels = [("group", group.as_str()), ("result", result)];
             families.counter("agent_offers_total", "Calls offered to agents.", &labels, count);
+        }
+        for (change, count) in [("lost", counts.phones_lost), ("back", counts.phones_back)] {
+            let labels = [("group", group.as_str()), ("change", change)];
+            let help = "Agents' phones that did not answer OPTIONS any more, and that did so again.";
+            families.counter("agent_phone_changes_total", help, &labels, count);
         }
         for (state, ms) in AgentState::ALL.iter().zip(counts.state_ms) {
             let labels = [("group", group.as_str()), ("state", state.as_str())];

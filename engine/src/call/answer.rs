@@ -68,6 +68,7 @@ impl CallShard {
         side.link = AgentLink::Up { leg, sound, held: plan.held };
         self.deadlines.cancel(deadline);
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
+        self.tell_others_elsewhere(now, key, out);
         self.tell(CallFact::AgentAnswered { call: id, agent }, out);
     }
 }

@@ -35,8 +35,8 @@ impl CallShard {
     ) {
         let Some(call) = self.calls.get(key) else { return };
         let id = call.id;
-        if call.agent.is_some() {
-            // One agent at a time; the one before has to be released first.
+        if !call.may_ring(agent) {
+            // One agent at a time, unless all ring; the one before has to be released first.
             let fact = CallFact::AgentFailed { call: id, agent, cause: EndCause::LocalLimit, sip_code: None };
             self.tell(fact, out);
             return;
@@ -44,11 +44,11 @@ impl CallShard {
         match self.call_phone(now, agent, Owner::Agent(key), auto_answer, display) {
             Ok(CalledPhone { leg, sound }) => {
                 let longest = Duration::from_millis(u64::from(ring_timeout_ms));
-                let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key));
+                let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key, leg));
                 self.trace.note_leg(self.ua.tag_of(leg), id);
                 let link = AgentLink::Ringing { leg, sound, deadline, told: false };
                 if let Some(call) = self.calls.get_mut(key) {
-                    call.agent = Some(AgentSide { agent, link, guest: None });
+                    call.ring_also(AgentSide { agent, link, guest: None });
                 }
             }
             Err(cause) => {
@@ -172,7 +172,9 @@ impl CallShard {
         agent: AgentId,
         out: &mut Outbox<ShardEffect>,
     ) {
-        let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
+        let Some(call) = self.calls.get_mut(key) else { return };
+        call.seat_agent(agent);
+        let Some(side) = &call.agent else { return };
         if side.agent != agent || side.guest.is_some() {
             return;
         }

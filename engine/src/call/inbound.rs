@@ -64,17 +64,17 @@ impl CallShard {
             && (self.is_for_own_number(bytes) || !self.ua.is_trunks(listener, source))
     }
 
-    /// A trunk calls one of our numbers.
+    /// A trunk calls one of our numbers; `judged`: which, and what became of checking the call's signature.
     pub(crate) fn inbound_incoming(
         &mut self,
         now: Instant,
         leg: LegKey,
         from: TrunkKey,
         request: &Message,
-        number: String,
+        judged: (String, Option<String>),
         out: &mut Outbox<ShardEffect>,
     ) {
-        if let Err(code) = self.take_inbound(now, leg, from, request, number, out) {
+        if let Err(code) = self.take_inbound(now, leg, from, request, judged, out) {
             self.counters.inbound_refused += 1;
             let _ = self.ua.reject(now, leg, code, Reason::default(), &mut self.sip_out);
         }
@@ -86,7 +86,7 @@ impl CallShard {
         leg: LegKey,
         from: TrunkKey,
         request: &Message,
-        number: String,
+        (number, verstat): (String, Option<String>),
         out: &mut Outbox<ShardEffect>,
     ) -> Result<(), u16> {
         let room = self.trunks.get_mut(from).is_some_and(|trunk| trunk.has_room(now));
@@ -144,7 +144,7 @@ impl CallShard {
         let caller = request.address(HeaderName::PAssertedIdentity).or_else(|_| request.from());
         let caller = caller.map(|address| user_of(address.uri_text)).unwrap_or_default();
         let from = Some(caller).filter(|user| !user.is_empty() && user != "anonymous");
-        self.tell(CallFact::InboundArrived { call: id, trunk, from, to: number }, out);
+        self.tell(CallFact::InboundArrived { call: id, trunk, from, to: number, verstat }, out);
         Ok(())
     }
 

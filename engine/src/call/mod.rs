@@ -18,6 +18,7 @@ mod participant;
 pub(crate) mod policy;
 mod progress;
 mod quality;
+mod ring_all;
 mod session;
 mod teardown;
 mod transfer;
@@ -46,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) customer: Option<CustomerSide>,
     pub(crate) agent: Option<AgentSide>,
+    /// More agents whose phones ring, while that one's does: the first to answer has the seat, see `ring_all.rs`.
+    pub(crate) rung_too: Vec<AgentSide>,
     /// Customer and agent hear each other.
     pub(crate) bridged: bool,
     /// The agent hears the customer's line ring: the streams are joined before the answer.
@@ -137,6 +140,7 @@ impl Call {
             id,
             customer: None,
             agent: None,
+            rung_too: Vec::new(),
             bridged: false,
             listening: false,
             recording: None,

@@ -107,6 +107,9 @@ impl CallShard {
         self.call_keys.remove(&call.id);
         let answered = call.answered_customer().is_some();
         let codes = codes.unwrap_or(Codes { sip: answered.then_some(200), q850: None });
+        for rung in call.rung_too {
+            self.end_agent_side(now, call.id, Some(rung), cause, Codes::default(), out);
+        }
         // Who hung up is told first.
         if by == Party::Agent {
             self.end_agent_side(now, call.id, call.agent, cause, Codes::default(), out);
@@ -164,6 +167,9 @@ impl CallShard {
             self.retarget_recording(now, recording, None);
         }
         self.end_agent_side(now, id, side, cause, Codes { sip: sip_code, q850: None }, out);
+        if let Some(call) = self.calls.get_mut(key) {
+            call.seat_next();
+        }
         self.settle_mix(now, key);
     }
 
@@ -185,8 +191,7 @@ impl CallShard {
             AgentLink::Ringing { leg, sound, deadline, .. } => {
                 self.deadlines.cancel(deadline);
                 let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
-                self.ua.hangup(now, leg, reason, &mut self.sip_out);
-                self.plane.close(now, sound.stream, &mut self.media_out);
+                self.stop_ringing(now, leg, sound, reason);
             }
             AgentLink::Up { leg, sound, .. } => {
                 let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };

@@ -88,11 +88,16 @@ impl CallShard {
                 amd,
                 await_turn,
                 call_max_ms,
+                not_after,
                 ..
             } => {
                 if self.calls.get(key).is_some_and(|call| call.customer.is_some()) {
                     self.counters.orders_late += 1;
                     return;
+                }
+                if not_after.is_some_and(|not_after| now >= not_after) {
+                    self.counters.orders_late += 1;
+                    return self.end_call(now, key, Party::System, EndCause::Cancelled, out);
                 }
                 let amd = amd.then(|| media::AmdConfig { await_turn, ..media::AmdConfig::default() });
                 let dial = Dial { trunk, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };

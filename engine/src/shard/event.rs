@@ -11,6 +11,7 @@ use crate::translate::dtmf::digit_of_info;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::ContactRow;
 use dialer_core::{AgentFact, CallFact, TrunkFact};
+use media::StreamKey;
 use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{self, Caller, EndedBy};
 
@@ -73,7 +74,7 @@ impl CallShard {
                 self.audio_changed(owner, state, one_way, out);
             }
             media::Event::MediaTimeout { owner, .. } => self.media_timeout(now, owner, out),
-            media::Event::Failed { owner, .. } => self.stream_failed(now, owner, out),
+            media::Event::Failed { owner, stream, .. } => self.stream_failed(now, owner, stream, out),
         }
     }
 
@@ -127,7 +128,12 @@ impl CallShard {
         }
     }
 
-    fn stream_failed(&mut self, now: Instant, owner: u64, out: &mut Outbox<ShardEffect>) {
+    fn stream_failed(&mut self, now: Instant, owner: u64, stream: StreamKey, out: &mut Outbox<ShardEffect>) {
+        if let Some(Owner::Agent(key)) = Owner::from_bits(owner)
+            && let Some(call) = self.calls.get_mut(key)
+        {
+            call.seat_stream(stream);
+        }
         let cause = EndCause::LocalLimit;
         match Owner::from_bits(owner) {
             Some(Owner::Customer(key)) => self.end_call(now, key, Party::System, cause, out),
@@ -245,6 +251,7 @@ impl CallShard {
             Event::Ended(ended) => self.leg_ended(now, &ended, out),
             service @ (Event::Registered { .. }
             | Event::Unregistered { .. }
+            | Event::PhoneHealth { .. }
             | Event::TrunkHealth { .. }
             | Event::TrunkOverload { .. }
             | Event::TrunkRegistration { .. }) => self.service_event(now, service, out),
@@ -262,6 +269,12 @@ impl CallShard {
                 if let Some(agent) = self.agents.get(Key::from_bits(account)) {
                     let agent = agent.id;
                     self.tell_agent(AgentFact::Unregistered { agent }, out);
+                }
+            }
+            Event::PhoneHealth { account, reachable, code } => {
+                if let Some(agent) = self.agents.get(Key::from_bits(account)) {
+                    let reason = (!reachable).then(|| reason_of(code));
+                    self.tell_agent(AgentFact::PhoneHealth { agent: agent.id, reachable, reason }, out);
                 }
             }
             Event::TrunkHealth { trunk, up, rtt, code } => {
@@ -315,18 +328,11 @@ impl CallShard {
     }
 
     /// Whose the leg is. A call may have had another agent before the one it has now, whose leg still waits for its
-    /// last answers: that one is nobody's.
-    fn current_owner(&self, owner: u64, leg: ua::LegKey) -> Option<Owner> {
+    /// last answers: that one is nobody's. Of many agents who are rung, the one whose leg it is has the seat from now on.
+    fn current_owner(&mut self, owner: u64, leg: ua::LegKey) -> Option<Owner> {
         let owner = Owner::from_bits(owner)?;
         let Owner::Agent(key) = owner else { return Some(owner) };
-        match self.calls.get(key)?.agent.as_ref()?.link {
-            AgentLink::Ringing { leg: current, .. } | AgentLink::Up { leg: current, .. }
-                if current == leg =>
-            {
-                Some(owner)
-            }
-            _ => None,
-        }
+        self.calls.get_mut(key)?.seat_leg(leg).then_some(owner)
     }
 
     fn registered(

@@ -85,7 +85,11 @@ impl CallShard {
         match why {
             Why::CustomerRingsTooLong(key) => self.end_call(now, key, Party::System, EndCause::NoAnswer, out),
             Why::CallTooLong(key) => self.end_call(now, key, Party::System, EndCause::MaxDuration, out),
-            Why::AgentRingsTooLong(key) => self.agent_failed(now, key, EndCause::NoAnswer, None, out),
+            Why::AgentRingsTooLong(key, leg) => {
+                if self.calls.get_mut(key).is_some_and(|call| call.seat_leg(leg)) {
+                    self.agent_failed(now, key, EndCause::NoAnswer, None, out);
+                }
+            }
             Why::GuestRingsTooLong(key) => {
                 if let Some(transfer) = self.calls.get_mut(key).and_then(|call| call.transfer.as_mut()) {
                     transfer.deadline_passed();

@@ -40,7 +40,7 @@ use trunks::{TrunkKey, TrunkLoad, Trunks};
 pub(crate) enum Why {
     CustomerRingsTooLong(Key<Call>),
     CallTooLong(Key<Call>),
-    AgentRingsTooLong(Key<Call>),
+    AgentRingsTooLong(Key<Call>, ua::LegKey),
     GuestRingsTooLong(Key<Call>),
     ParticipantRingsTooLong(Key<Participant>),
     SessionRingsTooLong(Key<Session>),
@@ -389,6 +389,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
             expires_max: seconds(config.register_expires_max_s),
             flow_timer: seconds(config.flow_timer_s),
         },
+        probing: config.probing,
         ..ua::Config::default()
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn dial() -> CallOrder {
         amd: false,
         await_turn: false,
         call_max_ms: 600_000,
+        not_after: None,
     }
 }
 
@@ -789,4 +790,31 @@ fn a_press_told_in_two_ways_is_one_event() {
     w.order(hangup(), false);
     w.command(ShardCommand::CloseSession { agent: AGENT });
     w.assert_at_rest();
+}
+
+/// An order that was good only until now: nothing leaves, and the call ends once.
+#[test]
+fn an_order_that_comes_too_late_is_not_dialled() {
+    for (late_ms, dialled) in [(0, false), (1, true)] {
+        let mut w = world(Callee::answers(100));
+        let mut order = dial();
+        let limit = w.now + Duration::from_millis(late_ms);
+        if let CallOrder::DialCustomer { not_after, .. } = &mut order {
+            *not_after = Some(limit);
+        }
+        w.order(order, true);
+        w.run_for(500);
+        assert_eq!(w.peers[0].invites.len(), usize::from(dialled));
+        if !dialled {
+            check(
+                &w,
+                expect![[r"
+                     2.500 fact: Ended { call 1, by: System, cause: Cancelled, sip_code: None, q850: None }
+                "]],
+            );
+        }
+        w.order(hangup(), false);
+        w.run_for(500);
+        w.assert_at_rest();
+    }
 }

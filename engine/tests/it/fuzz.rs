@@ -94,6 +94,7 @@ fn run(seed: u64) -> u64 {
                     amd: rng.chance(0.5),
                     await_turn: rng.chance(0.5),
                     call_max_ms: 1 + rng.below(30_000) as u32,
+                    not_after: rng.chance(0.05).then_some(w.now),
                 };
                 if rng.chance(0.3) {
                     let first = CallOrder::UseSession { call, agent: AgentId::from_bits(1) };

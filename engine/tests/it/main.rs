@@ -8,6 +8,7 @@ mod fuzz;
 mod handover;
 mod house;
 mod policies;
+mod ring_all;
 mod sessions;
 mod srtp;
 mod stir;

@@ -51,13 +51,17 @@ fn identity_of(invite: &str) -> Option<String> {
 
 /// An Identity header for a call from 100 to 0200, as another node would sign it now.
 fn signed_elsewhere(signer: Signer) -> String {
+    signed_for(signer, "0200")
+}
+
+fn signed_for(signer: Signer, to: &str) -> String {
     let mut w = world(StirSettings {
         signer: Some(signer),
         attest: attest(Some(Attestation::B)),
         age_max_s: 60,
         ..StirSettings::default()
     });
-    w.call_in(0, "100", "0200");
+    w.call_in(0, "100", to);
     w.run_for(100);
     identity_of(&w.peers[1].invites[0]).expect("signed")
 }
@@ -173,4 +177,39 @@ fn nobody_is_called_for_a_caller_who_has_gone() {
     w.run_for(1000);
     assert!(w.peers[1].invites.is_empty());
     w.assert_at_rest();
+}
+
+/// A call for one of our numbers is checked as those are that pass through; the dialer is told what became of it.
+#[test]
+fn calls_for_our_numbers_are_checked_too() {
+    let operator = operator();
+    let identity = signed_for(operator.signer, "0049301");
+    for (require, identity, certificate, expected) in [
+        (true, Some(identity.clone()), Some(operator.certificate.clone()), Some(Some("passed:B"))),
+        (false, Some(identity), None, Some(Some("failed:no_certificate"))),
+        (false, None, None, Some(Some("failed:absent"))),
+        (true, None, None, None),
+    ] {
+        let mut w = world(StirSettings {
+            verify: vec![VerifyRule { trunk: Some(FROM), require }],
+            trust: operator.trust.clone(),
+            age_max_s: 60,
+            ..StirSettings::default()
+        });
+        w.command(ShardCommand::ServeNumbers(Arc::new(["+49301".to_owned()].into_iter().collect())));
+        w.identity = identity.clone();
+        w.call_in(0, "100", "0049301");
+        w.run_for(200);
+        if identity.is_some() {
+            w.certificate(URL, certificate);
+            w.run_for(200);
+        }
+        let arrived = w.facts.iter().find_map(|event| match event {
+            engine::ShardEvent::Call(dialer_core::CallFact::InboundArrived { verstat, .. }) => {
+                Some(verstat.as_deref())
+            }
+            _ => None,
+        });
+        assert_eq!(arrived, expected, "{}", w.ladder);
+    }
 }

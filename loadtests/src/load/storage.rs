@@ -89,6 +89,8 @@ fn attempt(seq: u64, rng: &mut Rng) -> Vec<Record> {
         at: NOW.plus_millis(seq as i64),
         client_state: None,
         inbound: false,
+        verstat: None,
+        participants: Vec::new(),
     })]
 }
 

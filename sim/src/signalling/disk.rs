@@ -89,6 +89,11 @@ impl Store {
                 self.sketches.remove(&campaign);
             }
             Record::AttemptStarted(row) => drop(self.open.insert(row.call, row)),
+            Record::AttemptChanged(row) => {
+                if let Some(open) = self.open.get_mut(&row.call) {
+                    *open = row;
+                }
+            }
             Record::CallEnded(record) => drop(self.open.remove(&record.call)),
             Record::LeadChanged(progress) => {
                 if let Some(lead) = self.leads.get_mut(&progress.lead) {

@@ -112,6 +112,9 @@ pub(super) enum Happening {
         down_ms: u64,
     },
     Panic,
+    ClockSet {
+        by_ms: i64,
+    },
     ShardBack {
         life: u32,
     },

@@ -39,8 +39,20 @@ impl World {
         self.feed_control(ControlInput::Restore(snapshot));
     }
 
+    /// Civil time as the system has it now.
     pub(super) fn clock(&self) -> ClockBase {
-        ClockBase { instant: Instant::ZERO, wall: MORNING }
+        self.clock_set.unwrap_or(ClockBase { instant: Instant::ZERO, wall: MORNING })
+    }
+
+    /// The system's clock is set; the daemon notices within a second.
+    pub(super) fn set_clock(&mut self, by_ms: i64) {
+        let wall = self.wall().plus_millis(by_ms);
+        let base = ClockBase { instant: self.now, wall };
+        self.trace.note(self.now, format_args!("the clock is set by {by_ms} ms"));
+        self.clock_set = Some(base);
+        if self.node.is_some() {
+            self.feed_control(ControlInput::Clock(base));
+        }
     }
 
     pub(super) fn wall(&self) -> WallTime {
@@ -61,6 +73,7 @@ impl World {
             media_address: DAEMON.ip(),
             media_ports: 20_000..=20_399,
             media_timeout: Duration::from_secs(20),
+            probing: engine::Probing { interval: Some(Duration::from_secs(45)), misses_max: 2 },
             ..ShardConfig::default()
         }
     }

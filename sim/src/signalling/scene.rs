@@ -107,6 +107,8 @@ pub(crate) struct Scene {
     pub(crate) crashes: Vec<(Instant, u64)>,
     /// A shard panics.
     pub(crate) panics: Vec<Instant>,
+    /// The system's clock is set: by so many milliseconds, then.
+    pub(crate) clock_sets: Vec<(Instant, i64)>,
     pub(crate) ports_fail: f64,
     pub(crate) recordings_fail: f64,
     /// Someone without business here sends INVITEs and rubbish.
@@ -254,6 +256,25 @@ impl Draw {
         scene.stranger = self.is("stranger", 0.3);
         scene.operator_ms = self.or("busy operator", 0.5, 20_000.0);
         scene.impatient_end = self.rng.chance(0.3);
+        self.clock(scene);
+    }
+
+    /// The clock is found to be off, and is put right after a while: what is drawn here moves nothing else.
+    fn clock(&mut self, scene: &mut Scene) {
+        let mut rng = self.rng.child("clock");
+        if self.calm || !rng.chance(0.2) {
+            return;
+        }
+        self.names.push("clock set");
+        let sizes = [1_000, 300_000, 7_200_000, 86_400_000];
+        let mut at_ms = QUIET_MS;
+        for _ in 0..=rng.below(2) {
+            let by_ms = sizes[rng.below(4) as usize] * if rng.chance(0.5) { 1 } else { -1 };
+            for by_ms in [by_ms, -by_ms] {
+                at_ms += 5_000 + rng.below(60_000);
+                scene.clock_sets.push((Instant::from_millis(at_ms), by_ms));
+            }
+        }
     }
 
     fn trunk(&mut self, n: usize, rng: &mut Rng) -> TrunkScene {

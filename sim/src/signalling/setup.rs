@@ -38,13 +38,14 @@ pub(super) struct Setup {
     callees: Option<TrunkId>,
 }
 
-const ORDERS: [AgentOrder; 6] = [
+const ORDERS: [AgentOrder; 7] = [
     AgentOrder::LongestIdle,
     AgentOrder::FewestCalls,
     AgentOrder::Rank,
     AgentOrder::SkillRank,
     AgentOrder::Random,
     AgentOrder::TopDown,
+    AgentOrder::RingAll,
 ];
 
 impl Setup {

@@ -85,6 +85,8 @@ pub(super) struct World {
     pub(super) recordings: BTreeMap<RecordingId, (String, u64)>,
     pub(super) setup: super::setup::Setup,
     pub(super) closing: bool,
+    /// Since the clock was last set.
+    pub(super) clock_set: Option<sansio::time::ClockBase>,
     /// When an agent who was counted on was not there: the phone refused, hung up, fell silent or had no ports.
     pub(super) agents_lost: Vec<Instant>,
     pub(super) next_tag: u64,
@@ -127,6 +129,7 @@ impl World {
             recordings: BTreeMap::new(),
             setup: super::setup::Setup::new(&scene),
             closing: false,
+            clock_set: None,
             agents_lost: Vec::new(),
             next_tag: 0,
             queue: BinaryHeap::new(),
@@ -189,6 +192,9 @@ impl World {
         }
         for when in &scene.panics {
             self.at(*when, Happening::Panic);
+        }
+        for (when, by_ms) in &scene.clock_sets {
+            self.at(*when, Happening::ClockSet { by_ms: *by_ms });
         }
         if scene.stranger {
             self.at(Instant::from_millis(20_000), Happening::Stranger);
@@ -382,6 +388,7 @@ impl World {
             Happening::Start => self.start(),
             Happening::Crash { down_ms } => self.crash(down_ms),
             Happening::Panic => self.panic(),
+            Happening::ClockSet { by_ms } => self.set_clock(by_ms),
             Happening::ShardBack { life } if life == self.life => {
                 self.load_prompts();
                 self.feed_control(ControlInput::ShardRestarted { shard: 0 });

@@ -97,6 +97,7 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             delete(txn, "DELETE FROM pacer_sketch WHERE campaign = ?1", blob(*campaign))
         }
         Record::AttemptStarted(row) => attempt_started(txn, row),
+        Record::AttemptChanged(row) => attempt_changed(txn, row),
         Record::CallEnded(record) => call_ended(txn, record),
         Record::LeadChanged(progress) => lead_changed(txn, progress),
         Record::Ledger(entry) => {
@@ -207,6 +208,15 @@ fn attempt_started(txn: &mut Txn<'_>, row: &AttemptRow) -> Result<(), StoreError
         (blob(row.call), blob_opt(row.campaign), encode("attempt_open", row)?),
         || format!("{} was started before", row.call),
     )
+}
+
+/// One that is over stays as it is.
+fn attempt_changed(txn: &mut Txn<'_>, row: &AttemptRow) -> Result<(), StoreError> {
+    txn.run(
+        "UPDATE attempt_open SET data = ?2 WHERE call = ?1",
+        (blob(row.call), encode("attempt_open", row)?),
+    )?;
+    Ok(())
 }
 
 fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> {

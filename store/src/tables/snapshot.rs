@@ -71,6 +71,8 @@ fn open_attempts(conn: &Connection) -> Result<OpenAttempts, StoreError> {
 
 /// How far back, before the oldest open attempt, events are looked through: the clock may have been set meanwhile.
 const CLOCK_MARGIN_MS: i64 = 60_000;
+/// … and so many more: a clock that was set back by hours makes what came after the attempt look older than it.
+const OLDER_ROWS_MAX: u32 = 100_000;
 
 /// The part of an event that numbers it.
 #[derive(Deserialize)]
@@ -88,8 +90,10 @@ fn open_call_seqs(conn: &Connection, open: &OpenAttempts) -> Result<Vec<(CallId,
     let mut statement = conn.prepare_cached("SELECT at, data FROM event ORDER BY cursor DESC")?;
     let mut rows = statement.query_all([])?;
     let mut found = Vec::with_capacity(wanted.len());
+    let mut older = 0;
     while let Some(row) = rows.next()? {
-        if wanted.is_empty() || row.get::<_, i64>("at")? < from {
+        older += u32::from(row.get::<_, i64>("at")? < from);
+        if wanted.is_empty() || older > OLDER_ROWS_MAX {
             break;
         }
         let Ok(Numbered { call: Some(call), seq: Some(seq) }) = data("event", row) else { continue };

@@ -1,9 +1,9 @@
 //! What is loaded is the fold of what was appended.
 
-use super::support::{Draw, Ground, House, NOW, PATIENCE, attempt, ended, id, new_lead};
+use super::support::{Draw, Ground, House, NOW, PATIENCE, attempt, ended, event, id, new_lead};
 use dialer_core::best_time::{BestTimeRow, ExperimentArm};
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
-use dialer_core::event::EventEnvelope;
+use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{
     AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, CutFile, CutRecording, DncListRow,
@@ -153,6 +153,11 @@ impl Fold {
                     self.contradictions += 1;
                 } else {
                     self.open.insert(row.call, row);
+                }
+            }
+            Record::AttemptChanged(row) => {
+                if let Some(open) = self.open.get_mut(&row.call) {
+                    *open = row;
                 }
             }
             Record::CallEnded(record) => {
@@ -396,4 +401,48 @@ fn leads_of_a_deleted_list_are_cleared_away() {
     for table in ["lead", "lead_number"] {
         assert_eq!(house.folder.sql(&format!("SELECT count(*) FROM {table}")).unwrap(), "10", "{table}");
     }
+}
+
+/// The clock was set back by hours in the middle of a call: what came after the attempt looks older than it, and its
+/// stream goes on where it stood all the same.
+#[test]
+fn a_clock_that_was_set_back_hides_no_events_of_an_open_attempt() {
+    let house = House::new();
+    let (call, set_back_ms) = (id(7), -6 * 3_600_000);
+    house.write(vec![Record::AttemptStarted(attempt(call, None))]);
+    for (cursor, seq, call) in [(1, Some(1), Some(call)), (2, Some(2), Some(call)), (3, None, None)] {
+        let Record::Event(mut envelope) = event(cursor, Event::AgentLoggedIn) else { panic!() };
+        let by_ms = if cursor == 1 { 0 } else { set_back_ms };
+        (envelope.call, envelope.seq) = (call, seq);
+        envelope.occurred_at = NOW.plus_millis(by_ms + cursor as i64);
+        house.write(vec![Record::Event(envelope)]);
+    }
+    let snapshot = house.reopen().store.load(NOW.plus_millis(set_back_ms + 10)).unwrap();
+    assert_eq!(snapshot.open_call_seqs, [(call, 2)]);
+}
+
+/// Who takes part in a call is kept with its open attempt; one that is over is not brought back.
+#[test]
+fn an_attempt_that_changes_is_kept_as_it_is_now() {
+    let house = House::new();
+    let call = id(7);
+    let mut row = attempt(call, None);
+    house.write(vec![Record::AttemptStarted(row.clone())]);
+    row.participants = vec![dialer_core::participant::ParticipantRecord {
+        leg: id(1),
+        agent: None,
+        to: Some("+493011".into()),
+        mode: None,
+        asked_at: NOW,
+        joined_at: Some(NOW),
+        left_at: NOW,
+        cause: dialer_core::EndCause::NodeRestart,
+        took_over: false,
+    }];
+    house.write(vec![Record::AttemptChanged(row.clone())]);
+    let house = house.reopen();
+    assert_eq!(house.store.load(NOW).unwrap().open_attempts, [(row.clone(), None)]);
+    house.write(vec![Record::CallEnded(Box::new(ended(call)))]);
+    house.write(vec![Record::AttemptChanged(row)]);
+    assert_eq!(house.store.load(NOW).unwrap().open_attempts, []);
 }

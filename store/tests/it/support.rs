@@ -349,6 +349,8 @@ pub(crate) fn attempt(call: CallId, lead: Option<LeadId>) -> AttemptRow {
         at: NOW,
         client_state: Some("ticket:1".into()),
         inbound: false,
+        verstat: None,
+        participants: Vec::new(),
     }
 }
 

@@ -91,7 +91,7 @@ impl CallShard {
         };
         let request = &request;
         if let Some(number) = self.own_number(from, request) {
-            return self.inbound_incoming(now, leg, from, request, number, out);
+            return self.inbound_incoming(now, leg, from, request, (number, verstat), out);
         }
         let refusal = match self.choose_path(now, from, request) {
             Ok(path) => self.carry_on(now, leg, Front::Trunk(from), &path, request, verstat).err(),

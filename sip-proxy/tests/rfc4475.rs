@@ -64,7 +64,7 @@ messages! {
     baddn "3.1.2.15" Refused(ParseErrorKind::HeadersNotEnded, 400);
     badvers "3.1.2.16" Refused(ParseErrorKind::Version, 505);
     mismatch01 "3.1.2.17" Refused(ParseErrorKind::CSeqMethod, 400);
-    mismatch02 "3.1.2.18" Refused(ParseErrorKind::CSeqMethod, 400);
+    mismatch02 "3.1.2.18" Refused(ParseErrorKind::CSeqMethod, 501);
     bigcode "3.1.2.19" Refused(ParseErrorKind::StatusCode, 0);
     // Transaction layer.
     badbranch "3.2.1" Accepted;

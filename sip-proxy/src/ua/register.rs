@@ -46,12 +46,13 @@ impl UserAgent {
         {
             return;
         }
-        // RFC 3261 §10.3 step 5: the address of record must be one of ours.
-        let user =
-            request.to().ok().and_then(|to| to.uri().ok()).and_then(|uri| {
-                if matches!(uri.scheme, Scheme::Sip | Scheme::Sips) { uri.user } else { None }
-            });
-        let Some(user) = user else { return self.reply(arrival, request, 404, out) };
+        // RFC 3261 §10.2: an address of record is a SIP or SIPS URI (RFC 4475 §3.3.4 shows another) …
+        let to = request.to().ok().and_then(|to| to.uri().ok());
+        let Some(record) = to.filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips)) else {
+            return self.reply_with(arrival, request, 400, "Bad To", |_| {}, out);
+        };
+        // … and, §10.3 step 5, one of ours.
+        let Some(user) = record.user else { return self.reply(arrival, request, 404, out) };
         let account = match self.identify(now, arrival, request, out) {
             Identity::Account(account) => account,
             Identity::Dealt => return,

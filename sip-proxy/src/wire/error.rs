@@ -1,6 +1,7 @@
 //! Why a message was refused, and what is owed to its sender.
 
 use super::{HeaderName, Message, Method};
+use crate::status::reason_phrase;
 
 /// A refused message.
 #[derive(Debug, Clone)]
@@ -109,6 +110,10 @@ impl ParseError {
             return None;
         }
         partial.header(HeaderName::Via)?;
+        // RFC 4475 §3.1.2.18: that the method is not known says more than what its CSeq is wrong in.
+        if self.kind == ParseErrorKind::CSeqMethod && partial.method() == Method::Other {
+            return Some((501, reason_phrase(501)));
+        }
         Some((self.kind.status(), self.kind.reason()))
     }
 }

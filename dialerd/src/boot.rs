@@ -9,6 +9,7 @@ use crate::control_thread::{self, ControlGauges, ControlMessage, ControlParts, D
 use crate::fork::{ForkCounters, ForkWays};
 use crate::hep::{HepCounters, HepSender};
 use crate::metrics::{self, Edges, Metrics};
+use crate::names::Names;
 use crate::recogniser::RecogniserCounters;
 use crate::retention::{Keeper, RetentionCounters};
 use crate::shard_thread::{Shard, ShardGauges, ShardOrder, ShardWays};
@@ -31,6 +32,7 @@ use runtime::dtls::Identity;
 use runtime::recorder::{FileEncoder, FileFormat, FileSeal, NewEncoder, NewSeal};
 use runtime::stream::{StreamCounters, StreamLimits};
 use runtime::{Clock, KernelRelay, Mailbox, ShardOptions, mailbox, spawn_shard};
+use sip_proxy::transport::locate::Failures;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -189,6 +191,7 @@ impl Daemon {
         let (mut ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, (&stream_counters, forks))?;
         ways.words = recogniser::of_config(config.recogniser.as_ref(), &recogniser_counters)?;
+        let failures = Failures::default();
         for (number, (sockets, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
             let gauges = Arc::new(ShardGauges::default());
             let parts = ShardParts {
@@ -200,6 +203,7 @@ impl Daemon {
                 gauges: Arc::clone(&gauges),
                 hep_counters: Arc::clone(&hep_counters),
                 kernel_relay: kernel_relay.clone(),
+                failures: failures.clone(),
                 identity: identity.clone(),
             };
             shards.push(start_shard(&config, parts, clock, &to_control)?);
@@ -518,7 +522,7 @@ fn serve_streams(
         node_secret: runtime::entropy::seed().context("the system gives no randomness")?,
         streams: None,
         udp_listeners: udp_listeners as u8,
-        dns,
+        names: Names::new(dns, to_shards.to_vec()),
         certificates: (
             Certificates::new(config.stir.certificates_dir.as_deref(), config.stir.fetch)?,
             tokio::runtime::Handle::current(),
@@ -552,6 +556,7 @@ struct ShardParts {
     gauges: Arc<ShardGauges>,
     hep_counters: Arc<HepCounters>,
     kernel_relay: Option<KernelRelay>,
+    failures: Failures,
     identity: Identity,
 }
 
@@ -573,6 +578,7 @@ fn start_shard(
         shard: number,
         listeners: addresses,
         target_time_max: config.target_time_max,
+        failures: parts.failures,
         stream_listeners,
         dtls_fingerprint: Some(identity.fingerprint()),
         listeners_advertised: config.sip_listeners.iter().map(|one| one.advertised.clone()).collect(),

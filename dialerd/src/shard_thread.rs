@@ -4,8 +4,9 @@ use crate::certificates::Certificates;
 use crate::control_thread::ControlMessage;
 use crate::fork::{ForkWays, Forks};
 use crate::hep::{Copied, HepSender};
+use crate::names::Names;
 use crate::recogniser::Words;
-use crate::{names, offload, streams};
+use crate::{offload, streams};
 use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
 use dialer_core::{CallId, RecordingId, TrunkId};
@@ -13,7 +14,6 @@ use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
     StreamId, TracedMessage, TrunkLoad, WrittenFile,
 };
-use runtime::dns::Dns;
 use runtime::dtls::{Handshakes, Identity};
 use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
@@ -131,8 +131,8 @@ pub struct ShardWays {
     pub streams: Option<StreamPort>,
     /// UDP listeners.
     pub udp_listeners: u8,
-    /// Looks names up; `None` when the system does not say who can.
-    pub dns: Option<Dns>,
+    /// Looks names up.
+    pub names: Names,
     /// Where certificates of those who sign calls are, and who goes there.
     pub certificates: (Certificates, tokio::runtime::Handle),
     /// What connections of forks share.
@@ -278,13 +278,7 @@ impl Shard {
                         streams.order(StreamOrder::Send { listener, to, bytes });
                     }
                 }
-                ShardEffect::Ask(question) => {
-                    names::ask(
-                        self.ways.dns.as_ref(),
-                        self.ways.shards[usize::from(self.number)].clone(),
-                        question,
-                    );
-                }
+                ShardEffect::Ask(question) => self.ways.names.ask(self.number, question),
                 ShardEffect::ServerName { listener, to, name } => {
                     if let Some(streams) = &self.ways.streams {
                         streams.order(StreamOrder::ServerName { listener, to, name });

@@ -27,7 +27,7 @@ pub use media::{InBandDigits, OffloadCounts, OffloadRule, OffloadStart};
 use sansio::time::ClockBase;
 use sansio::{Duration, SharedPace, WallTime};
 use sip_proxy::transport::FrameFault;
-use sip_proxy::transport::locate::{Answer, Question};
+use sip_proxy::transport::locate::{Answer, Failures, Question};
 use sip_proxy::ua::{Digest, Guarding, Overload};
 pub use sip_proxy::ua::{Probing, Redirects, Refresher, Reliability, SessionTimers, SessionUse};
 use sip_proxy::wire::Transport;
@@ -90,6 +90,8 @@ pub struct ShardConfig {
     pub listeners: Vec<SocketAddr>,
     /// While a trunk's name leads to further hosts, one that gives no sign of life for so long is left for the next.
     pub target_time_max: Duration,
+    /// Hosts of trunks that have failed: the same table for all shards of a node.
+    pub failures: Failures,
     /// Digest realm for agents' phones, and the host in their addresses.
     pub realm: String,
     /// Written into User-Agent and Server.
@@ -162,6 +164,7 @@ impl Default for ShardConfig {
             listeners_advertised: Vec::new(),
             listeners: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060)],
             target_time_max: Duration::from_secs(4),
+            failures: Failures::default(),
             realm: "dialerd".into(),
             user_agent: concat!("dialerd/", env!("CARGO_PKG_VERSION")).into(),
             calls_max: 20_000,
@@ -313,7 +316,7 @@ pub enum ShardInput<'a> {
         /// In what way.
         fault: FrameFault,
     },
-    /// The answer to [`ShardEffect::Ask`]; exactly one for each.
+    /// The answer to [`ShardEffect::Ask`], for the shard that has asked and for all others: what one knows all know.
     Located {
         /// What was asked.
         question: Question,

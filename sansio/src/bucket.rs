@@ -99,6 +99,8 @@ struct Pace {
     per_call_ns: AtomicU64,
     /// Of a full bucket all but the last call, nanoseconds.
     burst_ns: AtomicU64,
+    /// No call is wanted until then, nanoseconds.
+    rests_until_ns: AtomicU64,
 }
 
 impl PartialEq for SharedPace {
@@ -116,6 +118,7 @@ impl SharedPace {
             full_at_ns: AtomicU64::new(0),
             per_call_ns: AtomicU64::new(0),
             burst_ns: AtomicU64::new(0),
+            rests_until_ns: AtomicU64::new(0),
         };
         let pace = SharedPace(Arc::new(pace));
         pace.set(cps);
@@ -166,6 +169,25 @@ impl SharedPace {
         let at = now.as_nanos();
         let spend = |full_at: u64| Some(full_at.max(at).saturating_add(per_call_ns));
         let _ = self.0.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+    }
+
+    /// Until when no call is wanted; whoever takes one is to look. In the past when there is no rest.
+    #[must_use]
+    pub fn rests_until(&self) -> Instant {
+        Instant::from_nanos(self.0.rests_until_ns.load(Ordering::Relaxed))
+    }
+
+    /// No call is wanted until then, or until what was asked for before if that is later. Gives what was asked for before:
+    /// among several who hear of a rest, the one whose word begins it is told so by a moment that is over.
+    pub fn rest(&self, until: Instant) -> Instant {
+        Instant::from_nanos(self.0.rests_until_ns.fetch_max(until.as_nanos(), Ordering::Relaxed))
+    }
+
+    /// Ends a rest that is over; false while it goes on, as when someone has made it longer meanwhile.
+    #[must_use]
+    pub fn end_rest(&self, now: Instant) -> bool {
+        let over = |until: u64| (until <= now.as_nanos()).then_some(0);
+        self.0.rests_until_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, over).is_ok()
     }
 
     /// When the next call may leave.
@@ -263,6 +285,20 @@ mod tests {
         assert!(pace.take(at(3000)) && !pace.take(at(3099)) && pace.take(at(3100)));
         assert_eq!(pace, pace.clone());
         assert_ne!(pace, SharedPace::new(10.0));
+    }
+
+    #[test]
+    fn a_rest_is_for_all_and_the_longest_counts() {
+        let at = Instant::from_millis;
+        let pace = SharedPace::new(10.0);
+        let other = pace.clone();
+        assert_eq!(pace.rests_until(), Instant::ZERO);
+        assert_eq!(pace.rest(at(10)), Instant::ZERO, "it begins");
+        assert_eq!(other.rest(at(20)), at(10), "it goes on");
+        assert_eq!(other.rest(at(15)), at(20));
+        assert_eq!(pace.rests_until(), at(20));
+        assert!(!pace.end_rest(at(19)) && pace.end_rest(at(20)));
+        assert_eq!(other.rest(at(30)), Instant::ZERO, "another one begins");
     }
 
     #[test]

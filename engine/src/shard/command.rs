@@ -147,6 +147,7 @@ impl CallShard {
         let config = row.config.clone();
         let (sources, networks) = if config.enabled { trunks::sources(&config) } else { Default::default() };
         let Some(key) = self.trunks.apply(now, row, place) else { return };
+        self.take_over_rest(now, key);
         let Some((place, pace)) = self.trunks.get(key).map(|trunk| (trunk.address, trunk.pace.clone()))
         else {
             return;

@@ -16,7 +16,7 @@ impl CallShard {
                 self.ua.handle_datagram(now, listener, source, bytes, &mut self.sip_out);
             }
             ShardInput::Located { question, answer, ttl } => {
-                self.ua.located(now, question, answer, ttl, &mut self.sip_out);
+                self.ua.located(now, &question, answer, ttl, &mut self.sip_out);
             }
             ShardInput::FlowOpened { listener, peer, names } => self.ua.flow_opened(listener, peer, names),
             ShardInput::FlowClosed { listener, peer } => {
@@ -103,7 +103,7 @@ impl CallShard {
             Why::TransitTooLong(key) => {
                 self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), Said::default());
             }
-            Why::TrunkOpens(trunk) => self.trunk_opens(trunk, out),
+            Why::TrunkOpens(trunk) => self.trunk_opens(now, trunk, out),
             Why::TellTransit => self.flush_transit_facts(out),
         }
     }

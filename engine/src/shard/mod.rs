@@ -358,6 +358,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
     ua::Config {
         listeners: sip_listeners(config),
         target_time_max: config.target_time_max,
+        failures: config.failures.clone(),
         user_agent: config.user_agent.clone(),
         realm: config.realm.clone(),
         shard: config.shard,

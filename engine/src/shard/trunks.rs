@@ -32,10 +32,10 @@ pub(crate) struct Trunk {
     pub(crate) channels_used: u32,
     /// Calls begun since it was made.
     pub(crate) begun: u64,
-    /// Calls that may begin now, on all shards together.
+    /// Calls that may begin now, on all shards together, and the rest that it has asked for (Retry-After in a 503).
     pub(crate) pace: SharedPace,
-    /// It has asked for no calls until then (Retry-After in a 503).
-    closed: Option<Closed>,
+    /// The rest has begun with this shard, which tells of its end.
+    rest: Option<TimerKey>,
 }
 
 /// What a trunk carries.
@@ -47,13 +47,6 @@ pub struct TrunkLoad {
     pub incoming: u32,
     /// Legs alive that went out.
     pub outgoing: u32,
-}
-
-/// A rest that a trunk has asked for.
-#[derive(Debug, Clone, Copy)]
-struct Closed {
-    until: Instant,
-    deadline: TimerKey,
 }
 
 pub(crate) type TrunkKey = Key<Trunk>;
@@ -82,7 +75,7 @@ impl Trunk {
 
     /// It wants no new calls for a while.
     pub(crate) fn is_closed(&self, now: Instant) -> bool {
-        self.closed.as_ref().is_some_and(|closed| now < closed.until)
+        now < self.pace.rests_until()
     }
 
     /// Counts a call that begins here.
@@ -146,7 +139,7 @@ impl Trunks {
             None if self.reborn => SharedPace::spent(cps_max, now),
             None => SharedPace::new(cps_max),
         };
-        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, pace, closed: None };
+        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, pace, rest: None };
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
         Some(key)
@@ -157,12 +150,12 @@ impl Trunks {
         self.paces.remove(&id);
         let key = self.by_id.remove(&id)?;
         let trunk = self.slab.remove(key)?;
-        Some((key, trunk.closed.map(|closed| closed.deadline)))
+        Some((key, trunk.rest))
     }
 
-    /// How many rest because they asked for it.
-    pub(crate) fn closed(&self) -> usize {
-        self.slab.iter().filter(|(_, trunk)| trunk.closed.is_some()).count()
+    /// Deadlines at which rests end.
+    pub(crate) fn rests(&self) -> usize {
+        self.slab.iter().filter(|(_, trunk)| trunk.rest.is_some()).count()
     }
 
     pub(crate) fn key_of(&self, id: TrunkId) -> Option<TrunkKey> {
@@ -195,8 +188,8 @@ impl Trunks {
 }
 
 impl CallShard {
-    /// A trunk has answered 503 with Retry-After: it gets no new call until then (RFC 3261 §21.5.4), and the dialer is
-    /// told so that it dials over others meanwhile.
+    /// A trunk has answered 503 with Retry-After: no shard gives it a new call until then (RFC 3261 §21.5.4), and the
+    /// dialer is told so that it dials over others meanwhile.
     pub(crate) fn heed_retry_after(
         &mut self,
         now: Instant,
@@ -209,23 +202,35 @@ impl CallShard {
         };
         let until = now + wait.min(RETRY_AFTER_MAX);
         let Some(trunk) = self.trunks.get_mut(key) else { return };
-        if until <= now || trunk.closed.is_some_and(|closed| closed.until >= until) {
+        if until <= now || now < trunk.pace.rest(until) {
+            // Whoever has told of a rest that goes on looks again when it is over.
             return;
         }
-        let deadline = self.deadlines.arm(until, Why::TrunkOpens(key));
-        let before = trunk.closed.replace(Closed { until, deadline });
+        let before = trunk.rest.replace(self.deadlines.arm(until, Why::TrunkOpens(key)));
         let trunk = trunk.id;
         if let Some(before) = before {
-            self.deadlines.cancel(before.deadline);
+            self.deadlines.cancel(before);
         } else {
             out.push(ShardEffect::Event(ShardEvent::Trunk(TrunkFact::Closed { trunk, closed: true })));
         }
     }
 
-    /// The time a trunk has asked for is over.
-    pub(crate) fn trunk_opens(&mut self, key: TrunkKey, out: &mut Outbox<ShardEffect>) {
+    /// A trunk may rest since before this shard took the place of another, which will not tell of the end any more.
+    pub(super) fn take_over_rest(&mut self, now: Instant, key: TrunkKey) {
+        let Some(trunk) = self.trunks.get_mut(key).filter(|trunk| trunk.is_closed(now)) else { return };
+        if self.config.reborn && trunk.rest.is_none() {
+            trunk.rest = Some(self.deadlines.arm(trunk.pace.rests_until(), Why::TrunkOpens(key)));
+        }
+    }
+
+    /// The time a trunk has asked for is over, unless another shard was asked for more.
+    pub(crate) fn trunk_opens(&mut self, now: Instant, key: TrunkKey, out: &mut Outbox<ShardEffect>) {
         let Some(trunk) = self.trunks.get_mut(key) else { return };
-        trunk.closed = None;
+        if !trunk.pace.end_rest(now) {
+            trunk.rest = Some(self.deadlines.arm(trunk.pace.rests_until(), Why::TrunkOpens(key)));
+            return;
+        }
+        trunk.rest = None;
         let fact = TrunkFact::Closed { trunk: trunk.id, closed: false };
         out.push(ShardEffect::Event(ShardEvent::Trunk(fact)));
     }

@@ -4,8 +4,8 @@ use crate::transit::world;
 use crate::world::{Callee, World};
 use dialer_core::TrunkFact;
 use dialer_core::outcome::EndCause;
-use engine::{Reliability, SessionUse, ShardEvent, TransitMedia};
-use sansio::Duration;
+use engine::{Reliability, SessionUse, ShardCommand, ShardEvent, TransitMedia};
+use sansio::{Duration, SharedPace};
 use sip_proxy::ua::EndedBy;
 
 const BOTH: [TransitMedia; 2] = [TransitMedia::Relay, TransitMedia::Bypass];
@@ -162,6 +162,50 @@ fn a_trunk_that_asks_for_rest_gets_it() {
     w.peer_hangup(0);
     w.run_for(500);
     w.assert_at_rest();
+}
+
+/// Two shards of one node: what one of them was asked for the other keeps to, and the dialer is told once by each end.
+#[test]
+fn a_trunk_that_asks_one_shard_for_rest_gets_it_from_all() {
+    let mut shards = [(); 2].map(|()| world(TransitMedia::Bypass, Callee::answers(100)));
+    let pace = SharedPace::new(1000.0);
+    for w in &mut shards {
+        w.command(ShardCommand::SharePace { trunk: crate::transit::TO, pace: pace.clone() });
+    }
+    let call = |w: &mut World| {
+        w.call_in(0, "100", "0200");
+        w.run_for(200);
+        w.peers[0].ended.last().and_then(|ended| ended.code)
+    };
+    let closed = |w: &World, closed: bool| {
+        let fact = TrunkFact::Closed { trunk: crate::transit::TO, closed };
+        w.facts.iter().filter(|event| **event == ShardEvent::Trunk(fact.clone())).count()
+    };
+    shards[0].peers[1].ua.set_draining(true);
+    assert_eq!(call(&mut shards[0]), Some(503));
+    assert_eq!(call(&mut shards[1]), Some(503));
+    assert_eq!(shards[1].peers[1].invites.len(), 0, "it is left alone");
+    // A call that was under way on the other shard asks for more: until 12.2 s instead of 10.
+    let until = pace.rests_until();
+    assert!(pace.rest(until + Duration::from_secs(2)) == until);
+    shards[0].run_for(until.millis_since(shards[0].now) + 100);
+    assert_eq!((closed(&shards[0], true), closed(&shards[0], false)), (1, 0));
+    let [first, second] = &mut shards;
+    for w in [&mut *first, &mut *second] {
+        w.peers[1].ua.set_draining(false);
+        let left = (until + Duration::from_millis(2001)).millis_since(w.now);
+        w.run_for(left);
+    }
+    assert_eq!((closed(first, true), closed(first, false)), (1, 1));
+    assert_eq!((closed(second, true), closed(second, false)), (0, 0));
+    for w in [first, second] {
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        assert!(w.peers[0].legs[0].up, "{}", w.ladder);
+        w.peer_hangup(0);
+        w.run_for(500);
+        w.assert_at_rest();
+    }
 }
 
 /// RFC 7339: a trunk that has more than enough to do says how many calls it does not want, and gets no more than the rest.

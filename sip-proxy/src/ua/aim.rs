@@ -30,11 +30,12 @@ pub(super) enum Way {
 }
 
 impl UserAgent {
-    /// The domain name system has answered [`Output::Ask`]; each question is owed one answer.
+    /// The domain name system has answered [`Output::Ask`], of this user agent or of one that shares its work. Each
+    /// question is owed one answer at least.
     pub fn located(
         &mut self,
         now: Instant,
-        question: Question,
+        question: &Question,
         answer: Answer,
         ttl: Duration,
         out: &mut Outbox<Output>,

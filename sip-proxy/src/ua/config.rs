@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::transport::locate::Failures;
 use crate::wire::Transport;
 
 /// Settings of one user agent (one per shard).
@@ -52,6 +53,8 @@ pub struct Config {
     pub reliable: Reliability,
     /// What becomes of a 3xx to an INVITE of ours.
     pub redirects: Redirects,
+    /// Hosts that have failed; shards that share it pass over what one of them has found out.
+    pub failures: Failures,
 }
 
 impl Default for Config {
@@ -78,6 +81,7 @@ impl Default for Config {
             session_timers: SessionTimers::default(),
             reliable: Reliability::default(),
             redirects: Redirects::default(),
+            failures: Failures::default(),
         }
     }
 }

@@ -122,7 +122,7 @@ impl UserAgent {
             clock: ClockBase::default(),
             nonces: digest::Nonces::default(),
             draining: false,
-            locator: Locator::default(),
+            locator: Locator::new(config.failures.clone()),
             reach: Reach {
                 outlets: config.listeners.iter().map(|one| (one.transport, one.address.is_ipv4())).collect(),
             },

@@ -55,12 +55,7 @@ impl Cache {
         question: &Question,
         ask: &mut Vec<Question>,
     ) -> Option<Known> {
-        if !self.entries.contains_key(question) {
-            self.make_room(now);
-            let entry = Entry { known: None, until: now, again: now, asked: false };
-            self.entries.insert(question.clone(), entry);
-        }
-        let entry = self.entries.get_mut(question)?;
+        let entry = self.entry(now, question);
         if now >= entry.again && !entry.asked {
             entry.asked = true;
             ask.push(question.clone());
@@ -68,11 +63,12 @@ impl Cache {
         if now < entry.until { entry.known.clone() } else { None }
     }
 
-    pub(super) fn answer(&mut self, now: Instant, question: Question, answer: Answer, ttl: Duration) {
-        let Some(entry) = self.entries.get_mut(&question) else { return };
+    /// Takes an answer, whoever has asked.
+    pub(super) fn answer(&mut self, now: Instant, question: &Question, answer: Answer, ttl: Duration) {
+        let entry = self.entry(now, question);
         entry.asked = false;
         let ttl = ttl.clamp(TTL_MIN, TTL_MAX);
-        let (known, ttl) = match (answer, &question) {
+        let (known, ttl) = match (answer, question) {
             (Answer::Naptr(records), Question::Naptr(_)) if !records.is_empty() => {
                 (Known::Naptr(records), ttl)
             }
@@ -93,6 +89,15 @@ impl Cache {
 
     pub(super) fn asked(&self) -> usize {
         self.entries.values().filter(|entry| entry.asked).count()
+    }
+
+    fn entry(&mut self, now: Instant, question: &Question) -> &mut Entry {
+        if !self.entries.contains_key(question) {
+            self.make_room(now);
+            let entry = Entry { known: None, until: now, again: now, asked: false };
+            self.entries.insert(question.clone(), entry);
+        }
+        self.entries.get_mut(question).expect("it is there now")
     }
 
     fn make_room(&mut self, now: Instant) {

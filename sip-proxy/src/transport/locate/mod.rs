@@ -5,16 +5,17 @@
 //! one is missing it names the question, and its caller tries again when [`Locator::answer`] has been told.
 
 mod cache;
+mod failures;
 mod order;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use sansio::{Instant, Rng};
 
 use crate::wire::{Transport, host_ip};
 use cache::{Cache, Known};
+pub use failures::Failures;
 
 /// What is asked of the domain name system. Names are in small letters, without a dot at the end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,12 +104,6 @@ pub enum Located {
     Nowhere,
 }
 
-/// A target that has failed is passed over for so long, doubled by each further failure …
-const PASSED_OVER_MIN: Duration = Duration::from_secs(30);
-/// … up to this.
-const PASSED_OVER_MAX: Duration = Duration::from_secs(600);
-/// Failed targets remembered; beyond, the one whose time ends first is forgotten.
-const FAILED_MAX: usize = 1024;
 /// Targets of one name; further ones are not tried.
 const TARGETS_MAX: usize = 32;
 
@@ -116,13 +111,7 @@ const TARGETS_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub struct Locator {
     cache: Cache,
-    failed: BTreeMap<Target, Failure>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Failure {
-    until: Instant,
-    times: u32,
+    failures: Failures,
 }
 
 /// Which transports and families our listeners have, in the order in which we prefer the transports.
@@ -144,6 +133,12 @@ impl Reach {
 }
 
 impl Locator {
+    /// One that knows no name yet, and of hosts what the others know who share `failures`.
+    #[must_use]
+    pub fn new(failures: Failures) -> Self {
+        Locator { cache: Cache::default(), failures }
+    }
+
     /// Where something wanted leads now; what has to be asked for that is added to `ask`, each question once.
     pub fn locate(
         &mut self,
@@ -166,49 +161,35 @@ impl Locator {
         }
         // Those that have failed go last, in the order in which their time ends: when all have failed it is better
         // to try one than none.
-        found.sort_by_key(|target| self.passed_over(now, target));
+        found.sort_by_key(|target| self.failures.passed_over(now, target));
         Located::To(found)
     }
 
-    /// What the domain name system says. `ttl` is how long it may be believed.
-    pub fn answer(&mut self, now: Instant, question: Question, answer: Answer, ttl: Duration) {
+    /// What the domain name system says, to a question of ours or of another shard. `ttl` is how long it may be believed.
+    pub fn answer(&mut self, now: Instant, question: &Question, answer: Answer, ttl: Duration) {
         self.cache.answer(now, question, answer, ttl);
     }
 
     /// A target did not answer, refused the connection, or said 503 (with `retry_after`).
-    pub fn target_failed(&mut self, now: Instant, target: Target, retry_after: Option<Duration>) {
-        if self.failed.len() >= FAILED_MAX && !self.failed.contains_key(&target) {
-            let first =
-                self.failed.iter().min_by_key(|(_, failure)| failure.until).map(|(target, _)| *target);
-            if let Some(first) = first {
-                self.failed.remove(&first);
-            }
-        }
-        let failure = self.failed.entry(target).or_insert(Failure { until: now, times: 0 });
-        let doubled = PASSED_OVER_MIN.saturating_mul(1 << failure.times.min(16)).min(PASSED_OVER_MAX);
-        failure.times += 1;
-        failure.until = now + retry_after.map_or(doubled, |wait| wait.min(PASSED_OVER_MAX));
+    pub fn target_failed(&self, now: Instant, target: Target, retry_after: Option<Duration>) {
+        self.failures.add(now, &target, retry_after);
     }
 
     /// A target has answered.
-    pub fn target_answered(&mut self, target: Target) {
-        self.failed.remove(&target);
+    pub fn target_answered(&self, target: Target) {
+        self.failures.remove(&target);
     }
 
     /// Targets passed over now.
     #[must_use]
     pub fn failed(&self, now: Instant) -> usize {
-        self.failed.values().filter(|failure| now < failure.until).count()
+        self.failures.count(now)
     }
 
     /// Questions that wait for their answers.
     #[must_use]
     pub fn asked(&self) -> usize {
         self.cache.asked()
-    }
-
-    fn passed_over(&self, now: Instant, target: &Target) -> Option<Instant> {
-        self.failed.get(target).map(|failure| failure.until).filter(|until| now < *until)
     }
 }
 

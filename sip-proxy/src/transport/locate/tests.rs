@@ -1,6 +1,7 @@
 //! The way through RFC 3263 against a small zone.
 
 use super::*;
+use std::collections::BTreeMap;
 
 /// A zone: what each name has, and how long it may be believed.
 struct Zone {
@@ -61,7 +62,7 @@ impl Zone {
             for question in ask {
                 self.asked.push(question.clone());
                 let answer = self.records.get(&question).cloned().unwrap_or(Answer::Nothing);
-                self.locator.answer(self.now, question, answer, TTL);
+                self.locator.answer(self.now, &question, answer, TTL);
             }
             match located {
                 Located::Waiting => {}
@@ -203,7 +204,7 @@ fn answers_are_believed_as_long_as_they_say() {
     assert_eq!(ask, core::slice::from_ref(&question));
     assert_eq!(zone.locator.asked(), 1);
     // An answer to another question than was asked is no answer.
-    zone.locator.answer(zone.now, question, Answer::Srv(vec![srv(0, 0, 1, "x")]), TTL);
+    zone.locator.answer(zone.now, &question, Answer::Srv(vec![srv(0, 0, 1, "x")]), TTL);
     assert_eq!(zone.locate(&host), "nowhere");
 }
 

@@ -41,7 +41,7 @@ pub(super) fn answer(bench: &mut Bench) {
             ),
             _ => Answer::Nothing,
         };
-        bench.ua.located(bench.now, question, answer, TTL, &mut bench.out);
+        bench.ua.located(bench.now, &question, answer, TTL, &mut bench.out);
         bench.note();
     }
 }
@@ -180,7 +180,7 @@ fn a_held_invite_ends_when_it_is_given_up_or_the_name_leads_nowhere() {
     assert_eq!(bench.ladder, "0.000  ended by Local, code 487\n");
     call(&mut bench);
     for question in core::mem::take(&mut bench.asked) {
-        bench.ua.located(bench.now, question, Answer::Failed, TTL, &mut bench.out);
+        bench.ua.located(bench.now, &question, Answer::Failed, TTL, &mut bench.out);
         bench.note();
     }
     // The address of the domain is asked for before it is given up.
@@ -284,4 +284,43 @@ fn further_tries_leave_at_the_trunks_pace() {
     assert_eq!(bench.ended.last().map(|ended| ended.code), Some(Some(487)));
     bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
     bench.is_clean();
+}
+
+/// Two shards of one node: who was found silent on one of them is passed over by the first call on the other, and an answer
+/// of the domain name system is for both.
+#[test]
+fn what_one_shard_has_found_out_the_other_knows() {
+    let failures = crate::transport::locate::Failures::default();
+    let [mut one, mut other] = [(); 2].map(|()| Bench::with(|config| config.failures = failures.clone()));
+    for bench in [&mut one, &mut other] {
+        named(bench, Some(Transport::Udp), |_| {});
+    }
+    other.asked = one.asked.clone();
+    answer(&mut one);
+    call(&mut other);
+    assert!(other.sent.is_empty());
+    // What the other has not asked it knows from now on too, and what it held back leaves.
+    answer(&mut other);
+    assert_eq!(last_to(&other), "192.0.2.101:5060");
+    respond(&mut other, 486, "", "");
+    call(&mut one);
+    one.pass_ms(4_000);
+    assert_eq!(last_to(&one), "192.0.2.102:5060");
+    respond(&mut one, 486, "", "");
+    other.pass_ms(4_000);
+    assert_eq!(other.ua.locating(other.now), (1, 0));
+    call(&mut other);
+    assert_eq!(last_to(&other), "192.0.2.102:5060", "without trying the silent one");
+    respond(&mut other, 486, "", "");
+    // It is back for both when its time is over, here 30 s after it was given up …
+    for bench in [&mut one, &mut other] {
+        bench.pass_ms(30_000);
+        call(bench);
+        assert_eq!(last_to(bench), "192.0.2.101:5060");
+    }
+    // … and when it has answered one of them.
+    respond(&mut one, 503, "", "");
+    assert_eq!(other.ua.locating(other.now), (1, 0));
+    respond(&mut other, 486, "", "");
+    assert_eq!(one.ua.locating(one.now), (0, 0));
 }

@@ -2,7 +2,7 @@
 
 use dashmap::DashMap;
 use dialer_core::inbound::{InboundRouteRow, InboundStep};
-use dialer_core::record::ListRow;
+use dialer_core::record::{CallKindTag, ListRow};
 use dialer_core::view::{
     AgentView, CallView, CallerIdPoolView, CampaignView, DncListView, NodeView, PacingReport, TrunkView,
 };
@@ -218,10 +218,10 @@ impl ReadModel {
         sorted(&self.calls)
     }
 
-    /// How many calls live.
+    /// How many calls live that are the dialer's own and do not pass through.
     #[must_use]
-    pub fn calls_len(&self) -> usize {
-        self.calls.len()
+    pub fn dialled_len(&self) -> usize {
+        self.calls.iter().filter(|call| call.kind != CallKindTag::Transit).count()
     }
 
     pub(crate) fn set_variables(&self, id: CallId, variables: BTreeMap<String, String>) {

@@ -1,6 +1,7 @@
 //! Invariants of the dialer as a function: what must hold after every input.
 
 use crate::agent::Line;
+use crate::call::TransitCall;
 use crate::dialer::Dialer;
 use crate::id::{AgentId, CallId, CampaignId, LeadId, TrunkId};
 use crate::view::{AgentState, CallState};
@@ -102,9 +103,8 @@ fn trunks(dialer: &Dialer, found: &mut Vec<Finding>) {
             *there.entry(trunk).or_default() += 1;
         }
     }
-    for (from, to) in dialer.transit.values() {
-        *there.entry(*from).or_default() += 1;
-        *there.entry(*to).or_default() += 1;
+    for trunk in dialer.transit.values().flat_map(TransitCall::trunks) {
+        *there.entry(trunk).or_default() += 1;
     }
     for (id, trunk) in &dialer.trunks {
         let there = there.get(id).copied().unwrap_or(0);

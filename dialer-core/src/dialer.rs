@@ -7,7 +7,7 @@
 
 use crate::agent::{Agent, BY_TIMER};
 use crate::audit::{self, Finding};
-use crate::call::{Call, EndedCalls};
+use crate::call::{Call, EndedCalls, TransitCall, TransitViews};
 use crate::caller_id::Pool;
 use crate::campaign::{Campaign, Task};
 use crate::command::{Command, CommandError, Reply};
@@ -65,8 +65,8 @@ pub struct Dialer {
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) leads: LeadBook,
     pub(crate) callbacks: crate::campaign::Callbacks,
-    /// Transit calls, and the trunks they hold a channel of.
-    pub(crate) transit: BTreeMap<CallId, (TrunkId, TrunkId)>,
+    /// Transit calls.
+    pub(crate) transit: BTreeMap<CallId, TransitCall>,
     pub(crate) pacer: Floor,
     pub(crate) roster: crate::campaign::Roster,
     /// Campaigns that have a reason to decide anew.
@@ -87,9 +87,8 @@ pub struct Dialer {
     /// Inbound calls that wait for agents, as told from outside.
     pub(crate) inbound: crate::campaign::Inbound,
     pub(crate) tick: Option<TimerKey>,
-    /// Trunks whose transit calls changed, to be shown when the timer fires.
-    pub(crate) trunk_views_due: BTreeSet<TrunkId>,
-    pub(crate) trunk_views_timer: Option<TimerKey>,
+    /// Transit calls that changed, and their trunks, to be shown when the timer fires.
+    pub(crate) transit_views: TransitViews,
 }
 
 /// Whether the node works.
@@ -129,8 +128,8 @@ pub(crate) enum Why {
     Callbacks,
     /// Live calls have had their time.
     DrainDeadline,
-    /// Trunks' views follow their transit calls.
-    TrunkViews,
+    /// The views of transit calls and of their trunks follow them.
+    TransitViews,
     /// A break has lasted as long as it may.
     PauseMax(AgentId),
     /// Agents' sessions have had their time.
@@ -224,8 +223,7 @@ impl Dialer {
             had_most: 0.0,
             inbound: crate::campaign::Inbound::default(),
             tick: None,
-            trunk_views_due: BTreeSet::new(),
-            trunk_views_timer: None,
+            transit_views: TransitViews::default(),
             config,
         }
     }
@@ -296,7 +294,7 @@ impl Dialer {
                 Why::Task(task) => self.on_task_timer(&mut cx, task),
                 Why::Expiry(campaign) => self.on_expiry_timer(&mut cx, campaign),
                 Why::Callbacks => self.on_callbacks_timer(&mut cx),
-                Why::TrunkViews => self.on_trunk_views_timer(),
+                Why::TransitViews => self.on_transit_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
                 Why::CallerIds => self.on_pools_timer(&mut cx),
                 Why::SessionsClosed => self.on_sessions_closed(&mut cx),

@@ -7,6 +7,7 @@ use crate::inbound::CallerMemory;
 use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Party, TurnCue};
 use crate::record::{CallRecord, ContactRow, EndReason, Lead, LegMedia, Snapshot};
 use crate::recording::RecordedFile;
+use sansio::WallTime;
 use sansio::time::ClockBase;
 use std::sync::Arc;
 
@@ -354,10 +355,20 @@ pub enum CallFact {
     TransitStarted {
         /// Which call.
         call: CallId,
-        /// From.
-        from: TrunkId,
-        /// To.
-        to: TrunkId,
+        /// How it began.
+        start: Box<TransitStart>,
+    },
+    /// Its callee's phone rings.
+    TransitRinging {
+        /// Which call.
+        call: CallId,
+    },
+    /// Its callee answered.
+    TransitAnswered {
+        /// Which call.
+        call: CallId,
+        /// When.
+        at: WallTime,
     },
     /// A transit call is over; its whole story.
     TransitEnded {
@@ -366,6 +377,23 @@ pub enum CallFact {
         /// The record.
         record: Box<CallRecord>,
     },
+}
+
+/// How a transit call began.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransitStart {
+    /// From.
+    pub from: TrunkId,
+    /// To.
+    pub to: TrunkId,
+    /// The agent whose phone calls: no trunk is in front then, and `from` names none.
+    pub agent: Option<AgentId>,
+    /// The number called, as it came in.
+    pub number: String,
+    /// Who calls.
+    pub caller_id: Option<String>,
+    /// When.
+    pub at: WallTime,
 }
 
 /// What happened to an agent's phone.

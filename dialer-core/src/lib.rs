@@ -52,7 +52,7 @@ pub use id::{
     AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId,
     LeadId, LegId, ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
 };
-pub use input::{AgentFact, CallFact, Input, TrunkFact};
+pub use input::{AgentFact, CallFact, Input, TransitStart, TrunkFact};
 pub use limits::DialerConfig;
 pub use outcome::{EndCause, Evidence, Outcome, Party};
 pub use record::{CallRecord, Record, Snapshot};

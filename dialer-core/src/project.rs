@@ -65,8 +65,10 @@ impl Dialer {
             });
         }
         for id in dirty.calls {
-            send(match self.calls.get(&id) {
-                Some(call) => ViewChange::Call(Box::new(call_view(call))),
+            let own = self.calls.get(&id).map(call_view);
+            let view = own.or_else(|| self.transit.get(&id).map(|call| call.view(id)));
+            send(match view {
+                Some(view) => ViewChange::Call(Box::new(view)),
                 None => ViewChange::CallGone(id),
             });
         }
@@ -137,6 +139,7 @@ fn call_view(call: &Call) -> CallView {
         lead: call.lead.as_ref().map(|lead| lead.id),
         agent: call.agent,
         trunk: Some(call.trunk),
+        from_trunk: None,
         to: call.to.clone(),
         caller_id: call.caller_id.clone(),
         started_at: call.started.wall,

@@ -524,6 +524,8 @@ pub struct CallView {
     pub agent: Option<AgentId>,
     /// The trunk.
     pub trunk: Option<TrunkId>,
+    /// The trunk it came in on, of a call that passes through.
+    pub from_trunk: Option<TrunkId>,
     /// Number dialled.
     pub to: String,
     /// Caller ID.

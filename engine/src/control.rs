@@ -12,7 +12,8 @@ use dialer_core::limits::DialerConfig;
 use dialer_core::outcome::{EndCause, Evidence, Outcome, Party};
 use dialer_core::record::{AgentRow, CallKindTag, CallRecord, ContactRow, TrunkRow};
 use dialer_core::{
-    AgentFact, AgentId, CallFact, CallId, Command, CommandError, Dialer, Effect, Input, TrunkId,
+    AgentFact, AgentId, CallFact, CallId, CallOrder, Command, CommandError, Dialer, Effect, Input,
+    TransitStart, TrunkId,
 };
 use sansio::time::ClockBase;
 use sansio::{Instant, Machine, Outbox, Rng, WallTime};
@@ -52,7 +53,8 @@ pub struct ControlCore {
     contacts: BTreeMap<AgentId, ContactRow>,
     /// Sessions ordered and not yet down.
     sessions: BTreeSet<AgentId>,
-    transits: BTreeMap<CallId, TransitPlace>,
+    /// On which shards the transit calls are.
+    transits: BTreeMap<CallId, u16>,
     /// Our own numbers.
     numbers: Arc<BTreeSet<String>>,
     draining: bool,
@@ -60,15 +62,6 @@ pub struct ControlCore {
     drain_at: Option<Instant>,
     /// What the shards were told last about new transit calls.
     admitted: bool,
-}
-
-/// A transit call as far as the control core knows it.
-#[derive(Clone, Copy, Debug)]
-struct TransitPlace {
-    shard: u16,
-    from: TrunkId,
-    to: TrunkId,
-    at: WallTime,
 }
 
 impl ControlCore {
@@ -148,7 +141,7 @@ impl ControlCore {
             }
             ShardEvent::Transit(facts) => {
                 for fact in facts {
-                    self.note_transit(now, shard, &fact);
+                    self.note_transit(shard, &fact);
                     self.dialer.handle_input(now, Input::Call(fact), &mut self.effects);
                 }
                 self.pass_effects(now, out);
@@ -178,11 +171,10 @@ impl ControlCore {
         }
     }
 
-    fn note_transit(&mut self, now: Instant, shard: u16, fact: &CallFact) {
+    fn note_transit(&mut self, shard: u16, fact: &CallFact) {
         match fact {
-            CallFact::TransitStarted { call, from, to } => {
-                let place = TransitPlace { shard, from: *from, to: *to, at: self.clock.wall_at(now) };
-                self.transits.insert(*call, place);
+            CallFact::TransitStarted { call, .. } => {
+                self.transits.insert(*call, shard);
             }
             CallFact::TransitEnded { record, .. } => {
                 self.transits.remove(&record.call);
@@ -226,16 +218,13 @@ impl ControlCore {
                 self.settled.push_back(Input::Agent(AgentFact::SessionDown { agent, cause, by }));
             }
         }
-        let lost: Vec<(CallId, TransitPlace)> = self
-            .transits
-            .iter()
-            .filter(|(_, place)| place.shard == shard)
-            .map(|(id, at)| (*id, *at))
-            .collect();
-        for (call, place) in lost {
+        let lost: Vec<CallId> =
+            self.transits.iter().filter(|(_, place)| **place == shard).map(|(call, _)| *call).collect();
+        for call in lost {
             self.transits.remove(&call);
-            let record = Box::new(lost_transit(call, &place, self.clock.wall_at(now)));
-            self.settled.push_back(Input::Call(CallFact::TransitEnded { from: place.from, record }));
+            let Some(start) = self.dialer.transit(call) else { continue };
+            let record = Box::new(lost_transit(call, start, self.clock.wall_at(now)));
+            self.settled.push_back(Input::Call(CallFact::TransitEnded { from: start.from, record }));
         }
         self.pass_effects(now, out);
     }
@@ -285,7 +274,7 @@ impl ControlCore {
             Effect::FindExpired { campaign, lists, at, limit } => {
                 out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
             }
-            Effect::Call(order) => self.gate.order(now, HOME, order, out, &mut self.settled),
+            Effect::Call(order) => self.pass_order(now, order, out),
             Effect::OpenSession { agent, auto_answer, ring_timeout_ms } => {
                 self.sessions.insert(agent);
                 out.push(home(ShardCommand::OpenSession { agent, auto_answer, ring_timeout_ms }));
@@ -316,6 +305,17 @@ impl ControlCore {
                 out.push(home(ShardCommand::RestoreContact(row)));
             }
         }
+    }
+
+    /// To the home, but for the end of a transit call, for which nothing is waited for.
+    fn pass_order(&mut self, now: Instant, order: CallOrder, out: &mut Outbox<ControlEffect>) {
+        if let CallOrder::Hangup { call, cause, by } = order
+            && let Some(shard) = self.transits.get(&call)
+        {
+            let command = ShardCommand::EndTransit { call, by, cause };
+            return out.push(ControlEffect::ToShard { shard: *shard, command });
+        }
+        self.gate.order(now, HOME, order, out, &mut self.settled);
     }
 
     /// New transit calls make records too: they are not taken while draining, nor while records pile up.
@@ -406,20 +406,20 @@ fn ends_something(command: &Command) -> bool {
 }
 
 /// What can still be said of a transit call whose shard was lost.
-fn lost_transit(call: CallId, place: &TransitPlace, now: WallTime) -> CallRecord {
+fn lost_transit(call: CallId, start: &TransitStart, now: WallTime) -> CallRecord {
     CallRecord {
         call,
         attempt: None,
         campaign: None,
         lead: None,
-        agent: None,
-        trunk: Some(place.to),
+        agent: start.agent,
+        trunk: Some(start.to),
         kind: CallKindTag::Transit,
         mode: None,
-        to: String::new(),
-        caller_id: None,
+        to: start.number.clone(),
+        caller_id: start.caller_id.clone(),
         number_of_attempt: 0,
-        started_at: place.at,
+        started_at: start.at,
         ringing_at: None,
         answered_at: None,
         bridged_at: None,

@@ -17,6 +17,7 @@ use dialer_core::config::AutoAnswer;
 use dialer_core::event::EventEnvelope;
 use dialer_core::fork::{ForkEnd, ForkOrder};
 use dialer_core::inbound::CallerMemory;
+use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
@@ -731,6 +732,15 @@ pub enum ShardCommand {
     SetRoutes(Vec<Route>),
     /// Calls from trunks to these numbers (E.164) are the dialer's; replaces those before.
     ServeNumbers(Arc<BTreeSet<String>>),
+    /// Hang a transit call up, if it is one of this shard's and lives.
+    EndTransit {
+        /// Which.
+        call: CallId,
+        /// Who wants it.
+        by: Party,
+        /// Why.
+        cause: EndCause,
+    },
     /// Take new transit calls, or refuse them with 503 (draining, or records cannot be written).
     AdmitTransit(bool),
     /// End every call and session now: a second signal to stop.
@@ -967,7 +977,9 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::RecordingFailed { call, .. }
         | CallFact::LegEnded { call, .. }
         | CallFact::Ended { call, .. }
-        | CallFact::TransitStarted { call, .. } => *call,
+        | CallFact::TransitStarted { call, .. }
+        | CallFact::TransitRinging { call }
+        | CallFact::TransitAnswered { call, .. } => *call,
         CallFact::TransitEnded { record, .. } => record.call,
     }
 }

@@ -397,6 +397,8 @@ pub struct Call {
     pub agent_id: Option<String>,
     /// The trunk.
     pub trunk_id: Option<String>,
+    /// The trunk it came in on, while it lives, of a call that passes through.
+    pub from_trunk_id: Option<String>,
     /// Number dialled.
     pub to: String,
     /// Caller ID.
@@ -439,6 +441,7 @@ impl Call {
             lead_id: view.lead.map(|id| id.to_string()),
             agent_id: view.agent.map(|id| id.to_string()),
             trunk_id: view.trunk.map(|id| id.to_string()),
+            from_trunk_id: view.from_trunk.map(|id| id.to_string()),
             to: mask.number(&view.to),
             caller_id: mask.number_option(view.caller_id.as_deref()),
             created_at: view.started_at.into(),
@@ -469,6 +472,7 @@ impl Call {
             lead_id: record.lead_id.clone(),
             agent_id: record.agent_id.clone(),
             trunk_id: record.trunk_id.clone(),
+            from_trunk_id: None,
             to: record.to.clone(),
             caller_id: record.caller_id.clone(),
             created_at: record.started_at,

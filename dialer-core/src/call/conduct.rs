@@ -83,14 +83,7 @@ impl Dialer {
     }
 
     fn live_state(&self, id: CallId) -> Result<CallState, CommandError> {
-        match (self.calls.get(&id), self.ended.get(id)) {
-            (Some(call), _) => Ok(call.state),
-            (None, Some(_)) => Err(CommandError::InvalidCallState {
-                state: CallState::Ending,
-                detail: "the call is over".into(),
-            }),
-            (None, None) => Err(CommandError::NotFound { what: "call" }),
-        }
+        self.calls.get(&id).map(|call| call.state).ok_or_else(|| self.not_ours(id))
     }
 
     fn participant(&self, id: CallId, leg: LegId) -> Result<&Participant, CommandError> {

@@ -19,13 +19,7 @@ use sansio::Instant;
 impl Dialer {
     pub(crate) fn command_hangup(&mut self, cx: &mut Cx<'_>, id: CallId) -> Result<Reply, CommandError> {
         let Some(call) = self.calls.get(&id) else {
-            return Err(match self.ended.get(id) {
-                Some(_) => CommandError::InvalidCallState {
-                    state: CallState::Ending,
-                    detail: "the call is over".into(),
-                },
-                None => CommandError::NotFound { what: "call" },
-            });
+            return self.hang_up_transit(cx, id).ok_or_else(|| self.not_ours(id));
         };
         let cause = if call.answered.is_some() { EndCause::Normal } else { EndCause::Cancelled };
         self.hang_up(cx, id, cause, Party::Api, None);

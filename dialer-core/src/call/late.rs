@@ -160,7 +160,7 @@ impl Dialer {
         let (campaign, has_lead, agent) = match (live, self.ended.get(id)) {
             (Some(call), _) => (call.campaign, call.lead.is_some(), call.agent.or(call.last_agent)),
             (None, Some(call)) => (call.campaign, call.lead.is_some(), call.agent),
-            (None, None) => return Err(CommandError::NotFound { what: "call" }),
+            (None, None) => return Err(self.not_ours(id)),
         };
         if let Some(call) = live.filter(|call| call.bridged.is_none()) {
             return Err(CommandError::InvalidCallState {

@@ -27,6 +27,8 @@
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
 //! ```
+//!
+//! Calls that only pass through have no steps here: transit.rs.
 
 mod answer;
 mod conduct;
@@ -43,6 +45,7 @@ mod progress;
 mod recording;
 mod ring_all;
 mod transfer;
+mod transit;
 mod turn;
 
 pub(crate) use conduct::Participant;
@@ -50,6 +53,7 @@ pub(crate) use fork::CallFork;
 pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
 pub(crate) use recording::RunningRecording;
+pub(crate) use transit::{TransitCall, TransitViews};
 
 use crate::config::{AmdMode, DialMode};
 use crate::dialer::{About, Cx, Dialer, Why};
@@ -292,7 +296,9 @@ impl Dialer {
             CallFact::Ended { call, by, cause, sip_code, q850 } => {
                 self.finish(cx, call, End { by, cause, sip_code, q850 });
             }
-            CallFact::TransitStarted { call, from, to } => self.on_transit_started(cx, call, from, to),
+            CallFact::TransitStarted { call, start } => self.on_transit_started(cx, call, start),
+            CallFact::TransitRinging { call } => self.on_transit_ringing(cx, call),
+            CallFact::TransitAnswered { call, at } => self.on_transit_answered(cx, call, at),
             CallFact::TransitEnded { from, record } => self.on_transit_ended(cx, from, *record),
         }
     }

@@ -1,11 +1,9 @@
-//! What is heard of trunks: health, registration, transit calls.
+//! What is heard of trunks: health, registration.
 
-use crate::call::EndedCall;
 use crate::dialer::{About, Cx, Dialer};
 use crate::event::Event;
-use crate::id::{CallId, TrunkId};
+use crate::id::TrunkId;
 use crate::input::TrunkFact;
-use crate::record::{CallRecord, Record};
 
 impl Dialer {
     pub(crate) fn on_trunk(&mut self, cx: &mut Cx<'_>, fact: TrunkFact) {
@@ -60,31 +58,5 @@ impl Dialer {
             if usable { Event::TrunkUp { trunk: id } } else { Event::TrunkDown { trunk: id, reason } };
         self.tell(cx, About::default(), event);
         self.want_all_decisions();
-    }
-
-    pub(crate) fn on_transit_started(&mut self, cx: &Cx<'_>, call: CallId, from: TrunkId, to: TrunkId) {
-        if self.transit.insert(call, (from, to)).is_none() {
-            for trunk in [from, to] {
-                self.count_transit(cx.now, trunk, |active| active + 1);
-            }
-        }
-    }
-
-    /// A transit call is told of once, when it is over; its only event is its end.
-    pub(crate) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, record: CallRecord) {
-        if let Some((from, to)) = self.transit.remove(&record.call) {
-            for trunk in [from, to] {
-                self.count_transit(cx.now, trunk, |active| active.saturating_sub(1));
-            }
-        }
-        self.counters.record_ended(&record);
-        self.counters.transit_from(from);
-        self.journal(cx, vec![Record::CallEnded(Box::new(record.clone()))]);
-        // Only a recording can be told of later; its event goes on counting.
-        if record.recording.is_some() {
-            self.ended.insert(record.call, EndedCall::cut_off(&record, None, 1));
-        }
-        let about = About { call: Some(record.call), seq: Some(1), ..About::default() };
-        self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
     }
 }

@@ -8,13 +8,10 @@ pub mod headers;
 pub use check::{SOURCE, is_network};
 
 use crate::config::TrunkConfig;
-use crate::dialer::{Dialer, Why};
+use crate::dialer::Dialer;
 use crate::id::TrunkId;
 use crate::record::TrunkRow;
 use sansio::{CpsBucket, Instant};
-
-/// The view of a trunk follows its transit calls this much later at most, milliseconds.
-const TRANSIT_VIEW_MS: u64 = 100;
 
 /// A trunk at work.
 #[derive(Debug)]
@@ -141,22 +138,6 @@ impl Dialer {
             trunk.active = trunk.active.saturating_sub(1);
             self.dirty.trunks.insert(id);
         }
-    }
-
-    /// Counts transit calls on a trunk. There may be a thousand in a second, so its view follows a little later.
-    pub(crate) fn count_transit(&mut self, now: Instant, id: TrunkId, count: impl Fn(u32) -> u32) {
-        if let Some(trunk) = self.trunks.get_mut(&id) {
-            trunk.active = count(trunk.active);
-            self.trunk_views_due.insert(id);
-            if self.trunk_views_timer.is_none() {
-                self.trunk_views_timer = Some(self.arm(now, TRANSIT_VIEW_MS, Why::TrunkViews));
-            }
-        }
-    }
-
-    pub(crate) fn on_trunk_views_timer(&mut self) {
-        self.trunk_views_timer = None;
-        self.dirty.trunks.append(&mut self.trunk_views_due);
     }
 }
 

@@ -1030,7 +1030,10 @@ impl World {
                     after_answer_ms: u64::MAX,
                 }
             }
-            14 => CallFact::TransitStarted { call: CallId::from_bits(7), from: trunk, to: trunk },
+            14 => {
+                let start = crate::house::transit_start(trunk, START);
+                CallFact::TransitStarted { call: CallId::from_bits(7), start: Box::new(start) }
+            }
             15 => {
                 self.input(Input::Agent(AgentFact::SessionDown { agent, cause, by: party }));
                 return;

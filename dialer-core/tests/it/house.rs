@@ -4,9 +4,11 @@ use crate::fold::Store;
 use dialer_core::config::{AgentConfig, CampaignConfig, ListConfig, SessionKind, TrunkConfig};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
+use dialer_core::view::CallView;
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
-    Effect, Event, Input, LeadId, ListId, Record, Reply, TaskId, TrunkFact, TrunkId, ViewChange,
+    Effect, Event, Input, LeadId, ListId, Record, Reply, TaskId, TransitStart, TrunkFact, TrunkId,
+    ViewChange,
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Outbox, Rng, WallTime};
@@ -31,6 +33,8 @@ pub(crate) struct House {
     answered: BTreeSet<CallId>,
     learned: BTreeMap<CampaignId, dialer_core::pacing::Summary>,
     states: BTreeMap<AgentId, dialer_core::view::AgentState>,
+    /// What is shown of live calls.
+    pub(crate) views: BTreeMap<CallId, CallView>,
     /// Answer `LoadLeads` at once.
     pub(crate) loads: bool,
 }
@@ -55,6 +59,7 @@ impl House {
             answered: BTreeSet::new(),
             learned: BTreeMap::new(),
             states: BTreeMap::new(),
+            views: BTreeMap::new(),
             loads: true,
         };
         house.input(Input::Clock(ClockBase { instant: Instant::ZERO, wall: START }));
@@ -129,6 +134,8 @@ impl House {
                 Effect::View(ViewChange::Agent(view)) => {
                     self.states.insert(view.row.id, view.state);
                 }
+                Effect::View(ViewChange::Call(view)) => drop(self.views.insert(view.id, *view)),
+                Effect::View(ViewChange::CallGone(call)) => drop(self.views.remove(&call)),
                 Effect::View(ViewChange::Campaign(view)) => {
                     self.learned.extend(view.learned.map(|learned| (view.row.id, learned)));
                 }
@@ -435,4 +442,10 @@ fn event_detail(event: &Event) -> String {
         Event::LegEnded { party, cause, .. } => format!(" {} {}", party.as_str(), cause.as_str()),
         _ => String::new(),
     }
+}
+
+/// How a call begins that passes through, out on the trunk on which it came in.
+pub(crate) fn transit_start(trunk: TrunkId, at: WallTime) -> TransitStart {
+    let (number, caller_id) = ("+4930123".into(), Some("+4940456".into()));
+    TransitStart { from: trunk, to: trunk, agent: None, number, caller_id, at }
 }

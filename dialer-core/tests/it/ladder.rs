@@ -1,14 +1,15 @@
 //! One path at a time, as readable lines.
 
-use crate::house::{House, START};
+use crate::house::{House, START, transit_start};
 use dialer_core::config::{
     AmdMode, CallingHours, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
 };
 use dialer_core::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
-use dialer_core::record::{LeadState, LegMedia};
-use dialer_core::view::LimitedBy;
+use dialer_core::participant::CallWish;
+use dialer_core::record::{CallKindTag, LeadState, LegMedia};
+use dialer_core::view::{CallState, LimitedBy};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, Command, CommandError, DialerConfig, Event, Input,
     LeadId, ListId, OriginateRequest, Reply,
@@ -1099,7 +1100,8 @@ fn a_transit_call_holds_channels_and_leaves_one_record() {
     let mut record = house.record(call).clone();
     record.call = CallId::from_bits(99);
     record.attempt = None;
-    house.call_fact(CallFact::TransitStarted { call: record.call, from, to: from });
+    let start = Box::new(transit_start(from, record.started_at));
+    house.call_fact(CallFact::TransitStarted { call: record.call, start });
     assert_eq!(house.dialer.alive().transit, 1);
     house.log();
     let record = Box::new(record);
@@ -1112,6 +1114,41 @@ fn a_transit_call_holds_channels_and_leaves_one_record() {
     "#]],
     );
     assert_eq!(house.dialer.alive().transit, 0);
+}
+
+/// It is shown while it lives, a little later than it changes; hung up once, whoever asks again; and nothing else can be
+/// done with it.
+#[test]
+fn a_transit_call_is_seen_and_hung_up() {
+    let mut house = House::new();
+    let trunk = house.plain_trunk();
+    let call = CallId::from_bits(99);
+    let state = |house: &House| house.views.get(&call).map(|view| view.state);
+    let start = Box::new(transit_start(trunk, START));
+    house.call_fact(CallFact::TransitStarted { call, start });
+    assert_eq!(state(&house), None, "not for each of a thousand calls a second");
+    house.pass(100);
+    let view = house.views[&call].clone();
+    assert_eq!((view.kind, view.state), (CallKindTag::Transit, CallState::Dialing));
+    assert_eq!((view.from_trunk, view.trunk, view.agent), (Some(trunk), Some(trunk), None));
+    assert_eq!((view.to.as_str(), view.caller_id.as_deref()), ("+4930123", Some("+4940456")));
+    house.call_fact(CallFact::TransitRinging { call });
+    house.pass(100);
+    assert_eq!(state(&house), Some(CallState::Ringing));
+    house.call_fact(CallFact::TransitAnswered { call, at: START.plus_millis(700) });
+    house.call_fact(CallFact::TransitRinging { call });
+    house.pass(100);
+    assert_eq!(state(&house), Some(CallState::Bridged));
+    assert_eq!(house.views[&call].answered_at, Some(START.plus_millis(700)));
+    let act = Command::Call { call, wish: CallWish::Hold(true) };
+    assert!(matches!(house.command(act), Err(CommandError::InvalidCallState { .. })));
+    for _ in 0..2 {
+        assert_eq!(house.command(Command::Hangup(call)), Ok(Reply::Done));
+        assert_eq!(state(&house), Some(CallState::Ending));
+    }
+    let wanted = CallOrder::Hangup { call, cause: EndCause::Normal, by: Party::Api };
+    assert_eq!(house.orders.iter().filter(|order| **order == wanted).count(), 1);
+    assert_eq!(house.dialer.transit(call).map(|start| start.to), Some(trunk));
 }
 
 #[test]

@@ -340,7 +340,7 @@ pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families:
         let labels = [("group", group.as_str()), ("state", state.as_str())];
         families.gauge("agents", "Agents by state.", &labels, f64::from(*count));
     }
-    families.gauge("calls_active", "Live calls.", &[("kind", "dialled")], read_model.calls_len() as f64);
+    families.gauge("calls_active", "Live calls.", &[("kind", "dialled")], read_model.dialled_len() as f64);
 }
 
 fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families: &mut Families) {

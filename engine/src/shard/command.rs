@@ -55,6 +55,17 @@ impl CallShard {
                 self.admit_transit = admit;
                 self.ua.set_draining(!admit);
             }
+            ShardCommand::EndTransit { call, by, cause } => {
+                let found = self.transits.iter().find(|(_, transit)| transit.id == call);
+                match found.map(|(key, transit)| (key, transit.is_answered())) {
+                    // RFC 3261 §21.4.18 for a caller that still waits.
+                    Some((key, answered)) => {
+                        let code = if answered { 200 } else { 480 };
+                        self.end_transit(now, key, by, cause, Some(code), Said::default());
+                    }
+                    None => self.counters.orders_late += 1,
+                }
+            }
             ShardCommand::HangupAll => self.hangup_all(now, out),
             ShardCommand::Clock(clock) => {
                 self.clock = clock;

@@ -65,6 +65,8 @@ fn passed_and_ended_by_either_side() {
                          1.210 us <- callee: 200
                          1.215 us -> callee: ACK
                          1.215 us -> caller: 200
+                         1.215 fact: TransitRinging
+                         1.215 fact: TransitAnswered
                          1.220 us <- caller: ACK
                          2.000 us <- caller: BYE
                          2.005 us -> caller: 200
@@ -350,4 +352,50 @@ fn the_same_seed_gives_the_same_bytes() {
         w.trace
     };
     assert_eq!(run(), run());
+}
+
+/// Hung up from above while it rings and while they talk: one end and one record each, and no second for who asks again.
+#[test]
+fn hung_up_from_above() {
+    for (after_ms, outcome, told) in [(100, Outcome::Cancelled, 480), (1000, Outcome::Connected, 200)] {
+        for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+            let mut w = world(media, Callee::answers(200));
+            w.call_in(0, "100", "0200");
+            w.run_for(50);
+            w.call_in(0, "101", "0201");
+            w.run_for(after_ms);
+            let started = w.transit_started();
+            assert_eq!(started.len(), 2, "{}", w.ladder);
+            let (call, start) = started[0].clone();
+            assert_eq!((start.from, start.to, start.agent), (FROM, TO, None));
+            assert_eq!((start.number.as_str(), start.caller_id.as_deref()), ("0200", Some("100")));
+            let by = Party::Api;
+            let cause = if told == 480 { EndCause::Cancelled } else { EndCause::Normal };
+            for _ in 0..2 {
+                w.command(ShardCommand::EndTransit { call, by, cause });
+            }
+            w.run_for(1000);
+            w.command(ShardCommand::EndTransit { call, by, cause });
+            let records = w.transit_records();
+            let ended: Vec<CallId> = records.iter().map(|record| record.call).collect();
+            assert_eq!(ended, [call], "{}", w.ladder);
+            assert_eq!(
+                (records[0].outcome, records[0].ended_by, records[0].sip_code),
+                (outcome, Party::Api, Some(told))
+            );
+            if told == 480 {
+                assert_eq!(w.peers[0].ended.iter().map(|ended| ended.code).collect::<Vec<_>>(), [Some(480)]);
+            }
+            // The other goes on.
+            assert_eq!(
+                w.peers.iter().map(|peer| peer.legs.len()).collect::<Vec<_>>(),
+                [1, 1],
+                "{}",
+                w.ladder
+            );
+            w.peer_hangup(0);
+            w.run_for(1000);
+            w.assert_at_rest();
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::srtp::Secured;
 use bytes::Bytes;
 use dialer_core::config::{AgentConfig, TrunkConfig};
 use dialer_core::record::{AgentRow, CallRecord, TrunkRow};
-use dialer_core::{AgentFact, AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
+use dialer_core::{AgentFact, AgentId, CallFact, CallId, CallOrder, RecordingId, TransitStart, TrunkId};
 use engine::{
     CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardEffect, ShardEvent, ShardInput,
     StreamId, WrittenFile,
@@ -950,6 +950,19 @@ impl World {
             .collect()
     }
 
+    /// Transit calls that have begun, and how.
+    pub(crate) fn transit_started(&self) -> Vec<(CallId, TransitStart)> {
+        let of = |fact: &CallFact| match fact {
+            CallFact::TransitStarted { call, start } => Some((*call, (**start).clone())),
+            _ => None,
+        };
+        let told = self.facts.iter().filter_map(|event| match event {
+            ShardEvent::Transit(facts) => Some(facts),
+            _ => None,
+        });
+        told.flatten().filter_map(of).collect()
+    }
+
     pub(crate) fn fact_names(&self, call: CallId) -> String {
         let names: Vec<String> = self
             .facts_of(call)
@@ -1052,8 +1065,10 @@ fn describe(event: &ShardEvent) -> Vec<String> {
                     "fact: TransitEnded {:?} by {:?}, {:?}, code {:?}",
                     record.outcome, record.ended_by, record.cause, record.sip_code
                 ),
-                CallFact::TransitStarted { .. } => "fact: TransitStarted".into(),
-                other => format!("{other:?}"),
+                other => {
+                    let name = format!("{other:?}");
+                    format!("fact: {}", name.split(' ').next().unwrap_or_default())
+                }
             })
             .collect(),
     }

@@ -11,7 +11,7 @@ use crate::translate::format::{CODECS, Format};
 use crate::translate::sdp;
 use bytes::Bytes;
 use dialer_core::config::Srtp;
-use dialer_core::{AgentId, CallFact, CallId, TrunkId};
+use dialer_core::{AgentId, CallFact, CallId, TransitStart, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
@@ -276,7 +276,15 @@ impl CallShard {
             transit.deadline = Some(deadline);
         }
         self.counters.transits_started += 1;
-        self.tell_transit(now, CallFact::TransitStarted { call: id, from: from_id, to: to_id });
+        let start = TransitStart {
+            from: from_id,
+            to: to_id,
+            agent,
+            number: path.number.clone(),
+            caller_id: caller.id,
+            at: self.clock.wall_at(now),
+        };
+        self.tell_transit(now, CallFact::TransitStarted { call: id, start: Box::new(start) });
         Ok(())
     }
 

@@ -59,6 +59,13 @@ pub(crate) struct Transit {
     callee_over: bool,
 }
 
+impl Transit {
+    /// Its callee has answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+}
+
 /// How its sound goes.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every transit call is relayed")]

@@ -8,8 +8,8 @@ use crate::translate::cause::Said;
 use crate::translate::format::{self, CODECS, Wish};
 use crate::translate::sdp;
 use bytes::Bytes;
-use dialer_core::RecordingId;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::{CallFact, RecordingId};
 use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{LegError, LegKey};
 
@@ -27,8 +27,12 @@ impl CallShard {
             None => None,
         };
         let Some(transit) = self.transits.get_mut(key) else { return };
+        let (call, first) = (transit.id, transit.ringing.is_none());
         transit.ringing.get_or_insert(now);
         let _ = self.ua.provisional(now, transit.caller, code, body.as_deref(), &mut self.sip_out);
+        if first {
+            self.tell_transit(now, CallFact::TransitRinging { call });
+        }
     }
 
     /// The called side answered.
@@ -45,13 +49,15 @@ impl CallShard {
         };
         let Some(transit) = self.transits.get_mut(key) else { return };
         transit.answered = Some(now);
-        let caller = transit.caller;
+        let (call, caller) = (transit.id, transit.caller);
         if self.ua.answer(now, caller, &body, &mut self.sip_out).is_err() {
             // Its CANCEL was faster.
             self.end_transit(now, key, Party::Caller, EndCause::Cancelled, Some(487), Said::default());
             return;
         }
         self.counters.transits_answered += 1;
+        let at = self.clock.wall_at(now);
+        self.tell_transit(now, CallFact::TransitAnswered { call, at });
         self.record_transit(now, key, out);
     }
 

@@ -1,0 +1,174 @@
+//! Calls that pass through from trunk to trunk: the shards carry them by themselves. They are shown while they live, can
+//! be hung up, and are told of once, when they are over.
+
+use super::EndedCall;
+use crate::command::{CommandError, Reply};
+use crate::dialer::{About, Cx, Dialer, Why};
+use crate::effect::{CallOrder, Effect};
+use crate::event::Event;
+use crate::id::{CallId, TrunkId};
+use crate::input::TransitStart;
+use crate::outcome::{EndCause, Party};
+use crate::record::{CallKindTag, CallRecord, Record};
+use crate::view::{CallState, CallView};
+use sansio::{Instant, TimerKey, WallTime};
+use std::collections::BTreeSet;
+
+/// Views follow transit calls this much later at most, milliseconds: there may be thousands of calls in a second.
+const VIEWS_MS: u64 = 100;
+
+/// A live one.
+#[derive(Debug)]
+pub(crate) struct TransitCall {
+    pub(crate) start: Box<TransitStart>,
+    state: CallState,
+    answered_at: Option<WallTime>,
+}
+
+/// Transit calls that changed, and their trunks, whose views are sent when the timer fires.
+#[derive(Debug, Default)]
+pub(crate) struct TransitViews {
+    calls: BTreeSet<CallId>,
+    trunks: BTreeSet<TrunkId>,
+    timer: Option<TimerKey>,
+}
+
+impl TransitCall {
+    /// The trunks it holds a channel of.
+    pub(crate) fn trunks(&self) -> [TrunkId; 2] {
+        [self.start.from, self.start.to]
+    }
+
+    pub(crate) fn view(&self, id: CallId) -> CallView {
+        let start = &*self.start;
+        CallView {
+            id,
+            attempt: None,
+            kind: CallKindTag::Transit,
+            state: self.state,
+            campaign: None,
+            lead: None,
+            agent: start.agent,
+            trunk: Some(start.to),
+            from_trunk: start.agent.is_none().then_some(start.from),
+            to: start.number.clone(),
+            caller_id: start.caller_id.clone(),
+            started_at: start.at,
+            answered_at: self.answered_at,
+            bridged_at: self.answered_at,
+            held_by: None,
+            muted: Vec::new(),
+            participants: Vec::new(),
+            recording: None,
+            fork: None,
+            client_state: None,
+        }
+    }
+}
+
+impl Dialer {
+    /// How a live transit call began.
+    #[must_use]
+    pub fn transit(&self, call: CallId) -> Option<&TransitStart> {
+        self.transit.get(&call).map(|call| &*call.start)
+    }
+
+    pub(super) fn on_transit_started(&mut self, cx: &Cx<'_>, id: CallId, start: Box<TransitStart>) {
+        if self.transit.contains_key(&id) {
+            return;
+        }
+        let call = TransitCall { start, state: CallState::Dialing, answered_at: None };
+        self.count_transit(call.trunks(), |active| active + 1);
+        self.transit.insert(id, call);
+        self.show_transit_soon(cx.now, id);
+    }
+
+    pub(super) fn on_transit_ringing(&mut self, cx: &Cx<'_>, id: CallId) {
+        let Some(call) = self.transit.get_mut(&id).filter(|call| call.state == CallState::Dialing) else {
+            return;
+        };
+        call.state = CallState::Ringing;
+        self.show_transit_soon(cx.now, id);
+    }
+
+    pub(super) fn on_transit_answered(&mut self, cx: &Cx<'_>, id: CallId, at: WallTime) {
+        let Some(call) = self.transit.get_mut(&id).filter(|call| call.answered_at.is_none()) else { return };
+        call.answered_at = Some(at);
+        if call.state != CallState::Ending {
+            call.state = CallState::Bridged;
+        }
+        self.show_transit_soon(cx.now, id);
+    }
+
+    /// Its only event is its end.
+    pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, record: CallRecord) {
+        if let Some(call) = self.transit.remove(&record.call) {
+            self.count_transit(call.trunks(), |active| active.saturating_sub(1));
+            self.show_transits_soon(cx.now);
+            // Nobody is to find it alive when its end has been told.
+            self.transit_views.calls.remove(&record.call);
+            self.dirty.calls.insert(record.call);
+        }
+        self.counters.record_ended(&record);
+        self.counters.transit_from(from);
+        self.journal(cx, vec![Record::CallEnded(Box::new(record.clone()))]);
+        // Only a recording can be told of later; its event goes on counting.
+        if record.recording.is_some() {
+            self.ended.insert(record.call, EndedCall::cut_off(&record, None, 1));
+        }
+        let about = About { call: Some(record.call), seq: Some(1), ..About::default() };
+        self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
+    }
+
+    /// Orders the end of a transit call; doing so again changes nothing. `None` when it is none, or over.
+    pub(super) fn hang_up_transit(&mut self, cx: &mut Cx<'_>, id: CallId) -> Option<Reply> {
+        let call = self.transit.get_mut(&id)?;
+        if std::mem::replace(&mut call.state, CallState::Ending) != CallState::Ending {
+            let cause = if call.answered_at.is_some() { EndCause::Normal } else { EndCause::Cancelled };
+            cx.out.push(Effect::Call(CallOrder::Hangup { call: id, cause, by: Party::Api }));
+            self.transit_views.calls.remove(&id);
+            self.dirty.calls.insert(id);
+        }
+        Some(Reply::Done)
+    }
+
+    fn count_transit(&mut self, trunks: [TrunkId; 2], count: impl Fn(u32) -> u32) {
+        for id in trunks {
+            if let Some(trunk) = self.trunks.get_mut(&id) {
+                trunk.active = count(trunk.active);
+                self.transit_views.trunks.insert(id);
+            }
+        }
+    }
+
+    fn show_transit_soon(&mut self, now: Instant, id: CallId) {
+        self.transit_views.calls.insert(id);
+        self.show_transits_soon(now);
+    }
+
+    fn show_transits_soon(&mut self, now: Instant) {
+        if self.transit_views.timer.is_none() {
+            self.transit_views.timer = Some(self.arm(now, VIEWS_MS, Why::TransitViews));
+        }
+    }
+
+    pub(crate) fn on_transit_views_timer(&mut self) {
+        self.transit_views.timer = None;
+        self.dirty.calls.append(&mut self.transit_views.calls);
+        self.dirty.trunks.append(&mut self.transit_views.trunks);
+    }
+
+    /// Why something cannot be done with a call that is none of the dialer's own.
+    pub(super) fn not_ours(&self, id: CallId) -> CommandError {
+        if let Some(call) = self.transit.get(&id) {
+            let detail = "a call that passes through can only be hung up".into();
+            return CommandError::InvalidCallState { state: call.state, detail };
+        }
+        match self.ended.get(id) {
+            Some(_) => {
+                CommandError::InvalidCallState { state: CallState::Ending, detail: "the call is over".into() }
+            }
+            None => CommandError::NotFound { what: "call" },
+        }
+    }
+}

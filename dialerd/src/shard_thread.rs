@@ -32,6 +32,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Copies that wait for connections; of further ones there are none.
+const WAITING_COPIES_MAX: usize = 1024;
 /// Shorter turns are no lag.
 const LAG_TOLD_MIN: Duration = Duration::from_millis(5);
 
@@ -100,6 +102,8 @@ pub struct Shard {
     events: Mailbox<ControlMessage>,
     gauges: Arc<ShardGauges>,
     hep: Option<HepSender>,
+    /// Copies of messages that leave when their connections are made, if they are.
+    waiting_copies: Vec<(Way, Bytes)>,
     next_look: Instant,
     /// When the turn under way took its first message.
     turn_began: Option<Instant>,
@@ -163,6 +167,7 @@ impl Shard {
             events,
             gauges,
             hep,
+            waiting_copies: Vec::new(),
             next_look: Instant::ZERO,
             turn_began: None,
             lagged: false,
@@ -232,6 +237,19 @@ impl Shard {
         }
     }
 
+    /// A connection is made, or cannot be: what waited for it has left now, or never will.
+    fn copy_waiting(&mut self, now: Instant, listener: u8, peer: SocketAddr, made: bool) {
+        let Some(hep) = self.hep.as_mut().filter(|_| !self.waiting_copies.is_empty()) else { return };
+        let (machine, clock) = (&self.machine, &self.clock);
+        self.waiting_copies.retain(|(way, bytes)| {
+            let over = (way.listener, way.peer) == (listener, peer);
+            if over && made {
+                copy(hep, machine, clock, now, *way, bytes);
+            }
+            !over
+        });
+    }
+
     /// A message has come in.
     fn heard(&mut self, now: Instant, listener: u8, peer: SocketAddr, bytes: Bytes, ground: &mut Ground) {
         self.turn_began.get_or_insert(now);
@@ -263,14 +281,12 @@ impl Shard {
             match effect {
                 ShardEffect::SendSip { listener, to, bytes } => {
                     if let Some(hep) = &mut self.hep {
-                        copy(
-                            hep,
-                            &self.machine,
-                            &self.clock,
-                            now,
-                            Way { listener, peer: to, sent: true },
-                            &bytes,
-                        );
+                        let way = Way { listener, peer: to, sent: true };
+                        if self.machine.leaves_at_once(listener, to) {
+                            copy(hep, &self.machine, &self.clock, now, way, &bytes);
+                        } else if self.waiting_copies.len() < WAITING_COPIES_MAX {
+                            self.waiting_copies.push((way, bytes.clone()));
+                        }
                     }
                     if listener < self.ways.udp_listeners {
                         ground.send(listener, to, bytes);
@@ -524,7 +540,18 @@ impl ShardMachine for Shard {
                             self.hand_over(home, ShardOrder::Datagram { listener, source: peer, bytes });
                         }
                     }
-                    event => self.feed(now, streams::input_of(event), ground),
+                    event => {
+                        match &event {
+                            StreamEvent::Opened { listener, peer, .. } => {
+                                self.copy_waiting(now, *listener, *peer, true);
+                            }
+                            StreamEvent::Refused { listener, peer } => {
+                                self.copy_waiting(now, *listener, *peer, false);
+                            }
+                            _ => {}
+                        }
+                        self.feed(now, streams::input_of(event), ground);
+                    }
                 }
                 true
             }

@@ -60,6 +60,8 @@ struct Entry {
     listener: u8,
     peer: SocketAddr,
     bytes: Bytes,
+    /// It has not left: its connection is being made.
+    waits: bool,
 }
 
 /// The ring of one shard.
@@ -68,6 +70,8 @@ pub(crate) struct Trace {
     config: TraceConfig,
     bytes: usize,
     messages: VecDeque<Entry>,
+    /// Of them those that wait for connections.
+    waiting: usize,
     /// Legs and their calls, oldest first.
     legs: VecDeque<(Tag, CallId)>,
     /// Where messages are named at once: calls by leg, and by the Call-ID of an INVITE that came in.
@@ -82,6 +86,7 @@ impl Trace {
             config,
             bytes: 0,
             messages: VecDeque::new(),
+            waiting: 0,
             legs: VecDeque::new(),
             by_leg: BTreeMap::new(),
             by_name: BTreeMap::new(),
@@ -96,15 +101,60 @@ impl Trace {
     /// Keeps a message.
     #[inline]
     pub(crate) fn note(&mut self, at: Instant, sent: bool, listener: u8, peer: SocketAddr, bytes: &Bytes) {
+        self.keep(Entry { at, sent, listener, peer, bytes: bytes.clone(), waits: false });
+    }
+
+    /// Keeps a message of ours that leaves when its connection is made, if it is.
+    pub(crate) fn note_waiting(&mut self, at: Instant, listener: u8, peer: SocketAddr, bytes: &Bytes) {
+        self.keep(Entry { at, sent: true, listener, peer, bytes: bytes.clone(), waits: true });
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        let bytes = &entry.bytes;
         if self.config.bytes_max == 0 || bytes.len() < MESSAGE_BYTES_MIN {
             return;
         }
         self.bytes += bytes.len() + MESSAGE_OVERHEAD_BYTES;
-        self.messages.push_back(Entry { at, sent, listener, peer, bytes: bytes.clone() });
+        self.waiting += usize::from(entry.waits);
+        self.messages.push_back(entry);
         while self.bytes > self.config.bytes_max {
             let Some(oldest) = self.messages.pop_front() else { break };
+            self.waiting -= usize::from(oldest.waits);
             self.bytes -= oldest.bytes.len() + MESSAGE_OVERHEAD_BYTES;
         }
+    }
+
+    /// A connection is made: what waited for it has left now.
+    pub(crate) fn connected(&mut self, now: Instant, listener: u8, peer: SocketAddr) {
+        if self.waiting == 0 {
+            return;
+        }
+        for index in 0..self.messages.len() {
+            let entry = &mut self.messages[index];
+            if entry.waits && (entry.listener, entry.peer) == (listener, peer) {
+                (entry.waits, entry.at) = (false, now);
+                self.waiting -= 1;
+            }
+        }
+        // In the order of their times again.
+        self.messages.make_contiguous().sort_by_key(|entry| entry.at);
+    }
+
+    /// A connection cannot be made: what waited for it was never sent.
+    pub(crate) fn refused(&mut self, listener: u8, peer: SocketAddr) {
+        if self.waiting == 0 {
+            return;
+        }
+        let (mut bytes, mut waiting) = (self.bytes, self.waiting);
+        self.messages.retain(|entry| {
+            let gone = entry.waits && (entry.listener, entry.peer) == (listener, peer);
+            if gone {
+                bytes -= entry.bytes.len() + MESSAGE_OVERHEAD_BYTES;
+                waiting -= 1;
+            }
+            !gone
+        });
+        (self.bytes, self.waiting) = (bytes, waiting);
     }
 
     /// A leg with this tag of ours belongs to a call.
@@ -156,6 +206,7 @@ impl Trace {
         let read: Vec<(&Entry, Message)> = self
             .messages
             .iter()
+            .filter(|entry| !entry.waits)
             .filter_map(|entry| Some((entry, parse(entry.bytes.clone(), &Limits::default()).ok()?)))
             .collect();
         for (_, message) in &read {
@@ -242,11 +293,54 @@ mod tests {
         assert!(trace.messages.is_empty() && trace.bytes == 0, "one that is too long leaves nothing");
         trace.note(Instant::from_millis(1001), true, 0, peer, &Bytes::from_static(b"\r\n\r\n"));
         assert!(trace.messages.is_empty());
+        // What waits for connections for ever is bounded too.
+        for index in 0..1000 {
+            trace.note_waiting(Instant::from_millis(index), 1, peer, &message("c", 400));
+            assert!(trace.bytes <= 10_000 && trace.waiting == trace.messages.len());
+        }
+        trace.refused(1, peer);
+        assert_eq!((trace.messages.len(), trace.bytes, trace.waiting), (0, 0, 0));
         let mut off = Trace::new(TraceConfig { bytes_max: 0, correlate: false });
         off.note(Instant::ZERO, true, 0, peer, &message("c", 1));
         off.note_leg(Some([0; MARK_BYTES]), CallId::from_bits(1));
         off.note_name(b"c", CallId::from_bits(1));
         assert!(off.messages.is_empty() && off.legs.is_empty() && off.by_name.is_empty());
+    }
+
+    /// A message that waits for its connection is shown when it has left, at the time when it did, and not at all when
+    /// there is no connection for it.
+    #[test]
+    fn what_was_never_sent_is_not_shown() {
+        let mut trace = Trace::new(TraceConfig { bytes_max: 100_000, correlate: false });
+        let call = CallId::from_bits(5);
+        let tag: Tag = *b"abcdefghijklmnopqrstuvwxyz234";
+        trace.note_leg(Some(tag), call);
+        let of_ours = |name: &str| {
+            let text = String::from_utf8(message(name, 1).to_vec()).expect("text");
+            let tag = core::str::from_utf8(&tag).expect("text");
+            Bytes::from(text.replacen("tag=", &format!("tag={tag};was="), 1))
+        };
+        let (one, other): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:5060".parse().expect("one"), "192.0.2.2:5060".parse().expect("one"));
+        let at = Instant::from_millis;
+        let shown = |trace: &Trace| {
+            let kept = trace.of_call(call, |_| WallTime::default());
+            kept.iter()
+                .map(|one| (one.peer.ip().to_string(), one.monotonic_ns / 1_000_000))
+                .collect::<Vec<_>>()
+        };
+        trace.note_waiting(at(1), 1, one, &of_ours("a"));
+        trace.note_waiting(at(2), 1, other, &of_ours("a"));
+        trace.note_waiting(at(3), 2, one, &of_ours("a"));
+        trace.note(at(4), true, 0, other, &of_ours("a"));
+        let (first, second) = ("192.0.2.1".to_owned(), "192.0.2.2".to_owned());
+        assert_eq!(shown(&trace), [(second.clone(), 4)]);
+        trace.refused(1, one);
+        trace.connected(at(9), 1, other);
+        assert_eq!(shown(&trace), [(second.clone(), 4), (second.clone(), 9)]);
+        trace.connected(at(10), 2, one);
+        assert_eq!(shown(&trace), [(second.clone(), 4), (second, 9), (first, 10)]);
+        assert_eq!((trace.waiting, trace.messages.len()), (0, 3));
     }
 
     #[test]

@@ -18,11 +18,15 @@ impl CallShard {
             ShardInput::Located { question, answer, ttl } => {
                 self.ua.located(now, &question, answer, ttl, &mut self.sip_out);
             }
-            ShardInput::FlowOpened { listener, peer, names } => self.ua.flow_opened(listener, peer, names),
+            ShardInput::FlowOpened { listener, peer, names } => {
+                self.trace.connected(now, listener, peer);
+                self.ua.flow_opened(listener, peer, names);
+            }
             ShardInput::FlowClosed { listener, peer } => {
                 self.ua.flow_closed(now, listener, peer, &mut self.sip_out);
             }
             ShardInput::FlowRefused { listener, peer } => {
+                self.trace.refused(listener, peer);
                 self.ua.flow_refused(now, listener, peer, &mut self.sip_out);
             }
             ShardInput::FlowBroken { listener, peer, head, fault } => {
@@ -136,7 +140,11 @@ impl CallShard {
             for output in batch.drain() {
                 match output {
                     ua::Output::Send { listener, to, bytes } => {
-                        self.trace.note(now, true, listener, to, &bytes);
+                        if self.ua.leaves_at_once(listener, to) {
+                            self.trace.note(now, true, listener, to, &bytes);
+                        } else {
+                            self.trace.note_waiting(now, listener, to, &bytes);
+                        }
                         out.push(ShardEffect::SendSip { listener, to, bytes });
                     }
                     ua::Output::Close { listener, peer } => {

@@ -195,6 +195,12 @@ impl CallShard {
         self.trace.of_call(call, |at| self.clock.wall_at(at))
     }
 
+    /// Whether what is sent to `peer` leaves at once, and does not wait for a connection that has yet to be made.
+    #[must_use]
+    pub fn leaves_at_once(&self, listener: u8, peer: std::net::SocketAddr) -> bool {
+        self.ua.leaves_at_once(listener, peer)
+    }
+
     /// The call a message belongs to and the message read, where the configuration says that messages are named.
     #[must_use]
     pub fn call_of_message(&self, bytes: &bytes::Bytes) -> Option<(CallId, sip_proxy::wire::Message)> {

@@ -20,6 +20,13 @@ impl UserAgent {
         }
     }
 
+    /// Whether what is sent to `peer` leaves at once: over UDP, or over a connection that stands.
+    #[must_use]
+    pub fn leaves_at_once(&self, listener: u8, peer: SocketAddr) -> bool {
+        let outlets = &self.layer.outlets;
+        !outlets.transport(listener).is_reliable() || outlets.flow(listener, peer).is_some()
+    }
+
     /// A connection is no more. The contacts that were registered over it die with it (RFC 5626 §4.2.1), requests
     /// that may not have arrived are sent once more over a new one.
     pub fn flow_closed(&mut self, now: Instant, listener: u8, peer: SocketAddr, out: &mut Outbox<Output>) {

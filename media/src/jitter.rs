@@ -3,7 +3,8 @@
 //! Used only where sound is decoded. A sample is placed by its RTP timestamp, [`PREFILL`] ahead of where the next frame
 //! is taken from, so that packets may come up to that late. A sender whose clock runs fast is caught up with by
 //! leaving a frame out; one that runs slow, or that leaps, is followed by placing its next packet anew. What never
-//! came is made up ([`crate::conceal`]); who said that it is silent is heard as noise of that level (RFC 3389).
+//! came is made up ([`crate::conceal`]); who said that it is silent is heard as noise of that level (RFC 3389). Lengths
+//! here are in samples of 8,000 Hz; a voice of 16,000 Hz has twice as many, and its timestamps count them.
 
 use crate::conceal::Concealer;
 use crate::player::FRAME_SAMPLES;
@@ -11,7 +12,8 @@ use crate::{Codec, codec};
 
 /// Samples held; a power of two, so that timestamps wrap with it.
 const CAPACITY: usize = 2_048;
-const MASK: u32 = CAPACITY as u32 - 1;
+/// Samples of a frame at most.
+pub(crate) const FRAME_SAMPLES_MAX: usize = 2 * FRAME_SAMPLES;
 /// How far ahead of the next frame a source's first packet is placed: 40 ms.
 const PREFILL: u32 = 320;
 /// A packet further ahead than this (120 ms) is a leap of its sender's.
@@ -30,9 +32,11 @@ const WINDOW: u16 = 250;
 /// One source's sound.
 #[derive(Debug)]
 pub(crate) struct Jitter {
-    ring: Box<[i16; CAPACITY]>,
+    /// Its samples by those of 8,000 Hz: 1 or 2.
+    scale: usize,
+    ring: Box<[i16]>,
     /// Which samples of the ring came.
-    came: Box<[bool; CAPACITY]>,
+    came: Box<[bool]>,
     concealer: Concealer,
     /// Peak of the noise that is heard until sound comes again, and what it is drawn from.
     noise: Option<i16>,
@@ -49,15 +53,26 @@ pub(crate) struct Jitter {
     ahead_min: i32,
     frames: u16,
     /// The frame of this tick.
-    frame: [i16; FRAME_SAMPLES],
+    frame: [i16; FRAME_SAMPLES_MAX],
 }
 
 impl Jitter {
+    /// Of a voice of 8,000 samples a second.
     pub(crate) fn new() -> Self {
+        Self::scaled(1)
+    }
+
+    /// Of a voice of 16,000 samples a second.
+    pub(crate) fn wide() -> Self {
+        Self::scaled(2)
+    }
+
+    fn scaled(scale: usize) -> Self {
         Jitter {
-            ring: Box::new([0; CAPACITY]),
-            came: Box::new([false; CAPACITY]),
-            concealer: Concealer::new(),
+            scale,
+            ring: vec![0; CAPACITY * scale].into_boxed_slice(),
+            came: vec![false; CAPACITY * scale].into_boxed_slice(),
+            concealer: Concealer::new(scale),
             noise: None,
             noise_seed: 1,
             due: 0,
@@ -68,37 +83,60 @@ impl Jitter {
             dry: 0,
             ahead_min: i32::MAX,
             frames: 0,
-            frame: [0; FRAME_SAMPLES],
+            frame: [0; FRAME_SAMPLES_MAX],
         }
     }
 
     /// Takes a packet's sound.
-    pub(crate) fn push(&mut self, (ssrc, timestamp): (u32, u32), from: Codec, payload: &[u8]) {
-        let payload = &payload[..payload.len().min(PAYLOAD_MAX)];
+    pub(crate) fn push(&mut self, id: (u32, u32), from: Codec, payload: &[u8]) {
+        let table = codec::table(from);
+        self.push_samples(id, payload.iter().map(|byte| table[usize::from(*byte)]));
+    }
+
+    /// The same, decoded.
+    pub(crate) fn push_samples(
+        &mut self,
+        (ssrc, timestamp): (u32, u32),
+        samples: impl ExactSizeIterator<Item = i16>,
+    ) {
+        let (prefill, ahead_max) = (self.prefill(), AHEAD_MAX * self.scale as i32);
+        let count = samples.len().min(PAYLOAD_MAX * self.scale);
         if !self.placed || ssrc != self.ssrc {
             self.place(ssrc, timestamp);
         }
         let mut ahead = timestamp.wrapping_sub(self.due) as i32;
-        if !(-2 * AHEAD_MAX..=AHEAD_MAX).contains(&ahead) {
+        if !(-2 * ahead_max..=ahead_max).contains(&ahead) {
             self.place(ssrc, timestamp);
-            ahead = PREFILL as i32;
-        } else if ahead + payload.len() as i32 <= 0 {
+            ahead = prefill as i32;
+        } else if ahead + count as i32 <= 0 {
             self.late += 1;
             if self.late < LATE_MAX {
                 return;
             }
             self.place(ssrc, timestamp);
-            ahead = PREFILL as i32;
+            ahead = prefill as i32;
         }
         (self.late, self.dry, self.noise) = (0, 0, None);
         self.ahead_min = self.ahead_min.min(ahead);
-        let table = codec::table(from);
         let skipped = usize::try_from(-ahead).unwrap_or(0);
-        for (offset, &byte) in payload.iter().enumerate().skip(skipped) {
-            let place = timestamp.wrapping_add(offset as u32) & MASK;
-            self.ring[place as usize] = table[usize::from(byte)];
-            self.came[place as usize] = true;
+        for (offset, sample) in samples.enumerate().take(count).skip(skipped) {
+            let place = self.at(timestamp.wrapping_add(offset as u32));
+            self.ring[place] = sample;
+            self.came[place] = true;
         }
+    }
+
+    fn prefill(&self) -> u32 {
+        PREFILL * self.scale as u32
+    }
+
+    fn frame_samples(&self) -> usize {
+        FRAME_SAMPLES * self.scale
+    }
+
+    /// Where a timestamp's sample lies in the ring.
+    fn at(&self, timestamp: u32) -> usize {
+        timestamp as usize & (self.ring.len() - 1)
     }
 
     /// Moves on to the next frame.
@@ -108,19 +146,21 @@ impl Jitter {
             self.add_noise(|_| false);
             return;
         }
-        let mut has = [false; FRAME_SAMPLES];
-        for (sample, has) in self.frame.iter_mut().zip(&mut has) {
-            let place = (self.due & MASK) as usize;
-            *sample = std::mem::take(&mut self.ring[place]);
+        let count = self.frame_samples();
+        let mut has = [false; FRAME_SAMPLES_MAX];
+        let has = &mut has[..count];
+        for (offset, has) in has.iter_mut().enumerate() {
+            let place = self.at(self.due.wrapping_add(offset as u32));
+            self.frame[offset] = std::mem::take(&mut self.ring[place]);
             *has = std::mem::take(&mut self.came[place]);
-            self.due = self.due.wrapping_add(1);
         }
+        self.due = self.due.wrapping_add(count as u32);
         if has.iter().all(|has| *has) {
-            self.concealer.came(&mut self.frame);
+            self.concealer.came(&mut self.frame[..count]);
         } else if self.noise.is_some() {
             self.add_noise(|i| has[i]);
         } else if self.heard {
-            self.concealer.fill(&mut self.frame, |i| has[i]);
+            self.concealer.fill(&mut self.frame[..count], |i| has[i]);
         }
         self.heard |= has.contains(&true);
         self.dry += 1;
@@ -129,7 +169,7 @@ impl Jitter {
         }
         self.frames += 1;
         if self.frames >= WINDOW {
-            if self.ahead_min != i32::MAX && self.ahead_min > PREFILL as i32 + FRAME_SAMPLES as i32 {
+            if self.ahead_min != i32::MAX && self.ahead_min > self.prefill() as i32 + count as i32 {
                 self.leave_out_frame();
             }
             (self.frames, self.ahead_min) = (0, i32::MAX);
@@ -145,7 +185,8 @@ impl Jitter {
 
     fn add_noise(&mut self, has: impl Fn(usize) -> bool) {
         let Some(peak) = self.noise else { return };
-        for (i, sample) in self.frame.iter_mut().enumerate() {
+        let count = self.frame_samples();
+        for (i, sample) in self.frame[..count].iter_mut().enumerate() {
             // Numerical Recipes' quick generator: noise need not be better than that.
             self.noise_seed = self.noise_seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             if !has(i) {
@@ -155,8 +196,13 @@ impl Jitter {
         }
     }
 
-    /// The frame of this tick.
+    /// The frame of this tick, of 8,000 samples a second.
     pub(crate) fn frame(&self) -> &[i16; FRAME_SAMPLES] {
+        self.frame.first_chunk().expect("a frame is no longer than the longest")
+    }
+
+    /// The frame of this tick, of 16,000 samples a second.
+    pub(crate) fn wide_frame(&self) -> &[i16; FRAME_SAMPLES_MAX] {
         &self.frame
     }
 
@@ -168,15 +214,16 @@ impl Jitter {
         self.ring.fill(0);
         self.came.fill(false);
         self.ssrc = ssrc;
-        self.due = timestamp.wrapping_sub(PREFILL);
+        self.due = timestamp.wrapping_sub(self.prefill());
         self.placed = true;
         (self.late, self.dry, self.frames, self.ahead_min) = (0, 0, 0, i32::MAX);
     }
 
     fn leave_out_frame(&mut self) {
-        for _ in 0..FRAME_SAMPLES {
-            self.ring[(self.due & MASK) as usize] = 0;
-            self.came[(self.due & MASK) as usize] = false;
+        for _ in 0..self.frame_samples() {
+            let place = self.at(self.due);
+            self.ring[place] = 0;
+            self.came[place] = false;
             self.due = self.due.wrapping_add(1);
         }
     }
@@ -247,6 +294,31 @@ mod tests {
         }
         jitter.push((9, 77), Codec::Pcma, &LOUD);
         assert_eq!([heard(&mut jitter), heard(&mut jitter), heard(&mut jitter)], [0, 0, 160]);
+    }
+
+    /// Twice as many samples in the same time, late, lost and in order.
+    #[test]
+    fn a_wide_voice_is_put_in_order_as_well() {
+        let mut jitter = Jitter::wide();
+        let sample = |n: u32, i: u32| (n * 100 + i) as i16;
+        let packet = |n: u32| (0..320).map(move |i| sample(n, i));
+        for n in [0, 2, 1] {
+            jitter.push_samples((1, 320 * n), packet(n));
+        }
+        let mut frames = Vec::new();
+        for n in 3..43 {
+            if n != 20 {
+                jitter.push_samples((1, 320 * n), packet(n));
+            }
+            jitter.next_frame();
+            frames.push(jitter.wide_frame().to_vec());
+        }
+        assert!(frames[1].iter().all(|sample| *sample == 0), "40 ms are held");
+        for n in 0..20 {
+            assert_eq!(frames[2 + n as usize], packet(n).collect::<Vec<_>>(), "{n}");
+        }
+        assert!(frames[22].iter().any(|sample| *sample != 0), "made up");
+        assert_eq!(frames[24], packet(22).collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::coded::{Coded, Transcoder};
 use crate::ears::{InBandEar, Listening};
 use crate::fork::Fork;
+use crate::jitter::Jitter;
 use crate::latch::Latch;
 use crate::offload::Offload;
 use crate::plane::Voice;
@@ -206,6 +207,19 @@ impl Stream {
     #[inline]
     pub(crate) fn coded(&self) -> Option<Coded> {
         self.remote.as_ref().and_then(|remote| remote.coded)
+    }
+
+    /// Its sound is read with 16,000 samples a second, too, for a peer that can be told them; or no longer.
+    pub(crate) fn widen(&mut self, wide: bool) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.widen(wide);
+        }
+        if let Some(voice) = &mut self.voice {
+            match wide {
+                true => drop(voice.wide.get_or_insert_with(|| Box::new(Jitter::wide()))),
+                false => voice.wide = None,
+            }
+        }
     }
 
     /// Follows what was agreed on about coding.

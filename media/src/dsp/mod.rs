@@ -3,5 +3,6 @@
 pub mod double;
 pub mod dtmf;
 pub mod goertzel;
+pub mod halve;
 pub mod level;
 pub mod oscillator;

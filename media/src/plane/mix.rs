@@ -10,7 +10,7 @@
 //! the relay. Sound is decoded once per source and summed once per listener.
 
 use super::Plane;
-use crate::jitter::Jitter;
+use crate::jitter::{FRAME_SAMPLES_MAX, Jitter};
 use crate::player::FRAME_SAMPLES;
 use crate::presses::Presses;
 use crate::{Stream, StreamKey};
@@ -23,6 +23,8 @@ pub const MIX_SOURCES_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Voice {
     pub(crate) jitter: Jitter,
+    /// The same with twice as many samples, for a peer that can be told them.
+    pub(crate) wide: Option<Box<Jitter>>,
     /// Who hears it.
     listeners: Vec<StreamKey>,
 }
@@ -93,7 +95,10 @@ impl Plane {
     /// Takes a stream out of all mixes: it hears its peer again, and those who heard it in a set do not.
     pub fn leave_mix(&mut self, now: Instant, stream: StreamKey) {
         self.unmix_set(stream);
-        let voice = self.streams.get_mut(stream).and_then(|state| state.voice.take());
+        let voice = self.streams.get_mut(stream).and_then(|state| {
+            state.widen(false);
+            state.voice.take()
+        });
         for listener in voice.into_iter().flat_map(|voice| voice.listeners) {
             if let Some(mix) = self.streams.get_mut(listener).and_then(|state| state.mix.as_mut()) {
                 mix.retain(|source| *source != stream);
@@ -124,6 +129,9 @@ impl Plane {
         for key in &self.voices {
             if let Some(voice) = self.streams.get_mut(*key).and_then(|state| state.voice.as_mut()) {
                 voice.jitter.next_frame();
+                if let Some(wide) = &mut voice.wide {
+                    wide.next_frame();
+                }
             }
         }
     }
@@ -131,9 +139,9 @@ impl Plane {
     fn is_now_heard(&mut self, source: StreamKey, by: StreamKey) {
         let Some(state) = self.streams.get_mut(source) else { return };
         let first = state.voice.is_none();
-        let voice = state
-            .voice
-            .get_or_insert_with(|| Box::new(Voice { jitter: Jitter::new(), listeners: Vec::new() }));
+        let voice = state.voice.get_or_insert_with(|| {
+            Box::new(Voice { jitter: Jitter::new(), wide: None, listeners: Vec::new() })
+        });
         if !voice.listeners.contains(&by) {
             voice.listeners.push(by);
         }
@@ -149,6 +157,7 @@ impl Plane {
         voice.listeners.retain(|listener| *listener != by);
         if voice.listeners.is_empty() {
             state.voice = None;
+            state.widen(false);
             self.voices.retain(|key| *key != source);
             self.touch(source);
         }
@@ -177,6 +186,20 @@ impl Plane {
             findings.push("the list of mixed sources and the streams disagree".into());
         }
     }
+}
+
+/// What a translated stream hears of its peer, 16,000 samples a second, where both codings carry that.
+pub(super) fn wide(
+    streams: &Slab<Stream>,
+    listener: StreamKey,
+    frame: &mut [i16; FRAME_SAMPLES_MAX],
+) -> bool {
+    let Some(state) = streams.get(listener).filter(|stream| stream.translated) else { return false };
+    let Some([speaker]) = state.mix.as_deref() else { return false };
+    let voice = streams.get(*speaker).and_then(|speaker| speaker.voice.as_ref());
+    let Some(wide) = voice.and_then(|voice| voice.wide.as_ref()) else { return false };
+    *frame = *wide.wide_frame();
+    true
 }
 
 /// Sums what a stream hears. False: it hears its peer.

@@ -5,7 +5,7 @@ use super::Plane;
 use super::packet::Incoming;
 use crate::coded::Inner;
 use crate::rtp::{HEADER_BYTES, Header};
-use crate::{Codec, Output, Stream, StreamKey};
+use crate::{Codec, Coded, Output, Stream, StreamKey};
 use sansio::{Instant, Outbox};
 
 impl Plane {
@@ -18,12 +18,15 @@ impl Plane {
             match wanted {
                 // Who hears a set hears its peer in it, or is not to hear it.
                 Some(_) if state.mix.is_some() && !state.translated => {}
-                Some(speaker) if state.mix.as_deref() == Some(&[speaker]) => {}
+                Some(speaker) if state.mix.as_deref() == Some(&[speaker]) => {
+                    self.settle_width(listener, speaker)
+                }
                 Some(speaker) => {
                     self.mix_set(now, listener, &[speaker]);
                     if let Some(state) = self.streams.get_mut(listener) {
                         state.translated = true;
                     }
+                    self.settle_width(listener, speaker);
                 }
                 None if state.translated => {
                     self.unmix_set(listener);
@@ -33,6 +36,15 @@ impl Plane {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Where both codings carry more than 4 kHz, so does what goes from one to the other.
+    fn settle_width(&mut self, listener: StreamKey, speaker: StreamKey) {
+        let is_wide = |stream: &Stream| stream.coded().is_some_and(Coded::is_wide);
+        let both = [listener, speaker].iter().all(|key| self.streams.get(*key).is_some_and(is_wide));
+        if let Some(speaker) = self.streams.get_mut(speaker) {
+            speaker.widen(both);
         }
     }
 
@@ -59,6 +71,7 @@ impl Plane {
         let payload = &packet[incoming.header.payload()];
         if let Some(length) = transcoder.recover(&incoming.header, payload, &mut inner) {
             self.counters.recovered += 1;
+            self.hear_wide(key, incoming.header.ssrc);
             self.listen_to_inner(now, key, incoming, &inner[..length], out);
         }
         let Some(stream) = self.streams.get_mut(key) else { return };
@@ -68,7 +81,18 @@ impl Plane {
             return self.note_undecodable(recording);
         };
         self.counters.transcoded += 1;
+        self.hear_wide(key, incoming.header.ssrc);
         self.listen_to_inner(now, key, incoming, &inner[..length], out);
+    }
+
+    /// Lets a peer that can be told all of it hear what was read last.
+    fn hear_wide(&mut self, key: StreamKey, ssrc: u32) {
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| !stream.muted) else { return };
+        if let (Some(transcoder), Some(voice)) = (&stream.transcoder, &mut stream.voice)
+            && let (Some((timestamp, sound)), Some(wide)) = (transcoder.wide_sound(), &mut voice.wide)
+        {
+            wide.push_samples((ssrc, timestamp), sound.iter().copied());
+        }
     }
 
     /// Lets them hear it as G.711.
@@ -104,7 +128,11 @@ impl Plane {
     pub(super) fn hear_noise(&mut self, key: StreamKey, payload: &[u8]) {
         let stream = self.streams.get_mut(key).filter(|stream| !stream.muted);
         if let Some(voice) = stream.and_then(|stream| stream.voice.as_mut()) {
-            voice.jitter.comfort(payload.first().copied().unwrap_or(u8::MAX));
+            let level = payload.first().copied().unwrap_or(u8::MAX);
+            voice.jitter.comfort(level);
+            if let Some(wide) = &mut voice.wide {
+                wide.comfort(level);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::Plane;
 use super::secure::seal;
 use crate::coded::FRAME_BYTES_MAX;
+use crate::jitter::FRAME_SAMPLES_MAX;
 use crate::player::{Beep, FRAME_SAMPLES, Player};
 use crate::presses::Step;
 use crate::recorder::Side;
@@ -91,7 +92,7 @@ impl Plane {
     pub(super) fn keep_alive(&mut self, now: Instant, key: StreamKey, out: &mut Outbox<Output>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let samples = [0; FRAME_SAMPLES];
-        if send_frame(now, key, stream, &samples, &mut self.arena, &mut self.counters, out) {
+        if send_frame(now, key, stream, (&samples, None), &mut self.arena, &mut self.counters, out) {
             stream.sender.forget_source();
         }
     }
@@ -105,14 +106,25 @@ impl Plane {
         ticking.retain(|key| {
             let mut samples = [0_i16; FRAME_SAMPLES];
             let mixed = super::mix::sum(&self.streams, *key, &mut samples);
+            let mut wide = [0_i16; FRAME_SAMPLES_MAX];
+            let wide = super::mix::wide(&self.streams, *key, &mut wide).then_some(&wide[..]);
             let Some(stream) = self.streams.get_mut(*key) else { return false };
             self.counters.frames_mixed += u64::from(mixed);
             let arena = &mut self.arena;
             let spoken_to = stream.fork.as_ref().is_some_and(|fork| fork.speech.is_speaking());
             let mut without_outside = None;
             let counters = &mut self.counters;
-            let sent =
-                speak(now, *key, stream, mixed, &mut samples, &mut without_outside, arena, counters, out);
+            let sent = speak(
+                now,
+                *key,
+                stream,
+                (mixed, wide),
+                &mut samples,
+                &mut without_outside,
+                arena,
+                counters,
+                out,
+            );
             if sent
                 && let Some((recorder, Side::Left)) = stream.recording
                 && let Some(recorder) = self.recorders.get_mut(recorder)
@@ -154,12 +166,14 @@ impl Plane {
 }
 
 /// Makes one frame of prompt and beep, over what is mixed. True: a frame of sound was sent.
+///
+/// * `wide` what is mixed with twice as many samples, for a coding that carries them; with nothing else over it
 #[expect(clippy::too_many_arguments, reason = "parts of the plane that are borrowed one by one")]
 fn speak(
     now: Instant,
     key: StreamKey,
     stream: &mut Stream,
-    mixed: bool,
+    (mixed, wide): (bool, Option<&[i16]>),
     samples: &mut [i16; FRAME_SAMPLES],
     without_outside: &mut Option<[i16; FRAME_SAMPLES]>,
     arena: &mut BytesMut,
@@ -174,6 +188,8 @@ fn speak(
         *without_outside = fork.say(samples, mixed);
         has_sound |= without_outside.is_some();
     }
+    let alone = stream.player.is_none() && stream.beep.is_none() && without_outside.is_none();
+    let wide = wide.filter(|_| alone);
     if let Some(player) = &mut stream.player {
         has_sound = true;
         if player.frame(samples)
@@ -195,7 +211,7 @@ fn speak(
     if stream.presses.is_some() {
         return press(now, key, stream, samples, arena, counters, out);
     }
-    has_sound && send_frame(now, key, stream, samples, arena, counters, out)
+    has_sound && send_frame(now, key, stream, (samples, wide), arena, counters, out)
 }
 
 /// Sends one tick's part of a digit; other sound waits. True: a frame of tones was sent.
@@ -218,7 +234,7 @@ fn press(
     match (step, event, stream.destination()) {
         (Step::Tones(tones), ..) => {
             *samples = *tones;
-            return send_frame(now, key, stream, samples, arena, counters, out);
+            return send_frame(now, key, stream, (samples, None), arena, counters, out);
         }
         (Step::Event { first, payload, samples: so_far }, Some(payload_type), Some(to)) => {
             let changes = &mut counters.source_changes;
@@ -245,7 +261,7 @@ fn send_frame(
     now: Instant,
     key: StreamKey,
     stream: &mut Stream,
-    samples: &[i16; FRAME_SAMPLES],
+    (samples, wide): (&[i16; FRAME_SAMPLES], Option<&[i16]>),
     arena: &mut BytesMut,
     counters: &mut Counters,
     out: &mut Outbox<Output>,
@@ -254,7 +270,7 @@ fn send_frame(
     let mut coded = [0; FRAME_BYTES_MAX];
     let length = match (to.coded, &mut stream.transcoder) {
         (None, _) => FRAME_SAMPLES,
-        (Some(_), Some(transcoder)) => match transcoder.write(samples, &mut coded) {
+        (Some(_), Some(transcoder)) => match transcoder.write(samples, wide, &mut coded) {
             Some(length) => length,
             None => return false,
         },

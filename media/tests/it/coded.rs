@@ -241,3 +241,81 @@ fn a_fork_speaks_over_the_peer_where_that_is_wanted() {
         world.assert_at_rest();
     }
 }
+
+/// The share of a sound's power that a tone has.
+fn share(sound: &[i16], hertz: f64, rate: f64) -> f64 {
+    let (mut re, mut im, mut power) = (0.0, 0.0, 1.0);
+    for (i, sample) in sound.iter().enumerate() {
+        let (angle, sample) = (std::f64::consts::TAU * hertz * i as f64 / rate, f64::from(*sample));
+        re += sample * angle.cos();
+        im += sample * angle.sin();
+        power += sample * sample;
+    }
+    2.0 * (re * re + im * im) / sound.len() as f64 / power
+}
+
+/// What lies over 4 kHz goes from G.722 to Opus and back; who records and whom a prompt is played to hears a telephone.
+#[test]
+fn g722_and_opus_hear_each_other_wide() {
+    use audio_codec::g722::{Bitrate, G722Decoder, G722Encoder};
+    use audio_codec::{Decoder as _, Encoder as _};
+
+    const HERTZ: f64 = 5_500.0;
+    let (mut world, mut phones, streams) = pair(Some(Coded::G722), Some(Coded::Opus));
+    let tone = |place: usize| -> Vec<i16> {
+        let at = |i: usize| (place * 320 + i) as f64 / 16_000.0;
+        (0..320).map(|i| ((at(i) * HERTZ * std::f64::consts::TAU).sin() * 8_000.0) as i16).collect()
+    };
+    let mut g722 = G722Encoder::with_options(Bitrate::Mode1_64000, false, false);
+    let mut opus = opus::Encoder::new(16_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
+    opus.set_bitrate(opus::Bitrate::Bits(32_000)).unwrap();
+    let recording = Recording { id: 7, left: streams[0], right: Some(streams[1]) };
+    world.with_plane(|plane, now, out| plane.start_recording(now, recording, out)).unwrap();
+    for place in 0..150 {
+        let mut payload = vec![0; 400];
+        let length = g722.encode_into(&tone(place), &mut payload).unwrap();
+        let packet = phones[0].next(false, 9, 160, Bytes::copy_from_slice(&payload[..length]));
+        world.packet(streams[0], phones[0].address, &packet);
+        let length = opus.encode(&tone(place), &mut payload).unwrap();
+        let packet = phones[1].next(false, 111, 960, Bytes::copy_from_slice(&payload[..length]));
+        // One in thirty is lost.
+        if place % 30 != 17 {
+            world.packet(streams[1], phones[1].address, &packet);
+        }
+        world.advance_ms(20);
+    }
+    let mut reader = opus::Decoder::new(16_000, opus::Channels::Mono).unwrap();
+    let heard: Vec<i16> = world
+        .take_arrived(streams[1])
+        .iter()
+        .flat_map(|packet| {
+            let mut samples = [0; 1_920];
+            let count = reader.decode(&packet.rtp().payload, &mut samples, false).unwrap();
+            samples[..count].to_vec()
+        })
+        .collect();
+    let mut reader = G722Decoder::with_options(Bitrate::Mode1_64000, false, false);
+    let back: Vec<i16> = world
+        .take_arrived(streams[0])
+        .iter()
+        .flat_map(|packet| {
+            let mut samples = [0; 640];
+            let count = reader.decode_into(&packet.rtp().payload, &mut samples).unwrap();
+            samples[..count].to_vec()
+        })
+        .collect();
+    for (side, sound) in [("Opus", heard), ("G.722", back)] {
+        assert!(sound.len() > 140 * 320, "{side}: {}", sound.len());
+        let settled = &sound[30 * 320..130 * 320];
+        // Between two losses the tone is one piece.
+        let wide =
+            settled.chunks_exact(4 * 320).map(|piece| share(piece, HERTZ, 16_000.0)).sum::<f64>() / 25.0;
+        assert!(wide > 0.8, "{side}: {wide}");
+    }
+    world.with_plane(|plane, now, out| plane.stop_recording(now, 7, out));
+    let loudest =
+        world.files[&7].samples[8_000..].iter().map(|frame| frame[0].abs().max(frame[1].abs())).max();
+    assert!(loudest.unwrap() < 1_000, "nothing of it folds into what is recorded: {loudest:?}");
+    streams.into_iter().for_each(|stream| world.close(stream));
+    world.assert_at_rest();
+}

@@ -17,7 +17,7 @@
 //! afterwards.
 
 use crate::{Codec, Output, PauseBehavior, RecordOp, StreamKey, codec};
-use bytes::Bytes;
+use bytes::BytesMut;
 use sansio::{Instant, Outbox};
 
 /// Frames per second.
@@ -26,6 +26,10 @@ const RATE: u64 = 8_000;
 const BATCH_FRAMES: u64 = 6_000;
 /// How far behind the clock frames are final: 200 ms.
 const HOLD_BACK_FRAMES: u64 = 1_600;
+/// Bytes of a frame: a sample of each side, as they are in the file.
+const FRAME_BYTES: usize = 4;
+/// Room for what gathers between two batches.
+const BUFFER_BYTES: usize = FRAME_BYTES * (BATCH_FRAMES + 2 * HOLD_BACK_FRAMES) as usize;
 /// Frames held at most; sound beyond that is dropped (the clock was not looked at for long).
 const BUFFER_FRAMES_MAX: u64 = 10 * RATE;
 /// Distance between timestamp and arrival beyond which the sender must have leapt: 1 s.
@@ -60,8 +64,8 @@ pub(crate) struct Recorder {
     pub(crate) undecodable: bool,
     /// Frames handed out; the buffer begins here.
     flushed: u64,
-    /// Interleaved; as long as the farthest sound so far.
-    buffer: Vec<i16>,
+    /// Frames as they go into the file; as long as the farthest sound so far.
+    buffer: BytesMut,
     tracks: [Track; 2],
 }
 
@@ -113,7 +117,6 @@ impl Track {
 
 impl Recorder {
     pub(crate) fn new(now: Instant, id: u64, left: StreamKey, right: Option<StreamKey>) -> Self {
-        let capacity = 2 * (BATCH_FRAMES + 2 * HOLD_BACK_FRAMES) as usize;
         Recorder {
             id,
             left,
@@ -125,7 +128,7 @@ impl Recorder {
             skipped: 0,
             undecodable: false,
             flushed: 0,
-            buffer: Vec::with_capacity(capacity),
+            buffer: BytesMut::new(),
             tracks: [Track::default(); 2],
         }
     }
@@ -140,7 +143,8 @@ impl Recorder {
         payload: &[u8],
     ) -> bool {
         let table = codec::table(from);
-        self.write(now, side, (ssrc, timestamp), payload.len(), |i| table[usize::from(payload[i])])
+        let samples = payload.iter().map(|byte| table[usize::from(*byte)]);
+        self.write(now, side, (ssrc, timestamp), samples)
     }
 
     /// Writes a frame the plane played to the left side: into the right channel.
@@ -151,7 +155,7 @@ impl Recorder {
         timestamp: u32,
         samples: &[i16],
     ) -> bool {
-        self.write(now, Side::Right, (ssrc, timestamp), samples.len(), |i| samples[i])
+        self.write(now, Side::Right, (ssrc, timestamp), samples.iter().copied())
     }
 
     #[inline]
@@ -160,9 +164,9 @@ impl Recorder {
         now: Instant,
         side: Side,
         (ssrc, timestamp): (u32, u32),
-        count: usize,
-        sample: impl Fn(usize) -> i16,
+        samples: impl ExactSizeIterator<Item = i16>,
     ) -> bool {
+        let count = samples.len();
         let arrival = self.elapsed(now) as i64;
         let place = self.tracks[side as usize].place(arrival, ssrc, timestamp);
         if self.paused.is_some() {
@@ -177,12 +181,22 @@ impl Recorder {
         if end as u64 > BUFFER_FRAMES_MAX {
             return false;
         }
-        if self.buffer.len() < 2 * end {
-            self.buffer.resize(2 * end, 0);
+        if self.buffer.len() < FRAME_BYTES * end {
+            if self.buffer.capacity() == 0 {
+                self.buffer.reserve(BUFFER_BYTES.max(FRAME_BYTES * end));
+            }
+            self.buffer.resize(FRAME_BYTES * end, 0);
         }
-        let frames = self.buffer[2 * start..2 * end].chunks_exact_mut(2);
-        for (frame, i) in frames.zip(skipped..count) {
-            frame[side as usize] = sample(i);
+        let frames = self.buffer[FRAME_BYTES * start..FRAME_BYTES * end].chunks_exact_mut(FRAME_BYTES);
+        let samples = samples.skip(skipped);
+        // A loop for each side: where a sample goes is known when it is compiled.
+        match side {
+            Side::Left => frames.zip(samples).for_each(|(frame, sample)| {
+                frame[..2].copy_from_slice(&sample.to_le_bytes());
+            }),
+            Side::Right => frames.zip(samples).for_each(|(frame, sample)| {
+                frame[2..].copy_from_slice(&sample.to_le_bytes());
+            }),
         }
         late <= masked
     }
@@ -233,13 +247,20 @@ impl Recorder {
     fn append_to(&mut self, to: u64, out: &mut Outbox<Output>) {
         while self.flushed < to {
             let frames = (to - self.flushed).min(BUFFER_FRAMES_MAX) as usize;
-            let held = (self.buffer.len() / 2).min(frames);
-            let mut bytes = Vec::with_capacity(4 * frames);
-            bytes.extend(self.buffer[..2 * held].iter().flat_map(|sample| sample.to_le_bytes()));
-            bytes.resize(4 * frames, 0);
-            self.buffer.drain(..2 * held);
+            if self.buffer.len() < FRAME_BYTES * frames {
+                self.buffer.resize(FRAME_BYTES * frames, 0);
+            }
+            // What is handed out is not copied; what is not final yet moves into a buffer of its own.
+            let rest = &self.buffer[FRAME_BYTES * frames..];
+            let mut next = BytesMut::new();
+            if !rest.is_empty() {
+                next.reserve(BUFFER_BYTES.max(rest.len()));
+                next.extend_from_slice(rest);
+            }
+            self.buffer.truncate(FRAME_BYTES * frames);
+            let samples = std::mem::replace(&mut self.buffer, next).freeze();
             self.flushed += frames as u64;
-            out.push(Output::Record(RecordOp::Append { id: self.id, samples: Bytes::from(bytes) }));
+            out.push(Output::Record(RecordOp::Append { id: self.id, samples }));
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Each recording is one local task of the shard's thread with its own queue, so a slow disk delays writing, never
 //! sound. What waits is bounded in bytes over all recordings; beyond the bound a recording fails with a clear
-//! reason instead of eating memory. A file is `NAME.part` until it is complete; its header is renewed with each
-//! batch, so that what a crash leaves behind can be played up to the last batch.
+//! reason instead of eating memory. A file is `NAME.part` until it is complete; its header is renewed now and then, so
+//! that what a crash leaves behind can be played as it lies there. The next start makes it tell all that is there.
 
 use bytes::Bytes;
 use std::cell::Cell;
@@ -14,6 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_uring::fs::File;
+
+/// The header is renewed with the first batch and each so many: to write it costs as much as to write a batch.
+const HEAD_EVERY: u32 = 16;
 
 /// Makes the file's header for so many bytes of samples.
 pub type HeaderOf = fn(data_bytes: u64) -> Vec<u8>;
@@ -278,6 +281,7 @@ impl Writer {
         let header_bytes = header_bytes as u64;
         let mut encoder = self.format.encoder.as_ref().map(|new| new()).transpose()?;
         let mut data_bytes = 0_u64;
+        let mut batches = 0_u32;
         drop(opening);
         let finishing = loop {
             match steps.recv().await {
@@ -290,7 +294,10 @@ impl Writer {
                     };
                     self.release(length);
                     data_bytes += written?;
-                    self.write_head(&file, seal.as_deref(), data_bytes).await?;
+                    if batches.is_multiple_of(HEAD_EVERY) {
+                        self.write_head(&file, seal.as_deref(), data_bytes).await?;
+                    }
+                    batches += 1;
                 }
                 Some(Step::Finish(busy)) => break busy,
                 Some(Step::Overrun(_busy)) => {

@@ -136,8 +136,9 @@ pub fn spawn_shard<M: ShardMachine>(
 /// Media packets are at most this long; longer ones are cut off by the kernel and then fail their checks.
 const PACKET_BYTES_MAX: usize = 2048;
 const COMMANDS_PER_TURN: usize = 256;
-/// Time between two turns of the runtime while recordings are busy.
-const RUNTIME_TURN: Duration = Duration::from_millis(1);
+/// Time between two turns of the runtime while recordings are busy. With hundreds of them they always are, and no sound waits
+/// for a file.
+const RUNTIME_TURN: Duration = Duration::from_millis(4);
 /// Time between two looks at packets that were relayed below and are listened to.
 const TAPS_TURN: Duration = Duration::from_millis(10);
 /// Longest sleep without a deadline.

@@ -1,8 +1,10 @@
 //! The media plane's hot paths. One "packet" is 20 ms of G.711, 172 bytes, handled and its outputs drained.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use media::dsp::{double::Doubler, halve::Halver};
 use media::{
-    AmdConfig, Codec, Config, Ears, Output, PacketKind, Plane, PlayRequest, Recording, Remote, StreamKey, rtp,
+    AmdConfig, Codec, Coded, Config, Ears, Output, PacketKind, Plane, PlayRequest, Recording, Remote,
+    StreamKey, rtp,
 };
 use sansio::{Duration, Instant, Outbox, Rng};
 use std::hint::black_box;
@@ -142,5 +144,107 @@ fn playout(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, relay, refused, playout);
+/// A far end that speaks one coding, with half a second of packets that it says over and over.
+struct Speaker {
+    stream: StreamKey,
+    source: SocketAddr,
+    payloads: Vec<Vec<u8>>,
+    payload_type: u8,
+    ticks: u32,
+}
+
+/// A call between two codings, both of whose sides speak.
+struct Translated {
+    plane: Plane,
+    out: Outbox<Output>,
+    now: Instant,
+    speakers: [Speaker; 2],
+    frame: u32,
+    /// One packet in so many is lost; 0: none.
+    lost: u32,
+}
+
+impl Translated {
+    fn new(codings: [Option<Coded>; 2], lost: u32) -> Self {
+        let config = Config { ports: 10_000..=60_000, ..Config::default() };
+        let mut plane = Plane::new(config, Rng::from_seed(1));
+        let mut out = Outbox::default();
+        let mut now = Instant::from_millis(1);
+        let voice: Arc<[i16]> = (0..4_000_i32).map(|i| ((i * i / 7) % 9_000 - 4_500) as i16).collect();
+        let speakers = [0_u8, 1].map(|side| {
+            let coded = codings[usize::from(side)];
+            let source = SocketAddr::from(([10, 0, 0, side], 4000));
+            let stream = plane.open(now, 0, &mut out).expect("ports for both");
+            let remote = Remote::new(source, Codec::Pcmu);
+            let remote = coded.map_or(remote, |coded| remote.with_coded(coded));
+            plane.set_remote(now, stream, remote, &mut out);
+            out.drain();
+            // What the plane says in that coding is what its far end will say.
+            plane.play(now, stream, PlayRequest { tag: 0, samples: voice.clone(), repeat: true }, &mut out);
+            let mut payloads = Vec::new();
+            while payloads.len() < 25 {
+                now += Duration::from_millis(20);
+                plane.handle_timeout(now, &mut out);
+                payloads.extend(out.drain().filter_map(|output| match output {
+                    Output::Send { kind: PacketKind::Rtp, packet, .. } => Some(packet[12..].to_vec()),
+                    _ => None,
+                }));
+            }
+            plane.stop_playing(now, stream, &mut out);
+            out.drain();
+            let ticks = if coded == Some(Coded::Opus) { 6 * SAMPLES } else { SAMPLES };
+            Speaker { stream, source, payloads, payload_type: remote.payload_type, ticks }
+        });
+        plane.connect(now, speakers[0].stream, speakers[1].stream, &mut out);
+        Translated { plane, out, now, speakers, frame: 0, lost }
+    }
+
+    /// 20 ms of both sides; gives the packets sent.
+    fn frame(&mut self) -> usize {
+        self.frame += 1;
+        for speaker in &self.speakers {
+            if self.lost > 0 && self.frame.is_multiple_of(self.lost) {
+                continue;
+            }
+            let payload = &speaker.payloads[self.frame as usize % speaker.payloads.len()];
+            let timestamp = self.frame.wrapping_mul(speaker.ticks);
+            let header = rtp::header(false, speaker.payload_type, self.frame as u16, timestamp, 7);
+            let mut packet = [header.as_slice(), payload].concat();
+            let (stream, source) = (speaker.stream, speaker.source);
+            self.plane.handle_packet(self.now, stream, PacketKind::Rtp, source, &mut packet, &mut self.out);
+        }
+        self.now += Duration::from_millis(20);
+        self.plane.handle_timeout(self.now, &mut self.out);
+        self.out.drain().count()
+    }
+}
+
+/// Sound of 20 ms, both directions of a call: decoded, put in order, coded anew.
+fn translated(c: &mut Criterion) {
+    let mut group = c.benchmark_group("translated");
+    group.throughput(Throughput::Elements(2));
+    let kinds = [
+        ("G.711 and G.722", [None, Some(Coded::G722)]),
+        ("G.711 and Opus", [None, Some(Coded::Opus)]),
+        ("G.722 and Opus, wide", [Some(Coded::G722), Some(Coded::Opus)]),
+    ];
+    for (name, codings) in kinds {
+        for lost in [0, 10] {
+            let mut call = Translated::new(codings, lost);
+            (0..10).for_each(|_| drop(call.frame()));
+            let lost = if lost == 0 { "whole" } else { "one in ten lost" };
+            group.bench_function(BenchmarkId::new(name, lost), |b| b.iter(|| black_box(call.frame())));
+        }
+    }
+    group.finish();
+    let mut group = c.benchmark_group("resampled");
+    let (narrow, mut wide) = ([1_000_i16; 160], [0_i16; 320]);
+    let mut doubler = Doubler::default();
+    group.bench_function("8 to 16 kHz", |b| b.iter(|| doubler.double(black_box(&narrow), &mut wide)));
+    let (mut halver, mut halved) = (Halver::default(), [0_i16; 160]);
+    group.bench_function("16 to 8 kHz", |b| b.iter(|| halver.halve(black_box(&wide), &mut halved)));
+    group.finish();
+}
+
+criterion_group!(benches, relay, refused, playout, translated);
 criterion_main!(benches);

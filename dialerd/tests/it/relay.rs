@@ -42,6 +42,7 @@ async fn talk(place: &Place, prefix: &str) -> Figures {
         headers: "",
         meter: None,
         wire: None,
+        plateau: None,
     };
     tokio::task::spawn_blocking(move || run(plan)).await.unwrap().unwrap()
 }

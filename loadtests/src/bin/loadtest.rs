@@ -166,8 +166,8 @@ enum What {
     },
     /// Memory of a call whose sound is relayed in the kernel, the kernel's own included.
     RelayMemory {
-        /// Calls.
-        #[arg(long, default_value_t = 1000)]
+        /// Calls. What a daemon keeps of the last ones in any case (messages, events) is full with the first thousand.
+        #[arg(long, default_value_t = 5000)]
         calls: usize,
     },
     /// What machine detection and digits cost on 500 calls at once.
@@ -226,7 +226,7 @@ fn run(what: &What) -> anyhow::Result<bool> {
             relays::run(&mut report, 1000, 10)?;
             relays::recording(&mut report, 500, 10)?;
             relays::saturation(&mut report, 4000, 5)?;
-            relays::memory(&mut report, 1000)?;
+            relays::memory(&mut report, 5000)?;
             listening::run(&mut report)?;
             beside::profile(&mut report, &place, 1000.0, 10.0)?;
             latency::run(&mut report, &place, 10.0)?;

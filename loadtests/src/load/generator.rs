@@ -59,6 +59,8 @@ pub struct Plan {
     pub meter: Option<Arc<Meter>>,
     /// Sound goes out as frames: ours and the other end of this wire (held, IPv4).
     pub wire: Option<(String, [[u8; 6]; 2])>,
+    /// So many calls come first and settle, and their memory is noted before the others come (held).
+    pub plateau: Option<usize>,
 }
 
 /// What happens between answer and BYE.
@@ -118,6 +120,8 @@ pub struct Figures {
     pub held_kib: u64,
     /// Files open with all calls held (held).
     pub held_files: u64,
+    /// Resident, KiB, and files open with the first calls held (held, with a plateau).
+    pub plateau: Option<(u64, u64)>,
     /// Sound, when there was any.
     pub sound: Option<SoundFigures>,
 }
@@ -191,6 +195,8 @@ struct Answered {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Starting,
+    /// The first calls are up.
+    Plateau(Instant),
     Settling(Instant),
     Measuring(Instant),
     Draining(Instant),
@@ -212,6 +218,9 @@ pub struct Generator {
     sound: Option<Sound>,
     up: usize,
     done: usize,
+    /// Calls that may be started now, and how long none was.
+    starts_max: usize,
+    paused: Duration,
     leaving_next: usize,
     used_before: Used,
     spent_before: Spent,
@@ -258,6 +267,8 @@ impl Generator {
             sound,
             up: 0,
             done: 0,
+            starts_max: plan.plateau.unwrap_or(plan.calls).min(plan.calls),
+            paused: Duration::ZERO,
             leaving_next: 0,
             used_before: Used::of_all(&plan.processes)?,
             spent_before: Spent::default(),
@@ -274,6 +285,9 @@ impl Generator {
         let starting = Duration::from_secs_f64(self.plan.calls as f64 / self.plan.rate);
         let hold = match self.plan.shape {
             Shape::Flow(hold) => hold,
+            Shape::Held { settle, window, .. } if self.plan.plateau.is_some() => {
+                2 * settle + window + starting
+            }
             Shape::Held { settle, window, .. } => settle + window + starting,
         };
         let deadline = self.started + starting + hold + STRAGGLERS;
@@ -305,11 +319,17 @@ impl Generator {
 
     fn next_phase(&mut self, phase: Phase, now: Instant) -> anyhow::Result<Phase> {
         let Shape::Held { settle, window, .. } = self.plan.shape else { return Ok(phase) };
-        let all_started = self.calls.len() == self.plan.calls;
+        let all_up = self.calls.len() == self.starts_max && self.up + self.done >= self.starts_max;
         Ok(match phase {
-            Phase::Starting if all_started && self.up + self.done >= self.plan.calls => {
-                Phase::Settling(now + settle)
+            Phase::Starting if all_up && self.starts_max < self.plan.calls => Phase::Plateau(now + settle),
+            Phase::Plateau(until) if now >= until => {
+                self.figures.plateau =
+                    Some((resident_kib(&self.plan.processes)?, open_files(&self.plan.processes)?));
+                self.starts_max = self.plan.calls;
+                self.paused = settle;
+                Phase::Starting
             }
+            Phase::Starting if all_up => Phase::Settling(now + settle),
             Phase::Settling(until) if now >= until => {
                 self.used_before = Used::of_all(&self.plan.processes)?;
                 self.spent_before = self.spent()?;
@@ -353,8 +373,9 @@ impl Generator {
 
     fn start_due(&mut self) -> bool {
         let now = Instant::now();
-        let due = (now.duration_since(self.started).as_secs_f64() * self.plan.rate) as usize + 1;
-        let until = due.min(self.plan.calls).min(self.calls.len() + STARTS_PER_TURN);
+        let passed = now.duration_since(self.started).saturating_sub(self.paused);
+        let due = (passed.as_secs_f64() * self.plan.rate) as usize + 1;
+        let until = due.min(self.starts_max).min(self.calls.len() + STARTS_PER_TURN);
         let any = self.calls.len() < until;
         while self.calls.len() < until {
             let index = self.calls.len();

@@ -31,6 +31,7 @@ pub(super) fn plan(place: &Place, system: &Kept, prefix: &str) -> anyhow::Result
         headers: "",
         meter: None,
         wire: None,
+        plateau: None,
     })
 }
 

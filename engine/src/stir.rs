@@ -162,6 +162,7 @@ impl Stir {
         for value in request.headers(HeaderName::Identity) {
             let identity = match Identity::parse(value) {
                 Ok(identity) => identity,
+                Err(Failure::OtherKind) => continue,
                 Err(wrong) => {
                     failure = wrong;
                     continue;

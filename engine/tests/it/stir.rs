@@ -123,8 +123,10 @@ fn what_does_not_pass_is_refused_or_written_down() {
     let stranger = operator();
     // Identity header, certificate at its address, trusted, status, verstat.
     type Case<'c> = (Option<String>, Option<&'c str>, &'c Trust, u16, &'c str);
-    let cases: [Case<'_>; 5] = [
+    let diverted = identity.replace("ppt=\"shaken\"", "ppt=\"div\"");
+    let cases: [Case<'_>; 6] = [
         (None, None, &good.trust, 428, "failed:absent"),
+        (Some(diverted), None, &good.trust, 428, "failed:absent"),
         (Some(identity.clone()), None, &good.trust, 436, "failed:no_certificate"),
         (Some(identity.clone()), Some(&good.certificate), &stranger.trust, 437, "failed:bad_certificate"),
         (Some(identity.clone()), Some(&stranger.certificate), &stranger.trust, 438, "failed:bad_signature"),

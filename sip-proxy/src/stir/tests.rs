@@ -175,7 +175,6 @@ fn what_is_no_identity() {
         token,
         &compact,
         &good.replace("ES256", "none"),
-        &good.replace("ppt=\"shaken\"", "ppt=\"div\""),
         &good.replace("info=<https", "info=<http"),
         &good.replace('<', ""),
         &good.replace(";info", ";x"),
@@ -185,6 +184,11 @@ fn what_is_no_identity() {
         assert_eq!(Identity::parse(value.as_bytes()), Err(Failure::Malformed), "{value}");
     }
     assert_eq!(Identity::parse(&[0xff, 0xfe]), Err(Failure::Malformed));
+    // What is passed over, and not held against the call (RFC 8224 §6.2.2).
+    for kind in ["ppt=\"div\"", "PPT = rph"] {
+        let other = good.replace("ppt=\"shaken\"", kind);
+        assert_eq!(Identity::parse(other.as_bytes()), Err(Failure::OtherKind), "{kind}");
+    }
     let unquoted = good.replace("\"shaken\"", "shaken");
     assert!(Identity::parse(unquoted.as_bytes()).is_ok());
 }

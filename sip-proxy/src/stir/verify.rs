@@ -6,12 +6,15 @@ use p256::ecdsa::signature::Verifier as _;
 use super::certificate::{Chain, ChainError, Trust};
 use super::passport::{self, Claims};
 use super::{Attestation, canonical_number};
+use crate::wire::Params;
 
 /// Why an Identity header proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// There is none.
     Absent,
+    /// It is of another kind than SHAKEN (`ppt`), which whoever does not know it passes over (RFC 8224 §6.2.2 step 1).
+    OtherKind,
     /// It is no PASSporT of SHAKEN, or not in full form.
     Malformed,
     /// Too old, or from the future.
@@ -31,7 +34,7 @@ impl Failure {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Failure::Absent => 428,
+            Failure::Absent | Failure::OtherKind => 428,
             Failure::Stale => 403,
             Failure::NoCertificate => 436,
             Failure::BadCertificate(_) => 437,
@@ -44,6 +47,7 @@ impl Failure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Failure::Absent => "absent",
+            Failure::OtherKind => "other_kind",
             Failure::Malformed => "malformed",
             Failure::Stale => "stale",
             Failure::OtherCall => "other_call",
@@ -86,9 +90,10 @@ impl Identity {
     /// Takes a header value apart.
     ///
     /// # Errors
-    /// [`Failure::Malformed`].
+    /// [`Failure::Malformed`], and [`Failure::OtherKind`] for one that says in its header line that it is of another.
     pub fn parse(value: &[u8]) -> Result<Self, Failure> {
-        Self::read(value).ok_or(Failure::Malformed)
+        let fault = if is_of_other_kind(value) { Failure::OtherKind } else { Failure::Malformed };
+        Self::read(value).ok_or(fault)
     }
 
     fn read(value: &[u8]) -> Option<Self> {
@@ -163,4 +168,10 @@ impl Identity {
         key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| Failure::BadSignature)?;
         Ok(Checked { attestation: self.attestation, origin: self.claims.origid.clone().unwrap_or_default() })
     }
+}
+
+/// Whether an Identity says in `ppt` that it is none of SHAKEN (RFC 8946 `div`, RFC 8443 `rph` and others).
+fn is_of_other_kind(value: &[u8]) -> bool {
+    let kind = Params::of(value).value("ppt");
+    kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(b"shaken"))
 }

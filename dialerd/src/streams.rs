@@ -9,9 +9,9 @@ use runtime::mailbox;
 use runtime::stream::tls::{ClientCertificates, TlsContext, TlsFiles};
 use runtime::stream::{
     StreamCodec, StreamCounters, StreamEvent, StreamItem, StreamKind, StreamLimits, StreamListener,
-    StreamOptions, StreamPort, spawn_streams,
+    StreamOptions, StreamPort, StreamRole, spawn_streams,
 };
-use sip_proxy::transport::{Frame, FrameFault, Framer};
+use sip_proxy::transport::{Exchange, Frame, FrameFault, Framer, exchange_of};
 use sip_proxy::wire::{Limits, Transport};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -150,6 +150,11 @@ impl BoundStreams {
             listeners,
             limits,
             codec: || Box::new(SipCodec { framer: Framer::new(Limits::default()), broken: false }),
+            role: |message| match exchange_of(message) {
+                Exchange::Request => StreamRole::Question,
+                Exchange::Final => StreamRole::Answer,
+                Exchange::Neither => StreamRole::Neither,
+            },
             shards,
             wrap: ShardOrder::Stream,
             route: |message, shards| usize::from(sip_proxy::shard_for(message, shards as u16)),

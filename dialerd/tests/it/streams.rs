@@ -115,6 +115,23 @@ fn configure(place: &Place) -> Authority {
     authority
 }
 
+/// A peer that has closed its side of a connection alone gets the answers to all it has asked, also those that take
+/// longer; then we close ours.
+#[test]
+fn a_peer_that_says_no_more_is_still_answered() {
+    block_on(async {
+        let place = Place::new();
+        configure(&place);
+        let _daemon = place.start().await;
+        let mut stream = TcpStream::connect((place.daemon, 5060)).await.unwrap();
+        let all: String = (0..8).map(|number| options("TCP", &format!("half{number}"))).collect();
+        stream.write_all(all.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let heard = rest(&mut stream).await;
+        assert_eq!(heard.matches("SIP/2.0 200 OK\r\n").count(), 8, "{heard}");
+    });
+}
+
 #[test]
 fn every_transport_answers_and_broken_streams_are_ended() {
     block_on(async {

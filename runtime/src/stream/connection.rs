@@ -1,8 +1,9 @@
 //! One connection, from its handshake to its end.
 
 use super::hub::{Hub, Seat, prepare};
-use super::{StreamCodec, StreamCounters, StreamEvent, StreamItem, StreamKind, websocket};
+use super::{StreamCodec, StreamCounters, StreamEvent, StreamItem, StreamKind, StreamRole, websocket};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -99,6 +100,35 @@ pub(super) enum End {
     Stalled,
 }
 
+/// Questions of the peer without an answer: while there are some, a peer that sends nothing more is still waiting.
+#[derive(Default)]
+struct Owed {
+    questions: Cell<usize>,
+    none_left: tokio::sync::Notify,
+}
+
+impl Owed {
+    fn asked(&self, role: StreamRole) {
+        self.questions.set(self.questions.get() + usize::from(role == StreamRole::Question));
+    }
+
+    fn answered(&self, role: StreamRole) {
+        if role == StreamRole::Answer {
+            self.questions.set(self.questions.get().saturating_sub(1));
+            if self.questions.get() == 0 {
+                self.none_left.notify_one();
+            }
+        }
+    }
+
+    /// Until all are answered.
+    async fn settled(&self) {
+        while self.questions.get() > 0 {
+            self.none_left.notified().await;
+        }
+    }
+}
+
 /// Carries messages both ways until the connection ends.
 pub(super) async fn run<C: Send + 'static>(
     hub: Rc<Hub<C>>,
@@ -111,9 +141,10 @@ pub(super) async fn run<C: Send + 'static>(
     hub.tell(StreamEvent::Opened { listener, peer, names }).await;
     let (mut read, mut write) = tokio::io::split(stream);
     let (answers, mut answered) = tokio::sync::mpsc::channel::<Bytes>(ANSWERS);
+    let owed = Owed::default();
     let reading = async {
         let mut codec = (hub.codec)();
-        read_all(&hub, listener, peer, &mut read, codec.as_mut(), &answers).await
+        read_all(&hub, listener, peer, &mut read, codec.as_mut(), &answers, &owed).await
     };
     let writing = async {
         loop {
@@ -136,7 +167,7 @@ pub(super) async fn run<C: Send + 'static>(
                 write.flush().await
             };
             match timeout(hub.limits.write_time_max, written).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => owed.answered((hub.role)(&bytes)),
                 Ok(Err(_)) => return End::Peer,
                 Err(_) => return End::Stalled,
             }
@@ -173,6 +204,7 @@ async fn read_all<C: Send + 'static>(
     read: &mut (impl AsyncRead + Unpin),
     codec: &mut dyn StreamCodec,
     answers: &tokio::sync::mpsc::Sender<Bytes>,
+    owed: &Owed,
 ) -> End {
     let mut buffer = vec![0; READ_BYTES];
     // A connection has to show what it is for, and a message that has begun has to end.
@@ -180,7 +212,12 @@ async fn read_all<C: Send + 'static>(
     let mut begun = true;
     loop {
         let length = match timeout_at(until, read.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return End::Peer,
+            Ok(Ok(0)) => {
+                // The peer may have closed its side alone: it has said all, and still listens.
+                let _ = timeout(hub.limits.half_closed_max, owed.settled()).await;
+                return End::Peer;
+            }
+            Ok(Err(_)) => return End::Peer,
             Ok(Ok(length)) => length,
             Err(_) => return End::Idle,
         };
@@ -191,6 +228,7 @@ async fn read_all<C: Send + 'static>(
             match item {
                 StreamItem::Message(bytes) => {
                     StreamCounters::count(&hub.counters.messages_received);
+                    owed.asked((hub.role)(&bytes));
                     hub.tell(StreamEvent::Message { listener, peer, bytes }).await;
                 }
                 StreamItem::Answer(bytes) => {

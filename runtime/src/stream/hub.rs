@@ -3,6 +3,7 @@
 use super::connection::{self, Outgoing};
 use super::{
     StreamCounters, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamOptions, StreamOrder,
+    StreamRole,
 };
 use crate::mailbox;
 use crate::stream::StreamCodec;
@@ -24,6 +25,7 @@ pub(super) struct Hub<C> {
     pub(super) limits: StreamLimits,
     pub(super) counters: Arc<StreamCounters>,
     pub(super) codec: fn() -> Box<dyn StreamCodec>,
+    pub(super) role: fn(&[u8]) -> StreamRole,
     shards: Vec<mailbox::Sender<C>>,
     wrap: fn(StreamEvent) -> C,
     route: fn(&[u8], usize) -> usize,
@@ -81,6 +83,7 @@ pub(super) async fn run<C: Send + 'static>(
         limits: options.limits,
         counters: options.counters,
         codec: options.codec,
+        role: options.role,
         shards: options.shards,
         wrap: options.wrap,
         route: options.route,

@@ -33,6 +33,17 @@ pub enum StreamItem {
     Broken(u8, Bytes),
 }
 
+/// What a message is to who sends it and who gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamRole {
+    /// An answer to it is owed.
+    Question,
+    /// The last answer to a question.
+    Answer,
+    /// Neither.
+    Neither,
+}
+
 /// Cuts one stream into messages.
 pub trait StreamCodec: Send {
     /// Takes what was read.
@@ -161,6 +172,8 @@ pub struct StreamLimits {
     pub connect_time_max: Duration,
     /// A peer that takes nothing for so long is given up.
     pub write_time_max: Duration,
+    /// A peer that sends nothing more, and has had no answer to a question yet, is waited with for so long.
+    pub half_closed_max: Duration,
     /// Bytes that may wait to be written to one peer.
     pub write_queue_bytes_max: usize,
     /// After a connection could not be made the next try waits so long, doubled each time …
@@ -178,6 +191,7 @@ impl Default for StreamLimits {
             message_time_max: Duration::from_secs(20),
             connect_time_max: Duration::from_secs(4),
             write_time_max: Duration::from_secs(10),
+            half_closed_max: Duration::from_secs(32),
             write_queue_bytes_max: 1 << 20,
             back_off_min: Duration::from_millis(500),
             back_off_max: Duration::from_secs(16),
@@ -228,6 +242,8 @@ pub struct StreamOptions<C> {
     pub limits: StreamLimits,
     /// Makes the codec of a new connection.
     pub codec: fn() -> Box<dyn StreamCodec>,
+    /// Says what a message is.
+    pub role: fn(&[u8]) -> StreamRole,
     /// The shards' rings.
     pub shards: Vec<mailbox::Sender<C>>,
     /// Makes a shard's order of an event.

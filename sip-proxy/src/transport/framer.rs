@@ -198,6 +198,28 @@ impl Framer {
     }
 }
 
+/// What a message is to the connection that it goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchange {
+    /// A request that is answered: any but ACK.
+    Request,
+    /// A final response.
+    Final,
+    /// An ACK, or a provisional response.
+    Neither,
+}
+
+/// What a message is, by its first line.
+#[must_use]
+pub fn exchange_of(message: &[u8]) -> Exchange {
+    match message.strip_prefix(b"SIP/2.0 ") {
+        Some([b'2'..=b'6', ..]) => Exchange::Final,
+        Some(_) => Exchange::Neither,
+        None if message.starts_with(b"ACK ") => Exchange::Neither,
+        None => Exchange::Request,
+    }
+}
+
 /// Whether the body of a message is as long as its Content-Length says, for those who hold the two readings together.
 #[must_use]
 pub fn is_framed(message: &crate::wire::Message) -> bool {
@@ -219,6 +241,20 @@ mod tests {
             "{method} sip:a@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
              To: <sip:b@h>\r\nCall-ID: x\r\nCSeq: 1 {method}\r\n{headers}\r\n{body}"
         )
+    }
+
+    #[test]
+    fn what_is_answered_and_what_answers() {
+        for (line, expected) in [
+            ("INVITE sip:a@h SIP/2.0\r\n", Exchange::Request),
+            ("ACKNOWLEDGE sip:a@h SIP/2.0\r\n", Exchange::Request),
+            ("ACK sip:a@h SIP/2.0\r\n", Exchange::Neither),
+            ("SIP/2.0 183 Session Progress\r\n", Exchange::Neither),
+            ("SIP/2.0 200 OK\r\n", Exchange::Final),
+            ("SIP/2.0 603 Decline\r\n", Exchange::Final),
+        ] {
+            assert_eq!(exchange_of(line.as_bytes()), expected, "{line}");
+        }
     }
 
     /// All frames of a stream that is read in pieces of these lengths (the last one again and again).

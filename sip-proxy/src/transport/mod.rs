@@ -12,7 +12,7 @@ mod stun;
 use core::net::{IpAddr, SocketAddr};
 
 pub(crate) use crowd::Crowd;
-pub use framer::{Frame, FrameFault, Framer, is_framed};
+pub use framer::{Exchange, Frame, FrameFault, Framer, exchange_of, is_framed};
 pub use guard::SCANNERS;
 pub(crate) use guard::{Dropped, Guard, Standing};
 pub(crate) use network::Networks;

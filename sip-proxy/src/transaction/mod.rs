@@ -153,10 +153,11 @@ impl Layer {
     /// Sends a message once. A request that was written for UDP gets the Via of the transport it leaves by.
     pub(crate) fn send(&mut self, listener: u8, to: SocketAddr, bytes: Bytes, out: &mut Outbox<Output>) {
         self.counters.datagrams_sent += 1;
-        let bytes = if self.is_reliable(listener) && !bytes.starts_with(b"SIP/") {
-            self.outlets.stamp(listener, bytes)
-        } else {
-            bytes
+        let is_request = !bytes.starts_with(b"SIP/");
+        let (to, bytes) = match self.is_reliable(listener) {
+            true if is_request => (to, self.outlets.stamp(listener, bytes)),
+            true => (self.outlets.way_back(listener, to, &bytes), bytes),
+            false => (to, bytes),
         };
         self.traffic.sent(self.outlets.transport(listener), &bytes);
         out.push(Output::Send { listener, to, bytes });

@@ -9,7 +9,7 @@ use sansio::Instant;
 
 use super::dialog_address;
 use crate::ua::Listener;
-use crate::wire::{Scheme, Transport, Uri};
+use crate::wire::{Limits, Scheme, Transport, Uri, parse};
 
 /// RFC 3261 §18.1.1: a request longer than this goes over a transport with congestion control, unless the path is
 /// known to take more (it is not).
@@ -136,6 +136,18 @@ impl Outlets {
             return to;
         }
         self.aliases.get(&(listener, to)).copied().unwrap_or(to)
+    }
+
+    /// Where a response goes that is to go along the connection its request came by: there while it stands. After that to
+    /// where the sender of the request takes connections, the port of sent-by at the address it came from (RFC 3261
+    /// §18.2.2: `received`, which is that address where sent-by names another). A browser takes none.
+    pub(crate) fn way_back(&self, listener: u8, to: SocketAddr, response: &Bytes) -> SocketAddr {
+        let transport = self.transport(listener);
+        if !matches!(transport, Transport::Tcp | Transport::Tls) || self.flows.contains_key(&(listener, to)) {
+            return to;
+        }
+        let Ok(response) = parse(response.clone(), &Limits::default()) else { return to };
+        SocketAddr::new(to.ip(), response.top_via().port.unwrap_or(transport.default_port()))
     }
 
     pub(crate) fn flow(&self, listener: u8, peer: SocketAddr) -> Option<&Flow> {

@@ -274,3 +274,38 @@ fn what_breaks_a_stream_is_answered_where_it_can_be_and_closed() {
     assert_eq!(broken(&mut bench, "", BareLineEnd), close);
     bench.is_clean();
 }
+
+/// Where the connection of a request is gone its response goes over a new one, to where the sender takes some: the port
+/// of sent-by at the address it came from (RFC 3261 §18.2.2). A browser takes none.
+#[test]
+fn a_response_whose_connection_is_gone_goes_over_a_new_one() {
+    let source = address("192.0.2.9:40000");
+    for (listener, name, sent_by, expected) in [
+        (1, "TCP", "192.0.2.9:5070", "192.0.2.9:5070"),
+        (1, "TCP", "192.0.2.9", "192.0.2.9:5060"),
+        (1, "TCP", "10.0.0.9:5080", "192.0.2.9:5080"),
+        (1, "TCP", "phone.invalid", "192.0.2.9:5060"),
+        (2, "TLS", "192.0.2.9", "192.0.2.9:5061"),
+        (3, "WSS", "192.0.2.9:5070", "192.0.2.9:40000"),
+    ] {
+        let mut bench = Bench::with(streams);
+        (bench.listener, bench.peer) = (listener, source);
+        bench.ua.flow_opened(listener, source, Vec::new());
+        let via = format!("SIP/2.0/{name} {sent_by};");
+        bench.receive(
+            &invite_text("13800138000", "g", "", OFFER).replace("SIP/2.0/UDP 192.0.2.9:5060;", &via),
+        );
+        let leg = bench.incoming[0];
+        bench.ring(leg);
+        assert!(bench.sent.iter().all(|(to, _)| *to == source), "the connection stands");
+        bench.ua.flow_closed(bench.now, listener, source, &mut bench.out);
+        bench.answer(leg);
+        let (to, ok) = bench.sent.last().expect("a response").clone();
+        assert_eq!((to.to_string().as_str(), ok.status()), (expected, 200), "{name} {sent_by}");
+        assert_eq!(bench.left_by.last(), Some(&listener));
+        // So do its copies, and what refuses another one.
+        bench.pass_ms(500);
+        assert_eq!(bench.sent.last().expect("a copy").0.to_string(), expected);
+        bench.hangup(leg);
+    }
+}

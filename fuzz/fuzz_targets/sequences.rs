@@ -36,7 +36,7 @@ const STATUSES: [u16; 24] = [
     100, 180, 183, 199, 200, 202, 300, 302, 400, 401, 403, 407, 408, 420, 422, 481, 486, 487, 488, 491, 500,
     503, 603, 699,
 ];
-const LINES: [&str; 18] = [
+const LINES: [&str; 22] = [
     "Contact: <sip:b@192.0.2.9:5060>\r\n",
     "Contact: <sip:1@192.0.2.9>;q=0.5, <sip:2@192.0.2.9>\r\n",
     "Require: 100rel\r\nRSeq: 1\r\n",
@@ -54,7 +54,27 @@ const LINES: [&str; 18] = [
     "Proxy-Authenticate: Digest realm=\"p\",nonce=\"n\",algorithm=SHA-256\r\n",
     "Retry-After: 99999999999\r\nReason: Q.850;cause=300\r\n",
     "Max-Forwards: 0\r\n",
+    "Info-Package: x\r\n",
+    "RAck: 1 1 INVITE\r\n",
+    "RAck: x\r\nSession-Expires: y\r\n",
+    "Reason: SIP;cause=200;text=\"a, b\", x;y=\"z\r\nReason: Q.850;cause=16\r\n",
     "Expires: 60\r\nTimestamp: 1\r\n",
+];
+
+/// What bodies of parts are made of.
+const PIECES: [&str; 12] = [
+    "--b\r\n",
+    "--b--\r\n",
+    "--i\r\n",
+    "--i--\r\n",
+    "\r\n",
+    "Content-Type: application/sdp\r\n",
+    "Content-Type: multipart/mixed;boundary=i\r\n",
+    "Content-Type: multipart/mixed;boundary=b\r\n",
+    "Content-Disposition: signal;handling=required\r\n",
+    "Content-Type: application/isup\r\n\r\n\u{1}\u{2}\r\n",
+    "no header line\r\n",
+    SDP,
 ];
 
 /// The fuzzer's bytes as choices; when they run out every choice is the first.
@@ -132,11 +152,21 @@ impl Stack<'_> {
     }
 
     fn body(&mut self) -> String {
-        if self.dice.byte() % 2 == 0 {
-            "Content-Length: 0\r\n\r\n".into()
-        } else {
-            format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{SDP}", SDP.len())
+        match self.dice.byte() % 4 {
+            0 | 2 => "Content-Length: 0\r\n\r\n".into(),
+            1 => format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{SDP}", SDP.len()),
+            _ => self.parts(),
         }
+    }
+
+    /// A body of parts, as often as not one that cannot be taken apart.
+    fn parts(&mut self) -> String {
+        let mut body = String::new();
+        for _ in 0..self.dice.byte() % 20 {
+            body.push_str(self.dice.pick(&PIECES));
+        }
+        let kind = self.dice.pick(&["multipart/mixed;boundary=b", "multipart/alternative; boundary=\"b\"", "multipart/x"]);
+        format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 
     fn respond(&mut self) {

@@ -59,6 +59,9 @@ fn read_all(message: &Message) {
     message.contacts().for_each(drop);
     message.routes().chain(message.record_routes()).for_each(drop);
     assert_eq!(message.body(), &message.body_bytes()[..]);
+    if let Some(described) = message.session_description() {
+        assert!(!described.is_empty() && described.len() <= message.body().len());
+    }
 }
 
 /// Any bytes as any value.

@@ -1,6 +1,6 @@
 //! The one table of SIP status codes and Q.850 causes.
 
-use crate::wire::{HeaderName, Message, Params};
+use crate::wire::{HeaderName, Message, Params, is_token};
 
 /// The reason phrase of a status code (RFC 3261 §21 and the IANA registry); of one not in the table the
 /// phrase of its class.
@@ -169,7 +169,12 @@ pub const ELSEWHERE: &str = "Call completed elsewhere";
 /// Bytes of a Reason's text that are kept.
 const TEXT_BYTES_MAX: usize = 128;
 
-/// What a Reason header says (RFC 3326): why a request was sent, or the other network's cause.
+/// Reason values of one message that go on to the other side.
+const PASSED_VALUES_MAX: usize = 8;
+/// Bytes of all of them; those beyond are left out whole.
+const PASSED_BYTES_MAX: usize = 512;
+
+/// What the Reason headers of a message say (RFC 3326): why a request was sent, or the other network's cause.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReasonCause {
     /// `cause` of `Q.850`, 1 to 127.
@@ -178,45 +183,77 @@ pub struct ReasonCause {
     pub sip: Option<u16>,
     /// A `SIP` value whose text begins with `v=analytics`: blocked by analytics (ATIS-1000099).
     pub analytics: bool,
-    /// `text`, the first there is, without its quotes; at most 128 bytes, printable.
+    /// `text` of the `SIP` value, or where that has none of the `Q.850` value, without its quotes; at most 128 bytes,
+    /// printable.
     pub text: Option<Box<str>>,
+    /// All sound values as they were written, separated by commas: each with its own text, and with parameters and of
+    /// protocols that mean nothing here (RFC 8606, `location`). At most 8 of 512 bytes together; empty for none.
+    pub values: Box<str>,
 }
 
 impl ReasonCause {
     /// Reads every Reason value of a message; malformed ones are passed over.
     #[must_use]
     pub fn of(message: &Message) -> Self {
-        let mut found = Self::default();
         if !message.has(HeaderName::Reason) {
-            return found;
+            return Self::default();
         }
-        for value in message.values(HeaderName::Reason) {
-            found.note(value);
-        }
-        found
+        Self::read(message.values(HeaderName::Reason))
     }
 
-    fn note(&mut self, value: &[u8]) {
-        let at = memchr::memchr(b';', value).unwrap_or(value.len());
-        let (protocol, params) = (value[..at].trim_ascii(), Params(&value[at..]));
-        let text = params.value("text").and_then(printable);
-        let cause =
-            params.value("cause").and_then(|cause| core::str::from_utf8(cause).ok()?.parse::<u16>().ok());
-        let known = protocol.eq_ignore_ascii_case(b"Q.850") || protocol.eq_ignore_ascii_case(b"SIP");
-        if known && self.text.is_none() {
-            self.text = text.clone();
-        }
-        let Some(cause) = cause else { return };
-        if protocol.eq_ignore_ascii_case(b"Q.850") {
-            if let Ok(cause @ 1..=127) = u8::try_from(cause) {
-                self.q850.get_or_insert(cause);
+    fn read<'v>(values: impl Iterator<Item = &'v [u8]>) -> Self {
+        let mut found = Self::default();
+        let (mut sip_text, mut q850_text, mut passed, mut count) = (None, None, String::new(), 0);
+        for value in values {
+            let Some((protocol, params)) = taken_apart(value) else { continue };
+            if count < PASSED_VALUES_MAX
+                && let Some(value) = one_line(value)
+                && passed.len() + ", ".len() + value.len() <= PASSED_BYTES_MAX
+            {
+                passed.push_str(if count > 0 { ", " } else { "" });
+                passed.push_str(&value);
+                count += 1;
             }
-        } else if protocol.eq_ignore_ascii_case(b"SIP") && (100..=699).contains(&cause) {
-            self.sip.get_or_insert(cause);
-            let start = text.as_deref().and_then(|text| text.get(..11)).unwrap_or_default();
-            self.analytics |= start.eq_ignore_ascii_case("v=analytics");
+            let text = || params.value("text").and_then(printable);
+            let cause =
+                params.value("cause").and_then(|cause| core::str::from_utf8(cause).ok()?.parse::<u16>().ok());
+            // RFC 3326 §2: one value for each protocol; of more the first counts.
+            if protocol.eq_ignore_ascii_case(b"Q.850") {
+                q850_text = q850_text.or_else(text);
+                if let Some(Ok(cause @ 1..=127)) = cause.map(u8::try_from) {
+                    found.q850.get_or_insert(cause);
+                }
+            } else if protocol.eq_ignore_ascii_case(b"SIP") {
+                let text = text();
+                if let Some(cause @ 100..=699) = cause {
+                    found.sip.get_or_insert(cause);
+                    let start = text.as_deref().and_then(|text| text.get(..11)).unwrap_or_default();
+                    found.analytics |= start.eq_ignore_ascii_case("v=analytics");
+                }
+                sip_text = sip_text.or(text);
+            }
         }
+        found.text = sip_text.or(q850_text);
+        found.values = passed.into_boxed_str();
+        found
     }
+}
+
+/// Protocol and parameters of a Reason value (RFC 3326 §2); `None` where it is none from its first byte to its last.
+fn taken_apart(value: &[u8]) -> Option<(&[u8], Params<'_>)> {
+    let at = memchr::memchr(b';', value).unwrap_or(value.len());
+    let protocol = value[..at].trim_ascii();
+    let params = Params::of(value);
+    (!protocol.is_empty() && protocol.iter().copied().all(is_token) && params.are_sound())
+        .then_some((protocol, params))
+}
+
+/// A value on one line, with what folded it made spaces; `None` where it holds other bytes that are not to be seen.
+fn one_line(value: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(value).ok()?;
+    let text: String =
+        text.chars().map(|one| if matches!(one, '\r' | '\n' | '\t') { ' ' } else { one }).collect();
+    (!text.chars().any(char::is_control)).then_some(text)
 }
 
 /// A quoted text as it was meant: escapes resolved, nothing in it that is not to be seen, and not too long.
@@ -242,19 +279,16 @@ mod tests {
     use super::*;
 
     fn reason(values: &[&str]) -> ReasonCause {
-        let mut found = ReasonCause::default();
-        for value in values {
-            found.note(value.as_bytes());
-        }
-        found
+        ReasonCause::read(values.iter().map(|value| value.as_bytes()))
     }
 
     #[test]
     fn reason_values() {
         assert_eq!(reason(&["Q.850;cause=16;text=\"Terminated\""]).q850, Some(16));
+        let values = "SIP ; cause = 200 ; text=\"x\", q.850;cause=17".into();
         assert_eq!(
             reason(&["SIP ; cause = 200 ; text=\"x\"", "q.850;cause=17"]),
-            ReasonCause { q850: Some(17), sip: Some(200), analytics: false, text: Some("x".into()) }
+            ReasonCause { q850: Some(17), sip: Some(200), analytics: false, text: Some("x".into()), values }
         );
         let text = |value: &str| reason(&[value]).text.map(String::from).unwrap_or_default();
         assert_eq!(text("SIP;cause=200;text=\"Call completed elsewhere\""), ELSEWHERE);
@@ -265,17 +299,49 @@ mod tests {
         let blocked = reason(&["SIP;cause=603;text=\"v=analytics1;url=https://example.com\";location=LN"]);
         assert!(blocked.analytics && blocked.sip == Some(603));
         assert!(!reason(&["SIP;cause=603;text=\"Declined\""]).analytics);
+        for broken in
+            ["", "Q.850", "Q.850;cause=0", "Q.850;cause=128", "Q.850;cause=99999999999", "SIP;cause=99"]
+        {
+            let sound = ReasonCause { values: broken.into(), ..ReasonCause::default() };
+            assert_eq!(reason(&[broken]), sound, "{broken}");
+        }
+    }
+
+    /// Each value keeps its own text, and all go on that are values at all.
+    #[test]
+    fn reason_values_stay_apart() {
+        let both = reason(&[
+            "Q.850;cause=16;text=\"Terminated\";location=LN",
+            "SIP;cause=600",
+            "preemption ;cause=5 ;text=\"a, b; \\\"c\\\"\"",
+        ]);
+        assert_eq!((both.q850, both.sip, both.text.as_deref()), (Some(16), Some(600), Some("Terminated")));
+        assert_eq!(
+            &*both.values,
+            "Q.850;cause=16;text=\"Terminated\";location=LN, SIP;cause=600, \
+             preemption ;cause=5 ;text=\"a, b; \\\"c\\\"\""
+        );
+        assert_eq!(
+            reason(&["Q.850;cause=16;text=\"one\"", "SIP;cause=480;text=\"two\""]).text.as_deref(),
+            Some("two")
+        );
+        assert_eq!(&*reason(&["Q.850;cause=16;\r\n text=\"x\""]).values, "Q.850;cause=16;   text=\"x\"");
         for broken in [
-            "",
-            "Q.850",
             "Q.850;cause=",
-            "Q.850;cause=0",
-            "Q.850;cause=128",
-            "Q.850;cause=99999999999",
-            "SIP;cause=99",
+            "Q.850;cause=16;text=\"open",
+            "Q.850;cause=16;text=\"x\"y",
+            "Q 850;cause=16",
+            ";cause=16",
+            "Q.850;cause=16;=1",
+            "<sip:a>;cause=16",
         ] {
             assert_eq!(reason(&[broken]), ReasonCause::default(), "{broken}");
         }
+        assert_eq!(&*reason(&["Q.850;cause=16;text=\"\u{1}\""]).values, "");
+        let many = vec!["SIP;cause=200"; 20];
+        assert_eq!(reason(&many).values.matches("SIP").count(), PASSED_VALUES_MAX);
+        let long = format!("SIP;cause=200;text=\"{}\"", "x".repeat(600));
+        assert_eq!(&*reason(&[&long, "Q.850;cause=16"]).values, "Q.850;cause=16");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl CallShard {
         if !self.admit_transit || !room {
             return Err(503);
         }
-        let offer = request.body_bytes();
+        let offer = request.session_description().unwrap_or_default();
         let srtp = self.trunks.get(from).map(|trunk| trunk.row.config.srtp).ok_or(503_u16)?;
         let security = self.local_security(srtp);
         if !offer.is_empty() {

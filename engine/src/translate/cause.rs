@@ -13,16 +13,19 @@ pub(crate) struct Said {
     pub(crate) q850: Option<u8>,
     pub(crate) sip: Option<u16>,
     pub(crate) text: Option<Box<str>>,
+    /// All of it, as it was said.
+    pub(crate) values: Box<str>,
 }
 
 impl Said {
     pub(crate) fn of(ended: &Ended) -> Self {
-        Said { q850: ended.q850, sip: ended.sip, text: ended.text.clone() }
+        Said { q850: ended.q850, sip: ended.sip, text: ended.text.clone(), values: ended.reasons.clone() }
     }
 
-    /// In our own words to the other side.
+    /// The same to the other side: its words, what they mean, or nothing.
     pub(crate) fn reason(&self) -> Reason<'_> {
-        Reason { q850: self.q850, sip: self.sip, text: self.text.as_deref().unwrap_or_default() }
+        let text = self.text.as_deref().unwrap_or_default();
+        Reason { q850: self.q850, sip: self.sip, text, passed: &self.values }
     }
 
     /// What the record has a place for beside the cause.
@@ -33,7 +36,7 @@ impl Said {
 }
 
 /// What a peer is told that has rung in vain because another has taken the call (RFC 3326 §2).
-pub(crate) const TAKEN: Reason<'static> = Reason { q850: None, sip: Some(200), text: ELSEWHERE };
+pub(crate) const TAKEN: Reason<'static> = Reason { q850: None, sip: Some(200), text: ELSEWHERE, passed: "" };
 
 /// Why a leg ended that was never answered, or was answered and ended from outside.
 pub(crate) fn cause_of(ended: &Ended) -> EndCause {

@@ -768,6 +768,41 @@ fn one_way_audio_is_told_with_who_is_not_heard() {
     w.assert_at_rest();
 }
 
+/// Customer and agent who are joined have each other's INFO, of what is no digit; before that there is nobody to have it.
+#[test]
+fn info_goes_between_the_joined() {
+    let mut w = world(Callee::answers(100));
+    w.command(open_session());
+    w.run_for(300);
+    w.order(dial(), true);
+    w.run_for(300);
+    w.ladder.clear();
+    w.peer_info(0, "text/plain", "x");
+    w.run_for(100);
+    let (customer, agent) = (w.peers[0].name, w.peers[1].name);
+    assert!(w.ladder.contains(&format!("us -> {customer}: 415")), "{}", w.ladder);
+    assert!(!w.ladder.contains(&format!("us -> {agent}: INFO")), "{}", w.ladder);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(100);
+    for (asks, one, other) in [(0, customer, agent), (1, agent, customer)] {
+        w.ladder.clear();
+        w.peer_info(asks, "text/plain", "x");
+        w.run_for(200);
+        for line in [
+            format!("us <- {one}: INFO"),
+            format!("us -> {other}: INFO"),
+            format!("us <- {other}: 415"),
+            format!("us -> {one}: 415"),
+        ] {
+            assert_eq!(w.ladder.matches(&line).count(), 1, "{line} in\n{}", w.ladder);
+        }
+    }
+    w.order(hangup(), false);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+}
+
 #[test]
 fn a_press_told_in_two_ways_is_one_event() {
     let mut w = world(Callee::answers(100));

@@ -167,6 +167,37 @@ fn requests_that_make_no_call_pass_through() {
     w.assert_at_rest();
 }
 
+/// The description among parts of a body is what a call goes on with, whichever way its sound goes (RFC 5621).
+#[test]
+fn a_description_beside_something_else_is_carried_on() {
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+    let body = format!(
+        "--b\r\nContent-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\
+         \r\nx\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b--\r\n"
+    );
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        let mut w = crate::transit::world(media, Callee::answers(50));
+        w.peer_sends_raw(
+            0,
+            &format!(
+                "INVITE sip:0200@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKparts\r\n\
+                 Max-Forwards: 5\r\nFrom: <sip:100@192.0.2.10>;tag=a\r\nTo: <sip:0200@192.0.2.1>\r\n\
+                 Call-ID: parts\r\nCSeq: 1 INVITE\r\nContact: <sip:100@192.0.2.10:5060>\r\n\
+                 Content-Type: multipart/mixed;boundary=b\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        w.run_for(500);
+        let invite = &w.peers[1].invites[0];
+        assert!(invite.contains("Content-Type: application/sdp\r\n") && !invite.contains("isup"), "{invite}");
+        assert_eq!(invite.contains(sdp), media == TransitMedia::Bypass, "{invite}");
+        assert!(w.ladder.contains("us -> caller: 200"), "{}", w.ladder);
+        // Nobody acknowledges.
+        w.run_for(70_000);
+        w.assert_at_rest();
+    }
+}
+
 /// A re-INVITE without an offer, where the sound goes past us: the other side's offer and this side's answer go through.
 #[test]
 fn an_offer_is_asked_for_through_us() {

@@ -257,7 +257,7 @@ fn what_cannot_be_joined_is_refused() {
 /// What one side gives as its reason reaches the other side and the record (RFC 3326).
 #[test]
 fn reasons_are_passed_and_recorded() {
-    let reason = |q850, sip, text| Reason { q850, sip, text };
+    let reason = |q850, sip, text| Reason { q850, sip, text, passed: "" };
     let cases = [
         // Who hangs up, when, with what, and what the other one hears.
         (0, 1000, reason(Some(31), Some(480), "going home"), (Some(31), Some(480), Some("going home"))),
@@ -294,6 +294,35 @@ fn reasons_are_passed_and_recorded() {
     }
 }
 
+/// Each value with its own text, those of other protocols and with what we do not know too, in a BYE, a CANCEL and a
+/// refusal (RFC 3326, RFC 8606).
+#[test]
+fn all_reasons_are_passed_as_they_are() {
+    let passed = "Q.850;cause=31;text=\"one\";location=LN, SIP;cause=580;text=\"two, and; three\", \
+                  preemption;cause=1;text=\"four\"";
+    for (peer, after_ms) in [(0, 1000), (1, 1000), (0, 100), (1, 100)] {
+        let mut w = world(TransitMedia::Relay);
+        w.call_in(0, "100", "0200");
+        w.run_for(after_ms);
+        let leg = w.peers[peer].legs[0].leg;
+        let now = w.now;
+        let at = &mut w.peers[peer];
+        let said = Reason { sip: Some(580), passed, ..Reason::default() };
+        at.ua.hangup(now, leg, said, &mut at.out);
+        w.drain_peer(peer);
+        w.run_for(500);
+        let ended = &w.peers[1 - peer].ended[0];
+        assert_eq!((&*ended.reasons, ended.q850, ended.sip), (passed, Some(31), Some(580)), "{}", w.ladder);
+        let records = w.transit_records();
+        let recorded = records[0].reason.as_ref().expect("a reason was given");
+        assert_eq!(
+            (records[0].q850, recorded.sip_code, recorded.text.as_deref()),
+            (Some(31), Some(580), Some("two, and; three"))
+        );
+        w.assert_at_rest();
+    }
+}
+
 /// Where the sound goes past us the other side is asked to call.
 #[test]
 fn a_refer_is_passed() {
@@ -306,6 +335,32 @@ fn a_refer_is_passed() {
     assert_eq!(w.peers[1].transfers, ["202", "NOTIFY 100", "NOTIFY 200 done"], "{}", w.ladder);
     w.peer_hangup(0);
     w.assert_at_rest();
+}
+
+/// What an INFO says besides digits goes to the other side too, whose answer comes back (RFC 6086).
+#[test]
+fn info_of_other_kinds_is_answered_by_the_other_side() {
+    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
+        let mut w = world(media);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        for asks in [0, 1] {
+            w.ladder.clear();
+            w.peer_info(asks, "text/plain", "x");
+            w.run_for(200);
+            let (one, other) = (w.peers[asks].name, w.peers[1 - asks].name);
+            for line in [
+                format!("us <- {one}: INFO"),
+                format!("us -> {other}: INFO"),
+                format!("us <- {other}: 415"),
+                format!("us -> {one}: 415"),
+            ] {
+                assert_eq!(w.ladder.matches(&line).count(), 1, "{line} in\n{}", w.ladder);
+            }
+        }
+        w.peer_hangup(0);
+        w.assert_at_rest();
+    }
 }
 
 #[test]

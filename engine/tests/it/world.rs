@@ -900,9 +900,13 @@ impl World {
                 }
             }
             ua::Event::Request { key, request, .. } => {
-                let unknown = request.method() == sip_proxy::wire::Method::Other;
+                let status = match request.method() {
+                    sip_proxy::wire::Method::Other => 501,
+                    sip_proxy::wire::Method::Info => ua::info_status(&request),
+                    _ => 405,
+                };
                 let at = &mut self.peers[peer];
-                at.ua.respond(now, key, if unknown { 501 } else { 405 }, &mut at.out);
+                at.ua.respond(now, key, status, &mut at.out);
             }
             ua::Event::Ended(ended) => {
                 self.peers[peer].legs.retain(|state| state.leg != ended.leg);

@@ -49,7 +49,7 @@ pub(crate) struct Server {
     pub(crate) leg: Option<LegKey>,
     /// INVITE: its CSeq, which its ACK will carry.
     pub(crate) cseq: u32,
-    /// INVITE: it had no body, so that our 2xx makes the offer.
+    /// INVITE: it had no description, so that our 2xx makes the offer.
     pub(crate) bare: bool,
     /// INVITE: the header lines all its responses share (Via, From, To with our tag, Call-ID, CSeq).
     pub(crate) head: Bytes,
@@ -182,7 +182,7 @@ impl Layer {
             to,
             leg: None,
             cseq: request.cseq().0,
-            bare: request.body().is_empty(),
+            bare: request.session_description().is_none(),
             head,
             record_routes,
             last: Bytes::new(),

@@ -181,8 +181,8 @@ pub enum Event {
         /// Nothing more will be told.
         done: bool,
     },
-    /// A request of a trunk that makes no session: MESSAGE, or of a method we do not know. Answer with `respond`,
-    /// `relay_within` or `relay_out`.
+    /// A request that makes no session: MESSAGE or of a method we do not know, of a trunk or in a dialog, or in a dialog
+    /// an INFO that says no digit. Answer with `respond`, `relay_within` or `relay_out`.
     Request {
         /// What to answer it by.
         key: RequestKey,
@@ -193,7 +193,7 @@ pub enum Event {
         /// The request.
         request: Box<Message>,
     },
-    /// An INFO came in the dialog (DTMF, for one); it has been answered 200.
+    /// An INFO came in the dialog that says a digit; it has been answered 200.
     Info {
         /// The leg.
         leg: LegKey,
@@ -286,8 +286,10 @@ pub struct Ended {
     pub retry_after: Option<Duration>,
     /// SIP cause in the peer's Reason header, 100 to 699; of a CANCEL 200 says that another has taken the call.
     pub sip: Option<u16>,
-    /// Text in the peer's Reason header, at most 128 bytes.
+    /// Text that goes with it, or where it has none with the Q.850 cause; at most 128 bytes.
     pub text: Option<Box<str>>,
+    /// The values of the peer's Reason headers as they can be passed on ([`crate::status::ReasonCause::values`]).
+    pub reasons: Box<str>,
 }
 
 /// Who ended a leg.
@@ -384,8 +386,11 @@ pub struct Reason<'a> {
     /// SIP cause. Of an incoming leg that is not answered yet this is the status it is refused with (else 480);
     /// 200 in a CANCEL says "call completed elsewhere".
     pub sip: Option<u16>,
-    /// Free text.
+    /// Free text, of the first of these.
     pub text: &'a str,
+    /// What a peer has given as its reasons, to be passed on as it is ([`Ended::reasons`]); if not empty the header has
+    /// these values and none of ours.
+    pub passed: &'a str,
 }
 
 /// User name and password.

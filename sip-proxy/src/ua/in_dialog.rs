@@ -4,12 +4,12 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
 use super::leg::{State, Success};
-use super::relay::is_passed;
+use super::relay::{DIGITS, info_status, is_passed, takes};
 use super::uas::{RETRY_AFTER_PENDING, capabilities};
-use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
+use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent};
 use crate::mark::Mark;
 use crate::status::reason_phrase;
-use crate::wire::{HeaderName, Message, Method, Writer, parse};
+use crate::wire::{HeaderName, Message, Method, Writer, is_kind, parse};
 
 impl UserAgent {
     /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
@@ -138,6 +138,7 @@ impl UserAgent {
         }
     }
 
+    /// INFO (RFC 6086): digits are ours; what else it says is for whoever is behind us.
     fn informed(
         &mut self,
         now: Instant,
@@ -149,9 +150,18 @@ impl UserAgent {
         if !self.has_known_extensions(arrival, request, out) {
             return;
         }
+        let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
+        let Some(leg) = self.legs.get(key) else { return };
+        if !DIGITS.iter().any(|kind| is_kind(content_type, kind)) {
+            if matches!(leg.state, State::Confirmed | State::Answered) {
+                return self.inside(now, arrival, key, request, out);
+            }
+            // Before the answer there is nobody to pass it to.
+            let status = info_status(request);
+            return self.answer_request(now, arrival, request, status, |writer| takes(status, writer), out);
+        }
         self.answer_request(now, arrival, request, 200, |_| {}, out);
         let Some(leg) = self.legs.get(key) else { return };
-        let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
         out.push(Output::Event(Event::Info {
             leg: key,
             owner: leg.owner,
@@ -190,7 +200,10 @@ impl UserAgent {
             // Ours is out, or our last answer is not acknowledged (RFC 5407 §3.1.5).
             return self.refuse_reinvite(now, arrival, key, request, 491, |_| {}, out);
         }
-        if !self.is_acceptable(arrival, request, out) || !self.has_long_enough_interval(arrival, request, out)
+        if !self.is_acceptable(arrival, request, out)
+            || !self.has_one_contact(arrival, request, out)
+            || !self.has_long_enough_interval(arrival, request, out)
+            || !self.keeps_media_lines(arrival, key, request, out)
         {
             return;
         }
@@ -215,7 +228,12 @@ impl UserAgent {
             leg.server = Some(server);
         }
         self.respond_invite(now, server, 100, None, &[], out);
-        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp: sdp_of(request), by_update: false }));
+        out.push(Output::Event(Event::Reoffer {
+            leg: key,
+            owner,
+            sdp: request.session_description(),
+            by_update: false,
+        }));
     }
 
     /// Refuses a re-INVITE for what is the case just now. A late copy of it must not be taken for a new one when

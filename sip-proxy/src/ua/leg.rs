@@ -59,6 +59,8 @@ pub struct Leg {
     pub(super) offer: Option<Box<Offer>>,
     /// The peer's UPDATE, or PRACK with an offer, that waits for our answer.
     pub(super) update: Option<ServerKey>,
+    /// Streams in the session, those ended too; 255 for more.
+    pub(super) media_lines: u8,
     /// The peer has said that it takes UPDATE.
     pub(super) allows_update: bool,
     /// The session's timer, where it has one.

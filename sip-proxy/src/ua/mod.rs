@@ -45,7 +45,7 @@ pub use door::{
 };
 pub use leg::Leg;
 pub use refer::Replaced;
-pub use relay::{Outward, RequestKey};
+pub use relay::{Outward, RequestKey, info_status};
 
 use crate::mark::{MARK_BYTES, Mark, base32};
 use crate::registrar::Registrar;
@@ -53,15 +53,15 @@ use crate::status::{q850_text, reason_phrase};
 use crate::transaction::{Absorbed, ClientUser, Expired, Heard, Layer, Unanswered, Why};
 use crate::transport::locate::{Locator, Reach};
 use crate::transport::{Crowd, Guard, Outlets, SlowList, Standing};
-use crate::wire::{Feedback, HeaderName, Message, Method, ParseError, Writer, parse, respond_with};
+use crate::wire::{Feedback, HeaderName, Message, Method, ParseError, SDP, Writer, parse, respond_with};
 use leg::State;
 use uac::finish;
 
 /// Methods we take (RFC 3261 §20.5).
 const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER";
 
-/// The only session description we read.
-const SDP: &[u8] = b"application/sdp";
+/// Bodies we read where a session is made.
+const ACCEPT: &[u8] = b"application/sdp, multipart/mixed";
 
 /// The user agent of one shard.
 #[derive(Debug)]
@@ -566,6 +566,7 @@ impl UserAgent {
             retry_after: how.retry_after,
             sip: how.sip,
             text: how.text,
+            reasons: how.reasons,
         })));
     }
 
@@ -647,11 +648,21 @@ struct How {
     retry_after: Option<core::time::Duration>,
     sip: Option<u16>,
     text: Option<Box<str>>,
+    reasons: Box<str>,
 }
 
 impl How {
-    const fn by(by: EndedBy) -> Self {
-        How { by, code: None, q850: None, blocked: false, retry_after: None, sip: None, text: None }
+    fn by(by: EndedBy) -> Self {
+        How {
+            by,
+            code: None,
+            q850: None,
+            blocked: false,
+            retry_after: None,
+            sip: None,
+            text: None,
+            reasons: Box::default(),
+        }
     }
 
     fn code(self, code: u16) -> Self {
@@ -668,23 +679,24 @@ impl How {
             Some(603) => reason.analytics || message.reason().eq_ignore_ascii_case(b"Network Blocked"),
             _ => false,
         };
-        How { q850: reason.q850, blocked, retry_after, sip: reason.sip, text: reason.text, ..self }
+        How {
+            q850: reason.q850,
+            blocked,
+            retry_after,
+            sip: reason.sip,
+            text: reason.text,
+            reasons: reason.values,
+            ..self
+        }
     }
 }
 
-/// The session description in a message; `None` if it has none or a body of another kind.
-fn sdp_of(message: &Message) -> Option<Bytes> {
-    if message.body().is_empty() {
-        return None;
-    }
-    let kind = message.header(HeaderName::ContentType).unwrap_or(SDP);
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(SDP).then(|| message.body_bytes())
-}
-
-/// The value of a Reason header (RFC 3326), one for each protocol that has something to say; empty when none has. The
-/// text goes with the first, and a Q.850 cause without one has its name.
+/// The value of a Reason header (RFC 3326): what a peer has said, or in our words one for each protocol that has
+/// something to say; empty when none has. The text goes with the first, and a Q.850 cause without one has its name.
 fn reason_value(reason: &Reason<'_>) -> Vec<u8> {
+    if !reason.passed.is_empty() {
+        return reason.passed.as_bytes().to_vec();
+    }
     let text: String = reason.text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
     let mut values: Vec<String> = Vec::new();
     if let Some(cause) = reason.sip {

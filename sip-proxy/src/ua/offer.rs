@@ -8,12 +8,19 @@ use sansio::{Duration, Instant, Outbox};
 use super::leg::{Offer, State};
 use super::session_timer::Sender;
 use super::uac::finish;
-use super::{ALLOW, EndedBy, Event, How, LegError, LegKey, Output, UserAgent, sdp_of};
+use super::{ALLOW, Arrival, EndedBy, Event, How, LegError, LegKey, Output, UserAgent};
+use crate::status::reason_phrase;
 use crate::transaction::{ClientKey, ClientUser, Why};
-use crate::wire::{HeaderName, Message, Method};
+use crate::wire::{HeaderName, Message, Method, Writer};
 
 /// Reason of the BYE to a peer that leaves an offer of ours unanswered.
 const UNANSWERED: &[u8] = b"SIP;cause=408;text=\"No answer to an offer\"";
+
+/// Streams in a session description (RFC 3264 §5.1); 255 for more.
+pub(super) fn media_lines(sdp: &[u8]) -> u8 {
+    let count = sdp.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"m=")).count();
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
 
 impl UserAgent {
     /// Offers a new session on a confirmed leg. `ReofferAnswered` or `ReofferRejected` follows, or `Ended`.
@@ -178,6 +185,32 @@ impl UserAgent {
         Ok(())
     }
 
+    /// How many streams the session has: what both sides have described last.
+    pub(super) fn note_media_lines(&mut self, key: LegKey, sdp: &[u8]) {
+        if let Some(leg) = self.legs.get_mut(key).filter(|_| !sdp.is_empty()) {
+            leg.media_lines = media_lines(sdp);
+        }
+    }
+
+    /// RFC 3264 §8: an offer has a line for each stream that there was, those ended too.
+    pub(super) fn keeps_media_lines(
+        &mut self,
+        arrival: Arrival,
+        key: LegKey,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        let before = self.legs.get(key).map_or(0, |leg| leg.media_lines);
+        if request.session_description().is_none_or(|sdp| media_lines(&sdp) >= before) {
+            return true;
+        }
+        let more = |writer: &mut Writer<'_>| {
+            writer.header_text("Warning", b"399 dialerd \"Fewer Streams Than Before\"");
+        };
+        self.reply_with(arrival, request, 488, reason_phrase(488), more, out);
+        false
+    }
+
     /// Sends (or sends again, with the next CSeq) the re-INVITE or UPDATE a leg has in mind. False when there is no
     /// room, or no dialog to send it in.
     pub(super) fn send_offer(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) -> bool {
@@ -310,7 +343,7 @@ impl UserAgent {
             }
         }
         let (listener, peer) = (leg.listener, leg.peer);
-        let sdp = sdp_of(response);
+        let sdp = response.session_description();
         let asked = |offer: &&mut Box<Offer>| {
             offer.method == Method::Invite && offer.sdp.is_empty() && !offer.refresh
         };

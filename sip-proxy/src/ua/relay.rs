@@ -41,6 +41,39 @@ pub struct Outward<'a> {
     pub max_forwards: u8,
 }
 
+/// Bodies of INFO that say a digit.
+pub(super) const DIGITS: [&[u8]; 2] = [b"application/dtmf-relay", b"application/dtmf"];
+
+/// What an INFO is answered that means nothing to us and is passed to nobody: 469 where it names a package, since we
+/// have told of none, 415 for a body of another kind than digits, else 200 (RFC 6086 §4.2.2, RFC 2976 §2.2).
+#[must_use]
+pub fn info_status(request: &Message) -> u16 {
+    match request.header_by_text(INFO_PACKAGE) {
+        Some(_) => 469,
+        None if request.body().is_empty() => 200,
+        None => 415,
+    }
+}
+
+const INFO_PACKAGE: &str = "Info-Package";
+const RECV_INFO: &str = "Recv-Info";
+
+/// What a refusal says about what would be taken: 405 and 501 of methods, 415 to an INFO, 469 of its packages: none.
+pub(super) fn takes(status: u16, writer: &mut Writer<'_>) {
+    match status {
+        405 | 501 => {
+            writer.header(HeaderName::Allow, ALLOW);
+        }
+        415 => {
+            writer.header(HeaderName::Accept, &DIGITS.join(&b", "[..]));
+        }
+        469 => {
+            writer.header_text(RECV_INFO, b"");
+        }
+        _ => {}
+    }
+}
+
 /// Whether those above are asked what becomes of a request of this method.
 pub(super) const fn is_passed(method: Method) -> bool {
     matches!(method, Method::Message | Method::Other)
@@ -114,14 +147,10 @@ impl UserAgent {
         out.push(Output::Event(Event::Request { key, leg, from, request: Box::new(request) }));
     }
 
-    /// Answers a `Request` with 200 to 699; 405 and 501 say what we take.
+    /// Answers a `Request` with 200 to 699; 405 and 501 say what we take, 415 and 469 what of an INFO.
     pub fn respond(&mut self, now: Instant, key: RequestKey, code: u16, out: &mut Outbox<Output>) {
         let code = code.clamp(200, 699);
-        let more = |_: Option<&super::Leg>, writer: &mut Writer<'_>| {
-            if matches!(code, 405 | 501) {
-                writer.header(HeaderName::Allow, ALLOW);
-            }
-        };
+        let more = |_: Option<&super::Leg>, writer: &mut Writer<'_>| takes(code, writer);
         self.respond_invite_with(now, key.0, code, None, &[], more, out);
     }
 
@@ -143,7 +172,12 @@ impl UserAgent {
         }
         let text = request.method_text();
         let user = ClientUser::Relayed(key.0);
-        let more = |writer: &mut Writer<'_>| content_headers(request, writer);
+        let more = |writer: &mut Writer<'_>| {
+            content_headers(request, writer);
+            if let Some(package) = request.header_by_text(INFO_PACKAGE) {
+                writer.header_text(INFO_PACKAGE, package);
+            }
+        };
         let body = (!request.body().is_empty()).then(|| (content_type(request), request.body()));
         let sent = self.send_within_text(now, leg, (request.method(), text), user, more, body, out);
         if sent { Ok(()) } else { Err(LegError::Limit) }
@@ -236,6 +270,9 @@ impl UserAgent {
             HeaderName::Unsupported,
         ] {
             writer.copy_from(response, name);
+        }
+        if let Some(packages) = response.header_by_text(RECV_INFO) {
+            writer.header_text(RECV_INFO, packages);
         }
         if response.body().is_empty() {
             writer.no_body();

@@ -17,11 +17,11 @@ use super::leg::{Leg, Reliable, State, Unacknowledged};
 use super::overload::announces;
 use super::session_timer::decimal;
 use super::uac::finish;
-use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent, sdp_of};
+use super::{Arrival, EndedBy, Event, How, LegKey, Output, UserAgent};
 use crate::dialog::Dialog;
 use crate::status::reason_phrase;
 use crate::transaction::{ClientUser, Why};
-use crate::wire::{HeaderName, Message, Method, Writer};
+use crate::wire::{HeaderName, Message, Method, Writer, is_token};
 
 /// The option tag.
 pub(super) const RELIABLE: &str = "100rel";
@@ -57,7 +57,7 @@ impl UserAgent {
             queue: std::collections::VecDeque::new(),
             answer: None,
             agreed: false,
-            offered: !request.body().is_empty(),
+            offered: request.session_description().is_some(),
         })))
     }
 
@@ -102,6 +102,7 @@ impl UserAgent {
         let Some((response, to)) = self.respond_invite_with(now, server, code, sdp, &[], more, out) else {
             return;
         };
+        self.note_media_lines(key, sdp.unwrap_or_default());
         let interval = self.layer.timers.t1;
         let retransmit = self.layer.deadlines.arm(now + interval, Why::ReliableRetransmit(key));
         let timeout =
@@ -167,11 +168,15 @@ impl UserAgent {
         request: &Message,
         out: &mut Outbox<Output>,
     ) {
+        let Some((rseq, cseq, method)) = request.header(HeaderName::RAck).and_then(rack) else {
+            // RFC 3262 §7.2: it has one.
+            return self.reply_with(arrival, request, 400, "Missing Or Bad RAck", |_| {}, out);
+        };
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (owner, random) = (leg.owner, leg.random);
-        let named = request.header(HeaderName::RAck).and_then(rack);
         let matching = leg.reliable.as_mut().filter(|reliable| {
-            reliable.unacknowledged.is_some() && named == Some((reliable.rseq, reliable.cseq))
+            let named = (rseq, cseq) == (reliable.rseq, reliable.cseq) && method == b"INVITE";
+            reliable.unacknowledged.is_some() && named
         });
         let Some(sent) = matching.and_then(|reliable| reliable.unacknowledged.take()) else {
             // RFC 3262 §3: a PRACK that acknowledges nothing.
@@ -180,7 +185,7 @@ impl UserAgent {
         let Unacknowledged { described, mut retransmit, mut timeout, .. } = sent;
         self.layer.disarm(&mut retransmit);
         self.layer.disarm(&mut timeout);
-        let sdp = sdp_of(request);
+        let sdp = request.session_description();
         let Some(leg) = self.legs.get_mut(key) else { return };
         let incoming = leg.state == State::Incoming;
         // RFC 3262 §5: where our response held the offer, the PRACK answers it; else it may make one.
@@ -293,10 +298,14 @@ impl UserAgent {
     }
 }
 
-/// The value of RAck: RSeq and the number of the INVITE's CSeq.
-fn rack(value: &[u8]) -> Option<(u32, u32)> {
+/// The value of RAck: RSeq, and number and method of the CSeq it belongs to.
+fn rack(value: &[u8]) -> Option<(u32, u32, &[u8])> {
     let mut parts = value.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty());
-    let mut number = || core::str::from_utf8(parts.next()?).ok()?.parse().ok();
+    let mut number = || {
+        let digits = core::str::from_utf8(parts.next()?).ok()?;
+        if digits.bytes().all(|digit| digit.is_ascii_digit()) { digits.parse().ok() } else { None }
+    };
     let (rseq, cseq) = (number()?, number()?);
-    (parts.next()? == b"INVITE").then_some((rseq, cseq))
+    let method = parts.next().filter(|method| method.iter().copied().all(is_token))?;
+    parts.next().is_none().then_some((rseq, cseq, method))
 }

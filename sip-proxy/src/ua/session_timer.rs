@@ -14,7 +14,7 @@ use super::leg::{Leg, Offer, SessionTimer, State};
 use super::{Arrival, EndedBy, How, LegKey, Output, UserAgent};
 use crate::status::reason_phrase;
 use crate::transaction::Why;
-use crate::wire::{HeaderName, Message, Method, Writer};
+use crate::wire::{HeaderName, Message, Method, Params, Writer};
 
 /// The option tag.
 pub(super) const TIMER: &str = "timer";
@@ -115,6 +115,25 @@ fn session_expires(message: &Message) -> Option<(u32, Option<bool>)> {
     Some((interval_s.min(INTERVAL_S_MAX), uac))
 }
 
+/// Whether Session-Expires and Min-SE are what RFC 4028 §4 and §5 say, and not only begin so.
+fn is_sound(request: &Message) -> bool {
+    let seconds = |name: HeaderName| {
+        request.headers(name).all(|value| {
+            let at = memchr::memchr(b';', value).unwrap_or(value.len());
+            let digits = value[..at].trim_ascii();
+            let params = Params::of(value);
+            let refresher = params.get("refresher").unwrap_or(Some(b"uac")).unwrap_or_default();
+            !digits.is_empty()
+                && digits.iter().all(u8::is_ascii_digit)
+                && params.are_sound()
+                && (refresher.eq_ignore_ascii_case(b"uac") || refresher.eq_ignore_ascii_case(b"uas"))
+        })
+    };
+    seconds(HeaderName::SessionExpires)
+        && seconds(HeaderName::MinSe)
+        && request.headers(HeaderName::SessionExpires).nth(1).is_none()
+}
+
 impl UserAgent {
     /// What our first INVITE of a leg says about session timers; `interval_s` where a 422 has asked for more.
     pub(super) fn write_session_wish(
@@ -173,7 +192,9 @@ impl UserAgent {
             request.and_then(|request| request.seconds(HeaderName::MinSe)).unwrap_or(timers.interval_s_min());
         // §7.2: a 2xx without `refresher` is not allowed; then it is better that somebody refreshes.
         let local = uac.unwrap_or(true);
-        let offer = request.filter(|_| local).map(|request| Bytes::copy_from_slice(request.body()));
+        let offer = request.filter(|_| local).and_then(Message::session_description);
+        // A copy: a held call is not to keep its old datagrams alive.
+        let offer = offer.map(|offer| Bytes::copy_from_slice(&offer));
         let timer = SessionTimer {
             interval_s: interval_s.max(3),
             interval_s_min,
@@ -189,7 +210,7 @@ impl UserAgent {
         self.session_refreshed(now, key);
     }
 
-    /// RFC 4028 §9: an interval that is too short gets 422, if the sender knows what that means.
+    /// RFC 4028 §9: an interval that is too short gets 422, if the sender knows what that means; one that is none 400.
     pub(super) fn has_long_enough_interval(
         &mut self,
         arrival: Arrival,
@@ -199,6 +220,10 @@ impl UserAgent {
         let timers = self.config.session_timers;
         if !request.has(HeaderName::SessionExpires) || timers.use_with == SessionUse::Off {
             return true;
+        }
+        if !is_sound(request) {
+            self.reply_with(arrival, request, 400, "Bad Session-Expires", |_| {}, out);
+            return false;
         }
         let least = timers.interval_s_min();
         let short = session_expires(request).is_some_and(|(interval_s, _)| interval_s < least);
@@ -359,8 +384,9 @@ impl UserAgent {
         false
     }
 
-    /// Remembers our last description, for a refresh of ours by re-INVITE.
+    /// Remembers our last description: how many streams it has, and for a refresh of ours by re-INVITE all of it.
     pub(super) fn note_local_description(&mut self, key: LegKey, sdp: &[u8]) {
+        self.note_media_lines(key, sdp);
         if let Some(timer) = self.legs.get_mut(key).and_then(|leg| leg.timer.as_mut())
             && timer.local
             && !sdp.is_empty()

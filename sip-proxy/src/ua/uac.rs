@@ -11,10 +11,11 @@ use super::aim::{Path, Way};
 use super::config::Reliability;
 use super::digest::Answerer;
 use super::leg::{Calling, Leg, State};
+use super::offer::media_lines;
 use super::overload::announces;
 use super::reliable::RELIABLE;
 use super::update::allows_update;
-use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent, sdp_of};
+use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP, UserAgent};
 use crate::dialog::Dialog;
 use crate::mark::{MARK_BYTES, Mark};
 use crate::transaction::{ClientKey, ClientUser, Why};
@@ -183,7 +184,7 @@ impl UserAgent {
         if response.has(HeaderName::RSeq) && !self.acknowledge_provisional(now, key, source, response, out) {
             return;
         }
-        let sdp = sdp_of(response);
+        let sdp = response.session_description();
         let Some(leg) = self.legs.get_mut(key) else { return };
         if response.has(HeaderName::Allow) {
             leg.allows_update |= allows_update(response);
@@ -291,7 +292,7 @@ impl UserAgent {
         }
         leg.state = State::Confirmed;
         let owner = leg.owner;
-        let sdp = sdp_of(response).or(early.and_then(|early| early.sdp));
+        let sdp = response.session_description().or(early.and_then(|early| early.sdp));
         self.session_agreed(now, key, request.as_ref(), response);
         out.push(Output::Event(Event::Answered { leg: key, owner, sdp }));
     }
@@ -600,6 +601,7 @@ impl Leg {
             success: None,
             offer: None,
             update: None,
+            media_lines: media_lines(&invite.sdp),
             allows_update: false,
             timer: None,
             transfers: None,

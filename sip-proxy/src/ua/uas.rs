@@ -11,15 +11,17 @@ use super::overload::announces;
 use super::session_timer::Sender;
 use super::update::allows_update;
 use super::{
-    ALLOW, Arrival, Caller, EndedBy, Event, How, LegError, LegKey, Output, Reason, SDP, UserAgent,
-    reason_value, sdp_of,
+    ACCEPT, ALLOW, Arrival, Caller, EndedBy, Event, How, LegError, LegKey, Output, Reason, SDP, UserAgent,
+    reason_value,
 };
 use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
 use crate::transport::Standing;
-use crate::wire::{Credentials, HeaderName, Message, Method, Scheme, Uri, Writer, respond_with};
+use crate::wire::{
+    Credentials, HeaderName, Message, Method, Scheme, Transport, Uri, Writer, handling, is_kind, respond_with,
+};
 
 /// The extension by which a client asks for a safe way to speak (RFC 3329).
 const SECURITY_AGREEMENT: &str = "sec-agree";
@@ -79,11 +81,9 @@ impl UserAgent {
         if self.is_own_call(&request) {
             return self.reply(arrival, &request, 482, out);
         }
-        if request.contact().is_none() && request.top_via().has_rfc3261_branch() {
-            // RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)
-            return self.reply_with(arrival, &request, 400, "Missing Contact", |_| {}, out);
-        }
-        if !self.has_long_enough_interval(arrival, &request, out) {
+        if !self.has_one_contact(arrival, &request, out)
+            || !self.has_long_enough_interval(arrival, &request, out)
+        {
             return;
         }
         self.begin_leg(now, arrival, from, request, out);
@@ -384,7 +384,7 @@ impl UserAgent {
         if leg.success.as_ref().is_none_or(|success| success.cseq != ack.cseq().0) {
             return;
         }
-        self.success_arrived(now, key, sdp_of(ack), out);
+        self.success_arrived(now, key, ack.session_description(), out);
     }
 
     /// The peer has our 2xx: its ACK is here, with this session description, or what follows the ACK.
@@ -460,6 +460,22 @@ impl UserAgent {
         self.reply_with(arrival, request, 200, reason_phrase(200), more, out);
     }
 
+    /// RFC 3261 §8.1.1.8: an INVITE has exactly one Contact. (RFC 2543 let it be; From takes its place.)
+    pub(super) fn has_one_contact(
+        &mut self,
+        arrival: Arrival,
+        request: &Message,
+        out: &mut Outbox<Output>,
+    ) -> bool {
+        let fault = match (request.contact(), request.contacts().nth(1)) {
+            (None, _) if request.top_via().has_rfc3261_branch() => "Missing Contact",
+            (_, Some(_)) => "Too Many Contacts",
+            _ => return true,
+        };
+        self.reply_with(arrival, request, 400, fault, |_| {}, out);
+        false
+    }
+
     /// What every request that makes a session is checked for (RFC 3261 §8.2.2, §8.2.3, §20.1).
     pub(super) fn is_acceptable(
         &mut self,
@@ -474,9 +490,17 @@ impl UserAgent {
         let encoded = request
             .values(HeaderName::ContentEncoding)
             .any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
-        if encoded || (!request.body().is_empty() && sdp_of(request).is_none() && !is_optional(request)) {
+        let Ok(parts) = request.parts() else {
+            self.reply_with(arrival, request, 400, "Bad Multipart Body", |_| {}, out);
+            return false;
+        };
+        // RFC 5621 §8.2: what must be known of a body, and is not.
+        let unknown = parts.iter().any(|part| part.is_required() && !part.is_session());
+        let unread =
+            || !request.body().is_empty() && request.session_description().is_none() && !is_optional(request);
+        if encoded || unknown || unread() {
             let more = |writer: &mut Writer<'_>| {
-                writer.header(HeaderName::Accept, SDP).header(HeaderName::AcceptEncoding, b"identity");
+                writer.header(HeaderName::Accept, ACCEPT).header(HeaderName::AcceptEncoding, b"identity");
             };
             self.reply_with(arrival, request, 415, reason_phrase(415), more, out);
             return false;
@@ -495,6 +519,14 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> bool {
         match Uri::parse(request.request_uri()).map(|uri| uri.scheme) {
+            Ok(Scheme::Sips) if !self.is_secure(arrival) => {
+                // RFC 5630 §4: it has not come safely all the way, and we do not pretend that it has.
+                let more = |writer: &mut Writer<'_>| {
+                    writer.header_text("Warning", b"380 dialerd \"SIPS Not Allowed\"");
+                };
+                self.reply_with(arrival, request, 480, reason_phrase(480), more, out);
+                false
+            }
             Ok(Scheme::Sip | Scheme::Sips) => true,
             // A number needs no SIP URI around it.
             Ok(Scheme::Tel) if request.method() == Method::Invite => true,
@@ -503,6 +535,11 @@ impl UserAgent {
                 false
             }
         }
+    }
+
+    /// It came over TLS.
+    fn is_secure(&self, arrival: Arrival) -> bool {
+        matches!(self.layer.outlets.transport(arrival.listener), Transport::Tls | Transport::Wss)
     }
 
     /// RFC 3261 §8.2.2.3: what a peer requires and we do not know gets 420, with its name.
@@ -517,10 +554,7 @@ impl UserAgent {
         }
         let names = [HeaderName::Require, HeaderName::ProxyRequire];
         let agrees = names.into_iter().any(|name| request.lists(name, SECURITY_AGREEMENT));
-        let secure = matches!(
-            self.layer.outlets.transport(arrival.listener),
-            crate::wire::Transport::Tls | crate::wire::Transport::Wss
-        );
+        let secure = self.is_secure(arrival);
         if agrees && !secure && self.layer.outlets.offers_tls() {
             // RFC 3329 §2.3.1: what we can be spoken with safely.
             let more = |writer: &mut Writer<'_>| {
@@ -684,29 +718,22 @@ pub(super) fn capabilities(supported: &[u8], writer: &mut Writer<'_>) {
     writer
         .header(HeaderName::Allow, ALLOW)
         .header(HeaderName::Supported, supported)
-        .header(HeaderName::Accept, SDP)
+        .header(HeaderName::Accept, ACCEPT)
         .header(HeaderName::AcceptEncoding, b"identity")
         .header(HeaderName::AcceptLanguage, b"en");
 }
 
 /// RFC 3261 §20.11: a body with `handling=optional` may be passed over.
 fn is_optional(request: &Message) -> bool {
-    request.header(HeaderName::ContentDisposition).is_some_and(|value| {
-        value.split(|byte| *byte == b';').any(|part| {
-            let part = part.trim_ascii();
-            part.len() > 9
-                && part[..9].eq_ignore_ascii_case(b"handling=")
-                && part[9..].eq_ignore_ascii_case(b"optional")
-        })
-    })
+    let disposition = request.header(HeaderName::ContentDisposition).unwrap_or_default();
+    handling(disposition).is_some_and(|handling| handling.eq_ignore_ascii_case(b"optional"))
 }
 
 /// RFC 3261 §20.1: an Accept that does not take application/sdp cannot be satisfied.
 fn accepts_sdp(request: &Message) -> bool {
-    request.values(HeaderName::Accept).any(|value| {
-        let kind = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        kind.eq_ignore_ascii_case(SDP) || kind.eq_ignore_ascii_case(b"application/*") || kind == b"*/*"
-    })
+    request
+        .values(HeaderName::Accept)
+        .any(|value| is_kind(value, SDP) || is_kind(value, b"application/*") || is_kind(value, b"*/*"))
 }
 
 impl Leg {
@@ -733,6 +760,7 @@ impl Leg {
             success: None,
             offer: None,
             update: None,
+            media_lines: 0,
             allows_update: false,
             timer: None,
             transfers: None,

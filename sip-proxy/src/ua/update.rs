@@ -5,7 +5,7 @@ use sansio::{Instant, Outbox};
 use super::leg::{Leg, State};
 use super::session_timer::Sender;
 use super::uas::RETRY_AFTER_PENDING;
-use super::{Arrival, Event, LegKey, Output, UserAgent, sdp_of};
+use super::{Arrival, Event, LegKey, Output, UserAgent};
 use crate::transaction::ServerKey;
 use crate::wire::{HeaderName, Message, Method, Writer};
 
@@ -27,7 +27,7 @@ impl UserAgent {
         request: &Message,
         out: &mut Outbox<Output>,
     ) {
-        let sdp = sdp_of(request);
+        let sdp = request.session_description();
         let in_the_way = match &sdp {
             Some(_) => self.in_the_way_of_offer(key),
             None => InTheWay::Nothing,
@@ -43,7 +43,9 @@ impl UserAgent {
                 return self.answer_request(now, arrival, request, 500, more, out);
             }
         }
-        if !self.is_acceptable(arrival, request, out) || !self.has_long_enough_interval(arrival, request, out)
+        if !self.is_acceptable(arrival, request, out)
+            || !self.has_long_enough_interval(arrival, request, out)
+            || !self.keeps_media_lines(arrival, key, request, out)
         {
             return;
         }
@@ -145,6 +147,7 @@ impl UserAgent {
             }
         };
         self.respond_invite_with(now, server, 200, Some(sdp), &[], more, out);
+        self.note_media_lines(key, sdp);
         if standing {
             self.note_local_description(key, sdp);
             self.session_refreshed(now, key);

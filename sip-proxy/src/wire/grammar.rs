@@ -363,6 +363,23 @@ impl<'a> Params<'a> {
         self.get(name).flatten()
     }
 
+    /// Those behind a value that is not split otherwise: from its first semicolon on.
+    pub(crate) fn of(value: &'a [u8]) -> Self {
+        Params(memchr::memchr(b';', value).map_or(&[][..], |at| &value[at..]))
+    }
+
+    /// Whether they are parameters to the last byte: [`Params::iter`] ends where it cannot read on.
+    pub(crate) fn are_sound(self) -> bool {
+        let mut rest = self.0;
+        loop {
+            match next_param(rest) {
+                Ok((left, Some(_))) => rest = left,
+                Ok((left, None)) => return lws(left).is_empty(),
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// The parameters as they were written, with the leading semicolon.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {

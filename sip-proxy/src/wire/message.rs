@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::address::{Contact, NameAddr};
 use super::grammar::{CommaSplit, Params, comma_split};
+use super::multipart::{self, Malformed, Part, SDP};
 use super::via::{Transport, Via};
 use super::{HeaderName, Method, ValueError};
 
@@ -341,6 +342,35 @@ impl Message {
     #[must_use]
     pub fn body_bytes(&self) -> Bytes {
         self.raw.slice(usize::from(self.head.body.start)..usize::from(self.head.body.end))
+    }
+
+    /// The session description in the body: the body itself, or a part of it (RFC 5621); no bytes are copied. `None` for
+    /// a body of another kind, and for one of parts that cannot be taken apart. Without Content-Type a body is one.
+    #[must_use]
+    pub fn session_description(&self) -> Option<Bytes> {
+        if self.body().is_empty() {
+            return None;
+        }
+        let kind = self.header(HeaderName::ContentType).unwrap_or(SDP);
+        if multipart::is_kind(kind, SDP) {
+            return Some(self.body_bytes());
+        }
+        let parts = self.parts().ok()?;
+        let described = multipart::session(&parts).filter(|described| !described.is_empty())?;
+        Some(self.raw.slice_ref(described))
+    }
+
+    /// The parts of a body that has some; none for another body.
+    ///
+    /// # Errors
+    /// When it should have parts and has none that can be read.
+    pub(crate) fn parts(&self) -> Result<Vec<Part<'_>>, Malformed> {
+        match self.header(HeaderName::ContentType) {
+            Some(kind) if multipart::is_multipart(kind) && !self.body().is_empty() => {
+                multipart::parts(kind, self.body())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The message as it came; octets of the datagram beyond Content-Length are not part of it.

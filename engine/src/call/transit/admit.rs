@@ -224,7 +224,13 @@ impl CallShard {
         let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
         let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
         let made = self
-            .transit_sound(now, key, (path.media, path.record), (from_srtp, to_srtp), request.body_bytes())
+            .transit_sound(
+                now,
+                key,
+                (path.media, path.record),
+                (from_srtp, to_srtp),
+                request.session_description().unwrap_or_default(),
+            )
             .and_then(|(sound, offer)| {
                 let invite = Invite {
                     owner: Owner::TransitOut(key).to_bits(),

@@ -78,7 +78,7 @@ impl CallShard {
         }
         // What one side has said goes on to the other; where it has said nothing, we do.
         let told = said.reason();
-        let nothing = told.q850.is_none() && told.sip.is_none();
+        let nothing = told.q850.is_none() && told.sip.is_none() && told.passed.is_empty();
         let reason = if nothing { Reason { q850: Some(q850_of(cause)), ..told } } else { told };
         self.ua.hangup(now, transit.callee, reason, &mut self.sip_out);
         match code {

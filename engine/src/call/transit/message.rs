@@ -1,12 +1,13 @@
-//! Requests that make no call and pass through all the same: MESSAGE, and methods that nobody here knows.
+//! Requests that make no call and pass through all the same: MESSAGE, INFO, and methods that nobody here knows.
 
 use super::transfer::side_of;
+use crate::call::AgentLink;
 use crate::call::policy::Caller;
-use crate::shard::CallShard;
 use crate::shard::trunks::TrunkKey;
+use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
 use sansio::Instant;
-use sip_proxy::ua::{LegError, LegKey, Outward, RequestKey};
+use sip_proxy::ua::{LegError, LegKey, Outward, RequestKey, info_status};
 use sip_proxy::wire::{Message, Method};
 use std::sync::Arc;
 
@@ -14,11 +15,13 @@ use std::sync::Arc;
 const MAX_FORWARDS: u8 = 70;
 
 impl CallShard {
-    /// One within the dialog of a leg: the other side of a transit call gets it. Who is called by us, or by an agent,
-    /// has nobody behind us to speak to.
+    /// One within the dialog of a leg: the other side of a transit call gets it, and an INFO the other side of a joined
+    /// call. Else who is called by us, or by an agent, has nobody behind us to speak to.
     pub(crate) fn request_within(&mut self, now: Instant, key: RequestKey, owner: u64, request: &Message) {
-        let other =
+        let transit =
             side_of(owner).and_then(|(transit, caller)| Some(self.transits.get(transit)?.leg_of(!caller)));
+        let info = request.method() == Method::Info;
+        let other = transit.or_else(|| self.joined_leg(owner).filter(|_| info));
         let passed = match other {
             Some(other) => self.ua.relay_within(now, key, request, other, &mut self.sip_out),
             None => return self.ua.respond(now, key, not_taken(request), &mut self.sip_out),
@@ -31,6 +34,25 @@ impl CallShard {
             Err(LegError::Limit) => 503,
         };
         self.ua.respond(now, key, code, &mut self.sip_out);
+    }
+
+    /// The leg that is joined to that of this owner, where they are two alone.
+    fn joined_leg(&self, owner: u64) -> Option<LegKey> {
+        let owner = Owner::from_bits(owner)?;
+        let call = match owner {
+            Owner::Customer(key) | Owner::Agent(key) => self.calls.get(key),
+            Owner::Session(key) => self.calls.get(self.sessions.get(key)?.call?),
+            _ => None,
+        };
+        let call = call.filter(|call| call.bridged && call.participants.is_empty())?;
+        if !matches!(owner, Owner::Customer(_)) {
+            return call.answered_customer().map(|customer| customer.leg);
+        }
+        match call.agent.as_ref()?.link {
+            AgentLink::Up { leg, .. } => Some(leg),
+            AgentLink::Session(key) => self.sessions.get(key).map(|session| session.leg),
+            AgentLink::Ringing { .. } => None,
+        }
     }
 
     /// One outside of any dialog: it goes where a call would go.
@@ -100,7 +122,11 @@ impl CallShard {
     }
 }
 
-/// RFC 3261 §8.2.1, §21.5.2: what we know and do not do, and what we do not know.
+/// RFC 3261 §8.2.1, §21.5.2: what we know and do not do, and what we do not know. INFO we do know.
 fn not_taken(request: &Message) -> u16 {
-    if request.method() == Method::Other { 501 } else { 405 }
+    match request.method() {
+        Method::Info => info_status(request),
+        Method::Other => 501,
+        _ => 405,
+    }
 }

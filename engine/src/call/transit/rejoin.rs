@@ -91,12 +91,12 @@ impl CallShard {
             return Err(491);
         }
         // Without an offer there is nothing to tell the one who stays.
-        if request.body().is_empty() {
+        let Some(offer) = request.session_description() else {
             return Err(488);
-        }
+        };
         let stays = transit.leg_of(!caller);
         let trunk = if caller { transit.from } else { transit.to };
-        self.ua.reinvite(now, stays, request.body(), &mut self.sip_out).map_err(code_of)?;
+        self.ua.reinvite(now, stays, &offer, &mut self.sip_out).map_err(code_of)?;
         self.ua.adopt(leg, owner_of(key, caller).to_bits());
         // The trunk of who goes stays in use, as one whose sound we relay does.
         if let Some(transit) = self.transits.get_mut(key) {

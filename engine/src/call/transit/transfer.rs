@@ -471,8 +471,9 @@ impl CallShard {
         sound.local.version += 1;
         // Someone else's numbers begin anew, and no key may see one twice.
         sound.local.security = self.renewed(&sound.local.security);
+        let offer = request.session_description().unwrap_or_default();
         let (plan, text) =
-            sdp::answer(request.body(), &sound.local, self.wish_for(sound.stream)).map_err(|_| 488_u16)?;
+            sdp::answer(&offer, &sound.local, self.wish_for(sound.stream)).map_err(|_| 488_u16)?;
         self.ua.adopt(leg, owner.to_bits());
         self.ua.answer(now, leg, &text, &mut self.sip_out).map_err(|_| 500_u16)?;
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);

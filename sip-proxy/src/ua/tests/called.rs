@@ -60,10 +60,20 @@ impl Bench {
 
     /// A request of the peer in the dialog its INVITE made.
     pub(super) fn called_request(&mut self, method: &str, cseq: u32, more: &str, body: &str) -> &mut Self {
+        let text = self.called_text_with(method, cseq, more, body);
+        self.receive(&text)
+    }
+
+    /// The same as text, without a body.
+    pub(super) fn called_text(&self, method: &str, cseq: u32) -> String {
+        self.called_text_with(method, cseq, "", "")
+    }
+
+    fn called_text_with(&self, method: &str, cseq: u32, more: &str, body: &str) -> String {
         let invite = self.sent.iter().rev().map(|(_, message)| message);
         let mut invite = invite.filter(|message| !message.is_request() && message.method() == Method::Invite);
         let response = invite.next().expect("an answer to an INVITE").clone();
-        let text = format!(
+        format!(
             "{method} sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKin{method}{cseq}{}\r\n\
              Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n{more}{}",
             text(Some(response.call_id())),
@@ -71,8 +81,7 @@ impl Bench {
             text(response.header(HeaderName::To)),
             text(Some(response.call_id())),
             body_text(body),
-        );
-        self.receive(&text)
+        )
     }
 }
 

@@ -133,6 +133,114 @@ fn sent_on_within_a_dialog() {
     bench.is_clean();
 }
 
+/// Digits in INFO are ours; what else there is in one goes the way of any other request in a dialog (RFC 6086).
+#[test]
+fn info_says_digits_or_is_passed() {
+    let mut bench = Bench::new();
+    bench.takes_requests = true;
+    let one = bench.standing();
+    let other = bench.standing();
+    for (cseq, kind, body) in
+        [(1, "application/dtmf-relay", "Signal=5\r\nDuration=160\r\n"), (2, "Application/DTMF; q=1", "5")]
+    {
+        bench.receive(&info(&bench, cseq, &format!("Content-Type: {kind}\r\n"), body));
+        assert_eq!(bench.last_response().status(), 200);
+        assert!(
+            bench.requests.is_empty() && bench.ladder.contains(&format!("info {body}")),
+            "{}",
+            bench.ladder
+        );
+    }
+    let answers = [(200, 200), (469, 469), (415, 415), (481, 481), (500, 500), (401, 403)];
+    for (at, (status, passed)) in answers.into_iter().enumerate() {
+        let more =
+            "Info-Package: nil\r\nContent-Type: application/x\r\nContent-Disposition: Info-Package\r\n";
+        bench.receive(&info(&bench, 3 + at as u32, more, "body"));
+        let before = bench.count(&format!("{passed} INFO"));
+        let (key, request) = bench.requests.remove(0);
+        assert_eq!(bench.ua.relay_within(bench.now, key, &request, one, &mut bench.out), Ok(()));
+        bench.note();
+        let sent = bench.sent.last().expect("a request").1.clone();
+        assert_eq!((sent.method(), sent.body()), (Method::Info, &b"body"[..]));
+        for (name, value) in [
+            ("Info-Package", "nil"),
+            ("Content-Type", "application/x"),
+            ("Content-Disposition", "Info-Package"),
+        ] {
+            assert_eq!(text(sent.header_by_text(name)), value);
+        }
+        bench.receive(&response_text(&sent, status, "", "Recv-Info: foo\r\n", ""));
+        assert_eq!(bench.count(&format!("{passed} INFO")), before + 1, "{}", bench.ladder);
+        assert_eq!(text(bench.last_response().header_by_text("Recv-Info")), "foo");
+    }
+    for leg in [one, other] {
+        bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+    }
+    bench.is_clean();
+}
+
+/// One that nobody is to have: refused for its package, or for its body, with what would be taken; and before the answer
+/// nobody is asked.
+#[test]
+fn info_for_nobody() {
+    let mut bench = Bench::new();
+    bench.takes_requests = true;
+    let leg = bench.standing();
+    let cases = [
+        ("", "", 200, None),
+        (
+            "Content-Type: text/plain\r\n",
+            "x",
+            415,
+            Some(("Accept", "application/dtmf-relay, application/dtmf")),
+        ),
+        ("Info-Package: x\r\n", "", 469, Some(("Recv-Info", ""))),
+        ("Info-Package: x\r\nContent-Type: text/plain\r\n", "x", 469, Some(("Recv-Info", ""))),
+    ];
+    for (at, (more, body, status, header)) in cases.into_iter().enumerate() {
+        bench.receive(&info(&bench, 1 + at as u32, more, body));
+        let (key, request) = bench.requests.remove(0);
+        assert_eq!(info_status(&request), status);
+        bench.ua.respond(bench.now, key, status, &mut bench.out);
+        bench.note();
+        let response = bench.last_response();
+        assert_eq!(response.status(), status);
+        if let Some((name, value)) = header {
+            assert_eq!(response.header_by_text(name), Some(value.as_bytes()));
+        }
+    }
+    bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+    let leg = bench.ring_in();
+    bench.ring(leg);
+    for (at, (more, body, status, _)) in cases.into_iter().enumerate() {
+        let early = bench.called_text("INFO", 2 + at as u32);
+        bench.receive(&with_lines(&early, more, body));
+        assert_eq!(bench.last_response().status(), status);
+    }
+    assert!(bench.requests.is_empty());
+    bench.reject(leg, 486);
+    bench.is_clean();
+}
+
+/// An INFO of the peer in the dialog of our last INVITE.
+fn info(bench: &Bench, cseq: u32, more: &str, body: &str) -> String {
+    let invite = bench.last(Method::Invite);
+    let bare = format!(
+        "INFO sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKinfo{cseq}\r\n\
+         Max-Forwards: 70\r\nFrom: {};tag=them\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} INFO\r\n\r\n",
+        text(invite.header(HeaderName::To)),
+        text(invite.header(HeaderName::From)),
+        text(Some(invite.call_id())),
+    );
+    with_lines(&bare, more, body)
+}
+
+/// A request with further header lines and another body.
+fn with_lines(request: &str, more: &str, body: &str) -> String {
+    let head = request.split_once("\r\n\r\n").expect("a head").0.replace("Content-Length: 0", "X: y");
+    format!("{head}\r\n{more}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
 /// A re-INVITE of ours that asks for an offer: its ACK waits for our answer; copies of the 200 until then are passed
 /// over, later ones get the same ACK.
 #[test]

@@ -217,7 +217,7 @@ impl Pipe {
             }
             6 | 7 => {
                 if let Some(leg) = pick(&mut self.rng, &living) {
-                    let reason = Reason { q850: Some(16), sip: None, text: "x" };
+                    let reason = Reason { q850: Some(16), text: "x", ..Reason::default() };
                     side.ua.hangup(now, leg, reason, &mut out);
                 }
             }

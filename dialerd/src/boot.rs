@@ -583,6 +583,7 @@ fn start_shard(
         dtls_fingerprint: Some(identity.fingerprint()),
         listeners_advertised: config.sip_listeners.iter().map(|one| one.advertised.clone()).collect(),
         realm: config.realm.clone(),
+        domains: config.domains.clone(),
         user_agent: config.user_agent.clone(),
         calls_max: config.calls_max as usize,
         sessions_max: config.agents_max as usize,

@@ -95,6 +95,8 @@ pub struct ShardConfig {
     pub failures: Failures,
     /// Digest realm for agents' phones, and the host in their addresses.
     pub realm: String,
+    /// Domains that phones may register in, besides the realm and our addresses; empty for any.
+    pub domains: Vec<String>,
     /// Written into User-Agent and Server.
     pub user_agent: String,
     /// Calls at once (dialled and transit); more are refused.
@@ -167,6 +169,7 @@ impl Default for ShardConfig {
             target_time_max: Duration::from_secs(4),
             failures: Failures::default(),
             realm: "dialerd".into(),
+            domains: Vec::new(),
             user_agent: concat!("dialerd/", env!("CARGO_PKG_VERSION")).into(),
             calls_max: 20_000,
             sessions_max: 5_000,

@@ -165,7 +165,11 @@ impl Stack<'_> {
         for _ in 0..self.dice.byte() % 20 {
             body.push_str(self.dice.pick(&PIECES));
         }
-        let kind = self.dice.pick(&["multipart/mixed;boundary=b", "multipart/alternative; boundary=\"b\"", "multipart/x"]);
+        let kind = self.dice.pick(&[
+            "multipart/mixed;boundary=b",
+            "multipart/alternative; boundary=\"b\"",
+            "multipart/x",
+        ]);
         format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 

@@ -48,6 +48,7 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     pub target_time_max: Duration,
     pub realm: String,
+    pub domains: Vec<String>,
     pub user_agent: String,
     pub sip_t1: Duration,
     pub session_timers: SessionTimers,
@@ -204,6 +205,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         dns_servers,
         target_time_max: Duration::from_millis(raw.sip.target_time_ms),
         realm: raw.sip.realm,
+        domains: raw.sip.domains,
         user_agent: set(raw.sip.user_agent)
             .unwrap_or_else(|| concat!("dialerd/", env!("CARGO_PKG_VERSION")).into()),
         sip_t1: Duration::from_millis(raw.sip.t1_ms),
@@ -355,6 +357,14 @@ fn check_ranges(raw: &Raw, faults: &mut Faults) {
         !raw.sip.realm.is_empty() && raw.sip.realm.bytes().all(|b| b.is_ascii_graphic() && b != b'"'),
         "sip.realm",
         "a word without spaces or quotes",
+    );
+    let is_domain = |name: &String| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    };
+    faults.require(
+        raw.sip.domains.iter().all(is_domain),
+        "sip.domains",
+        "names such as \"pbx.example.com\", without ports",
     );
     if let Some(agent) = &raw.sip.user_agent {
         faults.require(

@@ -367,6 +367,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
         failures: config.failures.clone(),
         user_agent: config.user_agent.clone(),
         realm: config.realm.clone(),
+        domains: config.domains.clone(),
         shard: config.shard,
         node_secret: config.node_secret,
         timers: ua::Timers { t1: config.sip_t1, ..ua::Timers::default() },

@@ -15,6 +15,8 @@ pub struct Config {
     pub user_agent: String,
     /// Realm of our digest challenges.
     pub realm: String,
+    /// Domains that phones may register in, besides the realm and our addresses (RFC 3261 §10.3); empty for any.
+    pub domains: Vec<String>,
     /// Mark of this shard in branches, tags and Call-IDs, 0 to 32,767.
     pub shard: u16,
     /// What the shards of one node know and nobody else: one may call another to take the place of a leg there. 0 for
@@ -63,6 +65,7 @@ impl Default for Config {
             listeners: Vec::new(),
             user_agent: "dialerd".into(),
             realm: "dialerd".into(),
+            domains: Vec::new(),
             shard: 0,
             node_secret: 0,
             timers: Timers::default(),

@@ -7,7 +7,7 @@ use super::{Account, Arrival, Contact, Event, Output, UserAgent};
 use crate::registrar::{FlowName, Origin, Wish};
 use crate::status::reason_phrase;
 use crate::transaction::{ClientUser, Why};
-use crate::wire::{self, HeaderName, Message, NameAddr, Scheme, Writer};
+use crate::wire::{self, HeaderName, Message, NameAddr, Scheme, Uri, Writer, host_ip};
 
 /// What a REGISTER wants.
 enum Wanted {
@@ -34,6 +34,24 @@ fn flow_name(address: &NameAddr<'_>, bytes_max: usize) -> Option<FlowName> {
     Some(FlowName { instance: instance.into(), reg_id })
 }
 
+/// Whether two hosts of URIs are the same: the same address, or the same name in any case.
+fn same_host(left: &[u8], right: &[u8]) -> bool {
+    let name = |host: &'_ [u8]| host.strip_suffix(b".").unwrap_or(host).to_ascii_lowercase();
+    match (host_ip(left), host_ip(right)) {
+        (None, None) => name(left) == name(right),
+        (left, right) => left == right,
+    }
+}
+
+/// Host of `host[:port]`.
+fn host_of(advertised: &str) -> &[u8] {
+    let end = match advertised.find(']') {
+        Some(bracket) => bracket + 1,
+        None => advertised.find(':').unwrap_or(advertised.len()),
+    };
+    &advertised.as_bytes()[..end]
+}
+
 impl UserAgent {
     pub(super) fn register(
         &mut self,
@@ -52,7 +70,9 @@ impl UserAgent {
             return self.reply_with(arrival, request, 400, "Bad To", |_| {}, out);
         };
         // … and, §10.3 step 5, one of ours.
-        let Some(user) = record.user else { return self.reply(arrival, request, 404, out) };
+        let Some(user) = self.user_of_record(request, &record) else {
+            return self.reply(arrival, request, 404, out);
+        };
         let account = match self.identify(now, arrival, request, out) {
             Identity::Account(account) => account,
             Identity::Dealt => return,
@@ -75,6 +95,27 @@ impl UserAgent {
             }
         };
         self.bind(now, arrival, account, request, &wishes, remove_all, out);
+    }
+
+    /// The user in the address of record of a REGISTER, where that is an address in a domain of ours. While none is
+    /// named, whatever domain the REGISTER is for is one, and so is the realm.
+    fn user_of_record<'m>(&self, request: &'m Message, record: &Uri<'m>) -> Option<&'m [u8]> {
+        let domain = Uri::parse(request.request_uri()).ok()?;
+        let served = if self.config.domains.is_empty() {
+            same_host(record.host, domain.host) || self.is_ours(record.host)
+        } else {
+            self.is_ours(domain.host) && self.is_ours(record.host)
+        };
+        if served { record.user } else { None }
+    }
+
+    /// Whether a host is a domain of ours or an address of ours.
+    fn is_ours(&self, host: &[u8]) -> bool {
+        let named = self.config.domains.iter().chain([&self.config.realm]);
+        let addresses = self.config.listeners.iter();
+        named.map(String::as_bytes).any(|domain| same_host(domain, host))
+            || addresses.clone().any(|listener| host_ip(host) == Some(listener.address.ip()))
+            || addresses.clone().any(|listener| same_host(host_of(&listener.advertised), host))
     }
 
     #[allow(clippy::too_many_arguments, reason = "one REGISTER, taken apart")]

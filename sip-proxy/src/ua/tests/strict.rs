@@ -200,6 +200,7 @@ fn other_domains_register_elsewhere() {
         (&[][..], "pbx.example.com", "PBX.example.com.", 200),
         (&[], "pbx.example.com", "other.example.com", 404),
         (&[], "192.0.2.1:5060", "dialerd", 200),
+        (&[], "pbx.example.com", "dialerd", 200),
         (&["a.example", "b.example"], "a.example", "b.example", 200),
         (&["a.example"], "192.0.2.1", "a.example", 200),
         (&["a.example"], "a.example", "192.0.2.1:5060", 200),

@@ -282,6 +282,90 @@ pub enum Change {
     Deleted,
 }
 
+/// All that [`Event::type_name`] can give.
+pub const TYPE_NAMES: [&str; 80] = [
+    "call.created",
+    "call.inbound",
+    "call.routed",
+    "call.dialing",
+    "call.ringing",
+    "call.early_media",
+    "call.answered",
+    "call.classified",
+    "call.queued",
+    "call.agent_offered",
+    "agent.missed_offer",
+    "call.agent_hopped",
+    "call.bridged",
+    "call.safe_harbour",
+    "call.message",
+    "call.dtmf",
+    "call.audio",
+    "call.held",
+    "call.resumed",
+    "call.transferred",
+    "call.transfer_failed",
+    "call.supervision_started",
+    "call.supervision_changed",
+    "call.supervision_ended",
+    "call.participant_added",
+    "call.participant_joined",
+    "call.participant_left",
+    "call.muted",
+    "call.unmuted",
+    "call.dtmf_sent",
+    "call.playing",
+    "call.fork_started",
+    "call.fork_interrupted",
+    "call.fork_ended",
+    "call.ended",
+    "leg.ended",
+    "recording.started",
+    "recording.paused",
+    "recording.resumed",
+    "recording.ready",
+    "recording.failed",
+    "disposition.set",
+    "lead.updated",
+    "lead.exhausted",
+    "lead.expired",
+    "lead.callback_set",
+    "lead.callback_cancelled",
+    "lead.callback_due",
+    "lead.dnc_added",
+    "dnc.changed",
+    "caller_id.quarantined",
+    "caller_id.released",
+    "compliance.overridden",
+    "campaign.started",
+    "campaign.paused",
+    "campaign.stopped",
+    "campaign.created",
+    "campaign.updated",
+    "campaign.deleted",
+    "campaign.completed",
+    "campaign.pacing",
+    "campaign.abandon_cap_reached",
+    "agent.logged_in",
+    "agent.logged_out",
+    "agent.state",
+    "agent.call_refused",
+    "task.offered",
+    "task.ended",
+    "trunk.up",
+    "trunk.down",
+    "list.imported",
+    "webhook.disabled",
+    "recording.deleted",
+    "retention.applied",
+    "node.draining",
+    "node.drained",
+    "node.store_failed",
+    "node.store_recovered",
+    "event.erased",
+    "node.started",
+];
+
 impl Event {
     /// The dotted name on the wire, as in the event catalogue.
     #[must_use]
@@ -374,5 +458,20 @@ impl Event {
             Event::Erased => "event.erased",
             Event::NodeStarted { .. } => "node.started",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A type that is forgotten in the list could not be asked for.
+    #[test]
+    fn all_types_are_listed() {
+        let source = include_str!("event.rs");
+        let (_, from) = source.split_once("pub const fn type_name").expect("it is here");
+        let (body, _) = from.split_once("mod tests").expect("it is here");
+        let named: Vec<&str> = body.split('"').skip(1).step_by(2).filter(|name| name.contains('.')).collect();
+        assert_eq!(named, TYPE_NAMES);
     }
 }

@@ -44,15 +44,19 @@ impl Dialer {
             (RecordWish::Start, now) => {
                 let recording = RecordingId::generate(cx.wall, &mut self.ids);
                 *now = Some(RunningRecording::new(recording));
-                call.recording = Some(recording);
+                // The record names the first; the others are found by their call.
+                call.recording.get_or_insert(recording);
                 (recording, RecordAct::Start(recording), None)
             }
             (_, None) => return refused("the call is not being recorded"),
             (RecordWish::Pause(behavior), Some(RunningRecording { id: recording, paused })) => {
-                if paused.is_some() {
-                    return Ok(Reply::Recording(*recording));
+                match paused {
+                    Some(now) if *now == behavior => return Ok(Reply::Recording(*recording)),
+                    Some(_) => {
+                        return refused("it is paused already, with another pause_behavior; resume it first");
+                    }
+                    None => *paused = Some(behavior),
                 }
-                *paused = Some(behavior);
                 let event = Event::RecordingPaused { recording: *recording, behavior };
                 (*recording, RecordAct::Pause(*recording, behavior), Some(event))
             }

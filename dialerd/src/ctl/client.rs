@@ -88,6 +88,32 @@ impl Client {
         self.ask(self.http.post(self.url(path)).json(body)).await
     }
 
+    /// Changes something (JSON Merge Patch).
+    pub async fn patch(&self, path: &str, change: &Value) -> Result<Value, Refusal> {
+        let request = self.http.patch(self.url(path)).header("content-type", "application/merge-patch+json");
+        self.ask(request.body(change.to_string())).await
+    }
+
+    /// Opens the event stream, after a cursor if one is given.
+    pub async fn events(&self, path: &str, after: Option<&str>) -> Result<reqwest::Response, Refusal> {
+        let mut request = self.http.get(self.url(path));
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        self.whole(self.send(request.timeout(UPLOAD_TIMEOUT)).await?).await
+    }
+
+    /// An answer that is no refusal, still to be read.
+    async fn whole(&self, answer: reqwest::Response) -> Result<reqwest::Response, Refusal> {
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let url = answer.url().to_string();
+        let text = answer.text().await.map_err(|error| Refusal::Failed(root(&error)))?;
+        Err(refused(status, &text, &url))
+    }
+
     /// Puts something in its place.
     pub async fn put(&self, path: &str, kind: &str, body: Vec<u8>) -> Result<Value, Refusal> {
         let request = self.http.put(self.url(path)).header("content-type", kind).body(body);
@@ -107,14 +133,7 @@ impl Client {
         body: reqwest::Body,
     ) -> Result<reqwest::Response, Refusal> {
         let request = self.http.post(self.url(path)).header("content-type", kind).body(body);
-        let answer = self.send(request.timeout(UPLOAD_TIMEOUT)).await?;
-        let status = answer.status().as_u16();
-        if status == 200 {
-            return Ok(answer);
-        }
-        let url = answer.url().to_string();
-        let text = answer.text().await.map_err(|error| Refusal::Failed(root(&error)))?;
-        Err(refused(status, &text, &url))
+        self.whole(self.send(request.timeout(UPLOAD_TIMEOUT)).await?).await
     }
 
     fn url(&self, path: &str) -> String {
@@ -222,13 +241,25 @@ fn checked(token: &str) -> Result<String, Refusal> {
 /// The API's own words, and what to do about them.
 fn refused(status: u16, text: &str, url: &str) -> Refusal {
     let problem: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    let detail = problem["detail"].as_str().unwrap_or(text.trim());
+    let detail = if problem["detail"].is_string() { told(&problem) } else { text.trim().to_owned() };
     Refusal::Failed(match status {
         401 => format!("the daemon does not know this token ({detail})"),
         403 => format!("this token may not ask that ({detail})"),
         404 => format!("not found: {detail}"),
         _ => format!("{url} answers {status}: {detail}"),
     })
+}
+
+/// What a problem says, with each wrong field and what is expected of it where there are several.
+pub fn told(problem: &Value) -> String {
+    let detail = problem["detail"].as_str().unwrap_or("it does not say why");
+    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let one = |error: &Value| {
+        let place = error["pointer"].as_str().or(error["parameter"].as_str()).unwrap_or_default();
+        let what = error["detail"].as_str().unwrap_or_default();
+        (!detail.contains(what) || !detail.contains(place)).then(|| format!("\n  {place}: {what}"))
+    };
+    format!("{detail}{}", errors.iter().filter_map(one).collect::<String>())
 }
 
 /// The innermost cause, which says it best.
@@ -272,6 +303,10 @@ mod tests {
     fn problems_are_told_in_their_own_words() {
         let problem = r#"{"detail":"no such campaign"}"#;
         assert_eq!(refused(404, problem, "u"), Refusal::Failed("not found: no such campaign".into()));
+        let problem = r#"{"detail":"2 fields are wrong","errors":[{"pointer":"/name","detail":"is required"},
+            {"pointer":"/mode","detail":"expected ratio"}]}"#;
+        let told = "u answers 400: 2 fields are wrong\n  /name: is required\n  /mode: expected ratio";
+        assert_eq!(refused(400, problem, "u"), Refusal::Failed(told.into()));
         assert_eq!(refused(502, "oops", "u"), Refusal::Failed("u answers 502: oops".into()));
         assert_eq!(escape("a b/c"), "a%20b%2Fc");
         assert!(checked("dlr_x\n").is_err());

@@ -141,7 +141,7 @@ impl Verdicts {
             return;
         }
         if value.get("status").is_some() && value.get("title").is_some() {
-            self.fault = value["detail"].as_str().map(str::to_owned);
+            self.fault = Some(super::client::told(&value));
             return;
         }
         self.rows += 1;
@@ -150,8 +150,11 @@ impl Verdicts {
             return;
         }
         if self.refused.len() < REFUSED_SHOWN_MAX {
-            let code = value["code"].as_str().or(value["detail"].as_str()).unwrap_or("");
-            self.refused.push(format!("line {}: {result} {code}", value["line"]));
+            let words = ["code", "pointer", "detail"].map(|name| value[name].as_str().unwrap_or_default());
+            let words = words.into_iter().filter(|word| !word.is_empty()).map(super::table::one_line);
+            let words: Vec<String> = words.collect();
+            self.refused
+                .push(format!("line {}: {result} {}", value["line"], words.join(": ")).trim_end().to_owned());
         } else {
             self.refused_more += 1;
         }
@@ -207,11 +210,14 @@ mod tests {
         let mut verdicts = Verdicts::default();
         verdicts.read(b"{\"line\":1,\"result\":\"acce");
         verdicts.read(
-            b"pted\"}\n{\"line\":2,\"result\":\"invalid_number\",\"code\":\"not_e164\"}\n{\"summary\":",
+            b"pted\"}\n{\"line\":2,\"result\":\"invalid_number\",\"code\":\"not_e164\",\"pointer\":\"/phone\",\"detail\":\"too short\"}\n{\"summary\":",
         );
         verdicts.read(b"{\"lines\":2,\"accepted\":1,\"updated\":0}}\n");
         assert_eq!(verdicts.rows, 2);
-        assert_eq!(verdicts.told(false).unwrap(), "line 2: invalid_number not_e164\naccepted 1, lines 2");
+        assert_eq!(
+            verdicts.told(false).unwrap(),
+            "line 2: invalid_number not_e164: /phone: too short\naccepted 1, lines 2"
+        );
         assert!(Verdicts::default().told(false).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::client::{Client, Refusal, escape};
 use super::table::{Column, table};
-use super::{AgentAct, CampaignAct, TokenAct, WebhookAct};
+use super::{AgentAct, CallerIdAct, CampaignAct, TokenAct, WebhookAct};
 use serde_json::{Value, json};
 
 const CALLS: &[Column] = &[
@@ -154,6 +154,20 @@ pub async fn caller_ids(client: &Client, pool: Option<&str>, as_json: bool) -> R
     let found = client.named("/v1/caller-id-pools", "cip_", "caller-ID pool", pool).await?;
     let id = escape(found["id"].as_str().unwrap_or(pool));
     list(client, &format!("/v1/caller-id-pools/{id}/numbers"), CALLER_IDS, as_json).await
+}
+
+/// Tells a pool what others say of one of its numbers.
+pub async fn report(client: &Client, act: &CallerIdAct, as_json: bool) -> Result<String, Refusal> {
+    let CallerIdAct::Report { pool, number, source, score, label, no_label: _ } = act;
+    let found = client.named("/v1/caller-id-pools", "cip_", "caller-ID pool", pool).await?;
+    let id = escape(found["id"].as_str().unwrap_or(pool));
+    let report = json!({ "number": number, "source": source, "score": score, "label": label });
+    let path = format!("/v1/caller-id-pools/{id}/numbers:report");
+    let answer = client.post(&path, &json!({ "reports": [report] })).await?;
+    Ok(shown(&answer, as_json, || match answer["changed"].as_u64() {
+        Some(0) => format!("{number}: noted; it stays as it was"),
+        _ => format!("{number}: noted; it was put into quarantine or taken out of it"),
+    }))
 }
 
 /// Tokens: list, make, delete.

@@ -4,9 +4,11 @@
 
 mod calls;
 mod client;
+mod events;
 mod import;
 mod lists;
 mod node;
+mod people;
 mod prompts;
 mod table;
 mod trace;
@@ -15,6 +17,8 @@ mod why;
 use calls::CallAct;
 use clap::{Args, Subcommand};
 use client::{Client, Refusal};
+use events::EventArguments;
+use people::{AuditArguments, CallbackAct, PersonAct};
 use prompts::PromptAct;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -88,12 +92,47 @@ pub enum Question {
         #[command(subcommand)]
         act: Option<CampaignAct>,
     },
-    /// Pools of caller IDs; or the numbers of one and how they fare.
+    /// Pools of caller IDs; or the numbers of one and how they fare; or report what others say of a number.
+    #[command(args_conflicts_with_subcommands = true)]
     CallerIds {
         /// Its id (`cip_…`) or its name.
         #[arg(value_name = "POOL")]
         pool: Option<String>,
+        /// What to do with a number of one.
+        #[command(subcommand)]
+        act: Option<CallerIdAct>,
     },
+    /// Promised callbacks, the next first; or make, move, delete one.
+    Callbacks {
+        /// Only those this agent (id or name) is to make.
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<String>,
+        /// Only those whose time has come.
+        #[arg(long)]
+        due: bool,
+        /// What to do with one.
+        #[command(subcommand)]
+        act: Option<CallbackAct>,
+    },
+    /// Export or erase all that is kept about a person.
+    Persons {
+        /// What to do.
+        #[command(subcommand)]
+        act: PersonAct,
+    },
+    /// What a campaign has learned of the hours in which people answer; or why a lead is dialled now or later.
+    BestTime {
+        /// Its id (`camp_…`) or its name.
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+        /// Of this lead.
+        #[arg(long, value_name = "LEAD")]
+        lead: Option<String>,
+    },
+    /// Print events as they come.
+    Events(EventArguments),
+    /// Who changed or saw what, newest first.
+    Audit(AuditArguments),
     /// What can be played to callers; or upload a sound, have a text spoken, delete one.
     Prompts {
         /// What to do with one.
@@ -124,6 +163,33 @@ pub enum Question {
         /// What to do with one.
         #[command(subcommand)]
         act: Option<WebhookAct>,
+    },
+}
+
+/// What can be done with a number of a caller-ID pool.
+#[derive(Debug, Subcommand)]
+pub enum CallerIdAct {
+    /// Report what a label check or a reputation service says of a number.
+    #[command(group = clap::ArgGroup::new("said").required(true).multiple(true))]
+    Report {
+        /// The pool (id or name).
+        #[arg(value_name = "POOL")]
+        pool: String,
+        /// The number, as it stands in the pool.
+        #[arg(value_name = "NUMBER")]
+        number: String,
+        /// Who says so.
+        #[arg(long, value_name = "SOURCE")]
+        source: String,
+        /// Reputation, 0 (worst) to 1.
+        #[arg(long, value_name = "SCORE", group = "said")]
+        score: Option<f64>,
+        /// How phones label it.
+        #[arg(long, value_name = "LABEL", group = "said")]
+        label: Option<String>,
+        /// It has no label any more.
+        #[arg(long, group = "said", conflicts_with = "label")]
+        no_label: bool,
     },
 }
 
@@ -278,7 +344,19 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
             Question::Hangup { call } => lists::hangup(&client, call, json).await,
             Question::Agents { act } => lists::agents(&client, act.as_ref(), json).await,
             Question::Campaigns { act } => lists::campaigns(&client, act.as_ref(), json).await,
-            Question::CallerIds { pool } => lists::caller_ids(&client, pool.as_deref(), json).await,
+            Question::CallerIds { act: Some(act), .. } => lists::report(&client, act, json).await,
+            Question::CallerIds { pool, act: None } => {
+                lists::caller_ids(&client, pool.as_deref(), json).await
+            }
+            Question::Callbacks { agent, due, act } => {
+                people::callbacks(&client, agent.as_deref(), *due, act.as_ref(), json).await
+            }
+            Question::Persons { act } => people::persons(&client, act, json).await,
+            Question::BestTime { campaign, lead } => {
+                people::best_time(&client, campaign, lead.as_deref(), json).await
+            }
+            Question::Events(asked) => events::tail(&client, asked, json).await,
+            Question::Audit(asked) => people::audit(&client, asked, json).await,
             Question::Prompts { act } => prompts::ask(&client, act.as_ref(), json).await,
             Question::Tokens { act } => lists::tokens(&client, act.as_ref(), json).await,
             Question::Webhooks { act } => lists::webhooks(&client, act.as_ref(), json).await,
@@ -297,6 +375,9 @@ pub fn run(arguments: &CtlArguments) -> ExitCode {
 
 /// A reader that has seen enough and went away (`| head`) is no failure.
 fn print(text: &str) -> ExitCode {
+    if text.is_empty() {
+        return ExitCode::SUCCESS;
+    }
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => tell(&Refusal::Failed(error.to_string())),
         _ => ExitCode::SUCCESS,

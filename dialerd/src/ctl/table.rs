@@ -34,7 +34,7 @@ pub fn table(columns: &[Column], rows: &[Value]) -> String {
 }
 
 /// What others wrote must not move the cursor of a terminal.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

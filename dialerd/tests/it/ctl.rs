@@ -34,6 +34,13 @@ fn in_three_days() -> &'static str {
     ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][(days as usize + 3 + 3) % 7]
 }
 
+/// Noon so many days from now.
+fn in_days(days: i64) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let noon = since.as_secs() as i64 / 86_400 * 86_400 + 43_200;
+    control_api::rfc3339(sansio::WallTime::from_unix_millis((noon + days * 86_400) * 1_000))
+}
+
 #[test]
 fn wrong_use_is_told_without_a_daemon() {
     let (code, _, error) = ctl("ftp://dialer", TOKEN, &["why", "x"]);
@@ -151,7 +158,8 @@ fn an_operator_works_on_a_terminal() {
         let file = place.folder.path().join("leads.csv");
         std::fs::write(&file, "phone,name\n+12025550101,Grace\nnonsense,Nobody\n").unwrap();
         let told = good(&["import", "leads", file.to_str().unwrap()]).await;
-        assert!(told.contains("line 3: invalid_number") && told.contains("accepted 1"), "{told}");
+        let refused = "line 3: invalid_number not_a_number: /phone: expected digits, perhaps with a plus";
+        assert!(told.contains(refused) && told.contains("accepted 1"), "{told}");
         let (code, _, error) = ask(&base, &["import", "leads", "leads.xlsx"]).await;
         assert_eq!(code, 2, "{error}");
 
@@ -163,6 +171,41 @@ fn an_operator_works_on_a_terminal() {
         let id = crm["id"].as_str().unwrap().to_owned();
         good(&["tokens", "delete", &id]).await;
         assert!(!good(&["tokens"]).await.contains(&id));
+
+        let leads = api.get(&format!("/v1/lists/{list}/leads")).await;
+        let lead = leads["data"][0]["id"].as_str().unwrap().to_owned();
+        let (then, later) = (in_days(30), in_days(60));
+        let told = good(&["callbacks", "create", &lead, &then, "--agent", "Ada"]).await;
+        assert!(told.contains(&then) && told.contains("agt_"), "{told}");
+        let told = good(&["callbacks", "move", &lead, &later]).await;
+        assert!(told.contains(&later), "{told}");
+        assert!(good(&["callbacks", "--agent", "Ada"]).await.contains(&lead));
+        assert!(!good(&["callbacks", "--due"]).await.contains(&lead));
+        good(&["callbacks", "delete", &lead]).await;
+        let told = good(&["audit", "--action", "callback.*", "--limit", "2"]).await;
+        assert!(told.contains("callback.deleted") && told.contains("callback.changed"), "{told}");
+        assert!(!told.contains("callback.created"), "the newest two: {told}");
+        assert!(good(&["audit", "--action", "list.imported"]).await.contains(&list));
+        let told = good(&["best-time", "renewals"]).await;
+        assert!(told.starts_with("SEGMENT"), "{told}");
+        let told = good(&["events", "--types", "lead.callback_*", "--after", "0", "--limit", "2"]).await;
+        assert_eq!(told.matches("lead.callback_set").count(), 2, "made, and moved: {told}");
+        let (code, _, error) = ask(&base, &["events", "--types", "lead.calback_set"]).await;
+        assert_eq!(code, 1);
+        assert!(error.contains("422") && error.contains("lead.callback_set"), "{error}");
+        let pool =
+            json!({ "name": "pool", "numbers": ["+12025550199"], "quarantine": { "reputation_min": 0.5 } });
+        api.post("/v1/caller-id-pools", pool).await;
+        let report = ["caller-ids", "report", "pool", "+12025550199", "--source", "check", "--score"];
+        let told = good(&[&report[..], &["0.1"]].concat()).await;
+        assert!(told.contains("quarantine"), "{told}");
+        assert!(good(&["caller-ids", "pool"]).await.contains("quarantine"));
+        let told = good(&["persons", "export", "+12025550101"]).await;
+        assert!(told.contains("Grace"), "{told}");
+        let (code, _, error) = ask(&base, &["persons", "erase", "+12025550101"]).await;
+        assert_eq!(code, 2, "{error}");
+        let told = good(&["persons", "erase", "+12025550101", "--yes"]).await;
+        assert!(told.starts_with("erased: 1 leads"), "{told}");
 
         let hook = json!({ "name": "hook", "url": "http://127.6.0.3:1/", "types": ["call.*"] });
         api.post("/v1/webhooks", hook).await;

@@ -2,7 +2,7 @@
 
 use crate::pieces::{PieceFault, Pieces};
 use crate::problem::{Code, FieldError, Problem};
-use crate::strict::Strict;
+use crate::strict::{DUPLICATE, Strict, Unique};
 use crate::time::parse_rfc3339;
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -104,7 +104,11 @@ impl<const LIMIT: usize> JsonBody<LIMIT> {
 
 /// JSON text as a `T`.
 pub(crate) fn parse_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| syntax_problem(&error))?;
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let Unique(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        if error.inner().is_data() { data_problem(&error) } else { syntax_problem(error.inner()) }
+    })?;
+    reader.end().map_err(|error| syntax_problem(&error))?;
     from_value(value)
 }
 
@@ -133,6 +137,16 @@ fn data_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Proble
     if let Some(field) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         push_key(&mut pointer, field);
         return Problem::field(pointer, "is required");
+    }
+    if let Some(name) = message.strip_prefix(DUPLICATE) {
+        // Whether the path ends at the object or at its member depends on the reader.
+        let mut whole = pointer.clone();
+        push_key(&mut whole, name);
+        return Problem::field(whole, "is there more than once");
+    }
+    if let Some(field) = message.strip_prefix("duplicate field `").and_then(|rest| rest.strip_suffix('`')) {
+        push_key(&mut pointer, field);
+        return Problem::field(pointer, "is there more than once");
     }
     Problem::field(pointer, message)
 }
@@ -455,6 +469,8 @@ mod tests {
         assert_eq!(pointer_of(r#"{"name":"x","rows":[{"a":1,"c":2}]}"#), "/rows/0/c");
         assert_eq!(pointer_of(r#"{"name":"x","inner":{"~/":2}}"#), "/inner/~0~1");
         assert_eq!(pointer_of(r#"{"name":"x","inner":3}"#), "/inner");
+        assert_eq!(pointer_of(r#"{"name":"x","name":"y"}"#), "/name");
+        assert_eq!(pointer_of(r#"{"name":"x","rows":[{"a":1},{"b":"z","b":null}]}"#), "/rows/1/b");
         assert_eq!(pointer_of("[]"), "");
         assert_eq!(pointer_of(""), "invalid_json");
         assert_eq!(pointer_of("{"), "invalid_json");

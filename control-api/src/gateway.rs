@@ -9,7 +9,7 @@ use crate::prompts::PromptShelf;
 use crate::rate::{Buckets, RateLimits};
 use crate::read_model::ReadModel;
 use crate::webhook::{WebhookLimits, Webhooks};
-use crate::wire::trace::{TraceMessage, Tracer};
+use crate::wire::trace::{TraceEraser, TraceMessage, Tracer};
 use dashmap::DashMap;
 use dialer_core::id::{Id, Kind};
 use dialer_core::record::Actor;
@@ -62,6 +62,8 @@ pub struct ApiConfig {
     pub event_heartbeat: Duration,
     /// Imports at once; more get 429.
     pub imports_max: usize,
+    /// Prompts that the node plays by its configuration: the key that names each, and its name.
+    pub prompts_named: Vec<(&'static str, String)>,
     /// Live calls' drain deadline when the request names none.
     pub drain_deadline: Duration,
     /// How webhooks are served.
@@ -81,6 +83,7 @@ impl Default for ApiConfig {
             event_streams_max: 256,
             event_heartbeat: Duration::from_secs(15),
             imports_max: 8,
+            prompts_named: Vec::new(),
             drain_deadline: Duration::from_secs(300),
             webhooks: WebhookLimits::default(),
             rate_limits: RateLimits::default(),
@@ -130,6 +133,7 @@ pub struct Gateway {
     pub(crate) config: ApiConfig,
     clock: WallClock,
     tracer: OnceLock<Tracer>,
+    trace_eraser: OnceLock<TraceEraser>,
     prompts: OnceLock<Arc<dyn PromptShelf>>,
     rng: Mutex<Rng>,
     tokens: DashMap<[u8; 32], Arc<Known>>,
@@ -152,6 +156,18 @@ impl Gateway {
     pub fn set_tracer(&self, tracer: Tracer) {
         // The first one stays.
         let _ = self.tracer.set(tracer);
+    }
+
+    /// Says who forgets the messages of calls of a number.
+    pub fn set_trace_eraser(&self, eraser: TraceEraser) {
+        // The first one stays.
+        let _ = self.trace_eraser.set(eraser);
+    }
+
+    pub(crate) async fn forget_traces(&self, number: &sansio::pii::Spellings) {
+        if let Some(eraser) = self.trace_eraser.get() {
+            eraser(number.clone()).await;
+        }
     }
 
     /// Says which prompts there are. Without, every name is taken for one.
@@ -195,6 +211,7 @@ impl Gateway {
             node: parts.node,
             clock: parts.clock,
             tracer: OnceLock::new(),
+            trace_eraser: OnceLock::new(),
             prompts: OnceLock::new(),
             rng: Mutex::new(Rng::from_seed(u64::from_ne_bytes(seed))),
             tokens: DashMap::new(),
@@ -337,6 +354,12 @@ impl Gateway {
             self.tokens.remove(&hash);
         }
         Ok(Some(known))
+    }
+
+    /// Has the tokens of the store be read again.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens_deleted.fetch_add(1, Ordering::SeqCst);
+        self.tokens.retain(|_, known| known.id.is_none());
     }
 
     /// Forgets a deleted token.

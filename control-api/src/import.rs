@@ -4,6 +4,7 @@
 //!   body ──▶ Splitter ──▶ batches of rows ──▶ parse, normalise, store ──▶ verdicts ──▶ spool ──▶ response
 //! ```
 
+use crate::auth::Caller;
 use crate::extract::parse_json;
 use crate::gateway::Gateway;
 use crate::mask::Masker;
@@ -220,6 +221,8 @@ fn json_lead(text: &str, region: Option<&str>) -> (Option<String>, Result<NewLea
             let pointer = found.and_then(|error| error.pointer.clone()).unwrap_or_default();
             let code = if problem.code() == Code::InvalidJson { "invalid_json" } else { "invalid_field" };
             let detail = found.map_or_else(|| problem.detail().to_owned(), |error| error.detail.clone());
+            // The parser saw one line; which one of the body it is says the verdict.
+            let detail = detail.replace(" at line 1 column ", " at column ");
             (None, Err(row_fault(code, &pointer, detail)))
         }
     }
@@ -486,6 +489,7 @@ pub(crate) async fn run(
     format: Format,
     plan: ImportPlan,
     out: SpoolWriter,
+    caller: Caller,
 ) {
     let began = Instant::now();
     let format = Arc::new(format);
@@ -538,7 +542,7 @@ pub(crate) async fn run(
     }
     let last = work.stored().await;
     if work.written(last).await.is_ok() {
-        work.finish(began).await;
+        work.finish(began, &caller).await;
     }
 }
 
@@ -651,7 +655,7 @@ impl Work {
         Ok(true)
     }
 
-    async fn finish(mut self, began: Instant) {
+    async fn finish(mut self, began: Instant, caller: &Caller) {
         if self.untold > 0 {
             tell(&self.api, &self.plan, self.untold).await;
         }
@@ -659,6 +663,7 @@ impl Work {
         summary.complete = self.broken.is_none();
         summary.error = self.broken;
         summary.ms = began.elapsed().as_millis() as u64;
+        put_down(&self.api, &self.plan, caller, &summary).await;
         tracing::info!(
             list = %self.plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,
             rejected = summary.rejected, complete = summary.complete, ms = summary.ms, "leads imported"
@@ -674,6 +679,18 @@ impl Work {
             tracing::warn!(%error, "the verdicts of an import could not be kept");
         }
     }
+}
+
+/// Puts down who has brought leads into a list.
+async fn put_down(api: &Gateway, plan: &ImportPlan, caller: &Caller, summary: &ImportSummary) {
+    if plan.dry_run {
+        return;
+    }
+    let ImportSummary { lines, accepted, updated, rejected, complete, .. } = summary;
+    let particulars = serde_json::json!({
+        "lines": lines, "accepted": accepted, "updated": updated, "rejected": rejected, "complete": complete,
+    });
+    api.put_down(caller, "list.imported", plan.list.to_string(), Some(particulars)).await;
 }
 
 /// Verdicts as lines of JSON.
@@ -759,9 +776,38 @@ mod tests {
             (r#"{"external_id":"x"}"#, "empty", "/phones"),
             (r#"{"phones":[["13800138000", null]]}"#, "invalid_field", "/phones/0"),
             (r#"{"phones":[{"number":"13800138000"}, ["12", null]]}"#, "invalid_field", "/phones/1"),
+            (r#"{"phone":"13800138000","phones":[{"number":"13900139000"}]}"#, "ambiguous_phone", "/phones"),
+            (r#"{"phone":"13800138000","phone":"13900139000"}"#, "invalid_field", "/phone"),
+            (r#"{"phone":"13800138000","fields":{"a":"1","a":"2"}}"#, "invalid_field", "/fields/a"),
+            (
+                r#"{"phone":"13800138000","time_zone":"Asia/Tokyo","tz":"Asia/Tokyo"}"#,
+                "invalid_field",
+                "/time_zone",
+            ),
+            (
+                "{\"phone\":\"13800138000\",\"fields\":{\"a\":\"x\\u0000y\"}}",
+                "control_character",
+                "/fields/a",
+            ),
+            (
+                "{\"phone\":\"13800138000\",\"fields\":{\"a\\u0007\":\"x\"}}",
+                "control_character",
+                "/fields/a\u{7}",
+            ),
+            ("{\"phone\":\"13800138000\",\"external_id\":\"a\\nb\"}", "control_character", "/external_id"),
+            (
+                r#"{"phones":[{"number":"13800138000","type":"a\u0000"}]}"#,
+                "control_character",
+                "/phones/0/type",
+            ),
         ] {
             let fault = json_lead(row, Some("CN")).1.unwrap_err();
             assert_eq!((fault.code, fault.pointer.as_str()), (code, pointer), "{row}");
         }
+        let fault = json_lead(r#"{"phone":"#, Some("CN")).1.unwrap_err();
+        assert_eq!(fault.detail, "EOF while parsing a value at column 9");
+        let (_, lead) =
+            json_lead("{\"phone\":\"13800138000\",\"fields\":{\"a\":\"two\\n\\tlines\"}}", Some("CN"));
+        assert_eq!(lead.unwrap().fields["a"], "two\n\tlines");
     }
 }

@@ -22,6 +22,7 @@ mod idempotency;
 mod import;
 mod layer;
 mod mask;
+mod mask_message;
 mod mend;
 mod metrics;
 mod numbers;

@@ -3,6 +3,7 @@
 use phonenumber::country;
 use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Type};
+use sansio::pii::Spellings;
 
 /// Why a text is no number that can be dialled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +114,20 @@ pub fn normalise(raw: &str, region: Option<&str>) -> Result<String, NumberFault>
     Ok(e164)
 }
 
+/// All ways in which this number (E.164) is written: also as people of its country do, with and without the prefix of
+/// national calls.
+#[must_use]
+pub(crate) fn spellings(e164: &str) -> Spellings {
+    let Ok(number) = phonenumber::parse(None, e164) else { return Spellings::new(e164, []) };
+    let (code, national) = (number.code().value(), number.national().to_string());
+    // 0 in most countries, 8 in some of the former Soviet Union, 1 in North America (there it is the country code too).
+    let mut others = vec![national.clone(), format!("0{national}"), format!("{code}0{national}")];
+    if code == 7 {
+        others.push(format!("8{national}"));
+    }
+    Spellings::new(e164, others.iter().map(String::as_str))
+}
+
 /// Sorts of numbers that have lengths of their own in the tables.
 const TYPES: [Type; 10] = [
     Type::FixedLine,
@@ -170,6 +185,20 @@ mod tests {
         ] {
             assert_eq!(normalise(raw, region).as_deref(), Ok(e164), "{raw}");
         }
+    }
+
+    #[test]
+    fn a_number_is_known_as_its_country_writes_it() {
+        for (e164, text) in [
+            ("+8613800138000", "138 0013 8000"),
+            ("+442079460018", "020 7946 0018"),
+            ("+442079460018", "+44 (0)20 7946 0018"),
+            ("+74951234567", "8 (495) 123-45-67"),
+            ("+14155550123", "(415) 555-0123"),
+        ] {
+            assert!(spellings(e164).is_in(text), "{text}");
+        }
+        assert!(!spellings("+14155550123").is_in("415 555 01234"));
     }
 
     #[test]

@@ -60,6 +60,7 @@ pub enum Code {
     InvalidBody,
     InvalidParameter,
     InvalidHeader,
+    Unprocessable,
     Unauthorized,
     InsufficientScope,
     ComplianceBlocked,
@@ -94,8 +95,11 @@ impl Code {
         match self {
             Code::InvalidJson => (S::BAD_REQUEST, "invalid_json", "The body is not valid JSON"),
             Code::InvalidBody => (S::BAD_REQUEST, "invalid_body", "The body does not fit"),
-            Code::InvalidParameter => (S::BAD_REQUEST, "invalid_parameter", "A query parameter does not fit"),
+            Code::InvalidParameter => (S::BAD_REQUEST, "invalid_parameter", "A parameter does not fit"),
             Code::InvalidHeader => (S::BAD_REQUEST, "invalid_header", "A header does not fit"),
+            Code::Unprocessable => {
+                (S::UNPROCESSABLE_ENTITY, "unprocessable", "What the request says does not hold")
+            }
             Code::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed"),
             Code::InsufficientScope => (S::FORBIDDEN, "insufficient_scope", "The token lacks a scope"),
             Code::ComplianceBlocked => {
@@ -209,6 +213,13 @@ impl Problem {
         problem
     }
 
+    /// What the field or parameter names is well-formed, but not there.
+    #[must_use]
+    pub fn unprocessable(mut self) -> Self {
+        self.0.code = Code::Unprocessable;
+        self
+    }
+
     /// A header is wrong.
     pub fn header(name: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -265,14 +276,14 @@ impl Problem {
             title,
             status: status.as_u16(),
             code,
-            detail: mask.text(&self.0.detail),
+            detail: mask.words(&self.0.detail),
             instance: mask.text(instance),
             request_id: request_id.to_owned(),
             errors: self
                 .0
                 .errors
                 .iter()
-                .map(|error| FieldError { detail: mask.text(&error.detail), ..error.clone() })
+                .map(|error| FieldError { detail: mask.words(&error.detail), ..error.clone() })
                 .collect(),
             more: self.0.more.clone(),
         };
@@ -409,6 +420,7 @@ mod tests {
             Code::InvalidBody,
             Code::InvalidParameter,
             Code::InvalidHeader,
+            Code::Unprocessable,
             Code::Unauthorized,
             Code::InsufficientScope,
             Code::NotFound,

@@ -1,9 +1,14 @@
 //! Prompts as the edge keeps them: what the API wishes of them, in plain data.
 
+use crate::extract::Checks;
+use crate::gateway::Gateway;
 use crate::problem::{Code, Problem};
 use bytes::Bytes;
+use dialer_core::config::CampaignConfig;
+use dialer_core::inbound::{InboundRouteConfig, InboundStep};
 use futures_util::future::BoxFuture;
 use sansio::WallTime;
+use sansio::pii::Spellings;
 
 /// The largest sound that is taken, bytes.
 pub const SOUND_BYTES_MAX: usize = 20 << 20;
@@ -63,6 +68,61 @@ pub enum PromptContent {
     },
 }
 
+/// The prompts a campaign plays, each with where its settings name it.
+pub(crate) fn of_campaign(config: &CampaignConfig) -> Vec<(String, &str)> {
+    let machine = &config.machine_policy;
+    let named = [
+        ("/on_answer/play", &config.message_prompt),
+        ("/on_no_agent/play", &config.safe_harbour_prompt),
+        ("/classify/machine/leave", &machine.leave),
+        ("/classify/screening/say", &machine.say),
+    ];
+    named.into_iter().filter_map(|(pointer, name)| Some((pointer.to_owned(), name.as_deref()?))).collect()
+}
+
+/// The prompts an inbound route plays, each with where its settings name it.
+pub(crate) fn of_route(config: &InboundRouteConfig) -> Vec<(String, &str)> {
+    let mut named = Vec::new();
+    for (at, step) in config.steps.iter().enumerate() {
+        of_step(step, &format!("/steps/{at}"), &mut named);
+    }
+    named
+}
+
+fn of_step<'c>(step: &'c InboundStep, pointer: &str, named: &mut Vec<(String, &'c str)>) {
+    let play = match step {
+        InboundStep::LastAgent { play, .. }
+        | InboundStep::Owner { play, .. }
+        | InboundStep::Group { play, .. } => play.as_deref(),
+        InboundStep::Menu { play, .. } | InboundStep::Message { play } => Some(play.as_str()),
+    };
+    named.extend(play.map(|play| (format!("{pointer}/play"), play)));
+    if let InboundStep::Menu { digits, .. } = step {
+        for (digit, step) in digits {
+            of_step(step, &format!("{pointer}/digits/{digit}"), named);
+        }
+    }
+}
+
+impl Gateway {
+    /// Refuses settings that name a prompt that is not there. What was named `before` is left: it may have been deleted
+    /// from the disk, and other settings must be changeable all the same.
+    pub(crate) fn needs_prompts(
+        &self,
+        named: &[(String, &str)],
+        before: &[(String, &str)],
+    ) -> Result<(), Problem> {
+        let missing = named
+            .iter()
+            .filter(|(_, name)| !before.iter().any(|(_, known)| known == name) && !self.has_prompt(name));
+        let mut checks = Checks::default();
+        for (pointer, _) in missing {
+            checks.wrong(pointer.clone(), "there is no such prompt (see /v1/prompts)");
+        }
+        checks.finish().map_err(Problem::unprocessable)
+    }
+}
+
 /// Why a prompt was not put or taken away.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PromptFault {
@@ -117,4 +177,8 @@ pub trait PromptShelf: Send + Sync {
 
     /// Takes one away: what is built in under its name is there again.
     fn delete(&self, name: String) -> BoxFuture<'_, Result<(), PromptFault>>;
+
+    /// Takes a number out of all texts that are spoken, and what was spoken of it from the disk. A text that cannot be
+    /// spoken without it goes whole. Tells how many said it.
+    fn strike_out(&self, number: Spellings) -> BoxFuture<'_, Result<u64, PromptFault>>;
 }

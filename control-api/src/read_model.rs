@@ -1,5 +1,6 @@
 //! What is so now, for those who look: the latest view of each thing.
 
+use crate::prompts::{of_campaign, of_route};
 use dashmap::DashMap;
 use dialer_core::inbound::{InboundRouteRow, InboundStep};
 use dialer_core::record::{CallKindTag, ListRow};
@@ -106,14 +107,12 @@ impl ReadModel {
     /// Who plays a prompt of this name: a campaign or a route, in words.
     pub(crate) fn user_of_prompt(&self, name: &str) -> Option<String> {
         let by_campaign = self.campaigns.iter().find_map(|view| {
-            let config = &view.row.config;
-            let named = [&config.message_prompt, &config.safe_harbour_prompt];
-            let plays = named.into_iter().flatten().any(|prompt| prompt == name);
+            let plays = of_campaign(&view.row.config).iter().any(|(_, prompt)| *prompt == name);
             plays.then(|| format!("the campaign {}", view.row.id))
         });
         by_campaign.or_else(|| {
             self.inbound_routes.iter().find_map(|route| {
-                let plays = route.config.steps.iter().any(|step| plays(step, name));
+                let plays = of_route(&route.config).iter().any(|(_, prompt)| *prompt == name);
                 plays.then(|| format!("the inbound route {}", route.id))
             })
         })
@@ -249,18 +248,6 @@ impl ReadModel {
             }
             changed.await;
         }
-    }
-}
-
-fn plays(step: &InboundStep, name: &str) -> bool {
-    match step {
-        InboundStep::LastAgent { play, .. }
-        | InboundStep::Owner { play, .. }
-        | InboundStep::Group { play, .. } => play.as_deref() == Some(name),
-        InboundStep::Menu { play, digits, .. } => {
-            play == name || digits.values().any(|step| plays(step, name))
-        }
-        InboundStep::Message { play } => play == name,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::shelf::Shelf;
 use crate::streams::{self, BoundStreams};
 use crate::{announcements, prompts, recogniser, relay, shutdown, token, voice};
 use anyhow::{Context, anyhow};
-use control_api::wire::trace::Tracer;
+use control_api::wire::trace::{TraceEraser, Tracer};
 use control_api::{ApiConfig, CommandRequest, EventHub, Gateway, GatewayParts, NodeInfo, ReadModel};
 use dialer_core::limits::DialerConfig;
 use dialer_core::record::Actor;
@@ -162,6 +162,9 @@ impl Daemon {
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);
         let prompts = all_prompts(&config).await?;
+        for (key, name) in prompts_named(&config) {
+            prompts::must_be_there(key, &name, &prompts, &config.prompts_dir)?;
+        }
         let load = |(name, kept): (&String, &prompts::Kept)| ShardCommand::LoadPrompt {
             name: name.clone(),
             samples: Arc::clone(&kept.samples),
@@ -271,12 +274,14 @@ impl Daemon {
                 recordings_dir: config.recordings_dir.clone(),
                 recordings_keys: config.recordings_keys.clone(),
                 drain_deadline: config.drain,
+                prompts_named: prompts_named(&config),
                 ..ApiConfig::default()
             },
             clock: control_api::system_clock(),
         });
         gateway.register_bootstrap_token(&first_token);
         gateway.set_tracer(tracer(to_shards.clone()));
+        gateway.set_trace_eraser(trace_eraser(to_shards.clone()));
         let (folder, cache) = (config.prompts_dir.clone(), config.data_dir.join("voice"));
         let shelf = Shelf::new(folder, cache, config.voice.clone(), prompts, to_control.clone());
         gateway.set_prompts(Arc::new(shelf));
@@ -450,6 +455,13 @@ impl Daemon {
     }
 }
 
+/// Prompts that the configuration names: the key, and the name.
+fn prompts_named(config: &Config) -> Vec<(&'static str, String)> {
+    let named =
+        [("media.waiting_prompt", &config.waiting_prompt), ("media.hold_prompt", &config.hold_prompt)];
+    named.into_iter().filter_map(|(key, name)| Some((key, name.clone()?))).collect()
+}
+
 /// Prompts from files and texts, and those built in. Texts wait for the engine that speaks them, so on a thread that may.
 async fn all_prompts(config: &Config) -> anyhow::Result<BTreeMap<String, prompts::Kept>> {
     let (voice, folder) = (config.voice.clone(), config.prompts_dir.clone());
@@ -499,6 +511,23 @@ fn tracer(to_shards: Vec<mailbox::Sender<ShardOrder>>) -> Tracer {
                 }
             }
             messages
+        })
+    })
+}
+
+/// Has every shard forget the messages of calls in which a number is named.
+fn trace_eraser(to_shards: Vec<mailbox::Sender<ShardOrder>>) -> TraceEraser {
+    let to_shards = Arc::new(to_shards);
+    Arc::new(move |number| {
+        let to_shards = Arc::clone(&to_shards);
+        Box::pin(async move {
+            for shard in to_shards.iter() {
+                let (reply, answer) = oneshot::channel();
+                // A shard that has stopped has no messages.
+                if shard.send(ShardOrder::ForgetTraces { number: number.clone(), reply }).await.is_ok() {
+                    let _ = tokio::time::timeout(TRACE_WAIT, answer).await;
+                }
+            }
         })
     })
 }

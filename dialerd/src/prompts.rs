@@ -64,6 +64,30 @@ pub fn load(folder: &Path, spoken: BTreeMap<String, Spoken>) -> BTreeMap<String,
     prompts
 }
 
+/// Refuses a name of the configuration that no prompt has. One whose file is there but cannot be played or spoken now was
+/// told when it was read: that is no reason not to start.
+///
+/// # Errors
+/// Which key, what it names, and where prompts are looked for.
+pub fn must_be_there(
+    key: &str,
+    name: &str,
+    prompts: &BTreeMap<String, Kept>,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let has_file = || {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| name_of(&path) == Some(name))
+    };
+    if prompts.contains_key(name) || has_file() {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{key} = {name:?}: there is no such prompt; expected the name of one that is built in, or of a file in {}",
+        folder.display()
+    )
+}
+
 /// The prompt that a file of the folder holds, by its name.
 pub fn name_of(path: &Path) -> Option<&str> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
@@ -162,6 +186,17 @@ mod tests {
         assert!(!prompts.contains_key("broken"));
         let samples = &prompts["safe_harbour"].samples;
         assert!(samples.len() > 8000 && samples.iter().any(|sample| sample.unsigned_abs() > 5000));
+    }
+
+    #[test]
+    fn what_the_configuration_names_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("broken.wav"), b"RIFF").unwrap();
+        let prompts = load(folder.path(), BTreeMap::new());
+        let check = |name| must_be_there("media.hold_prompt", name, &prompts, folder.path());
+        assert!(check("hold_tune").is_ok() && check("broken").is_ok());
+        let told = check("hold_tone").unwrap_err().to_string();
+        assert!(told.starts_with("media.hold_prompt = \"hold_tone\": there is no such prompt"), "{told}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
 };
+use sansio::pii::Spellings;
 use sansio::{Instant, Machine, Outbox};
 use sip_proxy::Traffic;
 use sip_proxy::transport::locate::{Answer, Question};
@@ -60,6 +61,8 @@ pub enum ShardOrder {
     Fork { fork: engine::ForkId64, input: engine::ForkInput },
     /// The messages of a call, from this shard. Whoever asked may be gone.
     Trace { call: CallId, reply: oneshot::Sender<Vec<TraceMessage>> },
+    /// Forget the kept messages of calls in which a number is named.
+    ForgetTraces { number: Spellings, reply: oneshot::Sender<()> },
     /// End the thread.
     Stop,
 }
@@ -571,6 +574,11 @@ impl ShardMachine for Shard {
                 let messages = self.machine.trace(call);
                 let shown = messages.iter().map(|message| traced(self.number, &self.machine, message));
                 let _ = reply.send(shown.collect());
+                true
+            }
+            ShardOrder::ForgetTraces { number, reply } => {
+                self.machine.forget_traces(&number);
+                let _ = reply.send(());
                 true
             }
             ShardOrder::Stop => false,

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use media::wav;
 use runtime::mailbox;
 use sansio::WallTime;
+use sansio::pii::Spellings;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -98,6 +99,71 @@ impl Shelf {
         }
     }
 
+    /// Makes or replaces one; nobody else changes any meanwhile.
+    async fn put_now(&self, name: String, content: PromptContent) -> Result<PromptInfo, PromptFault> {
+        self.check_room(&name)?;
+        let (folder, cache, voice) = (self.folder.clone(), self.cache.clone(), self.voice.clone());
+        let of = name.clone();
+        let stored = tokio::task::spawn_blocking(move || Self::store(&folder, &cache, &voice, &of, content));
+        let kept = stored.await.map_err(|error| PromptFault::Disk(error.to_string()))??;
+        let samples = Arc::clone(&kept.samples);
+        let info = info(&name, &kept);
+        let before = self.prompts.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), kept);
+        self.tell(ShardCommand::LoadPrompt { name, samples }).await?;
+        if before.is_some_and(|before| matches!(before.source, Source::Text { .. })) {
+            self.sweep().await?;
+        }
+        Ok(info)
+    }
+
+    /// Takes one away; nobody else changes any meanwhile.
+    async fn delete_now(&self, name: String) -> Result<(), PromptFault> {
+        let spoken = match self.kept(&name) {
+            None => return Err(PromptFault::Unknown),
+            Some(kept) if kept.source == Source::BuiltIn => return Err(PromptFault::BuiltIn),
+            Some(kept) => matches!(kept.source, Source::Text { .. }),
+        };
+        let (folder, of) = (self.folder.clone(), name.clone());
+        on_disk(move || forget(&folder, &of, None)).await?;
+        let below = prompts::built_in().remove(&name);
+        let command = {
+            let mut prompts = self.prompts.write().unwrap_or_else(PoisonError::into_inner);
+            match below {
+                Some(kept) => {
+                    let samples = Arc::clone(&kept.samples);
+                    prompts.insert(name.clone(), kept);
+                    ShardCommand::LoadPrompt { name, samples }
+                }
+                None => {
+                    prompts.remove(&name);
+                    ShardCommand::ForgetPrompt { name }
+                }
+            }
+        };
+        self.tell(command).await?;
+        if spoken { self.sweep().await } else { Ok(()) }
+    }
+
+    /// Name, text and voice of what is spoken.
+    fn texts(&self) -> Vec<(String, String, String)> {
+        let prompts = self.prompts.read().unwrap_or_else(PoisonError::into_inner);
+        let spoken = prompts.iter().filter_map(|(name, kept)| match &kept.source {
+            Source::Text { text, voice } => Some((name.clone(), text.clone(), voice.clone())),
+            Source::BuiltIn | Source::Sound => None,
+        });
+        spoken.collect()
+    }
+
+    /// Takes away what was spoken of texts that are not there any more.
+    async fn sweep(&self) -> Result<(), PromptFault> {
+        let (config, cache, texts) = (self.voice.clone(), self.cache.clone(), self.texts());
+        on_disk(move || {
+            let texts = texts.iter().map(|(_, text, voice)| (voice.as_str(), text.as_str()));
+            voice::sweep(&config, &cache, texts)
+        })
+        .await
+    }
+
     fn check_room(&self, name: &str) -> Result<(), PromptFault> {
         let prompts = self.prompts.read().unwrap_or_else(PoisonError::into_inner);
         let others = prompts
@@ -138,53 +204,62 @@ impl PromptShelf for Shelf {
     fn put(&self, name: String, content: PromptContent) -> BoxFuture<'_, Result<PromptInfo, PromptFault>> {
         Box::pin(async move {
             let _one = self.changing.lock().await;
-            self.check_room(&name)?;
-            let (folder, cache, voice) = (self.folder.clone(), self.cache.clone(), self.voice.clone());
-            let of = name.clone();
-            let stored =
-                tokio::task::spawn_blocking(move || Self::store(&folder, &cache, &voice, &of, content));
-            let kept = stored.await.map_err(|error| PromptFault::Disk(error.to_string()))??;
-            let samples = Arc::clone(&kept.samples);
-            let info = info(&name, &kept);
-            self.prompts.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), kept);
-            self.tell(ShardCommand::LoadPrompt { name, samples }).await?;
-            Ok(info)
+            self.put_now(name, content).await
         })
     }
 
     fn delete(&self, name: String) -> BoxFuture<'_, Result<(), PromptFault>> {
         Box::pin(async move {
             let _one = self.changing.lock().await;
-            match self.kept(&name) {
-                None => return Err(PromptFault::Unknown),
-                Some(kept) if kept.source == Source::BuiltIn => return Err(PromptFault::BuiltIn),
-                Some(_) => {}
-            }
-            let (folder, of) = (self.folder.clone(), name.clone());
-            let forgotten = tokio::task::spawn_blocking(move || forget(&folder, &of, None));
-            forgotten
-                .await
-                .map_err(std::io::Error::other)
-                .and_then(|forgotten| forgotten)
-                .map_err(|error| PromptFault::Disk(error.to_string()))?;
-            let below = prompts::built_in().remove(&name);
-            let command = {
-                let mut prompts = self.prompts.write().unwrap_or_else(PoisonError::into_inner);
-                match below {
-                    Some(kept) => {
-                        let samples = Arc::clone(&kept.samples);
-                        prompts.insert(name.clone(), kept);
-                        ShardCommand::LoadPrompt { name, samples }
-                    }
-                    None => {
-                        prompts.remove(&name);
-                        ShardCommand::ForgetPrompt { name }
-                    }
-                }
-            };
-            self.tell(command).await
+            self.delete_now(name).await
         })
     }
+
+    fn strike_out(&self, number: Spellings) -> BoxFuture<'_, Result<u64, PromptFault>> {
+        Box::pin(async move {
+            let _one = self.changing.lock().await;
+            let mut said = self.texts();
+            said.retain(|(_, text, _)| number.is_in(text));
+            let count = said.len() as u64;
+            for (name, text, voice) in said {
+                let text = number.replaced(&text, "");
+                let content = PromptContent::Text { text: text.trim().to_owned(), voice: Some(voice) };
+                let spoken = text.chars().any(char::is_alphanumeric);
+                if !spoken || self.put_now(name.clone(), content).await.is_err() {
+                    tracing::warn!(
+                        prompt = name,
+                        "deleted: it cannot be spoken without the number of who was erased"
+                    );
+                    self.delete_now(name).await?;
+                }
+            }
+            let folder = self.folder.clone();
+            let files = on_disk(move || strike_files(&folder, &number)).await?;
+            self.sweep().await?;
+            Ok(count + files)
+        })
+    }
+}
+
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, PromptFault> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other);
+    done.and_then(|done| done).map_err(|error| PromptFault::Disk(error.to_string()))
+}
+
+/// Takes away texts with a number that no prompt is read from: those that cannot be spoken, or that a sound stands before.
+fn strike_files(folder: &Path, number: &Spellings) -> std::io::Result<u64> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_text = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"));
+        if is_text && number.is_in(&String::from_utf8_lossy(&std::fs::read(&path)?)) {
+            std::fs::remove_file(&path)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 fn info(name: &str, kept: &Kept) -> PromptInfo {
@@ -298,6 +373,39 @@ mod tests {
         assert!(files(&house).is_empty());
         assert_eq!(house.shelf.get("hold_tune").unwrap().source, PromptSource::BuiltIn);
         assert_eq!(house.shelf.get("hello"), None);
+    }
+
+    #[tokio::test]
+    async fn a_number_goes_from_texts_and_from_what_was_spoken_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, cache) = (folder.path().to_owned(), folder.path().join("voice"));
+        std::fs::write(path.join("unheard.txt"), "call 030 1234567").unwrap();
+        std::fs::write(path.join("other.txt"), "call 030 7654321").unwrap();
+        std::fs::create_dir(&cache).unwrap();
+        std::fs::write(cache.join(format!("{}.wav", "a".repeat(64))), "of an earlier text").unwrap();
+        let engine = EngineConfig::Espeak { command: "no-such-program".into() };
+        let voice = VoiceConfig { engine, voice: "en".into(), timeout: Duration::from_secs(30) };
+        // What it would say is kept already, so that no program is needed.
+        for text in ["Hello, +49 30 1234567 is yours.", "Hello,  is yours.", "030-1234567", "Good day."] {
+            let file = voice::file_name(&voice, "en", text).unwrap();
+            std::fs::write(cache.join(file), wav::mono(&[7; 800])).unwrap();
+        }
+        let (to_control, _orders) = mailbox::bounded(16);
+        let shelf = Shelf::new(path.clone(), cache.clone(), voice, prompts::built_in(), to_control);
+        let text = |text: &str| PromptContent::Text { text: text.into(), voice: None };
+        shelf.put("greeting".into(), text("Hello, +49 30 1234567 is yours.")).await.unwrap();
+        shelf.put("bare".into(), text("030-1234567")).await.unwrap();
+        shelf.put("clean".into(), text("Good day.")).await.unwrap();
+        let number = Spellings::new("+49301234567", ["0301234567"]);
+        assert_eq!(shelf.strike_out(number.clone()).await, Ok(3));
+        assert_eq!(shelf.get("greeting").unwrap().text.as_deref(), Some("Hello,  is yours."));
+        assert_eq!(shelf.get("bare"), None, "there is nothing left to say");
+        assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 2, "of the texts that are there");
+        let left = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        for file in left.filter(|file| file.extension().is_some_and(|extension| extension == "txt")) {
+            assert!(!number.is_in(&std::fs::read_to_string(&file).unwrap()), "{}", file.display());
+        }
+        assert!(path.join("other.txt").exists());
     }
 
     #[tokio::test]

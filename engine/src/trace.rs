@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use dialer_core::CallId;
+use sansio::pii::Spellings;
 use sansio::{Instant, WallTime};
 use sip_proxy::MARK_BYTES;
 use sip_proxy::wire::{Limits, Message, parse};
@@ -194,6 +195,20 @@ impl Trace {
         Some((*call, message))
     }
 
+    /// Forgets all messages of the dialogs in which the number is named.
+    pub(crate) fn forget(&mut self, number: &Spellings) {
+        let read = |entry: &Entry| parse(entry.bytes.clone(), &Limits::default()).ok();
+        let names_it = |entry: &Entry| number.is_in(&String::from_utf8_lossy(&entry.bytes));
+        let mut dialogs: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for entry in self.messages.iter().filter(|entry| names_it(entry)) {
+            dialogs.extend(read(entry).map(|message| message.call_id().to_vec()));
+        }
+        self.messages.retain(|entry| {
+            !names_it(entry) && !read(entry).is_some_and(|message| dialogs.contains(&message.call_id()[..]))
+        });
+        self.bytes = self.messages.iter().map(|entry| entry.bytes.len() + MESSAGE_OVERHEAD_BYTES).sum();
+    }
+
     /// What is still there of a call, oldest first.
     pub(crate) fn of_call(&self, call: CallId, wall_of: impl Fn(Instant) -> WallTime) -> Vec<TracedMessage> {
         let legs: BTreeSet<Tag> =
@@ -270,6 +285,24 @@ fn tags(message: &Message) -> [Option<Tag>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dialogs_of_a_number_are_forgotten() {
+        let mut trace = Trace::new(TraceConfig { bytes_max: 100_000, correlate: false });
+        let peer = "192.0.2.1:5060".parse().unwrap();
+        let to = |call_id: &str, user: &str| {
+            let text = String::from_utf8(message(call_id, 3).to_vec()).unwrap();
+            Bytes::from(text.replace("To: <sip:a@b>", &format!("To: <sip:{user}@b>")))
+        };
+        for message in [to("one", "+49301234567"), to("one", "a"), to("two", "b"), to("three", "0301234567")]
+        {
+            trace.note(Instant::from_millis(1), true, 0, peer, &message);
+        }
+        trace.forget(&Spellings::new("+49301234567", ["0301234567"]));
+        let left: Vec<&Bytes> = trace.messages.iter().map(|entry| &entry.bytes).collect();
+        assert_eq!(left, [&to("two", "b")]);
+        assert_eq!(trace.bytes, left[0].len() + MESSAGE_OVERHEAD_BYTES);
+    }
 
     fn message(call_id: &str, length: usize) -> Bytes {
         let body = "x".repeat(length);

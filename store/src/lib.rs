@@ -21,8 +21,8 @@ pub use model::{
     CommitHistogram, DedupeScope, Disposition, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery,
     FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
     LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead,
-    OnDuplicate, Page, Person, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress,
-    WebhookRow, WebhookSecret,
+    OnDuplicate, Page, Person, PersonDnc, RecordingQuery, StoreStats, TokenRow, WebhookDelivery,
+    WebhookProgress, WebhookRow, WebhookSecret,
 };
 #[cfg(feature = "server")]
 pub use postgres::server;
@@ -38,6 +38,7 @@ use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
+use sansio::pii::Spellings;
 use sansio::{Duration, WallTime};
 
 /// A place that keeps things.
@@ -134,15 +135,15 @@ pub trait Store: Send + Sync + 'static {
         by: Option<(Actor, WallTime)>,
     ) -> Result<bool, StoreError>;
 
-    /// All that is kept about the person with this number (E.164): leads, calls, recordings, events, do-not-call entries.
-    fn person(&self, number: &str) -> Result<Person, StoreError>;
+    /// All that is kept about the person with this number: leads, calls, recordings, events, do-not-call entries.
+    fn person(&self, number: &Spellings) -> Result<Person, StoreError>;
 
     /// Forgets the person with this number: their leads, and of calls, events and whatever else is kept all that tells of
-    /// them. Figures, the ledger and the audit log stay, without the number. `particulars`: for the audit log. Recordings
-    /// and do-not-call entries are not its business. Interrupted, it can be done again.
+    /// them. Figures, the ledger and the audit log stay, without the number, in whatever spelling. `particulars`: for the
+    /// audit log. Recordings and do-not-call entries are not its business. Interrupted, it can be done again.
     fn forget_person(
         &self,
-        number: &str,
+        number: &Spellings,
         by: (Actor, WallTime),
         particulars: serde_json::Value,
     ) -> Result<ErasedPerson, StoreError>;

@@ -2,10 +2,11 @@
 
 use crate::error::Fault;
 use dialer_core::event::EventEnvelope;
-use dialer_core::record::{Actor, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
+use dialer_core::record::{Actor, CallKindTag, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
 use dialer_core::screen::Screen;
 use dialer_core::{
-    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, TokenId, WebhookId,
+    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, RecordingId, TokenId,
+    WebhookId,
 };
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -300,6 +301,8 @@ pub struct CallRecordQuery {
     pub lead: Option<LeadId>,
     /// To this number, as dialled.
     pub number: Option<String>,
+    /// Of these sorts; empty: of all.
+    pub kinds: &'static [CallKindTag],
     /// With this outcome.
     pub outcome: Option<Outcome>,
     /// [`Page::next_cursor`] of the page before.
@@ -334,6 +337,8 @@ pub struct CallRow {
     pub disposition: Option<Disposition>,
     /// After-call work, milliseconds.
     pub wrap_up_ms: Option<u64>,
+    /// Its recordings that are kept, in the order in which they were completed.
+    pub recordings: Vec<RecordingId>,
 }
 
 /// What became of a campaign's attempts.
@@ -355,6 +360,17 @@ pub struct AttemptTotals {
     pub outcomes: BTreeMap<Outcome, u64>,
 }
 
+/// A person's number on a do-not-call list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PersonDnc {
+    /// The list.
+    pub list: DncListId,
+    /// Until when; `None`: for good.
+    pub until: Option<WallTime>,
+    /// Kept by its hash alone.
+    pub hashed: bool,
+}
+
 /// All that is kept about a person.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Person {
@@ -366,8 +382,8 @@ pub struct Person {
     pub recordings: Vec<RecordingRow>,
     /// Events about any of these, or with their number.
     pub events: Vec<EventEnvelope>,
-    /// Do-not-call lists with their number, and until when.
-    pub dnc: Vec<(DncListId, Option<WallTime>)>,
+    /// Do-not-call lists with their number.
+    pub dnc: Vec<PersonDnc>,
     /// False: there is more than is told.
     pub complete: bool,
 }
@@ -386,7 +402,7 @@ impl Default for Person {
 }
 
 /// What was forgotten of a person.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ErasedPerson {
     /// Leads that are gone.
     pub leads: u64,
@@ -394,7 +410,9 @@ pub struct ErasedPerson {
     pub calls: u64,
     /// Events that tell of nobody any more.
     pub events: u64,
-    /// All of it was done.
+    /// Settings that name the number in words of their own (`campaign_…`): they are left as they are.
+    pub named_in: Vec<String>,
+    /// Nothing of it is left in the files: neither in settings, the write-ahead log nor in unused parts of pages.
     pub complete: bool,
 }
 

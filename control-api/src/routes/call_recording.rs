@@ -67,7 +67,7 @@ pub(crate) async fn record(
 }
 
 /// Keeps nothing of what is said from now on, while a card number is told, say. The file holds silence for that time, or
-/// leaves it out. Pausing twice is pausing once. Told by `recording.paused`; in the audit log.
+/// leaves it out. Pausing twice is pausing once; 409 if it is paused already and the other behaviour is asked for. Told by `recording.paused`; in the audit log.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/record_pause", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
@@ -83,7 +83,9 @@ pub(crate) async fn record_pause(
 ) -> Answer {
     caller.needs(WRITE)?;
     let behavior = body.parse_or_default::<PauseRequest>()?.pause_behavior.map(Into::into);
-    act(&api, &caller, &id, RecordWish::Pause(behavior.unwrap_or_default()), "paused").await
+    // Who does not say how takes it as it is paused already.
+    let now = api.read_model.call(path_id(&id, "call")?).and_then(|call| call.recording?.paused);
+    act(&api, &caller, &id, RecordWish::Pause(behavior.or(now).unwrap_or_default()), "paused").await
 }
 
 /// Keeps what is said again. Told by `recording.resumed`; in the audit log.

@@ -73,6 +73,12 @@ async fn shown(api: &Gateway, caller: &Caller, id: LeadId) -> Result<Callback, P
         .ok_or_else(|| Problem::not_found("callback"))
 }
 
+/// Puts down what was made of a callback: when and by whom, not what the notes say.
+async fn put_down(api: &Gateway, caller: &Caller, action: &str, callback: &Callback) {
+    let particulars = serde_json::json!({ "at": callback.at, "agent_id": callback.agent_id });
+    api.put_down(caller, action, callback.id.clone(), Some(particulars)).await;
+}
+
 /// Promises a callback. A lead that was done with is dialled again; how often it was dialled before does not matter, its
 /// calling windows, the limits of attempts per time, and do-not-call lists do.
 #[utoipa::path(
@@ -94,6 +100,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         return Err(odd_reply());
     };
     let body = shown(&api, &caller, id).await?;
+    put_down(&api, &caller, "callback.created", &body).await;
     Ok(created(format!("/v1/callbacks/{id}"), body.version, &body))
 }
 
@@ -138,6 +145,7 @@ pub(crate) async fn change(
         match api.command(Command::SetCallback(Box::new(request))).await {
             Ok(Reply::Callback(id, _)) => {
                 let body = shown(&api, &caller, id).await?;
+                put_down(&api, &caller, "callback.changed", &body).await;
                 return Ok(found(body.version, &body));
             }
             Ok(_) => break,
@@ -168,6 +176,8 @@ pub(crate) async fn delete(
     let if_match = IfMatch::from_headers(&headers)?;
     let (lead, seen) = known(&api, &id).await?;
     let if_version = (if_match != IfMatch::Any).then(|| if_match.version(seen.version));
+    let target = lead.id.to_string();
     api.command(Command::CancelCallback { lead: Box::new(lead), if_version }).await?;
+    api.put_down(&caller, "callback.deleted", target, None).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

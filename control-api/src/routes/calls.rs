@@ -1,5 +1,6 @@
 //! `/v1/calls`.
 
+use super::cdrs::direction_of;
 use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Checks, JsonBody, Params, path_id};
@@ -31,6 +32,7 @@ const WRITE: &[Scope] = &[Scope::CallsWrite];
         ("state" = Option<String>, Query, description = "`live` (the default), or one state of a live call"),
         ("campaign" = Option<String>, Query, description = "of this campaign"),
         ("agent" = Option<String>, Query, description = "of this agent"),
+        ("direction" = Option<String>, Query, description = "`outbound`, `inbound` or `transit`"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("include" = Option<String>, Query, description = "`total`"),
@@ -40,9 +42,10 @@ const WRITE: &[Scope] = &[Scope::CallsWrite];
 )]
 pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
     caller.needs(READ)?;
-    params.only(&["state", "campaign", "agent", "limit", "cursor", "include"])?;
+    params.only(&["state", "campaign", "agent", "direction", "limit", "cursor", "include"])?;
     let campaign: Option<CampaignId> = params.id("campaign")?;
     let agent: Option<AgentId> = params.id("agent")?;
+    let direction = direction_of(&params)?;
     let state =
         params.read("state", "live or a state of a live call; for ended calls see /v1/cdrs", |text| {
             if text == "live" {
@@ -58,6 +61,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     calls.retain(|call| {
         campaign.is_none_or(|id| call.campaign == Some(id))
             && agent.is_none_or(|id| call.agent == Some(id))
+            && direction.is_none_or(|direction| direction.kinds().contains(&call.kind))
             && state.is_none_or(|state| CallState::from(call.state) == state)
     });
     let mask = caller.mask();

@@ -6,6 +6,7 @@ use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Problem, ProblemBody};
+use crate::prompts::of_campaign;
 use crate::wire::campaign::{Campaign, CampaignRequest};
 use crate::wire::pacing::CampaignPacing;
 use crate::wire::report::{CampaignDiagnostics, CampaignStats, Evidence};
@@ -58,22 +59,12 @@ pub(crate) async fn list(
 pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let config = CampaignConfig::try_from(body.parse::<CampaignRequest>()?)?;
-    has_its_message(&api, &config)?;
+    api.needs_prompts(&of_campaign(&config), &[])?;
     let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(config)).await? else {
         return Err(odd_reply());
     };
     let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
     Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
-}
-
-/// Who is called to hear a message must not be called to hear nothing.
-fn has_its_message(api: &Gateway, config: &CampaignConfig) -> Result<(), Problem> {
-    match &config.message_prompt {
-        Some(prompt) if !api.has_prompt(prompt) => {
-            Err(Problem::field("/on_answer/play", "there is no such prompt (see /v1/prompts)"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Shows a campaign.
@@ -119,9 +110,7 @@ pub(crate) async fn change(
         |view, if_version| {
             let config =
                 Box::new(CampaignConfig::try_from(body.merged(&CampaignRequest::from(&view.row.config))?)?);
-            if config.message_prompt != view.row.config.message_prompt {
-                has_its_message(&api, &config)?;
-            }
+            api.needs_prompts(&of_campaign(&config), &of_campaign(&view.row.config))?;
             Ok(Command::UpdateCampaign { campaign: id, config, if_version })
         },
     )

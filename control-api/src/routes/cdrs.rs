@@ -4,10 +4,10 @@ use super::{Answer, Api};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Params, path_id};
 use crate::gateway::Gateway;
-use crate::numbers::normalise;
+use crate::numbers::{NumberFault, normalise};
 use crate::page::{PageBody, page};
 use crate::problem::{Problem, ProblemBody};
-use crate::wire::call::Cdr;
+use crate::wire::call::{CallDirection, Cdr};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -19,10 +19,17 @@ const READ: &[Scope] = &[Scope::CallsRead];
 
 /// Which records are asked for, without the page.
 pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery, Problem> {
-    // A number that cannot be made E.164 is looked for as it was written.
-    let number = params
-        .number("number")
-        .map(|number| normalise(&number, api.config.default_region.as_deref()).unwrap_or(number));
+    let number = match params.number("number") {
+        None => None,
+        Some(written) => match normalise(&written, api.config.default_region.as_deref()) {
+            Ok(number) => Some(number),
+            Err(fault @ (NumberFault::NotANumber | NumberFault::Empty)) => {
+                return Err(Problem::parameter("number", fault.detail()).unprocessable());
+            }
+            // Carriers also show what cannot be made E.164: it is looked for as it was written.
+            Err(_) => Some(written),
+        },
+    };
     Ok(CallRecordQuery {
         from: params.time("from")?,
         to: params.time("to")?,
@@ -30,9 +37,15 @@ pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery
         agent: params.id("agent")?,
         lead: params.id("lead")?,
         number,
+        kinds: direction_of(params)?.map_or(&[][..], CallDirection::kinds),
         outcome: params.read("outcome", "an outcome like busy or no_answer", Outcome::from_name)?,
         ..CallRecordQuery::default()
     })
+}
+
+/// Which way the calls went that are asked for.
+pub(super) fn direction_of(params: &Params) -> Result<Option<CallDirection>, Problem> {
+    params.read("direction", "outbound, inbound or transit", CallDirection::from_name)
 }
 
 /// Shows call records, the call started last first.
@@ -46,6 +59,7 @@ pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery
         ("lead" = Option<String>, Query, description = "of this lead"),
         ("number" = Option<String>, Query, description = "to this number"),
         ("outcome" = Option<String>, Query, description = "with this outcome"),
+        ("direction" = Option<String>, Query, description = "`outbound`, `inbound` or `transit`"),
         ("limit" = Option<u32>, Query, description = "1 to 1000, 100 if absent"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -54,7 +68,18 @@ pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery
 )]
 pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Answer {
     caller.needs(READ)?;
-    params.only(&["from", "to", "campaign", "agent", "lead", "number", "outcome", "limit", "cursor"])?;
+    params.only(&[
+        "from",
+        "to",
+        "campaign",
+        "agent",
+        "lead",
+        "number",
+        "outcome",
+        "direction",
+        "limit",
+        "cursor",
+    ])?;
     let query = CallRecordQuery {
         cursor: params.text("cursor").map(str::to_owned),
         limit: params.limit()?,

@@ -318,8 +318,8 @@ pub(crate) async fn play(State(api): Api, caller: Caller, Path(id): Path<String>
     let PlayRequest { prompt, to } = body.parse()?;
     let mut checks = Checks::default();
     checks.text(&prompt, 128, "/prompt");
-    checks.that(api.has_prompt(&prompt), "/prompt", "there is no such prompt");
     checks.finish()?;
+    api.needs_prompts(&[("/prompt".to_owned(), prompt.as_str())], &[])?;
     let to = to.unwrap_or(Sides::Customer).into();
     done(&api, &id, CallWish::Play { to, prompt }).await
 }

@@ -47,7 +47,8 @@ pub(crate) async fn list(
 ) -> Answer {
     caller.needs(READ)?;
     params.only(&PAGE_PARAMETERS)?;
-    cut(&uri, &params, api.read_model.dnc_lists(), |view| view.row.id, |view| DncList::new(view))
+    let mask = caller.mask();
+    cut(&uri, &params, api.read_model.dnc_lists(), |view| view.row.id, |view| DncList::new(view, mask))
 }
 
 /// Makes a do-not-call list.
@@ -65,7 +66,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         return Err(odd_reply());
     };
     let view = api.view(|model| model.dnc_list(id).filter(|view| view.row.version >= version)).await?;
-    Ok(created(format!("/v1/dnc-lists/{id}"), view.row.version, &DncList::new(&view)))
+    Ok(created(format!("/v1/dnc-lists/{id}"), view.row.version, &DncList::new(&view, caller.mask())))
 }
 
 /// Shows a do-not-call list.
@@ -78,7 +79,7 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
     caller.needs(READ)?;
     params.only(&[])?;
     let (_, view) = known(&api, &id)?;
-    Ok(found(view.row.version, &DncList::new(&view)))
+    Ok(found(view.row.version, &DncList::new(&view, caller.mask())))
 }
 
 fn known(api: &Gateway, id: &str) -> Result<(DncListId, Arc<dialer_core::view::DncListView>), Problem> {
@@ -119,7 +120,7 @@ pub(crate) async fn change(
         },
     )
     .await?;
-    Ok(found(view.row.version, &DncList::new(&view)))
+    Ok(found(view.row.version, &DncList::new(&view, caller.mask())))
 }
 
 /// Deletes a do-not-call list with all that is on it; refused while a campaign names it.

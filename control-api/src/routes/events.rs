@@ -23,6 +23,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
+use dialer_core::event::TYPE_NAMES;
 use dialer_core::{AgentId, CallId, CampaignId, EventEnvelope};
 use sansio::Duration;
 use std::collections::VecDeque;
@@ -61,6 +62,14 @@ impl Filter {
             let types: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
             types.iter().all(|part| is_pattern(part)).then_some(types)
         })?;
+        for wanted in types.iter().flatten() {
+            let one = std::slice::from_ref(wanted);
+            if !TYPE_NAMES.iter().any(|name| wants_type(one, name)) {
+                let detail = format!("no event is called {wanted}; there are {}", TYPE_NAMES.join(", "));
+                let problem = Problem::parameter("types", detail).unprocessable();
+                return Err(problem.with("types", TYPE_NAMES.to_vec()));
+            }
+        }
         Ok(Filter {
             types: types.unwrap_or_default(),
             campaign: params.id("campaign")?,

@@ -151,7 +151,7 @@ pub(crate) async fn import(
     };
     tokio::spawn(async move {
         let _permit = permit;
-        run(api, rows, format, plan, writer).await;
+        run(api, rows, format, plan, writer, caller).await;
     });
     let verdicts = futures_util::stream::unfold(reader, |mut reader| async {
         let bytes = reader.next().await?;

@@ -6,6 +6,7 @@ use crate::extract::{IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Problem, ProblemBody};
+use crate::prompts::of_route;
 use crate::wire::inbound::{InboundRoute, InboundRouteRequest};
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -52,6 +53,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let config = InboundRouteConfig::try_from(body.parse::<InboundRouteRequest>()?)?;
+    api.needs_prompts(&of_route(&config), &[])?;
     let Reply::InboundRoute(id, version) = api.command(Command::CreateInboundRoute(config)).await? else {
         return Err(odd_reply());
     };

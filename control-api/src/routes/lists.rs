@@ -34,7 +34,8 @@ pub(crate) async fn list(
 ) -> Answer {
     caller.needs(READ)?;
     params.only(&PAGE_PARAMETERS)?;
-    cut(&uri, &params, api.read_model.lists(), |row| row.id, |row| List::new(row, None))
+    let mask = caller.mask();
+    cut(&uri, &params, api.read_model.lists(), |row| row.id, |row| List::new(row, None, mask))
 }
 
 /// Makes a list.
@@ -52,7 +53,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         return Err(odd_reply());
     };
     let view = api.view(|model| model.list(id).filter(|view| view.version >= version)).await?;
-    Ok(created(format!("/v1/lists/{id}"), view.version, &List::new(&view, None)))
+    Ok(created(format!("/v1/lists/{id}"), view.version, &List::new(&view, None, caller.mask())))
 }
 
 /// Shows a list, with how many leads it has by state.
@@ -67,7 +68,7 @@ pub(crate) async fn show(State(api): Api, caller: Caller, Path(id): Path<String>
     let id: ListId = path_id(&id, "list")?;
     let row = api.read_model.list(id).ok_or_else(|| Problem::not_found("list"))?;
     let counts = api.store(move |store| store.lead_counts(id)).await?;
-    Ok(found(row.version, &List::new(&row, Some(counts))))
+    Ok(found(row.version, &List::new(&row, Some(counts), caller.mask())))
 }
 
 /// Changes a list (JSON Merge Patch).
@@ -102,7 +103,7 @@ pub(crate) async fn change(
         },
     )
     .await?;
-    Ok(found(view.version, &List::new(&view, None)))
+    Ok(found(view.version, &List::new(&view, None, caller.mask())))
 }
 
 /// Deletes a list and its leads; refused while a running campaign uses it.

@@ -4,7 +4,7 @@ use super::{Answer, Api};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Checks, JsonBody};
 use crate::gateway::Gateway;
-use crate::numbers::normalise;
+use crate::numbers::{normalise, spellings};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::person::{PersonEraseRequest, PersonErased, PersonExport, PersonExportRequest};
 use axum::Json;
@@ -15,6 +15,7 @@ use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::record::DncNumbers;
 use dialer_core::{Command, DncListId, LeadId};
 use sansio::WallTime;
+use store::PersonDnc;
 
 /// The number as it is stored; one that cannot be a number is refused.
 fn number(api: &Gateway, raw: &str, region: Option<&str>) -> Result<String, Problem> {
@@ -37,7 +38,7 @@ pub(crate) async fn export(State(api): Api, caller: Caller, body: JsonBody) -> A
     caller.needs(&[Scope::LeadsPii])?;
     let request: PersonExportRequest = body.parse()?;
     let number = number(&api, &request.number, request.region.as_deref())?;
-    let asked = number.clone();
+    let asked = spellings(&number);
     let person = api.store(move |store| store.person(&asked)).await?;
     let particulars = serde_json::json!({
         "leads": person.leads.len(), "calls": person.calls.len(), "events": person.events.len(),
@@ -49,7 +50,8 @@ pub(crate) async fn export(State(api): Api, caller: Caller, body: JsonBody) -> A
 }
 
 /// Erases the person who has a number: their leads, the recordings of their calls, and of records, events, notes and
-/// idempotent responses all that tells of them. Records stay as figures, without the number; so do the abandonment ledger
+/// idempotent responses all that tells of them, in whatever spelling; also the messages of their calls, and from prompts that
+/// say the number. Records stay as figures, without the number; so do the abandonment ledger
 /// and the audit log. Not while they are in a call. Asked for again, it does what is left to do.
 #[utoipa::path(
     post, path = "/v1/persons:erase", tag = "persons",
@@ -64,7 +66,8 @@ pub(crate) async fn erase(State(api): Api, caller: Caller, body: JsonBody) -> An
     let number = number(&api, &request.number, request.region.as_deref())?;
     let reference = checked_reference(&request, &number)?;
     let wanted = wanted_list(&api, &request)?;
-    let asked = number.clone();
+    let written = spellings(&number);
+    let asked = written.clone();
     let person = api.store(move |store| store.person(&asked)).await?;
     let leads: Vec<LeadId> = person.leads.iter().map(|lead| lead.id).collect();
     api.command(Command::LetGoOfPerson { number: number.clone(), leads }).await?;
@@ -73,13 +76,20 @@ pub(crate) async fn erase(State(api): Api, caller: Caller, body: JsonBody) -> An
     for row in &person.recordings {
         recordings += u64::from(api.delete_recording(row, caller.actor(), "erasure").await?);
     }
+    let prompts = match api.prompts() {
+        Some(shelf) => shelf.strike_out(written.clone()).await.map_err(|fault| fault.problem(""))?,
+        None => 0,
+    };
     let particulars = serde_json::json!({
-        "recordings": recordings, "do_not_call": kept, "reference": reference,
+        "recordings": recordings, "do_not_call": kept, "prompts": prompts, "reference": reference,
     });
     let by = (caller.actor(), api.now());
-    let erased = api.store(move |store| store.forget_person(&number, by, particulars)).await?;
+    api.forget_traces(&written).await;
+    let erased = api.store(move |store| store.forget_person(&written, by, particulars)).await?;
+    // Their names may have told of the person.
+    api.forget_tokens();
     tracing::info!(token = caller.name(), leads = erased.leads, calls = erased.calls, "a person was erased");
-    Ok(Json(PersonErased::new(erased, recordings, kept)).into_response())
+    Ok(Json(PersonErased::new(erased, recordings, kept, prompts)).into_response())
 }
 
 /// What is put into the audit log; it must not bring back what is erased.
@@ -87,8 +97,9 @@ fn checked_reference(request: &PersonEraseRequest, number: &str) -> Result<Optio
     let Some(reference) = request.reference.clone() else { return Ok(None) };
     let mut checks = Checks::default();
     checks.text(&reference, 128, "/reference");
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    let tells = digits(&reference).contains(&digits(number));
+    let digits = |text: &str| text.chars().filter_map(sansio::pii::digit).collect::<Vec<u8>>();
+    let (all, wanted) = (digits(&reference), digits(number));
+    let tells = spellings(number).is_in(&reference) || all.windows(wanted.len()).any(|part| part == wanted);
     checks.that(!tells, "/reference", "a name of the case without the person's number");
     checks.finish()?;
     Ok(Some(reference))
@@ -107,7 +118,7 @@ async fn hash_entries(
     request: &PersonEraseRequest,
     number: &str,
     wanted: Option<DncListId>,
-    listed: &[(DncListId, Option<WallTime>)],
+    listed: &[PersonDnc],
 ) -> Result<u64, Problem> {
     let Some(key) = number_key(number) else { return Ok(0) };
     let hash = |list| vec![number_hash(list, number)];
@@ -115,8 +126,13 @@ async fn hash_entries(
     let mut keep: Vec<(DncListId, Option<WallTime>)> = wanted.map(|list| (list, None)).into_iter().collect();
     if request.keep_do_not_call {
         let now = api.now();
-        let lasts = |entry: &&(DncListId, Option<WallTime>)| entry.1.is_none_or(|until| until > now);
-        keep.extend(listed.iter().filter(|(list, _)| Some(*list) != wanted).filter(lasts));
+        let lasts = |entry: &&PersonDnc| entry.until.is_none_or(|until| until > now);
+        let others = listed.iter().filter(|entry| !entry.hashed && Some(entry.list) != wanted);
+        keep.extend(others.filter(lasts).map(|entry| (entry.list, entry.until)));
+        let kept_already = |entry: &&PersonDnc| {
+            entry.hashed && keep.iter().all(|(list, _)| *list != entry.list) && lasts(entry)
+        };
+        kept += listed.iter().filter(kept_already).count() as u64;
     }
     for (list, expires_at) in keep {
         let entries = DncNumbers { hashes: hash(list), expires_at, ..DncNumbers::default() };
@@ -127,7 +143,7 @@ async fn hash_entries(
             Err(problem) => return Err(problem),
         }
     }
-    for (list, _) in listed {
+    for PersonDnc { list, .. } in listed.iter().filter(|entry| !entry.hashed) {
         let entries = DncNumbers { numbers: vec![key], ..DncNumbers::default() };
         match api.command(Command::RemoveDnc { list: *list, entries }).await {
             Ok(_) => {}

@@ -42,10 +42,11 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     caller.needs(READ)?;
     params.only(&["limit", "cursor"])?;
     let (limit, cursor) = (params.limit()? as usize, params.text("cursor"));
+    let mask = caller.mask();
     let all = api.prompts().map_or_else(Vec::new, |shelf| shelf.list());
     let mut after =
         all.into_iter().filter(|prompt| cursor.is_none_or(|cursor| prompt.name.as_str() > cursor));
-    let data: Vec<Prompt> = after.by_ref().take(limit).map(Prompt::from).collect();
+    let data: Vec<Prompt> = after.by_ref().take(limit).map(|info| Prompt::new(info, mask)).collect();
     let next_cursor = after.next().and(data.last().map(|last| last.name.clone()));
     Ok(page(&uri, &params, PageBody { data, next_cursor, total: None }))
 }
@@ -60,7 +61,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
 pub(crate) async fn show(State(api): Api, caller: Caller, Path(name): Path<String>) -> Answer {
     caller.needs(READ)?;
     let info = shelf(&api)?.get(&name).ok_or_else(|| Problem::not_found("prompt"))?;
-    Ok(Json(Prompt::from(info)).into_response())
+    Ok(Json(Prompt::new(info, caller.mask())).into_response())
 }
 
 /// Plays a prompt as callers hear it: WAV, 8,000 Hz, one channel.
@@ -125,10 +126,7 @@ pub(crate) async fn replace(
 ) -> Answer {
     caller.needs(WRITE)?;
     if !is_name(&name) {
-        return Err(Problem::new(
-            Code::InvalidParameter,
-            "a prompt's name is 1 to 64 letters, digits, _ and -",
-        ));
+        return Err(Problem::parameter("name", "expected 1 to 64 letters, digits, _ and -"));
     }
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Problem::new(
@@ -181,7 +179,7 @@ async fn put(api: &Gateway, caller: &Caller, name: String, content: PromptConten
     let particulars = serde_json::json!({ "duration_ms": info.duration_ms, "text": info.text });
     api.note(caller, "prompt.put", info.name.clone(), Some(particulars)).await?;
     let location = format!("/v1/prompts/{}", info.name);
-    let body = Json(Prompt::from(info));
+    let body = Json(Prompt::new(info, caller.mask()));
     Ok(if is_new {
         (StatusCode::CREATED, [(LOCATION, location)], body).into_response()
     } else {
@@ -189,8 +187,8 @@ async fn put(api: &Gateway, caller: &Caller, name: String, content: PromptConten
     })
 }
 
-/// Takes a prompt away; what is built in under its name is there again. 409 while a campaign or an inbound route names
-/// it, or if it is built in.
+/// Takes a prompt away; what is built in under its name is there again. 409 while a campaign, an inbound route or the
+/// configuration names it, or if it is built in.
 #[utoipa::path(
     delete, path = "/v1/prompts/{name}", tag = "prompts",
     params(("name" = String, Path, description = "its name")),
@@ -205,8 +203,10 @@ pub(crate) async fn delete(State(api): Api, caller: Caller, Path(name): Path<Str
         return Err(PromptFault::BuiltIn.problem(""));
     }
     // Where one is built in, that is played from now on.
+    let by_config = api.config.prompts_named.iter().find(|(_, named)| *named == name);
+    let by_config = by_config.map(|(key, _)| format!("{key} of the configuration"));
     if !shelf.is_built_in(&name)
-        && let Some(user) = api.read_model.user_of_prompt(&name)
+        && let Some(user) = by_config.or_else(|| api.read_model.user_of_prompt(&name))
     {
         return Err(Problem::new(Code::Conflict, format!("the prompt is played by {user}")));
     }

@@ -27,7 +27,7 @@ const READ: &[Scope] = &[Scope::CallsRead];
 const PAGE_RECORDS: u32 = 1_000;
 
 /// Columns of a record in CSV, in their order; new ones come at the end.
-const CDR_COLUMNS: [&str; 54] = [
+const CDR_COLUMNS: [&str; 57] = [
     "call_id",
     "attempt_id",
     "campaign_id",
@@ -82,6 +82,9 @@ const CDR_COLUMNS: [&str; 54] = [
     "participants",
     "reason.sip_code",
     "reason.text",
+    "disposition.callback_by",
+    "disposition.fields",
+    "recordings",
 ];
 
 /// Streams all call records that fit, the call started last first. What is written while it runs may be missing from it.
@@ -96,6 +99,7 @@ const CDR_COLUMNS: [&str; 54] = [
         ("lead" = Option<String>, Query, description = "of this lead"),
         ("number" = Option<String>, Query, description = "to this number"),
         ("outcome" = Option<String>, Query, description = "with this outcome"),
+        ("direction" = Option<String>, Query, description = "`outbound`, `inbound` or `transit`"),
     ),
     responses(
         (status = 200, description = "one record a line", content((Cdr = "application/x-ndjson"), (String = "text/csv"))),
@@ -105,10 +109,15 @@ const CDR_COLUMNS: [&str; 54] = [
 )]
 pub(crate) async fn export(State(api): Api, caller: Caller, params: Params) -> Answer {
     caller.needs(READ)?;
-    params.only(&["format", "from", "to", "campaign", "agent", "lead", "number", "outcome"])?;
+    params.only(&["format", "from", "to", "campaign", "agent", "lead", "number", "outcome", "direction"])?;
     let format = format_of(&params)?.unwrap_or(Format::Ndjson);
     let query = CallRecordQuery { limit: PAGE_RECORDS, ..query_of(&api, &params)? };
-    tracing::info!(by = caller.name(), ?format, "call records exported");
+    let particulars = serde_json::json!({
+        "from": query.from.map(Time), "to": query.to.map(Time), "format": format.extension(),
+        "number_named": query.number.is_some(),
+    });
+    let target = query.campaign.map_or_else(|| "all campaigns".to_owned(), |campaign| campaign.to_string());
+    api.note(&caller, "cdrs.exported", target, Some(particulars)).await?;
     let mask = caller.mask();
     let state = Some((api, query, true));
     let pages = futures_util::stream::try_unfold(state, move |state| async move {
@@ -201,6 +210,8 @@ pub(crate) async fn show(
         let body = ReportBody { report: name, from, to, data: rows, total: report.total(by) };
         return Ok(Json(body).into_response());
     };
+    let particulars = serde_json::json!({ "from": from, "to": to, "format": format.extension() });
+    api.note(&caller, "report.exported", name.clone(), Some(particulars)).await?;
     let health = if by == By::CallerIds { &HEALTH_COLUMNS[..] } else { &[] };
     let columns: Vec<&str> = [by.column()].into_iter().chain(COLUMNS).chain(health.iter().copied()).collect();
     let mut bytes = Vec::new();

@@ -35,7 +35,8 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     params.only(&PAGE_PARAMETERS)?;
     let mut tokens = api.store(|store| store.tokens()).await?;
     tokens.sort_unstable_by_key(|token| token.id);
-    cut(&uri, &params, tokens, |token| token.id, |token| Token::from(token))
+    let mask = caller.mask();
+    cut(&uri, &params, tokens, |token| token.id, |token| Token::new(token, mask))
 }
 
 /// Makes a token. Its secret is shown this once.
@@ -79,7 +80,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         created_at: now,
         expires_at: request.expires_at.map(|time| time.0),
     };
-    let about = Token::from(&row);
+    let about = Token::new(&row, caller.mask());
     let by = api.by(&caller);
     let kept = api
         .store(move |store| {

@@ -228,12 +228,14 @@ impl BestTimeLead {
                 "It is held out of the choice for the experiment, and dialled in the usual order.".to_owned()
             }
             _ if hour.advantage >= 0.0 => format!(
-                "This hour is as good as the others or better: {} expect to answer, {} in its best hour.",
+                "This hour is as good for this lead as its others or better: the chance of an answer is {} now and {} in \
+                 its best hour.",
                 percent(hour.chance),
                 percent(hour.best.0)
             ),
             _ => format!(
-                "Leads for whom this hour is better go first: {} expect to answer now, {} in its best hour.",
+                "Another hour is better for this lead, so that leads for whom this one is go first: the chance of an \
+                 answer is {} now and {} in its best hour.",
                 percent(hour.chance),
                 percent(hour.best.0)
             ),

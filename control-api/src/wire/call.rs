@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::time::Time;
 use dialer_core::command::OriginateRequest as CoreOriginate;
 use dialer_core::disposition::Said;
-use dialer_core::record::Lead;
+use dialer_core::record::{CallKindTag, Lead};
 use dialer_core::view::CallView;
 use dialer_core::{AgentId, CallRecord, CampaignId, LeadId, TrunkId};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,29 @@ pub enum CallDirection {
     Inbound,
     /// It passed from one trunk to another.
     Transit,
+}
+
+impl CallDirection {
+    /// By its name on the wire.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "outbound" => Some(CallDirection::Outbound),
+            "inbound" => Some(CallDirection::Inbound),
+            "transit" => Some(CallDirection::Transit),
+            _ => None,
+        }
+    }
+
+    /// Calls that go so.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [CallKindTag] {
+        match self {
+            CallDirection::Outbound => &[CallKindTag::Campaign, CallKindTag::ClickToCall],
+            CallDirection::Inbound => &[CallKindTag::Inbound],
+            CallDirection::Transit => &[CallKindTag::Transit],
+        }
+    }
 }
 
 impl From<CallKind> for CallDirection {
@@ -453,7 +476,7 @@ impl Call {
             recording: view.recording.map(CallRecording::from),
             fork: view.fork.as_ref().map(CallFork::new),
             client_state: mask.text_option(view.client_state.as_deref()),
-            variables: variables.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
+            variables: masked_fields(variables, mask),
             record: None,
         }
     }
@@ -691,8 +714,11 @@ pub struct Cdr {
     pub safe_harbour_played: bool,
     /// Digits the customer pressed; with `leads:pii` only, else their number as stars.
     pub digits: String,
-    /// Its recording.
+    /// Its first recording.
     pub recording_id: Option<String>,
+    /// All its recordings that are complete and kept, in the order in which they were completed; of a record told by an
+    /// event, the first.
+    pub recordings: Vec<String>,
     /// The client's own mark.
     pub client_state: Option<String>,
     /// What the caller's signature was worth (STIR/SHAKEN): `passed:A`, `passed:B`, `passed:C`, `failed:absent`,
@@ -729,6 +755,7 @@ impl Cdr {
     pub fn new(row: &CallRow, mask: Masker) -> Self {
         let mut cdr = Self::of_record(&row.record, mask);
         cdr.wrap_up_ms = row.wrap_up_ms;
+        cdr.recordings = row.recordings.iter().map(ToString::to_string).collect();
         cdr.disposition = row.disposition.as_ref().map(|said| Disposition::new(said, mask));
         cdr
     }
@@ -779,6 +806,7 @@ impl Cdr {
                 record.digits.clone()
             },
             recording_id: record.recording.map(|id| id.to_string()),
+            recordings: record.recording.iter().map(ToString::to_string).collect(),
             client_state: mask.text_option(record.client_state.as_deref()),
             verstat: record.verstat.clone(),
             reason: record.reason.as_ref().map(|reason| EndReason {

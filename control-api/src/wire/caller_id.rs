@@ -332,6 +332,7 @@ impl CallerIdPool {
     pub fn new(view: &CallerIdPoolView, mask: Masker) -> Self {
         let config = &view.row.config;
         let mut settings = CallerIdPoolRequest::from(config);
+        settings.name = mask.text(&settings.name);
         for number in &mut settings.numbers {
             *number = mask.number(number);
         }

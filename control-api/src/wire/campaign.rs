@@ -1077,6 +1077,8 @@ impl Campaign {
     pub fn new(view: &CampaignView, mask: Masker) -> Self {
         let mut settings = CampaignRequest::from(&view.row.config);
         settings.caller_id = mask.number_option(settings.caller_id.as_deref());
+        settings.name = mask.text(&settings.name);
+        settings.filter = mask.text_option(settings.filter.as_deref());
         Campaign {
             id: view.row.id.to_string(),
             state: view.row.state.into(),

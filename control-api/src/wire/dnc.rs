@@ -1,6 +1,7 @@
 //! Do-not-call lists on the wire.
 
 use crate::extract::Checks;
+use crate::mask::Masker;
 use crate::numbers::normalise;
 use crate::problem::Problem;
 use crate::time::Time;
@@ -78,10 +79,10 @@ pub struct DncList {
 impl DncList {
     /// As it is shown.
     #[must_use]
-    pub fn new(view: &DncListView) -> Self {
+    pub fn new(view: &DncListView, mask: Masker) -> Self {
         DncList {
             id: view.row.id.to_string(),
-            name: view.row.config.name.clone(),
+            name: mask.text(&view.row.config.name),
             everywhere: view.row.config.everywhere,
             source: view.row.config.source.clone(),
             entries: view.entries,

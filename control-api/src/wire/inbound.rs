@@ -261,6 +261,7 @@ impl InboundRoute {
     #[must_use]
     pub fn new(row: &InboundRouteRow, mask: Masker) -> Self {
         let mut settings = InboundRouteRequest::from(&row.config);
+        settings.name = mask.text(&settings.name);
         for number in &mut settings.numbers {
             *number = mask.number(number);
         }

@@ -75,7 +75,7 @@ pub struct LeadRequest {
     #[schema(example = "Asia/Shanghai")]
     pub time_zone: Option<String>,
     /// The owner's fields: texts, numbers or truth values.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::strict::unique_members")]
     #[schema(value_type = BTreeMap<String, String>)]
     pub fields: BTreeMap<String, FieldValue>,
     /// Not dialled after this.
@@ -152,6 +152,10 @@ impl LeadRequest {
     /// # Errors
     /// The first thing that does not fit.
     pub fn into_lead(self, region: Option<&str>) -> Result<NewLead, LeadFault> {
+        if self.phone.is_some() && !self.phones.is_empty() {
+            return Err(LeadFault::row("ambiguous_phone", "/phones", "expected phone or phones, not both"));
+        }
+        self.without_control_characters()?;
         let phones = self.phones_in(region)?;
         if let Some(id) = &self.external_id
             && !(1..=NAME_LENGTH_MAX).contains(&id.chars().count())
@@ -196,6 +200,32 @@ impl LeadRequest {
             fields,
             expires_at: self.expires_at.map(|time| time.0),
         })
+    }
+
+    /// Texts that break lines where they are shown, or end them early, are refused. Values of fields may have lines.
+    fn without_control_characters(&self) -> Result<(), LeadFault> {
+        let fault = |pointer: String| {
+            LeadFault::row("control_character", pointer, "expected a text without control characters")
+        };
+        let has_any = |text: &str| text.chars().any(char::is_control);
+        if self.external_id.as_deref().is_some_and(has_any) {
+            return Err(fault("/external_id".into()));
+        }
+        for (at, phone) in self.phones.iter().enumerate() {
+            if phone.kind.as_deref().is_some_and(has_any) {
+                return Err(fault(format!("/phones/{at}/type")));
+            }
+        }
+        for (name, value) in &self.fields {
+            let breaks = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+            let in_value = matches!(value, FieldValue::Text(text) if text.chars().any(breaks));
+            if in_value || has_any(name) {
+                let mut pointer = String::from("/fields");
+                crate::extract::push_key(&mut pointer, name);
+                return Err(fault(pointer));
+            }
+        }
+        Ok(())
     }
 
     fn phones_in(&self, region: Option<&str>) -> Result<Vec<CorePhone>, LeadFault> {

@@ -1,6 +1,7 @@
 //! Lists on the wire.
 
 use crate::extract::Checks;
+use crate::mask::Masker;
 use crate::numbers::is_region;
 use crate::problem::Problem;
 use crate::time::Time;
@@ -103,10 +104,10 @@ impl From<LeadCounts> for LeadTotals {
 impl List {
     /// As it is shown.
     #[must_use]
-    pub fn new(row: &ListRow, counts: Option<LeadCounts>) -> Self {
+    pub fn new(row: &ListRow, counts: Option<LeadCounts>, mask: Masker) -> Self {
         List {
             id: row.id.to_string(),
-            name: row.config.name.clone(),
+            name: mask.text(&row.config.name),
             default_region: row.config.default_region.clone(),
             leads: counts.map(LeadTotals::from),
             version: row.version,

@@ -6,10 +6,9 @@ use super::lead::Lead;
 use super::recording::Recording;
 use crate::mask::Masker;
 use crate::time::Time;
-use dialer_core::DncListId;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
-use store::ErasedPerson;
+use store::{ErasedPerson, PersonDnc};
 use utoipa::ToSchema;
 
 /// Whose data.
@@ -58,6 +57,8 @@ pub struct PersonDoNotCall {
     pub dnc_list_id: String,
     /// Until when; null: for good.
     pub expires_at: Option<Time>,
+    /// The list knows the number by its hash alone.
+    pub hashed: bool,
 }
 
 /// All that is kept about a person.
@@ -77,7 +78,7 @@ pub struct PersonExport {
     pub recordings: Vec<Recording>,
     /// Events about any of these.
     pub events: Vec<Event>,
-    /// Do-not-call lists that have the number.
+    /// Do-not-call lists that have the number, or its hash.
     pub do_not_call: Vec<PersonDoNotCall>,
 }
 
@@ -89,9 +90,10 @@ impl PersonExport {
         now: WallTime,
         mask: Masker,
     ) -> Self {
-        let listed = |(list, until): &(DncListId, Option<WallTime>)| PersonDoNotCall {
-            dnc_list_id: list.to_string(),
-            expires_at: until.map(Time),
+        let listed = |entry: &PersonDnc| PersonDoNotCall {
+            dnc_list_id: entry.list.to_string(),
+            expires_at: entry.until.map(Time),
+            hashed: entry.hashed,
         };
         PersonExport {
             number,
@@ -107,7 +109,7 @@ impl PersonExport {
 }
 
 /// What was erased.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PersonErased {
     /// Leads that are gone.
     pub leads: u64,
@@ -119,11 +121,18 @@ pub struct PersonErased {
     pub events: u64,
     /// Do-not-call lists that keep a hash of the number.
     pub do_not_call: u64,
+    /// Prompts that said the number, and do not any more.
+    pub prompts: u64,
+    /// Settings that name the number in words of their own and were left as they are (`campaign_…`, `agt_…`): change them.
+    pub named_in: Vec<String>,
+    /// False: the number is still in the database's files: in settings (`named_in`), or in unused parts of them (somebody
+    /// kept reading, or the file is larger than 1 GiB and was written by an earlier version). Ask again.
+    pub complete: bool,
 }
 
 impl PersonErased {
-    pub(crate) fn new(erased: ErasedPerson, recordings: u64, do_not_call: u64) -> Self {
-        let ErasedPerson { leads, calls, events, .. } = erased;
-        PersonErased { leads, calls, recordings, events, do_not_call }
+    pub(crate) fn new(erased: ErasedPerson, recordings: u64, do_not_call: u64, prompts: u64) -> Self {
+        let ErasedPerson { leads, calls, events, named_in, complete } = erased;
+        PersonErased { leads, calls, recordings, events, do_not_call, prompts, named_in, complete }
     }
 }

@@ -1,5 +1,6 @@
 //! Prompts on the wire.
 
+use crate::mask::Masker;
 use crate::prompts::{PromptInfo, PromptSource as Source};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -37,8 +38,10 @@ pub struct Prompt {
     pub listen: String,
 }
 
-impl From<PromptInfo> for Prompt {
-    fn from(info: PromptInfo) -> Self {
+impl Prompt {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(info: PromptInfo, mask: Masker) -> Self {
         Prompt {
             listen: format!("/v1/prompts/{}/listen", info.name),
             name: info.name,
@@ -48,7 +51,7 @@ impl From<PromptInfo> for Prompt {
                 Source::Text => PromptSource::Text,
             },
             duration_ms: info.duration_ms,
-            text: info.text,
+            text: mask.text_option(info.text.as_deref()),
             voice: info.voice,
             changed_at: info.changed_at.map(Into::into),
         }

@@ -1,6 +1,7 @@
 //! API tokens on the wire.
 
 use crate::auth::Scope;
+use crate::mask::Masker;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use store::TokenRow;
@@ -47,11 +48,13 @@ pub struct NewToken {
     pub about: Token,
 }
 
-impl From<&TokenRow> for Token {
-    fn from(row: &TokenRow) -> Self {
+impl Token {
+    /// As the caller may see it.
+    #[must_use]
+    pub fn new(row: &TokenRow, mask: Masker) -> Self {
         Token {
             id: row.id.to_string(),
-            name: row.name.clone(),
+            name: mask.text(&row.name),
             prefix: row.prefix.clone(),
             scopes: row.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
             created_at: row.created_at.into(),

@@ -43,6 +43,10 @@ pub struct TraceMessage {
 pub type Tracer =
     Arc<dyn Fn(CallId) -> Pin<Box<dyn Future<Output = Vec<TraceMessage>> + Send>> + Send + Sync>;
 
+/// Has all shards forget the messages of the calls in which a number is named.
+pub type TraceEraser =
+    Arc<dyn Fn(sansio::pii::Spellings) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// The messages of a call that are still kept.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CallTrace {
@@ -93,22 +97,25 @@ impl CallTrace {
     pub fn new(call: CallId, mut messages: Vec<TraceMessage>, mask: Masker) -> Self {
         messages.sort_by_key(|message| message.monotonic_ns);
         let first = messages.first().map_or(0, |message| message.monotonic_ns);
-        let shown = |message: TraceMessage| TracedMessage {
-            at: message.at.into(),
-            offset_us: (message.monotonic_ns - first) / 1_000,
-            shard: message.shard,
-            direction: if message.sent { "out" } else { "in" },
-            transport: message.transport,
-            local: message.local,
-            peer: message.peer,
-            start_line: mask.text(message.text.lines().next().unwrap_or_default()),
-            method: message.method,
-            status: (message.status != 0).then_some(message.status),
-            cseq: message.cseq,
-            sip_call_id: message.sip_call_id,
-            has_sdp: message.text.to_ascii_lowercase().contains("application/sdp"),
-            bytes: message.text.len(),
-            text: mask.text(&message.text),
+        let shown = |message: TraceMessage| {
+            let text = crate::mask_message::message(mask, &message.text);
+            TracedMessage {
+                at: message.at.into(),
+                offset_us: (message.monotonic_ns - first) / 1_000,
+                shard: message.shard,
+                direction: if message.sent { "out" } else { "in" },
+                transport: message.transport,
+                local: message.local,
+                peer: message.peer,
+                start_line: text.lines().next().unwrap_or_default().to_owned(),
+                method: message.method,
+                status: (message.status != 0).then_some(message.status),
+                cseq: message.cseq,
+                sip_call_id: message.sip_call_id,
+                has_sdp: message.text.to_ascii_lowercase().contains("application/sdp"),
+                bytes: message.text.len(),
+                text,
+            }
         };
         CallTrace { call_id: call.to_string(), messages: messages.into_iter().map(shown).collect() }
     }

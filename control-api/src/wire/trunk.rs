@@ -504,7 +504,7 @@ impl Trunk {
         let config = &view.row.config;
         Trunk {
             id: view.row.id.to_string(),
-            name: config.name.clone(),
+            name: mask.text(&config.name),
             address: config.address.clone(),
             transport: config.transport.map(Into::into),
             listener: config.listener.clone(),

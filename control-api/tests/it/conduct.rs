@@ -183,12 +183,13 @@ async fn verbs_are_idempotent_and_say_what_is_wrong() {
         ("dtmf", json!({"digits": "12x"}), "/digits"),
         ("dtmf", json!({"digits": ""}), "/digits"),
         ("dtmf", json!({"digits": "1", "duration_ms": 5}), "/duration_ms"),
-        ("play", json!({"prompt": "unknown"}), "/prompt"),
         ("transfer", json!({}), "/to"),
         ("transfer", json!({"agent_id": boss, "caller_id": "+4930555"}), "/agent_id"),
     ] {
         assert_eq!(house.post(&path(verb), body).await.problem(400, "invalid_body"), [pointer], "{verb}");
     }
+    let unknown = house.post(&path("play"), json!({"prompt": "unknown"})).await;
+    assert_eq!(unknown.problem(422, "unprocessable"), ["/prompt"]);
     house.post(&path("dtmf"), json!({"digits": "12#", "to": "agent"})).await.is(202);
     house.post(&path("play"), json!({"prompt": "hello", "to": "both"})).await.is(202);
     house.post(&path("transfer"), json!({"agent_id": boss})).await.is(202);
@@ -222,6 +223,8 @@ async fn a_recording_is_started_paused_resumed_and_stopped() {
     assert_eq!(house.post(&path("record_pause"), skip).await.is(202).json()["recording_id"], recording);
     // Once more, and otherwise: it is paused as it was.
     house.act(&path("record_pause")).await.is(202);
+    let other = house.post(&path("record_pause"), json!({"pause_behavior": "silence"})).await;
+    other.problem(409, "invalid_call_state");
     let shown = house.get(&format!("/v1/calls/{id}")).await.is(200).json();
     let paused = json!({"recording_id": recording, "paused": true, "pause_behavior": "skip"});
     assert_eq!(shown["recording"], paused);

@@ -193,8 +193,10 @@ async fn bodies_that_are_no_import_are_refused_as_a_whole() {
     ] {
         house.send(packed_import(&path, CSV, encoding, body.into())).await.problem(status, code);
     }
+    let mut told = house.import(&path, NDJSON, "").await;
+    told[0]["summary"]["ms"] = json!(0);
     assert_eq!(
-        house.import(&path, NDJSON, "").await,
+        told,
         [
             json!({"summary": {"lines": 0, "accepted": 0, "updated": 0, "duplicates": 0, "dnc": 0, "rejected": 0, "ms": 0, "dry_run": false, "complete": true}})
         ]

@@ -20,6 +20,7 @@ mod pacing;
 mod persons;
 mod prompts;
 mod rate;
+mod records;
 mod reports;
 mod resources;
 mod schema;

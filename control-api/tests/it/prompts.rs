@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use control_api::prompts::{PromptContent, PromptFault, PromptInfo, PromptShelf, PromptSource, SoundFormat};
 use futures_util::future::BoxFuture;
+use sansio::pii::Spellings;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -63,6 +64,14 @@ impl PromptShelf for Shelf {
         let gone = self.0.lock().unwrap().remove(&name);
         Box::pin(async move { gone.map(drop).ok_or(PromptFault::Unknown) })
     }
+
+    fn strike_out(&self, number: Spellings) -> BoxFuture<'_, Result<u64, PromptFault>> {
+        let mut prompts = self.0.lock().unwrap();
+        let before = prompts.len();
+        prompts.retain(|_, prompt| !prompt.text.as_deref().is_some_and(|text| number.is_in(text)));
+        let gone = (before - prompts.len()) as u64;
+        Box::pin(async move { Ok(gone) })
+    }
 }
 
 async fn put(house: &House, name: &str, kind: &str, body: &[u8]) -> crate::house::Reply {
@@ -83,7 +92,9 @@ async fn prompts_are_put_listed_played_and_deleted() {
     put(&house, "hello", "audio/x-wav; rate=8000", b"ok").await.is(200);
     assert_eq!(put(&house, "hello", "audio/wav", b"no").await.problem(400, "invalid_body"), [""]);
     put(&house, "hello", "audio/mpeg", b"ok").await.problem(415, "unsupported_media_type");
-    put(&house, "he.llo", "audio/wav", b"ok").await.problem(400, "invalid_parameter");
+    let wrong = put(&house, "he.llo", "audio/wav", b"ok").await;
+    assert_eq!(wrong.problem(400, "invalid_parameter"), ["name"]);
+    assert_eq!(wrong.json()["title"], "A parameter does not fit", "it is none of the query");
     let long = vec![0; (20 << 20) + 1];
     put(&house, "hello", "audio/wav", &long).await.problem(413, "payload_too_large");
     put(&house, "said", "application/json", br#"{"text": "Hello"}"#).await.is(201);
@@ -102,8 +113,19 @@ async fn prompts_are_put_listed_played_and_deleted() {
     house.ask(&reader, Method::DELETE, "/v1/prompts/said", None).await.problem(403, "insufficient_scope");
     house.delete("/v1/prompts/said").await.is(204);
     house.delete("/v1/prompts/said").await.problem(404, "not_found");
+    let long = house.token(&["campaigns:read"]).await;
+    house
+        .post(
+            "/v1/prompts",
+            json!({ "name": "number", "text": "Call ０３０ １２３４５６７ or 138 0013 8000." }),
+        )
+        .await
+        .is(201);
+    let masked = house.ask(&long, Method::GET, "/v1/prompts/number", None).await.is(200).json();
+    assert_eq!(masked["text"], "Call ０３０****４５６７ or 138 0****8000.");
+    house.delete("/v1/prompts/number").await.is(204);
     let audit = house.get("/v1/audit?limit=100&action=prompt.*").await.is(200).json();
-    assert_eq!(audit["data"].as_array().unwrap().len(), 5, "{audit}");
+    assert_eq!(audit["data"].as_array().unwrap().len(), 7, "{audit}");
 }
 
 #[tokio::test]
@@ -112,8 +134,63 @@ async fn what_is_built_in_or_played_by_a_campaign_stays() {
     house.gateway.set_prompts(Shelf::with(&["hello", "beep2"]));
     house.delete("/v1/prompts/beep").await.problem(409, "conflict");
     let campaign = json!({"name": "c", "mode": "agentless", "on_answer": {"play": "hello"},
-        "concurrency": {"kind": "dynamic", "lines": 1}});
+        "on_no_agent": {"play": "hello"}, "concurrency": {"kind": "dynamic", "lines": 1}});
     house.post("/v1/campaigns", campaign).await.is(201);
     house.delete("/v1/prompts/hello").await.problem(409, "conflict");
     house.delete("/v1/prompts/beep2").await.is(204);
+}
+
+#[tokio::test]
+async fn settings_name_prompts_that_are_there_and_keep_them() {
+    let house = House::with(
+        |config| config.prompts_named = vec![("media.hold_prompt", "tune".into())],
+        control_api::EventHub::default(),
+    );
+    house.gateway.set_prompts(Shelf::with(&["hello", "left", "said", "tune"]));
+    let menu =
+        json!({ "to": "menu", "play": "hello", "digits": { "1": { "to": "message", "play": "gone" } } });
+    let amd = json!({ "mode": "async" });
+    let cases = [
+        ("/v1/campaigns", json!({ "mode": "agentless", "on_answer": { "play": "gone" } }), "/on_answer/play"),
+        ("/v1/campaigns", json!({ "on_no_agent": { "play": "gone" } }), "/on_no_agent/play"),
+        (
+            "/v1/campaigns",
+            json!({ "classify": { "amd": amd, "machine": { "leave": "gone" } } }),
+            "/classify/machine/leave",
+        ),
+        (
+            "/v1/campaigns",
+            json!({ "classify": { "amd": amd, "screening": { "say": "gone" } } }),
+            "/classify/screening/say",
+        ),
+        ("/v1/inbound-routes", json!({ "steps": [menu] }), "/steps/0/digits/1/play"),
+        ("/v1/inbound-routes", json!({ "steps": [{ "to": "owner", "play": "gone" }] }), "/steps/0/play"),
+    ];
+    for (path, mut body, pointer) in cases {
+        body["name"] = json!("c");
+        if path == "/v1/campaigns" && pointer != "/on_no_agent/play" {
+            body["on_no_agent"] = json!({ "play": "hello" });
+        }
+        if path == "/v1/inbound-routes" {
+            body["numbers"] = json!(["+442079460123"]);
+        }
+        if body["mode"] == "agentless" {
+            body["concurrency"] = json!({ "kind": "dynamic", "lines": 1 });
+        }
+        let refused = house.post(path, body.clone()).await;
+        assert_eq!(refused.problem(422, "unprocessable"), [pointer], "{body}");
+        let there = serde_json::from_str(&body.to_string().replace("gone", "left")).unwrap();
+        let made = house.made(&house.post(path, there).await);
+        house.delete("/v1/prompts/left").await.problem(409, "conflict");
+        house.delete(&format!("{path}/{made}")).await.is(204);
+    }
+    let campaign = json!({ "name": "c", "on_no_agent": { "play": "hello" } });
+    let campaign = house.made(&house.post("/v1/campaigns", campaign).await);
+    let path = format!("/v1/campaigns/{campaign}");
+    let refused = house.patch(&path, json!({ "on_no_agent": { "play": "gone" } })).await;
+    assert_eq!(refused.problem(422, "unprocessable"), ["/on_no_agent/play"]);
+    let told = house.delete("/v1/prompts/tune").await;
+    told.problem(409, "conflict");
+    assert!(told.text.contains("media.hold_prompt"), "{}", told.text);
+    house.delete("/v1/prompts/left").await.is(204);
 }

@@ -58,7 +58,7 @@ async fn events_come_as_frames_and_can_be_gone_on_with() {
 async fn requests_go_over_the_same_connection() {
     let house = House::new();
     let address = served(&house).await;
-    let mut socket = open(address, "?types=nothing", ROOT).await.unwrap();
+    let mut socket = open(address, "?types=retention.*", ROOT).await.unwrap();
     let mut ask = async |value: Value| {
         socket.send(Message::text(value.to_string())).await.unwrap();
         text(&mut socket).await

@@ -10,7 +10,7 @@ pub use espeak::Espeak;
 pub use http::HttpSpeech;
 
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,6 +190,50 @@ fn read_text(path: &Path, voice: &str) -> Result<(String, String), SpeechError> 
     Ok((voice.to_owned(), text.to_owned()))
 }
 
+/// The file of what an engine makes of a text.
+fn rendering(engine: &dyn SpeechEngine, voice: &str, text: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [engine.identity().as_str(), voice, text] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{digest}.wav")
+}
+
+/// The file in which what the configured engine makes of a text is kept; `None`: no engine speaks.
+pub fn file_name(config: &VoiceConfig, voice: &str, text: &str) -> Option<String> {
+    engine_of(config).map(|engine| rendering(engine.as_ref(), voice, text))
+}
+
+/// Takes away renderings of anything but these texts (voice and text); without an engine all of them. Blocks.
+///
+/// # Errors
+/// A file that cannot be taken away.
+pub fn sweep<'t>(
+    config: &VoiceConfig,
+    cache: &Path,
+    texts: impl IntoIterator<Item = (&'t str, &'t str)>,
+) -> std::io::Result<()> {
+    let wanted: BTreeSet<String> =
+        texts.into_iter().filter_map(|(voice, text)| file_name(config, voice, text)).collect();
+    let entries = match std::fs::read_dir(cache) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let stem = name.strip_suffix(".wav").or_else(|| name.strip_suffix(".part")).unwrap_or_default();
+        let is_ours = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_ours && !wanted.contains(&name) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn kept_or_rendered(
     engine: &dyn SpeechEngine,
     voice: &str,
@@ -197,13 +241,7 @@ fn kept_or_rendered(
     cache: &Path,
     missing: &mut Option<SpeechError>,
 ) -> Result<Vec<i16>, SpeechError> {
-    let mut hash = Sha256::new();
-    for part in [engine.identity().as_str(), voice, text] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let kept = cache.join(format!("{digest}.wav"));
+    let kept = cache.join(rendering(engine, voice, text));
     // What is kept but damaged is rendered anew.
     if let Ok(file) = std::fs::read(&kept)
         && let Ok(samples) = media::wav::read_prompt(&file)

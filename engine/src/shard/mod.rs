@@ -201,6 +201,11 @@ impl CallShard {
         self.ua.leaves_at_once(listener, peer)
     }
 
+    /// Forgets the messages of calls in which a number is named.
+    pub fn forget_traces(&mut self, number: &sansio::pii::Spellings) {
+        self.trace.forget(number);
+    }
+
     /// The call a message belongs to and the message read, where the configuration says that messages are named.
     #[must_use]
     pub fn call_of_message(&self, bytes: &bytes::Bytes) -> Option<(CallId, sip_proxy::wire::Message)> {

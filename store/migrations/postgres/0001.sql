@@ -131,6 +131,11 @@ CREATE TABLE disposition (
 );
 CREATE TABLE wrap_up (call bytea PRIMARY KEY, wrap_up_ms bigint NOT NULL);
 
+-- As SQLite's, for paths like `$.kind`.
+CREATE FUNCTION json_extract(data text, path text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CAST(data AS json) ->> substr(path, 3)
+$$;
+
 CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the table % is append-only', TG_TABLE_NAME;

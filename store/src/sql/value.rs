@@ -108,6 +108,17 @@ impl FromSql for bool {
     }
 }
 
+impl FromSql for Value {
+    fn from_sql(value: ValueRef<'_>) -> Result<Self> {
+        match value {
+            ValueRef::Integer(value) => Ok(Value::Integer(value)),
+            ValueRef::Text(text) => Ok(Value::Text(text.to_owned())),
+            ValueRef::Blob(bytes) => Ok(Value::Blob(bytes.to_vec())),
+            other => Err(wrong(other, "an integer, a text or bytes")),
+        }
+    }
+}
+
 impl FromSql for String {
     fn from_sql(value: ValueRef<'_>) -> Result<Self> {
         Ok(value.as_str()?.to_owned())

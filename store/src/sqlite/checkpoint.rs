@@ -123,17 +123,6 @@ impl Upkeep for Watch {
     fn import_rows_per_ms(&self) -> usize {
         50
     }
-
-    /// Deleted rows are overwritten meanwhile. Then what the write-ahead log held goes from the disk, unless somebody
-    /// reads at this moment.
-    fn erase(&mut self, conn: &sql::Connection, on: bool) -> Result<(), StoreError> {
-        let sql::Connection::Sqlite(conn) = conn else { return Ok(()) };
-        conn.pragma_update(None, "secure_delete", on)?;
-        if !on {
-            conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        }
-        Ok(())
-    }
 }
 
 /// Moves the rest of the log and has it begin anew, unless a reader still needs it.

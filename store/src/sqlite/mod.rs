@@ -4,6 +4,7 @@ mod backup;
 mod checkpoint;
 mod open;
 mod place;
+mod wipe;
 
 pub use backup::{backup, restore};
 pub use open::SCHEMA_VERSION;
@@ -102,6 +103,10 @@ impl Kept for SqliteStore {
 
     fn kind(&self) -> &'static str {
         "sqlite"
+    }
+
+    fn wiped(&self, number: &sansio::pii::Spellings) -> Result<bool, StoreError> {
+        self.wiped(number)
     }
 
     fn measure(&self, stats: &mut StoreStats) {

@@ -101,6 +101,8 @@ pub(super) fn writer(path: &Path, cache_bytes: u64, wal_bytes_max: u64) -> Resul
     conn.pragma_update(None, "cache_size", -((cache_bytes / 1024) as i64))?;
     conn.pragma_update(None, "temp_store", "memory")?;
     conn.pragma_update(None, "foreign_keys", false)?;
+    // Numbers that are deleted or moved must not stay readable in unused parts of pages until somebody asks for erasure.
+    conn.pragma_update(None, "secure_delete", true)?;
     migrate(&mut conn, MIGRATIONS)?;
     Ok(conn)
 }

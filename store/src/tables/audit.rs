@@ -173,20 +173,19 @@ pub(super) fn add(txn: &mut Txn<'_>, entry: &AuditEntry) -> Result<(), StoreErro
 pub(super) fn put_again(
     txn: &mut Txn<'_>,
     no: i64,
+    (name, target): (String, String),
     before: Option<String>,
     after: Option<String>,
 ) -> Result<(), StoreError> {
     let kept = txn
         .conn()
-        .prepare_cached("SELECT at, token, name, action, target FROM audit WHERE no = ?1")?
+        .prepare_cached("SELECT at, token, action FROM audit WHERE no = ?1")?
         .query_row((no,), |row| {
             let token: Option<[u8; 16]> = row.get("token")?;
-            let (at, name, action): (i64, String, String) =
-                (row.get("at")?, row.get("name")?, row.get("action")?);
-            Ok((at, token, name, action, row.get::<_, String>("target")?))
+            Ok((row.get::<_, i64>("at")?, token, row.get::<_, String>("action")?))
         })
         .optional()?;
-    let Some((at, token, name, action, target)) = kept else { return Ok(()) };
+    let Some((at, token, action)) = kept else { return Ok(()) };
     txn.write("DELETE FROM audit WHERE no = ?1", (no,))?;
     txn.write(
         "INSERT INTO audit (no, at, token, name, action, target, before, after) \

@@ -121,6 +121,19 @@ fn said_fields(row: Row<'_>) -> Result<BTreeMap<String, String>, StoreError> {
     }
 }
 
+/// Adds to calls which recordings there are of them, in the order in which they were completed.
+fn with_recordings(conn: &Connection, calls: &mut [CallRow]) -> Result<(), StoreError> {
+    let names: Vec<[u8; 16]> = calls.iter().map(|call| blob(call.record.call)).collect();
+    let mut statement = conn.prepare_cached("SELECT id FROM recording WHERE call = ?1 ORDER BY at, no")?;
+    statement.query_each(names.iter().map(|name| (name,)), |place, mut rows| {
+        while let Some(row) = rows.next()? {
+            calls[place].recordings.push(super::codec::id(row, "id")?);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
 fn call_row(row: Row<'_>) -> Result<CallRow, StoreError> {
     let disposition = match row.get::<_, Option<String>>("code")? {
         Some(code) => Some(Disposition {
@@ -136,6 +149,7 @@ fn call_row(row: Row<'_>) -> Result<CallRow, StoreError> {
     Ok(CallRow {
         record: data("call_record", row)?,
         disposition,
+        recordings: Vec::new(),
         wrap_up_ms: row.get::<_, Option<i64>>("wrap_up_ms")?.map(count),
     })
 }
@@ -151,6 +165,16 @@ pub(super) fn records(conn: &Connection, query: &CallRecordQuery) -> Result<Page
     ]);
     if let Some(outcome) = query.outcome {
         filter.term("outcome = ?", Value::Text(outcome.as_str().into()));
+    }
+    if !query.kinds.is_empty() {
+        let mut kinds = Vec::with_capacity(query.kinds.len());
+        for kind in query.kinds {
+            // As JSON it is in quotes.
+            let name = super::codec::encode("call_record", kind)?;
+            filter.values.push(Value::Text(name.trim_matches('"').to_owned()));
+            kinds.push(format!("?{}", filter.values.len()));
+        }
+        filter.terms.push(format!("json_extract(data, '$.kind') IN ({})", kinds.join(", ")));
     }
     if let Some(from) = query.from {
         filter.term("started_at >= ?", Value::Integer(from.unix_millis()));
@@ -173,22 +197,27 @@ pub(super) fn records(conn: &Connection, query: &CallRecordQuery) -> Result<Page
         filter.clause(),
         limit + 1
     );
-    page(conn, &sql, filter, limit, call_row)
+    let mut page = page(conn, &sql, filter, limit, call_row)?;
+    with_recordings(conn, &mut page.items)?;
+    Ok(page)
 }
 
 /// The record of one call.
 pub(super) fn record(conn: &Connection, call: CallId) -> Result<Option<CallRow>, StoreError> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        call_columns!(),
-        " FROM call_record ",
-        call_joins!(),
-        " WHERE call_record.call = ?1"
-    ))?
-    .query((blob(call),))?
-    .next()?
-    .map(call_row)
-    .transpose()
+    let mut found = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            call_columns!(),
+            " FROM call_record ",
+            call_joins!(),
+            " WHERE call_record.call = ?1"
+        ))?
+        .query((blob(call),))?
+        .next()?
+        .map(call_row)
+        .transpose()?;
+    with_recordings(conn, found.as_mut_slice())?;
+    Ok(found)
 }
 
 /// What became of a campaign's attempts.

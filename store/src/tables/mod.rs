@@ -36,6 +36,7 @@ use dialer_core::event::EventEnvelope;
 use dialer_core::inbound::CallerMemory;
 use dialer_core::record::{Actor, Lead, RecordingRow};
 use dialer_core::{CallId, CampaignId, LeadId, ListId, Record, RecordingId, Snapshot, TokenId, WebhookId};
+use sansio::pii::Spellings;
 use sansio::{Duration, Rng, WallTime};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -112,6 +113,9 @@ pub(crate) trait Kept: Send + Sync + 'static {
 
     /// See [`Store::kind`].
     fn kind(&self) -> &'static str;
+
+    /// Takes from the files what was erased from the rows; false: something of the number may be left in them.
+    fn wiped(&self, number: &Spellings) -> Result<bool, StoreError>;
 
     /// Adds what the database takes on the disk.
     fn measure(&self, stats: &mut StoreStats);
@@ -292,17 +296,19 @@ impl<S: Kept> Store for S {
         })
     }
 
-    fn person(&self, number: &str) -> Result<Person, StoreError> {
+    fn person(&self, number: &Spellings) -> Result<Person, StoreError> {
         person::person(&self.core().readers.get(), number)
     }
 
     fn forget_person(
         &self,
-        number: &str,
+        number: &Spellings,
         by: (Actor, WallTime),
         particulars: serde_json::Value,
     ) -> Result<ErasedPerson, StoreError> {
-        self.core().forget(number, &by, particulars)
+        let mut erased = self.core().forget(number, &by, particulars)?;
+        erased.complete &= self.wiped(number)?;
+        Ok(erased)
     }
 
     fn prune_records(&self, before: WallTime) -> Result<u64, StoreError> {

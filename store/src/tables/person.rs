@@ -4,16 +4,18 @@
 //! go whole; calls stay as figures without anything that tells of whom they were; events stay in their places, and those
 //! that told of the person say only that they did. Wherever else the number is written out, it is struck out.
 
-use super::codec::{LEAD_COLUMNS, NumberKey, blob, data, encode, lead};
+use super::codec::{LEAD_COLUMNS, NumberKey, blob, data, decode, encode, lead};
 use super::txn::Txn;
 use super::{audit, calls, events};
 use crate::error::StoreError;
-use crate::model::{AuditEntry, CallRow, ErasedPerson, Person};
-use crate::sql::{Any, Bind, Connection};
+use crate::model::{AuditEntry, CallRow, ErasedPerson, Person, PersonDnc};
+use crate::sql::{Any, Bind, Connection, OptionalExtension, Value as Cell};
+use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::record::{Actor, CallKindTag, Lead, RecordingRow};
-use dialer_core::{CallId, CallRecord, LeadId};
+use dialer_core::{CallId, CallRecord, DncListId, LeadId};
 use sansio::WallTime;
+use sansio::pii::Spellings;
 use std::collections::BTreeSet;
 
 /// Stands where a number was.
@@ -25,13 +27,13 @@ const TOLD_MAX: usize = 10_000;
 
 /// Whose is whose.
 struct Traces {
-    number: String,
+    spellings: Spellings,
     leads: BTreeSet<LeadId>,
     calls: BTreeSet<CallId>,
 }
 
 impl Traces {
-    fn find(conn: &Connection, number: &str, leads: &[LeadId]) -> Result<Traces, StoreError> {
+    fn find(conn: &Connection, spellings: &Spellings, leads: &[LeadId]) -> Result<Traces, StoreError> {
         let mut calls = BTreeSet::new();
         let mut add = |sql: &str, value: &dyn Bind| -> Result<(), StoreError> {
             let mut statement = conn.prepare_cached(sql)?;
@@ -41,32 +43,27 @@ impl Traces {
             }
             Ok(())
         };
-        add("SELECT call FROM call_record WHERE number = ?1", &number)?;
+        const BY_NUMBER: &str = "SELECT call FROM call_record WHERE number = ?1";
+        add(BY_NUMBER, &spellings.e164())?;
+        // Callers are kept as their carrier shows them.
+        for digits in spellings.iter() {
+            add(BY_NUMBER, &format!("+{digits}"))?;
+            add(BY_NUMBER, &digits)?;
+        }
         for lead in leads {
             add("SELECT call FROM call_record WHERE lead = ?1", &blob(*lead))?;
         }
-        Ok(Traces { number: number.to_owned(), leads: leads.iter().copied().collect(), calls })
+        Ok(Traces { spellings: spellings.clone(), leads: leads.iter().copied().collect(), calls })
     }
 
     /// Whether a text names the number: all of its digits, and no more.
     fn in_text(&self, text: &str) -> bool {
-        text.match_indices(&self.number)
-            .any(|(at, _)| !text[at + self.number.len()..].starts_with(|next: char| next.is_ascii_digit()))
+        self.spellings.is_in(text)
     }
 
     /// The text without the number.
     fn struck_out(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find(&self.number) {
-            let end = at + self.number.len();
-            let longer = rest[end..].starts_with(|next: char| next.is_ascii_digit());
-            out.push_str(&rest[..at]);
-            out.push_str(if longer { &rest[at..end] } else { ERASED });
-            rest = &rest[end..];
-        }
-        out.push_str(rest);
-        out
+        self.spellings.replaced(text, ERASED)
     }
 
     fn is_about(&self, envelope: &EventEnvelope) -> bool {
@@ -80,6 +77,34 @@ impl Traces {
             || self.leads.iter().any(|lead| text.contains(&lead.to_string()))
             || self.calls.iter().any(|call| text.contains(&call.to_string()))
     }
+}
+
+/// Applies `change` to each string of a JSON text, as it is escaped there; numbers are left alone.
+fn in_strings(json: &str, mut change: impl FnMut(&str) -> Option<String>) -> Option<String> {
+    let mut out: Option<String> = None;
+    let (mut at, mut copied) = (0, 0);
+    let bytes = json.as_bytes();
+    while let Some(open) = bytes[at..].iter().position(|byte| *byte == b'"').map(|found| at + found) {
+        let mut end = open + 1;
+        while end < bytes.len() && bytes[end] != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        let end = end.min(bytes.len());
+        if let Some(text) = change(&json[open + 1..end]) {
+            let out = out.get_or_insert_default();
+            out.push_str(&json[copied..=open]);
+            out.push_str(&text);
+            copied = end;
+        }
+        at = end + 1;
+        if at >= bytes.len() {
+            break;
+        }
+    }
+    out.map(|mut out| {
+        out.push_str(&json[copied..]);
+        out
+    })
 }
 
 /// Leads with this number, also those of lists that are being cleared away.
@@ -114,7 +139,8 @@ fn each_event(
 }
 
 /// All that is kept about a person.
-pub(super) fn person(conn: &Connection, number: &str) -> Result<Person, StoreError> {
+pub(super) fn person(conn: &Connection, spellings: &Spellings) -> Result<Person, StoreError> {
+    let number = spellings.e164();
     let txn = conn.unchecked_transaction()?;
     let mut found = Person::default();
     let mut statement = txn.prepare_cached(&format!(
@@ -126,7 +152,7 @@ pub(super) fn person(conn: &Connection, number: &str) -> Result<Person, StoreErr
         found.leads.push(lead(row)?);
     }
     let ids: Vec<LeadId> = found.leads.iter().map(|lead: &Lead| lead.id).collect();
-    let traces = Traces::find(&txn, number, &ids)?;
+    let traces = Traces::find(&txn, spellings, &ids)?;
     for call in &traces.calls {
         if found.calls.len() >= TOLD_MAX {
             found.complete = false;
@@ -150,14 +176,28 @@ pub(super) fn person(conn: &Connection, number: &str) -> Result<Person, StoreErr
         }
         Ok(found.complete)
     })?;
-    if let Some(key) = dialer_core::compliance::number_key(number) {
-        let mut statement = txn.prepare_cached(
-            "SELECT dnc_list.id AS id, expires_at FROM dnc_entry JOIN dnc_list ON dnc_list.no = list_no WHERE number = ?1",
-        )?;
-        let mut rows = statement.query((Any::Integer(super::codec::int(key)),))?;
-        while let Some(row) = rows.next()? {
-            found.dnc.push((super::codec::id(row, "id")?, super::codec::time(row, "expires_at")?));
-        }
+    found.dnc = listed(&txn, number)?;
+    Ok(found)
+}
+
+/// The do-not-call lists that have the number, itself or by its hash.
+fn listed(conn: &Connection, number: &str) -> Result<Vec<PersonDnc>, StoreError> {
+    let Some(key) = number_key(number) else { return Ok(Vec::new()) };
+    let mut lists = conn.prepare_cached("SELECT no, id FROM dnc_list ORDER BY no")?;
+    let mut entry =
+        conn.prepare_cached("SELECT expires_at FROM dnc_entry WHERE list_no = ?1 AND number = ?2")?;
+    let mut rows = lists.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (no, list): (i64, DncListId) = (row.get("no")?, super::codec::id(row, "id")?);
+        let mut look = |number: Any<'_>, hashed: bool| -> Result<(), StoreError> {
+            let until =
+                entry.query_row((no, number), |row| super::codec::time(row, "expires_at")).optional()?;
+            found.extend(until.map(|until| PersonDnc { list, until, hashed }));
+            Ok(())
+        };
+        look(Any::Integer(super::codec::int(key)), false)?;
+        look(Any::Blob(&number_hash(list, number).to_be_bytes()), true)?;
     }
     Ok(found)
 }
@@ -218,54 +258,71 @@ enum Change {
         cursor: i64,
         envelope: Box<EventEnvelope>,
     },
-    /// In this column of this table the number is struck out.
+    /// In this column the number is struck out.
     Text {
-        table: &'static str,
-        column: &'static str,
-        no: i64,
-        text: String,
-    },
-    Disposition {
-        column: &'static str,
-        call: [u8; 16],
-        text: String,
+        place: &'static Place,
+        key: Cell,
+        text: Option<String>,
     },
     Idempotency(String),
     Audit {
         no: i64,
+        name: String,
+        target: String,
         before: Option<String>,
         after: Option<String>,
     },
     Rejected(i64),
 }
 
+/// A column in which the number may be written out in what others are about.
+struct Place {
+    table: &'static str,
+    key: &'static str,
+    column: &'static str,
+    /// JSON: only its strings are texts. Otherwise all of it is one.
+    json: bool,
+    /// Struck out it would not be unique any more: it goes whole.
+    unique: bool,
+}
+
+const fn place(table: &'static str, key: &'static str, column: &'static str, json: bool) -> Place {
+    Place { table, key, column, json, unique: false }
+}
+
+const PLACES: [Place; 7] = [
+    place("call_record", "no", "data", true),
+    place("lead", "no", "fields", true),
+    place("lead", "no", "past", true),
+    place("disposition", "call", "notes", false),
+    place("disposition", "call", "fields", true),
+    place("token", "id", "name", false),
+    Place { table: "lead", key: "no", column: "external_id", json: false, unique: true },
+];
+
+/// What settings are called and say is their owner's business; that they name the number is told.
+const SETTINGS: [&str; 8] =
+    ["agent", "caller_id_pool", "campaign", "dnc_list", "inbound_route", "list", "trunk", "webhook"];
+
 impl super::Core {
     /// Forgets a person. Interrupted, it is done again from the start.
     pub(super) fn forget(
         &self,
-        number: &str,
+        spellings: &Spellings,
         by: &(Actor, WallTime),
         particulars: serde_json::Value,
     ) -> Result<ErasedPerson, StoreError> {
-        let (changes, mut erased) = self.plan(number)?;
-        self.shared.call(|writer| writer.erase(true))?;
+        let (changes, mut erased) = self.plan(spellings)?;
         let mut changes = changes.into_iter();
-        let done = loop {
+        loop {
             let part: Vec<Change> = changes.by_ref().take(ROWS).collect();
             if part.is_empty() {
-                break Ok(());
+                break;
             }
-            let written = self.shared.call(move |writer| {
+            self.shared.call(move |writer| {
                 writer.transact(|txn| part.into_iter().try_for_each(|change| change.write(txn)))
-            });
-            if written.is_err() {
-                break written;
-            }
-        };
-        if done.is_err() {
-            self.shared.call(|writer| writer.erase(false))?;
+            })?;
         }
-        done?;
         let mut after =
             serde_json::json!({ "leads": erased.leads, "calls": erased.calls, "events": erased.events });
         if let (Some(after), serde_json::Value::Object(more)) = (after.as_object_mut(), particulars) {
@@ -279,21 +336,18 @@ impl super::Core {
             before: None,
             after: Some(after),
         };
-        self.shared.call(move |writer| {
-            writer.transact(|txn| audit::add(txn, &entry))?;
-            writer.erase(false)
-        })?;
-        erased.complete = true;
+        self.shared.call(move |writer| writer.transact(|txn| audit::add(txn, &entry)))?;
+        erased.complete = erased.named_in.is_empty();
         Ok(erased)
     }
 
     /// What has to be changed. Read beside the writer: it may take seconds.
-    fn plan(&self, number: &str) -> Result<(Vec<Change>, ErasedPerson), StoreError> {
+    fn plan(&self, spellings: &Spellings) -> Result<(Vec<Change>, ErasedPerson), StoreError> {
         let conn = self.readers.get();
         let txn = conn.unchecked_transaction()?;
-        let leads = leads_of(&txn, number)?;
+        let leads = leads_of(&txn, spellings.e164())?;
         let ids: Vec<LeadId> = leads.iter().map(|(_, id)| *id).collect();
-        let traces = Traces::find(&txn, number, &ids)?;
+        let traces = Traces::find(&txn, spellings, &ids)?;
         let mut changes: Vec<Change> = Vec::new();
         each_event(&txn, |cursor, envelope, text| {
             if traces.is_about(&envelope) || traces.in_text(text) {
@@ -311,61 +365,84 @@ impl super::Core {
             leads: leads.len() as u64,
             calls: traces.calls.len() as u64,
             events,
+            named_in: named_in(&txn, &traces)?,
             complete: false,
         };
         Ok((changes, erased))
     }
 }
 
+/// Settings whose words name the number.
+fn named_in(conn: &Connection, traces: &Traces) -> Result<Vec<String>, StoreError> {
+    let mut named = Vec::new();
+    for table in SETTINGS {
+        let mut statement = conn.prepare_cached(&format!("SELECT data FROM {table}"))?;
+        let mut rows = statement.query_all([])?;
+        while let Some(row) = rows.next()? {
+            let text = row.get_ref(0)?.as_str()?;
+            let mut names = false;
+            in_strings(text, |text| {
+                names |= traces.in_text(text);
+                None
+            });
+            if names {
+                let value: serde_json::Value = decode(table, text)?;
+                named.extend(value["id"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Ok(named)
+}
+
 /// Where the number is written out in what others are about.
 fn others(conn: &Connection, traces: &Traces, changes: &mut Vec<Change>) -> Result<(), StoreError> {
-    let texts = [
-        ("call_record", "no", "data"),
-        ("lead", "no", "fields"),
-        ("lead", "no", "past"),
-        ("disposition", "call", "notes"),
-        ("disposition", "call", "fields"),
-    ];
-    for (table, key, column) in texts {
-        let sql = format!("SELECT {key}, {column} FROM {table} WHERE instr({column}, ?1) > 0");
+    let struck = |text: &str| traces.in_text(text).then(|| traces.struck_out(text));
+    for place in &PLACES {
+        let Place { table, key, column, .. } = place;
+        let sql = format!("SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL");
         let mut statement = conn.prepare_cached(&sql)?;
-        let mut rows = statement.query((&traces.number,))?;
+        let mut rows = statement.query_all([])?;
         while let Some(row) = rows.next()? {
-            let text: String = row.get(1)?;
-            if !traces.in_text(&text) {
-                continue;
+            let text = row.get_ref(1)?.as_str()?;
+            let found = if place.json { in_strings(text, struck) } else { struck(text) };
+            if let Some(text) = found {
+                let text = Some(text).filter(|_| !place.unique);
+                changes.push(Change::Text { place, key: row.get(0)?, text });
             }
-            let text = traces.struck_out(&text);
-            changes.push(if key == "no" {
-                Change::Text { table, column, no: row.get(0)?, text }
-            } else {
-                Change::Disposition { column, call: row.get(0)?, text }
-            });
         }
     }
     let mut statement = conn.prepare_cached("SELECT key, body FROM idempotency")?;
     let mut rows = statement.query_all([])?;
     while let Some(row) = rows.next()? {
-        if traces.in_bytes(row.get_ref(1)?.as_bytes()?) {
+        if traces.in_bytes(row.get_ref(1)?.as_bytes()?) || traces.in_text(row.get_ref(0)?.as_str()?) {
             changes.push(Change::Idempotency(row.get(0)?));
         }
     }
-    let mut statement = conn.prepare_cached(
-        "SELECT no, before, after FROM audit WHERE instr(before, ?1) > 0 OR instr(after, ?1) > 0",
-    )?;
-    let mut rows = statement.query((&traces.number,))?;
+    let mut statement = conn.prepare_cached("SELECT no, name, target, before, after FROM audit")?;
+    let mut rows = statement.query_all([])?;
     while let Some(row) = rows.next()? {
-        let struck = |text: Option<String>| text.map(|text| traces.struck_out(&text));
-        changes.push(Change::Audit {
-            no: row.get(0)?,
-            before: struck(row.get(1)?),
-            after: struck(row.get(2)?),
-        });
+        let whole = |column: usize| -> Result<(String, bool), StoreError> {
+            let text = row.get_ref(column)?.as_str()?;
+            let found = struck(text);
+            Ok((found.clone().unwrap_or_else(|| text.to_owned()), found.is_some()))
+        };
+        let inside = |column: usize| -> Result<(Option<String>, bool), StoreError> {
+            let Some(text) = row.get_ref(column)?.as_str_or_null()? else { return Ok((None, false)) };
+            let found = in_strings(text, struck);
+            Ok((found.clone().or_else(|| Some(text.to_owned())), found.is_some()))
+        };
+        let ((name, name_has), (target, target_has)) = (whole(1)?, whole(2)?);
+        let ((before, before_has), (after, after_has)) = (inside(3)?, inside(4)?);
+        if name_has || target_has || before_has || after_has {
+            changes.push(Change::Audit { no: row.get(0)?, name, target, before, after });
+        }
     }
-    let mut statement = conn.prepare_cached("SELECT no FROM rejected WHERE instr(data, ?1) > 0")?;
-    let mut rows = statement.query((&traces.number,))?;
+    let mut statement = conn.prepare_cached("SELECT no, error, data FROM rejected")?;
+    let mut rows = statement.query_all([])?;
     while let Some(row) = rows.next()? {
-        changes.push(Change::Rejected(row.get(0)?));
+        if traces.in_text(row.get_ref(1)?.as_str()?) || traces.in_bytes(row.get_ref(2)?.as_bytes()?) {
+            changes.push(Change::Rejected(row.get(0)?));
+        }
     }
     Ok(())
 }
@@ -379,18 +456,15 @@ impl Change {
                 let text = events::encoded(&envelope)?;
                 txn.write("UPDATE event SET data = ?2 WHERE cursor = ?1", (cursor, text))?;
             }
-            Change::Text { table, column, no, text } => {
-                txn.write(&format!("UPDATE {table} SET {column} = ?2 WHERE no = ?1"), (no, text))?;
-            }
-            Change::Disposition { column, call, text } => {
-                txn.write(&format!("UPDATE disposition SET {column} = ?2 WHERE call = ?1"), (call, text))?;
+            Change::Text { place: Place { table, key: by, column, .. }, key, text } => {
+                txn.write(&format!("UPDATE {table} SET {column} = ?2 WHERE {by} = ?1"), (key, text))?;
             }
             Change::Idempotency(key) => {
                 txn.write("DELETE FROM idempotency WHERE key = ?1", (key,))?;
             }
-            Change::Audit { no, before, after } => {
+            Change::Audit { no, name, target, before, after } => {
                 // An entry cannot be changed; this one is put into its own place without the number.
-                super::audit::put_again(txn, no, before, after)?;
+                super::audit::put_again(txn, no, (name, target), before, after)?;
             }
             Change::Rejected(no) => {
                 txn.write("DELETE FROM rejected WHERE no = ?1", (no,))?;
@@ -417,11 +491,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_struck_out_whole_and_no_longer_one_is() {
-        let traces = Traces { number: "+49301234".into(), leads: BTreeSet::new(), calls: BTreeSet::new() };
-        assert!(traces.in_text("call +49301234, please") && traces.in_text("+493012345 or +49301234"));
-        assert!(!traces.in_text("+493012345") && !traces.in_text("49301234") && !traces.in_text(""));
-        let text = "+493012345 or +49301234 (+49301234)";
-        assert_eq!(traces.struck_out(text), "+493012345 or erased (erased)");
+    fn only_strings_of_json_are_texts() {
+        let spellings = Spellings::new("+493012345678", ["3012345678"]);
+        let struck = |text: &str| spellings.is_in(text).then(|| spellings.replaced(text, ERASED));
+        let json =
+            r#"{"a":3012345678,"b \" 030":["x\"+49 30 12345678",{"3012345678":null}],"c":"+4930123456789"}"#;
+        assert_eq!(
+            in_strings(json, struck).as_deref(),
+            Some(r#"{"a":3012345678,"b \" 030":["x\"erased",{"erased":null}],"c":"+4930123456789"}"#)
+        );
+        assert_eq!(in_strings("{}", struck), None);
+        assert_eq!(in_strings(r#""broken \"#, struck), None);
     }
 }

@@ -260,11 +260,6 @@ pub(crate) trait Upkeep: Send {
     fn probe_interval(&self) -> Option<Duration> {
         None
     }
-
-    /// Before and after rows are overwritten that shall leave nothing behind.
-    fn erase(&mut self, _conn: &Connection, _on: bool) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// The writer's own side.
@@ -622,12 +617,6 @@ impl Writer {
     /// The writer's connection, for settings.
     pub(crate) fn conn(&self) -> &Connection {
         &self.conn
-    }
-
-    /// Before and after rows are overwritten that shall leave nothing behind.
-    pub(crate) fn erase(&mut self, on: bool) -> Result<(), StoreError> {
-        self.mend()?;
-        self.upkeep.erase(&self.conn, on)
     }
 
     /// A failing batch is tried again at once (something has changed).

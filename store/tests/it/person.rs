@@ -6,12 +6,17 @@ use dialer_core::record::{
     Actor, CallKindTag, Callback, DncListRow, DncNumbers, LeadProgress, LeadState, LedgerEntry, Phone,
 };
 use dialer_core::{CallRecord, LeadId, Record};
+use sansio::pii::Spellings;
 use store::{IdempotencyRow, LeadPageQuery, NewLead, Store};
 
 const NUMBER: &str = "+8613800138000";
 const DIGITS: &str = "13800138000";
 /// Another person's number, which begins with the same digits.
 const LONGER: &str = "+86138001380001";
+
+fn spellings() -> Spellings {
+    Spellings::new(NUMBER, [DIGITS, "013800138000"])
+}
 
 fn event(cursor: u64, call: Option<u128>, lead: Option<LeadId>, event: Event) -> Record {
     Record::Event(Box::new(EventEnvelope {
@@ -128,15 +133,15 @@ fn furnished() -> (House, [LeadId; 3]) {
 #[test]
 fn a_person_is_told_whole() {
     let (house, leads) = furnished();
-    let person = house.store.person(NUMBER).unwrap();
+    let person = house.store.person(&spellings()).unwrap();
     assert_eq!(person.leads.iter().map(|lead| lead.id).collect::<Vec<_>>(), [leads[0]]);
     let mut calls: Vec<u128> = person.calls.iter().map(|row| row.record.call.to_bits()).collect();
     calls.sort_unstable();
     assert_eq!(calls, [1, 2, 5], "by number, coming in, and by lead");
     assert_eq!(person.events.iter().map(|event| event.cursor).collect::<Vec<_>>(), [1, 3, 4]);
-    assert_eq!(person.dnc, [(id(7), None)]);
+    assert_eq!(person.dnc, [store::PersonDnc { list: id(7), until: None, hashed: false }]);
     assert!(person.complete);
-    assert_eq!(house.store.person("+8613700137000").unwrap(), store::Person::default());
+    assert_eq!(house.store.person(&Spellings::new("+8613700137000", [])).unwrap(), store::Person::default());
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn nothing_of_a_number_is_left_in_any_row() {
     ]);
     let by = || (Actor { token: None, name: "ada".into() }, NOW);
     let more = serde_json::json!({ "reference": "case 7" });
-    let erased = house.store.forget_person(NUMBER, by(), more.clone()).unwrap();
+    let erased = house.store.forget_person(&spellings(), by(), more.clone()).unwrap();
     assert_eq!((erased.leads, erased.calls, erased.events), (1, 3, 3));
     assert_eq!(traces(&house), []);
     let file = house.folder.file();
@@ -205,7 +210,7 @@ fn nothing_of_a_number_is_left_in_any_row() {
     let options = store::ImportOptions { now: NOW, ..Default::default() };
     let verdicts = house.store.import_leads(list, vec![again], &options).unwrap();
     assert!(matches!(verdicts[0], store::ImportVerdict::Dnc), "{verdicts:?}");
-    let nothing = house.store.forget_person(NUMBER, by(), more).unwrap();
+    let nothing = house.store.forget_person(&spellings(), by(), more).unwrap();
     assert_eq!((nothing.leads, nothing.calls, nothing.events), (0, 0, 0));
     assert!(house.store.flush(PATIENCE));
     house.reopen();

@@ -397,7 +397,10 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NotFound { what } => Problem::not_found(what),
             StoreError::BadCursor => Problem::parameter("cursor", "not a cursor of this list"),
-            StoreError::Database { .. } | StoreError::Closed => {
+            StoreError::Database { .. }
+            | StoreError::Held { .. }
+            | StoreError::TakenOver
+            | StoreError::Closed => {
                 tracing::warn!(%error, "the store refused a request of the API");
                 Problem::new(Code::StoreUnavailable, "the database does not answer now").retry_after("5")
             }

@@ -4,7 +4,7 @@
 
 -- Who owns the schema at present, and up to where its journal is durable: what a writer asks that lost its connection.
 CREATE TABLE journal_owner (
-    only bigint PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    one bigint PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     run bytea NOT NULL,
     seq bigint NOT NULL
 );

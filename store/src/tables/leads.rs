@@ -308,7 +308,7 @@ pub(super) fn callbacks(conn: &Connection, query: &CallbackQuery) -> Result<Page
     };
     let mut statement = txn.prepare_cached(&format!(
         "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY {index} JOIN list ON list.no = lead.list_no \
-         WHERE callback_at IS NOT NULL {agent} {campaign} AND (?3 IS NULL OR list_no = ?3) \
+         WHERE callback_at IS NOT NULL {agent} {campaign} AND (CAST(?3 AS BIGINT) IS NULL OR list_no = ?3) \
          AND callback_at >= ?4 AND callback_at < ?5 AND (callback_at, lead.no) > (?6, ?7) \
          ORDER BY callback_at, lead.no LIMIT ?8",
         agent =

@@ -116,7 +116,7 @@ fn text(value: ValueRef<'_>) -> Option<String> {
 /// The server of this process's tests.
 pub(crate) fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::start(&[]).unwrap_or_else(|why| panic!("{why}")))
+    SERVER.get_or_init(|| Server::start(&["fsync = off"]).unwrap_or_else(|why| panic!("{why}")))
 }
 
 /// A schema of its own on the server.

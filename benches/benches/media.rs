@@ -231,7 +231,9 @@ fn translated(c: &mut Criterion) {
     for (name, codings) in kinds {
         for lost in [0, 10] {
             let mut call = Translated::new(codings, lost);
-            (0..10).for_each(|_| drop(call.frame()));
+            (0..10).for_each(|_| {
+                let _ = call.frame();
+            });
             let lost = if lost == 0 { "whole" } else { "one in ten lost" };
             group.bench_function(BenchmarkId::new(name, lost), |b| b.iter(|| black_box(call.frame())));
         }

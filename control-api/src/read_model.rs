@@ -2,7 +2,7 @@
 
 use crate::prompts::{of_campaign, of_route};
 use dashmap::DashMap;
-use dialer_core::inbound::{InboundRouteRow, InboundStep};
+use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{CallKindTag, ListRow};
 use dialer_core::view::{
     AgentView, CallView, CallerIdPoolView, CampaignView, DncListView, NodeView, PacingReport, TrunkView,

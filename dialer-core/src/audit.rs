@@ -199,7 +199,7 @@ fn calls(dialer: &Dialer, found: &mut Vec<Finding>) {
                 found.push(Finding::Torn { call: Some(*id), agent });
             }
         }
-        if !call.rung_too.is_empty() && !(call.agent.is_some() && call.state.may_ring_many()) {
+        if !(call.rung_too.is_empty() || call.agent.is_some() && call.state.may_ring_many()) {
             found.push(Finding::RingsOn(*id));
         }
         let queued = call.waits_since.is_some_and(|since| dialer.waiting.contains(&(since, *id)));

@@ -204,7 +204,7 @@ impl Trace {
             dialogs.extend(read(entry).map(|message| message.call_id().to_vec()));
         }
         self.messages.retain(|entry| {
-            !names_it(entry) && !read(entry).is_some_and(|message| dialogs.contains(&message.call_id()[..]))
+            !names_it(entry) && !read(entry).is_some_and(|message| dialogs.contains(message.call_id()))
         });
         self.bytes = self.messages.iter().map(|entry| entry.bytes.len() + MESSAGE_OVERHEAD_BYTES).sum();
     }

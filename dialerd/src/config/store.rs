@@ -13,7 +13,7 @@ pub enum StorePlace {
     /// The embedded one, in this file.
     File(PathBuf),
     /// A schema of a PostgreSQL database.
-    Postgres(store::Place),
+    Postgres(Box<store::Place>),
 }
 
 impl std::fmt::Display for StorePlace {
@@ -53,7 +53,7 @@ pub fn check(raw: raw::Store, file: PathBuf, folder: &Path, faults: &mut Faults)
     }
     let (schema, authorities) = (set(raw.schema), set(raw.authorities).map(|path| folder.join(path)));
     match store::Place::new(&url, password.as_deref(), schema.as_deref(), authorities.as_deref()) {
-        Ok(place) => return StorePlace::Postgres(place),
+        Ok(place) => return StorePlace::Postgres(Box::new(place)),
         Err(store::PlaceError::Schema) => {
             faults.add("store.schema", store::PlaceError::Schema.to_string());
         }

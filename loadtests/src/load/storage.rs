@@ -142,12 +142,12 @@ fn attempts(
         ..Row::default()
     });
     report.check(
-        &format!("attempts ({kind}): durable in time"),
+        format!("attempts ({kind}): durable in time"),
         most <= DURABLE_MS_MAX,
         format!("99 of 100 within {most:.1} ms, at most {DURABLE_MS_MAX}; {commits} commits for {count}"),
     );
     report.check(
-        &format!("attempts ({kind}): as many a second as promised"),
+        format!("attempts ({kind}): as many a second as promised"),
         most_per_s >= attempts_per_s as f64,
         format!("{most_per_s:.0}, at least {attempts_per_s}"),
     );

@@ -84,7 +84,7 @@ fn open_store(place: StorePlace, options: store::Options) -> anyhow::Result<Arc<
             SqliteStore::open(&file, options).map(|store| Arc::new(store) as Arc<dyn Store>)
         }
         StorePlace::Postgres(place) => {
-            PostgresStore::open(place, options).map(|store| Arc::new(store) as Arc<dyn Store>)
+            PostgresStore::open(*place, options).map(|store| Arc::new(store) as Arc<dyn Store>)
         }
     };
     opened.with_context(|| format!("opening the store {name}"))

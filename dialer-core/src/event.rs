@@ -283,7 +283,7 @@ pub enum Change {
 }
 
 /// All that [`Event::type_name`] can give.
-pub const TYPE_NAMES: [&str; 80] = [
+pub const TYPE_NAMES: [&str; 82] = [
     "call.created",
     "call.inbound",
     "call.routed",
@@ -350,6 +350,8 @@ pub const TYPE_NAMES: [&str; 80] = [
     "agent.logged_out",
     "agent.state",
     "agent.call_refused",
+    "agent.phone_lost",
+    "agent.phone_back",
     "task.offered",
     "task.ended",
     "trunk.up",

@@ -394,12 +394,12 @@ mod tests {
         let shelf = Shelf::new(path.clone(), cache.clone(), voice, prompts::built_in(), to_control);
         let text = |text: &str| PromptContent::Text { text: text.into(), voice: None };
         shelf.put("greeting".into(), text("Hello, +49 30 1234567 is yours.")).await.unwrap();
-        shelf.put("bare".into(), text("030-1234567")).await.unwrap();
+        shelf.put("number_alone".into(), text("030-1234567")).await.unwrap();
         shelf.put("clean".into(), text("Good day.")).await.unwrap();
         let number = Spellings::new("+49301234567", ["0301234567"]);
         assert_eq!(shelf.strike_out(number.clone()).await, Ok(3));
         assert_eq!(shelf.get("greeting").unwrap().text.as_deref(), Some("Hello,  is yours."));
-        assert_eq!(shelf.get("bare"), None, "there is nothing left to say");
+        assert_eq!(shelf.get("number_alone"), None, "there is nothing left to say");
         assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 2, "of the texts that are there");
         let left = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
         for file in left.filter(|file| file.extension().is_some_and(|extension| extension == "txt")) {

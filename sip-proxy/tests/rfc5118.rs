@@ -55,7 +55,10 @@ fn each_gets_its_answer_at_a_v6_listener() {
     let source: SocketAddr = "[2001:db8::9:1]:5060".parse().expect("an address");
     for (name, section, _, status) in MESSAGES {
         let listeners = vec![Listener::udp(listener, listener.to_string())];
-        let mut ua = UserAgent::new(Config { listeners, ..Config::default() }, Rng::from_seed(5118));
+        // Addresses of record are names there, the registrar is an address.
+        let domains = ["example.com", "[2001:db8::10]", "[2001:db8::10:5070]"].map(String::from).to_vec();
+        let config = Config { listeners, domains, ..Config::default() };
+        let mut ua = UserAgent::new(config, Rng::from_seed(5118));
         let mut out = Outbox::default();
         ua.handle_datagram(Instant::ZERO, 0, source, bytes(name), &mut out);
         let answers: Vec<(SocketAddr, String)> = out

@@ -24,7 +24,7 @@ fn twenty_kills_lose_nothing_and_dial_nothing_twice() {
 
 #[test]
 fn kills_lose_nothing_that_postgresql_was_given() {
-    let server = Server::start(&[]).unwrap_or_else(|why| panic!("{why}"));
+    let server = Server::start(&["fsync = off"]).unwrap_or_else(|why| panic!("{why}"));
     survives(POSTGRES_KILLS, &format!("[store]\nurl = \"{}\"\n", server.url()));
     let attempts: u64 = server.sql("dialerd", "SELECT count(*) FROM call_record").unwrap().parse().unwrap();
     assert!(attempts > 0, "it was kept elsewhere");

@@ -150,6 +150,7 @@ fn the_metrics_of_the_documents_are_told() {
             "agents",
             "agent_state_seconds_total",
             "agent_offers_total",
+            "agent_phone_changes_total",
             "import_rows_total",
             "dial_requests_total",
             "inbound_calls_total",

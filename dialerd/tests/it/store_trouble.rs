@@ -227,7 +227,7 @@ fn a_locked_database_stops_dialling_and_loses_nothing() {
 
 #[test]
 fn a_database_server_that_is_gone_stops_dialling_and_loses_nothing() {
-    let server = Server::start(&[]).unwrap_or_else(|why| panic!("{why}"));
+    let server = Server::start(&["fsync = off"]).unwrap_or_else(|why| panic!("{why}"));
     block_on(async {
         let place = Place::new();
         place.configure(&format!("[store]\nurl = \"{}\"\n", server.url()));

@@ -98,11 +98,12 @@ impl UserAgent {
     }
 
     /// The user in the address of record of a REGISTER, where that is an address in a domain of ours. While none is
-    /// named, whatever domain the REGISTER is for is one, and so is the realm.
+    /// named, whatever domain the REGISTER is for is one, so is the realm, and a REGISTER for an address of ours may be for
+    /// any.
     fn user_of_record<'m>(&self, request: &'m Message, record: &Uri<'m>) -> Option<&'m [u8]> {
         let domain = Uri::parse(request.request_uri()).ok()?;
         let served = if self.config.domains.is_empty() {
-            same_host(record.host, domain.host) || self.is_ours(record.host)
+            same_host(record.host, domain.host) || self.is_ours(record.host) || self.is_ours(domain.host)
         } else {
             self.is_ours(domain.host) && self.is_ours(record.host)
         };

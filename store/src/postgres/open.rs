@@ -3,6 +3,7 @@
 use super::Run;
 use super::place::Place;
 use crate::error::StoreError;
+use crate::sql::postgres::Session;
 use crate::sql::{Connection, OptionalExtension};
 use crate::tables::txn::transaction;
 use std::time::{Duration, Instant};
@@ -90,6 +91,18 @@ fn holder(conn: &Connection, place: &Place) -> Result<Option<String>, StoreError
 /// leads to.
 pub(super) fn migrate(conn: &Connection, place: &Place, steps: &[&str]) -> Result<(), StoreError> {
     let Connection::Postgres(session) = conn else { return Ok(()) };
+    session.set_migrating(true);
+    let migrated = migrate_with(conn, session, place, steps);
+    session.set_migrating(false);
+    migrated
+}
+
+fn migrate_with(
+    conn: &Connection,
+    session: &Session,
+    place: &Place,
+    steps: &[&str],
+) -> Result<(), StoreError> {
     let there: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = ?1)",
         (place.schema(),),

@@ -33,6 +33,9 @@ const STATEMENTS_MAX: usize = 512;
 /// Writes that may be under way before their answers are waited for.
 const UNANSWERED_MAX: usize = 512;
 
+/// So many times as long as other answers may those to changes of a schema take.
+const MIGRATION_WAITS: u32 = 60;
+
 /// Rows fetched at once from a cursor.
 const CURSOR_ROWS: usize = 500;
 
@@ -272,6 +275,8 @@ pub(crate) struct Session {
     notes: RefCell<Vec<String>>,
     in_transaction: Cell<bool>,
     cursors: Cell<u64>,
+    /// A schema is being made or changed: that may take minutes.
+    migrating: Cell<bool>,
 }
 
 impl Drop for Session {
@@ -309,6 +314,7 @@ impl Session {
             notes: RefCell::default(),
             in_transaction: Cell::new(false),
             cursors: Cell::new(0),
+            migrating: Cell::new(false),
         };
         session.connect()?;
         Ok(session)
@@ -386,7 +392,10 @@ impl Session {
             };
             failure.map_or(result, Err)
         };
-        let limit = self.place.reply_wait(self.role);
+        let mut limit = self.place.reply_wait(self.role);
+        if self.migrating.get() {
+            limit *= MIGRATION_WAITS;
+        }
         let waited = self.block_on(async { tokio::time::timeout(limit, all).await });
         let failure = match waited {
             Ok(Ok(value)) => return Ok(value),
@@ -402,6 +411,11 @@ impl Session {
             self.lose();
         }
         Err(failure)
+    }
+
+    /// From now on answers may take as long as changes of a schema take, or no longer.
+    pub(crate) fn set_migrating(&self, migrating: bool) {
+        self.migrating.set(migrating);
     }
 
     /// Runs commands that have no result, after all that was sent.

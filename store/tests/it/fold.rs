@@ -182,7 +182,8 @@ impl Fold {
             Record::RecordingStarted(row) => drop(self.recordings_open.insert(row.id, row)),
             Record::RecordingReady(row) => {
                 self.recordings_open.remove(&row.id);
-                self.recordings.insert(row.id, row);
+                self.contradictions += u64::from(self.recordings.contains_key(&row.id));
+                self.recordings.entry(row.id).or_insert(row);
             }
             Record::RecordingLost { recording } => drop(self.recordings_open.remove(&recording)),
             // The audit log has tests of its own.

@@ -36,6 +36,9 @@ check: setup-build ## format, lints, walls between the rooms, licences
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked --test walls
 
+# What is tested is built without what only makes it faster at the end and takes minutes.
+test: export CARGO_PROFILE_RELEASE_LTO := false
+test: export CARGO_PROFILE_RELEASE_DEBUG := false
 test: setup-test build ## everything that can be checked
 	scripts/run-tests
 	$(MAKE) swarm

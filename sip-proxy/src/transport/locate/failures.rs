@@ -94,8 +94,10 @@ impl Failures {
             if let Some(known) = places.iter().find(|place| place.key.load(Ordering::Relaxed) == key) {
                 return known;
             }
-            let place = places.iter().min_by_key(|place| place.order()).expect("a target has places");
-            let old = place.key.load(Ordering::Relaxed);
+            // Who stands there is read once: what is replaced is what was chosen to make room.
+            let stands = places.iter().map(|place| (place, place.key.load(Ordering::Relaxed)));
+            let (place, old) =
+                stands.min_by_key(|(place, old)| (*old != 0, place.until())).expect("a target has places");
             // Another shard may take it meanwhile, perhaps for the same target.
             if place.key.compare_exchange(old, key, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 place.state.store(0, Ordering::Relaxed);
@@ -106,11 +108,6 @@ impl Failures {
 }
 
 impl Place {
-    /// Who makes room first: nobody, then the one whose time ends first.
-    fn order(&self) -> (bool, Instant) {
-        (self.key.load(Ordering::Relaxed) != 0, self.until())
-    }
-
     fn until(&self) -> Instant {
         Instant::from_millis(self.state.load(Ordering::Relaxed) >> TIMES_BITS)
     }
@@ -230,8 +227,6 @@ mod tests {
             }
         });
         let known = (0..4).flat_map(mine).filter(|one| failures.passed_over(Instant::ZERO, one).is_some());
-        // A place may be taken twice over by chance: what is lost is looked for again, and is little.
-        let known = known.count();
-        assert!(known > 190, "{known} of 200");
+        assert_eq!(known.count(), 200);
     }
 }

@@ -17,6 +17,7 @@ use crate::participant::{
 };
 use crate::record::Record;
 use crate::view::{AgentState, CallState, ParticipantView};
+use sansio::WallTime;
 
 /// A phone that is called into a call rings so long, milliseconds.
 const RING_TIMEOUT_MS: u32 = 30_000;
@@ -36,6 +37,23 @@ pub(crate) struct Participant {
     pub(crate) trunk: Option<TrunkId>,
     asked: Moment,
     joined: Option<Moment>,
+}
+
+impl Participant {
+    /// As it is written into the call's record once it is gone.
+    fn record(&self, left_at: WallTime, cause: EndCause, took_over: bool) -> ParticipantRecord {
+        ParticipantRecord {
+            leg: self.leg,
+            agent: self.agent,
+            to: self.to.clone(),
+            mode: self.mode,
+            asked_at: self.asked.wall,
+            joined_at: self.joined.map(|moment| moment.wall),
+            left_at,
+            cause,
+            took_over,
+        }
+    }
 }
 
 impl Dialer {
@@ -415,28 +433,16 @@ impl Dialer {
         cause: EndCause,
         took_over: bool,
     ) {
-        let Participant { leg, agent, to, mode, asked, joined, .. } = participant.clone();
+        let Participant { leg, agent, to, mode, joined, .. } = participant.clone();
         let duration_ms = joined.map_or(0, |moment| cx.now.millis_since(moment.at));
         let event = match mode {
-            Some(mode) => Event::CallSupervisionEnded {
-                leg,
-                agent,
-                to: to.clone(),
-                mode,
-                cause,
-                took_over,
-                duration_ms,
-            },
-            None => Event::CallParticipantLeft { leg, agent, to: to.clone(), cause, took_over, duration_ms },
+            Some(mode) => Event::CallSupervisionEnded { leg, agent, to, mode, cause, took_over, duration_ms },
+            None => Event::CallParticipantLeft { leg, agent, to, cause, took_over, duration_ms },
         };
         self.tell_call(cx, id, event);
         let call = self.calls.get_mut(&id).expect("the caller has it");
         if call.left.len() < RECORDED_MAX {
-            let joined_at = joined.map(|moment| moment.wall);
-            let (asked_at, left_at) = (asked.wall, cx.wall);
-            let record =
-                ParticipantRecord { leg, agent, to, mode, asked_at, joined_at, left_at, cause, took_over };
-            call.left.push(record);
+            call.left.push(participant.record(cx.wall, cause, took_over));
         }
     }
 }
@@ -444,16 +450,9 @@ impl Dialer {
 impl Call {
     /// Who takes part now, as it is written down in case this node goes down: with it they would leave.
     pub(crate) fn present(&self) -> impl Iterator<Item = ParticipantRecord> {
-        self.participants.iter().map(|participant| ParticipantRecord {
-            leg: participant.leg,
-            agent: participant.agent,
-            to: participant.to.clone(),
-            mode: participant.mode,
-            asked_at: participant.asked.wall,
-            joined_at: participant.joined.map(|moment| moment.wall),
-            left_at: participant.joined.unwrap_or(participant.asked).wall,
-            cause: EndCause::NodeRestart,
-            took_over: false,
+        self.participants.iter().map(|participant| {
+            let last = participant.joined.unwrap_or(participant.asked);
+            participant.record(last.wall, EndCause::NodeRestart, false)
         })
     }
 

@@ -323,10 +323,6 @@ pub(crate) fn judge(
     Ok(verdicts(told, store_leads(store, leads, plan.list, options)?, plan.mask))
 }
 
-fn is_stored(fate: &ImportVerdict) -> bool {
-    matches!(fate, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. })
-}
-
 fn stored_verdict(row: Told, fate: ImportVerdict) -> RowVerdict {
     let (result, id, code) = match fate {
         ImportVerdict::Accepted { lead } => (RowResult::Accepted, Some(lead), None),
@@ -635,7 +631,7 @@ impl Work {
             }
             Stored::Lost => return Err(Lost),
         };
-        let stored = fates.iter().filter(|fate| is_stored(fate)).count() as u64;
+        let stored = fates.iter().filter(|fate| fate.is_stored()).count() as u64;
         let (mut out, mut summary) = self.out.ready().await?;
         let (api, mask, on_duplicate) = (Arc::clone(&self.api), self.plan.mask, self.plan.on_duplicate);
         self.out = Out::Writing(tokio::task::spawn_blocking(move || {

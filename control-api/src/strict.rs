@@ -72,16 +72,31 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         Ok(Value::Array(all))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
+        let all = Members::<Unique>(PhantomData).visit_map(members)?;
+        Ok(Value::Object(all.into_iter().map(|(name, Unique(value))| (name, value)).collect::<Map<_, _>>()))
+    }
+}
+
+struct Members<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
+    type Value = BTreeMap<String, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut all = BTreeMap::new();
         while let Some(name) = members.next_key::<String>()? {
             if all.contains_key(&name) {
                 return Err(A::Error::custom(format!("{DUPLICATE}{name}")));
             }
-            let Unique(value) = members.next_value()?;
+            let value = members.next_value()?;
             all.insert(name, value);
         }
-        Ok(Value::Object(all))
+        Ok(all)
     }
 }
 
@@ -89,28 +104,6 @@ impl<'de> Visitor<'de> for UniqueVisitor {
 pub(crate) fn unique_members<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, V>, D::Error> {
-    struct Members<V>(PhantomData<V>);
-
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
-        type Value = BTreeMap<String, V>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-            let mut all = BTreeMap::new();
-            while let Some(name) = members.next_key::<String>()? {
-                if all.contains_key(&name) {
-                    return Err(A::Error::custom(format!("{DUPLICATE}{name}")));
-                }
-                let value = members.next_value()?;
-                all.insert(name, value);
-            }
-            Ok(all)
-        }
-    }
-
     from.deserialize_map(Members(PhantomData))
 }
 

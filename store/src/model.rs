@@ -195,6 +195,14 @@ pub enum ImportVerdict {
     NoPhone,
 }
 
+impl ImportVerdict {
+    /// A lead was written.
+    #[must_use]
+    pub const fn is_stored(&self) -> bool {
+        matches!(self, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. })
+    }
+}
+
 /// A page of a list of leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeadPageQuery {

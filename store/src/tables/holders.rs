@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::model::{MatchedBy, NewLead};
 use crate::sql::{Connection, Rows, Statement};
 use dialer_core::LeadId;
+use dialer_core::compliance::number_key;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Within which lists numbers are compared, as the numbers of these lists.
@@ -231,5 +232,5 @@ impl<'r, 'c> Holders<'r, 'c> {
 
 /// The order in which numbers are kept: those of E.164 by their value.
 fn order(number: &str) -> (u64, &str) {
-    (number.strip_prefix('+').and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX), number)
+    (number_key(number).unwrap_or(u64::MAX), number)
 }

@@ -92,8 +92,7 @@ impl Import {
             let verdict =
                 write_row(txn, list, row, &self.options, (&mut holders, &mut dnc), &mut self.names)?;
             self.done += 1;
-            self.written +=
-                u64::from(matches!(verdict, ImportVerdict::Accepted { .. } | ImportVerdict::Updated { .. }));
+            self.written += u64::from(verdict.is_stored());
             self.verdicts.push(verdict);
             if enough() {
                 break;

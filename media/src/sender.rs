@@ -95,7 +95,8 @@ impl Sender {
     }
 
     /// The ground has sent packets of a source by itself; `last` is the newest one's sequence number, timestamp,
-    /// samples and time.
+    /// samples and time. When another source has taken its place meanwhile, these numbers are used up all the same: that
+    /// one joins on behind them.
     pub(crate) fn relayed_elsewhere(
         &mut self,
         source: Source,
@@ -105,7 +106,8 @@ impl Sender {
     ) {
         self.packets += packets;
         self.octets += octets;
-        if self.source == Some(source) && (sequence.wrapping_sub(self.sequence) as i16) > 0 {
+        if (sequence.wrapping_sub(self.sequence) as i16) > 0 {
+            self.source = self.source.filter(|speaking| *speaking == source);
             (self.sequence, self.timestamp, self.samples) = (sequence, timestamp, samples);
             self.last_at = self.last_at.max(at);
             self.relayed_at = self.relayed_at.max(Some(at));

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Packets in a row from where the far end is, before a socket is made for it: half a second of sound. A call that ends
-/// sooner, and what is relayed in the kernel, do without.
+/// sooner does without; what is relayed in the kernel has it at once.
 const SETTLED_PACKETS: u32 = 25;
 
 pub(crate) struct MediaSocket {
@@ -75,6 +75,11 @@ impl MediaSocket {
     pub(crate) fn has_settled(&self) -> bool {
         // Reports come every few seconds: nothing is gained for them.
         self.packets >= SETTLED_PACKETS && self.kind == SocketKind::Rtp && self.beside.is_none()
+    }
+
+    /// True while the far end has a socket of its own.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.beside.is_some()
     }
 
     /// Opens the far end's own socket. `None`: as before, and it is tried again after as many packets.

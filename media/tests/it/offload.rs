@@ -320,3 +320,28 @@ fn copies_are_recorded() {
     assert!(loud >= 99 * 160, "{loud} samples of 16,000");
     assert_eq!(talk.world.take_arrived(b).len(), 2, "nothing of it is sent again");
 }
+
+/// Two sources take turns, and the ground has still sent a packet of the first when it is told to stop.
+#[test]
+fn numbers_that_the_ground_used_up_are_not_used_again() {
+    let mut talk = Talk::new();
+    let (a, b) = (talk.a, talk.b);
+    let (first, second) = (talk.caller.ssrc, talk.caller.ssrc ^ 0xFF);
+    let rule = talk.rule(a).unwrap();
+    talk.caller.ssrc = second;
+    talk.world.packet(a, talk.caller.address, &talk.caller.say_level(1000));
+    let before = talk.world.take_arrived(b).last().unwrap().rtp().header;
+    talk.caller.ssrc = first;
+    let mut counts = talk.relayed(1);
+    counts.timestamp = before.timestamp.wrapping_add(160);
+    let used = (counts.highest as u16).wrapping_add(rule.sequence_delta);
+    assert_eq!(used, before.sequence_number.wrapping_add(1), "the ground's number follows the plane's");
+    talk.ended(a, &counts);
+    for ssrc in [first, second] {
+        talk.caller.ssrc = ssrc;
+        talk.world.packet(a, talk.caller.address, &talk.caller.say_level(1000));
+    }
+    let after: Vec<u16> =
+        talk.world.take_arrived(b).iter().map(|arrived| arrived.rtp().header.sequence_number).collect();
+    assert_eq!(after, [used.wrapping_add(1), used.wrapping_add(2)]);
+}

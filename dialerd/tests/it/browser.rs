@@ -1,7 +1,7 @@
 //! A real browser as an agent's phone: headless Chromium with JsSIP over WebSocket, a tone for a microphone, an analyser
 //! for an ear, and SIPp behind the trunk, which sends back what it hears.
 
-use crate::harness::{Place, block_on, until};
+use crate::harness::{Place, block_on, until, until_bound};
 use crate::streams::sipp;
 use axum::extract::State;
 use axum::response::Html;
@@ -150,6 +150,7 @@ fn a_browser_registers_is_called_calls_speaks_hears_and_hangs_up() {
         let echo =
             ["-sn", "uas", "-i", &place.carrier, "-p", "5080", "-rtp_echo", "-mi", &place.carrier, "-m", "2"];
         let mut echo = sipp(&place, &echo);
+        until_bound("udp", &place.carrier, 5080).await;
         let agent =
             json!({ "name": "1001", "username": "1001", "password": "secret", "destinations": ["*"] });
         let agent = api.post("/v1/agents", agent).await["id"].as_str().unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! Feature by feature against SIPp, which shares no line with the daemon: each scenario of `loadtests/sipp/features` as
 //! caller, callee, carrier, phone or stranger. All of them at once, each between trunks of its own.
 
-use crate::harness::{Place, block_on, until};
+use crate::harness::{Place, block_on, until, until_bound};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::json;
 use std::net::{Ipv6Addr, UdpSocket};
@@ -161,12 +161,7 @@ impl Row {
         let mut started = Vec::new();
         if let Some(callee) = self.callee {
             started.push(sipp(place, callee, &place.phones, port, &["-m", &count, "-t", way]));
-            if self.by_tcp() {
-                // A TCP server has to be there before it is called: the daemon refuses at once.
-                let there =
-                    async || tokio::net::TcpStream::connect((place.phones.as_str(), port)).await.is_ok();
-                until("the callee listens", there).await;
-            }
+            until_bound(if self.by_tcp() { "tcp" } else { "udp" }, &place.phones, port).await;
         }
         let ours =
             if self.way == Way::Six { format!("[::1]:{six}") } else { format!("{}:5060", place.daemon) };
@@ -228,6 +223,7 @@ fn each_feature_with_sipp_on_both_sides() {
         };
         configure(&place, six);
         let registrar = sipp(&place, "features/registrar", &place.carrier, REGISTRAR_PORT, &["-m", "1"]);
+        until_bound("udp", &place.carrier, REGISTRAR_PORT).await;
         let daemon = place.start().await;
         let mut all = vec![("registrar", registrar)];
 

@@ -149,6 +149,17 @@ pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     panic!("waited too long: {what}");
 }
 
+/// Waits until somebody has this port: what is called before it is there refuses at once (proc(5), `net/udp`).
+///
+/// * `transport` `udp` or `tcp`
+pub async fn until_bound(transport: &str, host: &str, port: u16) {
+    let host: std::net::Ipv4Addr = host.parse().expect("an IPv4 address");
+    let local = format!(" {:08X}:{port:04X} ", u32::from_ne_bytes(host.octets()));
+    let table = format!("/proc/net/{transport}");
+    let there = async || std::fs::read_to_string(&table).is_ok_and(|sockets| sockets.contains(&local));
+    until(&format!("{host}:{port} is bound"), there).await;
+}
+
 /// A runtime for a test that talks to processes.
 pub fn block_on(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()

@@ -1,6 +1,6 @@
 //! A trunk's name that leads to hosts that are dead, refuse, say nothing, and one that is good.
 
-use crate::harness::{Place, block_on};
+use crate::harness::{Place, block_on, until_bound};
 use crate::streams::sipp;
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
@@ -97,6 +97,7 @@ fn a_call_finds_the_good_one_of_four_hosts() {
         let ours = format!("{}:5060", place.daemon);
         for _ in 0..2 {
             let mut uas = sipp(&place, &["-sn", "uas", "-i", &place.phones, "-p", "5080", "-m", "2"]);
+            until_bound("udp", &place.phones, 5080).await;
             let mut uac = sipp(
                 &place,
                 &[

@@ -1,6 +1,6 @@
 //! TCP, TLS, WebSocket and WebSocket over TLS with real sockets, and SIPp over TCP on either side.
 
-use crate::harness::{Place, block_on, until};
+use crate::harness::{Place, block_on, until_bound};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -257,11 +257,7 @@ fn sipp_calls_over_tcp_are_carried_to_udp_and_back() {
         ] {
             let mut uas =
                 sipp(&place, &["-sn", "uas", "-i", callee, "-p", "5080", "-t", callee_transport, "-m", "20"]);
-            if callee_transport == "t1" {
-                // A TCP server has to be there before it is called: the daemon refuses at once.
-                let there = async || TcpStream::connect((callee.as_str(), 5080)).await.is_ok();
-                until("the callee listens", there).await;
-            }
+            until_bound(if callee_transport == "t1" { "tcp" } else { "udp" }, callee, 5080).await;
             let mut uac = sipp(
                 &place,
                 &[

@@ -334,7 +334,7 @@ impl Shard {
                     ground.latch(stream.0, socket_kind(kind), None);
                 }
                 ShardEffect::Offload { stream, rule, start } => {
-                    if !ground.arm(stream.0, &offload::rule(&rule), &offload::start(&start)) {
+                    if !ground.relay().arm(stream.0, &offload::rule(&rule), &offload::start(&start)) {
                         afterwards.push((stream, Afterwards::Refused));
                     }
                 }

@@ -3,7 +3,7 @@
 use crate::bell::Bell;
 use crate::media_socket::MediaSocket;
 use crate::recorder::{RecordOrder, Recorder};
-use crate::relay::{RelayGround, RelayRule, RelayStart};
+use crate::relay::RelayGround;
 use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch};
 use bytes::Bytes;
 use sansio::{Instant, Key, Slab};
@@ -205,31 +205,7 @@ impl Ground {
         }
     }
 
-    /// Relays one direction of a stream's sound below the machine from now on. False: it cannot be.
-    ///
-    /// What the relay leaves to the sockets (another SSRC, a leap of its numbers) must be heard however much a stranger
-    /// sends to the port, and it comes so rarely that its far end would never settle: it has its own socket at once.
-    pub fn arm(&mut self, stream: u64, rule: &RelayRule, start: &RelayStart) -> bool {
-        let armed = self.relay.arm(stream, rule, start);
-        if let Some(key) =
-            self.streams.get(&stream).map(|keys| keys[SocketKind::Rtp as usize]).filter(|_| armed)
-        {
-            self.join(key);
-        }
-        armed
-    }
-
-    /// Gives a far end its own socket, if it has none.
-    fn join(&mut self, key: Key<MediaSocket>) {
-        let Some(entry) = self.media.get_mut(key).filter(|entry| !entry.has_joined()) else { return };
-        if let Some(beside) = entry.join(self.files_max)
-            && self.poller.add(beside, key.to_bits()).is_err()
-        {
-            entry.leave();
-        }
-    }
-
-    /// What relays below the machine; rules are put in force by [`Ground::arm`].
+    /// What relays below the machine.
     pub fn relay(&mut self) -> &mut dyn RelayGround {
         self.relay.as_mut()
     }
@@ -338,15 +314,16 @@ impl Ground {
         mark: Key<MediaMark>,
         buffer: &mut [u8],
     ) -> Option<(u64, SocketKind, SocketAddr, usize)> {
-        let key = Key::from_bits(mark.to_bits());
-        let entry = self.media.get_mut(key)?;
+        let entry = self.media.get_mut(Key::from_bits(mark.to_bits()))?;
         let (source, length) = entry.receive(buffer)?;
-        let (stream, kind) = (entry.stream, entry.kind());
         self.counters.media_received += 1;
-        if entry.has_settled() {
-            self.join(key);
+        if entry.has_settled()
+            && let Some(beside) = entry.join(self.files_max)
+            && self.poller.add(beside, mark.to_bits()).is_err()
+        {
+            entry.leave();
         }
-        Some((stream, kind, source, length))
+        Some((entry.stream, entry.kind(), source, length))
     }
 
     /// Sends what has gathered in this turn.

@@ -16,7 +16,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Packets in a row from where the far end is, before a socket is made for it: half a second of sound. A call that ends
-/// sooner does without; what is relayed in the kernel has it at once.
+/// sooner, and what is relayed in the kernel, do without, unless strangers send to the port.
 const SETTLED_PACKETS: u32 = 25;
 
 pub(crate) struct MediaSocket {
@@ -28,11 +28,13 @@ pub(crate) struct MediaSocket {
     far_end: Option<SocketAddr>,
     /// Packets from there through `open`.
     packets: u32,
+    /// There was no file descriptor to spare for it.
+    refused: bool,
 }
 
 impl MediaSocket {
     pub(crate) fn new(stream: u64, kind: SocketKind, open: UdpSocket) -> Self {
-        MediaSocket { stream, kind, open, beside: None, far_end: None, packets: 0 }
+        MediaSocket { stream, kind, open, beside: None, far_end: None, packets: 0, refused: false }
     }
 
     pub(crate) fn kind(&self) -> SocketKind {
@@ -47,6 +49,7 @@ impl MediaSocket {
     pub(crate) fn latch(&mut self, far_end: Option<SocketAddr>) {
         if self.far_end != far_end {
             self.far_end = far_end;
+            self.refused = false;
             self.leave();
         }
     }
@@ -65,8 +68,11 @@ impl MediaSocket {
             return Some((source, length));
         }
         let (length, source) = udp::receive_one(&self.open, buffer).ok()??;
-        if self.far_end == Some(source) {
-            self.packets += 1;
+        match self.far_end {
+            Some(far_end) if far_end == source => self.packets += 1,
+            // However much strangers send: the far end is not lost among them.
+            Some(_) if !self.refused => self.packets = SETTLED_PACKETS,
+            _ => {}
         }
         Some((source, length))
     }
@@ -75,11 +81,6 @@ impl MediaSocket {
     pub(crate) fn has_settled(&self) -> bool {
         // Reports come every few seconds: nothing is gained for them.
         self.packets >= SETTLED_PACKETS && self.kind == SocketKind::Rtp && self.beside.is_none()
-    }
-
-    /// True while the far end has a socket of its own.
-    pub(crate) fn has_joined(&self) -> bool {
-        self.beside.is_some()
     }
 
     /// Opens the far end's own socket. `None`: as before, and it is tried again after as many packets.
@@ -91,6 +92,7 @@ impl MediaSocket {
         let beside = udp::bind_beside(&self.open, self.far_end?).ok()?;
         let spare = u64::try_from(beside.as_raw_fd()).is_ok_and(|number| number < files_max);
         self.beside = spare.then_some(beside);
+        self.refused = !spare;
         self.beside.as_ref()
     }
 
@@ -204,6 +206,20 @@ mod tests {
         world.settle();
         world.far_end_speaks();
         world.answers(&world.far_end);
+    }
+
+    /// A stranger's flood must not fill the one queue that the far end's sound would come by.
+    #[test]
+    fn a_stranger_gives_the_far_end_a_socket_of_its_own_at_once() {
+        let mut world = World::on("127.0.0.1:0", SocketKind::Rtp);
+        world.stranger_is_heard();
+        assert!(!world.ours.has_settled(), "nobody knows yet who is the far end");
+        world.ours.latch(Some(world.far_end.local_addr().unwrap()));
+        world.stranger_is_heard();
+        assert!(world.ours.has_settled());
+        assert!(world.ours.join(3).is_none());
+        world.stranger_is_heard();
+        assert!(!world.ours.has_settled(), "not at each of their packets anew");
     }
 
     /// The far end has gone: the kernel tells it to whoever sends next.

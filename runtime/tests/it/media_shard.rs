@@ -174,7 +174,7 @@ impl Machine {
             }
             Output::Unlatched { stream, kind } => ground.latch(stream.to_bits(), socket_kind(kind), None),
             Output::Offload { stream, rule, start } => {
-                if !ground.arm(stream.to_bits(), &relay_rule(&rule), &relay_start(&start)) {
+                if !ground.relay().arm(stream.to_bits(), &relay_rule(&rule), &relay_start(&start)) {
                     self.plane.offload_refused(now, stream);
                 }
             }

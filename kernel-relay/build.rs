@@ -1,17 +1,19 @@
-//! Compiles the kernel's part with clang. Without clang the crate builds all the same, and says at start that it has no
+//! Compiles the kernel's parts with clang. Without clang the crate builds all the same, and says at start that it has no
 //! program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCE: &str = "src/relay.bpf.c";
+const PROGRAMS: [&str; 2] = ["relay", "reports"];
 
 fn main() {
-    println!("cargo::rerun-if-changed={SOURCE}");
+    for name in PROGRAMS {
+        println!("cargo::rerun-if-changed=src/{name}.bpf.c");
+    }
     println!("cargo::rerun-if-env-changed=CLANG");
     println!("cargo::rustc-check-cfg=cfg(has_program)");
     let Ok(folder) = std::env::var("OUT_DIR").map(PathBuf::from) else { return };
-    match compile(&folder.join("relay.bpf.o")) {
+    match PROGRAMS.iter().try_for_each(|name| compile(name, &folder)) {
         Ok(()) => println!("cargo::rustc-cfg=has_program"),
         Err(reason) => {
             println!(
@@ -21,14 +23,16 @@ fn main() {
     }
 }
 
-fn compile(object: &Path) -> Result<(), String> {
+fn compile(name: &str, folder: &Path) -> Result<(), String> {
     let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".into());
     // The headers of the kernel's interface lie below the name of the machine on Debian.
     let machine = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let headers = format!("/usr/include/{machine}-linux-gnu");
     let output = Command::new(&clang)
-        .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-idirafter", &headers, "-c", SOURCE, "-o"])
-        .arg(object)
+        .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-idirafter", &headers, "-c"])
+        .arg(format!("src/{name}.bpf.c"))
+        .arg("-o")
+        .arg(folder.join(format!("{name}.bpf.o")))
         .output()
         .map_err(|error| format!("{clang}: {error}"))?;
     if output.status.success() {

@@ -37,7 +37,7 @@ impl fmt::Display for NotPossible {
 
 impl std::error::Error for NotPossible {}
 
-fn not_possible(what: impl fmt::Display) -> impl FnOnce(&dyn fmt::Display) -> NotPossible {
+pub(crate) fn not_possible(what: impl fmt::Display) -> impl FnOnce(&dyn fmt::Display) -> NotPossible {
     move |error| NotPossible(format!("{what}: {error}"))
 }
 
@@ -425,7 +425,7 @@ fn take_array<T: aya::Pod>(ebpf: &mut Ebpf, name: &str) -> Result<Array<MapData,
 }
 
 /// An error with what it comes from: the word that helps is the last one.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();
     while let Some(error) = inner {

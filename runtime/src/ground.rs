@@ -47,7 +47,9 @@ pub struct Ground {
     outgoing: Vec<Vec<(SocketAddr, Bytes)>>,
     media_address: IpAddr,
     media: Slab<MediaSocket>,
-    streams: HashMap<u64, [Key<MediaSocket>; 2]>,
+    streams: HashMap<u64, Ports>,
+    /// Whose reports are sent to a port that is not open: they come by the relay's socket.
+    reported: HashMap<u16, u64>,
     /// File descriptors numbered from here on are for those who cannot do without.
     files_max: u64,
     poller: Poller,
@@ -60,12 +62,32 @@ pub struct Ground {
     counters: GroundCounters,
 }
 
+/// A stream's ports.
+#[derive(Clone, Copy)]
+struct Ports {
+    rtp: Key<MediaSocket>,
+    /// `None`: its reports come by the relay's socket.
+    rtcp: Option<Key<MediaSocket>>,
+    rtcp_port: u16,
+}
+
+impl Ports {
+    fn key(&self, kind: SocketKind) -> Option<Key<MediaSocket>> {
+        match kind {
+            SocketKind::Rtp => Some(self.rtp),
+            SocketKind::Rtcp => self.rtcp,
+        }
+    }
+}
+
 /// One thing that came in, handed to the loop.
 pub(crate) enum Ready {
     /// Bell or alarm: it has done its work by ending the wait.
     Called,
     Listener(usize),
     Media(Key<MediaMark>),
+    /// Reports of any stream.
+    Reports,
 }
 
 /// Names a media socket without showing it.
@@ -76,6 +98,7 @@ const LISTENERS_MAX: usize = 16;
 const BELL: u64 = u64::MAX - LISTENERS_MAX as u64;
 const ALARM: u64 = BELL - 1;
 const TAPS: u64 = BELL - 2;
+const REPORTS: u64 = BELL - 3;
 /// Time between two words that the process is alive.
 const ALIVE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Sockets closed together when no file descriptor is left.
@@ -106,12 +129,16 @@ impl Ground {
         if let Some(fd) = relay.taps_fd() {
             poller.add_raw(fd, TAPS)?;
         }
+        if let Some(socket) = relay.reports() {
+            poller.add(socket, REPORTS)?;
+        }
         Ok(Ground {
             outgoing: listeners.iter().map(|_| Vec::with_capacity(OUTGOING_MAX)).collect(),
             listeners,
             media_address,
             media: Slab::with_limit(1 << 20),
             streams: HashMap::new(),
+            reported: HashMap::new(),
             files_max: udp::file_limit() / 4 * 3,
             poller,
             alarm,
@@ -139,9 +166,11 @@ impl Ground {
     /// When one of them is taken or no file descriptor is left; then neither is open.
     pub fn open_ports(&mut self, stream: u64, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
         let address = self.media_address;
+        let shared = self.relay.reports().is_some();
         let bind = || -> io::Result<_> {
             let rtp = udp::bind(SocketAddr::new(address, rtp_port), 0)?;
-            Ok((rtp, udp::bind(SocketAddr::new(address, rtcp_port), 0)?))
+            let rtcp = if shared { None } else { Some(udp::bind(SocketAddr::new(address, rtcp_port), 0)?) };
+            Ok((rtp, rtcp))
         };
         let opened = bind().or_else(|error| match error.raw_os_error() {
             Some(libc::EMFILE) if self.make_room() => bind(),
@@ -149,14 +178,12 @@ impl Ground {
         });
         let (rtp, rtcp) = opened.inspect_err(|_| self.counters.media_open_failures += 1)?;
         let rtp = self.watch(stream, SocketKind::Rtp, rtp)?;
-        let rtcp = match self.watch(stream, SocketKind::Rtcp, rtcp) {
-            Ok(key) => key,
-            Err(error) => {
-                self.media.remove(rtp);
-                return Err(error);
-            }
-        };
-        self.streams.insert(stream, [rtp, rtcp]);
+        let rtcp = rtcp.map(|rtcp| self.watch(stream, SocketKind::Rtcp, rtcp)).transpose();
+        let rtcp = rtcp.inspect_err(|_| drop(self.media.remove(rtp)))?;
+        if rtcp.is_none() {
+            self.reported.insert(rtcp_port, stream);
+        }
+        self.streams.insert(stream, Ports { rtp, rtcp, rtcp_port });
         Ok(())
     }
 
@@ -182,7 +209,7 @@ impl Ground {
     /// The far end of one of a stream's sockets is there: before long it gets one of its own. `None`: nobody knows where it
     /// is any more.
     pub fn latch(&mut self, stream: u64, kind: SocketKind, far_end: Option<SocketAddr>) {
-        let key = self.streams.get(&stream).map(|keys| keys[kind as usize]);
+        let key = self.streams.get(&stream).and_then(|ports| ports.key(kind));
         if let Some(entry) = key.and_then(|key| self.media.get_mut(key)) {
             entry.latch(far_end);
         }
@@ -190,16 +217,23 @@ impl Ground {
 
     /// Closes a stream's ports.
     pub fn close_ports(&mut self, stream: u64) {
-        for key in self.streams.remove(&stream).into_iter().flatten() {
-            self.media.remove(key);
+        let Some(ports) = self.streams.remove(&stream) else { return };
+        self.media.remove(ports.rtp);
+        match ports.rtcp {
+            Some(key) => drop(self.media.remove(key)),
+            None => drop(self.reported.remove(&ports.rtcp_port)),
         }
     }
 
     /// Sends one media packet from a stream's socket, at once.
     pub fn send_packet(&mut self, stream: u64, kind: SocketKind, to: SocketAddr, packet: &[u8]) {
-        let Some(keys) = self.streams.get(&stream) else { return };
-        let Some(entry) = self.media.get(keys[kind as usize]) else { return };
-        match entry.send(packet, to) {
+        let Some(ports) = self.streams.get(&stream) else { return };
+        let sent = match ports.key(kind).map(|key| self.media.get(key)) {
+            Some(Some(entry)) => entry.send(packet, to),
+            Some(None) => return,
+            None => udp::send_from(SocketAddr::new(self.media_address, ports.rtcp_port), to, packet),
+        };
+        match sent {
             Ok(()) => self.counters.media_sent += 1,
             Err(_) => self.counters.media_send_failures += 1,
         }
@@ -235,7 +269,7 @@ impl Ground {
         self.recorder = None;
     }
 
-    /// Media sockets open now (two per stream).
+    /// Media sockets open now (two per stream, or one where reports come by one socket for all).
     #[must_use]
     pub fn media_sockets(&self) -> usize {
         self.media.len()
@@ -284,6 +318,7 @@ impl Ground {
             ready.push(match u64::MAX - mark {
                 listener if listener < LISTENERS_MAX as u64 => Ready::Listener(listener as usize),
                 _ if *mark == BELL || *mark == TAPS => Ready::Called,
+                _ if *mark == REPORTS => Ready::Reports,
                 _ if *mark == ALARM => {
                     self.alarm_at = None;
                     Ready::Called
@@ -324,6 +359,13 @@ impl Ground {
             entry.leave();
         }
         Some((entry.stream, entry.kind(), source, length))
+    }
+
+    /// Takes one of the reports that come by the relay's socket; its stream is `None` when its port is no call's (any more).
+    pub(crate) fn receive_report(&mut self, buffer: &mut [u8]) -> Option<(Option<u64>, SocketAddr, usize)> {
+        let (length, source, port) = udp::receive_directed(self.relay.reports()?, buffer).ok()??;
+        self.counters.media_received += 1;
+        Some((self.reported.get(&port).copied(), source, length))
     }
 
     /// Sends what has gathered in this turn.

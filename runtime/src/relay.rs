@@ -1,13 +1,16 @@
 //! What relays plain sound below the machine: nothing (every packet goes through the shard's sockets), or the kernel.
 
-use kernel_relay::{Counts, Options, Relay, Rule, Start, clock_ns};
+use kernel_relay::{Counts, Options, Relay, Reports, Rule, Start, clock_ns};
 use sansio::Instant;
 use std::os::fd::RawFd;
 
 pub use kernel_relay::{Counts as RelayCounts, NotPossible, Rule as RelayRule, Start as RelayStart};
 
-use crate::Clock;
-use std::net::IpAddr;
+use crate::{Clock, udp};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// What may wait at the socket of all reports.
+const REPORTS_BYTES: usize = 1 << 20;
 
 /// One of the two grounds sound can go over. The machine decides what may go below it; a ground that can relay nothing by
 /// itself refuses, and then all of it comes by the sockets.
@@ -32,6 +35,10 @@ pub trait RelayGround {
     fn taps_fd(&self) -> Option<RawFd>;
     /// Said about once a second by a process that is alive.
     fn stay_alive(&mut self);
+    /// Where the reports (RTCP) of all streams come, when their ports need not be open.
+    fn reports(&self) -> Option<&UdpSocket> {
+        None
+    }
 }
 
 /// Every packet goes through the shard's sockets.
@@ -65,37 +72,69 @@ impl RelayGround for Sockets {
     fn stay_alive(&mut self) {}
 }
 
-impl RelayGround for Relay {
+/// Sound is relayed in the kernel, and reports come by one socket.
+struct InKernel {
+    relay: Relay,
+    reports: Option<(UdpSocket, Reports)>,
+}
+
+impl RelayGround for InKernel {
     fn name(&self) -> &'static str {
         "kernel"
     }
     fn arm(&mut self, stream: u64, rule: &Rule, start: &Start) -> bool {
-        Relay::arm(self, stream, rule, start)
+        self.relay.arm(stream, rule, start)
     }
     fn disarm(&mut self, stream: u64) -> Option<Counts> {
-        Relay::disarm(self, stream)
+        self.relay.disarm(stream)
     }
     fn counts(&mut self, stream: u64) -> Option<Counts> {
-        Relay::counts(self, stream)
+        self.relay.counts(stream)
     }
     fn armed(&self, streams: &mut Vec<u64>) {
-        streams.extend(self.streams());
+        streams.extend(self.relay.streams());
     }
     fn is_armed(&self) -> bool {
-        Relay::armed(self) > 0
+        self.relay.armed() > 0
     }
     fn tapped(&mut self, each: &mut dyn FnMut(u64, &[u8])) {
-        Relay::tapped(self, &mut |stream, _, packet| each(stream, packet));
+        self.relay.tapped(&mut |stream, _, packet| each(stream, packet));
     }
     fn has_taps(&self) -> bool {
-        Relay::has_taps(self)
+        self.relay.has_taps()
     }
     fn taps_fd(&self) -> Option<RawFd> {
-        Some(Relay::taps_fd(self))
+        Some(self.relay.taps_fd())
     }
     fn stay_alive(&mut self) {
-        Relay::stay_alive(self);
+        self.relay.stay_alive();
     }
+    fn reports(&self) -> Option<&UdpSocket> {
+        self.reports.as_ref().map(|(socket, _)| socket)
+    }
+}
+
+/// Ports asked for until one is no call's.
+const PORTS_TRIED: usize = 1000;
+
+/// One socket for all reports. `None`: each stream has one of its own for them.
+fn open_reports(ports: (u16, u16), local: IpAddr) -> Option<(UdpSocket, Reports)> {
+    let calls = ports.0..=ports.1.saturating_add(1);
+    // Kept until one is found, so that each is asked for once.
+    let mut taken = Vec::new();
+    let socket = (0..PORTS_TRIED).find_map(|_| {
+        let socket = udp::bind(SocketAddr::new(local, 0), REPORTS_BYTES).ok()?;
+        if calls.contains(&socket.local_addr().ok()?.port()) {
+            taken.push(socket);
+            return None;
+        }
+        Some(socket)
+    })?;
+    udp::tell_destinations(&socket).ok()?;
+    let reports = Reports::open(ports, local, &socket);
+    let reports =
+        reports.inspect_err(|why| tracing::info!(%why, "each stream has a socket for reports")).ok()?;
+    Some((socket, reports))
 }
 
 /// Where a relay in the kernel works.
@@ -123,7 +162,7 @@ impl KernelRelay {
             by_filter: false,
         })?;
         let interfaces = relay.interfaces().to_vec();
-        Ok((Box::new(relay), interfaces))
+        Ok((Box::new(InKernel { relay, reports: open_reports(self.ports, self.local) }), interfaces))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::mailbox::BelledReceiver;
 use crate::process::go_first;
 use crate::recorder::{FileFormat, NewSeal, RecordResult, Recorder};
 use crate::relay::{KernelRelay, RelayGround, Sockets};
-use crate::udp::{ReceiveBatch, pin_to_core};
+use crate::udp::{BATCH, ReceiveBatch, pin_to_core};
 use bytes::Bytes;
 use sansio::Instant;
 use std::io;
@@ -303,6 +303,15 @@ impl Turn {
                     }
                     for (source, bytes) in self.datagrams.drain(..) {
                         machine.datagram(now, *listener as u8, source, bytes, ground);
+                    }
+                }
+                Ready::Reports => {
+                    for _ in 0..BATCH {
+                        let Some((stream, source, length)) = ground.receive_report(&mut packet) else {
+                            break;
+                        };
+                        let Some(stream) = stream else { continue };
+                        machine.packet(now, stream, SocketKind::Rtcp, source, &mut packet[..length], ground);
                     }
                 }
                 Ready::Media(mark) => {

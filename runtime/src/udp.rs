@@ -88,11 +88,15 @@ fn bind_as(address: SocketAddr, buffer_bytes: usize, shared: bool) -> io::Result
 }
 
 fn set_int(fd: RawFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, option, value)
+}
+
+fn set_option(fd: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the option's value is an int that lives until the call returns.
     let result = unsafe {
         libc::setsockopt(
             fd,
-            libc::SOL_SOCKET,
+            level,
             option,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
@@ -202,6 +206,79 @@ pub fn receive_one(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(
             _ => Err(error),
         },
     }
+}
+
+/// Lets [`receive_directed`] tell to which port a datagram was sent (IP_RECVORIGDSTADDR, ip(7)).
+///
+/// # Errors
+/// As the operating system says.
+pub fn tell_destinations(socket: &UdpSocket) -> io::Result<()> {
+    let (level, option) = if socket.local_addr()?.is_ipv4() {
+        (libc::SOL_IP, libc::IP_RECVORIGDSTADDR)
+    } else {
+        (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR)
+    };
+    set_option(socket.as_raw_fd(), level, option, 1)
+}
+
+/// Takes one datagram from a non-blocking socket that others' ports are steered to; gives length, source and the port that
+/// it was sent to.
+///
+/// # Errors
+/// Of the system call, but not "would block", which is `None`.
+pub fn receive_directed(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, SocketAddr, u16)>> {
+    // As u64: aligned as the headers of control messages must be.
+    let mut control = [0_u64; 16];
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: sockaddr_storage and msghdr are plain data for which all zero bytes are a valid value.
+    let (mut source, mut header): (libc::sockaddr_storage, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    header.msg_name = (&raw mut source).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    // SAFETY: the header points to buffers that outlive the call, with their lengths.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    if length < 0 {
+        let error = io::Error::last_os_error();
+        return match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let mut port = None;
+    // SAFETY: the kernel has filled `control` up to msg_controllen with whole control messages; an original address is as
+    // long as a sockaddr_storage at most, and is read where it lies without being aligned.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        while let Some(one) = message.as_ref() {
+            let of = (one.cmsg_level, one.cmsg_type);
+            let data = libc::CMSG_DATA(message);
+            if of == (libc::SOL_IP, libc::IP_RECVORIGDSTADDR) {
+                port = Some(std::ptr::read_unaligned(data.cast::<libc::sockaddr_in>()).sin_port);
+            } else if of == (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR) {
+                port = Some(std::ptr::read_unaligned(data.cast::<libc::sockaddr_in6>()).sin6_port);
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+    }
+    let from = from_storage(&source).zip(port);
+    // Without either nobody could say whose it is: as if it were empty.
+    let (source, port) = from.unwrap_or((SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), 0));
+    Ok(Some((length as usize, source, u16::from_be(port))))
+}
+
+/// Sends one datagram from a port that nobody holds open: it is ours for that moment.
+///
+/// # Errors
+/// As the operating system says; the datagram is lost.
+pub fn send_from(from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+    bind(from, 0)?.send_to(datagram, to).map(drop)
 }
 
 /// Sends datagrams from one socket, many to a system call. What the kernel does not take is lost, as on any

@@ -1,4 +1,5 @@
 //! The relay in the kernel, over real sockets: on loopback and across network namespaces.
 
 mod relay;
+mod reports;
 mod world;

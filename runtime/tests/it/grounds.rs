@@ -15,12 +15,25 @@ enum GroundKind {
 /// Packets until a far end has a socket of its own, or the kernel has a rule.
 const SETTLED: u16 = 60;
 
+const SENDER_REPORT: u8 = 200;
+const REPORT_BYTES: usize = 28;
+
+/// RFC 3550 §6.4.1, without blocks.
+fn sender_report(ssrc: u32) -> [u8; REPORT_BYTES] {
+    let mut report = [0; REPORT_BYTES];
+    report[..4].copy_from_slice(&[0x80, SENDER_REPORT, 0, (REPORT_BYTES / 4 - 1) as u8]);
+    report[4..8].copy_from_slice(&ssrc.to_be_bytes());
+    report
+}
+
 /// Two calls with the same SSRCs: nobody may hear the other one's sound.
 struct Calls {
     shard: MediaShard,
     ends: [[FarEnd; 2]; 2],
     strangers: Vec<std::net::UdpSocket>,
     movers: Vec<std::net::UdpSocket>,
+    /// Send the first call's reports, the caller's and the callee's.
+    reporters: [std::net::UdpSocket; 2],
     kind: GroundKind,
 }
 
@@ -60,7 +73,8 @@ impl Calls {
         });
         let more = |side| (0..2).map(move |_| (place.far)(side));
         let (strangers, movers) = (more(1).collect(), more(0).collect());
-        let mut calls = Calls { shard, ends, strangers, movers, kind };
+        let reporters = [0, 1].map(|side| (place.far)(side));
+        let mut calls = Calls { shard, ends, strangers, movers, reporters, kind };
         calls.find_each_other();
         calls.talk(SETTLED);
         Some(calls)
@@ -161,6 +175,33 @@ impl Calls {
         self.talk(5);
     }
 
+    /// Each side's reports reach the other one, from the port above the sound's.
+    fn reports_go_both_ways(&mut self) {
+        let ports = [0, 1].map(|side: usize| {
+            let sound = self.ends[0][side].to;
+            std::net::SocketAddr::new(sound.ip(), sound.port() + 1)
+        });
+        let send = |side: usize| {
+            let from = &self.reporters[side];
+            from.send_to(&sender_report(self.ends[0][side].ssrc), ports[side]).unwrap();
+        };
+        for side in [0, 1] {
+            let peer = &self.reporters[1 - side];
+            let usual = peer.read_timeout().unwrap();
+            peer.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
+            let mut packet = [0; 500];
+            // Where the peer hears reports is known when it has sent one.
+            let heard = (0..500).find_map(|_| {
+                send(1 - side);
+                send(side);
+                peer.recv_from(&mut packet).ok()
+            });
+            peer.set_read_timeout(usual).unwrap();
+            let (length, from) = heard.expect("a report is passed on");
+            assert_eq!((from, length, packet[1]), (ports[1 - side], REPORT_BYTES, SENDER_REPORT));
+        }
+    }
+
     /// Its clock runs fast by 1 of 100, then slow.
     fn a_clock_is_skewed(&mut self) {
         for step in [162, 158] {
@@ -209,6 +250,7 @@ fn play(place: Option<Place>, kind: GroundKind) {
     let Some(mut calls) = Calls::new(&place, kind) else { return };
     calls.a_stranger_floods();
     calls.numbers_leap();
+    calls.reports_go_both_ways();
     calls.a_clock_is_skewed();
     calls.the_caller_moves();
     calls.end();

@@ -175,7 +175,7 @@ impl Default for ShardConfig {
             sessions_max: 5_000,
             media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             media_advertised: None,
-            media_ports: 20_000..=39_999,
+            media_ports: 10_000..=32_767,
             media_port_quarantine: Duration::from_secs(5),
             media_timeout: Duration::from_secs(60),
             media_quality: MediaQuality::default(),

@@ -475,7 +475,7 @@ impl Default for Media {
         Media {
             address: "127.0.0.1".into(),
             advertised: None,
-            ports: [20_000, 39_999],
+            ports: [10_000, 32_767],
             timeout_s: 60,
             rtcp_interval_ms: 5_000,
             no_packets_after_ms: 5_000,

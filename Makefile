@@ -7,6 +7,12 @@ SHELL := /bin/bash
 SEEDS ?= 400
 SEEDS_ROADS ?= 100
 FUZZ_SECONDS ?= 60
+# How it is built; `make test` takes a profile that is built in half the time.
+PROFILE ?= release
+BINARIES = target/$(PROFILE)
+# Together with the tests what both need is built once.
+WHAT_release = --bin dialerd --bin swarm --bin loadtest
+WHAT_tested = --workspace --bins --tests
 
 .PHONY: demo-and-interop help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
 
@@ -26,55 +32,53 @@ setup-loadtest:
 	@scripts/setup loadtest
 
 build: setup-build ## the daemon and its load generators, optimised
-	cargo build --release --locked --bin dialerd --bin swarm --bin loadtest
+	cargo build --profile $(PROFILE) --locked $(WHAT_$(PROFILE))
 
 demo: build ## a predictive campaign over real SIP and RTP on this machine (about two minutes)
-	target/release/dialerd demo $(DEMO_ARGUMENTS)
+	$(BINARIES)/dialerd demo $(DEMO_ARGUMENTS)
 
 check: setup-build ## format, lints, walls between the rooms, licences
 	cargo fmt --all -- --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked --test walls
+	cargo clippy --workspace --all-targets --locked --profile tested -- -D warnings
+	cargo test --workspace --locked --profile tested --test walls
 
-# What is tested is built without what only makes it faster at the end and takes minutes.
-test: export CARGO_PROFILE_RELEASE_LTO := false
-test: export CARGO_PROFILE_RELEASE_DEBUG := false
+test: export PROFILE := tested
 test: setup-test build ## everything that can be checked
 	scripts/run-tests
 	$(MAKE) swarm
-	target/release/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
+	$(BINARIES)/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
 	$(MAKE) loadtest-short
 	$(MAKE) --jobs=2 fuzz demo-and-interop
 
 swarm: build ## the whole daemon under a seeded world
-	target/release/dialerd world swarm --seeds $(SEEDS)
-	target/release/dialerd world swarm --from 10000 --seeds $(SEEDS_ROADS)
+	$(BINARIES)/dialerd world swarm --seeds $(SEEDS)
+	$(BINARIES)/dialerd world swarm --from 10000 --seeds $(SEEDS_ROADS)
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
-	target/release/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
-	target/release/dialerd simulate standard --agents 5,20 --days 5 --seeds 2 --policies predictive,stdio --check
+	$(BINARIES)/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known
+	$(BINARIES)/dialerd simulate standard --agents 5,20 --days 5 --seeds 2 --policies predictive,stdio --check
 
 ears: ## how well the ears hear, on a corpus of synthetic calls; writes docs/EARS.md (some minutes)
 	@scripts/setup ears
 	cargo run --release --locked -p loadtests --bin ears -- --write docs/EARS.md
 
 interop: setup-test setup-interop build ## the daemon against SIPp feature by feature, among Kamailio and baresip over UDP, TCP and TLS, and with a browser
-	DIALERD_FEATURE_CALLS=20 cargo test --workspace --locked --test it -- features streams sockets browser
-	target/release/loadtest interop
+	DIALERD_FEATURE_CALLS=20 cargo test --workspace --locked --profile tested --test it -- features streams sockets browser
+	$(BINARIES)/loadtest interop
 
 fuzz: ## what peers send, mutated
 	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav ogg
 
 # They mostly wait: beside the fuzz targets, which take only what is left of the processors.
 demo-and-interop: build
-	target/release/loadtest interop --short
-	target/release/dialerd demo --plain
+	$(BINARIES)/loadtest interop --short
+	$(BINARIES)/dialerd demo --plain
 
 loadtest: setup-loadtest build ## throughput against SIPp and our own swarm, beside Kamailio and OpenSIPS; prints one table
-	target/release/loadtest full
+	$(BINARIES)/loadtest full
 
 loadtest-short: setup-test build
-	target/release/loadtest short
+	$(BINARIES)/loadtest short
 
 bench: ## criterion benches of the hot paths
 	cargo bench --locked -p benches

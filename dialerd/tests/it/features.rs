@@ -15,6 +15,10 @@ fn calls() -> String {
     std::env::var("DIALERD_FEATURE_CALLS").unwrap_or_else(|_| CALLS.to_owned())
 }
 
+fn number(count: &str) -> u32 {
+    count.parse().expect("a number of calls")
+}
+
 fn scenario(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../loadtests/sipp").join(format!("{name}.xml"))
 }
@@ -29,6 +33,8 @@ fn sipp(place: &Place, name: &str, host: &str, port: u16, more: &[&str]) -> Chil
         .arg(scenario(name))
         .args(["-i", host, "-p", &port.to_string(), "-mi", host, "-nostdin", "-nd", "-trace_err"])
         .args(["-cp", &control])
+        // Where one names the calls of others in URIs, an @ in them is in the way.
+        .args(["-cid_str", "%u-%p"])
         .args(["-error_file", &format!("{}-{port}.err", name.replace('/', "-"))])
         .args(["-timeout", "60", "-timeout_error", "-recv_timeout", "45000"])
         .args(more)
@@ -82,6 +88,8 @@ const ROWS: &[Row] = &[
     Row { media: "relay", ..row("uac", "features/fork_callee") },
     row("uac", "features/redirect_callee"),
     Row { media: "relay", third: Some("uas"), ..row("uac", "features/refer_callee") },
+    row("features/attended_caller", ATTENDED),
+    Row { media: "relay", ..row("features/replaces_caller", "uas") },
     row("features/cancel_caller", "features/cancel_callee"),
     Row { media: "relay", ..row("features/cancel_caller", "features/answer_meets_cancel_callee") },
     row("features/merged_caller", "features/cancel_callee"),
@@ -107,6 +115,7 @@ const ROWS: &[Row] = &[
     row("features/busy_caller", "features/busy_callee"),
     row("features/unavailable_caller", UNAVAILABLE),
     row("uac", "features/overload_callee"),
+    row("features/overload_caller", "uas"),
     Row { trunk: LOGIN, ..row("uac", "features/challenge_sha256_callee") },
     Row { trunk: LOGIN, ..row("uac", "features/challenge_md5_callee") },
     Row { callee: None, media: "relay", ..row("features/refusals_caller", "") },
@@ -118,12 +127,18 @@ const ROWS: &[Row] = &[
 
 /// It says for how long it has no room, and is not called again meanwhile (Retry-After): one call.
 const UNAVAILABLE: &str = "features/unavailable_callee";
+/// Each of its caller's calls is two of its own, which are joined.
+const ATTENDED: &str = "features/attended_callee";
 const LOGIN: &str = "username = \"house\"\npassword = \"secret\"\n";
 /// The first port of the rows' callers and callees.
 const FIRST_PORT: u16 = 5100;
 /// The transferred are called here.
 const THIRD_PORT: u16 = 5085;
 const REGISTRAR_PORT: u16 = 5086;
+/// Half of these calls are not wanted.
+const HALF_PORT: u16 = 5087;
+const HALF_CALLS: usize = 120;
+const HALF_LOG: &str = "half.log";
 
 impl Row {
     const fn by_tcp(&self) -> bool {
@@ -160,7 +175,8 @@ impl Row {
         let way = if self.by_tcp() { "t1" } else { "u1" };
         let mut started = Vec::new();
         if let Some(callee) = self.callee {
-            started.push(sipp(place, callee, &place.phones, port, &["-m", &count, "-t", way]));
+            let called = if callee == ATTENDED { format!("{}", 2 * number(&count)) } else { count.clone() };
+            started.push(sipp(place, callee, &place.phones, port, &["-m", &called, "-t", way]));
             until_bound(if self.by_tcp() { "tcp" } else { "udp" }, &place.phones, port).await;
         }
         let ours =
@@ -187,11 +203,39 @@ fn configure(place: &Place, six: u16) {
          options_interval_ms = 0\ncps_max = 100.0\n\
          [[trunk]]\nname = \"registrar\"\naddress = \"{2}:{REGISTRAR_PORT}\"\nregister = true\n\
          sources = [\"{2}:{REGISTRAR_PORT}\"]\noptions_interval_ms = 0\n{LOGIN}\
-         {rows}[[route]]\nprefix = \"72\"\nto = \"third\"\nmedia = \"relay\"\n",
+         [[trunk]]\nname = \"half\"\naddress = \"{2}:{HALF_PORT}\"\nsources = [\"{2}:{HALF_PORT}\"]\n\
+         options_interval_ms = 0\ncps_max = 1000.0\n\
+         [[trunk]]\nname = \"asks\"\naddress = \"{3}:{HALF_PORT}\"\nsources = [\"{3}:{HALF_PORT}\"]\n\
+         options_interval_ms = 0\ncps_max = 1000.0\n\
+         {rows}[[route]]\nprefix = \"72\"\nto = \"third\"\nmedia = \"relay\"\n\
+         [[route]]\nfrom = \"asks\"\nto = \"half\"\nmedia = \"bypass\"\n",
         place.another(5),
         place.daemon,
         place.carrier,
+        place.phones,
     ));
+}
+
+/// A carrier asks for half of the calls to be left out (RFC 7339): who called, and the carrier, which nobody can tell how
+/// many will come and which is ended by the test.
+async fn half(place: &Place) -> (Child, Child) {
+    let carrier = sipp(place, "features/half_callee", &place.carrier, HALF_PORT, &[]);
+    until_bound("udp", &place.carrier, HALF_PORT).await;
+    let (ours, count) = (format!("{}:5060", place.daemon), HALF_CALLS.to_string());
+    let more = [&ours, "-s", "8100", "-r", "60", "-m", &count, "-trace_logs", "-log_file", HALF_LOG];
+    (sipp(place, "features/half_caller", &place.phones, HALF_PORT, &more), carrier)
+}
+
+/// How many of those calls were carried; a fair lot leaves these bounds once in ten million times.
+fn assert_half(place: &Place) {
+    let log = std::fs::read_to_string(place.folder.path().join(HALF_LOG)).unwrap_or_default();
+    let count = |word: &str| log.lines().filter(|line| line.contains(word)).count();
+    let (carried, refused) = (count("carried"), count("refused"));
+    assert_eq!(carried + refused, HALF_CALLS, "{log}");
+    assert!(
+        (HALF_CALLS / 4..=HALF_CALLS * 3 / 4).contains(&carried),
+        "{carried} of {HALF_CALLS} were carried"
+    );
 }
 
 /// A phone that registers, a scanner, somebody who is denied, and a stranger who calls.
@@ -227,6 +271,8 @@ fn each_feature_with_sipp_on_both_sides() {
         let daemon = place.start().await;
         let mut all = vec![("registrar", registrar)];
 
+        let (asks, mut half_carrier) = half(&place).await;
+        all.push(("half", asks));
         all.extend(others(&place).await.into_iter().map(|child| ("by itself", child)));
         let thirds = ROWS.iter().filter_map(|row| row.third);
         let count = calls();
@@ -246,6 +292,8 @@ fn each_feature_with_sipp_on_both_sides() {
         });
         let failed = ended.await.unwrap();
         assert!(failed.is_empty(), "{failed:?}\n{}\n{}", told(&place), daemon.log_text());
+        let _ = half_carrier.kill().and_then(|()| half_carrier.wait());
+        assert_half(&place);
         let left = async || {
             let told = place.api().admin("/metrics").await.map(|(_, text)| text).unwrap_or_default();
             told.lines().find(|line| line.starts_with("sip_dialogs_active")).unwrap_or("").to_owned()

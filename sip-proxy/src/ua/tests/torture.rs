@@ -22,13 +22,19 @@ messages! {
 /// What the RFC says of each message, and the answer of ours that is right for a trunk we know.
 const EXPECTED: &str = include_str!("../../../tests/data/rfc4475/EXPECTED.tsv");
 
+/// Whether an answer is what a word of the table's fourth column takes.
+fn takes(word: &str, answer: &str) -> bool {
+    word.strip_prefix('!').map_or(word == answer, |but| answer != "-" && answer != but)
+}
+
 /// Name, message and answer of all.
 fn all() -> Vec<(&'static str, &'static [u8], Vec<u16>)> {
     let rows = EXPECTED.lines().filter(|line| !line.starts_with('#'));
     let all: Vec<_> = rows
         .map(|row| {
             let columns: Vec<&str> = row.split('\t').collect();
-            let [name, _, _, _, answer, _] = columns[..] else { panic!("{row}") };
+            let [name, _, _, taken, _, answer, _] = columns[..] else { panic!("{row}") };
+            assert!(taken.split(' ').any(|one| takes(one, answer)), "{name}: {answer} is not among {taken}");
             let (_, message) = MESSAGES.iter().find(|(found, _)| *found == name).expect(name);
             let answer = if answer == "-" { Vec::new() } else { vec![answer.parse().expect(name)] };
             (name, *message, answer)
@@ -43,16 +49,23 @@ fn receive(bench: &mut Bench, message: &[u8]) -> Vec<u16> {
 }
 
 fn receive_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<u16> {
+    let status = |bytes: &Bytes| {
+        let digits = bytes.get(8..11).and_then(|digits| core::str::from_utf8(digits).ok());
+        digits.and_then(|digits| digits.parse().ok()).expect("a status line")
+    };
+    answers_from(bench, source, message).iter().map(status).collect()
+}
+
+/// The responses as they leave. A 400 repeats the Via it complains of, so not every one can be parsed.
+fn answers_from(bench: &mut Bench, source: SocketAddr, message: &[u8]) -> Vec<Bytes> {
     bench.ua.handle_datagram(bench.now, 0, source, Bytes::copy_from_slice(message), &mut bench.out);
     let mut answers = Vec::new();
     let mut outputs: std::collections::VecDeque<Output> = bench.out.drain().collect();
     while let Some(output) = outputs.pop_front() {
         match output {
-            // A 400 repeats the Via it complains of, so not every answer can be parsed.
             Output::Send { to, bytes, .. } => {
                 assert_eq!(to.ip(), source.ip(), "nothing leaves for an address the message names");
-                let status = bytes.get(8..11).and_then(|digits| core::str::from_utf8(digits).ok());
-                answers.push(status.and_then(|digits| digits.parse().ok()).expect("a status line"));
+                answers.push(bytes);
             }
             Output::Close { .. } | Output::Ask(_) | Output::ServerName { .. } => {}
             Output::Event(Event::Incoming { leg, .. }) => bench.incoming.push(leg),
@@ -84,6 +97,26 @@ fn every_message_gets_its_answer() {
         bench.is_clean();
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What the sections want said with a status.
+#[test]
+fn refusals_say_what_would_do() {
+    for (name, wanted) in [
+        ("intmeth", "\r\nAllow: INVITE, "),
+        ("esc02", "\r\nAllow: INVITE, "),
+        ("mpart01", "\r\nAllow: INVITE, "),
+        ("bext01", "\r\nUnsupported: nothingSupportsThis\r\nUnsupported: nothingSupportsThisEither\r\n"),
+        ("invut", "\r\nAccept: application/sdp"),
+        ("regaut01", "\r\nWWW-Authenticate: Digest "),
+    ] {
+        let mut bench = Bench::new();
+        let (_, message) = MESSAGES.iter().find(|(found, _)| *found == name).expect(name);
+        let source = bench.peer;
+        let answers = answers_from(&mut bench, source, message);
+        let answer = String::from_utf8_lossy(&answers[0]).into_owned();
+        assert!(answer.contains(wanted), "{name}: {answer}");
+    }
 }
 
 /// A stranger gets the same answers, but is asked for a password where a trunk's call would come in.

@@ -33,7 +33,10 @@ messages! {
     address_twice "4.7" 200;
     two_families "4.8" 401;
     v4_mapped "4.9" 401;
-    via_bare_host "4.10" 400;
+    three_colons "4.10" 200;
+    two_colons "4.10" 200;
+    // No message of the RFC: §4.2 at another place.
+    via_bare_host "4.2" 400;
 }
 
 fn bytes(name: &str) -> Bytes {
@@ -83,6 +86,9 @@ fn addresses_in_uris_and_vias() {
         // The digits belong to the address.
         ("port_ambiguous", "2001:db8::10:5070", None),
         ("port_delimited", "2001:db8::10", Some(5070)),
+        // One colon too many is overlooked.
+        ("two_colons", "2001:db8::192.0.2.1", None),
+        ("three_colons", "2001:db8::192.0.2.1", None),
     ] {
         let message = message(name);
         let uri = Uri::parse(message.request_uri()).expect("a URI");
@@ -93,6 +99,17 @@ fn addresses_in_uris_and_vias() {
         let via = message.top_via();
         assert_eq!(host_ip(via.host), ip("2001:db8::9:1"), "{name}");
         assert_eq!(via.received.and_then(host_ip), ip("2001:db8::9:255"), "{name}");
+    }
+    for name in ["two_colons", "three_colons"] {
+        let message = message(name);
+        let via = message.vias().nth(1).expect("a second Via").expect("a sound one");
+        assert_eq!((host_ip(via.host), via.port), (ip("2001:db8::192.0.2.1"), Some(5070)), "{name}");
+        let contact = message.contact().expect("a Contact").uri().expect("a URI");
+        assert_eq!((host_ip(contact.host), contact.port), (ip("2001:db8::192.0.2.1"), Some(5070)), "{name}");
+    }
+    // Only there: before an IPv4 address within brackets.
+    for host in ["2001:db8:::192.0.2.1", "[2001:db8:::1]", "[2001::db8:::192.0.2.1]", "[:::192.0.2]"] {
+        assert_eq!(host_ip(host.as_bytes()), None, "{host}");
     }
     let message = message("address_twice");
     assert_eq!(

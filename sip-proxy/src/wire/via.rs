@@ -1,6 +1,6 @@
 //! Via (RFC 3261 §20.42, RFC 3581).
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::grammar::{
     Bad, Params, Res, bad, host, is_lws, lws, next_param, number, opt_port, sep, token, whole,
@@ -141,8 +141,14 @@ fn has_cookie(branch: &[u8]) -> bool {
 /// The address a host text stands for, if it is not a name.
 #[must_use]
 pub fn host_ip(host: &[u8]) -> Option<IpAddr> {
-    let inner = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(host);
-    core::str::from_utf8(inner).ok()?.parse().ok()
+    let reference = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    let text = core::str::from_utf8(reference.unwrap_or(host)).ok()?;
+    text.parse().ok().or_else(|| {
+        // RFC 5118 §4.10: the grammar of RFC 3261 has a colon too many before an IPv4 address, which must be tolerated.
+        let (head, ipv4) = reference.and(text.split_once(":::"))?;
+        ipv4.parse::<Ipv4Addr>().ok()?;
+        format!("{head}::{ipv4}").parse().ok()
+    })
 }
 
 /// One Via value; stops before a comma.

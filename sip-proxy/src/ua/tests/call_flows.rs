@@ -9,6 +9,7 @@ use core::fmt::Write as _;
 use super::calls::CHALLENGE;
 use super::registering::credentials;
 use super::*;
+use crate::wire::Transport;
 
 /// Plays one file.
 #[track_caller]
@@ -50,6 +51,8 @@ struct Flow {
     invite: (u32, String),
     /// What the peer sent last, by method or status.
     sent: Vec<(String, String)>,
+    /// We have called a name: the peer is whoever our INVITE went to.
+    named: bool,
 }
 
 /// `us < 183 INVITE | tag=one sdp`: what is sent, and how.
@@ -88,6 +91,7 @@ impl Flow {
             cseq: 0,
             invite: (0, String::new()),
             sent: Vec::new(),
+            named: false,
         }
     }
 
@@ -128,8 +132,9 @@ impl Flow {
         self.ladder_read = self.bench.ladder.len();
     }
 
+    /// The one the story began with.
     fn leg(&self) -> LegKey {
-        self.leg.or(self.bench.incoming.last().copied()).expect("a leg")
+        self.leg.or(self.bench.incoming.first().copied()).expect("a leg")
     }
 
     fn user(&mut self, step: &Step<'_>) {
@@ -139,10 +144,21 @@ impl Flow {
             self.leg = Some(self.bench.call());
             return;
         }
+        if verb == "call-by-name" {
+            self.named = true;
+            super::named::named(&mut self.bench, Some(Transport::Udp), |_| {});
+            super::named::answer(&mut self.bench);
+            self.leg = Some(super::named::call(&mut self.bench));
+            return;
+        }
         if verb == "wait" {
             return;
         }
-        let leg = self.leg();
+        let leg = match &self.bench.incoming[..] {
+            [.., last] if step.has("new") => *last,
+            [.., before, _] if step.has("before") => *before,
+            _ => self.leg(),
+        };
         let bench = &mut self.bench;
         match verb {
             "ring" => bench.ua.provisional(now, leg, 180, None, &mut bench.out).expect("it can ring"),
@@ -181,7 +197,11 @@ impl Flow {
         } else {
             self.request(first, step)
         };
-        let source = if first == "REGISTER" { address("192.0.2.50:1024") } else { self.bench.peer };
+        let source = match first {
+            "REGISTER" => address("192.0.2.50:1024"),
+            _ if self.named => address(&super::named::last_to(&self.bench)),
+            _ => self.bench.peer,
+        };
         self.sent.push((key, text.clone()));
         self.bench.receive_from(source, &text);
     }
@@ -224,12 +244,31 @@ impl Flow {
         super::registering::register_text(self.cseq, &more)
     }
 
+    /// From, To and Call-ID of what somebody else sends, who has a dialog of his own with us or wants one.
+    fn dialog_of(&self, who: &str) -> [String; 3] {
+        let call_id = format!("flow-{who}");
+        let ours = |message: &&Message| !message.is_request() && message.call_id() == call_id.as_bytes();
+        let last = self.bench.sent.iter().rev().map(|(_, message)| message).find(ours);
+        let to = last.and_then(|message| message.to_tag());
+        let to = to.map(|tag| format!(";tag={}", text(Some(tag)))).unwrap_or_default();
+        [format!("<sip:{who}@192.0.2.9>;tag={who}"), format!("<sip:4000@192.0.2.1>{to}"), call_id]
+    }
+
+    /// Replaces with the dialog of the story's beginning, or of somebody else.
+    fn replaces(&self, whose: &str) -> String {
+        let [from, to, call_id] = if whose.is_empty() { self.dialog("them") } else { self.dialog_of(whose) };
+        let tag = |address: &str| address.rsplit_once(";tag=").expect("a tag").1.to_owned();
+        format!("Replaces: {call_id};to-tag={};from-tag={}", tag(&to), tag(&from))
+    }
+
     /// From, To and Call-ID of what the peer sends within the dialog, or to make one.
     fn dialog(&self, tag: &str) -> [String; 3] {
         if self.called {
             let mut responses = self.bench.sent.iter().rev().map(|(_, message)| message);
             let ours = responses.find_map(|message| {
-                let to_invite = !message.is_request() && message.method() == Method::Invite;
+                let to_invite = !message.is_request()
+                    && message.method() == Method::Invite
+                    && message.call_id() == b"flow";
                 message.to_tag().filter(|_| to_invite)
             });
             let to = ours.map(|tag| format!(";tag={}", text(Some(tag)))).unwrap_or_default();
@@ -250,7 +289,10 @@ impl Flow {
     fn request(&mut self, method: &str, step: &Step<'_>) -> String {
         let initial = method == "INVITE" && self.leg.is_none() && self.invite.0 == 0;
         self.called |= initial;
-        let [from, to, call_id] = self.dialog(step.value("tag").unwrap_or("them"));
+        let [from, to, call_id] = match step.value("from") {
+            Some(who) => self.dialog_of(who),
+            None => self.dialog(step.value("tag").unwrap_or("them")),
+        };
         let refused = self.bench.sent.iter().rev().map(|(_, message)| message).find(|message| {
             !message.is_request() && message.method() == Method::Invite && message.status() >= 200
         });
@@ -281,10 +323,16 @@ impl Flow {
             ("event", "Event"),
             ("state", "Subscription-State"),
             ("record-route", "Record-Route"),
+            ("require", "Require"),
+            ("join", "Join"),
         ] {
             if let Some(value) = step.value(option) {
                 let _ = write!(more, "{header}: {}\r\n", value.replace('_', " "));
             }
+        }
+        if step.has("replaces") || step.value("replaces").is_some() {
+            let early = if step.has("early-only") { ";early-only" } else { "" };
+            let _ = write!(more, "{}{early}\r\n", self.replaces(step.value("replaces").unwrap_or_default()));
         }
         let body = match step.value("fragment") {
             Some(code) => format!("SIP/2.0 {code} x\r\n"),
@@ -311,6 +359,9 @@ flows! {
     rfc3665_3_11_temporarily_unavailable "rfc3665-3.11-temporarily-unavailable.txt";
     rfc3665_3_2_through_two_proxies "rfc3665-3.2-through-two-proxies.txt";
     rfc3665_3_3_proxy_authentication "rfc3665-3.3-proxy-authentication.txt";
+    rfc3665_3_4_proxy_failure "rfc3665-3.4-proxy-failure.txt";
+    rfc3665_3_5_through_an_alg "rfc3665-3.5-through-an-alg.txt";
+    rfc3665_3_5_through_an_alg_as_callee "rfc3665-3.5-through-an-alg-as-callee.txt";
     rfc3665_3_6_redirect "rfc3665-3.6-redirect.txt";
     rfc3665_3_6_redirect_with_sdp_in_ack "rfc3665-3.6-redirect-with-sdp-in-ack.txt";
     rfc3665_3_7_reinvite_with_new_address "rfc3665-3.7-reinvite-with-new-address.txt";
@@ -319,13 +370,25 @@ flows! {
     rfc3665_3_9_busy "rfc3665-3.9-busy.txt";
     rfc3665_3_9_busy_as_callee "rfc3665-3.9-busy-as-callee.txt";
     rfc5359_2_1_call_hold "rfc5359-2.1-call-hold.txt";
+    rfc5359_2_10_third_party_is_added "rfc5359-2.10-third-party-is-added.txt";
+    rfc5359_2_11_third_party_joins "rfc5359-2.11-third-party-joins.txt";
     rfc5359_2_12_find_me_forks "rfc5359-2.12-find-me-forks.txt";
+    rfc5359_2_13_call_screening "rfc5359-2.13-call-screening.txt";
+    rfc5359_2_15_call_park "rfc5359-2.15-call-park.txt";
+    rfc5359_2_16_call_pickup "rfc5359-2.16-call-pickup.txt";
+    rfc5359_2_17_automatic_redial "rfc5359-2.17-automatic-redial.txt";
+    rfc5359_2_18_click_to_dial "rfc5359-2.18-click-to-dial.txt";
     rfc5359_2_2_consultation_hold "rfc5359-2.2-consultation-hold.txt";
+    rfc5359_2_3_music_on_hold "rfc5359-2.3-music-on-hold.txt";
     rfc5359_2_4_transfer_unattended "rfc5359-2.4-transfer-unattended.txt";
     rfc5359_2_4_transfer_unattended_as_transferor "rfc5359-2.4-transfer-unattended-as-transferor.txt";
+    rfc5359_2_5_transfer_attended "rfc5359-2.5-transfer-attended.txt";
+    rfc5359_2_5_transfer_attended_as_target "rfc5359-2.5-transfer-attended-as-target.txt";
     rfc5359_2_7_call_forwarding_unconditional "rfc5359-2.7-call-forwarding-unconditional.txt";
     rfc5359_2_8_call_forwarding_busy "rfc5359-2.8-call-forwarding-busy.txt";
+    rfc5359_2_8_call_forwarding_busy_by_302 "rfc5359-2.8-call-forwarding-busy-by-302.txt";
     rfc5359_2_9_call_forwarding_no_answer "rfc5359-2.9-call-forwarding-no-answer.txt";
+    rfc5359_2_9_call_forwarding_no_answer_by_302 "rfc5359-2.9-call-forwarding-no-answer-by-302.txt";
     rfc5407_3_1_1_invite_repeated_when_answered "rfc5407-3.1.1-invite-repeated-when-answered.txt";
     rfc5407_3_1_2_cancel_meets_200_as_caller "rfc5407-3.1.2-cancel-meets-200-as-caller.txt";
     rfc5407_3_1_2_cancel_when_answered "rfc5407-3.1.2-cancel-when-answered.txt";
@@ -334,13 +397,16 @@ flows! {
     rfc5407_3_1_5_reinvite_before_ack_with_answer "rfc5407-3.1.5-reinvite-before-ack-with-answer.txt";
     rfc5407_3_1_6_bye_before_ack "rfc5407-3.1.6-bye-before-ack.txt";
     rfc5407_3_2_1_bye_meets_bye "rfc5407-3.2.1-bye-meets-bye.txt";
+    rfc5407_3_2_1_bye_meets_bye_as_caller "rfc5407-3.2.1-bye-meets-bye-as-caller.txt";
     rfc5407_3_2_2_reinvite_meets_bye "rfc5407-3.2.2-reinvite-meets-bye.txt";
     rfc5407_3_2_3_200_to_reinvite_meets_bye "rfc5407-3.2.3-200-to-reinvite-meets-bye.txt";
     rfc5407_3_2_4_ack_meets_bye "rfc5407-3.2.4-ack-meets-bye.txt";
     rfc5407_3_3_1_bye_in_an_open_reinvite "rfc5407-3.3.1-bye-in-an-open-reinvite.txt";
+    rfc5407_3_3_2_glare_as_callee "rfc5407-3.3.2-glare-as-callee.txt";
     rfc5407_3_3_2_glare_as_caller "rfc5407-3.3.2-glare-as-caller.txt";
     rfc5407_3_3_3_reinvite_and_update "rfc5407-3.3.3-reinvite-and-update.txt";
     rfc5407_3_3_4_refer_meets_bye "rfc5407-3.3.4-refer-meets-bye.txt";
     rfc5407_a_bye_overtakes_200 "rfc5407-a-bye-overtakes-200.txt";
     rfc5407_b_cancel_before_provisional "rfc5407-b-cancel-before-provisional.txt";
+    rfc5407_e_forks_with_new_tags "rfc5407-e-forks-with-new-tags.txt";
 }

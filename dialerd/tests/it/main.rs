@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod api;
+mod blocked;
 mod browser;
 mod callbacks;
 mod conduct;

@@ -1,8 +1,8 @@
 //! Orders from the control core, and to which step of which call they go.
 
 use super::{CallShard, trunks};
-use crate::call::Call;
 use crate::call::originate::Dial;
+use crate::call::{Call, Transit};
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
 use crate::translate::cause::{Said, early_media_class};
 use dialer_core::config::{TrunkTransport, host_and_port};
@@ -287,7 +287,9 @@ impl CallShard {
         }
         let transits: Vec<_> = self.transits.iter().map(|(key, _)| key).collect();
         for key in transits {
-            self.end_transit(now, key, Party::System, EndCause::Cancelled, Some(503), Said::default());
+            let answered = self.transits.get(key).is_some_and(Transit::is_answered);
+            let cause = if answered { EndCause::Normal } else { EndCause::Cancelled };
+            self.end_transit(now, key, Party::System, cause, Some(503), Said::default());
         }
     }
 }

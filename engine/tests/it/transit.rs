@@ -306,6 +306,25 @@ fn a_reinvite_is_passed_or_answered() {
     }
 }
 
+/// The house ends everything: what the INVITE was answered with stays in the record, and what ended the call does too.
+#[test]
+fn a_call_that_the_house_ends_keeps_its_answer() {
+    for (callee, code, cause) in [
+        (Callee::answers(100), Some(200), EndCause::Normal),
+        (Callee::rings(), Some(503), EndCause::Cancelled),
+    ] {
+        let mut w = world(TransitMedia::Bypass, callee);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        w.command(ShardCommand::HangupAll);
+        w.run_for(1000);
+        let records = w.transit_records();
+        assert_eq!(records.len(), 1, "{}", w.ladder);
+        assert_eq!((records[0].sip_code, records[0].cause), (code, cause), "{}", w.ladder);
+        w.assert_at_rest();
+    }
+}
+
 #[test]
 fn early_media_passes_before_the_answer() {
     let mut w = world(TransitMedia::Relay, Callee::answers(2000).with_early_media());

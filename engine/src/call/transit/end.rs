@@ -73,6 +73,8 @@ impl CallShard {
     ) {
         self.drop_transfer(now, key);
         let Some(transit) = self.transits.remove(key) else { return };
+        // Its INVITE was answered with 200, whatever has ended it since.
+        let code = if transit.answered.is_some() { Some(200) } else { code };
         if let Some(deadline) = transit.deadline {
             self.deadlines.cancel(deadline);
         }

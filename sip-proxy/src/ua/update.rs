@@ -27,6 +27,10 @@ impl UserAgent {
         request: &Message,
         out: &mut Outbox<Output>,
     ) {
+        // RFC 3311 §5.1: a target refresh names the target.
+        if request.contact().is_none() {
+            return self.reply_with(arrival, request, 400, "Missing Contact", |_| {}, out);
+        }
         let sdp = request.session_description();
         let in_the_way = match &sdp {
             Some(_) => self.in_the_way_of_offer(key),

@@ -434,7 +434,7 @@ fn requests_in_the_dialog() {
                 "Content-Type: application/dtmf-relay\r\nContent-Length: 8\r\n\r\nSignal=5",
                 "",
             );
-            bench.request_back("UPDATE", "them", 12, "", "");
+            bench.request_back("UPDATE", "them", 12, "Contact: <sip:b@192.0.2.9:5060>\r\n", "");
             bench.request_back("NOTIFY", "them", 13, "", "");
             bench.request_back("FOO", "them", 14, "", "");
             assert!(bench.last_response().has(HeaderName::Allow));

@@ -171,8 +171,8 @@ fn the_peer_refreshes_or_the_call_ends() {
         |bench| {
             bench.timed("600;refresher=uas", true);
             bench.pass_ms(560_000);
-            let refresh = "Supported: timer\r\nSession-Expires: 600;refresher=uac\r\n";
-            bench.request_back("UPDATE", "them", 5, refresh, "");
+            let refresh = format!("{CONTACT}Supported: timer\r\nSession-Expires: 600;refresher=uac\r\n");
+            bench.request_back("UPDATE", "them", 5, &refresh, "");
             let response = bench.last_response();
             assert_eq!(text(response.header(HeaderName::SessionExpires)), "600;refresher=uac");
             assert!(response.lists(HeaderName::Require, "timer"));

@@ -71,8 +71,16 @@ fn intervals_are_numbers() {
         bench.reject(leg, 486);
     }
     let leg = bench.standing();
-    bench.request_back("UPDATE", "them", 1, "Session-Expires: x\r\n", "");
+    let contact = "Contact: <sip:b@192.0.2.9:5060>\r\n";
+    bench.request_back("UPDATE", "them", 1, &format!("{contact}Session-Expires: x\r\n"), "");
     assert_eq!(last(&bench), (400, "Bad Session-Expires".into()));
+    // Whoever refreshes the target names it (RFC 3311 §5.1), with an offer and without.
+    for (cseq, body) in [(2, ""), (3, OFFER)] {
+        bench.request_back("UPDATE", "them", cseq, "", body);
+        assert_eq!(last(&bench), (400, "Missing Contact".into()));
+    }
+    bench.request_back("UPDATE", "them", 4, contact, "");
+    assert_eq!(bench.last_response().status(), 200);
     bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
     bench.is_clean();
 }

@@ -298,9 +298,9 @@ impl Shard {
                     }
                 }
                 ShardEffect::Ask(question) => self.ways.names.ask(self.number, question),
-                ShardEffect::ServerName { listener, to, name } => {
+                ShardEffect::ServerName { listener, to, name, answers } => {
                     if let Some(streams) = &self.ways.streams {
-                        streams.order(StreamOrder::ServerName { listener, to, name });
+                        streams.order(StreamOrder::ServerName { listener, to, name, answers });
                     }
                 }
                 ShardEffect::CloseFlow { listener, peer } => {

@@ -515,6 +515,8 @@ pub enum ShardEffect {
         to: SocketAddr,
         /// A host name.
         name: String,
+        /// Only the one that the answer sent next makes, and only where no other name is known.
+        answers: bool,
     },
     /// Bind both UDP ports. On failure: [`ShardInput::PortsFailed`].
     OpenPorts {

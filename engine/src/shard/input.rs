@@ -151,8 +151,8 @@ impl CallShard {
                         out.push(ShardEffect::CloseFlow { listener, peer });
                     }
                     ua::Output::Ask(question) => out.push(ShardEffect::Ask(question)),
-                    ua::Output::ServerName { listener, to, name } => {
-                        out.push(ShardEffect::ServerName { listener, to, name });
+                    ua::Output::ServerName { listener, to, name, answers } => {
+                        out.push(ShardEffect::ServerName { listener, to, name, answers });
                     }
                     ua::Output::Event(event) => self.sip_event(now, event, out),
                 }

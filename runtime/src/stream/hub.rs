@@ -39,6 +39,8 @@ struct Table {
     per_source: HashMap<IpAddr, usize>,
     back_off: HashMap<(u8, SocketAddr), BackOff>,
     server_names: HashMap<(u8, SocketAddr), String>,
+    /// Names for the connection that the next message makes.
+    answer_names: HashMap<(u8, SocketAddr), String>,
     last_id: u64,
 }
 
@@ -97,8 +99,9 @@ pub(super) async fn run<C: Send + 'static>(
         match order {
             StreamOrder::Send { listener, to, bytes } => hub.send(listener, to, bytes),
             StreamOrder::Close { listener, peer } => hub.close(listener, peer),
-            StreamOrder::ServerName { listener, to, name } => {
-                let names = &mut hub.table.borrow_mut().server_names;
+            StreamOrder::ServerName { listener, to, name, answers } => {
+                let table = &mut *hub.table.borrow_mut();
+                let names = if answers { &mut table.answer_names } else { &mut table.server_names };
                 if names.len() >= PEERS_MAX {
                     names.clear();
                 }
@@ -176,10 +179,11 @@ impl<C: Send + 'static> Hub<C> {
     }
 
     fn send(self: &Rc<Self>, listener: u8, to: SocketAddr, bytes: Bytes) {
+        let named = self.table.borrow_mut().answer_names.remove(&(listener, to));
         let table = self.table.borrow();
         let Some(entry) = table.connections.get(&(listener, to)) else {
             drop(table);
-            return self.connect(listener, to, bytes);
+            return self.connect(listener, to, named, bytes);
         };
         let waiting = entry.queued_bytes.get() + bytes.len();
         if waiting > self.limits.write_queue_bytes_max {
@@ -199,7 +203,7 @@ impl<C: Send + 'static> Hub<C> {
         }
     }
 
-    fn connect(self: &Rc<Self>, listener: u8, to: SocketAddr, bytes: Bytes) {
+    fn connect(self: &Rc<Self>, listener: u8, to: SocketAddr, named: Option<String>, bytes: Bytes) {
         let refused = StreamEvent::Refused { listener, peer: to };
         let kind = self.kinds.iter().find(|(number, ..)| *number == listener);
         let Some((_, kind @ (StreamKind::Tcp | StreamKind::Tls(_)), local)) = kind else {
@@ -214,7 +218,7 @@ impl<C: Send + 'static> Hub<C> {
             return;
         };
         let (hub, kind, local) = (Rc::clone(self), kind.clone(), local.ip());
-        let name = self.table.borrow().server_names.get(&(listener, to)).cloned();
+        let name = self.table.borrow().server_names.get(&(listener, to)).cloned().or(named);
         tokio::task::spawn_local(async move {
             let name = name.unwrap_or_else(|| to.ip().to_string());
             let limit = hub.limits.connect_time_max;

@@ -131,6 +131,8 @@ pub enum StreamOrder {
         to: SocketAddr,
         /// A host name.
         name: String,
+        /// Only the one that the next message makes, and only where no other name is known.
+        answers: bool,
     },
 }
 

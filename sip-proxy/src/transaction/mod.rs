@@ -156,7 +156,13 @@ impl Layer {
         let is_request = !bytes.starts_with(b"SIP/");
         let (to, bytes) = match self.is_reliable(listener) {
             true if is_request => (to, self.outlets.stamp(listener, bytes)),
-            true => (self.outlets.way_back(listener, to, &bytes), bytes),
+            true => {
+                let (to, name) = self.outlets.way_back(listener, to, &bytes);
+                if let Some(name) = name {
+                    out.push(Output::ServerName { listener, to, name, answers: true });
+                }
+                (to, bytes)
+            }
             false => (to, bytes),
         };
         self.traffic.sent(self.outlets.transport(listener), &bytes);

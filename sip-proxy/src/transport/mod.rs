@@ -17,7 +17,7 @@ pub use guard::SCANNERS;
 pub(crate) use guard::{Dropped, Guard, Standing};
 pub(crate) use network::Networks;
 pub use network::{Network, NetworkError};
-pub(crate) use outlet::{Flow, Outlets};
+pub(crate) use outlet::{Flow, Outlets, is_sips, makes_secure_dialog};
 pub(crate) use slow::SlowList;
 pub(crate) use stun::answer as answer_stun;
 

@@ -9,7 +9,7 @@ use sansio::Instant;
 
 use super::dialog_address;
 use crate::ua::Listener;
-use crate::wire::{Limits, Scheme, Transport, Uri, parse};
+use crate::wire::{HeaderName, Limits, Message, Scheme, Transport, Uri, Writer, host_ip, parse};
 
 /// RFC 3261 §18.1.1: a request longer than this goes over a transport with congestion control, unless the path is
 /// known to take more (it is not).
@@ -40,6 +40,8 @@ struct Outlet {
     sent_by: Box<str>,
     /// What stands behind the `@` of our Contact.
     contact: Box<str>,
+    /// … where that is a SIPS URI, which says by itself that it is spoken with over TLS (RFC 5630 §3.1.4).
+    secure_contact: Option<Box<str>>,
     /// Of a UDP listener: the TCP listener its long requests leave by.
     stream: Option<u8>,
 }
@@ -73,6 +75,11 @@ impl Outlets {
                 "" => listener.advertised.as_str().into(),
                 value => format!("{};transport={value}", listener.advertised).into(),
             },
+            secure_contact: match listener.transport {
+                Transport::Tls => Some(listener.advertised.as_str().into()),
+                Transport::Wss => Some(format!("{};transport=ws", listener.advertised).into()),
+                _ => None,
+            },
             stream: stream_of(listener).and_then(|index| u8::try_from(index).ok()),
         };
         Outlets {
@@ -90,6 +97,16 @@ impl Outlets {
     /// Host, port and parameters of our Contact at this listener.
     pub(crate) fn contact(&self, listener: u8) -> &str {
         self.outlets.get(usize::from(listener)).map_or("", |outlet| &outlet.contact)
+    }
+
+    /// Writes our Contact at this listener: a SIPS URI where the dialog is to be `secure` and the listener can be.
+    pub(crate) fn write_contact(&self, listener: u8, secure: bool, user: &[u8], writer: &mut Writer<'_>) {
+        let outlet = self.outlets.get(usize::from(listener));
+        let (scheme, rest) = match outlet.and_then(|outlet| outlet.secure_contact.as_ref()) {
+            Some(contact) if secure => (&b"<sips:"[..], &**contact),
+            _ => (&b"<sip:"[..], self.contact(listener)),
+        };
+        writer.header_parts(HeaderName::Contact, &[scheme, user, b"@", rest.as_bytes(), b">"]);
     }
 
     /// The first listener of this transport and family.
@@ -140,14 +157,23 @@ impl Outlets {
 
     /// Where a response goes that is to go along the connection its request came by: there while it stands. After that to
     /// where the sender of the request takes connections, the port of sent-by at the address it came from (RFC 3261
-    /// §18.2.2: `received`, which is that address where sent-by names another). A browser takes none.
-    pub(crate) fn way_back(&self, listener: u8, to: SocketAddr, response: &Bytes) -> SocketAddr {
+    /// §18.2.2: `received`, which is that address where sent-by names another). A browser takes none. With it the name that
+    /// over TLS is to be shown a certificate for: what sent-by calls itself, where that is no address.
+    pub(crate) fn way_back(
+        &self,
+        listener: u8,
+        to: SocketAddr,
+        response: &Bytes,
+    ) -> (SocketAddr, Option<String>) {
         let transport = self.transport(listener);
         if !matches!(transport, Transport::Tcp | Transport::Tls) || self.flows.contains_key(&(listener, to)) {
-            return to;
+            return (to, None);
         }
-        let Ok(response) = parse(response.clone(), &Limits::default()) else { return to };
-        SocketAddr::new(to.ip(), response.top_via().port.unwrap_or(transport.default_port()))
+        let Ok(response) = parse(response.clone(), &Limits::default()) else { return (to, None) };
+        let via = response.top_via();
+        let name = (transport == Transport::Tls && host_ip(via.host).is_none())
+            .then(|| String::from_utf8_lossy(via.host).into_owned());
+        (SocketAddr::new(to.ip(), via.port.unwrap_or(transport.default_port())), name)
     }
 
     pub(crate) fn flow(&self, listener: u8, peer: SocketAddr) -> Option<&Flow> {
@@ -245,6 +271,21 @@ impl Outlets {
         }
         (self.listener_near(listener, transport, source.is_ipv4()).unwrap_or(listener), target)
     }
+}
+
+/// Whether a URI is one of SIPS.
+pub(crate) fn is_sips(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+}
+
+/// Whether the dialog that a request makes is to be spoken over TLS all the way: Request-URI, or the top Record-Route, or
+/// without one the Contact (RFC 3261 §12.1.1).
+pub(crate) fn makes_secure_dialog(request: &Message) -> bool {
+    let beside = match request.record_routes().next() {
+        Some(route) => route.is_ok_and(|route| is_sips(route.uri_text)),
+        None => request.contact().is_some_and(|contact| is_sips(contact.uri_text)),
+    };
+    beside || is_sips(request.request_uri())
 }
 
 /// The transport a URI asks for (RFC 3263 §4.1); `None` when it does not say.

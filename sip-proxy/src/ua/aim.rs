@@ -90,7 +90,12 @@ impl UserAgent {
         let paths: Vec<Path> = targets.iter().filter_map(path).collect();
         for (listener, to) in &paths {
             if self.layer.outlets.transport(*listener) == Transport::Tls {
-                out.push(Output::ServerName { listener: *listener, to: *to, name: name.clone() });
+                out.push(Output::ServerName {
+                    listener: *listener,
+                    to: *to,
+                    name: name.clone(),
+                    answers: false,
+                });
             }
         }
         self.learn_sources(trunk, &paths);

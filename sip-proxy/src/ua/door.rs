@@ -45,6 +45,8 @@ pub enum Output {
         to: SocketAddr,
         /// A host name.
         name: String,
+        /// Only the one that the answer sent next makes, and only where no other name is known.
+        answers: bool,
     },
     /// Tell those above.
     Event(Event),

@@ -39,6 +39,8 @@ pub struct Leg {
     /// We sent the INVITE, so the Call-ID is ours (which decides who yields in glare).
     pub(super) caller: bool,
     pub(super) symmetric: bool,
+    /// Its dialog is one of SIPS: so is our Contact in it.
+    pub(super) secure: bool,
     pub(super) answered: bool,
     /// Random part of our tag.
     pub(super) random: u64,

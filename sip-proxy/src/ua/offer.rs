@@ -225,7 +225,6 @@ impl UserAgent {
         let Some((client, branch)) = self.layer.reserve(method, listener, peer, user) else { return false };
         let tag = self.tag(key, random);
         let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
-        let contact = self.layer.outlets.contact(listener);
         let Some(leg) = self.legs.get_mut(key) else { return false };
         let dialog = match &mut leg.dialog {
             Some(dialog) => Some(&mut **dialog),
@@ -238,8 +237,8 @@ impl UserAgent {
         dialog.local_cseq += 1;
         let cseq = dialog.local_cseq;
         let mut writer = dialog.request(&mut self.layer.scratch, method, cseq, sent_by, &branch);
+        self.layer.outlets.write_contact(listener, leg.secure, &tag, &mut writer);
         writer
-            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
             .header(HeaderName::Allow, ALLOW)
             .header(HeaderName::Supported, &self.supported)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());

@@ -450,14 +450,13 @@ impl UserAgent {
         let Some((client, branch)) = self.layer.reserve(method, listener, peer, user) else { return false };
         let tag = self.tag(key, random);
         let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
-        let contact = self.layer.outlets.contact(listener);
         let Some(leg) = self.legs.get_mut(key) else { return false };
         let Some(dialog) = &mut leg.dialog else { return false };
         dialog.local_cseq += 1;
         let cseq = dialog.local_cseq;
         let mut writer = dialog.request_text(&mut self.layer.scratch, text, cseq, sent_by, &branch);
         if matches!(method, Method::Refer | Method::Notify) {
-            writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"]);
+            self.layer.outlets.write_contact(listener, leg.secure, &tag, &mut writer);
         }
         let login =
             leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());

@@ -19,6 +19,7 @@ use super::{ALLOW, EndedBy, Event, How, Invite, InviteError, LegKey, Output, SDP
 use crate::dialog::Dialog;
 use crate::mark::{MARK_BYTES, Mark};
 use crate::transaction::{ClientKey, ClientUser, Why};
+use crate::transport::is_sips;
 use crate::wire::{BRANCH_COOKIE, HeaderName, Limits, Message, Method, Transport, Uri, Writer, parse};
 
 impl UserAgent {
@@ -30,6 +31,22 @@ impl UserAgent {
         &mut self,
         now: Instant,
         invite: &Invite<'_>,
+        out: &mut Outbox<Output>,
+    ) -> Result<LegKey, InviteError> {
+        self.invite_with_parts(now, invite, &[], out)
+    }
+
+    /// The same with further parts of the body beside the description (RFC 5621).
+    ///
+    /// * `parts` as [`Message::other_parts`] gives them
+    ///
+    /// # Errors
+    /// As [`UserAgent::invite`].
+    pub fn invite_with_parts(
+        &mut self,
+        now: Instant,
+        invite: &Invite<'_>,
+        parts: &[&[u8]],
         out: &mut Outbox<Output>,
     ) -> Result<LegKey, InviteError> {
         if usize::from(invite.listener) >= self.config.listeners.len() {
@@ -72,7 +89,7 @@ impl UserAgent {
         }
         let sent_by = &self.config.listeners[usize::from(listener)].advertised;
         let shard = self.layer.shard;
-        let contact = self.layer.outlets.contact(listener);
+        let secure = is_sips(invite.request_uri.as_bytes());
         let tag = Mark { shard, key: key.to_bits(), random }.text();
         // Drawn from the tag, so that a 2xx which comes when all else is forgotten is still known to be for us.
         let call_id = Mark { shard, key: key.to_bits(), random: self.call_id_random(&tag) }.text();
@@ -90,8 +107,9 @@ impl UserAgent {
             .address(HeaderName::From, invite.from_display.as_bytes(), invite.from_uri.as_bytes(), Some(&tag))
             .address(HeaderName::To, b"", invite.to_uri.as_bytes(), None)
             .header(HeaderName::CallId, &call_id)
-            .cseq(1, Method::Invite)
-            .header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact.as_bytes(), b">"])
+            .cseq(1, Method::Invite);
+        self.layer.outlets.write_contact(listener, secure, &tag, &mut writer);
+        writer
             .header(HeaderName::Allow, ALLOW)
             .header(HeaderName::Supported, &self.supported)
             .header(HeaderName::UserAgent, self.config.user_agent.as_bytes());
@@ -105,7 +123,11 @@ impl UserAgent {
         for (name, value) in invite.headers {
             writer.header_text(name, value.as_bytes());
         }
-        finish(writer, &invite.sdp);
+        if parts.is_empty() {
+            finish(writer, &invite.sdp);
+        } else {
+            finish_with_parts(writer, &invite.sdp, parts, &call_id);
+        }
         let request = self.layer.written();
         self.layer.counters.legs += 1;
         self.count_leg(invite.trunk, true, true);
@@ -478,6 +500,7 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> Option<()> {
         let leg = self.legs.get_mut(key)?;
+        leg.secure = is_sips(target.unwrap_or(old.request_uri()));
         let login =
             leg.trunk.and_then(|trunk| self.trunks.get(&trunk)).and_then(|state| state.trunk.login.as_ref());
         let user = ClientUser::Invite(key);
@@ -507,8 +530,7 @@ impl UserAgent {
                 }
                 HeaderName::Contact => {
                     let tag = Mark { shard: self.layer.shard, key: key.to_bits(), random: leg.random }.text();
-                    let contact = self.layer.outlets.contact(leg.listener).as_bytes();
-                    writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact, b">"]);
+                    self.layer.outlets.write_contact(leg.listener, leg.secure, &tag, &mut writer);
                 }
                 HeaderName::MinSe if interval_s.is_some() => {}
                 HeaderName::Other => {
@@ -525,7 +547,11 @@ impl UserAgent {
                 answerer.write(login, b"INVITE", uri, body, &mut self.layer.rng, &mut writer);
             }
         }
-        finish(writer, old.body());
+        match old.header(HeaderName::ContentType) {
+            Some(kind) if !old.body().is_empty() => writer.body(kind, old.body()),
+            _ => writer.no_body(),
+        }
+        drop(writer);
         let request = self.layer.written();
         self.layer.start(now, client, request, out);
         Some(())
@@ -569,6 +595,24 @@ pub(super) fn finish(writer: Writer<'_>, sdp: &[u8]) {
     }
 }
 
+/// Ends a message with a session description and further parts beside it.
+///
+/// * `boundary` nobody can have written into a part before
+fn finish_with_parts(writer: Writer<'_>, sdp: &[u8], parts: &[&[u8]], boundary: &[u8]) {
+    let mut writer = writer;
+    let described = [&b"Content-Type: "[..], SDP, b"\r\n\r\n", sdp].concat();
+    let first = (!sdp.is_empty()).then_some(&described[..]);
+    let mut body = Vec::new();
+    for part in first.into_iter().chain(parts.iter().copied()) {
+        let pieces: [&[u8]; 5] = [b"--", boundary, b"\r\n", part, b"\r\n"];
+        body.extend_from_slice(&pieces.concat());
+    }
+    let end: [&[u8]; 3] = [b"--", boundary, b"--\r\n"];
+    body.extend_from_slice(&end.concat());
+    let kind: [&[u8]; 2] = [b"multipart/mixed;boundary=", boundary];
+    writer.body(&kind.concat(), &body);
+}
+
 impl Leg {
     fn of_caller(invite: &Invite<'_>, random: u64) -> Leg {
         Leg {
@@ -577,6 +621,7 @@ impl Leg {
             listener: invite.listener,
             caller: true,
             symmetric: invite.symmetric,
+            secure: is_sips(invite.request_uri.as_bytes()),
             answered: false,
             random,
             trunk: invite.trunk,

@@ -18,7 +18,7 @@ use crate::dialog::Dialog;
 use crate::mark::MARK_BYTES;
 use crate::status::reason_phrase;
 use crate::transaction::{ServerKey, Why};
-use crate::transport::Standing;
+use crate::transport::{Standing, makes_secure_dialog};
 use crate::wire::{
     Credentials, HeaderName, Message, Method, Scheme, Transport, Uri, Writer, handling, is_kind, respond_with,
 };
@@ -107,6 +107,7 @@ impl UserAgent {
         let random = self.layer.rng.next_u64();
         let mut leg = Leg::of_callee(arrival, from, random);
         leg.reliable = reliable;
+        leg.secure = makes_secure_dialog(&request);
         leg.allows_update = allows_update(&request);
         let Ok(key) = self.legs.insert(leg) else {
             return self.refuse_busy(arrival, &request, out);
@@ -206,15 +207,15 @@ impl UserAgent {
         let state = self.layer.server(server)?;
         let (head, record_routes, to) = (state.head.clone(), state.record_routes.clone(), state.to);
         let (leg, listener) = (state.leg, state.listener);
-        let contact = leg.and_then(|key| self.legs.get(key).map(|leg| self.tag(key, leg.random)));
+        let contact =
+            leg.and_then(|key| self.legs.get(key).map(|leg| (self.tag(key, leg.random), leg.secure)));
         self.layer.scratch.clear();
         let mut writer = Writer::response(&mut self.layer.scratch, status, reason_phrase(status));
         writer.lines(&head);
         if (101..300).contains(&status) {
             writer.lines(&record_routes);
-            if let Some(tag) = contact {
-                let contact = self.layer.outlets.contact(listener).as_bytes();
-                writer.header_parts(HeaderName::Contact, &[b"<sip:", &tag, b"@", contact, b">"]);
+            if let Some((tag, secure)) = contact {
+                self.layer.outlets.write_contact(listener, secure, &tag, &mut writer);
             }
             writer.header(HeaderName::Allow, ALLOW);
             if status >= 200 {
@@ -744,6 +745,7 @@ impl Leg {
             listener: arrival.listener,
             caller: false,
             symmetric: !matches!(from, Caller::Trunk(_)),
+            secure: false,
             answered: false,
             random,
             trunk: match from {

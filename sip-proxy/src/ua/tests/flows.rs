@@ -309,3 +309,105 @@ fn a_response_whose_connection_is_gone_goes_over_a_new_one() {
         bench.hangup(leg);
     }
 }
+
+/// RFC 3261 §8.1.1.8, §12.1.1: in a dialog of SIPS our Contact is one too, in requests and in responses; elsewhere, and where
+/// the listener could not be spoken with so, it is not.
+#[test]
+fn in_a_dialog_of_sips_our_contact_is_one() {
+    let own = |message: &Message| {
+        let whole = text(message.header(HeaderName::Contact));
+        let (scheme, rest) = whole.split_once(':').expect("a URI");
+        format!("{scheme}:…{}", &rest[rest.find('@').expect("a user")..])
+    };
+    let secure = "<sips:…@192.0.2.1:5061>";
+    // We call.
+    for (listener, uri, expected) in [
+        (2, "sips:1@192.0.2.9", secure),
+        (2, "sip:1@192.0.2.9", "<sip:…@192.0.2.1:5061;transport=tls>"),
+        (3, "sips:1@192.0.2.9", "<sips:…@192.0.2.1:443;transport=ws>"),
+        (1, "sips:1@192.0.2.9", "<sip:…@192.0.2.1:5060;transport=tcp>"),
+    ] {
+        let mut bench = Bench::with(streams);
+        bench.listener = listener;
+        bench.ua.flow_opened(listener, address(PEER), Vec::new());
+        let leg = bench.call_with(|invite| (invite.listener, invite.request_uri) = (listener, uri));
+        assert_eq!(own(&bench.last(Method::Invite)), expected, "{uri}");
+        let more = "Contact: <sips:b@192.0.2.9:5060>\r\n";
+        bench.respond(Method::Invite, 200, "them", more, ANSWER);
+        if listener != 1 {
+            bench.ua.reinvite(bench.now, leg, OFFER.as_bytes(), &mut bench.out).expect("it stands");
+            bench.note();
+            assert_eq!(own(&bench.last(Method::Invite)), expected, "{uri}");
+            bench.respond(Method::Invite, 200, "them", more, ANSWER);
+        }
+        bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+        bench.ua.flow_closed(bench.now, listener, address(PEER), &mut bench.out);
+        bench.note();
+        bench.is_clean();
+    }
+    // We are called.
+    for (request_uri, more, expected) in [
+        ("sips:4000@192.0.2.1", "", secure),
+        ("sip:4000@192.0.2.1", "", "<sip:…@192.0.2.1:5061;transport=tls>"),
+        ("sip:4000@192.0.2.1", "Record-Route: <sips:192.0.2.9;lr>\r\n", secure),
+        (
+            "sip:4000@192.0.2.1",
+            "Record-Route: <sip:192.0.2.9;lr>\r\n",
+            "<sip:…@192.0.2.1:5061;transport=tls>",
+        ),
+        ("sip:4000@192.0.2.1", "Contact: <sips:13@192.0.2.9:5060>\r\n", secure),
+    ] {
+        let mut bench = Bench::with(streams);
+        bench.listener = 2;
+        bench.ua.flow_opened(2, address(PEER), Vec::new());
+        let contact = if more.contains("Contact") { "" } else { "Contact: <sip:13@192.0.2.9:5060>\r\n" };
+        bench.receive(&format!(
+            "INVITE {request_uri} SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.9:5060;branch=z9hG4bKs\r\nMax-Forwards: 70\r\n\
+             From: <sip:13@192.0.2.9>;tag=them\r\nTo: <{request_uri}>\r\nCall-ID: s\r\nCSeq: 1 INVITE\r\n{contact}{more}{}",
+            body_text(OFFER)
+        ));
+        let leg = bench.incoming[0];
+        bench.answer(leg);
+        assert_eq!(own(&bench.last_response()), expected, "{request_uri} {more}");
+        bench.hangup(leg);
+        bench.ua.flow_closed(bench.now, 2, address(PEER), &mut bench.out);
+        bench.note();
+        bench.is_clean();
+    }
+}
+
+/// RFC 3261 §18.2.2: an answer whose connection is gone goes over another one, to sent-by's port at the address the request came
+/// from; over TLS that one must be shown a certificate for what sent-by calls itself.
+#[test]
+fn whoever_is_called_back_with_an_answer_shows_a_certificate_for_its_own_name() {
+    for (listener, transport, sent_by, told) in [
+        (2, "TLS", "phone.example.test:5071", "0.010  192.0.2.9:5071 is phone.example.test\n"),
+        (2, "TLS", "192.0.2.9:5071", ""),
+        (1, "TCP", "phone.example.test:5071", ""),
+    ] {
+        let mut bench = Bench::with(streams);
+        bench.listener = listener;
+        let peer = address("192.0.2.9:40000");
+        bench.peer = peer;
+        bench.ua.flow_opened(listener, peer, Vec::new());
+        bench.receive(&format!(
+            "INVITE sip:4000@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/{transport} {sent_by};branch=z9hG4bKs\r\nMax-Forwards: 70\r\n\
+             From: <sip:13@192.0.2.9>;tag=them\r\nTo: <sip:4000@192.0.2.1>\r\nCall-ID: s\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:13@192.0.2.9:5060>\r\n{}",
+            body_text(OFFER)
+        ));
+        bench.ua.flow_closed(bench.now, listener, peer, &mut bench.out);
+        bench.pass_ms(10);
+        let leg = bench.incoming[0];
+        let before = bench.ladder.len();
+        bench.reject(leg, 486);
+        assert!(bench.ladder[before..].starts_with(told), "{}", bench.ladder);
+        assert_eq!(bench.ladder.contains(" is phone"), !told.is_empty(), "{}", bench.ladder);
+        assert_eq!(
+            bench.sent.last().expect("an answer").0,
+            address("192.0.2.9:5071"),
+            "{transport} {sent_by}"
+        );
+        bench.is_clean();
+    }
+}

@@ -18,7 +18,8 @@ use runtime::dtls::{Handshakes, Identity};
 use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::{
-    Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, mailbox,
+    Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, Unsent,
+    mailbox,
 };
 use sansio::pii::Spellings;
 use sansio::{Instant, Machine, Outbox};
@@ -107,6 +108,8 @@ pub struct Shard {
     hep: Option<HepSender>,
     /// Copies of messages that leave when their connections are made, if they are.
     waiting_copies: Vec<(Way, Bytes)>,
+    /// Copies of datagrams that leave at the end of this turn, if they do.
+    turn_copies: Vec<(Way, Bytes)>,
     next_look: Instant,
     /// When the turn under way took its first message.
     turn_began: Option<Instant>,
@@ -171,6 +174,7 @@ impl Shard {
             gauges,
             hep,
             waiting_copies: Vec::new(),
+            turn_copies: Vec::new(),
             next_look: Instant::ZERO,
             turn_began: None,
             lagged: false,
@@ -253,6 +257,23 @@ impl Shard {
         });
     }
 
+    /// The datagrams of a turn have left, or the kernel has refused them.
+    fn copy_turn(&mut self, now: Instant, unsent: &[Unsent]) {
+        for Unsent { listener, to, bytes } in unsent {
+            let input = ShardInput::Unsent { listener: *listener, peer: *to, bytes: bytes.clone() };
+            self.machine.handle_input(now, input, &mut self.out);
+        }
+        let Some(hep) = &mut self.hep else { return };
+        for (way, bytes) in self.turn_copies.drain(..) {
+            let is_it = |lost: &Unsent| {
+                (lost.listener, lost.to) == (way.listener, way.peer) && lost.bytes.as_ptr() == bytes.as_ptr()
+            };
+            if !unsent.iter().any(is_it) {
+                copy(hep, &self.machine, &self.clock, now, way, &bytes);
+            }
+        }
+    }
+
     /// A message has come in.
     fn heard(&mut self, now: Instant, listener: u8, peer: SocketAddr, bytes: Bytes, ground: &mut Ground) {
         self.turn_began.get_or_insert(now);
@@ -285,7 +306,9 @@ impl Shard {
                 ShardEffect::SendSip { listener, to, bytes } => {
                     if let Some(hep) = &mut self.hep {
                         let way = Way { listener, peer: to, sent: true };
-                        if self.machine.leaves_at_once(listener, to) {
+                        if listener < self.ways.udp_listeners {
+                            self.turn_copies.push((way, bytes.clone()));
+                        } else if self.machine.leaves_at_once(listener, to) {
                             copy(hep, &self.machine, &self.clock, now, way, &bytes);
                         } else if self.waiting_copies.len() < WAITING_COPIES_MAX {
                             self.waiting_copies.push((way, bytes.clone()));
@@ -602,6 +625,10 @@ impl ShardMachine for Shard {
             self.carry_out(now, ground, &[]);
         }
         self.handshakes_due(now, ground);
+    }
+
+    fn sent(&mut self, now: Instant, unsent: &[Unsent]) {
+        self.copy_turn(now, unsent);
     }
 
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground) {

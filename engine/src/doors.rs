@@ -309,6 +309,15 @@ pub enum ShardInput<'a> {
         /// To this address.
         peer: SocketAddr,
     },
+    /// The kernel has refused a datagram of [`ShardEffect::SendSip`]: it never left, and is lost as on any network.
+    Unsent {
+        /// From this listener.
+        listener: u8,
+        /// To this address.
+        peer: SocketAddr,
+        /// What, as it was given.
+        bytes: Bytes,
+    },
     /// What came over a connection is no sequence of messages. [`ShardEffect::CloseFlow`] answers.
     FlowBroken {
         /// The listener it belongs to.

@@ -158,6 +158,21 @@ impl Trace {
         (self.bytes, self.waiting) = (bytes, waiting);
     }
 
+    /// A datagram of ours was refused by the kernel: it was never sent.
+    pub(crate) fn unsent(&mut self, listener: u8, peer: SocketAddr, bytes: &Bytes) {
+        let is_it = |entry: &Entry| {
+            let here = entry.sent && (entry.listener, entry.peer) == (listener, peer);
+            // The same bytes in the same place: not another copy of them.
+            here && std::ptr::eq(&raw const *entry.bytes, &raw const **bytes)
+        };
+        if let Some(index) = self.messages.iter().rposition(is_it)
+            && let Some(entry) = self.messages.remove(index)
+        {
+            self.bytes -= entry.bytes.len() + MESSAGE_OVERHEAD_BYTES;
+            self.waiting -= usize::from(entry.waits);
+        }
+    }
+
     /// A leg with this tag of ours belongs to a call.
     pub(crate) fn note_leg(&mut self, tag: Option<Tag>, call: CallId) {
         let Some(tag) = tag.filter(|_| !self.is_off()) else { return };
@@ -338,6 +353,27 @@ mod tests {
         off.note_leg(Some([0; MARK_BYTES]), CallId::from_bits(1));
         off.note_name(b"c", CallId::from_bits(1));
         assert!(off.messages.is_empty() && off.legs.is_empty() && off.by_name.is_empty());
+    }
+
+    #[test]
+    fn what_the_kernel_has_refused_is_not_shown() {
+        let (here, there) = ("192.0.2.1:5060".parse().unwrap(), "192.0.2.2:5060".parse().unwrap());
+        let mut trace = Trace::new(TraceConfig { bytes_max: 100_000, correlate: false });
+        let (first, again) = (message("c", 4), message("c", 4));
+        for bytes in [&first, &again] {
+            trace.note(Instant::from_millis(1), true, 0, here, bytes);
+        }
+        trace.note(Instant::from_millis(1), false, 0, here, &first);
+        // Another copy, another way, and one that is not kept.
+        trace.unsent(0, there, &first);
+        trace.unsent(1, here, &first);
+        trace.unsent(0, here, &message("c", 4));
+        assert_eq!(trace.messages.len(), 3);
+        trace.unsent(0, here, &first);
+        let left: Vec<bool> = trace.messages.iter().map(|entry| entry.sent).collect();
+        assert_eq!(left, [true, false]);
+        assert_eq!(trace.messages[0].bytes.as_ptr(), again.as_ptr());
+        assert_eq!(trace.bytes, 2 * (first.len() + MESSAGE_OVERHEAD_BYTES));
     }
 
     /// A message that waits for its connection is shown when it has left, at the time when it did, and not at all when

@@ -20,6 +20,17 @@ pub enum SocketKind {
     Rtcp,
 }
 
+/// A datagram that never left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unsent {
+    /// From which listener.
+    pub listener: u8,
+    /// To where.
+    pub to: SocketAddr,
+    /// What.
+    pub bytes: Bytes,
+}
+
 /// What happened at the sockets, for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GroundCounters {
@@ -45,6 +56,8 @@ pub struct GroundCounters {
 pub struct Ground {
     listeners: Vec<UdpSocket>,
     outgoing: Vec<Vec<(SocketAddr, Bytes)>>,
+    /// What the kernel has refused to send in this turn.
+    unsent: Vec<Unsent>,
     media_address: IpAddr,
     media: Slab<MediaSocket>,
     streams: HashMap<u64, Ports>,
@@ -134,6 +147,7 @@ impl Ground {
         }
         Ok(Ground {
             outgoing: listeners.iter().map(|_| Vec::with_capacity(OUTGOING_MAX)).collect(),
+            unsent: Vec::new(),
             listeners,
             media_address,
             media: Slab::with_limit(1 << 20),
@@ -368,18 +382,23 @@ impl Ground {
         Some((self.reported.get(&port).copied(), source, length))
     }
 
-    /// Sends what has gathered in this turn.
-    pub(crate) fn flush(&mut self) {
+    /// Sends what has gathered in this turn; gives what never left, of the whole turn.
+    pub(crate) fn flush(&mut self) -> Vec<Unsent> {
         for listener in 0..self.outgoing.len() {
             if !self.outgoing[listener].is_empty() {
                 self.flush_listener(listener);
             }
         }
+        std::mem::take(&mut self.unsent)
     }
 
     fn flush_listener(&mut self, listener: usize) {
         let queue = &mut self.outgoing[listener];
-        let lost = udp::send_batch(&self.listeners[listener], queue);
+        let unsent = &mut self.unsent;
+        let lost = udp::send_batch(&self.listeners[listener], queue, |place| {
+            let (to, bytes) = queue[place].clone();
+            unsent.push(Unsent { listener: listener as u8, to, bytes });
+        });
         self.counters.signalling_sent += queue.len() as u64 - lost;
         self.counters.signalling_send_failures += lost;
         queue.clear();

@@ -23,7 +23,7 @@ pub mod udp;
 pub mod websocket;
 
 pub use clock::Clock;
-pub use ground::{Ground, GroundCounters, SocketKind};
+pub use ground::{Ground, GroundCounters, SocketKind, Unsent};
 pub use mailbox::{BelledReceiver, Mailbox, Receiver, Sender};
 pub use recorder::{RecordOrder, RecordResult, Recorder};
 pub use relay::{KernelRelay, RelayGround};

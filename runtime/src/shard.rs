@@ -14,7 +14,7 @@
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::gather::Gathering;
-use crate::ground::{Ground, Ready, SocketKind};
+use crate::ground::{Ground, Ready, SocketKind, Unsent};
 use crate::mailbox::BelledReceiver;
 use crate::process::go_first;
 use crate::recorder::{FileFormat, NewSeal, RecordResult, Recorder};
@@ -60,6 +60,8 @@ pub trait ShardMachine {
     fn timeout(&mut self, now: Instant, ground: &mut Ground);
     /// All that was ready has been handled: pass on what has gathered.
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground);
+    /// What was to be sent in this turn has left, but for these datagrams, which the kernel refused.
+    fn sent(&mut self, _now: Instant, _unsent: &[Unsent]) {}
 }
 
 /// How a shard is set up.
@@ -206,7 +208,7 @@ async fn run<M: ShardMachine>(
             more = count == COMMANDS_PER_TURN;
             if !machine.command(clock.now(), command, &mut ground) {
                 machine.turn_ended(clock.now(), &mut ground);
-                ground.flush();
+                machine.sent(clock.now(), &ground.flush());
                 return finish(machine, ground, recorded, clock).await;
             }
         }
@@ -218,7 +220,7 @@ async fn run<M: ShardMachine>(
             machine.timeout(now, &mut ground);
         }
         machine.turn_ended(now, &mut ground);
-        ground.flush();
+        machine.sent(now, &ground.flush());
         options.turns.note(clock.now().since(started).as_nanos() as u64);
         if receiver.is_finished() {
             return finish(machine, ground, recorded, clock).await;

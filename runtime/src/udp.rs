@@ -282,11 +282,10 @@ pub fn send_from(from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> io::Resul
 }
 
 /// Sends datagrams from one socket, many to a system call. What the kernel does not take is lost, as on any
-/// network, and counted: returns how many were lost.
-#[must_use]
-pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)]) -> u64 {
+/// network, and counted: returns how many were lost, each of which is told by its place.
+pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)], mut told: impl FnMut(usize)) -> u64 {
     let mut lost = 0;
-    for chunk in datagrams.chunks(BATCH) {
+    for (number, chunk) in datagrams.chunks(BATCH).enumerate() {
         let mut addresses: [(libc::sockaddr_storage, libc::socklen_t); BATCH] =
             std::array::from_fn(|index| match chunk.get(index) {
                 Some((to, _)) => to_storage(*to),
@@ -324,6 +323,7 @@ pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)]) -> u64 
                 sent += count as usize;
             } else {
                 // The first datagram of the rest was refused (unreachable, buffer full): skip it, go on.
+                told(number * BATCH + sent);
                 lost += 1;
                 sent += 1;
             }
@@ -559,7 +559,7 @@ mod tests {
         let target = to.local_addr().unwrap();
         let sent: Vec<(SocketAddr, Bytes)> =
             (0..100_u8).map(|n| (target, Bytes::from(vec![n; usize::from(n)]))).collect();
-        assert_eq!(send_batch(&from, &sent), 0);
+        assert_eq!(send_batch(&from, &sent, |_| {}), 0);
         let mut batch = ReceiveBatch::default();
         let mut poller = Poller::new().unwrap();
         poller.add(&to, 7).unwrap();
@@ -590,8 +590,23 @@ mod tests {
         let (from, to) = pair();
         let good = to.local_addr().unwrap();
         let bad: SocketAddr = "[::1]:9".parse().unwrap();
-        let lost = send_batch(&from, &[(bad, Bytes::from_static(b"x")), (good, Bytes::from_static(b"y"))]);
-        assert_eq!(lost, 1);
+        let (x, y) = (Bytes::from_static(b"x"), Bytes::from_static(b"y"));
+        let mut told = Vec::new();
+        let lost = send_batch(&from, &[(bad, x.clone()), (good, y), (bad, x)], |place| told.push(place));
+        assert_eq!((lost, told), (2, vec![0, 2]));
+        // Places are counted through all batches.
+        let mut many = vec![(good, Bytes::from_static(b"z")); BATCH];
+        many.push((bad, Bytes::from_static(b"x")));
+        let mut told = Vec::new();
+        assert_eq!(send_batch(&to, &many, |place| told.push(place)), 1);
+        assert_eq!(told, [BATCH]);
+        let mut buffer = [0; 10];
+        for _ in 0..BATCH {
+            let (length, source) = receive_one(&to, &mut buffer).unwrap().unwrap();
+            if source == from.local_addr().unwrap() {
+                assert_eq!(&buffer[..length], b"y");
+            }
+        }
         let mut buffer = [0; 10];
         assert_eq!(receive_one(&to, &mut buffer).unwrap().unwrap().0, 1);
         assert!(receive_one(&to, &mut buffer).unwrap().is_none());

@@ -29,6 +29,7 @@ impl CallShard {
                 self.trace.refused(listener, peer);
                 self.ua.flow_refused(now, listener, peer, &mut self.sip_out);
             }
+            ShardInput::Unsent { listener, peer, bytes } => self.trace.unsent(listener, peer, &bytes),
             ShardInput::FlowBroken { listener, peer, head, fault } => {
                 self.ua.flow_broken(listener, peer, head, fault, &mut self.sip_out);
             }

@@ -8,7 +8,8 @@ mod world;
 
 use bytes::Bytes;
 use runtime::{
-    Clock, Ground, RecordOrder, RecordResult, ShardMachine, ShardOptions, SocketKind, mailbox, spawn_shard,
+    Clock, Ground, RecordOrder, RecordResult, ShardMachine, ShardOptions, SocketKind, Unsent, mailbox,
+    spawn_shard,
 };
 use sansio::Instant;
 use std::net::{SocketAddr, UdpSocket};
@@ -34,7 +35,15 @@ impl ShardMachine for Echo {
     type Command = Order;
 
     fn datagram(&mut self, _: Instant, listener: u8, source: SocketAddr, bytes: Bytes, ground: &mut Ground) {
-        ground.send(listener, source, bytes);
+        let nowhere = (std::net::Ipv6Addr::LOCALHOST, 9).into();
+        let to = if bytes.starts_with(b"lose") { nowhere } else { source };
+        ground.send(listener, to, bytes);
+    }
+
+    fn sent(&mut self, _: Instant, unsent: &[Unsent]) {
+        for Unsent { listener, to, bytes } in unsent {
+            self.told.send(format!("unsent {listener} {to} {}", String::from_utf8_lossy(bytes))).unwrap();
+        }
     }
 
     fn packet(
@@ -135,6 +144,9 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
         assert_eq!((&buffer[..length], from), (text, address));
     };
     echo(b"one", &mut buffer);
+    // The socket is one of IPv4.
+    peer.send_to(b"lose this", address).unwrap();
+    assert_eq!(next(), "unsent 0 [::1]:9 lose this");
 
     let (rtp, rtcp) = free_ports();
     orders.blocking_send(Order::Open { stream: 5, rtp, rtcp }).ok().unwrap();

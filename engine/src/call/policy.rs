@@ -40,6 +40,11 @@ impl Policy {
         self.add.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// It is within the trust domain (RFC 3324).
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
     /// Whether a header neither goes to the trunk nor comes from it.
     fn removes(&self, name: &str) -> bool {
         self.remove.iter().any(|entry| is_meant(entry, name))
@@ -66,6 +71,12 @@ struct Wishes {
     history: bool,
     /// Nothing, whatever others would keep secret: `none`.
     nothing: bool,
+    /// Where the sound comes from: `session`.
+    session: bool,
+    /// Something that we do not know.
+    unknown: bool,
+    /// Rather no call than one without: `critical`.
+    critical: bool,
 }
 
 impl Wishes {
@@ -77,6 +88,10 @@ impl Wishes {
                 wishes.identity |= is("id") || is("user") || is("header");
                 wishes.history |= is("history") || is("header");
                 wishes.nothing |= is("none");
+                wishes.session |= is("session");
+                wishes.critical |= is("critical");
+                let known = ["id", "user", "header", "history", "none", "session", "critical"];
+                wishes.unknown |= !word.is_empty() && !known.into_iter().any(is);
             }
         }
         wishes
@@ -130,6 +145,16 @@ impl<'m> Caller<'m> {
             hidden,
             wishes,
         }
+    }
+
+    /// Whether the caller wants rather no call than this one, which would tell more than it should (RFC 3323 §5): it wants what
+    /// we do not know, its sound would go past us, or its wish would be lost on the way to a trunk that is told who it is.
+    ///
+    /// * `relayed` the sound goes through us
+    pub(crate) fn wants_no_such_call(&self, relayed: bool, to: &Policy) -> bool {
+        let wishes = self.wishes;
+        let lost = to.trusted && (wishes.identity || wishes.history) && self.privacy.is_none();
+        wishes.critical && (wishes.unknown || (wishes.session && !relayed) || lost)
     }
 
     /// An agent's phone, which is called by the trunk's caller ID, or by its name.

@@ -76,6 +76,46 @@ fn no_identity_crosses_the_border_of_the_trust_domain() {
     }
 }
 
+/// RFC 3323 §5: where what the caller calls critical cannot be given there is no call.
+#[test]
+fn rather_no_call_than_one_that_tells_too_much() {
+    let loses = |config: &mut TrunkConfig| config.headers_remove = vec!["Privacy".into()];
+    let outside = |config: &mut TrunkConfig| config.trusted = false;
+    let trusts = |_: &mut TrunkConfig| {};
+    let changes: [&dyn Fn(&mut TrunkConfig); 3] = [&trusts, &outside, &loses];
+    let [trusts, outside, loses] = changes;
+    for (wish, media, to, carried) in [
+        ("id;critical", TransitMedia::Bypass, trusts, true),
+        ("id;critical", TransitMedia::Bypass, outside, true),
+        ("id;critical", TransitMedia::Bypass, loses, false),
+        ("id", TransitMedia::Bypass, loses, true),
+        ("none;critical", TransitMedia::Bypass, loses, true),
+        ("session;critical", TransitMedia::Relay, outside, true),
+        ("session;critical", TransitMedia::Bypass, outside, false),
+        ("session", TransitMedia::Bypass, outside, true),
+        ("frob;critical", TransitMedia::Relay, outside, false),
+        ("frob", TransitMedia::Relay, outside, true),
+    ] {
+        let mut w = World::new(5);
+        w.carrier("caller", FROM, |_| {});
+        w.carrier("callee", TO, to);
+        let route = Route { from_trunk: None, prefix: String::new(), to_trunk: TO, media, record: false };
+        w.command(ShardCommand::SetRoutes(vec![route]));
+        w.peers[1].default = Callee::answers(20);
+        w.extra = vec![("Privacy", wish.to_owned())];
+        w.call_in(0, "100", "0200");
+        w.run_for(200);
+        assert_eq!(w.peers[1].invites.len(), usize::from(carried), "{wish} {media:?}\n{}", w.ladder);
+        let refused = w.ladder.contains("us -> caller: 500");
+        assert_eq!(refused, !carried, "{wish} {media:?}\n{}", w.ladder);
+        if carried {
+            w.peer_hangup(0);
+        }
+        w.run_for(1000);
+        w.assert_at_rest();
+    }
+}
+
 #[test]
 fn the_header_that_names_callers_is_a_trunk_s_choice() {
     for (identity, asserted, preferred) in
@@ -167,7 +207,8 @@ fn requests_that_make_no_call_pass_through() {
     w.assert_at_rest();
 }
 
-/// The description among parts of a body is what a call goes on with, whichever way its sound goes (RFC 5621).
+/// The description among parts of a body is what a call goes on with, whichever way its sound goes (RFC 5621); what else there is
+/// goes on beside it within the trust domain.
 #[test]
 fn a_description_beside_something_else_is_carried_on() {
     let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
@@ -175,8 +216,15 @@ fn a_description_beside_something_else_is_carried_on() {
         "--b\r\nContent-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal;handling=optional\r\n\
          \r\nx\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b--\r\n"
     );
-    for media in [TransitMedia::Relay, TransitMedia::Bypass] {
-        let mut w = crate::transit::world(media, Callee::answers(50));
+    for (media, trusted) in
+        [(TransitMedia::Relay, true), (TransitMedia::Bypass, true), (TransitMedia::Bypass, false)]
+    {
+        let mut w = World::new(11);
+        w.carrier("caller", FROM, |_| {});
+        w.carrier("callee", TO, |config| config.trusted = trusted);
+        w.peers[1].default = Callee::answers(50);
+        let route = Route { from_trunk: None, prefix: "0".into(), to_trunk: TO, media, record: false };
+        w.command(ShardCommand::SetRoutes(vec![route]));
         w.peer_sends_raw(
             0,
             &format!(
@@ -189,7 +237,13 @@ fn a_description_beside_something_else_is_carried_on() {
         );
         w.run_for(500);
         let invite = &w.peers[1].invites[0];
-        assert!(invite.contains("Content-Type: application/sdp\r\n") && !invite.contains("isup"), "{invite}");
+        assert!(invite.contains("Content-Type: application/sdp\r\n"), "{invite}");
+        let isup = "\r\nContent-Type: application/isup;version=itu-t92+\r\n\
+                    Content-Disposition: signal;handling=optional\r\n\r\nx\r\n--";
+        assert_eq!(invite.contains(isup), trusted, "{invite}");
+        assert_eq!(invite.contains("isup"), trusted, "{invite}");
+        let parts = invite.contains("Content-Type: multipart/mixed;boundary=");
+        assert_eq!(parts, trusted, "{invite}");
         assert_eq!(invite.contains(sdp), media == TransitMedia::Bypass, "{invite}");
         assert!(w.ladder.contains("us -> caller: 200"), "{}", w.ladder);
         // Nobody acknowledges.

@@ -360,6 +360,14 @@ impl Message {
         Some(self.raw.slice_ref(described))
     }
 
+    /// What a body of parts has beside the session description, each part as it stands between its delimiters: header
+    /// lines, an empty line, body. Empty where there is nothing else.
+    #[must_use]
+    pub fn other_parts(&self) -> Vec<&[u8]> {
+        let parts = self.parts().unwrap_or_default();
+        parts.iter().filter(|part| !part.is_session()).map(|part| part.text).collect()
+    }
+
     /// The parts of a body that has some; none for another body.
     ///
     /// # Errors

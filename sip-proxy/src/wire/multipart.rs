@@ -47,6 +47,8 @@ pub(crate) struct Part<'a> {
     /// One of several of which the last one that is understood counts (RFC 2046 §5.1.4).
     alternative: bool,
     pub(crate) body: &'a [u8],
+    /// All of it as it stands between its delimiters: header lines, an empty line, body.
+    pub(crate) text: &'a [u8],
 }
 
 impl Part<'_> {
@@ -170,7 +172,7 @@ fn next_delimiter<'a>(body: &'a [u8], boundary: &[u8]) -> Option<(&'a [u8], &'a 
 
 /// One part: its header lines up to an empty one, and what follows.
 fn read_part(text: &[u8], alternative: bool) -> Result<Part<'_>, Malformed> {
-    let mut part = Part { content_type: &[], disposition: &[], encoded: false, alternative, body: &[] };
+    let mut part = Part { content_type: &[], disposition: &[], encoded: false, alternative, body: &[], text };
     let mut rest = text;
     for _ in 0..=LINES_MAX {
         let end = header_end(rest);

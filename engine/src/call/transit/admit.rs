@@ -1,7 +1,7 @@
 //! A call comes in from a trunk: may it go on, where to, and as what.
 
 use super::{Transit, TransitSound};
-use crate::call::policy::Caller;
+use crate::call::policy::{Caller, Policy};
 use crate::doors::{Route, ShardEffect, TransitMedia};
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -22,6 +22,9 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Max-Forwards of a request that names none (RFC 3261 §16.6 step 3).
 pub(super) const MAX_FORWARDS: u8 = 70;
 
+/// Parts beside a description that are longer together stay here.
+const PART_BYTES_MAX: usize = 16_384;
+
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
@@ -35,6 +38,8 @@ pub(super) enum Refusal {
     BadRequest,
     /// The offer names nothing we can carry.
     NotAcceptable,
+    /// The caller wants no call that tells more of it than this one would (RFC 3323 §5).
+    NoPrivacy,
 }
 
 impl Refusal {
@@ -46,6 +51,7 @@ impl Refusal {
             Refusal::Busy => 503,
             Refusal::BadRequest => 400,
             Refusal::NotAcceptable => 488,
+            Refusal::NoPrivacy => 500,
         }
     }
 }
@@ -106,12 +112,18 @@ impl CallShard {
         match refusal {
             Refusal::Forbidden => {}
             Refusal::NoRoute => self.counters.transits_refused_route += 1,
-            Refusal::TooManyHops | Refusal::BadRequest | Refusal::NotAcceptable => {
+            Refusal::TooManyHops | Refusal::BadRequest | Refusal::NotAcceptable | Refusal::NoPrivacy => {
                 self.counters.transits_refused_request += 1
             }
             Refusal::Busy => self.counters.transits_refused_busy += 1,
         }
-        let _ = self.ua.reject(now, leg, refusal.code(), Reason::default(), &mut self.sip_out);
+        let reason = match refusal {
+            Refusal::NoPrivacy => {
+                Reason { sip: Some(500), text: "Privacy cannot be given", ..Reason::default() }
+            }
+            _ => Reason::default(),
+        };
+        let _ = self.ua.reject(now, leg, refusal.code(), reason, &mut self.sip_out);
     }
 
     fn judge_signature(&self, now: Instant, from: TrunkKey, request: &Message) -> Verdict {
@@ -222,6 +234,7 @@ impl CallShard {
         // A signature of ours, else the caller's own goes on with the call. It would tell who calls.
         let signer = caller.id.as_deref().filter(|_| !caller.hidden);
         let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
+        let parts = passed_parts(request, &caller, &to_policy);
         let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
         let made = self
             .transit_sound(
@@ -232,6 +245,10 @@ impl CallShard {
                 request.session_description().unwrap_or_default(),
             )
             .and_then(|(sound, offer)| {
+                if caller.wants_no_such_call(matches!(sound, TransitSound::Relay { .. }), &to_policy) {
+                    self.close_transit_sound(now, &sound);
+                    return Err(Refusal::NoPrivacy);
+                }
                 let invite = Invite {
                     owner: Owner::TransitOut(key).to_bits(),
                     listener,
@@ -248,7 +265,7 @@ impl CallShard {
                     max_forwards: path.max_forwards,
                     sdp: offer,
                 };
-                match self.ua.invite(now, &invite, &mut self.sip_out) {
+                match self.ua.invite_with_parts(now, &invite, &parts, &mut self.sip_out) {
                     Ok(callee) => Ok((sound, callee)),
                     Err(_) => {
                         self.close_transit_sound(now, &sound);
@@ -330,6 +347,16 @@ impl CallShard {
         };
         Ok((TransitSound::Relay { caller, callee, offer }, text))
     }
+}
+
+/// What goes on beside the description of a call (RFC 5621): what telephone networks, say, tell each other. It is the caller's
+/// own word, so that it goes to nobody outside of the trust domain, nor with a caller who wants to be unknown.
+fn passed_parts<'m>(request: &'m Message, caller: &Caller<'_>, to: &Policy) -> Vec<&'m [u8]> {
+    if caller.hidden || !to.is_trusted() || !request.has(HeaderName::ContentType) {
+        return Vec::new();
+    }
+    let parts = request.other_parts();
+    if parts.iter().map(|part| part.len()).sum::<usize>() > PART_BYTES_MAX { Vec::new() } else { parts }
 }
 
 /// What the called side is offered for an offer of the caller's, and whether comfort noise: what the caller has comes

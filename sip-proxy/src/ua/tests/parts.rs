@@ -108,3 +108,39 @@ fn what_cannot_be_taken_apart_or_must_be_known() {
     bench.reject(leg, 486);
     bench.is_clean();
 }
+
+/// What goes beside the offer stays there when the INVITE is sent again (RFC 5621).
+#[test]
+fn parts_of_ours_stay_beside_the_offer() {
+    let mut bench = Bench::new();
+    let invite = Invite {
+        owner: 7,
+        listener: 0,
+        destination: bench.peer,
+        trunk: Some(1),
+        symmetric: false,
+        request_uri: "sip:1@192.0.2.9",
+        from_uri: "sip:2@192.0.2.1",
+        from_display: "",
+        to_uri: "sip:1@192.0.2.9",
+        p_asserted_identity: None,
+        route: None,
+        headers: &[],
+        max_forwards: 70,
+        sdp: Bytes::from_static(OFFER.as_bytes()),
+    };
+    let isup: &[u8] = b"Content-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x02";
+    bench.ua.invite_with_parts(bench.now, &invite, &[isup], &mut bench.out).expect("there is room");
+    bench.note();
+    let first = bench.last(Method::Invite);
+    bench.respond(Method::Invite, 407, "them", super::calls::CHALLENGE, "");
+    let second = bench.last(Method::Invite);
+    assert!(second.has(HeaderName::ProxyAuthorization) && second.cseq() != first.cseq());
+    for sent in [&first, &second] {
+        assert_eq!(sent.session_description().as_deref(), Some(OFFER.as_bytes()));
+        assert_eq!(sent.other_parts(), [isup]);
+    }
+    assert_eq!(first.body(), second.body());
+    bench.respond(Method::Invite, 486, "them", "", "");
+    bench.is_clean();
+}

@@ -17,7 +17,7 @@ fn ctl(api: &str, token: &str, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn ask(api: &str, arguments: &[&str]) -> (i32, String, String) {
+pub async fn ask(api: &str, arguments: &[&str]) -> (i32, String, String) {
     let (api, arguments): (String, Vec<String>) =
         (api.to_owned(), arguments.iter().map(|argument| (*argument).to_owned()).collect());
     let asked = move || {

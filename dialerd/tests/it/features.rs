@@ -24,7 +24,7 @@ fn scenario(name: &str) -> PathBuf {
 }
 
 /// Runs a scenario; what went wrong is in its error file.
-fn sipp(place: &Place, name: &str, host: &str, port: u16, more: &[&str]) -> Child {
+pub fn sipp(place: &Place, name: &str, host: &str, port: u16, more: &[&str]) -> Child {
     // SIPp gives up if the port it is controlled by is taken at any address; by itself it tries sixty, too few here.
     let free = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.local_addr());
     let control = free.expect("a port is free").port().to_string();

@@ -26,3 +26,5 @@ mod sockets;
 mod store_trouble;
 mod streams;
 mod talkers;
+mod tls_calls;
+mod transit;

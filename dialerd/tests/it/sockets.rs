@@ -162,7 +162,7 @@ fn streams_come_over_ipv6_too() {
 }
 
 /// A call of the carrier to 8001.
-fn invite(place: &Place, id: &str) -> String {
+pub fn invite(place: &Place, id: &str) -> String {
     let sdp = format!(
         "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
         place.carrier
@@ -193,7 +193,7 @@ fn busy(request: &str) -> String {
 }
 
 /// The first response that is not provisional.
-async fn final_answer(callers: &UdpSocket) -> String {
+pub async fn final_answer(callers: &UdpSocket) -> String {
     let mut answer = vec![0; 2_048];
     loop {
         let (length, _) = timeout(LONG, callers.recv_from(&mut answer)).await.expect("an end").unwrap();

@@ -392,6 +392,8 @@ pub struct TransitStart {
     pub number: String,
     /// Who calls.
     pub caller_id: Option<String>,
+    /// Its sound goes through us: it can be recorded and forked.
+    pub relayed: bool,
     /// When.
     pub at: WallTime,
 }

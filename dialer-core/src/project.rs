@@ -151,8 +151,8 @@ fn call_view(call: &Call) -> CallView {
             .filter_map(|(muted, party)| muted.then_some(party))
             .collect(),
         participants: call.participant_views(),
-        recording: call.recording_now.map(RunningRecording::view),
-        fork: call.fork_view(),
+        recording: call.taps.recording.map(RunningRecording::view),
+        fork: call.taps.fork_view(),
         client_state: call.client_state.clone(),
     }
 }

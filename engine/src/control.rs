@@ -307,12 +307,18 @@ impl ControlCore {
         }
     }
 
-    /// To the home, but for the end of a transit call, for which nothing is waited for.
+    /// To the home, but for orders about a transit call, for which nothing is waited for.
     fn pass_order(&mut self, now: Instant, order: CallOrder, out: &mut Outbox<ControlEffect>) {
         if let CallOrder::Hangup { call, cause, by } = order
             && let Some(shard) = self.transits.get(&call)
         {
             let command = ShardCommand::EndTransit { call, by, cause };
+            return out.push(ControlEffect::ToShard { shard: *shard, command });
+        }
+        if let CallOrder::Act { call, act } = &order
+            && let Some(shard) = self.transits.get(call)
+        {
+            let command = ShardCommand::ActOnTransit { call: *call, act: act.clone() };
             return out.push(ControlEffect::ToShard { shard: *shard, command });
         }
         self.gate.order(now, HOME, order, out, &mut self.settled);

@@ -18,6 +18,7 @@ use dialer_core::event::EventEnvelope;
 use dialer_core::fork::{ForkEnd, ForkOrder};
 use dialer_core::inbound::CallerMemory;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::participant::CallAct;
 use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
@@ -754,6 +755,13 @@ pub enum ShardCommand {
         by: Party,
         /// Why.
         cause: EndCause,
+    },
+    /// Record or fork a transit call, if it is one of this shard's and lives.
+    ActOnTransit {
+        /// Which.
+        call: CallId,
+        /// What.
+        act: CallAct,
     },
     /// Take new transit calls, or refuse them with 503 (draining, or records cannot be written).
     AdmitTransit(bool),

@@ -63,6 +63,9 @@ impl Dialer {
         id: CallId,
         wish: CallWish,
     ) -> Result<Reply, CommandError> {
+        if self.transit.contains_key(&id) {
+            return self.transit_wish(cx, id, wish);
+        }
         let state = self.live_state(id)?;
         match wish {
             CallWish::Join(joining) => self.join(cx, id, state, joining),

@@ -277,7 +277,7 @@ impl Call {
             abandoned: self.abandoned,
             safe_harbour_played: self.safe_harbour_played,
             digits: self.digits.clone(),
-            recording: self.recording,
+            recording: self.taps.first_recording,
             client_state: self.client_state.clone(),
             verstat: self.inbound.as_ref().and_then(|inbound| inbound.verstat.clone()),
             reason: self.reason.clone(),

@@ -1,6 +1,6 @@
 //! The fork of a call: one at a time, told when its connection is up and, once, when it is over.
 
-use super::{Call, Moment};
+use super::{Moment, Taps};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
@@ -27,20 +27,23 @@ impl Dialer {
         config: ForkConfig,
     ) -> Result<Reply, CommandError> {
         config.check()?;
-        let call = &self.calls[&id];
-        if call.answered.is_none() || state == CallState::Ending {
+        // Those that pass through are joined as soon as they are answered.
+        let answered =
+            self.calls.get(&id).map_or(state == CallState::Bridged, |call| call.answered.is_some());
+        if !answered || state == CallState::Ending {
             let detail = "a fork needs a call that is answered".into();
             return Err(CommandError::InvalidCallState { state, detail });
         }
-        if call.fork.is_some() {
+        let taps = self.taps(id).expect("it is live");
+        if taps.fork.is_some() {
             let detail = "the call has a fork already".into();
             return Err(CommandError::InvalidCallState { state, detail });
         }
         let fork = ForkId::generate(cx.wall, &mut self.ids);
         let asked = Moment { at: cx.now, wall: cx.wall };
         let order = ForkOrder { fork, config: config.clone() };
-        let call = self.calls.get_mut(&id).expect("it is live");
-        call.fork = Some(Box::new(CallFork { fork, config, asked, started: None }));
+        self.taps(id).expect("it is live").fork =
+            Some(Box::new(CallFork { fork, config, asked, started: None }));
         self.act(cx, id, CallAct::StartFork(Box::new(order)));
         Ok(Reply::Fork(fork))
     }
@@ -51,7 +54,7 @@ impl Dialer {
         id: CallId,
         wanted: Option<ForkId>,
     ) -> Result<Reply, CommandError> {
-        let found = self.calls[&id].fork.as_ref().map(|fork| fork.fork);
+        let found = self.taps(id).and_then(|taps| taps.fork.as_ref()).map(|fork| fork.fork);
         match found {
             Some(fork) if wanted.is_none_or(|wanted| wanted == fork) => {
                 self.act(cx, id, CallAct::StopFork(fork));
@@ -93,18 +96,18 @@ impl Dialer {
 
     /// A fork whose end was not told by the engine ends with the call.
     pub(super) fn end_fork(&mut self, cx: &mut Cx<'_>, id: CallId, cause: ForkEnd, reason: Option<String>) {
-        let Some(ended) = self.calls.get_mut(&id).and_then(|call| call.fork.take()) else { return };
+        let Some(ended) = self.taps(id).and_then(|taps| taps.fork.take()) else { return };
         let duration_ms = ended.started.map_or(0, |moment| cx.now.millis_since(moment.at));
         self.tell_call(cx, id, Event::CallForkEnded { fork: ended.fork, cause, reason, duration_ms });
     }
 
     fn fork_of(&mut self, id: CallId, fork: ForkId) -> Option<&mut CallFork> {
-        self.calls.get_mut(&id)?.fork.as_deref_mut().filter(|found| found.fork == fork)
+        self.taps(id)?.fork.as_deref_mut().filter(|found| found.fork == fork)
     }
 }
 
-impl Call {
-    /// Its fork, for those who look.
+impl Taps {
+    /// The call's fork, for those who look.
     pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let fork = self.fork.as_ref()?;
         Some(ForkView {

@@ -141,10 +141,8 @@ impl Dialer {
 
     /// Tells an event of a call that may be over already.
     pub(crate) fn tell_call_or_late(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
-        if self.calls.contains_key(&id) {
+        if self.calls.contains_key(&id) || self.transit.contains_key(&id) {
             self.tell_call(cx, id, event);
-        } else if self.transit.contains_key(&id) {
-            // Its only event is its end.
         } else if matches!(event, Event::RecordingReady { .. } | Event::RecordingFailed { .. }) {
             self.tell_late(cx, id, event);
         }

@@ -44,21 +44,22 @@ mod outcome;
 mod progress;
 mod recording;
 mod ring_all;
+mod taps;
 mod transfer;
 mod transit;
 mod turn;
 
 pub(crate) use conduct::Participant;
-pub(crate) use fork::CallFork;
 pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
 pub(crate) use recording::RunningRecording;
+pub(crate) use taps::Taps;
 pub(crate) use transit::{TransitCall, TransitViews};
 
 use crate::config::{AmdMode, DialMode};
 use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
-use crate::id::{AgentId, AttemptId, CallId, CampaignId, RecordingId, TrunkId};
+use crate::id::{AgentId, AttemptId, CallId, CampaignId, TrunkId};
 use crate::input::CallFact;
 use crate::outcome::{AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::DialTraits;
@@ -158,17 +159,12 @@ pub(crate) struct Call {
     pub(crate) participants: Vec<Participant>,
     /// … and did.
     pub(crate) left: Vec<crate::participant::ParticipantRecord>,
-    /// Its sound goes to someone outside.
-    pub(crate) fork: Option<Box<CallFork>>,
     /// The customer was put on hold from above.
     pub(crate) held: bool,
     /// Nobody hears the customer; nobody hears the agent.
     pub(crate) muted: (bool, bool),
     pub(crate) digits: String,
-    /// Its last recording, for the record.
-    pub(crate) recording: Option<RecordingId>,
-    /// … and the one that runs.
-    pub(crate) recording_now: Option<RunningRecording>,
+    pub(crate) taps: Taps,
     /// The customer leg exists.
     pub(crate) customer_leg: bool,
     /// Agent legs that were ordered and not told to have ended.
@@ -356,13 +352,11 @@ impl Dialer {
             transferring: None,
             guest_trunk: None,
             participants: Vec::new(),
-            fork: None,
             left: Vec::new(),
             held: false,
             muted: (false, false),
             digits: String::new(),
-            recording: None,
-            recording_now: None,
+            taps: Taps::default(),
             customer_leg: false,
             agent_legs: 0,
             resolved: false,
@@ -401,8 +395,13 @@ impl Dialer {
 
     /// Tells an event of a live call, with the next number of its stream.
     pub(crate) fn tell_call(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let about = call.next_about();
+        let about = match self.calls.get_mut(&id) {
+            Some(call) => call.next_about(),
+            None => match self.transit.get_mut(&id) {
+                Some(call) => call.next_about(id),
+                None => return,
+            },
+        };
         self.dirty.calls.insert(id);
         self.tell(cx, about, event);
     }

@@ -1,5 +1,6 @@
 //! The recording of a call: begun with the talk or by a wish, paused and resumed, ended, and told when it is complete.
 
+use super::Taps;
 use crate::command::{CommandError, Reply};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
@@ -35,17 +36,18 @@ impl Dialer {
         wish: RecordWish,
     ) -> Result<Reply, CommandError> {
         let refused = |detail: &str| Err(CommandError::InvalidCallState { state, detail: detail.into() });
-        let call = self.calls.get_mut(&id).expect("it is live");
-        let (recording, act, event) = match (wish, &mut call.recording_now) {
+        let (wall, ids) = (cx.wall, &mut self.ids);
+        let taps = Taps::of(&mut self.calls, &mut self.transit, id).expect("it is live");
+        let (recording, act, event) = match (wish, &mut taps.recording) {
             (RecordWish::Start, Some(_)) => return refused("the call is being recorded already"),
             (RecordWish::Start, None) if state != CallState::Bridged => {
-                return refused("recording needs a call in which customer and agent are joined");
+                return refused("recording needs a call whose sides are joined");
             }
             (RecordWish::Start, now) => {
-                let recording = RecordingId::generate(cx.wall, &mut self.ids);
+                let recording = RecordingId::generate(wall, ids);
                 *now = Some(RunningRecording::new(recording));
                 // The record names the first; the others are found by their call.
-                call.recording.get_or_insert(recording);
+                taps.first_recording.get_or_insert(recording);
                 (recording, RecordAct::Start(recording), None)
             }
             (_, None) => return refused("the call is not being recorded"),
@@ -84,7 +86,7 @@ impl Dialer {
         match (self.calls.get(&id), self.ended.get(id)) {
             (Some(call), _) => (call.campaign, call.agent.or(call.last_agent)),
             (None, Some(call)) => (call.campaign, call.agent),
-            (None, None) => (None, None),
+            (None, None) => (None, self.transit(id).and_then(|start| start.agent)),
         }
     }
 
@@ -99,6 +101,13 @@ impl Dialer {
         let ((campaign, agent), at) = (self.of_call(call), cx.wall);
         let row = RecordingStartRow { id: recording, call, campaign, agent, file, at };
         self.journal(cx, vec![Record::RecordingStarted(row)]);
+        // Of calls that pass through, the shard begins those that a route asks for.
+        if let Some(transit) = self.transit.get_mut(&call)
+            && transit.taps.first_recording.is_none()
+        {
+            transit.taps.first_recording = Some(recording);
+            transit.taps.recording = Some(RunningRecording::new(recording));
+        }
         self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });
     }
 
@@ -156,10 +165,10 @@ impl Dialer {
     }
 
     fn recording_is_over(&mut self, call: CallId, recording: RecordingId) {
-        if let Some(live) = self.calls.get_mut(&call)
-            && live.recording_now.is_some_and(|running| running.id == recording)
+        if let Some(taps) = self.taps(call)
+            && taps.recording.is_some_and(|running| running.id == recording)
         {
-            live.recording_now = None;
+            taps.recording = None;
             self.dirty.calls.insert(call);
         }
     }

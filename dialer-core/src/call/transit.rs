@@ -1,14 +1,16 @@
 //! Calls that pass through from trunk to trunk: the shards carry them by themselves. They are shown while they live, can
-//! be hung up, and are told of once, when they are over.
+//! be hung up, recorded and forked (where their sound goes through us), and are told of once, when they are over.
 
-use super::EndedCall;
+use super::{EndedCall, RunningRecording, Taps};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{About, Cx, Dialer, Why};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
+use crate::fork::ForkEnd;
 use crate::id::{CallId, TrunkId};
 use crate::input::TransitStart;
 use crate::outcome::{EndCause, Party};
+use crate::participant::CallWish;
 use crate::record::{CallKindTag, CallRecord, Record};
 use crate::view::{CallState, CallView};
 use sansio::{Instant, TimerKey, WallTime};
@@ -23,6 +25,9 @@ pub(crate) struct TransitCall {
     pub(crate) start: Box<TransitStart>,
     state: CallState,
     answered_at: Option<WallTime>,
+    pub(crate) taps: Taps,
+    /// Place of its last event in its stream.
+    seq: u32,
 }
 
 /// Transit calls that changed, and their trunks, whose views are sent when the timer fires.
@@ -37,6 +42,12 @@ impl TransitCall {
     /// The trunks it holds a channel of.
     pub(crate) fn trunks(&self) -> [TrunkId; 2] {
         [self.start.from, self.start.to]
+    }
+
+    /// What its next event is about.
+    pub(crate) fn next_about(&mut self, id: CallId) -> About {
+        self.seq += 1;
+        About { call: Some(id), seq: Some(self.seq), agent: self.start.agent, ..About::default() }
     }
 
     pub(crate) fn view(&self, id: CallId) -> CallView {
@@ -59,8 +70,8 @@ impl TransitCall {
             held_by: None,
             muted: Vec::new(),
             participants: Vec::new(),
-            recording: None,
-            fork: None,
+            recording: self.taps.recording.map(RunningRecording::view),
+            fork: self.taps.fork_view(),
             client_state: None,
         }
     }
@@ -77,7 +88,13 @@ impl Dialer {
         if self.transit.contains_key(&id) {
             return;
         }
-        let call = TransitCall { start, state: CallState::Dialing, answered_at: None };
+        let call = TransitCall {
+            start,
+            state: CallState::Dialing,
+            answered_at: None,
+            taps: Taps::default(),
+            seq: 0,
+        };
         self.count_transit(call.trunks(), |active| active + 1);
         self.transit.insert(id, call);
         self.show_transit_soon(cx.now, id);
@@ -100,9 +117,14 @@ impl Dialer {
         self.show_transit_soon(cx.now, id);
     }
 
-    /// Its only event is its end.
-    pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, record: CallRecord) {
-        if let Some(call) = self.transit.remove(&record.call) {
+    /// Its end is its only event, but for what is told of its recordings and forks.
+    pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, mut record: CallRecord) {
+        self.end_fork(cx, record.call, ForkEnd::CallEnded, None);
+        let mut about = About { call: Some(record.call), seq: Some(1), ..About::default() };
+        if let Some(mut call) = self.transit.remove(&record.call) {
+            about = call.next_about(record.call);
+            // A shard that went down knows nothing of it any more.
+            record.recording = record.recording.or(call.taps.first_recording);
             self.count_transit(call.trunks(), |active| active.saturating_sub(1));
             self.show_transits_soon(cx.now);
             // Nobody is to find it alive when its end has been told.
@@ -114,9 +136,8 @@ impl Dialer {
         self.journal(cx, vec![Record::CallEnded(Box::new(record.clone()))]);
         // Only a recording can be told of later; its event goes on counting.
         if record.recording.is_some() {
-            self.ended.insert(record.call, EndedCall::cut_off(&record, None, 1));
+            self.ended.insert(record.call, EndedCall::cut_off(&record, None, about.seq.unwrap_or(1)));
         }
-        let about = About { call: Some(record.call), seq: Some(1), ..About::default() };
         self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
     }
 
@@ -130,6 +151,27 @@ impl Dialer {
             self.dirty.calls.insert(id);
         }
         Some(Reply::Done)
+    }
+
+    /// Does to a transit call what can be done to it: its sound has to go through us, be it to a file or to a fork.
+    pub(super) fn transit_wish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallId,
+        wish: CallWish,
+    ) -> Result<Reply, CommandError> {
+        let call = self.transit.get(&id).ok_or(CommandError::NotFound { what: "call" })?;
+        let (state, relayed) = (call.state, call.start.relayed);
+        match wish {
+            CallWish::Record(_) | CallWish::StartFork(_) | CallWish::StopFork(_) if !relayed => {
+                let detail = "the sound of this call goes past us, from trunk to trunk".into();
+                Err(CommandError::InvalidCallState { state, detail })
+            }
+            CallWish::Record(wish) => self.record_wish(cx, id, state, wish),
+            CallWish::StartFork(config) => self.start_fork(cx, id, state, *config),
+            CallWish::StopFork(fork) => self.stop_fork(cx, id, fork),
+            _ => Err(self.not_ours(id)),
+        }
     }
 
     fn count_transit(&mut self, trunks: [TrunkId; 2], count: impl Fn(u32) -> u32) {
@@ -161,7 +203,7 @@ impl Dialer {
     /// Why something cannot be done with a call that is none of the dialer's own.
     pub(super) fn not_ours(&self, id: CallId) -> CommandError {
         if let Some(call) = self.transit.get(&id) {
-            let detail = "a call that passes through can only be hung up".into();
+            let detail = "a call that passes through can only be hung up, recorded and forked".into();
             return CommandError::InvalidCallState { state: call.state, detail };
         }
         match self.ended.get(id) {

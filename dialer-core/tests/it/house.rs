@@ -447,5 +447,5 @@ fn event_detail(event: &Event) -> String {
 /// How a call begins that passes through, out on the trunk on which it came in.
 pub(crate) fn transit_start(trunk: TrunkId, at: WallTime) -> TransitStart {
     let (number, caller_id) = ("+4930123".into(), Some("+4940456".into()));
-    TransitStart { from: trunk, to: trunk, agent: None, number, caller_id, at }
+    TransitStart { from: trunk, to: trunk, agent: None, number, caller_id, relayed: true, at }
 }

@@ -4,18 +4,21 @@ use crate::house::{House, START, transit_start};
 use dialer_core::config::{
     AmdMode, CallingHours, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
 };
+use dialer_core::fork::{ForkConfig, ForkEnd, ForkFormat, ForkSpeech, ForkTracks};
 use dialer_core::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
 use dialer_core::participant::CallWish;
-use dialer_core::record::{CallKindTag, LeadState, LegMedia};
+use dialer_core::record::{CallKindTag, CallRecord, LeadState, LegMedia};
+use dialer_core::recording::{PauseBehavior, RecordWish, RecordedFile};
 use dialer_core::view::{CallState, LimitedBy};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, Command, CommandError, DialerConfig, Event, Input,
-    LeadId, ListId, OriginateRequest, Reply,
+    LeadId, ListId, OriginateRequest, Reply, TransitStart, TrunkId,
 };
 use expect_test::{Expect, expect};
 use sansio::Duration;
+use std::collections::BTreeMap;
 
 fn check(house: &mut House, expected: &Expect) {
     expected.assert_eq(&house.log());
@@ -1091,15 +1094,18 @@ fn a_version_that_is_not_the_current_one_is_refused() {
     assert_eq!(house.command(update(1)), Err(CommandError::VersionMismatch { current: 2 }));
 }
 
-#[test]
-fn a_transit_call_holds_channels_and_leaves_one_record() {
+/// A house after a call, its trunk, and a record as a call that passes through has one.
+fn and_a_record() -> (House, TrunkId, CallRecord) {
     let (mut house, _, call) = one_call(|_| {});
     house.join(call);
     legs_end(&mut house, call, Party::Customer);
-    let from = house.record(call).trunk.unwrap();
-    let mut record = house.record(call).clone();
-    record.call = CallId::from_bits(99);
-    record.attempt = None;
+    let record = CallRecord { call: CallId::from_bits(99), attempt: None, ..house.record(call).clone() };
+    (house, record.trunk.expect("it was dialled"), record)
+}
+
+#[test]
+fn a_transit_call_holds_channels_and_leaves_one_record() {
+    let (mut house, from, record) = and_a_record();
     let start = Box::new(transit_start(from, record.started_at));
     house.call_fact(CallFact::TransitStarted { call: record.call, start });
     assert_eq!(house.dialer.alive().transit, 1);
@@ -1149,6 +1155,103 @@ fn a_transit_call_is_seen_and_hung_up() {
     let wanted = CallOrder::Hangup { call, cause: EndCause::Normal, by: Party::Api };
     assert_eq!(house.orders.iter().filter(|order| **order == wanted).count(), 1);
     assert_eq!(house.dialer.transit(call).map(|start| start.to), Some(trunk));
+}
+
+/// As far as its sound goes through us; what runs when it ends, ends with it, once.
+#[test]
+fn a_transit_call_is_recorded_and_forked() {
+    let (mut house, trunk, record) = and_a_record();
+    let wish = |house: &mut House, call, wish| house.command(Command::Call { call, wish });
+    let fork = || {
+        CallWish::StartFork(Box::new(ForkConfig {
+            url: "ws://bot.example/".into(),
+            format: ForkFormat::Twilio,
+            sample_rate_hz: 8_000,
+            tracks: ForkTracks::Both,
+            speech: ForkSpeech::Instead,
+            control_messages: true,
+            parameters: BTreeMap::new(),
+            authorization: None,
+            reconnects_max: 0,
+        }))
+    };
+    let past_us = CallId::from_bits(98);
+    let start = Box::new(TransitStart { relayed: false, ..transit_start(trunk, START) });
+    house.call_fact(CallFact::TransitStarted { call: past_us, start });
+    house.call_fact(CallFact::TransitAnswered { call: past_us, at: START });
+    for refused in [CallWish::Record(RecordWish::Start), fork(), CallWish::StopFork(None)] {
+        match wish(&mut house, past_us, refused) {
+            Err(CommandError::InvalidCallState { detail, .. }) => {
+                assert!(detail.contains("past us"), "{detail}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    let call = CallId::from_bits(99);
+    let start = Box::new(transit_start(trunk, START));
+    house.call_fact(CallFact::TransitStarted { call, start });
+    for early in [CallWish::Record(RecordWish::Start), fork()] {
+        assert!(matches!(wish(&mut house, call, early), Err(CommandError::InvalidCallState { .. })));
+    }
+    house.call_fact(CallFact::TransitAnswered { call, at: START });
+    house.log();
+    let Ok(Reply::Recording(recording)) = wish(&mut house, call, CallWish::Record(RecordWish::Start)) else {
+        panic!("it can be recorded")
+    };
+    assert_eq!(house.views[&call].recording.map(|running| running.recording), Some(recording));
+    house.call_fact(CallFact::RecordingStarted { call, recording, file: "a.wav".into() });
+    let pause = CallWish::Record(RecordWish::Pause(PauseBehavior::Skip));
+    assert_eq!(wish(&mut house, call, pause), Ok(Reply::Recording(recording)));
+    assert_eq!(wish(&mut house, call, CallWish::Record(RecordWish::Resume)), Ok(Reply::Recording(recording)));
+    let Ok(Reply::Fork(started)) = wish(&mut house, call, fork()) else { panic!("it can be forked") };
+    house.call_fact(CallFact::ForkStarted { call, fork: started });
+    house.pass(1_000);
+    // A shard that begins anew knows nothing of it any more.
+    let record = Box::new(CallRecord { recording: None, ..record });
+    house.call_fact(CallFact::TransitEnded { from: trunk, record });
+    let kept = house.store.events.iter().rev().find_map(|envelope| match &envelope.event {
+        Event::CallEnded { record } => Some(record.recording),
+        _ => None,
+    });
+    assert_eq!(kept, Some(Some(recording)));
+    // Told again by a shard that did not know.
+    let (cause, reason) = (ForkEnd::CallEnded, None);
+    house.call_fact(CallFact::ForkEnded { call, fork: started, cause, reason });
+    let sound = RecordedFile {
+        file: "a.wav".into(),
+        duration_ms: 1_000,
+        paused_ms: 0,
+        bytes: 32_044,
+        undecodable: false,
+        cut_off: false,
+    };
+    house.call_fact(CallFact::RecordingReady { call, recording, sound });
+    check(
+        &mut house,
+        &expect![[r#"
+            0.060  order   Act { call: call2, act: Record(Start(rec1)) }
+            0.060  reply   Recording(rec1)
+            0.060  journal RecordingStarted
+            0.060  event   recording.started #1
+            0.060  event   recording.paused #2
+            0.060  order   Act { call: call2, act: Record(Pause(rec1, Skip)) }
+            0.060  reply   Recording(rec1)
+            0.060  event   recording.resumed #3
+            0.060  order   Act { call: call2, act: Record(Resume(rec1)) }
+            0.060  reply   Recording(rec1)
+            0.060  order   Act { call: call2, act: StartFork(ForkOrder { fork: fork1, config: ForkConfig { url: "ws://bot.example/", format: Twilio, sample_rate_hz: 8000, tracks: Both, speech: Instead, control_messages: true, parameters: {}, authorization: None, reconnects_max: 0 } }) }
+            0.060  reply   Fork(fork1)
+            0.060  event   call.fork_started #4
+            1.000  event   campaign.pacing dialing 0 target 0 limited by agents
+            1.060  event   call.fork_ended #5
+            1.060  journal CallEnded(connected)
+            1.060  event   call.ended #6 connected
+            1.060  journal RecordingReady
+            1.060  event   recording.ready #7 (late)
+        "#]],
+    );
+    assert_eq!(house.dialer.alive().transit, 1, "the other one");
 }
 
 #[test]

@@ -20,21 +20,21 @@ use tokio_tungstenite::tungstenite::Message;
 
 const CUSTOMER_HZ: f64 = 500.0;
 const AGENT_HZ: f64 = 800.0;
-const BOT_HZ: f64 = 1_700.0;
+pub const BOT_HZ: f64 = 1_700.0;
 /// A tone shows in a frame when its peak is at least so high; each is sent with 3,000.
-const SHOWS: f64 = 750.0;
+pub const SHOWS: f64 = 750.0;
 /// Frames in a row that show it: a window over two sounds is no proof.
 const IN_A_ROW: usize = 5;
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// A bot that someone has connected to.
-struct Bot(WebSocketStream<Box<dyn Duplex>>);
+pub struct Bot(WebSocketStream<Box<dyn Duplex>>);
 
 impl Bot {
-    async fn accept(listener: &TcpListener) -> Self {
+    pub async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = within(listener.accept()).await.expect("a connection");
         Self::greet(Box::new(stream)).await
     }
@@ -54,7 +54,7 @@ impl Bot {
     }
 
     /// The next message of this kind, and whether it came before anything else.
-    async fn event(&mut self, name: &str) -> Value {
+    pub async fn event(&mut self, name: &str) -> Value {
         loop {
             let Message::Text(text) = self.next().await else { continue };
             let message: Value = serde_json::from_str(&text).expect("JSON");
@@ -64,19 +64,19 @@ impl Bot {
         }
     }
 
-    async fn tell(&mut self, message: Value) {
+    pub async fn tell(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.expect("it is sent");
     }
 
     /// Says a tone for so many frames.
-    async fn say(&mut self, frames: usize) {
+    pub async fn say(&mut self, frames: usize) {
         let tone = (0..160 * frames).map(|n| 3_000.0 * (TAU * BOT_HZ * n as f64 / 8_000.0).sin());
         let sound: Vec<u8> = tone.map(|sample| linear_to_ulaw(sample as i16)).collect();
         self.tell(json!({"event": "media", "media": {"payload": base64(&sound)}})).await;
     }
 
     /// Waits until a track carries a tone.
-    async fn hears(&mut self, track: &str, frequency: f64) {
+    pub async fn hears(&mut self, track: &str, frequency: f64) {
         let mut row = 0;
         while row < IN_A_ROW {
             let message = self.event("media").await;
@@ -90,7 +90,7 @@ impl Bot {
     }
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("in time")
 }
 

@@ -28,3 +28,4 @@ mod streams;
 mod talkers;
 mod tls_calls;
 mod transit;
+mod transit_media;

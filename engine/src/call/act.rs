@@ -54,7 +54,11 @@ impl CallShard {
                 }
             }
             CallAct::Record(act) => self.record(now, key, act, out),
-            CallAct::StartFork(order) => self.start_fork(now, key, *order, out),
+            CallAct::StartFork(order) => {
+                let Some(call) = self.calls.get(key) else { return };
+                let (id, stream) = (call.id, call.answered_customer().map(|side| side.sound.stream));
+                self.start_fork(now, id, stream, *order, out);
+            }
             CallAct::StopFork(fork) => self.stop_fork(fork, out),
             CallAct::Transfer { to, way, ring_timeout_ms } => {
                 self.transfer_to(now, key, to, &way, ring_timeout_ms, out);

@@ -23,18 +23,17 @@ fn number_of(fork: ForkId) -> ForkId64 {
 }
 
 impl CallShard {
-    /// Begins a fork, or tells that it cannot be.
+    /// Begins a fork of a stream that is there, or tells that it cannot be.
     pub(crate) fn start_fork(
         &mut self,
         now: Instant,
-        key: Key<Call>,
+        id: CallId,
+        stream: Option<StreamKey>,
         order: ForkOrder,
         out: &mut Outbox<ShardEffect>,
     ) {
-        let Some(call) = self.calls.get(key) else { return };
-        let (id, fork) = (call.id, order.fork);
+        let fork = order.fork;
         let number = number_of(fork);
-        let stream = call.answered_customer().map(|side| side.sound.stream);
         let begun = stream.is_some_and(|stream| {
             let (inbound, outbound) = (order.config.tracks.inbound(), order.config.tracks.outbound());
             let mix = order.config.speech == ForkSpeech::Over;

@@ -2,7 +2,8 @@
 
 use super::{CallShard, trunks};
 use crate::call::originate::Dial;
-use crate::call::{Call, Transit};
+use crate::call::Call;
+use crate::call::transit::Transit;
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
 use crate::translate::cause::{Said, early_media_class};
 use dialer_core::config::{TrunkTransport, host_and_port};
@@ -56,16 +57,17 @@ impl CallShard {
                 self.ua.set_draining(!admit);
             }
             ShardCommand::EndTransit { call, by, cause } => {
-                let found = self.transits.iter().find(|(_, transit)| transit.id == call);
-                match found.map(|(key, transit)| (key, transit.is_answered())) {
+                match self.transit_key(call) {
                     // RFC 3261 §21.4.18 for a caller that still waits.
-                    Some((key, answered)) => {
+                    Some(key) => {
+                        let answered = self.transits.get(key).is_some_and(Transit::is_answered);
                         let code = if answered { 200 } else { 480 };
                         self.end_transit(now, key, by, cause, Some(code), Said::default());
                     }
                     None => self.counters.orders_late += 1,
                 }
             }
+            ShardCommand::ActOnTransit { call, act } => self.act_on_transit(now, call, act, out),
             ShardCommand::HangupAll => self.hangup_all(now, out),
             ShardCommand::Clock(clock) => {
                 self.clock = clock;

@@ -92,7 +92,10 @@ impl CallShard {
             Some(Owner::Session(key)) => {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) => return,
+            Some(Owner::TransitIn(key)) => {
+                return self.transit_digit(now, key, way, (digit, duration_ms), out);
+            }
+            Some(Owner::TransitOut(_) | Owner::TransitThird(_)) => return,
             Some(Owner::Guest(_) | Owner::Participant(_)) | None => return,
         };
         if let Some(call) = call.and_then(|key| self.calls.get_mut(key))
@@ -235,6 +238,9 @@ impl CallShard {
                 if matches!(Owner::from_bits(owner), Some(Owner::TransitIn(_) | Owner::TransitOut(_))) =>
             {
                 self.transit_info(now, owner, &content_type, &body);
+                if let Some(press) = digit_of_info(&content_type, &body) {
+                    self.digit(now, owner, Way::Info, press, out);
+                }
             }
             Event::Info { owner, content_type, body, .. } => {
                 if let Some(press) = digit_of_info(&content_type, &body) {

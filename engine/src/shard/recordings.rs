@@ -86,7 +86,20 @@ impl CallShard {
                 call.recording = Some(recording);
                 self.start_recording(now, id, recording, customer, agent, out);
             }
-            // One that has ended already needs no order.
+            RecordAct::Stop(recording) => {
+                if let Some(call) = self.calls.get_mut(key).filter(|call| call.recording == Some(recording)) {
+                    call.recording = None;
+                }
+                self.change_recording(now, act);
+            }
+            RecordAct::Pause(..) | RecordAct::Resume(_) => self.change_recording(now, act),
+        }
+    }
+
+    /// An order about a recording that runs. One that has ended already needs none.
+    pub(crate) fn change_recording(&mut self, now: Instant, act: RecordAct) {
+        match act {
+            RecordAct::Start(_) => {}
             RecordAct::Pause(recording, behavior) => {
                 let behavior = match behavior {
                     PauseBehavior::Silence => media::PauseBehavior::Silence,
@@ -98,9 +111,6 @@ impl CallShard {
                 let _ = self.plane.resume_recording(now, number_of(recording));
             }
             RecordAct::Stop(recording) => {
-                if let Some(call) = self.calls.get_mut(key).filter(|call| call.recording == Some(recording)) {
-                    call.recording = None;
-                }
                 self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
             }
         }

@@ -1,10 +1,14 @@
 //! Calls from trunk to trunk.
 
 use crate::world::{Callee, World};
+use dialer_core::fork::{ForkConfig, ForkFormat, ForkOrder, ForkSpeech, ForkTracks};
 use dialer_core::outcome::{EndCause, Outcome, Party};
-use dialer_core::{CallId, TrunkId};
+use dialer_core::participant::CallAct;
+use dialer_core::recording::RecordAct;
+use dialer_core::{CallId, ForkId, RecordingId, TrunkId};
 use engine::{Route, ShardCommand, TransitMedia};
 use expect_test::expect;
+use std::collections::BTreeMap;
 
 pub(crate) const FROM: TrunkId = TrunkId::from_bits(1);
 pub(crate) const TO: TrunkId = TrunkId::from_bits(2);
@@ -417,4 +421,76 @@ fn hung_up_from_above() {
             w.assert_at_rest();
         }
     }
+}
+
+fn act(w: &mut World, call: CallId, act: CallAct) {
+    w.command(ShardCommand::ActOnTransit { call, act });
+}
+
+/// By a wish from above: two recordings after each other, and forks; the last ones end with the call, each once.
+#[test]
+fn recorded_and_forked_from_above() {
+    let mut w = world(TransitMedia::Relay, Callee::answers(200));
+    w.peers[0].speaks = true;
+    w.peers[1].speaks = true;
+    w.call_in(0, "100", "0200");
+    w.run_for(1000);
+    let call = w.transit_started()[0].0;
+    let [first, second] = [RecordingId::from_bits(71), RecordingId::from_bits(72)];
+    act(&mut w, call, CallAct::Record(RecordAct::Start(first)));
+    w.run_for(500);
+    act(&mut w, call, CallAct::Record(RecordAct::Stop(first)));
+    w.run_for(500);
+    assert_eq!(w.finished, [first]);
+    assert!(!w.files[&first].1.is_empty());
+    act(&mut w, call, CallAct::Record(RecordAct::Start(second)));
+    let fork = |bits| {
+        let config = ForkConfig {
+            url: "ws://bot.example/".into(),
+            format: ForkFormat::Twilio,
+            sample_rate_hz: 8_000,
+            tracks: ForkTracks::Both,
+            speech: ForkSpeech::Instead,
+            control_messages: true,
+            parameters: BTreeMap::new(),
+            authorization: None,
+            reconnects_max: 0,
+        };
+        CallAct::StartFork(Box::new(ForkOrder { fork: ForkId::from_bits(bits), config }))
+    };
+    act(&mut w, call, fork(81));
+    w.run_for(500);
+    act(&mut w, call, CallAct::StopFork(ForkId::from_bits(81)));
+    act(&mut w, call, fork(82));
+    // None of them is for a call that passes through.
+    act(&mut w, call, CallAct::Hold(true));
+    w.run_for(500);
+    w.peer_hangup(1);
+    w.run_for(1000);
+    assert_eq!(w.finished, [first, second]);
+    let ended = w.ladder.matches("fact: ForkEnded").count();
+    assert_eq!(ended, 2, "{}", w.ladder);
+    let record = w.transit_records()[0];
+    assert_eq!((record.recording, record.cause), (Some(first), EndCause::Normal));
+    // It is over: too late for anything.
+    act(&mut w, call, CallAct::Record(RecordAct::Start(RecordingId::from_bits(73))));
+    w.run_for(1000);
+    assert_eq!(w.finished, [first, second]);
+    assert_eq!(w.shard.counters().orders_late, 2);
+    w.assert_at_rest();
+}
+
+#[test]
+fn what_goes_past_us_is_not_recorded() {
+    let mut w = world(TransitMedia::Bypass, Callee::answers(200));
+    w.call_in(0, "100", "0200");
+    w.run_for(1000);
+    let call = w.transit_started()[0].0;
+    act(&mut w, call, CallAct::Record(RecordAct::Start(RecordingId::from_bits(71))));
+    w.run_for(100);
+    assert_eq!(w.ladder.matches("fact: RecordingFailed").count(), 1, "{}", w.ladder);
+    w.peer_hangup(0);
+    w.run_for(1000);
+    assert_eq!(w.transit_records()[0].recording, None);
+    w.assert_at_rest();
 }

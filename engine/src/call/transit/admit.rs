@@ -1,6 +1,7 @@
 //! A call comes in from a trunk: may it go on, where to, and as what.
 
 use super::{Transit, TransitSound};
+use crate::call::digits::DigitGate;
 use crate::call::policy::{Caller, Policy};
 use crate::doors::{Route, ShardEffect, TransitMedia};
 use crate::shard::trunks::TrunkKey;
@@ -225,7 +226,9 @@ impl CallShard {
                 ringing: None,
                 answered: None,
                 deadline: None,
+                first_recording: None,
                 recording: None,
+                digits: DigitGate::default(),
                 transfer: None,
                 rejoin: None,
                 callee_over: false,
@@ -293,6 +296,7 @@ impl CallShard {
             self.agents.begin_call(agent);
         }
         let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
+        let relayed = matches!(sound, TransitSound::Relay { .. });
         if let Some(transit) = self.transits.get_mut(key) {
             transit.callee = callee;
             transit.sound = sound;
@@ -305,6 +309,7 @@ impl CallShard {
             agent,
             number: path.number.clone(),
             caller_id: caller.id,
+            relayed,
             at: self.clock.wall_at(now),
         };
         self.tell_transit(now, CallFact::TransitStarted { call: id, start: Box::new(start) });

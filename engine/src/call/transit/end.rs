@@ -172,7 +172,7 @@ impl CallShard {
             abandoned: false,
             safe_harbour_played: false,
             digits: String::new(),
-            recording: transit.recording,
+            recording: transit.first_recording,
             client_state: None,
             verstat: transit.verstat,
             reason: said.record(),

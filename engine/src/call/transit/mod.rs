@@ -9,6 +9,7 @@
 //!     CANCEL, BYE, re-INVITE, final errors: to the other side, in the other side's words
 //! ```
 
+mod act;
 mod admit;
 mod agent;
 mod end;
@@ -20,6 +21,7 @@ mod transfer;
 pub(crate) use transfer::Transfer;
 
 use super::Sound;
+use super::digits::DigitGate;
 use crate::shard::trunks::TrunkKey;
 use bytes::Bytes;
 use dialer_core::{AgentId, CallId, RecordingId, TrunkId};
@@ -50,7 +52,12 @@ pub(crate) struct Transit {
     ringing: Option<Instant>,
     answered: Option<Instant>,
     pub(crate) deadline: Option<TimerKey>,
+    /// Its first recording, for the record.
+    first_recording: Option<RecordingId>,
+    /// The one that runs, or ran last.
     recording: Option<RecordingId>,
+    /// What the caller presses, for its fork.
+    digits: DigitGate,
     /// One side has asked to be replaced by someone else.
     pub(crate) transfer: Option<Box<Transfer>>,
     /// Two sides whose sound goes past us get to know each other.

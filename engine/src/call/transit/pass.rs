@@ -62,14 +62,11 @@ impl CallShard {
     }
 
     fn record_transit(&mut self, now: Instant, key: Key<Transit>, out: &mut Outbox<ShardEffect>) {
-        let Some(transit) = self.transits.get_mut(key) else { return };
-        let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return };
-        if transit.record && transit.recording.is_none() {
-            let (left, right) = (caller.stream, callee.stream);
+        let Some(transit) = self.transits.get(key) else { return };
+        let relayed = matches!(transit.sound, TransitSound::Relay { .. });
+        if transit.record && relayed && transit.first_recording.is_none() {
             let recording = RecordingId::generate(self.clock.wall_at(now), &mut self.rng);
-            transit.recording = Some(recording);
-            let id = transit.id;
-            self.start_recording(now, id, recording, left, Some(right), out);
+            self.start_transit_recording(now, key, recording, out);
         }
     }
 

@@ -1,0 +1,38 @@
+//! What a call's sound goes to besides its sides: its recording and its fork. Calls of the dialer's own and those that
+//! pass through have them alike.
+
+use super::fork::CallFork;
+use super::{Call, RunningRecording, TransitCall};
+use crate::dialer::Dialer;
+use crate::id::{CallId, RecordingId};
+use std::collections::BTreeMap;
+
+/// Recording and fork of a live call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taps {
+    /// Its first recording, for the record.
+    pub(crate) first_recording: Option<RecordingId>,
+    /// The one that runs.
+    pub(crate) recording: Option<RunningRecording>,
+    /// Its sound goes to someone outside.
+    pub(crate) fork: Option<Box<CallFork>>,
+}
+
+impl Taps {
+    /// Those of a live call, of either sort.
+    pub(crate) fn of<'a>(
+        calls: &'a mut BTreeMap<CallId, Call>,
+        transit: &'a mut BTreeMap<CallId, TransitCall>,
+        id: CallId,
+    ) -> Option<&'a mut Taps> {
+        let own = calls.get_mut(&id).map(|call| &mut call.taps);
+        own.or_else(|| transit.get_mut(&id).map(|call| &mut call.taps))
+    }
+}
+
+impl Dialer {
+    /// Those of a live call, of either sort.
+    pub(crate) fn taps(&mut self, id: CallId) -> Option<&mut Taps> {
+        Taps::of(&mut self.calls, &mut self.transit, id)
+    }
+}

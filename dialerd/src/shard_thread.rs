@@ -11,8 +11,8 @@ use bytes::Bytes;
 use control_api::wire::trace::TraceMessage;
 use dialer_core::{CallId, RecordingId, TrunkId};
 use engine::{
-    CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect, ShardInput,
-    StreamId, TracedMessage, TrunkLoad, WrittenFile,
+    CallShard, CountsWanted, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardCounters, ShardEffect,
+    ShardInput, StreamId, TracedMessage, TrunkLoad, WrittenFile,
 };
 use runtime::dtls::{Handshakes, Identity};
 use runtime::relay::RelayCounts;
@@ -123,9 +123,6 @@ pub struct Shard {
     hand_over_losses: u64,
     /// Streams that the ground relays by itself, when last asked.
     armed: Vec<u64>,
-    /// Packets that it copied, when last asked: stream, end in `tap_bytes`.
-    taps: Vec<(u64, usize)>,
-    tap_bytes: Vec<u8>,
     /// With browsers.
     pub(crate) handshakes: Option<Handshakes>,
 }
@@ -184,8 +181,6 @@ impl Shard {
             handed_over: 0,
             hand_over_losses: 0,
             armed: Vec::new(),
-            taps: Vec::new(),
-            tap_bytes: Vec::new(),
             handshakes: identity.map(Handshakes::new),
         }
     }
@@ -196,23 +191,31 @@ impl Shard {
     }
 
     pub(crate) fn feed(&mut self, now: Instant, input: ShardInput<'_>, ground: &mut Ground) {
-        if ground.relay().is_armed() && self.machine.may_read_counts(&input) {
-            self.listen_to_taps(now, ground);
-            self.count_all(now, ground);
+        if ground.relay().is_armed() {
+            self.count_before(now, &input, ground);
         }
         self.machine.handle_input(now, input, &mut self.out);
         self.carry_out(now, ground, &[]);
     }
 
-    /// Tells the machine what the ground has relayed by itself.
-    fn count_all(&mut self, now: Instant, ground: &mut Ground) {
-        let mut armed = std::mem::take(&mut self.armed);
-        armed.clear();
-        ground.relay().armed(&mut armed);
-        for stream in &armed {
-            self.count(now, *stream, ground);
+    /// Tells the machine what the ground has relayed by itself of the streams whose records an input may finish.
+    fn count_before(&mut self, now: Instant, input: &ShardInput<'_>, ground: &mut Ground) {
+        let streams = match self.machine.counts_wanted(input) {
+            CountsWanted::Of(streams) if streams.is_empty() => return,
+            CountsWanted::Of(streams) => streams,
+            CountsWanted::All => {
+                let mut armed = std::mem::take(&mut self.armed);
+                armed.clear();
+                ground.relay().armed(&mut armed);
+                let all = armed.iter().copied().map(StreamId).collect();
+                self.armed = armed;
+                all
+            }
+        };
+        self.listen_to_taps(now, ground);
+        for stream in streams {
+            self.count(now, stream.0, ground);
         }
-        self.armed = armed;
         self.carry_out(now, ground, &[]);
     }
 
@@ -226,19 +229,10 @@ impl Shard {
 
     /// Hands the machine the packets that someone listens to.
     fn listen_to_taps(&mut self, now: Instant, ground: &mut Ground) {
-        let (mut taps, mut bytes) = (std::mem::take(&mut self.taps), std::mem::take(&mut self.tap_bytes));
+        let (machine, out) = (&mut self.machine, &mut self.out);
         ground.relay().tapped(&mut |stream, packet| {
-            bytes.extend_from_slice(packet);
-            taps.push((stream, bytes.len()));
+            machine.handle_input(now, ShardInput::Tapped { stream: StreamId(stream), packet }, out);
         });
-        let mut start = 0;
-        for (stream, end) in taps.drain(..) {
-            let input = ShardInput::Tapped { stream: StreamId(stream), packet: &bytes[start..end] };
-            self.machine.handle_input(now, input, &mut self.out);
-            start = end;
-        }
-        bytes.clear();
-        (self.taps, self.tap_bytes) = (taps, bytes);
         if !self.out.is_empty() {
             self.carry_out(now, ground, &[]);
         }

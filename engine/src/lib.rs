@@ -20,6 +20,7 @@ pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;
 pub use shard::counters::ShardCounters;
+pub use shard::counts::CountsWanted;
 pub use shard::trunks::TrunkLoad;
 pub use stir::{AttestRule, StirRules, StirSettings, VerifyRule};
 pub use trace::{TraceConfig, TracedMessage, masked};

@@ -38,6 +38,10 @@ impl Participant {
         self.mode.is_none()
     }
 
+    pub(crate) fn call(&self) -> Key<Call> {
+        self.call
+    }
+
     pub(crate) fn is_ringing(&self) -> bool {
         self.ringing.is_some()
     }

@@ -1,7 +1,7 @@
 //! What comes in, and what signalling and sound make of it.
 
 use super::{CallShard, Why};
-use crate::doors::{ShardCommand, ShardEffect, ShardInput};
+use crate::doors::{ShardEffect, ShardInput};
 use crate::translate::cause::Said;
 use crate::translate::effect::{media_kind, of_media, stream_key};
 use dialer_core::outcome::{EndCause, Party};
@@ -63,26 +63,6 @@ impl CallShard {
             ShardInput::RecordingWritten { recording, result } => {
                 self.recording_written(now, recording, result, out);
             }
-        }
-    }
-
-    /// True for an input that may end a call, whose record shows what was relayed: give
-    /// [`ShardInput::OffloadCounted`] of all that you relay before it.
-    #[must_use]
-    pub fn may_read_counts(&self, input: &ShardInput<'_>) -> bool {
-        match input {
-            ShardInput::Datagram { bytes, .. } => {
-                let within_dialog = [&b"BYE "[..], b"REFER ", b"INVITE "];
-                bytes.starts_with(b"CANCEL ")
-                    || within_dialog.iter().any(|method| bytes.starts_with(method))
-                        && self.ua.concerns_a_leg(bytes)
-            }
-            ShardInput::Command(ShardCommand::Call { order, .. }) => {
-                use dialer_core::CallOrder;
-                !matches!(order, CallOrder::DialCustomer { .. } | CallOrder::RingAgent { .. })
-            }
-            ShardInput::Command(ShardCommand::CloseSession { .. } | ShardCommand::HangupAll) => true,
-            _ => false,
         }
     }
 

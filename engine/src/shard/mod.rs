@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 mod command;
 pub(crate) mod counters;
+pub(crate) mod counts;
 mod event;
 mod input;
 mod owner;

@@ -2,6 +2,7 @@
 
 mod codecs;
 mod conduct;
+mod counts;
 mod dialled;
 mod dialogs;
 mod fuzz;

@@ -11,29 +11,62 @@ use crate::mark::Mark;
 use crate::status::reason_phrase;
 use crate::wire::{HeaderName, Message, Method, Writer, is_kind, parse};
 
+/// Which leg a message is about, see [`UserAgent::concern_of`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Concern {
+    /// None.
+    Nobody,
+    /// This one.
+    Leg(LegKey),
+    /// One, and one that it names besides (Replaces).
+    Several,
+}
+
+/// An attended transfer (RFC 3891): the Refer-To names a dialog of ours.
+fn refers_to_a_dialog(request: &Message) -> bool {
+    let names_one = |value: &[u8]| value.windows(9).any(|part| part.eq_ignore_ascii_case(b"replaces="));
+    request.headers(HeaderName::ReferTo).any(names_one)
+}
+
 impl UserAgent {
-    /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
-    pub(super) fn leg_of(&self, request: &Message) -> Option<LegKey> {
-        let mark = Mark::parse(request.to_tag()?)?;
+    /// The leg whose tag of ours this is.
+    fn leg_marked(&self, tag: Option<&[u8]>) -> Option<LegKey> {
+        let mark = Mark::parse(tag?)?;
         let key = LegKey::from_bits(mark.key);
         let leg = self.legs.get(key)?;
-        if leg.random != mark.random || mark.shard != self.layer.shard {
-            return None;
-        }
-        match &leg.dialog {
+        (leg.random == mark.random && mark.shard == self.layer.shard).then_some(key)
+    }
+
+    /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
+    pub(super) fn leg_of(&self, request: &Message) -> Option<LegKey> {
+        let key = self.leg_marked(request.to_tag())?;
+        match &self.legs.get(key)?.dialog {
             Some(dialog) => dialog.is_of(request).then_some(key),
             // Our INVITE is out, the peer's tag is not settled: our tag alone has to do.
             None => Some(key),
         }
     }
 
-    /// True for a request within the dialog of a leg, or that would take the place of one (Replaces). What begins a call is
-    /// neither, nor is what strangers send.
+    /// Which leg a message is about that may end or change one: looked at, not handled. What begins a call is about none,
+    /// nor is what strangers send.
     #[must_use]
-    pub fn concerns_a_leg(&self, request: &Bytes) -> bool {
-        parse(request.clone(), &self.config.limits.message).is_ok_and(|request| {
-            self.leg_of(&request).is_some() || request.headers(HeaderName::Replaces).next().is_some()
-        })
+    pub fn concern_of(&self, message: &Bytes) -> Concern {
+        let within = [&b"BYE "[..], b"CANCEL ", b"REFER ", b"INVITE "].iter().any(|m| message.starts_with(m));
+        let refusal = message.strip_prefix(b"SIP/2.0 ").and_then(|rest| rest.first());
+        if !within && !refusal.is_some_and(|class| (b'3'..=b'6').contains(class)) {
+            return Concern::Nobody;
+        }
+        let Ok(parsed) = parse(message.clone(), &self.config.limits.message) else { return Concern::Nobody };
+        let leg = if !within {
+            self.leg_marked(parsed.from_tag())
+        } else if parsed.method() == Method::Cancel {
+            self.layer.invite_of(&parsed).and_then(|server| self.layer.server(server)?.leg)
+        } else if parsed.headers(HeaderName::Replaces).next().is_some() || refers_to_a_dialog(&parsed) {
+            return Concern::Several;
+        } else {
+            self.leg_of(&parsed)
+        };
+        leg.map_or(Concern::Nobody, Concern::Leg)
     }
 
     pub(super) fn in_dialog(

@@ -43,6 +43,7 @@ pub use door::{
     Account, Audit, Caller, Contact, Counters, Ended, EndedBy, Event, Invite, InviteError, LegError, LegKey,
     Login, Output, Reason, Requests, Trunk, Unheard,
 };
+pub use in_dialog::Concern;
 pub use leg::Leg;
 pub use refer::Replaced;
 pub use relay::{Outward, RequestKey, info_status};

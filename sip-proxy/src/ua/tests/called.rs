@@ -547,13 +547,16 @@ fn where_responses_go() {
 #[test]
 fn requests_within_dialogs_and_replacing_ones_concern_a_leg() {
     let mut bench = Bench::new();
-    let concerns =
-        |bench: &Bench, text: &str| bench.ua.concerns_a_leg(&Bytes::copy_from_slice(text.as_bytes()));
+    let concern = |bench: &Bench, text: &str| bench.ua.concern_of(&Bytes::copy_from_slice(text.as_bytes()));
     let invite = invite_text("13800138000", "in0", "", OFFER);
-    assert!(!concerns(&bench, &invite));
+    assert_eq!(concern(&bench, &invite), Concern::Nobody);
     let leg = bench.ring_in();
+    let cancel = invite.replace("INVITE", "CANCEL");
+    assert_eq!(concern(&bench, &cancel), Concern::Leg(leg));
+    assert_eq!(concern(&bench, &cancel.replace("in0", "in9")), Concern::Nobody);
     bench.answer(leg).ack();
-    assert!(!concerns(&bench, &invite), "the same INVITE again is answered again, and ends nothing");
+    let again = concern(&bench, &invite);
+    assert_eq!(again, Concern::Nobody, "the same INVITE again is answered again, and ends nothing");
     let response = bench.invite_response();
     let bye = |to: &str| {
         format!(
@@ -563,9 +566,16 @@ fn requests_within_dialogs_and_replacing_ones_concern_a_leg() {
             text(Some(response.call_id())),
         )
     };
-    assert!(concerns(&bench, &bye(&text(response.header(HeaderName::To)))));
-    assert!(!concerns(&bench, &bye("<sip:4000@192.0.2.1>;tag=stranger")));
+    let ours = text(response.header(HeaderName::To));
+    assert_eq!(concern(&bench, &bye(&ours)), Concern::Leg(leg));
+    assert_eq!(concern(&bench, &bye("<sip:4000@192.0.2.1>;tag=stranger")), Concern::Nobody);
+    let refer =
+        |to: &str| bye(&ours).replace("BYE", "REFER").replace("Max-F", &format!("Refer-To: {to}\r\nMax-F"));
+    assert_eq!(concern(&bench, &refer("<sip:5000@192.0.2.9>")), Concern::Leg(leg));
+    let attended = refer("<sip:5000@192.0.2.9?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>");
+    assert_eq!(concern(&bench, &attended), Concern::Several);
     let replacing = invite_text("13800138000", "in1", "Replaces: a;to-tag=b;from-tag=c\r\n", OFFER);
-    assert!(concerns(&bench, &replacing));
-    assert!(!concerns(&bench, "BYE what is this\r\n\r\n"));
+    assert_eq!(concern(&bench, &replacing), Concern::Several);
+    assert_eq!(concern(&bench, "BYE what is this\r\n\r\n"), Concern::Nobody);
+    assert_eq!(concern(&bench, "SIP/2.0 486 Busy Here\r\n\r\n"), Concern::Nobody);
 }

@@ -140,7 +140,7 @@ const PACKET_BYTES_MAX: usize = 2048;
 const COMMANDS_PER_TURN: usize = 256;
 /// Time between two turns of the runtime while recordings are busy. With hundreds of them they always are, and no sound waits
 /// for a file.
-const RUNTIME_TURN: Duration = Duration::from_millis(4);
+const RUNTIME_TURN: Duration = Duration::from_millis(10);
 /// Time between two looks at packets that were relayed below and are listened to.
 const TAPS_TURN: Duration = Duration::from_millis(10);
 /// Longest sleep without a deadline.

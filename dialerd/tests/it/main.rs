@@ -10,6 +10,7 @@ mod conduct;
 mod crash;
 mod ctl;
 mod dashboards;
+mod ears;
 mod features;
 mod forks;
 mod harness;

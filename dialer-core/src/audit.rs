@@ -103,7 +103,8 @@ fn trunks(dialer: &Dialer, found: &mut Vec<Finding>) {
             *there.entry(trunk).or_default() += 1;
         }
     }
-    for trunk in dialer.transit.values().flat_map(TransitCall::trunks) {
+    let lines = dialer.agents.values().flat_map(|agent| agent.channels.held());
+    for trunk in dialer.transit.values().flat_map(TransitCall::trunks).chain(lines) {
         *there.entry(trunk).or_default() += 1;
     }
     for (id, trunk) in &dialer.trunks {

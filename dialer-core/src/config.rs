@@ -2,6 +2,7 @@
 //!
 //! A field missing in a stored configuration takes its default, so that fields can be added.
 
+use crate::agent::device::AgentDevice;
 use crate::best_time::BestTimeConfig;
 use crate::compliance::CallingWindows;
 use crate::disposition::DispositionRule;
@@ -259,8 +260,10 @@ pub struct AgentConfig {
     pub name: String,
     /// SIP user of the phone; unique.
     pub username: String,
-    /// SIP password of the phone.
+    /// SIP password of the phone; may be empty for a device that does not register.
     pub password: String,
+    /// What rings when the agent is called.
+    pub device: AgentDevice,
     /// Groups this agent belongs to.
     pub groups: Vec<String>,
     /// Asking the phone to answer by itself.
@@ -295,6 +298,7 @@ impl Default for AgentConfig {
             name: String::new(),
             username: String::new(),
             password: String::new(),
+            device: AgentDevice::Registered,
             groups: Vec::new(),
             auto_answer: AutoAnswer::default(),
             wrap_up_ms: None,

@@ -1,10 +1,10 @@
 //! Orders to below.
 
 use crate::command::{CommandError, Reply};
-use crate::config::AutoAnswer;
 use crate::event::EventEnvelope;
 use crate::id::{AgentId, CallId, CampaignId, ListId, RecordingId, TrunkId};
 use crate::outcome::EndCause;
+use crate::participant::Way;
 use crate::record::{AgentRow, ContactRow, Record, TrunkRow};
 use crate::view::ViewChange;
 use sansio::Instant;
@@ -74,8 +74,8 @@ pub enum Effect {
     OpenSession {
         /// Whose.
         agent: AgentId,
-        /// Asking the phone to answer.
-        auto_answer: AutoAnswer,
+        /// How it is reached.
+        way: Way,
         /// Rings at most so long.
         ring_timeout_ms: u32,
     },
@@ -139,12 +139,10 @@ pub enum CallOrder {
         call: CallId,
         /// Whose phone.
         agent: AgentId,
-        /// Asking it to answer.
-        auto_answer: AutoAnswer,
+        /// How it is reached; a number shown there is masked already if it has to be.
+        way: Way,
         /// Rings at most so long, then `AgentFailed` with `NoAnswer`.
         ring_timeout_ms: u32,
-        /// Shown to the agent: the customer's number (already masked if it has to be) or name.
-        display: String,
     },
     /// Use the agent's nailed-up session for this call. `AgentAnswered` or `AgentFailed` follows.
     UseSession {

@@ -42,6 +42,7 @@ pub mod screen;
 pub mod serving;
 pub mod view;
 
+pub use agent::device::AgentDevice;
 pub use campaign::{DNC_ENTRIES_MAX, default_rule};
 pub use command::{CallbackRequest, Command, CommandError, OriginateRequest, Reply};
 pub use counters::Counters;

@@ -59,7 +59,7 @@ pub enum Target {
 /// How a [`Target`] is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Way {
-    /// The registered phone of an agent.
+    /// The phone of an agent: the one that has registered, or one at an address of its own.
     Phone {
         /// Whose.
         agent: AgentId,
@@ -77,6 +77,17 @@ pub enum Way {
         /// Caller ID.
         caller_id: Option<String>,
     },
+}
+
+impl Way {
+    /// The trunk that a call this way goes over.
+    #[must_use]
+    pub fn trunk(&self) -> Option<TrunkId> {
+        match self {
+            Way::Phone { .. } => None,
+            Way::Number { trunk, .. } => Some(*trunk),
+        }
+    }
 }
 
 /// Who is to be brought into a call, and how.

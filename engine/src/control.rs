@@ -275,9 +275,9 @@ impl ControlCore {
                 out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
             }
             Effect::Call(order) => self.pass_order(now, order, out),
-            Effect::OpenSession { agent, auto_answer, ring_timeout_ms } => {
+            Effect::OpenSession { agent, way, ring_timeout_ms } => {
                 self.sessions.insert(agent);
-                out.push(home(ShardCommand::OpenSession { agent, auto_answer, ring_timeout_ms }));
+                out.push(home(ShardCommand::OpenSession { agent, way, ring_timeout_ms }));
             }
             Effect::CloseSession { agent } => out.push(home(ShardCommand::CloseSession { agent })),
             Effect::ApplyTrunk(row) => {

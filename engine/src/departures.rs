@@ -7,7 +7,7 @@
 //! all shards, which take the calls from it that they begin by themselves.
 
 use crate::doors::call_of_order;
-use dialer_core::participant::{CallAct, Way};
+use dialer_core::participant::CallAct;
 use dialer_core::record::TrunkRow;
 use dialer_core::{CallId, CallOrder, TrunkId};
 use sansio::{CpsBucket, Duration, Instant, SharedPace};
@@ -139,10 +139,10 @@ fn may_leave(
 fn trunk_of(order: &CallOrder) -> Option<TrunkId> {
     match order {
         CallOrder::DialCustomer { trunk, .. } => Some(*trunk),
-        CallOrder::Act { act: CallAct::Join { way, .. } | CallAct::Transfer { way, .. }, .. } => match way {
-            Way::Number { trunk, .. } => Some(*trunk),
-            Way::Phone { .. } => None,
-        },
+        CallOrder::RingAgent { way, .. }
+        | CallOrder::Act { act: CallAct::Join { way, .. } | CallAct::Transfer { way, .. }, .. } => {
+            way.trunk()
+        }
         _ => None,
     }
 }

@@ -13,12 +13,11 @@ use crate::trace::TraceConfig;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::RangeInclusive;
-use dialer_core::config::AutoAnswer;
 use dialer_core::event::EventEnvelope;
 use dialer_core::fork::{ForkEnd, ForkOrder};
 use dialer_core::inbound::CallerMemory;
 use dialer_core::outcome::{EndCause, Party};
-use dialer_core::participant::CallAct;
+use dialer_core::participant::{CallAct, Way};
 use dialer_core::record::{AgentRow, ContactRow, Lead, Record, Snapshot, TrunkRow};
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, ListId, RecordingId,
@@ -691,8 +690,8 @@ pub enum ShardCommand {
     OpenSession {
         /// Whose.
         agent: AgentId,
-        /// Asking the phone to answer.
-        auto_answer: AutoAnswer,
+        /// How it is reached.
+        way: Way,
         /// Rings at most so long.
         ring_timeout_ms: u32,
     },

@@ -323,9 +323,12 @@ mod tests {
         CallOrder::RingAgent {
             call: call(n),
             agent: AgentId::from_bits(1),
-            auto_answer: dialer_core::config::AutoAnswer::None,
+            way: dialer_core::participant::Way::Phone {
+                agent: AgentId::from_bits(1),
+                auto_answer: dialer_core::config::AutoAnswer::None,
+                display: String::new(),
+            },
             ring_timeout_ms: 1,
-            display: String::new(),
         }
     }
 

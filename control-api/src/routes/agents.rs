@@ -100,7 +100,7 @@ pub(crate) async fn change(
         |model| model.agent(id),
         |view, if_version| {
             let mut current = AgentRequest::from(&view.row.config);
-            current.password = Some(view.row.config.password.clone());
+            current.password = Some(view.row.config.password.clone()).filter(|password| !password.is_empty());
             let config = AgentConfig::try_from(body.merged(&current)?)?;
             Ok(Command::UpdateAgent { agent: id, config, if_version })
         },

@@ -1,5 +1,6 @@
 //! Agents on the wire.
 
+use super::device::Device;
 use super::pop::{PopLead, PopNames, ScreenPop};
 use super::serving::{AfterPause, Membership};
 use super::{Srtp, wire_enum};
@@ -80,10 +81,13 @@ pub struct AgentRequest {
     pub name: String,
     /// SIP user of the phone; unique. Letters, digits and `-_.!~*'()&=+$,`, at most 64.
     pub username: String,
-    /// SIP password of the phone. Write-only.
+    /// SIP password of the phone. Write-only. Needed for a device that registers.
     #[serde(default)]
     #[schema(write_only)]
     pub password: Option<String>,
+    /// What rings when the agent is called.
+    #[serde(default)]
+    pub device: Device,
     /// Groups this agent belongs to.
     #[serde(default)]
     pub groups: Vec<String>,
@@ -160,6 +164,7 @@ impl TryFrom<AgentRequest> for AgentConfig {
         checks.that(user_fits, "/username", "expected 1 to 64 letters, digits or -_.!~*'()&=+$,");
         match &wire.password {
             Some(password) => checks.text(password, 256, "/password"),
+            None if wire.device != Device::Registered => {}
             None => checks.wrong("/password", "is required"),
         }
         checks.that(wire.groups.len() <= 100, "/groups", "expected at most 100 groups");
@@ -185,6 +190,7 @@ impl TryFrom<AgentRequest> for AgentConfig {
             name: wire.name,
             username: wire.username,
             password: wire.password.unwrap_or_default(),
+            device: wire.device.try_into()?,
             groups: wire.groups,
             auto_answer: wire.auto_answer.into(),
             wrap_up_ms: wire.wrap_up_ms,
@@ -209,6 +215,7 @@ impl From<&AgentConfig> for AgentRequest {
             name: config.name.clone(),
             username: config.username.clone(),
             password: None,
+            device: (&config.device).into(),
             groups: config.groups.clone(),
             auto_answer: config.auto_answer.into(),
             wrap_up_ms: config.wrap_up_ms,
@@ -271,6 +278,8 @@ pub struct Agent {
     pub name: String,
     /// SIP user of the phone.
     pub username: String,
+    /// What rings when the agent is called.
+    pub device: Device,
     /// Groups.
     pub groups: Vec<String>,
     /// Asking the phone to answer by itself.
@@ -310,7 +319,8 @@ pub struct Agent {
     pub pause_code: Option<String>,
     /// The phone is registered.
     pub registered: bool,
-    /// It is registered, and has not left the last OPTIONS without an answer (`[sip] phone_options_interval_s`).
+    /// A call can ring it: it is registered, and has not left the last OPTIONS without an answer
+    /// (`[sip] phone_options_interval_s`), or it is a device that does not register.
     pub reachable: bool,
     /// In this call.
     pub call_id: Option<String>,
@@ -336,6 +346,7 @@ impl Agent {
             id: view.row.id.to_string(),
             name: config.name.clone(),
             username: config.username.clone(),
+            device: Device::shown(&config.device, mask),
             groups: config.groups.clone(),
             auto_answer: config.auto_answer.into(),
             wrap_up_ms: config.wrap_up_ms,
@@ -355,7 +366,7 @@ impl Agent {
             session: view.session.map(Session::from),
             pause_code: view.pause_code.clone(),
             registered: view.registered,
-            reachable: view.registered && !view.silent,
+            reachable: config.device.is_fixed() || view.registered && !view.silent,
             call_id: view.call.map(|call| call.to_string()),
             task: view.task.as_ref().map(|task| Task::new(task, &view.row.id.to_string(), mask)),
             state_ms: spent.map(|(state, millis)| (state.as_str().to_owned(), millis)).collect(),

@@ -11,6 +11,7 @@ pub mod calling_hours;
 pub mod calling_windows;
 pub mod campaign;
 pub mod conduct;
+pub mod device;
 pub mod dial_request;
 pub mod disposition;
 pub mod dnc;

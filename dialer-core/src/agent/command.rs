@@ -2,7 +2,7 @@
 
 use super::Agent;
 use crate::call::Moment;
-use crate::check::{Checked, invalid, one_line, range, text};
+use crate::check::{Checked, invalid, range, text};
 use crate::command::{CommandError, Reply};
 use crate::config::{AgentConfig, SessionKind, is_destination};
 use crate::dialer::{About, Cx, Dialer, check_version};
@@ -26,6 +26,7 @@ impl Dialer {
         config: AgentConfig,
     ) -> Result<Reply, CommandError> {
         check(&config)?;
+        self.device_can_be_called(cx, &config)?;
         self.memberships_exist(&config)?;
         self.username_is_free(&config.username, None)?;
         if self.agents.len() >= self.config.agents_max {
@@ -58,9 +59,12 @@ impl Dialer {
         let agent = self.agents.get(&id).ok_or(NOT_FOUND)?;
         check_version(agent.row.version, if_version)?;
         check(&config)?;
+        self.device_can_be_called(cx, &config)?;
         self.memberships_exist(&config)?;
         self.username_is_free(&config.username, Some(id))?;
+        self.device_is_idle(id, &config)?;
         let agent = self.agents.get_mut(&id).expect("found above");
+        agent.silent &= !config.device.is_fixed();
         agent.row.config = config;
         agent.row.version += 1;
         let row = agent.row.clone();
@@ -123,6 +127,7 @@ impl Dialer {
                 let row = agent.status_row(cx.wall);
                 self.dirty.agents.insert(id);
                 self.journal(cx, vec![Record::AgentStatusChanged(row)]);
+                self.tend_session(cx, id);
             }
             return Ok(Reply::Done);
         }
@@ -211,6 +216,9 @@ impl Dialer {
         if let Some((timer, _)) = agent.backoff.take() {
             self.timers.cancel(timer);
         }
+        if was_leaving {
+            self.tend_session(cx, id);
+        }
         self.rest_agent(cx, id, "ready");
         Ok(Reply::Done)
     }
@@ -281,7 +289,7 @@ fn check(config: &AgentConfig) -> Checked {
     if !(1..=64).contains(&config.username.len()) || !config.username.bytes().all(plain) {
         return invalid("/username", "1 to 64 letters, digits, dots, dashes and underscores");
     }
-    one_line("/password", &config.password, 1, 128)?;
+    super::device::check(config)?;
     for (place, group) in config.groups.iter().enumerate() {
         text(&format!("/groups/{place}"), group, 1, 64)?;
     }

@@ -5,6 +5,7 @@
 //! [`Agent::rest_state`].
 
 mod command;
+pub(crate) mod device;
 mod pause;
 mod select;
 mod session;
@@ -41,6 +42,7 @@ pub(crate) struct Agent {
     pub(crate) silent: bool,
     /// The leg of the nailed-up session, or of a phone rung early.
     pub(crate) line: Line,
+    pub(crate) channels: device::Channels,
     /// A phone that is rung call by call was rung because lines ring ([`crate::ConnectAt::Ringing`]): the agent hears
     /// them and keeps the leg until one conversation is over or nothing rings any more.
     pub(crate) rung_early: bool,
@@ -74,6 +76,7 @@ impl Agent {
             phone: None,
             silent: false,
             line: Line::Closed,
+            channels: device::Channels::default(),
             rung_early: false,
             reopenings: 0,
             reopen: None,
@@ -90,12 +93,12 @@ impl Agent {
         }
     }
 
-    /// A call can reach the agent: the session is up, or the phone is registered, and it has not fallen silent.
+    /// A call can reach the agent: the session is up, or the phone is there, and it has not fallen silent.
     pub(crate) fn phone_is_there(&self) -> bool {
         match self.session {
             _ if self.silent => false,
             Some(SessionKind::NailedUp) => self.line == Line::Up,
-            Some(SessionKind::OnDemand) => self.phone.is_some(),
+            Some(SessionKind::OnDemand) => self.has_phone(),
             None => false,
         }
     }

@@ -7,7 +7,8 @@
 //!     │ └──── SessionDown ─────┘ ▼              │
 //!     └────── SessionDown ──── Closing ◀────────┘
 //! ```
-//! A session that ended although it is wanted is opened again after a back-off, while the phone is registered.
+//! A session that ended although it is wanted is opened again after a back-off, while the phone is registered (or need not
+//! be). That to a telephone number is not, unless the network was at fault (`device.rs`).
 //!
 //! The phone of an agent without a session is reached the same way when it is rung early (`call/early.rs`): its leg is
 //! opened when lines ring and closed after one conversation. One that is not taken, or laid down while lines ring, counts
@@ -85,7 +86,7 @@ impl Dialer {
     /// A phone fell silent, or is back. Who is in a call stays there; the state follows when that is over.
     fn on_phone_health(&mut self, cx: &mut Cx<'_>, id: AgentId, reachable: bool, reason: Option<String>) {
         let Some(agent) = self.agents.get_mut(&id) else { return };
-        let silent = !reachable && agent.phone.is_some();
+        let silent = !reachable && agent.phone.is_some() && !agent.row.config.device.is_fixed();
         if std::mem::replace(&mut agent.silent, silent) == silent {
             return;
         }
@@ -120,6 +121,8 @@ impl Dialer {
         if was == Line::Closed {
             return;
         }
+        self.free_line(id);
+        let agent = self.agents.get_mut(&id).expect("found above");
         let wanted = agent.wants_session();
         agent.rung_early = false;
         self.rung_early.remove(&id);
@@ -134,6 +137,9 @@ impl Dialer {
         if was == Line::Closing || !wanted {
             // Ordered; it is opened at once if it is wanted again meanwhile.
             self.tend_session(cx, id);
+            return;
+        }
+        if self.lay_number_down(cx, id, cause) {
             return;
         }
         let agent = self.agents.get_mut(&id).expect("found above");
@@ -184,20 +190,27 @@ impl Dialer {
         }
     }
 
+    fn open_line(&mut self, cx: &mut Cx<'_>, id: AgentId) {
+        match self.way_to_open(cx, id) {
+            Ok(way) => {
+                self.agents.get_mut(&id).expect("the caller has it").line = Line::Opening;
+                let ring_timeout_ms = self.config.session_ring_ms;
+                cx.out.push(Effect::OpenSession { agent: id, way, ring_timeout_ms });
+            }
+            Err(at) => {
+                let timer = self.arm(cx.now, at.millis_since(cx.now) + 1, Why::Reopen(id));
+                self.agents.get_mut(&id).expect("the caller has it").reopen = Some(timer);
+            }
+        }
+    }
+
     /// Opens or closes the session as status, phone and node want it.
     pub(crate) fn tend_session(&mut self, cx: &mut Cx<'_>, id: AgentId) {
         let closing = self.node.closing_sessions.is_some() || self.node.drained;
         let Some(agent) = self.agents.get_mut(&id) else { return };
         let wanted = agent.wants_session() && !closing;
         match agent.line {
-            Line::Closed if wanted && agent.phone.is_some() && agent.reopen.is_none() => {
-                agent.line = Line::Opening;
-                cx.out.push(Effect::OpenSession {
-                    agent: id,
-                    auto_answer: agent.row.config.auto_answer,
-                    ring_timeout_ms: self.config.session_ring_ms,
-                });
-            }
+            Line::Closed if wanted && agent.has_phone() && agent.reopen.is_none() => self.open_line(cx, id),
             Line::Opening | Line::Up if !wanted => {
                 agent.line = Line::Closing;
                 cx.out.push(Effect::CloseSession { agent: id });

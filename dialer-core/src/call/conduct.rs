@@ -144,10 +144,11 @@ impl Dialer {
         }
         let (way, to) = self.way_to(cx, id, &joining)?;
         let leg = LegId::generate(cx.wall, &mut self.ids);
-        let (agent, trunk) = match &way {
-            Way::Phone { agent, .. } => (Some(*agent), None),
-            Way::Number { trunk, .. } => (None, Some(*trunk)),
+        let agent = match &joining.target {
+            Target::Agent(agent) => Some(*agent),
+            Target::Number(_) => None,
         };
+        let trunk = way.trunk();
         let asked = Moment { at: cx.now, wall: cx.wall };
         let participant = Participant { leg, agent, to: to.clone(), mode, trunk, asked, joined: None };
         self.calls.get_mut(&id).expect("it is live").participants.push(participant);
@@ -177,7 +178,7 @@ impl Dialer {
             text("/override_reason", reason, 1, 256)?;
         }
         match &joining.target {
-            Target::Agent(agent) => Ok((self.way_to_agent(id, *agent, joining.mode)?, None)),
+            Target::Agent(agent) => Ok((self.way_to_agent(cx, id, *agent, joining.mode)?, None)),
             Target::Number(to) => {
                 let way = self.way_to_number(cx, id, to, joining)?;
                 Ok((way, Some(to.clone())))
@@ -186,7 +187,8 @@ impl Dialer {
     }
 
     fn way_to_agent(
-        &self,
+        &mut self,
+        cx: &Cx<'_>,
         id: CallId,
         agent: AgentId,
         mode: Option<SupervisionMode>,
@@ -196,7 +198,7 @@ impl Dialer {
             |detail: &str| Err(CommandError::InvalidAgentState { state: found.state, detail: detail.into() });
         let elsewhere =
             self.calls.values().any(|call| call.participants.iter().any(|other| other.agent == Some(agent)));
-        if found.phone.is_none() {
+        if !found.has_phone() {
             return refused("the agent's phone is not registered");
         }
         if found.call.is_some() {
@@ -215,9 +217,8 @@ impl Dialer {
                 "who supervises is logged out or on a break, so that no calls are offered meanwhile",
             );
         }
-        let auto_answer = found.row.config.auto_answer;
         let display = sansio::pii::mask_number(&self.calls[&id].to);
-        Ok(Way::Phone { agent, auto_answer, display })
+        self.way_to_join(cx, agent, display)
     }
 
     fn way_to_number(
@@ -339,10 +340,7 @@ impl Dialer {
             return Err(CommandError::InvalidCallState { state, detail: detail.into() });
         }
         let (way, number) = self.way_to(cx, id, &joining)?;
-        let trunk = match &way {
-            Way::Phone { .. } => None,
-            Way::Number { trunk, .. } => Some(*trunk),
-        };
+        let trunk = way.trunk();
         let to = match (&joining.target, number) {
             (Target::Agent(agent), _) => self.agents[agent].row.config.username.clone(),
             (Target::Number(_), number) => number.unwrap_or_default(),

@@ -103,14 +103,10 @@ impl Dialer {
     }
 
     pub(super) fn order_ring(&mut self, cx: &mut Cx<'_>, id: CallId, agent: AgentId) {
-        let order = CallOrder::RingAgent {
-            call: id,
-            agent,
-            auto_answer: self.agents[&agent].row.config.auto_answer,
-            ring_timeout_ms: self.agent_ring_ms(id, agent),
-            display: sansio::pii::mask_number(self.calls[&id].customer_number()),
-        };
-        cx.out.push(Effect::Call(order));
+        let display = sansio::pii::mask_number(self.calls[&id].customer_number());
+        let ring_timeout_ms = self.agent_ring_ms(id, agent);
+        let way = self.way_to_ring(cx, agent, display);
+        cx.out.push(Effect::Call(CallOrder::RingAgent { call: id, agent, way, ring_timeout_ms }));
     }
 
     pub(super) fn order_bridge(&mut self, cx: &mut Cx<'_>, id: CallId) {
@@ -203,7 +199,7 @@ impl Dialer {
         }
         self.count_offer(agent, cause);
         self.tell_of_agent(cx, id, agent, Event::CallAgentMissed { agent, cause });
-        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.leave_call(agent);
         self.back_off(cx, agent);
     }
 
@@ -222,7 +218,7 @@ impl Dialer {
         self.let_others_go(cx, id, why);
         let Some(agent) = self.calls.get_mut(&id).and_then(|call| call.agent.take()) else { return };
         cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
-        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.leave_call(agent);
         self.rest_agent(cx, agent, why);
     }
 
@@ -242,7 +238,7 @@ impl Dialer {
             }
             (CallKindTag::Campaign, state) if state != CallState::Bridged => {
                 call.agent = None;
-                self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+                self.leave_call(agent);
                 self.dirty.calls.insert(id);
             }
             _ => self.hang_up(cx, id, EndCause::Normal, Party::Agent, None),

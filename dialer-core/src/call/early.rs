@@ -143,7 +143,7 @@ impl Dialer {
         call.last_agent = None;
         let agent = call.agent.take()?;
         cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
-        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.leave_call(agent);
         Some(agent)
     }
 }

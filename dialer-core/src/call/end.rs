@@ -154,11 +154,11 @@ impl Dialer {
             self.wanted.insert(campaign.row.id);
         }
         for agent in &call.rung_too {
-            self.agents.get_mut(agent).expect("agents in calls are not deleted").call = None;
+            self.leave_call(*agent);
             self.rest_agent(cx, *agent, "call_ended");
         }
         if let Some(agent) = call.agent {
-            self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+            self.leave_call(agent);
             if call.bridged.is_some() {
                 let of_call = (call.id, call.campaign, call.inbound.is_some());
                 self.begin_wrap_up(cx, agent, of_call, record.talk_ms);

@@ -179,17 +179,15 @@ impl Dialer {
     }
 
     /// A trunk for a call that is asked for, of these or of all; its turn may come a little later.
-    pub(super) fn trunk_among(&mut self, now: Instant, wanted: &[TrunkId]) -> Result<TrunkId, CommandError> {
+    pub(crate) fn trunk_among(&mut self, now: Instant, wanted: &[TrunkId]) -> Result<TrunkId, CommandError> {
         match self.choose_trunk(now, wanted) {
             Ok(trunk) => Ok(trunk),
             Err(NoTrunk::Down) => Err(CommandError::InvalidState { detail: "no trunk is up".into() }),
             Err(NoTrunk::Channels) => Err(CommandError::Limit { what: "trunk channels" }),
             // Its turn comes within a second; the call waits for it with its agent.
-            Err(NoTrunk::Cps) => self
-                .trunks_of(wanted)
-                .into_iter()
-                .find(|id| self.trunks.get(id).is_some_and(|t| t.usable() && t.channels_free() > 0))
-                .ok_or(CommandError::Limit { what: "trunk channels" }),
+            Err(NoTrunk::Cps) => {
+                self.first_with_room(wanted).ok_or(CommandError::Limit { what: "trunk channels" })
+            }
         }
     }
 

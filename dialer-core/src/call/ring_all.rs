@@ -93,7 +93,7 @@ impl Dialer {
         let Some(call) = self.calls.get_mut(&id) else { return };
         for agent in std::mem::take(&mut call.rung_too) {
             cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
-            self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+            self.leave_call(agent);
             self.rest_agent(cx, agent, why);
         }
     }

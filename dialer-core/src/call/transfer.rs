@@ -23,7 +23,7 @@ impl Dialer {
         call.agent = None;
         call.held_by = None;
         let campaign = call.campaign;
-        self.agents.get_mut(&agent).expect("agents in calls are not deleted").call = None;
+        self.leave_call(agent);
         let inbound = self.calls[&id].inbound.is_some();
         self.begin_wrap_up(cx, agent, (id, campaign, inbound), talk_ms);
     }

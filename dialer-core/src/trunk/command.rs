@@ -1,6 +1,7 @@
 //! Making, changing and deleting trunks.
 
 use super::{Trunk, check};
+use crate::agent::device::AgentDevice;
 use crate::check::Checked;
 use crate::command::{CommandError, Reply};
 use crate::config::TrunkConfig;
@@ -71,6 +72,15 @@ impl Dialer {
         if let Some(campaign) = self.campaigns.values().find(|c| c.row.config.trunks.contains(&id)) {
             return Err(CommandError::InvalidState {
                 detail: format!("campaign {} dials over this trunk", campaign.row.id),
+            });
+        }
+        let rung_over = |agent: &&crate::agent::Agent| match agent.row.config.device {
+            AgentDevice::Number { trunk, .. } => trunk == Some(id),
+            AgentDevice::Registered | AgentDevice::Address { .. } => false,
+        };
+        if let Some(agent) = self.agents.values().find(rung_over) {
+            return Err(CommandError::InvalidState {
+                detail: format!("agent {} is called over this trunk", agent.row.id),
             });
         }
         self.trunks.remove(&id);

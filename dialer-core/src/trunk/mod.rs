@@ -125,6 +125,13 @@ impl Dialer {
         chosen.map(|(.., id)| *id).ok_or(why)
     }
 
+    /// The first of these, or of all, that is usable and has a free channel, whether its turn has come or not.
+    pub(crate) fn first_with_room(&self, wanted: &[TrunkId]) -> Option<TrunkId> {
+        let has_room =
+            |id: &TrunkId| self.trunks.get(id).is_some_and(|t| t.usable() && t.channels_free() > 0);
+        self.trunks_of(wanted).into_iter().find(has_room)
+    }
+
     /// Takes a channel; freed by [`Dialer::free_channel`] exactly once.
     pub(crate) fn take_channel(&mut self, id: TrunkId) {
         if let Some(trunk) = self.trunks.get_mut(&id) {

@@ -19,7 +19,7 @@ fn progressive(list: ListId) -> CampaignConfig {
     }
 }
 
-fn dnc_list(house: &mut House, everywhere: bool) -> DncListId {
+pub(crate) fn dnc_list(house: &mut House, everywhere: bool) -> DncListId {
     let config = DncListConfig { name: "internal".into(), everywhere, source: None };
     match house.command(Command::CreateDncList(config)) {
         Ok(Reply::DncList(id, 1)) => id,
@@ -31,7 +31,7 @@ fn number_of(house: &House, lead: u128) -> u64 {
     house.store.leads[&LeadId::from_bits(lead)].phones[0].number[1..].parse().unwrap()
 }
 
-fn block(house: &mut House, list: DncListId, numbers: Vec<u64>) {
+pub(crate) fn block(house: &mut House, list: DncListId, numbers: Vec<u64>) {
     let entries = DncNumbers { numbers, ..DncNumbers::default() };
     house.command(Command::AddDnc { list, entries }).unwrap();
 }

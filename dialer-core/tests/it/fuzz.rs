@@ -5,7 +5,7 @@ use crate::fold::Store;
 use crate::house::START;
 use dialer_core::config::{
     AgentConfig, AmdMode, CampaignConfig, CampaignTimers, Concurrency, ConnectAt, DialMode, ListConfig,
-    PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig,
+    PacingConfig, PushConfig, RetryRule, SessionKind, SmallTeam, TrunkConfig, TrunkTransport,
 };
 use dialer_core::inbound::{InboundRouteConfig, InboundStep};
 use dialer_core::machine::{AssistantThen, MachinePolicy};
@@ -14,12 +14,26 @@ use dialer_core::participant::{CallAct, CallWish, Joining, SupervisionMode, Targ
 use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
 use dialer_core::serving::{AgentOrder, Serving};
 use dialer_core::{
-    AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
-    Effect, Event, Input, LeadId, LegId, ListId, OriginateRequest, Record, Reply, TaskId, TrunkFact, TrunkId,
+    AgentDevice, AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer,
+    DialerConfig, Effect, Event, Input, LeadId, LegId, ListId, OriginateRequest, Record, Reply, TaskId,
+    TrunkFact, TrunkId,
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Outbox, Rng};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Most agents have phones that register, one is at a telephone number, one at an address.
+fn device(n: u8) -> AgentDevice {
+    match n {
+        3 => AgentDevice::Number { number: "+4915112345678".into(), trunk: None, caller_id: None },
+        4 => AgentDevice::Address {
+            user: "a4".into(),
+            address: "198.51.100.9:5060".into(),
+            transport: TrunkTransport::Udp,
+        },
+        _ => AgentDevice::Registered,
+    }
+}
 
 /// Something that waits until what was journalled before it is durable.
 enum Gated {
@@ -187,6 +201,8 @@ impl World {
                 groups: if n < 3 { vec!["sales".into()] } else { vec!["sales".into(), "help".into()] },
                 skills: [("french".to_owned(), n + 1)].into(),
                 rank: n as i8 - 2,
+                destinations: vec!["*".into()],
+                device: device(n),
                 ..AgentConfig::default()
             };
             let Some(Ok(Reply::Agent(id, _))) = self.ask(Command::CreateAgent(config)) else { panic!() };

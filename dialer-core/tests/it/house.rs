@@ -25,7 +25,7 @@ pub(crate) struct House {
     out: Outbox<Effect>,
     tag: u64,
     replies: BTreeMap<u64, Result<Reply, CommandError>>,
-    names: BTreeMap<String, String>,
+    pub(crate) names: BTreeMap<String, String>,
     log: String,
     /// Orders in the order in which they were given.
     pub(crate) orders: Vec<CallOrder>,

@@ -20,7 +20,7 @@ use expect_test::{Expect, expect};
 use sansio::Duration;
 use std::collections::BTreeMap;
 
-fn check(house: &mut House, expected: &Expect) {
+pub(crate) fn check(house: &mut House, expected: &Expect) {
     expected.assert_eq(&house.log());
 }
 
@@ -312,7 +312,7 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
             0.070  event   call.ringing #3
             0.070  event   call.answered #4
             0.070  event   call.agent_offered #5
-            0.070  order   RingAgent { call: call1, agent: anna, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
+            0.070  order   RingAgent { call: call1, agent: anna, way: Phone { agent: anna, auto_answer: Default, display: "+493****0001" }, ring_timeout_ms: 8000 }
             0.070  event   agent.state ready -> ringing (offered)
             0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
             0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
@@ -320,7 +320,7 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
             0.770  event   agent.missed_offer #6 rejected
             0.770  event   agent.state ringing -> unreachable (missed_offer)
             0.770  event   call.agent_offered #7
-            0.770  order   RingAgent { call: call1, agent: bert, auto_answer: Default, ring_timeout_ms: 8000, display: "+493****0001" }
+            0.770  order   RingAgent { call: call1, agent: bert, way: Phone { agent: bert, auto_answer: Default, display: "+493****0001" }, ring_timeout_ms: 8000 }
             0.770  event   agent.state ready -> ringing (offered)
             1.010  event   campaign.pacing dialing 1 target 1 limited by agents
             1.270  order   Bridge { call: call1, tone: true, record: None }
@@ -633,7 +633,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
         &expect![[r#"
             1.000  journal AttemptStarted(0)
             1.000  event   call.created #1
-            1.000  order   RingAgent { call: call2, agent: bert, auto_answer: Default, ring_timeout_ms: 8000, display: "+49****3456" }
+            1.000  order   RingAgent { call: call2, agent: bert, way: Phone { agent: bert, auto_answer: Default, display: "+49****3456" }, ring_timeout_ms: 8000 }
             1.000  event   agent.state ready -> ringing (click_to_call)
             1.000  reply   Call(call2)
             1.010  event   agent.state ringing -> reserved (answered)
@@ -770,12 +770,12 @@ fn a_lost_session_is_opened_again_with_patience() {
     check(
         &mut house,
         &expect![[r#"
-        0.000  event   agent.state ready -> unreachable (session_down)
-        1.000  effect  OpenSession { agent: anna, auto_answer: Default, ring_timeout_ms: 30000 }
-        6.000  effect  OpenSession { agent: anna, auto_answer: Default, ring_timeout_ms: 30000 }
-        12.000  effect  OpenSession { agent: anna, auto_answer: Default, ring_timeout_ms: 30000 }
-        12.000  event   agent.state unreachable -> ready (session_up)
-    "#]],
+            0.000  event   agent.state ready -> unreachable (session_down)
+            1.000  effect  OpenSession { agent: anna, way: Phone { agent: anna, auto_answer: Default, display: "" }, ring_timeout_ms: 30000 }
+            6.000  effect  OpenSession { agent: anna, way: Phone { agent: anna, auto_answer: Default, display: "" }, ring_timeout_ms: 30000 }
+            12.000  effect  OpenSession { agent: anna, way: Phone { agent: anna, auto_answer: Default, display: "" }, ring_timeout_ms: 30000 }
+            12.000  event   agent.state unreachable -> ready (session_up)
+        "#]],
     );
 }
 
@@ -934,13 +934,13 @@ fn a_crash_ends_every_attempt_once_and_its_lead_goes_on() {
         &mut house,
         &expect![[r#"
             90.000  effect  ApplyTrunk(TrunkRow { id: trk1, config: TrunkConfig { name: "carrier", address: "192.0.2.1:5060", transport: None, listener: None, priority: 0, weight: 0, number_format: AsIs, country_code: "", prefix: "", sources: [], certificate_names: [], trusted: true, identity: Asserted, headers_pass: [], headers_remove: [], headers_add: [], username: None, password: None, register: false, register_expires_s: 300, channels_max: 100, channels_elsewhere: 0, cps_max: 30.0, options_interval_ms: 0, overload_control: true, caller_id: None, srtp: Off, enabled: true }, version: 1, created_at: WallTime(1795136400000) })
-            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2, skills: {}, rank: 0, position: 0, memberships: {}, ring_ms: None, srtp: Off, pause_max_ms: None, pause_then: Ready }, version: 1, created_at: WallTime(1795136400000) })
+            90.000  effect  ApplyAgent(AgentRow { id: agt1, config: AgentConfig { name: "anna", username: "anna", password: "secret", device: Registered, groups: [], auto_answer: Default, wrap_up_ms: None, destinations: [], calls_max: 2, skills: {}, rank: 0, position: 0, memberships: {}, ring_ms: None, srtp: Off, pause_max_ms: None, pause_then: Ready }, version: 1, created_at: WallTime(1795136400000) })
             90.000  journal CallEnded(node_restart) LeadChanged(retry_wait, 1 attempts, in 390 s)
             90.000  event   call.ended #2 node_restart
             90.000  event   lead.updated #3 (late) retry_wait
             90.000  effect  RestoreContact(ContactRow { agent: agt1, uri: "sip:agent@198.51.100.7", source: "198.51.100.7:5060", listener: 0, expires_at: WallTime(1795140000000) })
             90.000  event   node.started
-            90.000  effect  OpenSession { agent: agt1, auto_answer: Default, ring_timeout_ms: 30000 }
+            90.000  effect  OpenSession { agent: agt1, way: Phone { agent: agt1, auto_answer: Default, display: "" }, ring_timeout_ms: 30000 }
             90.000  event   agent.state logged_out -> unreachable (node_started)
             90.000  load    500 leads
             90.000  effect  FindCallbacks { at: WallTime(1795136490000), limit: 500 }

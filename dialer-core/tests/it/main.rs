@@ -5,6 +5,7 @@ mod callbacks;
 mod caller_ids;
 mod clock;
 mod compliance;
+mod devices;
 mod fold;
 mod fuzz;
 mod house;

@@ -10,6 +10,7 @@ mod conduct;
 mod crash;
 mod ctl;
 mod dashboards;
+mod devices;
 mod ears;
 mod features;
 mod forks;

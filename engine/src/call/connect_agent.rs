@@ -1,36 +1,38 @@
 //! Bringing an agent to a call: by the nailed-up session, or by ringing the phone.
 
-use super::{AgentLink, AgentSide, Call, Sound};
+use super::transfer::Calling;
+use super::{AgentLink, AgentSide, Call};
 use crate::doors::ShardEffect;
+use crate::shard::agents::AgentKey;
 use crate::shard::{CallShard, Owner, Why};
-use crate::translate::address::{auto_answer_headers, uri_of};
+use crate::translate::address::{auto_answer_headers, phone_uri, transport_of, uri_of};
 use crate::translate::format;
 use crate::translate::sdp;
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::EndCause;
-use dialer_core::{AgentId, CallFact};
+use dialer_core::participant::Way;
+use dialer_core::{AgentDevice, AgentId, CallFact};
 use media::Ears;
 use sansio::{Duration, Instant, Key, Outbox};
-use sip_proxy::ua::{Invite, LegKey};
+use sip_proxy::ua::Invite;
+use std::net::SocketAddr;
 
-/// A phone that was just called.
-#[derive(Debug)]
-pub(crate) struct CalledPhone {
-    pub(crate) leg: LegKey,
-    pub(crate) sound: Sound,
+/// Where a phone is.
+struct Place {
+    listener: u8,
+    destination: SocketAddr,
+    uri: String,
 }
 
 impl CallShard {
     /// Rings the agent's phone for a call.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one order")]
     pub(crate) fn ring_agent(
         &mut self,
         now: Instant,
         key: Key<Call>,
         agent: AgentId,
-        auto_answer: AutoAnswer,
+        way: &Way,
         ring_timeout_ms: u32,
-        display: &str,
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(call) = self.calls.get(key) else { return };
@@ -41,14 +43,14 @@ impl CallShard {
             self.tell(fact, out);
             return;
         }
-        match self.call_phone(now, agent, Owner::Agent(key), auto_answer, display) {
-            Ok(CalledPhone { leg, sound }) => {
+        match self.call_device(now, Owner::Agent(key), way, true) {
+            Ok(Calling { leg, sound, trunk }) => {
                 let longest = Duration::from_millis(u64::from(ring_timeout_ms));
                 let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key, leg));
                 self.trace.note_leg(self.ua.tag_of(leg), id);
                 let link = AgentLink::Ringing { leg, sound, deadline, told: false };
                 if let Some(call) = self.calls.get_mut(key) {
-                    call.ring_also(AgentSide { agent, link, guest: None });
+                    call.ring_also(AgentSide { agent, link, trunk, guest: None });
                 }
             }
             Err(cause) => {
@@ -57,7 +59,44 @@ impl CallShard {
         }
     }
 
-    /// Sends an INVITE to the agent's registered phone.
+    /// Calls an agent's phone or number. `ordered`: the trunk's turn was waited for above.
+    pub(super) fn call_device(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        way: &Way,
+        ordered: bool,
+    ) -> Result<Calling, EndCause> {
+        match way {
+            Way::Phone { agent, auto_answer, display } => {
+                self.call_phone(now, *agent, owner, *auto_answer, display)
+            }
+            Way::Number { trunk, to, caller_id } => {
+                let trunk = self.trunks.key_of(*trunk).ok_or(EndCause::NoTrunk)?;
+                let calling = self
+                    .call_number(now, None, owner, trunk, to, caller_id.clone(), None, ordered)
+                    .map_err(|_| EndCause::Congestion)?;
+                self.plane.listen(now, calling.sound.stream, Ears { dtmf: true, ..Ears::default() });
+                Ok(calling)
+            }
+        }
+    }
+
+    /// By which listener and where the phone of an agent is called: where it has registered from, or at its own place.
+    fn place_of_phone(&self, now: Instant, key: AgentKey) -> Result<Place, EndCause> {
+        let entry = self.agents.get(key).ok_or(EndCause::NotRegistered)?;
+        let AgentDevice::Address { user, address, transport } = &entry.device else {
+            let contact = self.ua.contact_of(now, key.to_bits()).ok_or(EndCause::NotRegistered)?;
+            let (listener, destination) = (contact.listener, contact.source);
+            return Ok(Place { listener, destination, uri: contact.uri });
+        };
+        let destination: SocketAddr = address.parse().map_err(|_| EndCause::Unreachable)?;
+        let transport = transport_of(*transport);
+        let listener = self.ua.listener_for(transport, destination.is_ipv4()).ok_or(EndCause::Unreachable)?;
+        Ok(Place { listener, destination, uri: phone_uri(user, destination, transport) })
+    }
+
+    /// Sends an INVITE to the agent's phone.
     pub(crate) fn call_phone(
         &mut self,
         now: Instant,
@@ -65,18 +104,18 @@ impl CallShard {
         owner: Owner,
         auto_answer: AutoAnswer,
         display: &str,
-    ) -> Result<CalledPhone, EndCause> {
+    ) -> Result<Calling, EndCause> {
         let account = self.agents.key_of(agent).ok_or(EndCause::NotRegistered)?;
-        let contact = self.ua.contact_of(now, account.to_bits()).ok_or(EndCause::NotRegistered)?;
+        let place = self.place_of_phone(now, account)?;
         let entry = self.agents.get(account).ok_or(EndCause::NotRegistered)?;
         let srtp = entry.srtp;
-        let our_host = self.host_text(contact.listener);
+        let our_host = self.host_text(place.listener);
         let to_uri = uri_of(&entry.username, &self.config.realm);
         let from_uri = uri_of("dialerd", our_host);
         let headers = auto_answer_headers(auto_answer, our_host);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let security = self.phone_security(contact.listener, srtp);
+        let security = self.phone_security(place.listener, srtp);
         let sound = self.open_sound(now, owner.to_bits(), security).ok_or(EndCause::LocalLimit)?;
         self.plane.listen(now, sound.stream, Ears { dtmf: true, ..Ears::default() });
         // What the customer speaks comes first, so that nothing has to be translated.
@@ -89,11 +128,11 @@ impl CallShard {
         let codecs = format::led_by(customer.and_then(|stream| self.spoken(stream)));
         let invite = Invite {
             owner: owner.to_bits(),
-            listener: contact.listener,
-            destination: contact.source,
+            listener: place.listener,
+            destination: place.destination,
             trunk: None,
             symmetric: true,
-            request_uri: &contact.uri,
+            request_uri: &place.uri,
             from_uri: &from_uri,
             from_display: display,
             to_uri: &to_uri,
@@ -104,7 +143,7 @@ impl CallShard {
             sdp: sdp::offer(&sound.local, &codecs),
         };
         match self.ua.invite(now, &invite, &mut self.sip_out) {
-            Ok(leg) => Ok(CalledPhone { leg, sound }),
+            Ok(leg) => Ok(Calling { leg, sound, trunk: None }),
             Err(_) => {
                 self.plane.close(now, sound.stream, &mut self.media_out);
                 Err(EndCause::LocalLimit)
@@ -133,7 +172,8 @@ impl CallShard {
         };
         let fact = match (refused, session) {
             (None, Some(session)) => {
-                call.agent = Some(AgentSide { agent, link: AgentLink::Session(session), guest: None });
+                let link = AgentLink::Session(session);
+                call.agent = Some(AgentSide { agent, link, trunk: None, guest: None });
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.call = Some(key);
                     self.plane.measure_anew(session.sound.stream);

@@ -105,6 +105,8 @@ pub(crate) enum CustomerState {
 pub(crate) struct AgentSide {
     pub(crate) agent: AgentId,
     pub(crate) link: AgentLink,
+    /// The agent's own leg goes over a channel of this trunk.
+    pub(crate) trunk: Option<TrunkKey>,
     /// It is not the agent any more who sits there, but whom the agent has given the customer to.
     pub(crate) guest: Option<Guest>,
 }

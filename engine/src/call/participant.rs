@@ -118,11 +118,12 @@ impl CallShard {
                 self.note_guest(key, phone.leg);
                 let account = self.agents.key_of(*agent).and_then(|account| self.agents.get(account));
                 let to = account.map(|account| account.username.clone()).unwrap_or_default();
-                Ok((Calling { leg: phone.leg, sound: phone.sound, trunk: None }, to))
+                Ok((phone, to))
             }
             Way::Number { trunk, to, caller_id } => {
                 let trunk = self.trunks.key_of(*trunk).ok_or(EndCause::NoTrunk)?;
-                let calling = self.call_number(now, key, owner, trunk, to, caller_id.clone(), None, true);
+                let calling =
+                    self.call_number(now, Some(key), owner, trunk, to, caller_id.clone(), None, true);
                 Ok((calling.map_err(|_| EndCause::Congestion)?, to.clone()))
             }
         }

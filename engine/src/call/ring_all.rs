@@ -96,6 +96,9 @@ impl CallShard {
         let call_id = call.id;
         for side in std::mem::take(&mut call.rung_too) {
             let AgentLink::Ringing { leg, sound, deadline, .. } = side.link else { continue };
+            if let Some(trunk) = side.trunk {
+                self.trunks.release(trunk);
+            }
             self.deadlines.cancel(deadline);
             let reason = Reason { sip: Some(200), text: ELSEWHERE, ..Reason::default() };
             self.stop_ringing(now, leg, sound, reason);

@@ -2,11 +2,12 @@
 
 use super::{Call, Sound};
 use crate::doors::{ShardEffect, ShardEvent};
+use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
 use crate::translate::cause;
 use crate::translate::sdp;
-use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::participant::Way;
 use dialer_core::{AgentFact, AgentId};
 use sansio::{Duration, Instant, Key, Outbox, TimerKey};
 use sip_proxy::ua::{LegKey, Reason};
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     /// The call it is in.
     pub(crate) call: Option<Key<Call>>,
     pub(crate) held: bool,
+    /// It goes over a channel of this trunk.
+    trunk: Option<TrunkKey>,
 }
 
 /// How far a session is.
@@ -42,6 +45,7 @@ impl Session {
             state: SessionState::Up,
             call: None,
             held: false,
+            trunk: None,
         }
     }
 
@@ -56,7 +60,7 @@ impl CallShard {
         &mut self,
         now: Instant,
         agent: AgentId,
-        auto_answer: AutoAnswer,
+        way: &Way,
         ring_timeout_ms: u32,
         out: &mut Outbox<ShardEffect>,
     ) {
@@ -66,7 +70,7 @@ impl CallShard {
             }
             return;
         }
-        if let Err(cause) = self.try_open_session(now, agent, auto_answer, ring_timeout_ms) {
+        if let Err(cause) = self.try_open_session(now, agent, way, ring_timeout_ms) {
             self.tell_agent(AgentFact::SessionDown { agent, cause, by: Party::System }, out);
         }
     }
@@ -75,12 +79,12 @@ impl CallShard {
         &mut self,
         now: Instant,
         agent: AgentId,
-        auto_answer: AutoAnswer,
+        way: &Way,
         ring_timeout_ms: u32,
     ) -> Result<(), EndCause> {
         // The leg's owner is the session's key, so the session has to be there first.
         let key = self.sessions.insert(Session::unplaced(agent)).map_err(|_| EndCause::LocalLimit)?;
-        let phone = match self.call_phone(now, agent, Owner::Session(key), auto_answer, "") {
+        let phone = match self.call_device(now, Owner::Session(key), way, false) {
             Ok(phone) => phone,
             Err(cause) => {
                 self.sessions.remove(key);
@@ -92,6 +96,7 @@ impl CallShard {
         if let Some(session) = self.sessions.get_mut(key) {
             session.leg = phone.leg;
             session.sound = phone.sound;
+            session.trunk = phone.trunk;
             session.state = SessionState::Ringing(deadline);
         }
         self.agents.set_session(agent, Some(key));
@@ -145,6 +150,9 @@ impl CallShard {
             self.deadlines.cancel(deadline);
         }
         self.agents.set_session(session.agent, None);
+        if let Some(trunk) = session.trunk {
+            self.trunks.release(trunk);
+        }
         let reason = Reason { q850: Some(cause::q850_of(cause)), ..Reason::default() };
         self.ua.hangup(now, session.leg, reason, &mut self.sip_out);
         self.plane.close(now, session.sound.stream, &mut self.media_out);

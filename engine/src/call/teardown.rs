@@ -183,6 +183,9 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(side) = side else { return };
+        if let Some(trunk) = side.trunk {
+            self.trunks.release(trunk);
+        }
         if let Some(trunk) = side.guest.and_then(|guest| guest.trunk) {
             self.agents.end_call(side.agent);
             self.trunks.release(trunk);

@@ -132,7 +132,7 @@ impl CallShard {
                 .call_phone(now, colleague, Owner::Guest(key), dialer_core::config::AutoAnswer::None, "")
                 .map_err(|_| 480_u16)?;
             self.note_guest(key, phone.leg);
-            return Ok(Calling { leg: phone.leg, sound: phone.sound, trunk: None });
+            return Ok(phone);
         }
         self.may_call(agent, to, out)?;
         let customer = self.calls.get(key).and_then(|call| call.customer.as_ref()).ok_or(481_u16)?;
@@ -145,17 +145,17 @@ impl CallShard {
             None => own_trunk,
         };
         let owner = Owner::Guest(key);
-        let guest = self.call_number(now, key, owner, trunk_key, to, own_number, referred_by, false)?;
+        let guest = self.call_number(now, Some(key), owner, trunk_key, to, own_number, referred_by, false)?;
         self.agents.begin_call(agent);
         Ok(guest)
     }
 
-    /// Calls a number over a trunk for a call that stands; by an order from above, or because a phone has asked for it.
+    /// Calls a number over a trunk, for a call that stands or for an agent; by an order from above, or because a phone has asked for it.
     #[expect(clippy::too_many_arguments, reason = "the fields of one INVITE")]
     pub(super) fn call_number(
         &mut self,
         now: Instant,
-        key: Key<Call>,
+        key: Option<Key<Call>>,
         owner: Owner,
         trunk_key: TrunkKey,
         to: &str,
@@ -201,7 +201,9 @@ impl CallShard {
             self.plane.close(now, sound.stream, &mut self.media_out);
             return Err(503);
         };
-        self.note_guest(key, leg);
+        if let Some(key) = key {
+            self.note_guest(key, leg);
+        }
         if let Some(trunk) = self.trunks.get_mut(trunk_key) {
             if ordered {
                 trunk.take_ordered();
@@ -282,7 +284,7 @@ impl CallShard {
         self.plane.adopt(sound.stream, owner);
         let Some(call) = self.calls.get_mut(key) else { return };
         let link = AgentLink::Up { leg, sound, held: false };
-        call.agent = Some(AgentSide { agent, link, guest: Some(Guest { trunk }) });
+        call.agent = Some(AgentSide { agent, link, trunk: None, guest: Some(Guest { trunk }) });
         call.bridged = true;
         (call.held, call.muted.agent) = (false, false);
         let recording = call.recording;

@@ -1,6 +1,7 @@
 //! The agents whose phones a shard serves.
 
 use crate::call::Session;
+use dialer_core::AgentDevice;
 use dialer_core::AgentId;
 use dialer_core::config::{AgentConfig, Srtp};
 use sansio::{Key, Slab};
@@ -17,6 +18,8 @@ pub(crate) struct Agent {
     pub(crate) username: String,
     /// Whether its sound is encrypted.
     pub(crate) srtp: Srtp,
+    /// What rings.
+    pub(crate) device: AgentDevice,
     /// The nailed-up session, ringing or up.
     pub(crate) session: Option<Key<Session>>,
     /// Beginnings of numbers that the phone may call, `*` for all.
@@ -49,6 +52,7 @@ impl Agents {
             agent.destinations.clone_from(&config.destinations);
             agent.calls_max = config.calls_max;
             agent.srtp = config.srtp;
+            agent.device.clone_from(&config.device);
             return Some(key);
         }
         let agent = Agent {
@@ -58,6 +62,7 @@ impl Agents {
             destinations: config.destinations.clone(),
             calls_max: config.calls_max,
             srtp: config.srtp,
+            device: config.device.clone(),
             calls: 0,
         };
         let key = self.slab.insert(agent).ok()?;

@@ -2,11 +2,11 @@
 
 use super::{CallShard, trunks};
 use crate::call::originate::Dial;
-use crate::call::Call;
-use crate::call::transit::Transit;
+use crate::call::{Call, Transit};
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
+use crate::translate::address;
 use crate::translate::cause::{Said, early_media_class};
-use dialer_core::config::{TrunkTransport, host_and_port};
+use dialer_core::config::host_and_port;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
 use dialer_core::{AgentId, CallFact, CallId, CallOrder, TrunkFact, TrunkId};
@@ -27,8 +27,8 @@ impl CallShard {
     ) {
         match command {
             ShardCommand::Call { order, creates } => self.take_order(now, order, creates, out),
-            ShardCommand::OpenSession { agent, auto_answer, ring_timeout_ms } => {
-                self.open_session(now, agent, auto_answer, ring_timeout_ms, out);
+            ShardCommand::OpenSession { agent, way, ring_timeout_ms } => {
+                self.open_session(now, agent, &way, ring_timeout_ms, out);
             }
             ShardCommand::CloseSession { agent } => {
                 if let Some(session) = self.agents.session_of(agent) {
@@ -116,8 +116,8 @@ impl CallShard {
                 let dial = Dial { trunk, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
                 self.dial_customer(now, key, &dial, out);
             }
-            CallOrder::RingAgent { agent, auto_answer, ring_timeout_ms, display, .. } => {
-                self.ring_agent(now, key, agent, auto_answer, ring_timeout_ms, &display, out);
+            CallOrder::RingAgent { agent, way, ring_timeout_ms, .. } => {
+                self.ring_agent(now, key, agent, &way, ring_timeout_ms, out);
             }
             CallOrder::UseSession { agent, .. } => self.use_session(key, agent, out),
             CallOrder::ReleaseAgent { agent, .. } => self.release_agent(now, key, agent, out),
@@ -178,7 +178,7 @@ impl CallShard {
         let wanted = host_and_port(&config.address).filter(|_| named).map(|(host, port)| Wanted {
             host: host.to_owned(),
             port,
-            transport: transport_of_config(config.transport),
+            transport: config.transport.map(address::transport_of),
         });
         let login = config.username.zip(config.password);
         let trunk = ua::Trunk {
@@ -242,6 +242,10 @@ impl CallShard {
 
     fn apply_agent(&mut self, row: &AgentRow) {
         let Some(key) = self.agents.apply(row.id, &row.config) else { return };
+        if row.config.password.is_empty() {
+            // A device that stays where it is and makes no calls of its own.
+            return self.ua.remove_account(key.to_bits());
+        }
         let login =
             ua::Login { username: row.config.username.clone(), password: row.config.password.clone() };
         self.ua.set_account(ua::Account { key: key.to_bits(), login });
@@ -297,13 +301,5 @@ impl CallShard {
 }
 
 fn transport_of(row: &TrunkRow) -> Option<Transport> {
-    transport_of_config(row.config.transport)
-}
-
-fn transport_of_config(transport: Option<TrunkTransport>) -> Option<Transport> {
-    transport.map(|transport| match transport {
-        TrunkTransport::Udp => Transport::Udp,
-        TrunkTransport::Tcp => Transport::Tcp,
-        TrunkTransport::Tls => Transport::Tls,
-    })
+    row.config.transport.map(address::transport_of)
 }

@@ -1,8 +1,8 @@
 //! Numbers, trunks and phones ↔ URIs and header texts.
 
-use dialer_core::config::AutoAnswer;
+use dialer_core::config::{AutoAnswer, TrunkTransport};
 use sansio::WallTime;
-use sip_proxy::wire::Uri;
+use sip_proxy::wire::{Transport, Uri};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,6 +24,26 @@ pub(crate) fn uri_of(user: &str, host: impl std::fmt::Display) -> String {
     }
     let _ = write!(uri, "@{host}");
     uri
+}
+
+/// The URI of a phone that stays at an address; the transport is named unless it is the usual one.
+pub(crate) fn phone_uri(user: &str, address: SocketAddr, transport: Transport) -> String {
+    let mut uri = if user.is_empty() { format!("sip:{address}") } else { uri_of(user, address) };
+    match transport {
+        Transport::Tcp => uri.push_str(";transport=tcp"),
+        Transport::Tls => uri.push_str(";transport=tls"),
+        _ => {}
+    }
+    uri
+}
+
+/// How a trunk or phone is spoken with.
+pub(crate) fn transport_of(transport: TrunkTransport) -> Transport {
+    match transport {
+        TrunkTransport::Udp => Transport::Udp,
+        TrunkTransport::Tcp => Transport::Tcp,
+        TrunkTransport::Tls => Transport::Tls,
+    }
 }
 
 /// The user part of a URI in text, its escapes resolved; empty when it has none. At most 128 characters.

@@ -3,6 +3,7 @@
 use crate::world::{Callee, Then, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{AudioState, EndCause, Party};
+use dialer_core::participant::Way;
 use dialer_core::{AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
 use engine::ShardCommand;
 use expect_test::{Expect, expect};
@@ -31,14 +32,18 @@ pub(crate) fn dial() -> CallOrder {
     }
 }
 
+/// The phone that an agent has registered, or has at an address.
+pub(crate) fn own_phone(agent: AgentId, display: &str) -> Way {
+    Way::Phone { agent, auto_answer: AutoAnswer::Default, display: display.into() }
+}
+
+pub(crate) fn ring(agent: AgentId) -> CallOrder {
+    let way = own_phone(agent, "+86138****8000");
+    CallOrder::RingAgent { call: CALL, agent, way, ring_timeout_ms: 8_000 }
+}
+
 pub(crate) fn ring_agent() -> CallOrder {
-    CallOrder::RingAgent {
-        call: CALL,
-        agent: AGENT,
-        auto_answer: AutoAnswer::Default,
-        ring_timeout_ms: 8_000,
-        display: "+86138****8000".into(),
-    }
+    ring(AGENT)
 }
 
 pub(crate) fn use_session() -> CallOrder {
@@ -54,7 +59,7 @@ pub(crate) fn hangup() -> CallOrder {
 }
 
 pub(crate) fn open_session() -> ShardCommand {
-    ShardCommand::OpenSession { agent: AGENT, auto_answer: AutoAnswer::Default, ring_timeout_ms: 8_000 }
+    ShardCommand::OpenSession { agent: AGENT, way: own_phone(AGENT, ""), ring_timeout_ms: 8_000 }
 }
 
 /// A world with a carrier (peer 0) and an agent's phone (peer 1).
@@ -594,11 +599,7 @@ fn an_agent_without_a_phone_fails_and_the_customer_stays() {
     let nobody = AgentId::from_bits(99);
     w.order(CallOrder::UseSession { call: CALL, agent: nobody }, false);
     w.order(use_session(), false);
-    let mut ring = ring_agent();
-    if let CallOrder::RingAgent { agent, .. } = &mut ring {
-        *agent = nobody;
-    }
-    w.order(ring, false);
+    w.order(ring(nobody), false);
     assert_eq!(w.fact_names(CALL), "Dialled Ringing Answered AgentFailed AgentFailed AgentFailed");
     assert!(w.peers[0].legs[0].up);
     w.order(hangup(), false);
@@ -616,11 +617,7 @@ fn an_agent_that_does_not_pick_up_is_given_up_and_another_may_be_rung() {
     w.order(ring_agent(), false);
     w.run_for(9000);
     assert!(w.fact_names(CALL).ends_with("AgentRinging LegEnded AgentFailed"), "{}", w.ladder);
-    let mut ring = ring_agent();
-    if let CallOrder::RingAgent { agent, .. } = &mut ring {
-        *agent = bob;
-    }
-    w.order(ring, false);
+    w.order(ring(bob), false);
     w.run_for(300);
     w.order(bridge(), false);
     assert!(w.fact_names(CALL).contains("AgentAnswered Bridged"), "{}", w.ladder);

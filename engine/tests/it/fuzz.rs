@@ -3,6 +3,7 @@
 use crate::world::{Callee, Net, Then, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::participant::Way;
 use dialer_core::{AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
 use engine::{Route, ShardCommand, ShardEvent, TransitMedia};
 use sansio::Rng;
@@ -27,15 +28,21 @@ fn callee(rng: &mut Rng) -> Callee {
     }
 }
 
+fn way(rng: &mut Rng, agent: AgentId) -> Way {
+    if rng.chance(0.3) {
+        return Way::Number { trunk: OTHER, to: "+49301".into(), caller_id: None };
+    }
+    Way::Phone { agent, auto_answer: AutoAnswer::Default, display: "x".into() }
+}
+
 fn order(rng: &mut Rng, call: CallId, agents: u64) -> CallOrder {
     let agent = AgentId::from_bits(u128::from(1 + rng.below(agents)));
     match rng.below(10) {
         0 | 1 => CallOrder::RingAgent {
             call,
             agent,
-            auto_answer: AutoAnswer::Default,
+            way: way(rng, agent),
             ring_timeout_ms: rng.below(6_000) as u32,
-            display: "x".into(),
         },
         2 | 3 => CallOrder::UseSession { call, agent },
         4 => CallOrder::ReleaseAgent { call, agent },
@@ -112,11 +119,8 @@ fn run(seed: u64) -> u64 {
                 let agent = AgentId::from_bits(u128::from(1 + rng.below(2)));
                 if rng.chance(0.7) {
                     let ring_timeout_ms = rng.below(5_000) as u32;
-                    w.command(ShardCommand::OpenSession {
-                        agent,
-                        auto_answer: AutoAnswer::Default,
-                        ring_timeout_ms,
-                    });
+                    let way = way(&mut rng, agent);
+                    w.command(ShardCommand::OpenSession { agent, way, ring_timeout_ms });
                 } else {
                     w.command(ShardCommand::CloseSession { agent });
                 }

@@ -3,6 +3,7 @@
 mod codecs;
 mod conduct;
 mod counts;
+mod devices;
 mod dialled;
 mod dialogs;
 mod fuzz;

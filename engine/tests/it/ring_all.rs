@@ -4,6 +4,7 @@ use crate::dialled::{AGENT, CALL, bridge, dial, hangup, world};
 use crate::world::{Callee, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::EndCause;
+use dialer_core::participant::Way;
 use dialer_core::{AgentId, CallFact, CallOrder};
 
 const BERT: AgentId = AgentId::from_bits(2);
@@ -13,9 +14,8 @@ fn ring(agent: AgentId, ring_timeout_ms: u32) -> CallOrder {
     CallOrder::RingAgent {
         call: CALL,
         agent,
-        auto_answer: AutoAnswer::None,
+        way: Way::Phone { agent, auto_answer: AutoAnswer::None, display: String::new() },
         ring_timeout_ms,
-        display: String::new(),
     }
 }
 

@@ -4,10 +4,11 @@ use crate::dialled::{AGENT, CALL, bridge, dial, hangup, open_session, use_sessio
 use crate::world::{Callee, Then, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::participant::Way;
 use dialer_core::{AgentFact, AgentId, CallFact, CallOrder};
 use engine::{ShardCommand, ShardEvent};
 
-fn agent_facts(w: &World) -> Vec<&AgentFact> {
+pub(crate) fn agent_facts(w: &World) -> Vec<&AgentFact> {
     w.facts
         .iter()
         .filter_map(|event| match event {
@@ -48,7 +49,8 @@ fn a_phone_that_does_not_answer_or_refuses_or_is_not_there() {
     }
     let mut w = World::new(1);
     let agent = AgentId::from_bits(9);
-    w.command(ShardCommand::OpenSession { agent, auto_answer: AutoAnswer::None, ring_timeout_ms: 1000 });
+    let way = Way::Phone { agent, auto_answer: AutoAnswer::None, display: String::new() };
+    w.command(ShardCommand::OpenSession { agent, way, ring_timeout_ms: 1000 });
     let down = AgentFact::SessionDown { agent, cause: EndCause::NotRegistered, by: Party::System };
     assert_eq!(agent_facts(&w), [&down]);
     w.assert_at_rest();

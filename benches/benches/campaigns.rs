@@ -100,7 +100,7 @@ impl House {
     }
 
     fn start(&mut self, number: u32, group: &str) {
-        let list = ListConfig { name: format!("l{number}"), default_region: None };
+        let list = ListConfig { name: format!("l{number}"), ..ListConfig::default() };
         let Reply::List(list, _) = self.command(Command::CreateList(list)) else { return };
         let config = CampaignConfig {
             name: format!("c{number}"),

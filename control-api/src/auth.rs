@@ -7,8 +7,8 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use base64::Engine;
-use dialer_core::TokenId;
 use dialer_core::record::Actor;
+use dialer_core::{Tenant, TokenId};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -191,12 +191,14 @@ pub(crate) struct Known {
     pub(crate) name: String,
     pub(crate) scopes: ScopeSet,
     pub(crate) expires_at: Option<WallTime>,
+    /// Whose it is; `None`: the operator's.
+    pub(crate) tenant: Option<Tenant>,
 }
 
 impl Known {
     /// The token given in the configuration file.
     pub(crate) fn bootstrap() -> Self {
-        Known { id: None, name: "bootstrap".into(), scopes: ScopeSet::all(), expires_at: None }
+        Known { id: None, name: "bootstrap".into(), scopes: ScopeSet::all(), expires_at: None, tenant: None }
     }
 }
 
@@ -207,6 +209,7 @@ impl From<&TokenRow> for Known {
             name: row.name.clone(),
             scopes: row.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
             expires_at: row.expires_at,
+            tenant: row.tenant.clone(),
         }
     }
 }
@@ -266,7 +269,12 @@ impl Caller {
     /// As the audit log names it.
     #[must_use]
     pub(crate) fn actor(&self) -> Actor {
-        Actor { token: self.known.id, name: self.known.name.clone() }
+        Actor { token: self.known.id, name: self.known.name.clone(), tenant: self.known.tenant.clone() }
+    }
+
+    /// Whose the token is; `None`: the operator's.
+    pub(crate) fn tenant(&self) -> Option<&Tenant> {
+        self.known.tenant.as_ref()
     }
 
     /// When the token stops working.

@@ -39,6 +39,7 @@ mod routes;
 mod rows;
 mod spool;
 mod strict;
+mod tenancy;
 mod time;
 mod webhook;
 pub mod wire;
@@ -70,6 +71,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         || async { Problem::new(Code::NoSuchRoute, "see /v1/openapi.json for the paths there are") };
     let inner = openapi::bare_router()
         .fallback(no_route)
+        .layer(from_fn_with_state(Arc::clone(&gateway), tenancy::walled))
         .layer(from_fn_with_state(Arc::clone(&gateway), idempotency::idempotent))
         .layer(from_fn_with_state(Arc::clone(&gateway), rate::limited))
         .layer(from_fn(layer::label))

@@ -1,6 +1,7 @@
 //! What is so now, for those who look: the latest view of each thing.
 
 use crate::prompts::{of_campaign, of_route};
+use crate::tenancy::sees;
 use dashmap::DashMap;
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{CallKindTag, ListRow};
@@ -18,7 +19,8 @@ use tokio::sync::Notify;
 /// Decisions remembered per campaign; older ones are in the event stream.
 const DECISIONS_MAX: usize = 200;
 
-/// The latest views. Written by the daemon's loop through [`ReadModel::apply`], read by everyone.
+/// The latest views. Written by the daemon's loop through [`ReadModel::apply`], read by everyone; what has an owner is
+/// given to a tenant's request only if it is the tenant's.
 #[derive(Default, Debug)]
 pub struct ReadModel {
     trunks: DashMap<TrunkId, Arc<TrunkView>>,
@@ -89,13 +91,15 @@ impl ReadModel {
     /// An agent.
     #[must_use]
     pub fn agent(&self, id: AgentId) -> Option<Arc<AgentView>> {
-        self.agents.get(&id).map(|view| Arc::clone(&view))
+        let found = self.agents.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(Some(&view.row.config.tenant)))
     }
 
     /// A list.
     #[must_use]
     pub fn list(&self, id: ListId) -> Option<Arc<ListRow>> {
-        self.lists.get(&id).map(|view| Arc::clone(&view))
+        let found = self.lists.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(Some(&view.config.tenant)))
     }
 
     /// A do-not-call list.
@@ -151,7 +155,8 @@ impl ReadModel {
     /// A campaign.
     #[must_use]
     pub fn campaign(&self, id: CampaignId) -> Option<Arc<CampaignView>> {
-        self.campaigns.get(&id).map(|view| Arc::clone(&view))
+        let found = self.campaigns.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(Some(&view.row.config.tenant)))
     }
 
     fn remember_decision(&self, view: &CampaignView) {
@@ -178,7 +183,8 @@ impl ReadModel {
     /// A live call.
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<Arc<CallView>> {
-        self.calls.get(&id).map(|view| Arc::clone(&view))
+        let found = self.calls.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(view.tenant.as_ref()))
     }
 
     /// The node.
@@ -196,25 +202,25 @@ impl ReadModel {
     /// All agents, oldest first.
     #[must_use]
     pub fn agents(&self) -> Vec<Arc<AgentView>> {
-        sorted(&self.agents)
+        own(sorted(&self.agents), |view| sees(Some(&view.row.config.tenant)))
     }
 
     /// All lists, oldest first.
     #[must_use]
     pub fn lists(&self) -> Vec<Arc<ListRow>> {
-        sorted(&self.lists)
+        own(sorted(&self.lists), |view| sees(Some(&view.config.tenant)))
     }
 
     /// All campaigns, oldest first.
     #[must_use]
     pub fn campaigns(&self) -> Vec<Arc<CampaignView>> {
-        sorted(&self.campaigns)
+        own(sorted(&self.campaigns), |view| sees(Some(&view.row.config.tenant)))
     }
 
     /// All live calls, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Arc<CallView>> {
-        sorted(&self.calls)
+        own(sorted(&self.calls), |view| sees(view.tenant.as_ref()))
     }
 
     /// How many calls live that are the dialer's own and do not pass through.
@@ -256,4 +262,10 @@ fn sorted<K: Eq + Hash + Ord + Copy, V>(map: &DashMap<K, Arc<V>>) -> Vec<Arc<V>>
         map.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
     all.sort_unstable_by_key(|(key, _)| *key);
     all.into_iter().map(|(_, value)| value).collect()
+}
+
+/// What whom the request under way is carried out for may see.
+fn own<V>(mut all: Vec<Arc<V>>, sees: impl Fn(&V) -> bool) -> Vec<Arc<V>> {
+    all.retain(|view| sees(view));
+    all
 }

@@ -10,6 +10,7 @@ use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
 use crate::screen::{Filter, Frequency};
 use crate::serving::{AfterPause, Membership, Serving};
+use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -262,6 +263,8 @@ pub struct AgentConfig {
     pub username: String,
     /// SIP password of the phone; may be empty for a device that does not register.
     pub password: String,
+    /// Whose agent it is.
+    pub tenant: Tenant,
     /// What rings when the agent is called.
     pub device: AgentDevice,
     /// Groups this agent belongs to.
@@ -298,6 +301,7 @@ impl Default for AgentConfig {
             name: String::new(),
             username: String::new(),
             password: String::new(),
+            tenant: Tenant::default(),
             device: AgentDevice::Registered,
             groups: Vec::new(),
             auto_answer: AutoAnswer::default(),
@@ -329,6 +333,8 @@ pub fn is_destination(entry: &str) -> bool {
 pub struct ListConfig {
     /// Shown name.
     pub name: String,
+    /// Whose it is.
+    pub tenant: Tenant,
     /// Region (ISO 3166-1 alpha-2) for numbers without a country code.
     pub default_region: Option<String>,
 }
@@ -696,6 +702,8 @@ impl Default for PushConfig {
 pub struct CampaignConfig {
     /// Shown name.
     pub name: String,
+    /// Whose it is.
+    pub tenant: Tenant,
     /// How it dials.
     pub mode: DialMode,
     /// Lines per ready agent in ratio mode.
@@ -760,6 +768,7 @@ impl Default for CampaignConfig {
     fn default() -> Self {
         CampaignConfig {
             name: String::new(),
+            tenant: Tenant::default(),
             mode: DialMode::default(),
             ratio: 1.5,
             connect_at: ConnectAt::Answer,

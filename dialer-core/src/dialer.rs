@@ -24,6 +24,7 @@ use crate::lead::LeadBook;
 use crate::limits::DialerConfig;
 use crate::pacing::Floor;
 use crate::record::{ListRow, Record};
+use crate::tenant::Tenant;
 use crate::trunk::Trunk;
 use core::time::Duration;
 use sansio::time::ClockBase;
@@ -153,6 +154,8 @@ pub(crate) struct About {
     pub(crate) campaign: Option<CampaignId>,
     pub(crate) lead: Option<LeadId>,
     pub(crate) agent: Option<AgentId>,
+    /// Whose it is, where neither campaign nor agent says so.
+    pub(crate) tenant: Option<Tenant>,
     pub(crate) client_state: Option<String>,
     pub(crate) post_call: bool,
 }
@@ -332,7 +335,10 @@ impl Dialer {
             return Err(CommandError::StoreUnavailable);
         }
         match command {
-            Command::By { by, command } => {
+            Command::By { by, mut command } => {
+                if let Some(tenant) = &by.tenant {
+                    self.admit(tenant, &mut command)?;
+                }
                 let changes = changes_settings(&command);
                 let reply = self.command(cx, *command)?;
                 if changes {
@@ -479,6 +485,7 @@ impl Dialer {
     /// Tells those above what happened.
     pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, about: About, event: Event) {
         self.cursor += 1;
+        let tenant = self.tenant_of_event(&about);
         let envelope = EventEnvelope {
             id: EventId::generate(cx.wall, &mut self.ids),
             cursor: self.cursor,
@@ -488,6 +495,7 @@ impl Dialer {
             campaign: about.campaign,
             lead: about.lead,
             agent: about.agent,
+            tenant,
             client_state: about.client_state,
             post_call: about.post_call,
             event,

@@ -11,6 +11,7 @@ use crate::participant::SupervisionMode;
 use crate::pop::ScreenPop;
 use crate::record::{CallRecord, LeadState};
 use crate::recording::PauseBehavior;
+use crate::tenant::Tenant;
 use crate::view::{AgentState, PacingReport};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct EventEnvelope {
     pub lead: Option<LeadId>,
     /// … with this agent.
     pub agent: Option<AgentId>,
+    /// Whose it is; `None`: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// The client's own mark of the call.
     pub client_state: Option<String>,
     /// Told after the call's `call.ended` (allowed for a few types).

@@ -40,6 +40,7 @@ pub mod record;
 pub mod recording;
 pub mod screen;
 pub mod serving;
+pub mod tenant;
 pub mod view;
 
 pub use agent::device::AgentDevice;
@@ -57,5 +58,6 @@ pub use input::{AgentFact, CallFact, Input, TransitStart, TrunkFact};
 pub use limits::DialerConfig;
 pub use outcome::{EndCause, Evidence, Outcome, Party};
 pub use record::{CallRecord, Record, Snapshot};
+pub use tenant::Tenant;
 pub use trunk::{SOURCE, headers, is_network};
 pub use view::ViewChange;

@@ -67,6 +67,11 @@ impl Dialer {
         for id in dirty.calls {
             let own = self.calls.get(&id).map(call_view);
             let view = own.or_else(|| self.transit.get(&id).map(|call| call.view(id)));
+            let last = self.calls.get(&id).and_then(|call| call.last_agent);
+            let view = view.map(|view| {
+                let tenant = self.tenant_of(view.campaign, view.agent.or(last));
+                CallView { tenant, ..view }
+            });
             send(match view {
                 Some(view) => ViewChange::Call(Box::new(view)),
                 None => ViewChange::CallGone(id),
@@ -132,6 +137,7 @@ fn campaign_view(campaign: &Campaign, learned: Option<crate::pacing::Summary>) -
 fn call_view(call: &Call) -> CallView {
     CallView {
         id: call.id,
+        tenant: None,
         attempt: Some(call.attempt),
         kind: call.kind,
         state: call.state,

@@ -15,6 +15,7 @@ use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
 use crate::recording::RecordedFile;
+use crate::tenant::Tenant;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -203,6 +204,9 @@ pub struct Actor {
     pub token: Option<TokenId>,
     /// Its name then.
     pub name: String,
+    /// Whose token it is; `None`: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
 }
 
 /// A trunk as stored.
@@ -611,6 +615,9 @@ pub struct AttemptRow {
 pub struct CallRecord {
     /// The call.
     pub call: CallId,
+    /// Whose it is; `None`: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Its attempt; `None` for transit calls.
     pub attempt: Option<AttemptId>,
     /// The campaign, if any.

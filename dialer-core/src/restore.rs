@@ -109,7 +109,8 @@ impl Dialer {
         seq: u32,
         recording: Option<RecordingId>,
     ) {
-        let record = CallRecord { recording, ..cut_off_record(&attempt, cx.wall) };
+        let tenant = self.tenant_of(attempt.campaign, attempt.agent);
+        let record = CallRecord { tenant, recording, ..cut_off_record(&attempt, cx.wall) };
         let progress = progress.map(|progress| {
             let fallback = CampaignConfig::default();
             let campaign = attempt.campaign.and_then(|id| self.campaigns.get(&id));
@@ -127,6 +128,7 @@ impl Dialer {
         self.journal(cx, records);
         self.counters.record_ended(&record);
         let about = About {
+            tenant: None,
             call: Some(record.call),
             seq: Some(seq + 1),
             campaign: record.campaign,
@@ -164,6 +166,7 @@ impl Dialer {
 fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
     CallRecord {
         call: attempt.call,
+        tenant: None,
         attempt: Some(attempt.id),
         campaign: attempt.campaign,
         lead: attempt.lead,

@@ -185,10 +185,12 @@ impl AgentConfig {
 }
 
 impl CampaignConfig {
-    /// True if the agent takes its calls: of its group, with the skills it asks for.
+    /// True if the agent takes its calls: of the same tenant, of its group, with the skills it asks for.
     #[must_use]
     pub fn is_served_by(&self, agent: &AgentConfig) -> bool {
-        agent.is_in_group(self.agent_group.as_deref()) && agent.has_skills(&self.serving.skills)
+        self.tenant == agent.tenant
+            && agent.is_in_group(self.agent_group.as_deref())
+            && agent.has_skills(&self.serving.skills)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::outcome::Party;
 use crate::participant::SupervisionMode;
 use crate::record::{AgentRow, CallKindTag, CampaignRow, DncListRow, ListRow, TrunkRow};
 use crate::recording::PauseBehavior;
+use crate::tenant::Tenant;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -510,6 +511,8 @@ impl CallState {
 pub struct CallView {
     /// Its name.
     pub id: CallId,
+    /// Whose it is; `None`: the operator's.
+    pub tenant: Option<Tenant>,
     /// Its attempt.
     pub attempt: Option<AttemptId>,
     /// What sort.

@@ -335,7 +335,7 @@ impl Daemon {
                 }
                 None => Command::CreateTrunk(wanted.clone()),
             };
-            let by = Actor { token: None, name: "configuration file".into() };
+            let by = Actor { token: None, name: "configuration file".into(), tenant: None };
             let command = Command::By { by, command: Box::new(command) };
             match self.command(command).await? {
                 Reply::Trunk(id, _) => ids.push((wanted.name.clone(), id)),

@@ -102,7 +102,7 @@ impl Keeper {
                 Err(error) => return self.failed(0, &error.to_string()),
             };
             for row in &rows {
-                let by = Actor { token: None, name: "retention".into() };
+                let by = Actor { token: None, name: "retention".into(), tenant: None };
                 match self.gateway.delete_recording(row, by, "retention").await {
                     Ok(gone) => deleted += u64::from(gone),
                     Err(problem) => {

@@ -415,6 +415,7 @@ fn ends_something(command: &Command) -> bool {
 fn lost_transit(call: CallId, start: &TransitStart, now: WallTime) -> CallRecord {
     CallRecord {
         call,
+        tenant: None,
         attempt: None,
         campaign: None,
         lead: None,

@@ -476,6 +476,7 @@ mod tests {
             campaign: None,
             lead: None,
             agent: None,
+            tenant: None,
             client_state: None,
             post_call: false,
             event: dialer_core::Event::NodeDraining,

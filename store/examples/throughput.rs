@@ -108,6 +108,7 @@ impl Bench {
             campaign: Some(id(1)),
             lead,
             agent: None,
+            tenant: None,
             client_state: None,
             post_call: false,
             event: Event::CallCreated { to: "+8613800138000".into(), mode: Some(DialMode::Predictive) },

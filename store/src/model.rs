@@ -5,8 +5,8 @@ use dialer_core::event::EventEnvelope;
 use dialer_core::record::{Actor, CallKindTag, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
 use dialer_core::screen::Screen;
 use dialer_core::{
-    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, RecordingId, TokenId,
-    WebhookId,
+    AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, RecordingId, Tenant,
+    TokenId, WebhookId,
 };
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -313,6 +313,8 @@ pub struct CallRecordQuery {
     pub kinds: &'static [CallKindTag],
     /// With this outcome.
     pub outcome: Option<Outcome>,
+    /// Of this tenant; `None`: of all.
+    pub tenant: Option<Tenant>,
     /// [`Page::next_cursor`] of the page before.
     pub cursor: Option<String>,
     /// At most so many, 1..=1000 (others are moved into that range).
@@ -456,6 +458,8 @@ pub struct TokenRow {
     pub created_at: WallTime,
     /// When it stops working.
     pub expires_at: Option<WallTime>,
+    /// Whose it is; `None`: the operator's.
+    pub tenant: Option<Tenant>,
 }
 
 /// A secret that signs deliveries.

@@ -35,6 +35,7 @@ pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery
         to: params.time("to")?,
         campaign: params.id("campaign")?,
         agent: params.id("agent")?,
+        tenant: crate::tenancy::tenant(),
         lead: params.id("lead")?,
         number,
         kinds: direction_of(params)?.map_or(&[][..], CallDirection::kinds),

@@ -24,7 +24,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use dialer_core::event::TYPE_NAMES;
-use dialer_core::{AgentId, CallId, CampaignId, EventEnvelope};
+use dialer_core::{AgentId, CallId, CampaignId, EventEnvelope, Tenant};
 use sansio::Duration;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -54,10 +54,12 @@ struct Filter {
     campaign: Option<CampaignId>,
     call: Option<CallId>,
     agent: Option<AgentId>,
+    /// Whose events alone; `None`: the operator reads.
+    tenant: Option<Tenant>,
 }
 
 impl Filter {
-    fn from_params(params: &Params) -> Result<Self, Problem> {
+    fn from_params(caller: &Caller, params: &Params) -> Result<Self, Problem> {
         let types = params.read("types", "names like call.ended or call.*, with commas between", |text| {
             let types: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
             types.iter().all(|part| is_pattern(part)).then_some(types)
@@ -75,11 +77,13 @@ impl Filter {
             campaign: params.id("campaign")?,
             call: params.id("call")?,
             agent: params.id("agent")?,
+            tenant: caller.tenant().cloned(),
         })
     }
 
     fn wants(&self, event: &EventEnvelope) -> bool {
-        wants_type(&self.types, event.event.type_name())
+        (self.tenant.is_none() || self.tenant == event.tenant)
+            && wants_type(&self.types, event.event.type_name())
             && self.campaign.is_none_or(|id| event.campaign == Some(id))
             && self.call.is_none_or(|id| event.call == Some(id))
             && self.agent.is_none_or(|id| event.agent == Some(id))
@@ -142,7 +146,7 @@ impl Asked {
     ) -> Result<Self, Problem> {
         caller.needs(&[Scope::EventsRead])?;
         params.only(&["types", "campaign", "call", "agent", "after"])?;
-        let filter = Filter::from_params(params)?;
+        let filter = Filter::from_params(caller, params)?;
         let after = start_cursor(api, headers, params)?;
         if let Some(after) = after {
             check_kept(api, after).await?;

@@ -9,6 +9,7 @@ use crate::numbers::is_region;
 use crate::pieces::Pieces;
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::spool::spool;
+use crate::tenancy::tenant;
 use crate::wire::lead::{ImportLine, is_time_zone};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -63,7 +64,7 @@ fn dedupe_scope(api: &Gateway, list: ListId, params: &Params) -> Result<DedupeSc
     match params.text("dedupe_scope") {
         None | Some("list") => Ok(DedupeScope::List),
         Some("none") => Ok(DedupeScope::None),
-        Some("tenant") => Ok(DedupeScope::All),
+        Some("tenant") => Ok(of_tenant(api, list)),
         Some("campaign") => {
             let campaigns = api.read_model.campaigns();
             let mut lists: Vec<ListId> = campaigns
@@ -80,6 +81,18 @@ fn dedupe_scope(api: &Gateway, list: ListId, params: &Params) -> Result<DedupeSc
         }
         Some(_) => Err(Problem::parameter("dedupe_scope", "expected list, campaign, tenant or none")),
     }
+}
+
+/// All lists of the tenant whose list this is.
+fn of_tenant(api: &Gateway, list: ListId) -> DedupeScope {
+    let lists = api.read_model.lists();
+    let Some(owner) = lists.iter().find(|row| row.id == list).map(|row| &row.config.tenant) else {
+        return DedupeScope::List;
+    };
+    let own = lists.iter().filter(|row| row.config.tenant == *owner);
+    let own: Vec<ListId> = own.map(|row| row.id).collect();
+    // Where there is one tenant, nothing has to be told apart.
+    if own.len() == lists.len() && tenant().is_none() { DedupeScope::All } else { DedupeScope::Lists(own) }
 }
 
 struct SpoolKind;

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
-use dialer_core::TokenId;
+use dialer_core::{Tenant, TokenId};
 use store::TokenRow;
 
 /// Characters of a secret that are shown to recognise it by.
@@ -54,6 +54,9 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     checks.that(!request.scopes.is_empty(), "/scopes", "expected at least one scope");
     let ends_later = request.expires_at.is_none_or(|end| end.0 > now);
     checks.that(ends_later, "/expires_at", "expected a time to come");
+    let tenant = request.tenant.as_deref().map(Tenant::new);
+    let named = "expected 1 to 64 lower-case letters, digits, dashes and underscores";
+    checks.that(tenant != Some(None), "/tenant", named);
     checks.finish()?;
     if let Some(beyond) = request.scopes.iter().find(|scope| !caller.holds(**scope)) {
         let detail = format!("the scope {} can only be given by a token that has it", beyond.as_str());
@@ -79,6 +82,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         scopes: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         created_at: now,
         expires_at: request.expires_at.map(|time| time.0),
+        tenant: tenant.flatten(),
     };
     let about = Token::new(&row, caller.mask());
     let by = api.by(&caller);

@@ -8,9 +8,9 @@ use crate::extract::Checks;
 use crate::mask::Masker;
 use crate::problem::Problem;
 use crate::time::Time;
-use dialer_core::CampaignId;
 use dialer_core::config::{AgentConfig, is_destination};
 use dialer_core::view::{AgentState as CoreState, AgentView, TaskView};
+use dialer_core::{CampaignId, Tenant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -190,6 +190,8 @@ impl TryFrom<AgentRequest> for AgentConfig {
             name: wire.name,
             username: wire.username,
             password: wire.password.unwrap_or_default(),
+            // Whoever makes it says whose it is; afterwards it stays.
+            tenant: Tenant::default(),
             device: wire.device.try_into()?,
             groups: wire.groups,
             auto_answer: wire.auto_answer.into(),

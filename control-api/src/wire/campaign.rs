@@ -941,6 +941,8 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
         let filter = wire.filter.as_deref().and_then(|text| Filter::parse(text).ok());
         Ok(core::CampaignConfig {
             name: wire.name,
+            // Whoever makes it says whose it is; afterwards it stays.
+            tenant: dialer_core::Tenant::default(),
             mode: wire.mode.into(),
             ratio: wire.ratio,
             agent_group: wire.agent_group,

@@ -42,6 +42,8 @@ pub struct Event {
     pub lead_id: Option<String>,
     /// … with this agent.
     pub agent_id: Option<String>,
+    /// Whose it is; null: the operator's.
+    pub tenant: Option<String>,
     /// The client's own mark of the call.
     pub client_state: Option<String>,
     /// Told after the call's `call.ended`.
@@ -86,6 +88,7 @@ impl Event {
             campaign_id: envelope.campaign.map(|id| id.to_string()),
             lead_id: envelope.lead.map(|id| id.to_string()),
             agent_id: envelope.agent.map(|id| id.to_string()),
+            tenant: envelope.tenant.as_ref().map(ToString::to_string),
             client_state: mask.text_option(envelope.client_state.as_deref()),
             post_call: envelope.post_call,
             data: pop_data(envelope, mask).unwrap_or_else(|| data(&envelope.event, mask)),

@@ -36,7 +36,7 @@ impl TryFrom<ListRequest> for ListConfig {
             "expected a region like CN, US or GB (ISO 3166-1 alpha-2)",
         );
         checks.finish()?;
-        Ok(ListConfig { name: wire.name, default_region: wire.default_region })
+        Ok(ListConfig { name: wire.name, default_region: wire.default_region, ..ListConfig::default() })
     }
 }
 

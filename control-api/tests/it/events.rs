@@ -21,6 +21,7 @@ fn event(cursor: u64, event: Event, campaign: Option<u128>) -> EventEnvelope {
         campaign: campaign.map(CampaignId::from_bits),
         lead: None,
         agent: None,
+        tenant: None,
         client_state: None,
         post_call: false,
         event,
@@ -33,14 +34,18 @@ fn publish(house: &House, cursor: u64) {
 }
 
 /// What a client reads, cut into messages.
-struct Stream {
+pub(crate) struct Stream {
     body: BodyDataStream,
     text: String,
 }
 
 impl Stream {
     async fn open(house: &House, path: &str, last: Option<&str>) -> Stream {
-        let mut request = Request::get(path).header("authorization", format!("Bearer {ROOT}"));
+        Stream::open_as(house, ROOT, path, last).await
+    }
+
+    pub(crate) async fn open_as(house: &House, token: &str, path: &str, last: Option<&str>) -> Stream {
+        let mut request = Request::get(path).header("authorization", format!("Bearer {token}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -68,7 +73,7 @@ impl Stream {
     }
 
     /// Id and data of the next event.
-    async fn event(&mut self) -> (String, Value) {
+    pub(crate) async fn event(&mut self) -> (String, Value) {
         loop {
             let message = self.message().await.expect("the stream goes on");
             let field = |name: &str| {

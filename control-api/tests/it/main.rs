@@ -25,5 +25,6 @@ mod reports;
 mod resources;
 mod schema;
 mod spec;
+mod tenants;
 mod webhooks;
 mod ws;

@@ -92,6 +92,7 @@ fn events(first: u64) -> Vec<EventEnvelope> {
             campaign: None,
             lead: None,
             agent: None,
+            tenant: None,
             client_state: Some("lead 13800138000".into()),
             post_call: false,
             event,

@@ -275,6 +275,7 @@ async fn a_click_to_call_goes_its_way() {
 pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
     CallRecord {
         call: dialer_core::CallId::from_bits(n),
+        tenant: None,
         attempt: Some(dialer_core::AttemptId::from_bits(n)),
         campaign: Some(dialer_core::CampaignId::from_bits(7)),
         lead: None,
@@ -369,6 +370,7 @@ async fn a_recording_is_downloaded_in_whole_and_in_part() {
     let row = |n: u128, file: &str| RecordingRow {
         id: dialer_core::RecordingId::from_bits(n),
         call: dialer_core::CallId::from_bits(n),
+        tenant: None,
         campaign: None,
         agent: None,
         file: file.into(),

@@ -113,6 +113,7 @@ fn publish(house: &House, call: Option<u128>, seq: u32, event: Event) -> u64 {
         campaign: None,
         lead: None,
         agent: None,
+        tenant: None,
         client_state: None,
         post_call: false,
         event,

@@ -53,11 +53,12 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: AgentId,
-        config: AgentConfig,
+        mut config: AgentConfig,
         if_version: Option<u32>,
     ) -> Result<Reply, CommandError> {
         let agent = self.agents.get(&id).ok_or(NOT_FOUND)?;
         check_version(agent.row.version, if_version)?;
+        config.tenant.clone_from(&agent.row.config.tenant);
         check(&config)?;
         self.device_can_be_called(cx, &config)?;
         self.memberships_exist(&config)?;
@@ -244,7 +245,10 @@ impl Dialer {
     }
 
     fn memberships_exist(&self, config: &AgentConfig) -> Checked {
-        match config.memberships.keys().find(|campaign| !self.campaigns.contains_key(campaign)) {
+        let own = |id: &CampaignId| {
+            self.campaigns.get(id).is_some_and(|campaign| campaign.row.config.tenant == config.tenant)
+        };
+        match config.memberships.keys().find(|campaign| !own(campaign)) {
             Some(campaign) => invalid(&format!("/campaigns/{campaign}"), "the id of an existing campaign"),
             None => Ok(()),
         }

@@ -68,6 +68,8 @@ impl Dialer {
         let entry = self.take_awaited_entry(cx, id);
         let ended = Moment { at: cx.now, wall: cx.wall };
         let record = self.calls[&id].record(ended, outcome, evidence, end);
+        let tenant = self.tenant_of(record.campaign, record.agent);
+        let record = CallRecord { tenant, ..record };
         let mut call = self.release(cx, id, &record);
         if let Some(shown) = call.shown.take() {
             self.caller_id_ended(cx, &shown, &record);
@@ -245,6 +247,7 @@ impl Call {
         let ring_until = self.answered.map_or(ended.at, |moment| moment.at);
         CallRecord {
             call: self.id,
+            tenant: None,
             attempt: Some(self.attempt),
             campaign: self.campaign,
             lead: self.lead.as_ref().map(|lead| lead.id),

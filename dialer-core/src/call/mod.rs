@@ -212,6 +212,7 @@ impl Call {
     pub(crate) fn next_about(&mut self) -> About {
         self.seq += 1;
         About {
+            tenant: None,
             call: Some(self.id),
             seq: Some(self.seq),
             campaign: self.campaign,

@@ -7,7 +7,7 @@ use crate::dialer::{About, Cx, Dialer, Why};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::fork::ForkEnd;
-use crate::id::{CallId, TrunkId};
+use crate::id::{AgentId, CallId, TrunkId};
 use crate::input::TransitStart;
 use crate::outcome::{EndCause, Party};
 use crate::participant::CallWish;
@@ -50,10 +50,15 @@ impl TransitCall {
         About { call: Some(id), seq: Some(self.seq), agent: self.start.agent, ..About::default() }
     }
 
+    pub(crate) fn agent(&self) -> Option<AgentId> {
+        self.start.agent
+    }
+
     pub(crate) fn view(&self, id: CallId) -> CallView {
         let start = &*self.start;
         CallView {
             id,
+            tenant: None,
             attempt: None,
             kind: CallKindTag::Transit,
             state: self.state,
@@ -120,6 +125,7 @@ impl Dialer {
     /// Its end is its only event, but for what is told of its recordings and forks.
     pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, mut record: CallRecord) {
         self.end_fork(cx, record.call, ForkEnd::CallEnded, None);
+        record.tenant = self.tenant_of(None, record.agent);
         let mut about = About { call: Some(record.call), seq: Some(1), ..About::default() };
         if let Some(mut call) = self.transit.remove(&record.call) {
             about = call.next_about(record.call);
@@ -138,6 +144,7 @@ impl Dialer {
         if record.recording.is_some() {
             self.ended.insert(record.call, EndedCall::cut_off(&record, None, about.seq.unwrap_or(1)));
         }
+        about.tenant = record.tenant.clone();
         self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
     }
 

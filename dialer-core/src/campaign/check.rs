@@ -30,7 +30,8 @@ impl Dialer {
         config.machine_policy.check()?;
         let mut seen = BTreeSet::new();
         for (place, list) in config.lists.iter().enumerate() {
-            if !self.lists.contains_key(list) || !seen.insert(*list) {
+            let own = self.lists.get(list).is_some_and(|list| list.config.tenant == config.tenant);
+            if !own || !seen.insert(*list) {
                 return invalid(&format!("/lists/{place}"), "the id of an existing list, each once");
             }
         }

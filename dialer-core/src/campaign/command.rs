@@ -56,11 +56,12 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: CampaignId,
-        config: CampaignConfig,
+        mut config: CampaignConfig,
         if_version: Option<u32>,
     ) -> Result<Reply, CommandError> {
         let campaign = self.campaigns.get(&id).ok_or(NOT_FOUND)?;
         check_version(campaign.row.version, if_version)?;
+        config.tenant.clone_from(&campaign.row.config.tenant);
         self.check_campaign(&config)?;
         if config.lists.is_empty() && campaign.row.state != CampaignState::Stopped {
             return crate::check::invalid("/lists", "at least one list while the campaign is not stopped");

@@ -26,12 +26,13 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: ListId,
-        config: ListConfig,
+        mut config: ListConfig,
         if_version: Option<u32>,
     ) -> Result<Reply, CommandError> {
         let row = self.lists.get_mut(&id).ok_or(CommandError::NotFound { what: "list" })?;
         check_version(row.version, if_version)?;
         check(&config)?;
+        config.tenant.clone_from(&row.config.tenant);
         row.config = config;
         row.version += 1;
         let row = row.clone();
@@ -93,7 +94,8 @@ impl Dialer {
             self.leads_may_be_there(cx, &[list]);
             self.leads_may_expire(cx, list);
         }
-        self.tell(cx, About::default(), Event::ListImported { list, accepted });
+        let tenant = self.lists.get(&list).map(|list| list.config.tenant.clone());
+        self.tell(cx, About { tenant, ..About::default() }, Event::ListImported { list, accepted });
         Ok(Reply::Done)
     }
 }

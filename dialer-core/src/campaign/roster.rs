@@ -6,6 +6,7 @@ use crate::config::CampaignState;
 use crate::dialer::Dialer;
 use crate::id::{AgentId, CampaignId};
 use crate::pacing::CampaignRef;
+use crate::tenant::Tenant;
 use std::collections::BTreeMap;
 
 /// For each agent the campaigns served, and for each campaign its agents: made anew when a campaign, a group or
@@ -56,8 +57,8 @@ impl Campaign {
     }
 }
 
-/// What makes two campaigns served by the same agents: the group, and the skills asked for.
-type Asked<'a> = (Option<&'a str>, &'a BTreeMap<String, u8>);
+/// What makes two campaigns served by the same agents: the tenant, the group, and the skills asked for.
+type Asked<'a> = (&'a Tenant, Option<&'a str>, &'a BTreeMap<String, u8>);
 
 impl Dialer {
     pub(crate) fn refresh_roster(&mut self) {
@@ -70,18 +71,18 @@ impl Dialer {
             let live = campaign.row.state != CampaignState::Stopped || !campaign.calls.is_empty();
             if live && !campaign.is_agentless() {
                 let config = &campaign.row.config;
-                let asked = (config.agent_group.as_deref(), &config.serving.skills);
+                let asked = (&config.tenant, config.agent_group.as_deref(), &config.serving.skills);
                 let group = groups.entry(asked).or_default();
                 group.campaigns.push(campaign.row.id);
                 numbers.insert(campaign.row.id, campaign.number);
             }
         }
         let mut roster = Roster::default();
-        for ((name, skills), mut group) in groups {
+        for ((tenant, name, skills), mut group) in groups {
             let at_work = self.agents.iter().filter(|(_, agent)| agent.session.is_some());
             let serves = |(_, agent): &(&AgentId, &Agent)| {
                 let config = &agent.row.config;
-                config.is_in_group(name) && config.has_skills(skills)
+                config.tenant == *tenant && config.is_in_group(name) && config.has_skills(skills)
             };
             group.agents = at_work.filter(serves).map(|(id, _)| *id).collect();
             for agent in &group.agents {

@@ -209,7 +209,7 @@ impl World {
             self.agents.push(id);
         }
         for n in 0..2 {
-            let config = ListConfig { name: format!("list {n}"), default_region: None };
+            let config = ListConfig { name: format!("list {n}"), ..ListConfig::default() };
             let Some(Ok(Reply::List(id, _))) = self.ask(Command::CreateList(config)) else { panic!() };
             self.lists.push(id);
             self.import(id, 25);

@@ -225,7 +225,7 @@ impl House {
     }
 
     pub(crate) fn list(&mut self, leads: usize) -> ListId {
-        let config = ListConfig { name: "people".into(), default_region: None };
+        let config = ListConfig { name: "people".into(), ..ListConfig::default() };
         let list = match self.command(Command::CreateList(config)) {
             Ok(Reply::List(id, 1)) => id,
             other => panic!("{other:?}"),

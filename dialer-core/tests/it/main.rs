@@ -16,3 +16,4 @@ mod promises;
 mod push;
 mod rung_early;
 mod shift;
+mod tenants;

@@ -172,7 +172,7 @@ impl Shift {
     }
 
     fn start_campaign(&mut self, leads: usize, mode: DialMode) {
-        let config = ListConfig { name: "people".into(), default_region: None };
+        let config = ListConfig { name: "people".into(), ..ListConfig::default() };
         let Reply::List(list, _) = self.ask(Command::CreateList(config)) else { panic!() };
         for _ in 0..leads {
             let number = self.store.leads.len() as u128 + 1;

@@ -174,8 +174,8 @@ pub async fn report(client: &Client, act: &CallerIdAct, as_json: bool) -> Result
 pub async fn tokens(client: &Client, act: Option<&TokenAct>, as_json: bool) -> Result<String, Refusal> {
     match act {
         None => list(client, "/v1/tokens", TOKENS, as_json).await,
-        Some(TokenAct::Create { name, scopes, expires_at }) => {
-            let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at });
+        Some(TokenAct::Create { name, scopes, expires_at, tenant }) => {
+            let body = json!({ "name": name, "scopes": scopes, "expires_at": expires_at, "tenant": tenant });
             let answer = client.post("/v1/tokens", &body).await?;
             Ok(shown(&answer, as_json, || {
                 format!(

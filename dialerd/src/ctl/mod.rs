@@ -263,6 +263,9 @@ pub enum TokenAct {
         /// When it stops working, such as 2027-01-01T00:00:00Z [default: never].
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        /// Whose it is [default: the operator's, which reaches everything].
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
     },
     /// Delete one.
     Delete {

@@ -123,7 +123,7 @@ impl CallShard {
     ) -> Result<Calling, u16> {
         let referred_by = referred_by.and_then(|value| std::str::from_utf8(value).ok());
         let referred_by = referred_by.map(|value| ("Referred-By", value));
-        let colleague = self.agents.named(to).map(|colleague| colleague.id);
+        let colleague = self.agents.colleague_named(agent, to).map(|colleague| colleague.id);
         if let Some(colleague) = colleague {
             if colleague == agent {
                 return Err(482);

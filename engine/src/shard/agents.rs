@@ -1,9 +1,8 @@
 //! The agents whose phones a shard serves.
 
 use crate::call::Session;
-use dialer_core::AgentDevice;
-use dialer_core::AgentId;
 use dialer_core::config::{AgentConfig, Srtp};
+use dialer_core::{AgentDevice, AgentId, Tenant};
 use sansio::{Key, Slab};
 use std::collections::BTreeMap;
 
@@ -18,6 +17,8 @@ pub(crate) struct Agent {
     pub(crate) username: String,
     /// Whether its sound is encrypted.
     pub(crate) srtp: Srtp,
+    /// Whose agent it is.
+    tenant: Tenant,
     /// What rings.
     pub(crate) device: AgentDevice,
     /// The nailed-up session, ringing or up.
@@ -62,6 +63,7 @@ impl Agents {
             destinations: config.destinations.clone(),
             calls_max: config.calls_max,
             srtp: config.srtp,
+            tenant: config.tenant.clone(),
             device: config.device.clone(),
             calls: 0,
         };
@@ -120,9 +122,10 @@ impl Agents {
         }
     }
 
-    /// The agent whose phone has this name.
-    pub(crate) fn named(&self, username: &str) -> Option<&Agent> {
-        self.iter().find(|agent| agent.username == username)
+    /// The agent of the same tenant as this one whose phone has this name.
+    pub(crate) fn colleague_named(&self, of: AgentId, username: &str) -> Option<&Agent> {
+        let tenant = &self.get(self.key_of(of)?)?.tenant;
+        self.iter().find(|agent| agent.username == username && agent.tenant == *tenant)
     }
 
     /// All agents, in the order of their slots.

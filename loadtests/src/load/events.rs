@@ -166,6 +166,7 @@ fn event(cursor: u64) -> EventEnvelope {
         campaign: Some(CampaignId::from_bits(7)),
         lead: Some(LeadId::from_bits(u128::from(cursor / 5))),
         agent: None,
+        tenant: None,
         client_state: None,
         post_call: false,
         event: Event::CallAnswered { pdd_ms: Some(900), ring_ms: 7_000, attempt: 1 },

@@ -202,7 +202,7 @@ fn lead(n: u64) -> NewLead {
 fn hopper(report: &mut Report, path: &Path, leads: u64) -> anyhow::Result<()> {
     let store = SqliteStore::open(path, options().0)?;
     let list = ListId::from_bits(1);
-    let config = ListConfig { name: "people".into(), default_region: None };
+    let config = ListConfig { name: "people".into(), ..ListConfig::default() };
     store.append(1, vec![Record::ListPut(ListRow { id: list, config, version: 1, created_at: NOW })]);
     ensure!(store.flush(Duration::from_secs(30)), "the store did not become durable");
     let begun = Instant::now();

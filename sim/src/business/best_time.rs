@@ -166,7 +166,7 @@ impl World {
             cps_max: 50.0,
             ..TrunkConfig::default()
         }));
-        let config = ListConfig { name: "people".into(), default_region: None };
+        let config = ListConfig { name: "people".into(), ..ListConfig::default() };
         let Reply::List(list, _) = self.ask(Command::CreateList(config)) else { panic!("a list is made") };
         for number in 1..=self.scene.leads {
             let id = LeadId::from_bits(u128::from(number));

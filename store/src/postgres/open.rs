@@ -9,7 +9,10 @@ use crate::tables::txn::transaction;
 use std::time::{Duration, Instant};
 
 /// Step n leads from schema n to n + 1. Forward only; a released step never changes.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001.sql"),
+    include_str!("../../migrations/postgres/0002-tenants.sql"),
+];
 
 /// The oldest server, as it tells its version.
 const SERVER_MIN: i64 = 150_000;

@@ -5,7 +5,7 @@ use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, TokenRow};
 use crate::sql::{Connection, OptionalExtension, Row, params};
-use dialer_core::TokenId;
+use dialer_core::{Tenant, TokenId};
 use sansio::WallTime;
 
 /// Old responses forgotten with each new one: more than come in, so that none pile up.
@@ -16,10 +16,11 @@ pub(super) fn put_token(txn: &mut Txn<'_>, token: &TokenRow) -> Result<(), Store
     let before = by_id(txn.conn(), token.id)?.map(|row| told(&row));
     super::audit::changed_value(txn, "token", token.id.to_string(), before, Some(told(token)))?;
     txn.write(
-        "INSERT INTO token (id, name, hash, prefix, scopes, created_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+        "INSERT INTO token (id, name, hash, prefix, scopes, created_at, expires_at, tenant) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
          hash = excluded.hash, prefix = excluded.prefix, scopes = excluded.scopes, \
-         created_at = excluded.created_at, expires_at = excluded.expires_at",
+         created_at = excluded.created_at, expires_at = excluded.expires_at, \
+         tenant = excluded.tenant",
         params![
             blob(token.id),
             token.name,
@@ -28,6 +29,7 @@ pub(super) fn put_token(txn: &mut Txn<'_>, token: &TokenRow) -> Result<(), Store
             encode("token", &token.scopes)?,
             token.created_at.unix_millis(),
             millis(token.expires_at),
+            token.tenant.as_ref().map(Tenant::as_str),
         ],
     )?;
     Ok(())
@@ -42,7 +44,15 @@ fn token(row: Row<'_>) -> Result<TokenRow, StoreError> {
         scopes: decode("token", row.get_ref("scopes")?.as_str()?)?,
         created_at: WallTime::from_unix_millis(row.get("created_at")?),
         expires_at: time(row, "expires_at")?,
+        tenant: tenant(row)?,
     })
+}
+
+/// A name that cannot be one is no reason to take a token for the operator's.
+fn tenant(row: Row<'_>) -> Result<Option<Tenant>, StoreError> {
+    let Some(name) = row.get::<_, Option<String>>("tenant")? else { return Ok(None) };
+    let undecodable = || StoreError::Undecodable { table: "token", detail: format!("tenant {name:?}") };
+    Tenant::new(&name).map(Some).ok_or_else(undecodable)
 }
 
 fn by_id(conn: &Connection, id: TokenId) -> Result<Option<TokenRow>, StoreError> {
@@ -57,7 +67,7 @@ fn by_id(conn: &Connection, id: TokenId) -> Result<Option<TokenRow>, StoreError>
 fn told(token: &TokenRow) -> serde_json::Value {
     serde_json::json!({
         "name": token.name, "prefix": token.prefix, "scopes": token.scopes,
-        "expires_at_ms": millis(token.expires_at),
+        "expires_at_ms": millis(token.expires_at), "tenant": token.tenant,
     })
 }
 

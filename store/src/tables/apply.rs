@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::sql::{OptionalExtension, params};
 use dialer_core::event::EventEnvelope;
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
-use dialer_core::{CallRecord, ListId, Record};
+use dialer_core::{CallRecord, ListId, Record, Tenant};
 use serde::Serialize;
 
 /// Writes one record. A record that contradicts what is stored (a second end of a call) is noted and not applied;
@@ -221,8 +221,8 @@ fn attempt_changed(txn: &mut Txn<'_>, row: &AttemptRow) -> Result<(), StoreError
 
 fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> {
     let made = txn.run(
-        "INSERT INTO call_record (call, campaign, agent, lead, number, outcome, started_at, data) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        "INSERT INTO call_record (call, campaign, agent, lead, number, outcome, started_at, data, tenant) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         params![
             blob(record.call),
             blob_opt(record.campaign),
@@ -232,6 +232,7 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
             record.outcome.as_str(),
             record.started_at.unix_millis(),
             encode("call_record", record)?,
+            record.tenant.as_ref().map(Tenant::as_str),
         ],
     )?;
     if made == 0 {

@@ -250,7 +250,7 @@ fn read(row: Row<'_>) -> Result<AuditRow, StoreError> {
         no: super::codec::count(row.get("no")?),
         entry: AuditEntry {
             at: WallTime::from_unix_millis(row.get("at")?),
-            by: Actor { token: id_opt(row, "token")?, name: row.get("name")? },
+            by: Actor { token: id_opt(row, "token")?, name: row.get("name")?, tenant: None },
             action: row.get("action")?,
             target: row.get("target")?,
             before: value("before")?,

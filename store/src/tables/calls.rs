@@ -162,6 +162,7 @@ pub(super) fn records(conn: &Connection, query: &CallRecordQuery) -> Result<Page
         ("number", query.number.clone().map(Value::Text)),
         ("agent", key(query.agent)),
         ("campaign", key(query.campaign)),
+        ("tenant", query.tenant.as_ref().map(|tenant| Value::Text(tenant.as_str().into()))),
     ]);
     if let Some(outcome) = query.outcome {
         filter.term("outcome = ?", Value::Text(outcome.as_str().into()));

@@ -3,7 +3,7 @@
 use super::support::{Ground, House, NOW, ended, event, id};
 use dialer_core::event::Event;
 use dialer_core::record::RecordingRow;
-use dialer_core::{CallId, CallRecord, Outcome, Record};
+use dialer_core::{CallId, CallRecord, Outcome, Record, Tenant};
 use sansio::WallTime;
 use store::{
     CallRecordQuery, CallRow, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, RecordingQuery, Store, StoreError,
@@ -37,8 +37,9 @@ fn records_are_found_by_each_filter_newest_first() {
         record(2, 30, |r| (r.campaign, r.agent) = (Some(id(1)), Some(id(5)))),
         record(3, 10, |r| (r.campaign, r.agent) = (Some(id(2)), Some(id(5)))),
         record(4, 20, |r| (r.lead, r.outcome) = (Some(id(9)), Outcome::Busy)),
-        record(5, 20, |r| r.to = "+14155550100".into()),
+        record(5, 20, |r| (r.to, r.tenant) = ("+14155550100".into(), Tenant::new("acme"))),
     ]);
+    let of = Tenant::new;
     let all = CallRecordQuery { limit: 100, ..CallRecordQuery::default() };
     let time = |millis| Some(NOW.plus_millis(millis));
     let cases: Vec<(CallRecordQuery, Vec<u128>)> = vec![
@@ -53,6 +54,9 @@ fn records_are_found_by_each_filter_newest_first() {
         (CallRecordQuery { from: time(20), ..all.clone() }, vec![2, 5, 4]),
         (CallRecordQuery { campaign: Some(id(1)), to: time(30), ..all.clone() }, vec![1]),
         (CallRecordQuery { campaign: Some(id(3)), ..all.clone() }, vec![]),
+        (CallRecordQuery { tenant: of("acme"), ..all.clone() }, vec![5]),
+        (CallRecordQuery { tenant: of("default"), ..all.clone() }, vec![]),
+        (CallRecordQuery { tenant: of("acme"), campaign: Some(id(1)), ..all.clone() }, vec![]),
     ];
     for (query, expected) in cases {
         for limit in [1, 2, 100] {
@@ -204,6 +208,7 @@ fn tokens_are_found_by_the_digest_of_their_secret() {
         scopes: vec!["calls:read".into(), "leads:pii".into()],
         created_at: NOW.plus_millis(-i64::from(number)),
         expires_at: (number == 1).then_some(NOW),
+        tenant: (number == 2).then(Tenant::default),
     };
     for number in [1, 2] {
         house.store.put_token(&row(number), None).unwrap();

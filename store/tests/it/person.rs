@@ -28,6 +28,7 @@ fn event(cursor: u64, call: Option<u128>, lead: Option<LeadId>, event: Event) ->
         campaign: None,
         lead,
         agent: None,
+        tenant: None,
         client_state: (call == Some(1)).then(|| format!("crm {NUMBER}")),
         post_call: false,
         event,
@@ -124,7 +125,7 @@ fn furnished() -> (House, [LeadId; 3]) {
         created_at: NOW,
     };
     let numbers = DncNumbers { numbers: vec![8_613_800_138_000], ..DncNumbers::default() };
-    let by = Actor { token: None, name: "ada".into() };
+    let by = Actor { token: None, name: "ada".into(), tenant: None };
     house.write(vec![Record::DncListPut(dnc)]);
     house.write(vec![Record::DncAdded { list: id(7), entries: numbers }, Record::ChangedBy { by, at: NOW }]);
     (house, [leads[0], leads[1], leads[2]])
@@ -160,7 +161,7 @@ fn nothing_of_a_number_is_left_in_any_row() {
         Record::DncAdded { list: id(7), entries: hashes.clone() },
         Record::DncRemoved { list: id(7), entries: numbers },
     ]);
-    let by = || (Actor { token: None, name: "ada".into() }, NOW);
+    let by = || (Actor { token: None, name: "ada".into(), tenant: None }, NOW);
     let more = serde_json::json!({ "reference": "case 7" });
     let erased = house.store.forget_person(&spellings(), by(), more.clone()).unwrap();
     assert_eq!((erased.leads, erased.calls, erased.events), (1, 3, 3));

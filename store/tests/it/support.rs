@@ -273,7 +273,7 @@ pub(crate) fn id<K: Kind>(number: u128) -> Id<K> {
 pub(crate) fn list_row(id: ListId) -> ListRow {
     ListRow {
         id,
-        config: ListConfig { name: id.to_string(), default_region: None },
+        config: ListConfig { name: id.to_string(), ..ListConfig::default() },
         version: 1,
         created_at: NOW,
     }
@@ -292,6 +292,7 @@ pub(crate) fn new_lead(number: u64) -> NewLead {
 pub(crate) fn ended(call: CallId) -> CallRecord {
     CallRecord {
         call,
+        tenant: None,
         attempt: None,
         campaign: None,
         lead: None,
@@ -364,6 +365,7 @@ pub(crate) fn event(cursor: u64, event: Event) -> Record {
         campaign: None,
         lead: None,
         agent: None,
+        tenant: None,
         client_state: None,
         post_call: false,
         event,

@@ -142,6 +142,7 @@ impl CallShard {
         let answered = transit.answered;
         CallRecord {
             call: transit.id,
+            tenant: None,
             attempt: None,
             campaign: None,
             lead: None,

@@ -1,0 +1,140 @@
+//! What a tenant's token reaches. The one place that says so for all routes.
+//!
+//! * A route that is not in [`OPEN`] is the operator's: one that is added is closed to tenants until somebody puts it there.
+//! * A name in a path is looked at here, before the route runs: what belongs to somebody else is not there (404).
+//! * Views are given out by [`crate::ReadModel`] for whom the request under way is carried out, so that lists show a tenant's
+//!   own and names in bodies lead nowhere else; commands are looked at once more by the dialer itself.
+
+use crate::auth::{ACTOR, Caller};
+use crate::gateway::Gateway;
+use crate::problem::{Code, Problem};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dialer_core::{CallId, Tenant};
+use std::sync::Arc;
+
+/// What the first name in a path names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Named {
+    Nothing,
+    Agent,
+    List,
+    Campaign,
+    /// A live call, or the record of one.
+    Call,
+    Task,
+}
+
+/// The routes that are open to tenants: their beginnings, and what is named behind them.
+const OPEN: &[(&str, Named)] = &[
+    ("/v1/agent-groups", Named::Nothing),
+    ("/v1/agents", Named::Agent),
+    ("/v1/tasks", Named::Task),
+    ("/v1/lists", Named::List),
+    ("/v1/campaigns", Named::Campaign),
+    ("/v1/calls", Named::Call),
+    ("/v1/cdrs", Named::Call),
+    ("/v1/cdrs/export", Named::Nothing),
+    ("/v1/events", Named::Nothing),
+    ("/v1/ws", Named::Nothing),
+    ("/v1/policies", Named::Nothing),
+    ("/v1/openapi.json", Named::Nothing),
+];
+
+/// Parts of these that are the operator's all the same: what was said with carriers, and sound that goes elsewhere.
+const CLOSED: &[&str] = &["/v1/calls/{id}/trace", "/v1/calls/{id}/fork_start", "/v1/calls/{id}/fork_stop"];
+
+/// What a route is for tenants; `None`: closed.
+fn open(route: &str) -> Option<Named> {
+    if CLOSED.contains(&route) {
+        return None;
+    }
+    let begins = |beginning: &str| {
+        route.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let longest = OPEN.iter().filter(|(beginning, _)| begins(beginning)).max_by_key(|(text, _)| text.len());
+    let (_, named) = longest?;
+    Some(if route.contains('{') { *named } else { Named::Nothing })
+}
+
+/// For which tenant the request under way is carried out; `None`: for the operator, or for no request.
+pub(crate) fn tenant() -> Option<Tenant> {
+    ACTOR.try_with(|actor| actor.tenant.clone()).ok().flatten()
+}
+
+/// Whether what has this owner may be seen by whom the request under way is carried out for.
+pub(crate) fn sees(owner: Option<&Tenant>) -> bool {
+    ACTOR.try_with(|actor| actor.tenant.as_ref().is_none_or(|own| owner == Some(own))).unwrap_or(true)
+}
+
+/// The layer.
+pub(crate) async fn walled(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let owner = request.extensions().get::<Caller>().and_then(|caller| caller.tenant().cloned());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let (Some(owner), Some(route)) = (owner, route) else { return next.run(request).await };
+    let Some(named) = open(&route) else {
+        let problem = if route.contains('{') {
+            Problem::not_found("resource")
+        } else {
+            Problem::new(Code::InsufficientScope, "this is the operator's: the token belongs to a tenant")
+        };
+        return problem.into_response();
+    };
+    // `/v1/agents/agt_…`
+    let name = request.uri().path().split('/').nth(3).unwrap_or_default().to_owned();
+    match found(&gateway, named, &name, &owner).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn found(gateway: &Gateway, named: Named, name: &str, owner: &Tenant) -> Result<(), Problem> {
+    let views = &gateway.read_model;
+    let (there, what) = match named {
+        Named::Nothing => (true, ""),
+        Named::Agent => (name.parse().is_ok_and(|id| views.agent(id).is_some()), "agent"),
+        Named::List => (name.parse().is_ok_and(|id| views.list(id).is_some()), "list"),
+        Named::Campaign => (name.parse().is_ok_and(|id| views.campaign(id).is_some()), "campaign"),
+        Named::Task => {
+            let has = |id| views.agents().iter().any(|agent| agent.task.as_ref().is_some_and(|t| t.id == id));
+            (name.parse().is_ok_and(has), "task")
+        }
+        Named::Call => match name.parse::<CallId>() {
+            Err(_) => (false, "call"),
+            Ok(id) if views.call(id).is_some() => (true, "call"),
+            Ok(id) => {
+                let row = gateway.store(move |store| store.record(id)).await?;
+                (row.is_some_and(|row| row.record.tenant.as_ref() == Some(owner)), "call")
+            }
+        },
+    };
+    if there { Ok(()) } else { Err(Problem::not_found(what)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_is_closed() {
+        assert_eq!(open("/v1/agents"), Some(Named::Nothing));
+        assert_eq!(open("/v1/agents/{id}/login"), Some(Named::Agent));
+        assert_eq!(open("/v1/lists/{id}/leads/{lead_id}"), Some(Named::List));
+        assert_eq!(open("/v1/cdrs/{call_id}"), Some(Named::Call));
+        assert_eq!(open("/v1/cdrs/export"), Some(Named::Nothing));
+        for closed in [
+            "/v1/trunks",
+            "/v1/tokens/{id}",
+            "/v1/agents-of-others",
+            "/v1/calls/{id}/trace",
+            "/v1/audit",
+            "/v1",
+            "/v1/calls/{id}/fork_start",
+            "/v1/recordings/{id}",
+            "/v1/node/drain",
+        ] {
+            assert_eq!(open(closed), None, "{closed}");
+        }
+    }
+}

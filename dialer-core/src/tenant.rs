@@ -1,0 +1,242 @@
+//! Tenants: who a campaign, a list, an agent and all that comes of them belong to.
+//!
+//! Everything has one owner, the tenant `default` where nobody else was named. Commands by a tenant's token reach the
+//! tenant's own things and nothing else: those of others are not there. What is bought and answered for once per house
+//! (trunks, caller IDs, do-not-call lists, routes of inbound calls) belongs to the operator, whose tokens have no tenant;
+//! the operator gives it to campaigns, and their tenants keep it. Calls, records and events have the owner of their
+//! campaign, else of their agent.
+
+use crate::command::{Command, CommandError, OriginateRequest};
+use crate::config::{AgentConfig, CampaignConfig};
+use crate::dialer::{About, Dialer};
+use crate::id::{AgentId, CallId, CampaignId, ListId};
+use crate::participant::{CallWish, Joining, Target};
+use crate::{AgentDevice, check::invalid};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A tenant's name: 1 to 64 lower-case letters, digits, dashes and underscores.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tenant(String);
+
+impl Tenant {
+    /// The tenant of this name; `None` if it cannot be one.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        let good = (1..=64).contains(&name.len()) && name.bytes().all(sound);
+        good.then(|| Tenant(name.into()))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored without an owner is this one's.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0 == "default"
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Tenant("default".into())
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const fn missing(what: &'static str) -> CommandError {
+    CommandError::NotFound { what }
+}
+
+impl Dialer {
+    /// Whose things of this campaign, else of this agent, are.
+    pub(crate) fn tenant_of(&self, campaign: Option<CampaignId>, agent: Option<AgentId>) -> Option<Tenant> {
+        let of_campaign = campaign.and_then(|id| self.campaigns.get(&id)).map(|c| &c.row.config.tenant);
+        let of_agent = || agent.and_then(|id| self.agents.get(&id)).map(|a| &a.row.config.tenant);
+        of_campaign.or_else(of_agent).cloned()
+    }
+
+    /// Whose an event is; `None`: the operator's alone.
+    pub(crate) fn tenant_of_event(&self, about: &About) -> Option<Tenant> {
+        self.tenant_of(about.campaign, about.agent).or_else(|| about.tenant.clone())
+    }
+
+    fn has_agent(&self, tenant: &Tenant, id: AgentId) -> Result<&AgentConfig, CommandError> {
+        let config = self.agents.get(&id).map(|agent| &agent.row.config);
+        config.filter(|config| config.tenant == *tenant).ok_or(missing("agent"))
+    }
+
+    fn has_campaign(&self, tenant: &Tenant, id: CampaignId) -> Result<&CampaignConfig, CommandError> {
+        let config = self.campaigns.get(&id).map(|campaign| &campaign.row.config);
+        config.filter(|config| config.tenant == *tenant).ok_or(missing("campaign"))
+    }
+
+    fn has_list(&self, tenant: &Tenant, id: ListId) -> Result<(), CommandError> {
+        let found = self.lists.get(&id).filter(|list| list.config.tenant == *tenant);
+        found.map(|_| ()).ok_or(missing("list"))
+    }
+
+    /// A call that lives, or one of the last that have ended.
+    fn has_call(&self, tenant: &Tenant, id: CallId) -> Result<(), CommandError> {
+        let live = self.calls.get(&id).map(|call| (call.campaign, call.agent.or(call.last_agent)));
+        let passing = || self.transit.get(&id).map(|call| (None, call.agent()));
+        let ended = || self.ended.get(id).map(|call| (call.campaign, call.agent));
+        let of = live.or_else(passing).or_else(ended);
+        let owner = of.and_then(|(campaign, agent)| self.tenant_of(campaign, agent));
+        if owner.as_ref() == Some(tenant) { Ok(()) } else { Err(missing("call")) }
+    }
+
+    /// Takes a command as a tenant's: what it makes is the tenant's, what it names has to be. Everything that is not named
+    /// here is the operator's.
+    ///
+    /// # Errors
+    /// As if what is not the tenant's were not there.
+    pub(crate) fn admit(&self, tenant: &Tenant, command: &mut Command) -> Result<(), CommandError> {
+        match command {
+            Command::CreateAgent(config) => {
+                config.tenant = tenant.clone();
+                no_trunk(config, &AgentDevice::Registered)
+            }
+            Command::UpdateAgent { agent, config, .. } => {
+                no_trunk(config, &self.has_agent(tenant, *agent)?.device.clone())
+            }
+            Command::DeleteAgent(agent) | Command::AgentLogout(agent) | Command::AgentReady(agent) => {
+                self.has_agent(tenant, *agent).map(|_| ())
+            }
+            Command::AgentLogin { agent, .. } | Command::AgentPause { agent, .. } => {
+                self.has_agent(tenant, *agent).map(|_| ())
+            }
+            Command::CreateList(config) => {
+                config.tenant = tenant.clone();
+                Ok(())
+            }
+            Command::UpdateList { list, .. } | Command::LeadsImported { list, .. } => {
+                self.has_list(tenant, *list)
+            }
+            Command::DeleteList(list) => self.has_list(tenant, *list),
+            Command::CreateCampaign(config) => {
+                config.tenant = tenant.clone();
+                keeps_what_is_given(config, &CampaignConfig::default())
+            }
+            Command::UpdateCampaign { campaign, config, .. } => {
+                keeps_what_is_given(config, self.has_campaign(tenant, *campaign)?)
+            }
+            Command::DeleteCampaign(campaign)
+            | Command::StartCampaign(campaign)
+            | Command::PauseCampaign(campaign)
+            | Command::ResumeCampaign(campaign)
+            | Command::StopCampaign(campaign) => self.has_campaign(tenant, *campaign).map(|_| ()),
+            Command::Originate(request) => self.admit_originate(tenant, request),
+            Command::Hangup(call) | Command::SetDisposition { call, .. } => self.has_call(tenant, *call),
+            Command::Call { call, wish } => {
+                self.has_call(tenant, *call)?;
+                match wish {
+                    CallWish::Join(joining) | CallWish::Transfer(joining) => {
+                        self.admit_joining(tenant, joining)
+                    }
+                    // They send sound to places outside.
+                    CallWish::StartFork(_) | CallWish::StopFork(_) => Err(missing("call")),
+                    CallWish::SetMode { .. }
+                    | CallWish::Drop(_)
+                    | CallWish::Hold(_)
+                    | CallWish::Mute { .. }
+                    | CallWish::Press { .. }
+                    | CallWish::Play { .. }
+                    | CallWish::Record(_) => Ok(()),
+                }
+            }
+            Command::TaskDial { task, .. } | Command::TaskSkip(task) => {
+                let agent = self.tasks.get(task).map(|task| task.agent);
+                agent.and_then(|agent| self.has_agent(tenant, agent).ok()).map(|_| ()).ok_or(missing("task"))
+            }
+            _ => Err(missing("resource")),
+        }
+    }
+
+    fn admit_originate(&self, tenant: &Tenant, request: &OriginateRequest) -> Result<(), CommandError> {
+        self.has_agent(tenant, request.agent)?;
+        if request.campaign.is_some_and(|campaign| self.has_campaign(tenant, campaign).is_err()) {
+            return invalid("/campaign_id", "the id of an existing campaign");
+        }
+        if request.lead.as_ref().is_some_and(|lead| self.has_list(tenant, lead.list).is_err()) {
+            return invalid("/lead_id", "the id of an existing lead");
+        }
+        if request.trunk.is_some() {
+            return invalid("/trunk_id", "the id of an existing trunk");
+        }
+        Ok(())
+    }
+
+    fn admit_joining(&self, tenant: &Tenant, joining: &Joining) -> Result<(), CommandError> {
+        if let Target::Agent(agent) = joining.target {
+            self.has_agent(tenant, agent)?;
+        }
+        if joining.trunk.is_some() {
+            return invalid("/trunk_id", "the id of an existing trunk");
+        }
+        Ok(())
+    }
+}
+
+/// The trunk of a number is the operator's choice.
+fn no_trunk(config: &AgentConfig, present: &AgentDevice) -> Result<(), CommandError> {
+    let trunk = |device: &AgentDevice| match device {
+        AgentDevice::Number { trunk, .. } => *trunk,
+        AgentDevice::Registered | AgentDevice::Address { .. } => None,
+    };
+    match trunk(&config.device) {
+        Some(named) if trunk(present) != Some(named) => {
+            invalid("/device/trunk_id", "the id of an existing trunk")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the operator has given to a campaign stays; nothing of it is taken without being given.
+fn keeps_what_is_given(config: &CampaignConfig, present: &CampaignConfig) -> Result<(), CommandError> {
+    if let Some(place) = config.trunks.iter().position(|trunk| !present.trunks.contains(trunk)) {
+        return invalid(&format!("/trunks/{place}"), "the id of an existing trunk, each once");
+    }
+    // Without any of these it would go over all, or be shown no list at all.
+    if config.trunks.is_empty() && !present.trunks.is_empty() {
+        return invalid("/trunks", "at least one of the trunks that the operator has given to the campaign");
+    }
+    if config.caller_id_pool != present.caller_id_pool {
+        return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
+    }
+    if config.dnc_lists != present.dnc_lists {
+        return invalid("/dnc_lists", "the do-not-call lists that the operator has given to the campaign");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        for good in ["default", "t1", "acme-sales_2", &"a".repeat(64)] {
+            assert_eq!(Tenant::new(good).as_ref().map(Tenant::as_str), Some(good));
+        }
+        for bad in ["", "A", "a b", "ä", "a/b", &"a".repeat(65)] {
+            assert_eq!(Tenant::new(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //!   it answers         100     Via: …;oc=40;oc-algo="loss";oc-validity=1000;oc-seq=1282321615.782
 //!   for a second       two of five new calls are not sent to it: 503 here, or the trunk's next target
 //! ```
-//! What a call consists of once it has begun is always sent. A call that is not begun takes its ACK and BYE with it, so
+//! What is asked of one shard all shards of the node heed, and what we ask for is the mean of what our shards want
+//! (`transport/locate/loads.rs`). What a call consists of once it has begun is always sent. A call that is not begun takes its ACK and BYE with it, so
 //! that the share of INVITEs left out is the share of all requests that is saved (RFC 7339 §7.2 leaves the mix to us).
 
 use core::net::SocketAddr;
@@ -131,6 +132,7 @@ impl UserAgent {
         if !self.throttles.hear(now, trunk, target, &said) {
             return;
         }
+        self.config.failures.loads().hear(now, target, &said, SEQUENCE_MEMORY);
         self.layer.counters.overload_heard += u64::from(self.throttles.loss_percent(now, target) != before);
         self.tell_overload(now, trunk, out);
     }
@@ -158,7 +160,8 @@ impl UserAgent {
 
     /// Draws the lot for a new call to a target: true when it is not to be sent (RFC 7339 §7.2).
     pub(super) fn must_withhold(&mut self, now: Instant, target: SocketAddr) -> bool {
-        let loss_percent = self.throttles.loss_percent(now, target);
+        // What any shard of the node has heard counts.
+        let loss_percent = self.config.failures.loads().loss_percent(now, target);
         if loss_percent == 0 || self.layer.rng.below(100) >= u64::from(loss_percent) {
             return false;
         }
@@ -171,7 +174,8 @@ impl UserAgent {
         if !request.top_via().announces_overload_control() {
             return None;
         }
-        let share = self.overload(now).max(self.load.wanted_loss(now));
+        let own = self.overload(now).max(self.load.wanted_loss(now));
+        let share = self.config.failures.loads().own_share(now, self.layer.shard, own);
         let loss_percent = (share * 100.0).ceil() as u8;
         // RFC 7339 §5.2: without overload a validity of 0 takes back what was said before.
         let validity = if loss_percent == 0 { Duration::ZERO } else { VALIDITY };

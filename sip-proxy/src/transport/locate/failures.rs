@@ -13,6 +13,7 @@ use std::sync::Arc;
 use sansio::Instant;
 
 use super::Target;
+use super::loads::Loads;
 
 /// A target that has failed is passed over for so long, doubled by each further failure …
 const PASSED_OVER_MIN: Duration = Duration::from_secs(30);
@@ -29,7 +30,11 @@ const TIMES_BITS: u32 = 8;
 
 /// Targets that have failed. Copies of it are the same table; all who share it must mean the same clock by `now`.
 #[derive(Debug, Clone)]
-pub struct Failures(Arc<[Place]>);
+pub struct Failures {
+    places: Arc<[Place]>,
+    /// What is known of loads goes the same way.
+    loads: Loads,
+}
 
 #[derive(Debug, Default)]
 struct Place {
@@ -41,11 +46,17 @@ struct Place {
 
 impl Default for Failures {
     fn default() -> Self {
-        Failures((0..FAILED_MAX).map(|_| Place::default()).collect())
+        let places = (0..FAILED_MAX).map(|_| Place::default()).collect();
+        Failures { places, loads: Loads::default() }
     }
 }
 
 impl Failures {
+    /// What targets have asked for, and how busy the shards are.
+    pub(crate) fn loads(&self) -> &Loads {
+        &self.loads
+    }
+
     /// A target did not answer, refused the connection, or said 503 (with `retry_after`).
     pub(super) fn add(&self, now: Instant, target: &Target, retry_after: Option<Duration>) {
         let place = self.place_for(target);
@@ -78,12 +89,12 @@ impl Failures {
 
     /// Targets passed over now.
     pub(super) fn count(&self, now: Instant) -> usize {
-        self.0.iter().filter(|place| now < place.until()).count()
+        self.places.iter().filter(|place| now < place.until()).count()
     }
 
     fn places_of(&self, key: u64) -> &[Place] {
         let first = (key >> 32) as usize % (FAILED_MAX / WAYS) * WAYS;
-        &self.0[first..first + WAYS]
+        &self.places[first..first + WAYS]
     }
 
     /// Where a target stands; a place is made for it when it does not.
@@ -131,7 +142,7 @@ fn key_of(target: &Target) -> u64 {
 }
 
 /// The last step of SplitMix64 (Steele, Lea, Flood 2014); no two numbers give the same.
-fn mix(mut word: u64) -> u64 {
+pub(super) fn mix(mut word: u64) -> u64 {
     word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ word >> 31
@@ -212,7 +223,7 @@ mod tests {
             assert!(failures.passed_over(now, &target(n)).is_some());
         }
         assert!(failures.count(Instant::from_millis(100_000)) > FAILED_MAX / 2);
-        assert_eq!(failures.0.len(), FAILED_MAX);
+        assert_eq!(failures.places.len(), FAILED_MAX);
     }
 
     #[test]

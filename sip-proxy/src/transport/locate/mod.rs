@@ -6,6 +6,7 @@
 
 mod cache;
 mod failures;
+mod loads;
 mod order;
 
 use core::net::{IpAddr, SocketAddr};

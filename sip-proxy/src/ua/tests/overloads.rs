@@ -213,3 +213,37 @@ fn a_peer_that_heeds_settles_at_what_we_take() {
     assert!((430..=600).contains(&settled), "{per_second:?}");
     assert_eq!(per_second[22..], [25, 25], "{per_second:?}");
 }
+
+/// Two shards of one node: what one hears both heed, whichever heard it last; and their loads are told as one.
+#[test]
+fn shards_heed_what_one_of_them_has_heard_and_tell_one_load() {
+    let known = crate::transport::locate::Failures::default();
+    let shard = |number| {
+        let mut bench = Bench::with(|config| {
+            (config.shard, config.failures) = (number, known.clone());
+            config.overload.lag = Duration::from_millis(100);
+        });
+        bench.ua.set_trunk(
+            bench.now,
+            super::trunks::trunk(|trunk| trunk.overload_control = true),
+            &mut bench.out,
+        );
+        bench.note();
+        bench
+    };
+    let (mut one, mut other) = (shard(0), shard(1));
+    other.call();
+    one.call();
+    respond_with(&mut one, Method::Invite, 180, ";oc=100;oc-algo=\"loss\";oc-validity=9000;oc-seq=5.1");
+    assert_eq!((try_calls(&mut one, 10), try_calls(&mut other, 10)), (0, 0));
+    respond_with(&mut other, Method::Invite, 180, ";oc=0;oc-algo=\"loss\";oc-validity=0;oc-seq=5.2");
+    assert_eq!((try_calls(&mut one, 10), try_calls(&mut other, 10)), (10, 10));
+
+    // The other one is twice as slow as it may be; half of the calls are its.
+    other.ua.note_lag(other.now, Duration::from_millis(200));
+    for (number, wanted) in [(1, 100), (0, 50), (1, 50)] {
+        let bench = if number == 0 { &mut one } else { &mut other };
+        let params = told(bench, &format!("load{number}{wanted}")).1;
+        assert!(params.starts_with(&format!(";oc={wanted};")), "{wanted} in {params}");
+    }
+}

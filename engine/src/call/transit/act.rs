@@ -8,6 +8,7 @@ use dialer_core::outcome::Party;
 use dialer_core::participant::CallAct;
 use dialer_core::recording::RecordAct;
 use dialer_core::{CallFact, CallId, RecordingId};
+use media::Ears;
 use sansio::{Instant, Key, Outbox};
 
 impl CallShard {
@@ -47,9 +48,18 @@ impl CallShard {
                     Some(TransitSound::Relay { caller, .. }) => Some(caller.stream),
                     Some(TransitSound::Bypass) | None => None,
                 };
+                // Who is outside is told what the caller presses; nobody else asks.
+                if let Some(stream) = stream {
+                    self.plane.listen(now, stream, Ears { dtmf: true, ..Ears::default() });
+                }
                 self.start_fork(now, call, stream, *order, out);
             }
-            CallAct::StopFork(fork) => self.stop_fork(fork, out),
+            CallAct::StopFork(fork) => {
+                self.stop_fork(fork, out);
+                if let Some(TransitSound::Relay { caller, .. }) = self.transits.get(key).map(|t| &t.sound) {
+                    self.plane.listen(now, caller.stream, Ears::default());
+                }
+            }
             _ => self.counters.orders_late += 1,
         }
     }

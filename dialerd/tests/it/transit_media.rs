@@ -184,7 +184,7 @@ fn a_call_that_passes_through_is_recorded_paused_and_forked() {
         scene.hung_up().await;
         bot.event("stop").await;
         scene.listed(&call, 2).await;
-        let record = api.get(&format!("/v1/cdrs?limit=10")).await["data"][0].clone();
+        let record = api.get("/v1/cdrs?limit=10").await["data"][0].clone();
         assert_eq!((&record["call_id"], &record["recording_id"]), (&json!(call), &first), "{record}");
         let events = within(api.events_up_to("call.*,recording.*", "call.ended")).await;
         let expected = [

@@ -15,7 +15,7 @@ use crate::extract::Params;
 use crate::gateway::Gateway;
 use crate::hub::LiveEvent;
 use crate::mask::Masker;
-use crate::pattern::{is_pattern, wants_type};
+use crate::pattern::{is_pattern, unknown_type, wants_type};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::wire::event::{Event, cursor_text, parse_cursor};
 use axum::body::{Body, Bytes};
@@ -64,13 +64,9 @@ impl Filter {
             let types: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
             types.iter().all(|part| is_pattern(part)).then_some(types)
         })?;
-        for wanted in types.iter().flatten() {
-            let one = std::slice::from_ref(wanted);
-            if !TYPE_NAMES.iter().any(|name| wants_type(one, name)) {
-                let detail = format!("no event is called {wanted}; there are {}", TYPE_NAMES.join(", "));
-                let problem = Problem::parameter("types", detail).unprocessable();
-                return Err(problem.with("types", TYPE_NAMES.to_vec()));
-            }
+        if let Some((_, detail)) = types.as_deref().and_then(unknown_type) {
+            let problem = Problem::parameter("types", detail).unprocessable();
+            return Err(problem.with("types", TYPE_NAMES.to_vec()));
         }
         Ok(Filter {
             types: types.unwrap_or_default(),

@@ -2,11 +2,12 @@
 
 use super::event::{cursor_text, parse_cursor};
 use crate::extract::Checks;
-use crate::pattern::is_pattern;
+use crate::pattern::{is_pattern, unknown_type};
 use crate::problem::Problem;
 use crate::time::Time;
 use crate::webhook::{Standing, Tried, secret_key};
 use dialer_core::CampaignId;
+use dialer_core::event::TYPE_NAMES;
 use serde::{Deserialize, Serialize};
 use store::{WebhookDelivery, WebhookRow};
 use utoipa::ToSchema;
@@ -24,7 +25,8 @@ pub struct WebhookRequest {
     pub name: String,
     /// Where events are sent by POST: `https://…` or `http://…`, without user and password.
     pub url: String,
-    /// Which events, `*` at the end of one stands for the rest; empty: all.
+    /// Which events, `*` at the end of one stands for the rest; empty: all. One that stands for no event there is is refused
+    /// (422).
     #[serde(default)]
     #[schema(example = json!(["call.*", "agent.state"]))]
     pub types: Vec<String>,
@@ -70,6 +72,10 @@ impl WebhookRequest {
         let secret_fits = self.secret.as_deref().is_none_or(|text| secret_key(text).is_some());
         checks.that(secret_fits, "/secret", "expected whsec_ and the base 64 of 24 to 64 bytes");
         checks.finish()?;
+        if let Some((place, detail)) = unknown_type(&self.types) {
+            let problem = Problem::field(format!("/types/{place}"), detail).unprocessable();
+            return Err(problem.with("types", TYPE_NAMES.to_vec()));
+        }
         Ok(campaign.unwrap_or_default())
     }
 }

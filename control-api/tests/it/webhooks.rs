@@ -324,6 +324,16 @@ async fn bad_webhooks_and_who_may() {
         let pointers = house.post("/v1/webhooks", body).await.problem(400, "invalid_body");
         assert_eq!(pointers, [pointer]);
     }
+    // One that stands for no event is named, beside all there are; also when a webhook that is there is changed.
+    let misspelt = json!({"name": "crm", "url": url, "types": ["call.*", "call.endd"]});
+    let reply = house.post("/v1/webhooks", misspelt).await;
+    assert_eq!(reply.problem(422, "unprocessable"), ["/types/1"]);
+    assert!(reply.text.contains("no event is called call.endd"), "{}", reply.text);
+    assert!(reply.json()["types"].as_array().unwrap().contains(&json!("call.ended")));
+    let (there, _) = made(&house, json!({"name": "crm", "url": url, "types": ["call.*"]})).await;
+    let changed = json!({"types": ["calls.*"]});
+    let pointers = house.patch(&format!("/v1/webhooks/{there}"), changed).await.problem(422, "unprocessable");
+    assert_eq!(pointers, ["/types/0"]);
     let weak = house.token(&["webhooks:write"]).await;
     let whole = json!({"name": "crm", "url": url, "numbers_whole": true});
     house

@@ -18,6 +18,7 @@ use crate::wire::lead::{
 };
 use dialer_core::{Command, ListId};
 use sansio::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
 use tokio::time::Instant;
@@ -382,6 +383,15 @@ pub(crate) fn count(summary: &mut ImportSummary, verdicts: &[RowVerdict], on_dup
     }
 }
 
+/// How many rows had which result.
+fn count_results(verdicts: &[RowVerdict]) -> BTreeMap<RowResult, u64> {
+    let mut counts = BTreeMap::new();
+    for verdict in verdicts {
+        *counts.entry(verdict.result).or_default() += 1;
+    }
+    counts
+}
+
 /// The body of an import, cut into rows as it arrives.
 pub(crate) struct Rows {
     body: Pieces,
@@ -637,8 +647,8 @@ impl Work {
         self.out = Out::Writing(tokio::task::spawn_blocking(move || {
             let verdicts = verdicts(told, fates, mask);
             count(&mut summary, &verdicts, on_duplicate);
-            for verdict in &verdicts {
-                api.metrics.import_rows.with_label_values(&[verdict.result.as_str()]).inc();
+            for (result, rows) in count_results(&verdicts) {
+                api.metrics.import_rows.with_label_values(&[result.as_str()]).inc_by(rows);
             }
             out.write(&lines(&verdicts))?;
             Ok((out, summary))

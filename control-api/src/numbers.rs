@@ -1,5 +1,7 @@
 //! Phone numbers: from what people write to E.164.
 
+mod shape;
+
 use phonenumber::country;
 use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Type};
@@ -78,6 +80,14 @@ pub fn normalise(raw: &str, region: Option<&str>) -> Result<String, NumberFault>
     if text.is_empty() {
         return Err(NumberFault::Empty);
     }
+    if shape::is_e164(text) {
+        return Ok(text.to_owned());
+    }
+    normalise_by_parser(text, region)
+}
+
+/// The same by the library alone. `text` has no blanks around it.
+fn normalise_by_parser(text: &str, region: Option<&str>) -> Result<String, NumberFault> {
     if text.len() > RAW_LENGTH_MAX {
         return Err(NumberFault::NotANumber);
     }
@@ -92,6 +102,9 @@ pub fn normalise(raw: &str, region: Option<&str>) -> Result<String, NumberFault>
         return Err(NumberFault::RegionMissing);
     }
     let international = text.starts_with('+');
+    // A number with its country code is read by the rules of that country: those of another would take what its own numbers
+    // begin with for a prefix (+49 151… read in the US would lose the 1).
+    let region = region.filter(|_| !international);
     let number = phonenumber::parse(region, &text).map_err(|error| match error {
         phonenumber::ParseError::InvalidCountryCode => NumberFault::UnknownCountry,
         phonenumber::ParseError::TooShortNsn
@@ -182,6 +195,11 @@ mod tests {
             ("+1 415 555 0123", Some("CN"), "+14155550123"),
             ("020 7946 0018", Some("GB"), "+442079460018"),
             ("+49 30 123456", None, "+4930123456"),
+            ("+49 151 23456789", Some("US"), "+4915123456789"),
+            ("+4915123456789", Some("US"), "+4915123456789"),
+            ("+49 (0)151 23456789", Some("US"), "+4915123456789"),
+            ("+33 1 23 45 67 89", Some("US"), "+33123456789"),
+            ("+39 06 1234 5678", Some("DE"), "+390612345678"),
         ] {
             assert_eq!(normalise(raw, region).as_deref(), Ok(e164), "{raw}");
         }

@@ -84,8 +84,8 @@ pub struct LeadRequest {
 }
 
 /// The value of a field; kept as text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a text, a number, true, false or null")]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum FieldValue {
     /// Text.
     Text(String),
@@ -108,6 +108,50 @@ impl FieldValue {
             FieldValue::Truth(truth) => truth.to_string(),
             FieldValue::Nothing(()) => String::new(),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldValue {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FieldValueVisitor)
+    }
+}
+
+struct FieldValueVisitor;
+
+impl serde::de::Visitor<'_> for FieldValueVisitor {
+    type Value = FieldValue;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text, a number, true, false or null")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<FieldValue, E> {
+        Ok(FieldValue::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<FieldValue, E> {
+        Ok(FieldValue::Text(text))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<FieldValue, E> {
+        Ok(FieldValue::Whole(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<FieldValue, E> {
+        Ok(i64::try_from(number).map_or(FieldValue::Number(number as f64), FieldValue::Whole))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<FieldValue, E> {
+        Ok(FieldValue::Number(number))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<FieldValue, E> {
+        Ok(FieldValue::Truth(truth))
+    }
+
+    fn visit_unit<E>(self) -> Result<FieldValue, E> {
+        Ok(FieldValue::Nothing(()))
     }
 }
 
@@ -180,10 +224,10 @@ impl LeadRequest {
         }
         let mut fields = BTreeMap::new();
         for (name, value) in self.fields {
-            let mut pointer = String::from("/fields");
-            crate::extract::push_key(&mut pointer, &name);
             let text = value.into_text();
             if name.is_empty() || name.chars().count() > NAME_LENGTH_MAX || text.len() > FIELD_BYTES_MAX {
+                let mut pointer = String::from("/fields");
+                crate::extract::push_key(&mut pointer, &name);
                 return Err(LeadFault::row(
                     "field_too_long",
                     pointer,
@@ -229,13 +273,8 @@ impl LeadRequest {
     }
 
     fn phones_in(&self, region: Option<&str>) -> Result<Vec<CorePhone>, LeadFault> {
-        let one = self.phone.as_deref().map(|number| ("/phone".to_owned(), number, None));
-        let many =
-            self.phones.iter().enumerate().map(|(at, phone)| {
-                (format!("/phones/{at}/number"), phone.number.as_str(), phone.kind.clone())
-            });
-        let written: Vec<_> = one.into_iter().chain(many).collect();
-        if written.is_empty() {
+        let count = self.phones.len() + usize::from(self.phone.is_some());
+        if count == 0 {
             return Err(LeadFault {
                 result: RowResult::InvalidNumber,
                 code: "empty",
@@ -243,26 +282,29 @@ impl LeadRequest {
                 detail: "a number is expected".into(),
             });
         }
-        if written.len() > PHONES_MAX {
+        if count > PHONES_MAX {
             return Err(LeadFault::row("too_many_phones", "/phones", "expected at most 10 numbers"));
         }
-        let mut phones: Vec<CorePhone> = Vec::with_capacity(written.len());
-        for (pointer, raw, kind) in written {
+        let one = self.phone.as_deref().map(|number| (None, number, None));
+        let many = self.phones.iter().enumerate();
+        let many = many.map(|(at, phone)| (Some(at), phone.number.as_str(), phone.kind.as_ref()));
+        let mut phones: Vec<CorePhone> = Vec::with_capacity(count);
+        for (at, raw, kind) in one.into_iter().chain(many) {
             let number = normalise(raw, region).map_err(|fault| LeadFault {
                 result: RowResult::InvalidNumber,
                 code: fault.as_str(),
-                pointer: pointer.clone(),
+                pointer: at.map_or_else(|| "/phone".into(), |at| format!("/phones/{at}/number")),
                 detail: fault.detail().into(),
             })?;
-            if kind.as_ref().is_some_and(|kind| kind.chars().count() > 32) {
+            if kind.is_some_and(|kind| kind.chars().count() > 32) {
                 return Err(LeadFault::row(
                     "invalid_type",
-                    pointer.replace("number", "type"),
+                    at.map_or_else(|| "/phone".into(), |at| format!("/phones/{at}/type")),
                     "expected at most 32 characters",
                 ));
             }
             if !phones.iter().any(|known| known.number == number) {
-                phones.push(CorePhone { number, raw: raw.trim().to_owned(), kind });
+                phones.push(CorePhone { number, raw: raw.trim().to_owned(), kind: kind.cloned() });
             }
         }
         Ok(phones)

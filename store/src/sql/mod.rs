@@ -153,6 +153,25 @@ impl Connection {
         }
     }
 
+    /// Like [`Connection::write`], with each of these parameters.
+    pub(crate) fn write_each<P: Params>(&self, sql: &str, params: impl Iterator<Item = P>) -> Result<()> {
+        match self {
+            Connection::Sqlite(_) => {
+                let mut statement = self.prepare_cached(sql)?;
+                for params in params {
+                    statement.execute(params)?;
+                }
+                Ok(())
+            }
+            Connection::Postgres(session) => {
+                for params in params {
+                    params.with(|params| session.write(sql, params, None))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Like [`Connection::write`]; `otherwise` is noted for [`Connection::take_notes`] unless exactly one row was written.
     pub(crate) fn write_one(
         &self,

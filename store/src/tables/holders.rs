@@ -48,20 +48,25 @@ const HOLDERS_IN_LIST: &str = "SELECT lead.no, lead.id, lead.list_no, lead.exter
      JOIN list ON list.no = lead_number.list_no JOIN lead ON lead.no = lead_number.lead_no \
      WHERE number = ?1 AND lead_number.list_no = ?2 ORDER BY lead_number.lead_no";
 
+/// Whether a number is there at all: nearly all numbers of an import are new, and this takes no join.
+const KNOWN: &str = "SELECT 1 FROM lead_number WHERE number = ?1 LIMIT 1";
+
 /// Asks who has a number within a scope.
 pub(super) struct Question<'c> {
     statement: Option<Statement<'c>>,
+    known: Statement<'c>,
     lists: Vec<i64>,
 }
 
 impl<'c> Question<'c> {
     pub(super) fn new(conn: &'c Connection, scope: &Scope) -> Result<Question<'c>, StoreError> {
         let (text, lists) = match scope {
-            Scope::None => return Ok(Question { statement: None, lists: Vec::new() }),
-            Scope::All => (HOLDERS, Vec::new()),
-            Scope::These(lists) => (HOLDERS_IN_LIST, lists.iter().copied().collect()),
+            Scope::None => (None, Vec::new()),
+            Scope::All => (Some(HOLDERS), Vec::new()),
+            Scope::These(lists) => (Some(HOLDERS_IN_LIST), lists.iter().copied().collect()),
         };
-        Ok(Question { statement: Some(conn.prepare_cached(text)?), lists })
+        let statement = text.map(|text| conn.prepare_cached(text)).transpose()?;
+        Ok(Question { statement, known: conn.prepare_cached(KNOWN)?, lists })
     }
 
     /// The first lead within the scope that has a number, of those that count.
@@ -89,6 +94,14 @@ impl Question<'_> {
     fn ask_all<'r>(&mut self, mut numbers: Vec<&'r str>) -> Result<HashMap<&'r str, Match>, StoreError> {
         let mut found = HashMap::new();
         let Some(statement) = &mut self.statement else { return Ok(found) };
+        let mut known = Vec::new();
+        self.known.query_each(numbers.iter().map(|number| (NumberKey(number),)), |place, mut rows| {
+            if rows.next()?.is_some() {
+                known.push(numbers[place]);
+            }
+            Ok(())
+        })?;
+        numbers = known;
         if self.lists.is_empty() {
             statement.query_each(numbers.iter().map(|number| (NumberKey(number),)), |place, rows| {
                 found.extend(first(rows, |_| true)?.map(|lead| (numbers[place], lead)));
@@ -148,7 +161,7 @@ impl<'r, 'c> Holders<'r, 'c> {
         if question.statement.is_some() {
             let mut numbers: Vec<&str> =
                 rows.flat_map(|row| &row.phones).map(|phone| phone.number.as_str()).collect();
-            numbers.sort_unstable_by_key(|number| order(number));
+            numbers.sort_by_cached_key(|number| order(number));
             numbers.dedup();
             stored = question.ask_all(numbers)?;
         }
@@ -219,14 +232,11 @@ impl<'r, 'c> Holders<'r, 'c> {
         if self.unwritten.is_empty() {
             return Ok(());
         }
-        self.unwritten.sort_unstable_by_key(|(number, lead)| (order(number), *lead));
-        for (number, lead) in self.unwritten.drain(..) {
-            txn.write(
-                "INSERT INTO lead_number (number, list_no, lead_no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                (NumberKey(number), list_no, lead),
-            )?;
-        }
-        Ok(())
+        self.unwritten.sort_by_cached_key(|(number, lead)| (order(number), *lead));
+        txn.write_each(
+            "INSERT INTO lead_number (number, list_no, lead_no) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            self.unwritten.drain(..).map(|(number, lead)| (NumberKey(number), list_no, lead)),
+        )
     }
 }
 

@@ -43,6 +43,15 @@ impl<'c> Txn<'c> {
         Ok(self.conn.write(sql, params)?)
     }
 
+    /// The same with each of these parameters.
+    pub(super) fn write_each<P: Params>(
+        &self,
+        sql: &str,
+        params: impl Iterator<Item = P>,
+    ) -> Result<(), StoreError> {
+        Ok(self.conn.write_each(sql, params)?)
+    }
+
     /// Runs a statement that writes one row; if it writes none, that contradicts what is stored.
     pub(super) fn write_one(
         &mut self,

@@ -18,7 +18,7 @@ mod tables;
 pub use error::{Fault, StoreError};
 pub use model::{
     AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery,
-    CommitHistogram, DedupeScope, Disposition, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery,
+    CommitHistogram, DedupeScope, Direction, Disposition, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery,
     FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
     LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead,
     OnDuplicate, Page, Person, PersonDnc, RecordingQuery, StoreStats, TokenRow, WebhookDelivery,

@@ -2,7 +2,7 @@
 
 use crate::error::Fault;
 use dialer_core::event::EventEnvelope;
-use dialer_core::record::{Actor, CallKindTag, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
+use dialer_core::record::{Actor, Lead, LeadState, LedgerEntry, Phone, RecordingRow};
 use dialer_core::screen::Screen;
 use dialer_core::{
     AgentId, CallId, CallRecord, CampaignId, DncListId, LeadId, ListId, Outcome, RecordingId, Tenant,
@@ -294,6 +294,17 @@ pub struct FunnelCounts {
     pub next_due: Option<WallTime>,
 }
 
+/// Which way a call went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// We called.
+    Outbound,
+    /// A caller called a number of ours.
+    Inbound,
+    /// From one trunk to another.
+    Transit,
+}
+
 /// Which call records.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallRecordQuery {
@@ -309,8 +320,8 @@ pub struct CallRecordQuery {
     pub lead: Option<LeadId>,
     /// To this number, as dialled.
     pub number: Option<String>,
-    /// Of these sorts; empty: of all.
-    pub kinds: &'static [CallKindTag],
+    /// That went this way.
+    pub direction: Option<Direction>,
     /// With this outcome.
     pub outcome: Option<Outcome>,
     /// Of this tenant; `None`: of all.

@@ -38,7 +38,7 @@ pub(super) fn query_of(api: &Gateway, params: &Params) -> Result<CallRecordQuery
         tenant: crate::tenancy::tenant(),
         lead: params.id("lead")?,
         number,
-        kinds: direction_of(params)?.map_or(&[][..], CallDirection::kinds),
+        direction: direction_of(params)?.map(Into::into),
         outcome: params.read("outcome", "an outcome like busy or no_answer", Outcome::from_name)?,
         ..CallRecordQuery::default()
     })

@@ -70,6 +70,16 @@ impl CallDirection {
     }
 }
 
+impl From<CallDirection> for store::Direction {
+    fn from(direction: CallDirection) -> Self {
+        match direction {
+            CallDirection::Outbound => store::Direction::Outbound,
+            CallDirection::Inbound => store::Direction::Inbound,
+            CallDirection::Transit => store::Direction::Transit,
+        }
+    }
+}
+
 impl From<CallKind> for CallDirection {
     fn from(kind: CallKind) -> Self {
         match kind {

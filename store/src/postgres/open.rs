@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001.sql"),
     include_str!("../../migrations/postgres/0002-tenants.sql"),
+    include_str!("../../migrations/postgres/0003-direction.sql"),
 ];
 
 /// The oldest server, as it tells its version.

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0011-callbacks.sql"),
     include_str!("../../migrations/0012-recordings.sql"),
     include_str!("../../migrations/0013-tenants.sql"),
+    include_str!("../../migrations/0014-direction.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

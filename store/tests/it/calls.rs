@@ -2,12 +2,12 @@
 
 use super::support::{Ground, House, NOW, ended, event, id};
 use dialer_core::event::Event;
-use dialer_core::record::RecordingRow;
+use dialer_core::record::{CallKindTag, RecordingRow};
 use dialer_core::{CallId, CallRecord, Outcome, Record, Tenant};
 use sansio::WallTime;
 use store::{
-    CallRecordQuery, CallRow, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, RecordingQuery, Store, StoreError,
-    TokenRow,
+    CallRecordQuery, CallRow, Direction, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, RecordingQuery, Store,
+    StoreError, TokenRow,
 };
 
 fn record(number: u128, started: i64, change: impl Fn(&mut CallRecord)) -> Record {
@@ -36,7 +36,9 @@ fn records_are_found_by_each_filter_newest_first() {
         record(1, 0, |r| r.campaign = Some(id(1))),
         record(2, 30, |r| (r.campaign, r.agent) = (Some(id(1)), Some(id(5)))),
         record(3, 10, |r| (r.campaign, r.agent) = (Some(id(2)), Some(id(5)))),
-        record(4, 20, |r| (r.lead, r.outcome) = (Some(id(9)), Outcome::Busy)),
+        record(4, 20, |r| {
+            (r.lead, r.outcome, r.kind) = (Some(id(9)), Outcome::Busy, CallKindTag::Inbound);
+        }),
         record(5, 20, |r| (r.to, r.tenant) = ("+14155550100".into(), Tenant::new("acme"))),
     ]);
     let of = Tenant::new;
@@ -57,6 +59,13 @@ fn records_are_found_by_each_filter_newest_first() {
         (CallRecordQuery { tenant: of("acme"), ..all.clone() }, vec![5]),
         (CallRecordQuery { tenant: of("default"), ..all.clone() }, vec![]),
         (CallRecordQuery { tenant: of("acme"), campaign: Some(id(1)), ..all.clone() }, vec![]),
+        (CallRecordQuery { direction: Some(Direction::Outbound), ..all.clone() }, vec![2, 5, 3, 1]),
+        (CallRecordQuery { direction: Some(Direction::Inbound), ..all.clone() }, vec![4]),
+        (CallRecordQuery { direction: Some(Direction::Transit), ..all.clone() }, vec![]),
+        (
+            CallRecordQuery { direction: Some(Direction::Outbound), agent: Some(id(5)), ..all.clone() },
+            vec![2, 3],
+        ),
     ];
     for (query, expected) in cases {
         for limit in [1, 2, 100] {

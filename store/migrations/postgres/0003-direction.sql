@@ -1,0 +1,4 @@
+-- As SQLite's step of this name.
+CREATE INDEX call_record_direction ON call_record (
+    (CASE json_extract(data, '$.kind') WHEN 'inbound' THEN 1 WHEN 'transit' THEN 2 ELSE 0 END), started_at
+);

@@ -197,6 +197,11 @@ impl<E: Clone> Queue<E> {
         self.limits.window.saturating_sub(self.loose.len())
     }
 
+    /// There is room for a page: one event read for each that is delivered would be a look into the store for each.
+    pub(super) fn wants_more(&self) -> bool {
+        self.room() > 0 && self.loose.len() <= self.limits.window / 2
+    }
+
     /// Events held.
     pub(super) fn len(&self) -> usize {
         self.loose.len() + self.kept.len()

@@ -62,7 +62,7 @@ impl Task {
         let mut write_at = Instant::now() + WRITE_EVERY;
         let mut gone = false;
         while !gone && !*self.stopped.borrow() {
-            if !caught_up && queue.room() > 0 {
+            if !caught_up && queue.wants_more() {
                 caught_up = self.take_in(&mut queue).await;
             }
             while let Some(one) = queue.next(self.now_ms()) {
@@ -73,7 +73,7 @@ impl Task {
                 write_at = Instant::now() + WRITE_EVERY;
             }
             self.show(&queue);
-            if !caught_up && queue.room() > 0 {
+            if !caught_up && queue.wants_more() {
                 // There is more to read; what was sent meanwhile is looked at without waiting.
                 while let Some(Ok(done)) = tries.try_join_next() {
                     gone |= self.settle(&mut queue, done);

@@ -5,8 +5,8 @@ use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
 use loadtests::load::{
-    beside, campaign, events, flood, hostile, import, latency, listening, parser, relays, sipp, soak,
-    storage, transit,
+    beside, campaign, events, flood, hostile, import, latency, leads, listening, parser, relays, sipp, soak,
+    storage, transit, webhooks,
 };
 use std::process::ExitCode;
 
@@ -123,6 +123,13 @@ enum What {
         #[arg(long, default_value_t = 10_000_000)]
         numbers: u64,
     },
+    /// A campaign over a long list, which is put into the store directly: how soon the daemon is there after a restart and
+    /// has leads ready, and how much memory it takes.
+    Leads {
+        /// Leads in one list.
+        #[arg(long, default_value_t = 10_000_000)]
+        leads: u64,
+    },
     /// Events to many readers of the event stream: nobody may miss one.
     Events {
         /// Events a second.
@@ -134,6 +141,12 @@ enum What {
         /// Readers.
         #[arg(long, default_value_t = 100)]
         clients: usize,
+    },
+    /// A receiver of webhooks that was away: all that gathered meanwhile must reach it, each call's events in order.
+    Webhooks {
+        /// Events that gather.
+        #[arg(long, default_value_t = 100_000)]
+        events: u64,
     },
     /// Campaigns with SIPp as the carrier and as the agents.
     Campaigns,
@@ -219,7 +232,9 @@ fn run(what: &What) -> anyhow::Result<bool> {
             transit::relay(&mut report, &place, 500, 10)?;
             import::run(&mut report, &place, 1_000_000, true)?;
             storage::run(&mut report, &place, 10_000_000, 10_000_000)?;
+            leads::run(&mut report, &place, 10_000_000)?;
             events::run(&mut report, &place, 20_000, 10, 100)?;
+            webhooks::run(&mut report, &place, 100_000)?;
             sipp::transit(&mut report, &place, 1000, 20, transit::US_PER_CALL_MAX)?;
             campaigns(&mut report, &place)?;
             beside::run(&mut report, &place, 1000.0, 10.0, 3)?;
@@ -253,7 +268,9 @@ fn run(what: &What) -> anyhow::Result<bool> {
         }
         What::Import { rows } => import::run(&mut report, &place, rows, rows >= 1_000_000)?,
         What::Storage { leads, numbers } => storage::run(&mut report, &place, leads, numbers)?,
+        What::Leads { leads } => leads::run(&mut report, &place, leads)?,
         What::Events { rate, seconds, clients } => events::run(&mut report, &place, rate, seconds, clients)?,
+        What::Webhooks { events } => webhooks::run(&mut report, &place, events)?,
         What::Campaigns => campaigns(&mut report, &place)?,
         What::Relays { calls, seconds } => relays::run(&mut report, calls, seconds)?,
         What::RelaysRecorded { calls, seconds } => relays::recording(&mut report, calls, seconds)?,

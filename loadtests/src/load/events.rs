@@ -20,8 +20,8 @@ use store::{Durable, Options, SqliteStore, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const TOKEN: &str = "dlr_events_of_a_load_test";
-const NODE: &str = "n1";
+pub(super) const TOKEN: &str = "dlr_events_of_a_load_test";
+pub(super) const NODE: &str = "n1";
 /// Events are appended this often, as many together as the rate asks.
 const TURN: Duration = Duration::from_millis(5);
 /// A client that gets nothing for so long is behind for good.
@@ -39,7 +39,7 @@ struct Seen {
 }
 
 /// When events were told, by cursor; read by all clients.
-type Told = Arc<Mutex<VecDeque<(u64, Instant)>>>;
+pub(super) type Told = Arc<Mutex<VecDeque<(u64, Instant)>>>;
 
 /// `rate` events a second for `seconds` to so many clients.
 ///
@@ -52,14 +52,8 @@ pub fn run(
     seconds: u64,
     clients: usize,
 ) -> anyhow::Result<()> {
-    let (tell, durable) = channel();
-    let on_durable = Box::new(move |told| {
-        if let Durable::UpTo(seq) = told {
-            // Who no longer listens does not want to know.
-            let _ = tell.send(seq);
-        }
-    });
-    let store = Arc::new(SqliteStore::open(&place.folder.join("events.db"), Options::new(on_durable))?);
+    let (options, durable) = options();
+    let store = Arc::new(SqliteStore::open(&place.folder.join("events.db"), options)?);
     let hub = Arc::new(EventHub::default());
     let gateway = gateway(&store, &hub, clients);
     let serving = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -75,7 +69,15 @@ pub fn run(
     let (ready, go) = channel::<()>();
     let publisher = std::thread::spawn(move || {
         go.recv().ok();
-        publish(store_of_publisher.as_ref(), &hub_of_publisher, &durable, &told_of_publisher, (rate, total))
+        let event = |cursor| answered(cursor, cursor / 5);
+        publish(
+            store_of_publisher.as_ref(),
+            &hub_of_publisher,
+            &durable,
+            &told_of_publisher,
+            (rate, total),
+            event,
+        )
     });
     let seen = reading.block_on(async {
         let mut streams = Vec::new();
@@ -129,7 +131,20 @@ pub fn run(
     Ok(())
 }
 
-fn gateway(store: &Arc<SqliteStore>, hub: &Arc<EventHub>, clients: usize) -> Arc<Gateway> {
+/// Options of a store that tells up to which append it is durable.
+pub(super) fn options() -> (Options, Receiver<u64>) {
+    let (tell, durable) = channel();
+    let on_durable = Box::new(move |told| {
+        if let Durable::UpTo(seq) = told {
+            // Who no longer listens does not want to know.
+            let _ = tell.send(seq);
+        }
+    });
+    (Options::new(on_durable), durable)
+}
+
+/// The API over this store, with room for so many readers.
+pub(super) fn gateway(store: &Arc<SqliteStore>, hub: &Arc<EventHub>, clients: usize) -> Arc<Gateway> {
     // Nobody commands anything here.
     let (commands, _) = tokio::sync::mpsc::channel(1);
     let gateway = Gateway::new(GatewayParts {
@@ -149,22 +164,23 @@ fn gateway(store: &Arc<SqliteStore>, hub: &Arc<EventHub>, clients: usize) -> Arc
     gateway
 }
 
-async fn axum_serve(listener: tokio::net::TcpListener, gateway: Arc<Gateway>) {
+/// Serves the API until it ends.
+pub(super) async fn axum_serve(listener: tokio::net::TcpListener, gateway: Arc<Gateway>) {
     if let Err(error) = axum::serve(listener, router(gateway)).await {
         eprintln!("loadtest: the API ended: {error}");
     }
 }
 
 /// An answer to a call, as there are many.
-fn event(cursor: u64) -> EventEnvelope {
+pub(super) fn answered(cursor: u64, call: u64) -> EventEnvelope {
     EventEnvelope {
         id: EventId::from_bits(u128::from(cursor)),
         cursor,
         seq: Some(3),
         occurred_at: sansio::WallTime::from_unix_millis(1_790_000_000_000 + cursor as i64),
-        call: Some(CallId::from_bits(u128::from(cursor / 5))),
+        call: Some(CallId::from_bits(u128::from(call))),
         campaign: Some(CampaignId::from_bits(7)),
-        lead: Some(LeadId::from_bits(u128::from(cursor / 5))),
+        lead: Some(LeadId::from_bits(u128::from(call))),
         agent: None,
         tenant: None,
         client_state: None,
@@ -174,12 +190,15 @@ fn event(cursor: u64) -> EventEnvelope {
 }
 
 /// Appends events at the rate, and tells them when they are durable. How long that took.
-fn publish(
+///
+/// * `event` makes the event of a cursor
+pub(super) fn publish(
     store: &SqliteStore,
     hub: &EventHub,
     durable: &Receiver<u64>,
     told: &Told,
     (rate, total): (u64, u64),
+    event: impl Fn(u64) -> EventEnvelope,
 ) -> Duration {
     let began = Instant::now();
     let mut made = 0_u64;
@@ -188,7 +207,7 @@ fn publish(
     while made < total || !waiting.is_empty() {
         let due = ((began.elapsed().as_secs_f64() * rate as f64) as u64).min(total);
         if due > made {
-            let events: Vec<EventEnvelope> = (made + 1..=due).map(event).collect();
+            let events: Vec<EventEnvelope> = (made + 1..=due).map(&event).collect();
             seq += 1;
             store.append(seq, events.iter().map(|event| Record::Event(Box::new(event.clone()))).collect());
             waiting.push_back((seq, events));

@@ -30,7 +30,7 @@ const DURABLE_MS_MAX: f64 = 20.0;
 const REFILL: u32 = 500;
 const REFILLS: usize = 50;
 const REFILL_MS_MAX: f64 = 50.0;
-const REOPEN_S_MAX: f64 = 5.0;
+pub(super) const REOPEN_S_MAX: f64 = 5.0;
 /// Rows given to the store at once.
 const ROWS: u64 = 20_000;
 /// Looks at the do-not-call list.
@@ -198,8 +198,8 @@ fn lead(n: u64) -> NewLead {
     }
 }
 
-/// A long list in the store: how fast it is written, how long the next leads of it take, and how long a start.
-fn hopper(report: &mut Report, path: &Path, leads: u64) -> anyhow::Result<()> {
+/// Makes a store with so many leads in one list, without the API before it. The list, and rows a second.
+pub(super) fn fill(path: &Path, leads: u64) -> anyhow::Result<(ListId, f64)> {
     let store = SqliteStore::open(path, options().0)?;
     let list = ListId::from_bits(1);
     let config = ListConfig { name: "people".into(), ..ListConfig::default() };
@@ -216,8 +216,12 @@ fn hopper(report: &mut Report, path: &Path, leads: u64) -> anyhow::Result<()> {
         )?;
         at = until;
     }
-    let rows_per_s = leads as f64 / begun.elapsed().as_secs_f64();
-    drop(store);
+    Ok((list, leads as f64 / begun.elapsed().as_secs_f64()))
+}
+
+/// A long list in the store: how fast it is written, how long the next leads of it take, and how long a start.
+fn hopper(report: &mut Report, path: &Path, leads: u64) -> anyhow::Result<()> {
+    let (list, rows_per_s) = fill(path, leads)?;
     let begun = Instant::now();
     let store = SqliteStore::open(path, options().0)?;
     let snapshot = store.load(NOW)?;

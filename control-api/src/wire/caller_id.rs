@@ -309,11 +309,17 @@ pub struct CallerIdExperimentResult {
     pub own: CallerIdArm,
     /// The one on trial.
     pub trial: CallerIdArm,
+    /// Answer rate of the trial less that of the own; null until both have calls that ended.
+    pub difference: Option<f64>,
+    /// Its 95 % interval (Newcombe), from …
+    pub difference_low: Option<f64>,
+    /// … to. One that holds 0 shows no difference yet.
+    pub difference_high: Option<f64>,
     /// How much more often calls of the trial are answered, as a share: 0.1 is a tenth more. Null until both were answered.
     pub lift: Option<f64>,
     /// Its 95 % interval (Katz), from …
     pub lift_low: Option<f64>,
-    /// … to. One that holds 0 shows no difference yet.
+    /// … to.
     pub lift_high: Option<f64>,
 }
 
@@ -339,9 +345,13 @@ impl CallerIdPool {
         let count = |state| view.numbers.iter().filter(|number| number.state == state).count() as u32;
         let experiment_result = config.experiment.map(|experiment| {
             let lift = core::lift(view.arms);
+            let difference = dialer_core::best_time::difference(view.arms);
             CallerIdExperimentResult {
                 own: arm(config.strategy, view.arms[0]),
                 trial: arm(experiment.strategy, view.arms[1]),
+                difference: difference.map(|(between, _, _)| between),
+                difference_low: difference.map(|(_, low, _)| low),
+                difference_high: difference.map(|(_, _, high)| high),
                 lift: lift.map(|(lift, _, _)| lift),
                 lift_low: lift.map(|(_, low, _)| low),
                 lift_high: lift.map(|(_, _, high)| high),
@@ -517,5 +527,39 @@ impl CallerIdWhich {
             _ => return Err(Problem::field("/number", "expected either number or place")),
         };
         found.map(|known| known.number.clone()).ok_or_else(|| Problem::not_found("number in this pool"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialer_core::CallerIdPoolId;
+    use sansio::WallTime;
+
+    #[test]
+    fn an_experiment_is_told_with_its_calls_answers_difference_and_intervals() {
+        let at = WallTime::from_unix_millis(1_790_000_000_000);
+        let experiment = core::StrategyExperiment { strategy: core::Strategy::LocalPresence, share: 0.5 };
+        let config =
+            core::CallerIdPoolConfig { experiment: Some(experiment), ..core::CallerIdPoolConfig::default() };
+        let row =
+            core::CallerIdPoolRow { id: CallerIdPoolId::from_bits(1), config, version: 1, created_at: at };
+        // Newcombe 1998, table II, method 10: 56 of 70 against 48 of 80.
+        let arms = [core::Arm { calls: 80, answers: 48 }, core::Arm { calls: 70, answers: 56 }];
+        let view = CallerIdPoolView { row, numbers: Vec::new(), arms, at };
+        let told = CallerIdPool::new(&view, Masker::new(true)).experiment_result.unwrap();
+        assert_eq!((told.own.strategy, told.own.calls, told.own.answers), (CallerIdStrategy::Fixed, 80, 48));
+        assert_eq!(
+            (told.trial.strategy, told.trial.calls, told.trial.answers),
+            (CallerIdStrategy::LocalPresence, 70, 56)
+        );
+        let near = |found: Option<f64>, wanted: f64| (found.unwrap() - wanted).abs() < 1e-4;
+        assert!(
+            near(told.difference, 0.2)
+                && near(told.own.answer_rate, 0.6)
+                && near(told.trial.answer_rate, 0.8)
+        );
+        assert!(near(told.difference_low, 0.0524) && near(told.difference_high, 0.3339), "{told:?}");
+        assert!(near(told.lift, 1.0 / 3.0) && told.lift_low < told.lift && told.lift < told.lift_high);
     }
 }

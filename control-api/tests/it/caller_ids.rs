@@ -22,8 +22,8 @@ async fn a_pool_lives() {
     );
     let result = &shown["experiment_result"];
     assert_eq!(
-        (&result["own"]["strategy"], &result["trial"]["calls"], &result["lift"]),
-        (&json!("local_presence"), &json!(0), &json!(null))
+        (&result["own"]["strategy"], &result["trial"]["calls"], &result["lift"], &result["difference"]),
+        (&json!("local_presence"), &json!(0), &json!(null), &json!(null))
     );
     assert_eq!(house.post("/v1/caller-id-pools", body.clone()).await.problem(409, "conflict"), ["/name"]);
 

@@ -82,9 +82,8 @@ impl Dialer {
         config.check()?;
         self.pool_fits(&config, Some(id))?;
         let pool = self.pools.get_mut(&id).expect("found above");
-        // Another experiment, or none: what the old one found does not count for it.
         if config.experiment != pool.row.config.experiment || config.strategy != pool.row.config.strategy {
-            pool.state.arms = Default::default();
+            pool.begin_experiment();
         }
         pool.row.config = config;
         pool.row.version += 1;

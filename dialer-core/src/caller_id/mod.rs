@@ -68,6 +68,8 @@ pub(crate) struct Shown {
     pub(crate) pool: CallerIdPoolId,
     pub(crate) number: String,
     pub(crate) on_trial: bool,
+    /// [`Pool::experiments`] at that time.
+    experiment: u32,
 }
 
 /// A pool at work.
@@ -77,11 +79,13 @@ pub(crate) struct Pool {
     pub(crate) state: PoolState,
     /// Changed since it was last written down.
     pub(crate) changed: bool,
+    /// Counts the experiments that were begun: calls of one do not count for the next.
+    experiments: u32,
 }
 
 impl Pool {
     pub(crate) fn new(row: CallerIdPoolRow, state: PoolState) -> Self {
-        let mut pool = Pool { row, state, changed: false };
+        let mut pool = Pool { row, state, changed: false, experiments: 0 };
         pool.fit();
         pool
     }
@@ -138,7 +142,18 @@ impl Pool {
         let number = &mut self.state.numbers[place];
         number.used(now);
         self.changed = true;
-        Some(Shown { pool: self.row.id, number: number.number.clone(), on_trial: trial.is_some() })
+        Some(Shown {
+            pool: self.row.id,
+            number: number.number.clone(),
+            on_trial: trial.is_some(),
+            experiment: self.experiments,
+        })
+    }
+
+    /// Another experiment begins, or none: what the old one found does not count for it.
+    fn begin_experiment(&mut self) {
+        self.state.arms = Default::default();
+        self.experiments = self.experiments.wrapping_add(1);
     }
 
     /// A call that showed one of its numbers ended.
@@ -149,9 +164,11 @@ impl Pool {
         blocked: bool,
         now: WallTime,
     ) -> Option<QuarantineReason> {
-        let arm = &mut self.state.arms[usize::from(shown.on_trial)];
-        arm.calls += 1;
-        arm.answers += u64::from(answered);
+        if shown.experiment == self.experiments {
+            let arm = &mut self.state.arms[usize::from(shown.on_trial)];
+            arm.calls += 1;
+            arm.answers += u64::from(answered);
+        }
         let others = |number: &&NumberState| number.number != shown.number && !number.is_quarantined(now);
         let (calls, answers) = self
             .state
@@ -280,6 +297,30 @@ mod tests {
         pool.row.config.numbers = vec!["+12125550100".into(), "+14155550100".into()];
         pool.fit();
         assert_eq!((pool.state.numbers[0].uses.len(), pool.state.numbers[1].uses.len()), (0, 2));
+    }
+
+    #[test]
+    fn each_call_counts_for_the_experiment_that_chose_its_number() {
+        let trial = StrategyExperiment { strategy: Strategy::Random, share: 0.5 };
+        let mut pool = pool(|config| config.experiment = Some(trial));
+        let mut rng = Rng::from_seed(7);
+        let mut calls: Vec<Shown> = (0..400).filter_map(|_| pool.take("+1", at(0), &mut rng)).collect();
+        let under_way = calls.split_off(200);
+        for (place, shown) in calls.iter().enumerate() {
+            pool.ended(shown, place % 4 == 0, false, at(1));
+        }
+        let [own, tried] = pool.state.arms;
+        let on_trial = calls.iter().filter(|shown| shown.on_trial).count() as u64;
+        assert_eq!((own.calls, tried.calls, own.answers + tried.answers), (200 - on_trial, on_trial, 50));
+        assert!((70..=130).contains(&on_trial), "a half, by chance: {on_trial}");
+        pool.begin_experiment();
+        for shown in &under_way {
+            pool.ended(shown, true, false, at(2));
+        }
+        assert_eq!(pool.state.arms, [Arm::default(); 2], "those under way were chosen by the one before");
+        let shown = pool.take("+1", at(3), &mut rng).unwrap();
+        pool.ended(&shown, true, false, at(4));
+        assert_eq!(pool.state.arms.iter().map(|arm| arm.calls).sum::<u64>(), 1);
     }
 
     #[test]

@@ -678,8 +678,11 @@ pub struct CallRecord {
     pub safe_harbour_played: bool,
     /// Digits the customer pressed.
     pub digits: String,
-    /// Its recording.
+    /// Its first recording.
     pub recording: Option<RecordingId>,
+    /// The others that were begun, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_recordings: Vec<RecordingId>,
     /// The client's own mark.
     pub client_state: Option<String>,
     /// What the caller's signature was worth (STIR/SHAKEN): `passed:A`, `failed:stale`, `failed:absent`; `None` where

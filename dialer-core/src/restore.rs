@@ -203,6 +203,7 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
         safe_harbour_played: false,
         digits: String::new(),
         recording: None,
+        more_recordings: Vec::new(),
         client_state: attempt.client_state.clone(),
         verstat: attempt.verstat.clone(),
         reason: None,

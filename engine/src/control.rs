@@ -447,6 +447,7 @@ fn lost_transit(call: CallId, start: &TransitStart, now: WallTime) -> CallRecord
         safe_harbour_played: false,
         digits: String::new(),
         recording: None,
+        more_recordings: Vec::new(),
         client_state: None,
         verstat: None,
         reason: None,

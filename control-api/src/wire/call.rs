@@ -727,7 +727,7 @@ pub struct Cdr {
     /// Its first recording.
     pub recording_id: Option<String>,
     /// All its recordings that are complete and kept, in the order in which they were completed; of a record told by an
-    /// event, the first.
+    /// event, all that were begun, in this order.
     pub recordings: Vec<String>,
     /// The client's own mark.
     pub client_state: Option<String>,
@@ -816,7 +816,12 @@ impl Cdr {
                 record.digits.clone()
             },
             recording_id: record.recording.map(|id| id.to_string()),
-            recordings: record.recording.iter().map(ToString::to_string).collect(),
+            recordings: record
+                .recording
+                .iter()
+                .chain(&record.more_recordings)
+                .map(ToString::to_string)
+                .collect(),
             client_state: mask.text_option(record.client_state.as_deref()),
             verstat: record.verstat.clone(),
             reason: record.reason.as_ref().map(|reason| EndReason {

@@ -307,6 +307,7 @@ pub(crate) fn record(n: u128, to: &str, started: i64) -> CallRecord {
         safe_harbour_played: false,
         digits: "12345678901".into(),
         recording: Some(dialer_core::RecordingId::from_bits(n)),
+        more_recordings: Vec::new(),
         client_state: Some("call +8613800138000 back".into()),
         verstat: None,
         reason: None,

@@ -113,7 +113,7 @@ impl Dialer {
         let record = self.calls[&id].record_it;
         let recording = record.then(|| RecordingId::generate(cx.wall, &mut self.ids));
         let call = self.calls.get_mut(&id).expect("the caller has it");
-        call.taps.first_recording = recording;
+        call.taps.recordings.extend(recording);
         call.taps.recording = recording.map(RunningRecording::new);
         cx.out.push(Effect::Call(CallOrder::Bridge { call: id, tone: true, record: recording }));
     }
@@ -193,7 +193,7 @@ impl Dialer {
         let call = self.calls.get_mut(&id).expect("the caller has it");
         call.forget_offer_to(agent);
         // The recording named in a bridge that was not made does not exist.
-        (call.taps.first_recording, call.taps.recording) = (None, None);
+        call.taps.forget_running();
         if release {
             cx.out.push(Effect::Call(CallOrder::ReleaseAgent { call: id, agent }));
         }

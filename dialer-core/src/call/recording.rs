@@ -10,6 +10,9 @@ use crate::record::{Record, RecordingRow, RecordingStartRow};
 use crate::recording::{PauseBehavior, RecordAct, RecordWish, RecordedFile};
 use crate::view::{CallState, RecordingView};
 
+/// Recordings of one call: its record names them all.
+pub(crate) const RECORDINGS_MAX: usize = 100;
+
 /// A recording that runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunningRecording {
@@ -38,16 +41,19 @@ impl Dialer {
         let refused = |detail: &str| Err(CommandError::InvalidCallState { state, detail: detail.into() });
         let (wall, ids) = (cx.wall, &mut self.ids);
         let taps = Taps::of(&mut self.calls, &mut self.transit, id).expect("it is live");
+        let is_full = taps.recordings.len() >= RECORDINGS_MAX;
         let (recording, act, event) = match (wish, &mut taps.recording) {
             (RecordWish::Start, Some(_)) => return refused("the call is being recorded already"),
             (RecordWish::Start, None) if state != CallState::Bridged => {
                 return refused("recording needs a call whose sides are joined");
             }
+            (RecordWish::Start, _) if is_full => {
+                return refused("the call has been recorded in as many parts as a call may have");
+            }
             (RecordWish::Start, now) => {
                 let recording = RecordingId::generate(wall, ids);
                 *now = Some(RunningRecording::new(recording));
-                // The record names the first; the others are found by their call.
-                taps.first_recording.get_or_insert(recording);
+                taps.recordings.push(recording);
                 (recording, RecordAct::Start(recording), None)
             }
             (_, None) => return refused("the call is not being recorded"),
@@ -103,9 +109,9 @@ impl Dialer {
         self.journal(cx, vec![Record::RecordingStarted(row)]);
         // Of calls that pass through, the shard begins those that a route asks for.
         if let Some(transit) = self.transit.get_mut(&call)
-            && transit.taps.first_recording.is_none()
+            && transit.taps.recordings.is_empty()
         {
-            transit.taps.first_recording = Some(recording);
+            transit.taps.recordings.push(recording);
             transit.taps.recording = Some(RunningRecording::new(recording));
         }
         self.tell_call_or_late(cx, call, Event::RecordingStarted { recording });

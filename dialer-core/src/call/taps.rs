@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// Recording and fork of a live call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taps {
-    /// Its first recording, for the record.
-    pub(crate) first_recording: Option<RecordingId>,
+    /// Its recordings, in the order in which they were begun.
+    pub(crate) recordings: Vec<RecordingId>,
     /// The one that runs.
     pub(crate) recording: Option<RunningRecording>,
     /// Its sound goes to someone outside.
@@ -19,6 +19,13 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
+    /// The running recording was never begun.
+    pub(crate) fn forget_running(&mut self) {
+        if let Some(unmade) = self.recording.take() {
+            self.recordings.retain(|recording| *recording != unmade.id);
+        }
+    }
+
     /// Those of a live call, of either sort.
     pub(crate) fn of<'a>(
         calls: &'a mut BTreeMap<CallId, Call>,

@@ -129,9 +129,13 @@ impl Dialer {
         let mut about = About { call: Some(record.call), seq: Some(1), ..About::default() };
         if let Some(mut call) = self.transit.remove(&record.call) {
             about = call.next_about(record.call);
-            // A shard that went down knows nothing of it any more.
-            record.recording = record.recording.or(call.taps.first_recording);
-            self.count_transit(call.trunks(), |active| active.saturating_sub(1));
+            let trunks = call.trunks();
+            // The shard knows of the first, and one that went down of none any more.
+            record.recording = record.recording.or(call.taps.recordings.first().copied());
+            let first = record.recording;
+            record.more_recordings =
+                call.taps.recordings.into_iter().filter(|recording| Some(*recording) != first).collect();
+            self.count_transit(trunks, |active| active.saturating_sub(1));
             self.show_transits_soon(cx.now);
             // Nobody is to find it alive when its end has been told.
             self.transit_views.calls.remove(&record.call);

@@ -14,6 +14,7 @@ mod machines;
 mod modes;
 mod promises;
 mod push;
+mod recordings;
 mod rung_early;
 mod shift;
 mod tenants;

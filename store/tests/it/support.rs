@@ -324,6 +324,7 @@ pub(crate) fn ended(call: CallId) -> CallRecord {
         safe_harbour_played: false,
         digits: String::new(),
         recording: None,
+        more_recordings: Vec::new(),
         client_state: None,
         verstat: None,
         reason: None,

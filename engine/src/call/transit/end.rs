@@ -174,6 +174,7 @@ impl CallShard {
             safe_harbour_played: false,
             digits: String::new(),
             recording: transit.first_recording,
+            more_recordings: Vec::new(),
             client_state: None,
             verstat: transit.verstat,
             reason: said.record(),

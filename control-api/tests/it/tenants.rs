@@ -34,8 +34,8 @@ async fn tenant(house: &House, name: &str) -> Owned {
     let token = token(house, Some(name)).await;
     let mut ids = BTreeMap::new();
     let list = house.made(&post(house, &token, "/v1/lists", json!({"name": "October"})).await);
-    let lead = post(house, &token, &format!("/v1/lists/{list}/leads"), json!({"phone": "+8613800138000"}));
-    let lead = house.made(&lead.await);
+    let leads = format!("/v1/lists/{list}/leads");
+    let lead = house.made(&post(house, &token, &leads, json!({"phone": "+8613800138000"})).await);
     let device = json!({"kind": "address", "uri": "sip:192.0.2.40"});
     let mut agents = Vec::new();
     for number in 1..=2 {

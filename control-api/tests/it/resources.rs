@@ -371,7 +371,6 @@ async fn a_recording_is_downloaded_in_whole_and_in_part() {
     let row = |n: u128, file: &str| RecordingRow {
         id: dialer_core::RecordingId::from_bits(n),
         call: dialer_core::CallId::from_bits(n),
-        tenant: None,
         campaign: None,
         agent: None,
         file: file.into(),

@@ -1,13 +1,13 @@
 //! Agents whose device does not register: a phone at an address, a telephone number over a trunk.
 
-use crate::dialled::{AGENT, CALL, TRUNK, dial, hangup, own_phone, ring, use_session};
+use crate::dialled::{AGENT, CALL, TRUNK, dial, hangup, own_phone, ring};
 use crate::sessions::agent_facts;
 use crate::world::{Callee, World};
 use dialer_core::config::{AgentConfig, TrunkTransport};
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::participant::Way;
 use dialer_core::record::AgentRow;
-use dialer_core::{AgentDevice, AgentFact, CallFact, CallOrder, TrunkId};
+use dialer_core::{AgentDevice, AgentFact, CallFact, CallId, CallOrder, TrunkId};
 use engine::ShardCommand;
 use expect_test::{Expect, expect};
 use sansio::WallTime;
@@ -115,13 +115,18 @@ fn a_session_holds_from_call_to_call_and_ends_once_when_hung_up() {
         let mut w = world(Callee::answers(100));
         w.command(open(way()));
         w.run_for(300);
-        for _ in 0..2 {
-            w.order(dial(), true);
+        for number in 1..=2 {
+            let call = CallId::from_bits(number);
+            let mut order = dial();
+            if let CallOrder::DialCustomer { call: name, .. } = &mut order {
+                *name = call;
+            }
+            w.order(order, true);
             w.run_for(300);
-            w.order(use_session(), false);
-            w.order(join(), false);
+            w.order(CallOrder::UseSession { call, agent: AGENT }, false);
+            w.order(CallOrder::Bridge { call, tone: true, record: None }, false);
             w.run_for(300);
-            w.order(hangup(), false);
+            w.order(CallOrder::Hangup { call, cause: EndCause::Normal, by: Party::Api }, false);
             w.run_for(300);
         }
         assert_eq!(w.peers[1].invites.len(), 1, "called once, whatever the calls");

@@ -71,7 +71,7 @@ impl MediaSocket {
         match self.far_end {
             Some(far_end) if far_end == source => self.packets += 1,
             // However much strangers send: the far end is not lost among them.
-            Some(_) if !self.refused => self.packets = SETTLED_PACKETS,
+            Some(_) if self.beside.is_none() && !self.refused => self.packets = SETTLED_PACKETS,
             _ => {}
         }
         Some((source, length))

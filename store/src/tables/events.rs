@@ -5,7 +5,7 @@ use super::txn::Txn;
 use crate::error::StoreError;
 use crate::sql::{Connection, OptionalExtension, Row};
 use dialer_core::event::{Event, EventEnvelope};
-use dialer_core::{AgentId, CallId, CampaignId, EventId, LeadId};
+use dialer_core::{AgentId, CallId, CampaignId, EventId, LeadId, Tenant};
 use sansio::WallTime;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +35,8 @@ struct ShortEnd<'e> {
     campaign: Option<CampaignId>,
     lead: Option<LeadId>,
     agent: Option<AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'e Tenant>,
     client_state: Option<&'e str>,
     post_call: bool,
     event: ShortEvent,
@@ -59,6 +61,7 @@ impl<'e> ShortEnd<'e> {
             campaign: envelope.campaign,
             lead: envelope.lead,
             agent: envelope.agent,
+            tenant: envelope.tenant.as_ref(),
             client_state: envelope.client_state.as_deref(),
             post_call: envelope.post_call,
             event: ShortEvent { r#type: CALL_ENDED },

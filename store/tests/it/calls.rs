@@ -191,6 +191,7 @@ fn the_end_of_a_call_is_kept_once_and_told_whole() {
     envelope.call = Some(id(7));
     envelope.seq = Some(4);
     envelope.client_state = Some("a \"mark\"".into());
+    envelope.tenant = Tenant::new("acme");
     house.write(vec![Record::CallEnded(Box::new(record)), Record::Event(envelope.clone())]);
     assert_eq!(house.store.events_since(0, 10).unwrap(), [*envelope]);
     let text = house.folder.sql("SELECT data FROM event").unwrap();

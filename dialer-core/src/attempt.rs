@@ -229,6 +229,7 @@ pub(crate) fn attempt_row(call: &Call) -> AttemptRow {
         at: call.started.wall,
         client_state: call.client_state.clone(),
         inbound: call.kind == CallKindTag::Inbound,
+        transit: false,
         verstat: call.inbound.as_ref().and_then(|inbound| inbound.verstat.clone()),
         participants: call.left.iter().cloned().chain(call.present()).collect(),
     }

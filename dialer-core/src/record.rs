@@ -601,6 +601,9 @@ pub struct AttemptRow {
     /// It came in: `to` is our number, `caller_id` the caller's.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub inbound: bool,
+    /// It only passes through. Written when something is told of it before its end, so that it has one after a crash, too.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub transit: bool,
     /// What became of checking its signature, if it came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,

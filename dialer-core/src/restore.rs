@@ -167,13 +167,14 @@ fn cut_off_record(attempt: &AttemptRow, now: WallTime) -> CallRecord {
     CallRecord {
         call: attempt.call,
         tenant: None,
-        attempt: Some(attempt.id),
+        attempt: (!attempt.transit).then_some(attempt.id),
         campaign: attempt.campaign,
         lead: attempt.lead,
         agent: attempt.agent,
         trunk: Some(attempt.trunk),
         kind: match attempt.mode {
             _ if attempt.inbound => CallKindTag::Inbound,
+            _ if attempt.transit => CallKindTag::Transit,
             Some(_) => CallKindTag::Campaign,
             None => CallKindTag::ClickToCall,
         },

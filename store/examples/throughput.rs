@@ -88,6 +88,7 @@ impl Bench {
             at: NOW,
             client_state: None,
             inbound: false,
+            transit: false,
             verstat: None,
             participants: Vec::new(),
         })];

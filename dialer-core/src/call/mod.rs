@@ -398,10 +398,11 @@ impl Dialer {
     pub(crate) fn tell_call(&mut self, cx: &mut Cx<'_>, id: CallId, event: Event) {
         let about = match self.calls.get_mut(&id) {
             Some(call) => call.next_about(),
-            None => match self.transit.get_mut(&id) {
-                Some(call) => call.next_about(id),
-                None => return,
-            },
+            None => {
+                self.write_down_transit(cx, id);
+                let Some(call) = self.transit.get_mut(&id) else { return };
+                call.next_about(id)
+            }
         };
         self.dirty.calls.insert(id);
         self.tell(cx, about, event);

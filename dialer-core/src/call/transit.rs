@@ -7,11 +7,11 @@ use crate::dialer::{About, Cx, Dialer, Why};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::fork::ForkEnd;
-use crate::id::{AgentId, CallId, TrunkId};
+use crate::id::{AgentId, AttemptId, CallId, TrunkId};
 use crate::input::TransitStart;
 use crate::outcome::{EndCause, Party};
 use crate::participant::CallWish;
-use crate::record::{CallKindTag, CallRecord, Record};
+use crate::record::{AttemptRow, CallKindTag, CallRecord, Record};
 use crate::view::{CallState, CallView};
 use sansio::{Instant, TimerKey, WallTime};
 use std::collections::BTreeSet;
@@ -103,6 +103,32 @@ impl Dialer {
         self.count_transit(call.trunks(), |active| active + 1);
         self.transit.insert(id, call);
         self.show_transit_soon(cx.now, id);
+    }
+
+    /// Of most transit calls nothing is told but their end. One of which more is told is written down first: after a crash
+    /// it has its end all the same.
+    pub(super) fn write_down_transit(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(call) = self.transit.get(&id).filter(|call| call.seq == 0) else { return };
+        let start = &*call.start;
+        let row = AttemptRow {
+            id: AttemptId::generate(cx.wall, &mut self.ids),
+            call: id,
+            campaign: None,
+            lead: None,
+            agent: start.agent,
+            number_of_attempt: 0,
+            to: start.number.clone(),
+            caller_id: start.caller_id.clone(),
+            trunk: start.to,
+            mode: None,
+            at: start.at,
+            client_state: None,
+            inbound: false,
+            transit: true,
+            verstat: None,
+            participants: Vec::new(),
+        };
+        self.journal(cx, vec![Record::AttemptStarted(row)]);
     }
 
     pub(super) fn on_transit_ringing(&mut self, cx: &Cx<'_>, id: CallId) {

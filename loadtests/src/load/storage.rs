@@ -89,6 +89,7 @@ fn attempt(seq: u64, rng: &mut Rng) -> Vec<Record> {
         at: NOW.plus_millis(seq as i64),
         client_state: None,
         inbound: false,
+        transit: false,
         verstat: None,
         participants: Vec::new(),
     })]

@@ -239,9 +239,12 @@ fn call_ended(txn: &mut Txn<'_>, record: &CallRecord) -> Result<(), StoreError> 
         txn.contradict(|| format!("{} has ended before", record.call));
         return Ok(());
     }
-    // A call that only passes through is journalled when it is over.
-    if record.kind != CallKindTag::Transit {
-        txn.write("DELETE FROM attempt_open WHERE call = ?1", (blob(record.call),))?;
+    const OVER: &str = "DELETE FROM attempt_open WHERE call = ?1";
+    if record.kind == CallKindTag::Transit {
+        // Of most of them nothing was written down before.
+        txn.run(OVER, (blob(record.call),))?;
+    } else {
+        txn.write(OVER, (blob(record.call),))?;
     }
     // Who calls us is no attempt of a campaign.
     if let Some(campaign) = record.campaign.filter(|_| record.kind != CallKindTag::Inbound) {

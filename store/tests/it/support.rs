@@ -351,6 +351,7 @@ pub(crate) fn attempt(call: CallId, lead: Option<LeadId>) -> AttemptRow {
         at: NOW,
         client_state: Some("ticket:1".into()),
         inbound: false,
+        transit: false,
         verstat: None,
         participants: Vec::new(),
     }

@@ -158,7 +158,8 @@ impl Book {
         {
             found.add(now, "every call ends within its limit", format!("{}", record.call));
         }
-        let Some(attempt) = record.attempt else {
+        // Of a call that passes through the record names none.
+        let Some(attempt) = record.attempt.or_else(|| self.attempt_of.get(&record.call).copied()) else {
             if record.kind == CallKindTag::Campaign {
                 found.add(now, "a campaign's call has an attempt", format!("{}", record.call));
             }

@@ -13,6 +13,9 @@ use std::time::Instant;
 const INVITE: &[u8] = include_bytes!("../../../sip-proxy/tests/data/messages/invite701.sip");
 /// With eight fields typed.
 const INSTRUCTIONS_MAX: u64 = 6_000;
+/// The same for a build that checks itself (`make test`), which took 7,475 when this was written: it finds what grows. The
+/// promise is for the other.
+const INSTRUCTIONS_MAX_CHECKED: u64 = 7_820;
 /// The fastest reading, nanoseconds: with eight fields typed, and with all headers and SDP.
 const NS_MAX: [f64; 2] = [250.0, 900.0];
 /// Readings of one try, and tries; the fastest counts.
@@ -103,8 +106,9 @@ pub fn instructions(report: &mut Report) -> anyhow::Result<()> {
         note: format!("{hot} instructions, {all} with all headers and SDP"),
         ..Row::default()
     });
-    let detail = format!("{hot} instructions, at most {INSTRUCTIONS_MAX}");
-    report.check("reading an INVITE: eight fields", hot <= INSTRUCTIONS_MAX, detail);
+    let most = if cfg!(debug_assertions) { INSTRUCTIONS_MAX_CHECKED } else { INSTRUCTIONS_MAX };
+    let detail = format!("{hot} instructions, at most {most}");
+    report.check("reading an INVITE: eight fields", hot <= most, detail);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ BINARIES = target/$(PROFILE)
 WHAT_release = --bin dialerd --bin swarm --bin loadtest
 WHAT_tested = --workspace --bins --tests
 
-.PHONY: demo-and-interop help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
+.PHONY: demo-and-interop tests fuzz-build help build demo test check lint licences fuzz ears interop swarm pacing loadtest loadtest-short bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -44,11 +44,18 @@ check: setup-build ## format, lints, walls between the rooms, licences
 
 test: export PROFILE := tested
 test: setup-test build ## everything that can be checked
-	scripts/run-tests
+	$(MAKE) --jobs=2 tests fuzz-build
 	$(MAKE) swarm
 	$(BINARIES)/dialerd simulate standard --agents 5,20 --days 2 --seeds 1 --policies predictive,progressive --quiet
 	$(MAKE) loadtest-short
 	$(MAKE) --jobs=2 fuzz demo-and-interop
+
+# They mostly wait: beside them the fuzz targets are built, with what is left of the processors.
+tests:
+	scripts/run-tests
+
+fuzz-build:
+	nice -n 19 fuzz/run --build --bins
 
 swarm: build ## the whole daemon under a seeded world
 	$(BINARIES)/dialerd world swarm --seeds $(SEEDS)

@@ -54,19 +54,21 @@ impl Reports {
             .set_global("LOCAL_3", &four, true)
             .load(program)
             .map_err(|error| loading(&chain(&error)))?;
-        let map =
-            ebpf.take_map("reports_socket").ok_or_else(|| NotPossible("it has no map of sockets".into()))?;
-        SockMap::try_from(map)
-            .and_then(|mut map| map.set(0, socket, 0).map(|()| map))
-            .map_err(|error| loading(&chain(&error)))?;
-        let program: &mut SkLookup = ebpf
-            .program_mut(NAME)
-            .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| NotPossible(format!("it has no program `{NAME}`")))?;
-        program.load().map_err(|error| loading(&chain(&error)))?;
+        program_of(&mut ebpf)?.load().map_err(|error| loading(&chain(&error)))?;
+        // Not before: a program is loaded with its map's descriptor, which goes with whoever has taken it.
+        let map = ebpf.take_map("reports_socket");
+        let map = map.ok_or_else(|| NotPossible("it has no map of sockets".into()))?;
+        let mut map = SockMap::try_from(map).map_err(|error| loading(&error))?;
+        map.set(0, socket, 0).map_err(|error| loading(&chain(&error)))?;
         let namespace = File::open("/proc/thread-self/ns/net")
             .map_err(|error| not_possible("this network namespace")(&error))?;
-        program.attach(namespace).map_err(|error| loading(&chain(&error)))?;
+        program_of(&mut ebpf)?.attach(namespace).map_err(|error| loading(&chain(&error)))?;
         Ok(Reports { _ebpf: ebpf })
     }
+}
+
+fn program_of(ebpf: &mut Ebpf) -> Result<&mut SkLookup, NotPossible> {
+    ebpf.program_mut(NAME)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| NotPossible(format!("it has no program `{NAME}`")))
 }

@@ -15,7 +15,7 @@
 //!
 //! Packets are kept as they came, one behind the other, until a batch is due: then they are decoded to their places in one
 //! go. To put each packet's samples there at once, among hundreds of recordings, is to wait for memory that was last
-//! touched most of a second ago (measured: two thirds of what recording cost).
+//! touched most of a second ago (sampled: nearly half of the shard's time for recording).
 //!
 //! While it is paused nothing that is said is kept anywhere, and what was said then and comes late is not let in
 //! afterwards.

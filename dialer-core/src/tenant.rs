@@ -95,7 +95,7 @@ impl Dialer {
     /// A call that lives, or one of the last that have ended.
     fn has_call(&self, tenant: &Tenant, id: CallId) -> Result<(), CommandError> {
         let live = self.calls.get(&id).map(|call| (call.campaign, call.agent.or(call.last_agent)));
-        let passing = || self.transit.get(&id).map(|call| (None, call.agent()));
+        let passing = || self.transit(id).map(|start| (None, start.agent));
         let ended = || self.ended.get(id).map(|call| (call.campaign, call.agent));
         let of = live.or_else(passing).or_else(ended);
         let owner = of.and_then(|(campaign, agent)| self.tenant_of(campaign, agent));

@@ -7,7 +7,7 @@ use crate::dialer::{About, Cx, Dialer, Why};
 use crate::effect::{CallOrder, Effect};
 use crate::event::Event;
 use crate::fork::ForkEnd;
-use crate::id::{AgentId, AttemptId, CallId, TrunkId};
+use crate::id::{AttemptId, CallId, TrunkId};
 use crate::input::TransitStart;
 use crate::outcome::{EndCause, Party};
 use crate::participant::CallWish;
@@ -48,10 +48,6 @@ impl TransitCall {
     pub(crate) fn next_about(&mut self, id: CallId) -> About {
         self.seq += 1;
         About { call: Some(id), seq: Some(self.seq), agent: self.start.agent, ..About::default() }
-    }
-
-    pub(crate) fn agent(&self) -> Option<AgentId> {
-        self.start.agent
     }
 
     pub(crate) fn view(&self, id: CallId) -> CallView {

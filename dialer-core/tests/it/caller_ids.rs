@@ -1,6 +1,6 @@
 //! Caller IDs: whose pool a call shows a number of, caps that hold over a crash, and numbers left alone.
 
-use crate::house::House;
+use crate::house::{House, request};
 use dialer_core::caller_id::{CallerIdPoolConfig, CallerIdReport, NumberCaps, Quarantine, Strategy};
 use dialer_core::config::{CampaignConfig, DialMode};
 use dialer_core::view::LimitedBy;
@@ -38,18 +38,8 @@ fn progressive(list: ListId, pool: CallerIdPoolId) -> CampaignConfig {
 }
 
 fn click(house: &mut House, agent: AgentId, campaign: Option<CampaignId>) -> Result<CallId, CommandError> {
-    let reply = house.command(Command::Originate(OriginateRequest {
-        lead: None,
-        agent,
-        to: "+4930123456".into(),
-        caller_id: None,
-        trunk: None,
-        campaign,
-        ring_timeout_ms: None,
-        record: false,
-        client_state: None,
-        override_reason: None,
-    }));
+    let request = OriginateRequest { campaign, ..request(agent, "+4930123456") };
+    let reply = house.command(Command::Originate(request));
     match reply {
         Ok(Reply::Call(call)) => Ok(call),
         Ok(other) => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! Who may be dialled: do-not-call lists, windows on the callee's clock, limits, filters, and who may break them.
 
-use crate::house::House;
+use crate::house::{House, request};
 use dialer_core::compliance::{CallingWindows, DayHours, EVERY_DAY};
 use dialer_core::config::{CampaignConfig, DialMode, DncListConfig, Policy};
 use dialer_core::record::{DncNumbers, LeadState};
@@ -48,18 +48,8 @@ fn change(house: &mut House, campaign: CampaignId, change: impl FnOnce(&mut Camp
 }
 
 fn click(agent: AgentId, to: u64, campaign: Option<CampaignId>, reason: Option<&str>) -> Command {
-    Command::Originate(OriginateRequest {
-        lead: None,
-        agent,
-        to: format!("+{to}"),
-        caller_id: None,
-        trunk: None,
-        campaign,
-        ring_timeout_ms: None,
-        record: false,
-        client_state: None,
-        override_reason: reason.map(str::to_owned),
-    })
+    let override_reason = reason.map(str::to_owned);
+    Command::Originate(OriginateRequest { campaign, override_reason, ..request(agent, format!("+{to}")) })
 }
 
 #[test]

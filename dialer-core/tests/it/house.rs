@@ -7,8 +7,8 @@ use dialer_core::record::{ContactRow, Lead, LeadProgress, Phone};
 use dialer_core::view::CallView;
 use dialer_core::{
     AgentFact, AgentId, CallFact, CallId, CallOrder, CampaignId, Command, CommandError, Dialer, DialerConfig,
-    Effect, Event, Input, LeadId, ListId, Record, Reply, TaskId, TransitStart, TrunkFact, TrunkId,
-    ViewChange,
+    Effect, Event, Input, LeadId, ListId, OriginateRequest, Record, Reply, TaskId, TransitStart, TrunkFact,
+    TrunkId, ViewChange,
 };
 use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Outbox, Rng, WallTime};
@@ -17,6 +17,22 @@ use std::fmt::Write;
 
 /// 2026-11-20 01:00:00 UTC, a Friday.
 pub(crate) const START: WallTime = WallTime::from_unix_millis(1_795_136_400_000);
+
+/// An agent is to be connected with a number, and nothing more is asked for.
+pub(crate) fn request(agent: AgentId, to: impl Into<String>) -> OriginateRequest {
+    OriginateRequest {
+        agent,
+        lead: None,
+        to: to.into(),
+        caller_id: None,
+        trunk: None,
+        campaign: None,
+        ring_timeout_ms: None,
+        record: false,
+        client_state: None,
+        override_reason: None,
+    }
+}
 
 pub(crate) struct House {
     pub(crate) dialer: Dialer,

@@ -1,6 +1,6 @@
 //! One path at a time, as readable lines.
 
-use crate::house::{House, START, transit_start};
+use crate::house::{House, START, request, transit_start};
 use dialer_core::config::{
     AmdMode, CallingHours, CampaignConfig, DialMode, RetryRule, SessionKind, TrunkConfig,
 };
@@ -578,16 +578,10 @@ fn a_stopped_campaign_cancels_what_rings_and_lets_people_talk() {
 #[test]
 fn click_to_call_with_a_session_and_with_a_phone() {
     let request = |agent| OriginateRequest {
-        lead: None,
-        agent,
-        to: "+4930123456".into(),
-        caller_id: None,
-        trunk: None,
-        campaign: None,
         ring_timeout_ms: Some(20_000),
         record: true,
         client_state: Some("ticket".into()),
-        override_reason: None,
+        ..request(agent, "+4930123456")
     };
     let mut house = House::new();
     house.plain_trunk();
@@ -662,19 +656,8 @@ fn click_to_call_ends_when_the_agent_does_not_pick_up() {
     let mut house = House::new();
     house.plain_trunk();
     let bert = house.on_demand_agent("bert");
-    let request = OriginateRequest {
-        lead: None,
-        agent: bert,
-        to: "+4930123456".into(),
-        caller_id: None,
-        trunk: None,
-        campaign: None,
-        ring_timeout_ms: None,
-        record: false,
-        client_state: None,
-        override_reason: None,
-    };
-    let Ok(Reply::Call(call)) = house.command(Command::Originate(request)) else { panic!() };
+    let request = Command::Originate(request(bert, "+4930123456"));
+    let Ok(Reply::Call(call)) = house.command(request) else { panic!() };
     let cause = EndCause::NoAnswer;
     house.call_fact(CallFact::AgentFailed { call, agent: bert, cause, sip_code: None });
     assert!(house.hung_up(call));

@@ -1,6 +1,6 @@
 //! Dial requests: paced as any lead, dialled in time or not at all.
 
-use crate::house::{House, START};
+use crate::house::{House, START, request};
 use crate::ladder::progressive;
 use dialer_core::config::{CampaignConfig, DialMode, PushConfig};
 use dialer_core::outcome::{EndCause, Party};
@@ -128,18 +128,8 @@ fn a_lead_called_by_hand_counts_and_a_reached_one_stays_reached() {
     let list = house.list(1);
     let id = *house.store.leads.keys().next().unwrap();
     let by_hand = |house: &House, to: &str| {
-        Command::Originate(OriginateRequest {
-            agent: anna,
-            lead: Some(Box::new(house.store.leads[&id].clone())),
-            to: to.into(),
-            caller_id: None,
-            trunk: None,
-            campaign: None,
-            ring_timeout_ms: None,
-            record: false,
-            client_state: None,
-            override_reason: None,
-        })
+        let lead = Some(Box::new(house.store.leads[&id].clone()));
+        Command::Originate(OriginateRequest { lead, ..request(anna, to) })
     };
     house.campaign(progressive(list));
     let to = house.store.leads[&id].phones[0].number.clone();

@@ -1,6 +1,6 @@
 //! Tenants share the house's trunks and nothing else.
 
-use crate::house::House;
+use crate::house::{House, request};
 use dialer_core::config::{AgentConfig, CampaignConfig, ListConfig, SessionKind, TrunkTransport};
 use dialer_core::participant::{CallWish, Joining, Target};
 use dialer_core::record::Actor;
@@ -70,18 +70,7 @@ fn a_campaign_is_served_by_its_tenants_agents_alone() {
 }
 
 fn originate(agent: AgentId, campaign: Option<CampaignId>) -> Command {
-    Command::Originate(OriginateRequest {
-        agent,
-        lead: None,
-        to: "+8613800138000".into(),
-        caller_id: None,
-        trunk: None,
-        campaign,
-        ring_timeout_ms: None,
-        record: false,
-        client_state: None,
-        override_reason: None,
-    })
+    Command::Originate(OriginateRequest { campaign, ..request(agent, "+8613800138000") })
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::api::Api;
 use crate::harness::{Place, Setting, block_on, until};
-use crate::talkers::{Heard, Manner, Talker, Way, peak_at};
+use crate::talkers::{Heard, Manner, Talker, Way, joined, peak_at};
 use media::tone_plan::{Country, NetworkTone, network_tone};
 use sansio::Rng;
 use serde_json::{Value, json};
@@ -174,27 +174,9 @@ struct Talk {
 
 impl Talk {
     async fn make(place: &Place) -> Talk {
-        let server = format!("{}:5060", place.daemon).parse().unwrap();
         let api = place.api();
         let customer = carrier(place, |_| Manner::default());
-        let made = json!({"name": "ada", "username": "ada", "password": "secret-of-it"});
-        let ada = api.post("/v1/agents", made).await["id"].as_str().unwrap().to_owned();
-        let address = format!("{}:5070", place.phones).parse().unwrap();
-        let agent = Talker::start(address, server, Some(("ada", "secret-of-it")), AGENT_HZ);
-        let trunk = json!({"name": "carrier", "address": format!("{}:5080", place.carrier),
-            "cps_max": 50.0, "options_interval_ms": 0});
-        let trunk = api.post("/v1/trunks", trunk).await["id"].clone();
-        until("the phone is registered", async || {
-            api.get(&format!("/v1/agents/{ada}")).await["registered"] == true
-        })
-        .await;
-        api.post(&format!("/v1/agents/{ada}:login"), json!({"session": "on_demand"})).await;
-        let call = json!({"agent_id": ada, "to": "+12025550100", "trunk_id": trunk});
-        let call = api.post("/v1/calls", call).await["id"].as_str().unwrap().to_owned();
-        until("the sides are joined", async || {
-            api.get(&format!("/v1/calls/{call}")).await["state"] == "bridged"
-        })
-        .await;
+        let (agent, call) = joined(place, AGENT_HZ).await;
         Talk { api, customer, agent, call }
     }
 

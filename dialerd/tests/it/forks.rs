@@ -2,7 +2,7 @@
 
 use crate::harness::{Place, TOKEN, block_on, until};
 use crate::streams::Authority;
-use crate::talkers::{Talker, hearing, peak_at};
+use crate::talkers::{Talker, hearing, joined, peak_at};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use media::codec::g711::{ULAW_TO_LINEAR, linear_to_ulaw};
@@ -155,23 +155,7 @@ fn a_bot_hears_a_call_speaks_to_the_customer_and_breaks_nothing() {
         let daemon = place.start_with(&[("SSL_CERT_FILE", &place.folder.path().join("bots.pem"))]).await;
         let api = place.api();
         let customer = Talker::start(at(&place.carrier, 5080), server, None, CUSTOMER_HZ);
-        let made = json!({"name": "ada", "username": "ada", "password": "secret-of-it"});
-        let ada = api.post("/v1/agents", made).await["id"].as_str().unwrap().to_owned();
-        let agent = Talker::start(at(&place.phones, 5070), server, Some(("ada", "secret-of-it")), AGENT_HZ);
-        let trunk = json!({"name": "carrier", "address": format!("{}:5080", place.carrier),
-            "cps_max": 50.0, "options_interval_ms": 0});
-        let trunk = api.post("/v1/trunks", trunk).await["id"].clone();
-        until("the phone is registered", async || {
-            api.get(&format!("/v1/agents/{ada}")).await["registered"] == true
-        })
-        .await;
-        api.post(&format!("/v1/agents/{ada}:login"), json!({"session": "on_demand"})).await;
-        let call = json!({"agent_id": ada, "to": "+12025550100", "trunk_id": trunk});
-        let call = api.post("/v1/calls", call).await["id"].as_str().unwrap().to_owned();
-        until("the sides are joined", async || {
-            api.get(&format!("/v1/calls/{call}")).await["state"] == "bridged"
-        })
-        .await;
+        let (agent, call) = joined(&place, AGENT_HZ).await;
 
         let start = format!("/v1/calls/{call}/fork_start");
         let (status, refused) = api.send("POST", &start, Some(json!({"url": "http://bot"}))).await;

@@ -1,8 +1,10 @@
 //! Far ends over real sockets that answer, send a tone of their own and keep what they are sent.
 
+use crate::harness::{Place, until};
 use bytes::Bytes;
 use media::codec::g711::{ULAW_TO_LINEAR, linear_to_ulaw};
 use sansio::{Duration, Instant, Outbox, Rng};
+use serde_json::json;
 use sip_proxy::UserAgent;
 use sip_proxy::ua::{self, LegKey, Reason};
 use std::collections::VecDeque;
@@ -179,6 +181,29 @@ impl Talker {
     pub fn take_packets(&self) -> Vec<Heard> {
         std::mem::take(&mut *self.shared.heard.lock().expect("no panic there"))
     }
+}
+
+/// An agent whose phone speaks at this pitch, joined with whoever answers at the carrier's; the phone and the call's name.
+pub async fn joined(place: &Place, frequency: f64) -> (Talker, String) {
+    let api = place.api();
+    let made = json!({"name": "ada", "username": "ada", "password": "secret-of-it"});
+    let ada = api.post("/v1/agents", made).await["id"].as_str().unwrap().to_owned();
+    let at = |host: &str, port: u16| format!("{host}:{port}").parse().unwrap();
+    let login = Some(("ada", "secret-of-it"));
+    let agent = Talker::start(at(&place.phones, 5070), at(&place.daemon, 5060), login, frequency);
+    let trunk = json!({"name": "carrier", "address": format!("{}:5080", place.carrier),
+        "cps_max": 50.0, "options_interval_ms": 0});
+    let trunk = api.post("/v1/trunks", trunk).await["id"].clone();
+    until("the phone is registered", async || {
+        api.get(&format!("/v1/agents/{ada}")).await["registered"] == true
+    })
+    .await;
+    api.post(&format!("/v1/agents/{ada}:login"), json!({"session": "on_demand"})).await;
+    let call = json!({"agent_id": ada, "to": "+12025550100", "trunk_id": trunk});
+    let call = api.post("/v1/calls", call).await["id"].as_str().unwrap().to_owned();
+    until("the sides are joined", async || api.get(&format!("/v1/calls/{call}")).await["state"] == "bridged")
+        .await;
+    (agent, call)
 }
 
 impl Drop for Talker {

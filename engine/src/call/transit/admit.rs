@@ -248,7 +248,7 @@ impl CallShard {
                 request.session_description().unwrap_or_default(),
             )
             .and_then(|(sound, offer)| {
-                if caller.wants_no_such_call(matches!(sound, TransitSound::Relay { .. }), &to_policy) {
+                if caller.wants_no_such_call(sound.is_relayed(), &to_policy) {
                     self.close_transit_sound(now, &sound);
                     return Err(Refusal::NoPrivacy);
                 }
@@ -295,8 +295,8 @@ impl CallShard {
         if let Some(agent) = agent {
             self.agents.begin_call(agent);
         }
+        let relayed = sound.is_relayed();
         let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
-        let relayed = matches!(sound, TransitSound::Relay { .. });
         if let Some(transit) = self.transits.get_mut(key) {
             transit.callee = callee;
             transit.sound = sound;

@@ -89,3 +89,10 @@ pub(crate) enum TransitSound {
         offer: Bytes,
     },
 }
+
+impl TransitSound {
+    /// It goes through us.
+    fn is_relayed(&self) -> bool {
+        matches!(self, TransitSound::Relay { .. })
+    }
+}

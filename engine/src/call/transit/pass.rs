@@ -63,8 +63,7 @@ impl CallShard {
 
     fn record_transit(&mut self, now: Instant, key: Key<Transit>, out: &mut Outbox<ShardEffect>) {
         let Some(transit) = self.transits.get(key) else { return };
-        let relayed = matches!(transit.sound, TransitSound::Relay { .. });
-        if transit.record && relayed && transit.first_recording.is_none() {
+        if transit.record && transit.sound.is_relayed() && transit.first_recording.is_none() {
             let recording = RecordingId::generate(self.clock.wall_at(now), &mut self.rng);
             self.start_transit_recording(now, key, recording, out);
         }

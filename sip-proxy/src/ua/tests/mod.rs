@@ -140,8 +140,9 @@ impl Bench {
         self.call_with(|_| {})
     }
 
-    pub(super) fn call_with(&mut self, change: impl FnOnce(&mut Invite<'_>)) -> LegKey {
-        let mut invite = Invite {
+    /// A call to the peer, with nothing about it that is not usual.
+    pub(super) fn invite(&self) -> Invite<'static> {
+        Invite {
             owner: 7,
             listener: 0,
             destination: self.peer,
@@ -156,7 +157,11 @@ impl Bench {
             headers: &[],
             max_forwards: 70,
             sdp: Bytes::from_static(OFFER.as_bytes()),
-        };
+        }
+    }
+
+    pub(super) fn call_with(&mut self, change: impl FnOnce(&mut Invite<'_>)) -> LegKey {
+        let mut invite = self.invite();
         change(&mut invite);
         let leg = self.ua.invite(self.now, &invite, &mut self.out).expect("there is room");
         self.note();

@@ -9,7 +9,10 @@ const ANNOUNCED: &str = ";oc;oc-algo=\"loss\"";
 
 /// The trunk of the bench, which may tell us to send less.
 fn heeded() -> Bench {
-    let mut bench = Bench::new();
+    heed(Bench::new())
+}
+
+fn heed(mut bench: Bench) -> Bench {
     bench.ua.set_trunk(
         bench.now,
         super::trunks::trunk(|trunk| trunk.overload_control = true),
@@ -34,22 +37,7 @@ fn try_calls(bench: &mut Bench, count: usize) -> usize {
     let before = bench.sent.len();
     let mut refused = 0;
     for _ in 0..count {
-        let invite = Invite {
-            owner: 7,
-            listener: 0,
-            destination: bench.peer,
-            trunk: Some(1),
-            symmetric: false,
-            request_uri: "sip:1@192.0.2.9",
-            from_uri: "sip:2@192.0.2.1",
-            from_display: "",
-            to_uri: "sip:1@192.0.2.9",
-            p_asserted_identity: None,
-            route: None,
-            headers: &[],
-            max_forwards: 70,
-            sdp: Bytes::from_static(OFFER.as_bytes()),
-        };
+        let invite = bench.invite();
         match bench.ua.invite(bench.now, &invite, &mut bench.out) {
             Ok(_) => {}
             Err(error) => {
@@ -219,17 +207,10 @@ fn a_peer_that_heeds_settles_at_what_we_take() {
 fn shards_heed_what_one_of_them_has_heard_and_tell_one_load() {
     let known = crate::transport::locate::Failures::default();
     let shard = |number| {
-        let mut bench = Bench::with(|config| {
+        heed(Bench::with(|config| {
             (config.shard, config.failures) = (number, known.clone());
             config.overload.lag = Duration::from_millis(100);
-        });
-        bench.ua.set_trunk(
-            bench.now,
-            super::trunks::trunk(|trunk| trunk.overload_control = true),
-            &mut bench.out,
-        );
-        bench.note();
-        bench
+        }))
     };
     let (mut one, mut other) = (shard(0), shard(1));
     other.call();

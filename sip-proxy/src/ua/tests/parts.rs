@@ -113,22 +113,7 @@ fn what_cannot_be_taken_apart_or_must_be_known() {
 #[test]
 fn parts_of_ours_stay_beside_the_offer() {
     let mut bench = Bench::new();
-    let invite = Invite {
-        owner: 7,
-        listener: 0,
-        destination: bench.peer,
-        trunk: Some(1),
-        symmetric: false,
-        request_uri: "sip:1@192.0.2.9",
-        from_uri: "sip:2@192.0.2.1",
-        from_display: "",
-        to_uri: "sip:1@192.0.2.9",
-        p_asserted_identity: None,
-        route: None,
-        headers: &[],
-        max_forwards: 70,
-        sdp: Bytes::from_static(OFFER.as_bytes()),
-    };
+    let invite = bench.invite();
     let isup: &[u8] = b"Content-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x02";
     bench.ua.invite_with_parts(bench.now, &invite, &[isup], &mut bench.out).expect("there is room");
     bench.note();

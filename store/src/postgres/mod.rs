@@ -67,6 +67,7 @@ impl PostgresStore {
             place: Arc::clone(&place),
             run,
             alive_at: Instant::now(),
+            taken_over: false,
             failed: None,
             sized_at: Instant::now(),
             size_bytes: Arc::clone(&size_bytes),
@@ -105,6 +106,8 @@ struct Keeper {
     run: Run,
     /// When the connection last was known to live.
     alive_at: Instant,
+    /// Another run has the schema: this one gets it no more, and does not ask for its lock, which is that one's.
+    taken_over: bool,
     /// Until when no other attempt to connect is made, and why the last one failed.
     failed: Option<(Instant, String)>,
     sized_at: Instant,
@@ -120,6 +123,9 @@ impl Upkeep for Keeper {
         }
         let mut durable = None;
         if session.is_lost() {
+            if self.taken_over {
+                return Err(StoreError::TakenOver);
+            }
             let begun = Instant::now();
             if let Some((_, why)) = self.failed.as_ref().filter(|(until, _)| begun < *until) {
                 return Err(StoreError::Database { fault: Fault::Io, detail: why.clone() });
@@ -133,6 +139,7 @@ impl Upkeep for Keeper {
                 let wait = begun.elapsed().max(FAILED_WAIT);
                 self.failed = Some((Instant::now() + wait, detail.clone()));
             }
+            self.taken_over = matches!(taken, Err(StoreError::TakenOver));
             // Half of it is not enough: it begins anew next time.
             durable = Some(taken.inspect_err(|_| session.lose())?);
             tracing::info!(store = self.place.name(), "connected to the database again");

@@ -73,7 +73,8 @@ impl House {
         std::fs::write(
             &file,
             format!(
-                "[node]\ndata_dir = \"{name}\"\n[sip]\nlisten = [\"{host}:5060\"]\n\
+                // No call is refused because this machine has other work.
+                "[overload]\nlag_ms = 0\n[node]\ndata_dir = \"{name}\"\n[sip]\nlisten = [\"{host}:5060\"]\n\
                  [[sip.listeners]]\ntransport = \"tcp\"\naddress = \"{host}:5060\"\n\
                  [[sip.listeners]]\ntransport = \"tls\"\naddress = \"{host}:5061\"\n\
                  certificate = \"{folder}/host.pem\"\nkey = \"{folder}/host.key\"\nca = \"{folder}/ca.pem\"\n\

@@ -104,8 +104,14 @@ impl Listening {
         let room = (self.elapsed(now) + SLACK_SAMPLES).saturating_sub(self.heard);
         let payload = &payload[..payload.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         let table = codec::table(from);
-        for &byte in payload {
-            match self.sample(table[usize::from(byte)]) {
+        let mut sound = payload;
+        while !sound.is_empty() {
+            let (next, rest) = sound.split_at(sound.len().min(FRAME - self.filled));
+            for (place, byte) in self.frame[self.filled..].iter_mut().zip(next) {
+                *place = table[usize::from(*byte)];
+            }
+            sound = rest;
+            match self.more(next.len()) {
                 None => {}
                 Some(said @ Finding::Amd(_)) => return Some(said),
                 later => finding = later,
@@ -121,8 +127,12 @@ impl Listening {
             self.heard += behind - CATCH_UP_SAMPLES_MAX;
         }
         let mut finding = None;
-        for _ in 0..behind.min(CATCH_UP_SAMPLES_MAX) {
-            match self.sample(0) {
+        let mut missing = behind.min(CATCH_UP_SAMPLES_MAX) as usize;
+        while missing > 0 {
+            let next = missing.min(FRAME - self.filled);
+            self.frame[self.filled..][..next].fill(0);
+            missing -= next;
+            match self.more(next) {
                 None => {}
                 Some(said @ Finding::Amd(_)) => return Some(said),
                 later => finding = later,
@@ -131,11 +141,10 @@ impl Listening {
         finding
     }
 
-    #[inline]
-    fn sample(&mut self, sample: i16) -> Option<Finding> {
-        self.frame[self.filled] = sample;
-        self.filled += 1;
-        self.heard += 1;
+    /// So many samples more are in the frame; at most as many as there was room for.
+    fn more(&mut self, samples: usize) -> Option<Finding> {
+        self.filled += samples;
+        self.heard += samples as u64;
         if self.filled < FRAME {
             return None;
         }
@@ -191,11 +200,7 @@ impl InBandEar {
         }
         self.next_timestamp = Some(header.timestamp.wrapping_add(payload.len() as u32));
         let table = codec::table(from);
-        let mut digit = None;
-        for &byte in payload {
-            digit = self.detector.sample(table[usize::from(byte)]).or(digit);
-        }
-        digit
+        self.detector.hear(payload, |byte| table[usize::from(byte)])
     }
 
     pub(crate) fn pressing(&self) -> bool {

@@ -296,5 +296,5 @@ fn speech_is_a_tone(clip: &Clip) -> bool {
 
 fn digits(clip: &Clip) -> u64 {
     let mut ears = InBand::default();
-    clip.frames.iter().flatten().filter(|sample| ears.sample(**sample).is_some()).count() as u64
+    clip.frames.iter().filter(|frame| ears.hear(&frame[..], |sample| sample).is_some()).count() as u64
 }

@@ -6,6 +6,7 @@
 
 use super::FRAME;
 use crate::dsp::goertzel::Goertzel;
+use crate::dsp::sum::dot;
 use core::f32::consts::TAU;
 use core::ops::RangeInclusive;
 
@@ -95,11 +96,11 @@ fn is_fax(frequency: f32) -> bool {
 
 /// The frequency of a frame that is one tone.
 fn pure_tone(sound: &[f32; FRAME]) -> Option<f32> {
-    let energy: f32 = sound.iter().map(|sample| sample * sample).sum();
+    let energy = dot(sound, sound);
     if energy < ENERGY_MIN {
         return None;
     }
-    let lag = |by: usize| -> f32 { sound.iter().zip(&sound[by..]).map(|(a, b)| a * b).sum() };
+    let lag = |by: usize| dot(sound, &sound[by..]);
     let (one, two) = (lag(1) / (FRAME - 1) as f32, lag(2) / (FRAME - 2) as f32);
     // Two forms of one root: each loses all its digits where the other does not, the first around 2,000 Hz.
     let root = (two * two + 8.0 * one * one).sqrt();

@@ -5,7 +5,9 @@
 //! hits in a row whose phases run on as two steady tones of that pitch would: this tells 1.5 % off (to be taken,
 //! Q.24) from 3.5 % (to be refused), and a telephone from a voice. It ends with two blocks that are no hit.
 
+use crate::dsp::sum::dot;
 use core::f32::consts::{PI, TAU};
+use std::sync::LazyLock;
 
 /// Samples of a block.
 const BLOCK: usize = 102;
@@ -83,16 +85,22 @@ impl Default for InBand {
 }
 
 impl InBand {
-    /// Feeds the next sample; gives a digit when it has been let go.
-    #[inline]
-    pub fn sample(&mut self, sample: i16) -> Option<HeardDigit> {
-        self.block[self.filled] = f32::from(sample);
-        self.filled += 1;
-        if self.filled < BLOCK {
-            return None;
+    /// Feeds sound, a sample for each byte or whatever else it is made of; gives a digit when it has been let go. At most
+    /// one can be within 120 ms.
+    pub fn hear<T: Copy>(&mut self, mut sound: &[T], sample_of: impl Fn(T) -> i16) -> Option<HeardDigit> {
+        let mut heard = None;
+        while !sound.is_empty() {
+            let (next, rest) = sound.split_at(sound.len().min(BLOCK - self.filled));
+            for (place, sample) in self.block[self.filled..].iter_mut().zip(next) {
+                *place = f32::from(sample_of(*sample));
+            }
+            (self.filled, sound) = (self.filled + next.len(), rest);
+            if self.filled == BLOCK {
+                self.filled = 0;
+                heard = self.block_is_full().or(heard);
+            }
         }
-        self.filled = 0;
-        self.block_is_full()
+        heard
     }
 
     /// Sound is missing here: a digit that is being pressed may go on behind it.
@@ -179,16 +187,17 @@ struct Tones {
 
 impl Tones {
     fn of(block: &[f32; BLOCK]) -> Self {
-        let energy: f32 = block.iter().map(|sample| sample * sample).sum();
+        let energy = dot(block, block);
         // Pauses are most of a call.
         if energy < POWER_MIN * BLOCK as f32 {
             return Tones { energy, ..Tones::default() };
         }
-        Tones { rows: ROWS.map(|f| tone(block, f)), columns: COLUMNS.map(|f| tone(block, f)), energy }
+        let [rows, columns] = BANK.tones(block);
+        Tones { rows, columns, energy }
     }
 
     fn amplitude(&self, row: usize, column: usize) -> f32 {
-        (self.rows[row].power + self.columns[column].power).sqrt()
+        (self.rows[row].power() + self.columns[column].power()).sqrt()
     }
 
     /// The key the block holds, if it holds one.
@@ -202,7 +211,7 @@ impl Tones {
         fits.then(|| Hit {
             row,
             column,
-            phases: Some((self.rows[row].phase, self.columns[column].phase)),
+            phases: Some((self.rows[row].phase(), self.columns[column].phase())),
             amplitude: self.amplitude(row, column),
             amplitude_before: before.amplitude(row, column),
         })
@@ -211,10 +220,11 @@ impl Tones {
 
 /// The strongest tone of a group, if it stands out.
 fn strongest(tones: &[Tone; 4]) -> Option<(usize, f32)> {
-    let (place, tone) = tones.iter().enumerate().max_by(|(_, a), (_, b)| a.power.total_cmp(&b.power))?;
+    let powers = tones.map(|tone| tone.power());
+    let (place, power) = powers.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let stands_out =
-        tones.iter().enumerate().all(|(other, rival)| other == place || rival.power * LEAD_MIN <= tone.power);
-    stands_out.then_some((place, tone.power))
+        powers.iter().enumerate().all(|(other, rival)| other == place || rival * LEAD_MIN <= *power);
+    stands_out.then_some((place, *power))
 }
 
 /// Whether two neighbouring blocks hold the same key, and tones of its pitch that run on.
@@ -239,26 +249,56 @@ fn wrapped(angle: f32) -> f32 {
 /// One tone's part in a block.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tone {
-    /// Mean square.
-    power: f32,
-    /// At the block's end, radians.
-    phase: f32,
+    real: f32,
+    imaginary: f32,
 }
 
-/// Goertzel's algorithm, with the phase kept.
-fn tone(block: &[f32; BLOCK], frequency: f32) -> Tone {
-    let (sine, cosine) = (TAU * frequency / 8000.0).sin_cos();
-    let (mut one, mut two) = (0.0_f32, 0.0_f32);
-    for &sample in block {
-        let next = sample + 2.0 * cosine * one - two;
-        two = one;
-        one = next;
+impl Tone {
+    /// Mean square. A sine of amplitude A gives |X| = A·N/2, and its mean square is A²/2.
+    fn power(self) -> f32 {
+        let length = BLOCK as f32;
+        2.0 * (self.real * self.real + self.imaginary * self.imaginary) / (length * length)
     }
-    let (real, imaginary) = (one - two * cosine, two * sine);
-    let length = BLOCK as f32;
-    // A sine of amplitude A gives |X| = A·N/2, and its mean square is A²/2.
-    let power = 2.0 * (real * real + imaginary * imaginary) / (length * length);
-    Tone { power, phase: imaginary.atan2(real) }
+
+    /// At the block's end, radians.
+    fn phase(self) -> f32 {
+        self.imaginary.atan2(self.real)
+    }
+}
+
+/// Goertzel's algorithm for all eight tones at once, with the phase kept: each sample waits for the one before, so eight take
+/// as long as one.
+struct Bank {
+    sines: [f32; 8],
+    cosines: [f32; 8],
+}
+
+static BANK: LazyLock<Bank> = LazyLock::new(|| {
+    let angle = |place: usize| TAU * ROWS.iter().chain(&COLUMNS).nth(place).unwrap_or(&0.0) / 8000.0;
+    Bank {
+        sines: core::array::from_fn(|place| angle(place).sin()),
+        cosines: core::array::from_fn(|place| angle(place).cos()),
+    }
+});
+
+impl Bank {
+    /// Of the rows, and of the columns.
+    fn tones(&self, block: &[f32; BLOCK]) -> [[Tone; 4]; 2] {
+        let twice = self.cosines.map(|cosine| 2.0 * cosine);
+        let (mut one, mut two) = ([0.0_f32; 8], [0.0_f32; 8]);
+        for &sample in block {
+            for place in 0..8 {
+                let next = sample + twice[place] * one[place] - two[place];
+                two[place] = one[place];
+                one[place] = next;
+            }
+        }
+        let tone = |place: usize| Tone {
+            real: one[place] - two[place] * self.cosines[place],
+            imaginary: two[place] * self.sines[place],
+        };
+        [core::array::from_fn(tone), core::array::from_fn(|place| tone(4 + place))]
+    }
 }
 
 #[cfg(test)]
@@ -301,8 +341,12 @@ mod tests {
 
         fn heard(&self) -> String {
             let mut ears = InBand::default();
-            let mut digits: String =
-                self.samples.iter().filter_map(|&sample| ears.sample(sample)).map(|d| d.digit).collect();
+            let mut digits: String = self
+                .samples
+                .chunks(160)
+                .filter_map(|sound| ears.hear(sound, |s| s))
+                .map(|d| d.digit)
+                .collect();
             digits.extend(ears.finish().map(|d| d.digit));
             digits
         }
@@ -401,7 +445,7 @@ mod tests {
                 ears.gap();
                 continue;
             }
-            heard.extend(samples.iter().filter_map(|&sample| ears.sample(sample)));
+            heard.extend(samples.chunks(160).filter_map(|sound| ears.hear(sound, |s| s)));
         }
         assert_eq!(heard.len(), 1);
         assert_eq!(heard[0].digit, '5');

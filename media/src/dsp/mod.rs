@@ -6,3 +6,4 @@ pub mod goertzel;
 pub mod halve;
 pub mod level;
 pub mod oscillator;
+pub mod sum;

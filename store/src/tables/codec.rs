@@ -116,14 +116,19 @@ pub(super) const fn queue_of(state: LeadState, next_at: Option<WallTime>) -> i64
 /// A phone number as the key of `lead_number`: E.164 as an integer (half the space of its text), else text.
 pub(super) struct NumberKey<'a>(pub(super) &'a str);
 
+/// A number of E.164 as an integer; `None`: it is none.
+pub(super) fn number_of_e164(number: &str) -> Option<i64> {
+    let digits = number.strip_prefix('+').filter(|digits| {
+        (1..=15).contains(&digits.len())
+            && !digits.starts_with('0')
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    digits?.parse().ok()
+}
+
 impl Bind for NumberKey<'_> {
     fn bind(&self) -> ValueRef<'_> {
-        let digits = self.0.strip_prefix('+').filter(|digits| {
-            (1..=15).contains(&digits.len())
-                && !digits.starts_with('0')
-                && digits.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        match digits.and_then(|digits| digits.parse::<i64>().ok()) {
+        match number_of_e164(self.0) {
             Some(number) => ValueRef::Any(Any::Integer(number)),
             None => ValueRef::Any(Any::Text(self.0)),
         }

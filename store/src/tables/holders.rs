@@ -4,6 +4,7 @@
 //! numbers of many rows are looked up together before, and written together after, in their order: neighbours share pages.
 
 use super::codec::{NumberKey, id};
+use super::known::Known;
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{MatchedBy, NewLead};
@@ -138,6 +139,7 @@ fn first(mut rows: Rows<'_>, counts: impl Fn(i64) -> bool) -> Result<Option<Matc
 /// The numbers of some rows: who has them, and who is to have them.
 pub(super) struct Holders<'r, 'c> {
     scope: &'r Scope,
+    known: &'r mut Known,
     question: Question<'c>,
     /// Numbers that a stored lead has; nobody has the rows' others.
     stored: HashMap<&'r str, Match>,
@@ -154,19 +156,21 @@ impl<'r, 'c> Holders<'r, 'c> {
     pub(super) fn look_up(
         conn: &'c Connection,
         scope: &'r Scope,
+        known: &'r mut Known,
         rows: impl Iterator<Item = &'r NewLead>,
     ) -> Result<Holders<'r, 'c>, StoreError> {
         let mut question = Question::new(conn, scope)?;
         let mut stored = HashMap::new();
         if question.statement.is_some() {
-            let mut numbers: Vec<&str> =
-                rows.flat_map(|row| &row.phones).map(|phone| phone.number.as_str()).collect();
+            let numbers = rows.flat_map(|row| &row.phones).map(|phone| phone.number.as_str());
+            let mut numbers: Vec<&str> = numbers.filter(|number| known.may_hold(number)).collect();
             numbers.sort_by_cached_key(|number| order(number));
             numbers.dedup();
             stored = question.ask_all(numbers)?;
         }
         Ok(Holders {
             scope,
+            known,
             question,
             stored,
             touched: HashSet::new(),
@@ -195,6 +199,27 @@ impl<'r, 'c> Holders<'r, 'c> {
             }
         }
         Ok(None)
+    }
+
+    /// A stored lead is given numbers otherwise.
+    pub(super) fn note(&mut self, row: &NewLead) {
+        for phone in &row.phones {
+            self.known.note(&phone.number);
+        }
+    }
+
+    /// Where the leads held from now on begin, for [`Holders::forget`].
+    pub(super) fn mark(&self) -> usize {
+        self.unwritten.len()
+    }
+
+    /// The leads held since were not stored. Nothing was written meanwhile.
+    pub(super) fn forget(&mut self, mark: usize) {
+        for (number, lead) in self.unwritten.drain(mark..) {
+            if self.new.get(number).is_some_and(|held| held.no == lead) {
+                self.new.remove(number);
+            }
+        }
     }
 
     /// A new lead has its row's numbers from now on.
@@ -231,6 +256,9 @@ impl<'r, 'c> Holders<'r, 'c> {
     pub(super) fn write(&mut self, txn: &Txn<'_>, list_no: i64) -> Result<(), StoreError> {
         if self.unwritten.is_empty() {
             return Ok(());
+        }
+        for (number, _) in &self.unwritten {
+            self.known.note(number);
         }
         self.unwritten.sort_by_cached_key(|(number, lead)| (order(number), *lead));
         txn.write_each(

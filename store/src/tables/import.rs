@@ -5,17 +5,25 @@ use super::codec::{
 };
 use super::dnc::Everywhere;
 use super::holders::{Holders, Match, Scope};
+use super::known::Known;
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
-use crate::sql::{Connection, OptionalExtension, params};
+use crate::sql::{Bind, Connection, OptionalExtension, params};
 use dialer_core::record::LeadState;
 use dialer_core::{LeadId, ListId};
 use sansio::{Rng, WallTime};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Leads of a deleted list that are cleared away in one transaction.
 const PURGE_ROWS: i64 = 1_000;
+
+/// New leads written by one statement. SQLite opens the table and each of its indexes for a statement and closes them after
+/// it, which costs as much as a row; of more rows the parameters cost more than that.
+const TOGETHER_ROWS: usize = 32;
+/// Columns of a new lead.
+const COLUMNS: usize = 13;
 
 /// Names of new leads. They rise within an import, so that its rows lie side by side in the index of names.
 pub(super) struct Names {
@@ -78,6 +86,7 @@ impl Import {
     pub(super) fn slice(
         &mut self,
         txn: &mut Txn<'_>,
+        known: &mut Known,
         rows_max: usize,
         enough: impl Fn() -> bool,
     ) -> Result<(), StoreError> {
@@ -87,13 +96,26 @@ impl Import {
         let mut dnc = Everywhere::load(txn.conn(), self.options.now)?;
         let rows = &self.rows[self.done..];
         let rows = &rows[..rows.len().min(rows_max)];
-        let mut holders = Holders::look_up(txn.conn(), &scope, rows.iter().map(|row| &row.lead))?;
-        for row in rows {
-            let verdict =
-                write_row(txn, list, row, &self.options, (&mut holders, &mut dnc), &mut self.names)?;
-            self.done += 1;
-            self.written += u64::from(verdict.is_stored());
-            self.verdicts.push(verdict);
+        known.read_on(txn.conn(), rows.len())?;
+        let mut holders = Holders::look_up(txn.conn(), &scope, known, rows.iter().map(|row| &row.lead))?;
+        let together = txn.conn().is_better_together();
+        // Rows that are to be looked at one by one.
+        let mut single = 0;
+        let mut rest = rows;
+        while let [row, ..] = rest {
+            let before = self.verdicts.len();
+            if together && single == 0 {
+                let (tools, verdicts) = ((&mut holders, &mut dnc), &mut self.verdicts);
+                single = write_together(txn, list, rest, tools, &mut self.names, verdicts)?;
+            } else {
+                let tools = (&mut holders, &mut dnc);
+                self.verdicts.push(write_row(txn, list, row, &self.options, tools, &mut self.names)?);
+                single = single.saturating_sub(1);
+            }
+            let judged = &self.verdicts[before..];
+            self.done += judged.len();
+            self.written += judged.iter().filter(|verdict| verdict.is_stored()).count() as u64;
+            rest = &rest[judged.len()..];
             if enough() {
                 break;
             }
@@ -144,6 +166,57 @@ impl Match {
     }
 }
 
+/// Judges and writes the next rows that are new leads, or none of them at all; tells how many of those that follow are to be
+/// looked at one by one. It ends at a row whose number somebody has, and writes nothing if the list has a lead of an owner's
+/// name already.
+fn write_together<'r>(
+    txn: &mut Txn<'_>,
+    list_no: i64,
+    rows: &'r [Row],
+    (holders, dnc): (&mut Holders<'r, '_>, &mut Everywhere<'_>),
+    names: &mut Names,
+    verdicts: &mut Vec<ImportVerdict>,
+) -> Result<usize, StoreError> {
+    let last: i64 = txn.conn().query_row("SELECT coalesce(max(no), 0) FROM lead", [], |row| row.get(0))?;
+    let (mark, before) = (holders.mark(), verdicts.len());
+    let mut new: Vec<(i64, LeadId, &Row)> = Vec::with_capacity(TOGETHER_ROWS);
+    for row in rows {
+        if new.len() == TOGETHER_ROWS {
+            break;
+        }
+        let lead = &row.lead;
+        if lead.phones.is_empty() {
+            verdicts.push(ImportVerdict::NoPhone);
+        } else if dnc.holds(lead)? {
+            verdicts.push(ImportVerdict::Dnc);
+        } else if holders.find(lead)?.is_some() {
+            break;
+        } else {
+            let (no, id) = (last + 1 + new.len() as i64, names.next());
+            new.push((no, id, row));
+            holders.hold(lead, (no, id), list_no);
+            verdicts.push(ImportVerdict::Accepted { lead: id });
+        }
+    }
+    let (whole, rest) = new.as_chunks::<TOGETHER_ROWS>();
+    let mut inserted = 0;
+    for leads in whole {
+        inserted += insert(txn, list_no, &INSERT_TOGETHER, leads)?;
+    }
+    for lead in rest {
+        inserted += insert(txn, list_no, &INSERT, std::slice::from_ref(lead))?;
+    }
+    if inserted < new.len() {
+        txn.run("DELETE FROM lead WHERE no > ?1", (last,))?;
+        holders.forget(mark);
+        let judged = verdicts.len() - before;
+        verdicts.truncate(before);
+        return Ok(judged);
+    }
+    count_new(txn, list_no, new.len() as i64);
+    Ok(usize::from(new.len() < TOGETHER_ROWS))
+}
+
 /// Writes one row. A lead of the same owner's name counts before one of the same number; that the name is new is told
 /// by its index when the row is written.
 fn write_row<'r>(
@@ -164,7 +237,7 @@ fn write_row<'r>(
     let by_number = holders.find(lead)?;
     if by_number.is_none() {
         let id = names.next();
-        if let Some(no) = insert(txn, list_no, id, row)? {
+        if let Some(no) = insert_one(txn, list_no, id, row)? {
             holders.hold(lead, (no, id), list_no);
             return Ok(ImportVerdict::Accepted { lead: id });
         }
@@ -201,31 +274,86 @@ pub(super) fn by_external_id(
         .optional()?)
 }
 
+/// One new lead, with its place in the order of import.
+static INSERT: LazyLock<String> = LazyLock::new(|| insert_text(1));
+/// … and [`TOGETHER_ROWS`].
+static INSERT_TOGETHER: LazyLock<String> = LazyLock::new(|| insert_text(TOGETHER_ROWS));
+/// A list has no two leads of one owner's name.
+const UNLESS_NAMED: &str = "ON CONFLICT (list_no, external_id) WHERE external_id IS NOT NULL DO NOTHING";
+
+fn insert_text(rows: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> =
+            (1..=COLUMNS).map(|column| format!("?{}", row * COLUMNS + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
+        "INSERT INTO lead (no, id, list_no, external_id, priority, time_zone, expires_at, phones, fields, state, \
+         queue, attempts, next_phone) VALUES {} {UNLESS_NAMED}",
+        rows.join(", ")
+    )
+}
+
+/// What all new leads have: state, queue, attempts and next number.
+fn as_new() -> [i64; 4] {
+    [state_code(LeadState::New), queue_of(LeadState::New, None), 0, 0]
+}
+
+fn count_new(txn: &mut Txn<'_>, list_no: i64, by: i64) {
+    let [state, queue, ..] = as_new();
+    txn.count_lead(list_no, state, queue, by);
+}
+
+/// Writes leads by a statement for so many; how many of them the list did not have by name. Their numbers are still to be
+/// held, and they are to be counted.
+fn insert(
+    txn: &Txn<'_>,
+    list_no: i64,
+    text: &str,
+    leads: &[(i64, LeadId, &Row)],
+) -> Result<usize, StoreError> {
+    let as_new = as_new();
+    let made: Vec<_> = leads.iter().map(|(_, id, row)| (blob(*id), millis(row.lead.expires_at))).collect();
+    let mut values: Vec<&dyn Bind> = Vec::with_capacity(leads.len() * COLUMNS);
+    for ((no, _, row), (id, expires_at)) in leads.iter().zip(&made) {
+        let lead = &row.lead;
+        values.extend([no as &dyn Bind, id, &list_no, &lead.external_id, &lead.priority, &lead.time_zone]);
+        values.extend([expires_at as &dyn Bind, &row.phones, &row.fields]);
+        values.extend(as_new.iter().map(|value| value as &dyn Bind));
+    }
+    txn.run(text, &values[..])
+}
+
 /// The place of the new lead in the order of import; nothing if the list has a lead of this owner's name. Its numbers are
 /// still to be held.
-fn insert(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<Option<i64>, StoreError> {
+fn insert_one(txn: &mut Txn<'_>, list_no: i64, id: LeadId, row: &Row) -> Result<Option<i64>, StoreError> {
     let lead = &row.lead;
-    let (state, queue) = (state_code(LeadState::New), queue_of(LeadState::New, None));
+    let (id, expires_at, as_new) = (blob(id), millis(lead.expires_at), as_new());
+    let [state, queue, attempts, next_phone] = &as_new;
     let inserted = txn.conn().insert(
         "INSERT INTO lead (id, list_no, external_id, priority, time_zone, expires_at, phones, fields, state, \
-         queue, attempts, next_phone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0) \
+         queue, attempts, next_phone) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
          ON CONFLICT (list_no, external_id) WHERE external_id IS NOT NULL DO NOTHING",
         params![
-            blob(id),
+            id,
             list_no,
             lead.external_id,
             lead.priority,
             lead.time_zone,
-            millis(lead.expires_at),
+            expires_at,
             row.phones,
             row.fields,
             state,
             queue,
+            attempts,
+            next_phone,
         ],
     )?;
-    let Some(no) = inserted else { return Ok(None) };
-    txn.count_lead(list_no, state, queue, 1);
-    Ok(Some(no))
+    if inserted.is_some() {
+        count_new(txn, list_no, 1);
+    }
+    Ok(inserted)
 }
 
 fn hold_numbers(txn: &mut Txn<'_>, list_no: i64, no: i64, row: &NewLead) -> Result<(), StoreError> {
@@ -291,6 +419,7 @@ fn update(
             lead.phones.len() as i64,
         ],
     )?;
+    holders.note(lead);
     hold_numbers(txn, found.list_no, found.no, lead)
 }
 

@@ -13,6 +13,7 @@ mod dry_run;
 mod events;
 mod holders;
 mod import;
+mod known;
 mod leads;
 mod person;
 pub(crate) mod pool;

@@ -2,6 +2,7 @@
 
 use super::apply::apply;
 use super::import::{Import, Row};
+use super::known::Known;
 use super::txn::{Committed, Tally, savepoint, transaction};
 use crate::error::{Fault, StoreError};
 use crate::model::{Durable, ImportVerdict, StoreStats};
@@ -270,6 +271,8 @@ pub(crate) struct Writer {
     upkeep: Box<dyn Upkeep>,
     /// Under way.
     import: Option<ImportJob>,
+    /// Numbers that leads may have.
+    known: Known,
     /// So many rows has the next slice of an import, unless something else is to be written with it.
     slice_rows: usize,
     /// Being written, or to be written again.
@@ -306,6 +309,7 @@ impl Writer {
             tell,
             upkeep,
             import: None,
+            known: Known::new(),
             batch: Vec::new(),
             batch_records: 0,
             careful: false,
@@ -437,7 +441,7 @@ impl Writer {
         let (shared, began) = (Arc::clone(&self.shared), Instant::now());
         let enough = || began.elapsed() >= limits.import_slice && (journal || shared.waited_for());
         let (batch, careful) = (if journal { &self.batch[..] } else { &[] }, self.careful);
-        let (import, upkeep) = (&mut self.import, &mut self.upkeep);
+        let (import, known, upkeep) = (&mut self.import, &mut self.known, &mut self.upkeep);
         let (mut rejected, mut import_began, mut imported) = (0, false, Ok(()));
         let done = transaction(&self.conn, |txn| {
             rejected = apply_batch(txn, batch, careful)?;
@@ -449,9 +453,9 @@ impl Writer {
                 // With nothing else in the transaction its failure undoes all of it: no copy of each page as it was
                 // needs to be kept.
                 if !journal {
-                    return job.import.slice(txn, slice_rows, enough);
+                    return job.import.slice(txn, known, slice_rows, enough);
                 }
-                imported = savepoint(txn, |txn| job.import.slice(txn, slice_rows, enough));
+                imported = savepoint(txn, |txn| job.import.slice(txn, known, slice_rows, enough));
                 if txn.conn().is_autocommit() {
                     return std::mem::replace(&mut imported, Ok(()));
                 }

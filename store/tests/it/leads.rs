@@ -246,6 +246,54 @@ proptest! {
     }
 }
 
+/// Large enough that many leads are written together and numbers are known beforehand. Who has which name and number is kept
+/// beside the store.
+#[test]
+fn large_imports_judge_each_row_as_small_ones_do() {
+    let mut rng = Rng::from_seed(42);
+    let house = House::new();
+    let list = house.list(1);
+    let (mut named, mut numbered) = (BTreeMap::new(), BTreeMap::new());
+    for import in 0..4 {
+        // Of the last ones most are known already.
+        let most = if import < 2 { 1_000_000 } else { 3_000 };
+        let rows: Vec<NewLead> = (0..2_000)
+            .map(|_| {
+                let mut phones: Vec<Phone> =
+                    (0..rng.below(3)).map(|_| phone(&format!("+1415{:07}", rng.below(most)))).collect();
+                phones.extend(rng.chance(0.01).then(|| phone("no number")));
+                let external_id = rng.chance(0.5).then(|| format!("crm-{}", rng.below(most)));
+                NewLead { external_id, phones, ..NewLead::default() }
+            })
+            .collect();
+        let all = options(OnDuplicate::Skip, DedupeScope::All);
+        let verdicts = house.store.import_leads(list, rows.clone(), &all).unwrap();
+        assert_eq!(verdicts.len(), rows.len());
+        for (place, (row, verdict)) in rows.iter().zip(verdicts).enumerate() {
+            let by_name = row.external_id.as_ref().and_then(|name| named.get(name));
+            let by_number = row.phones.iter().find_map(|phone| numbered.get(&phone.number));
+            let expected = match (by_name, by_number) {
+                _ if row.phones.is_empty() => ImportVerdict::NoPhone,
+                (Some(lead), _) => ImportVerdict::Duplicate { lead: *lead, by: MatchedBy::ExternalId },
+                (None, Some(lead)) => ImportVerdict::Duplicate { lead: *lead, by: MatchedBy::Number },
+                (None, None) => {
+                    let ImportVerdict::Accepted { lead } = verdict else {
+                        panic!("row {place} of import {import} is new: {verdict:?}");
+                    };
+                    named.extend(row.external_id.iter().map(|name| (name.clone(), lead)));
+                    numbered.extend(row.phones.iter().map(|phone| (phone.number.clone(), lead)));
+                    assert_eq!(house.store.lead(lead).unwrap().unwrap().phones, row.phones);
+                    verdict.clone()
+                }
+            };
+            assert_eq!(verdict, expected, "row {place} of import {import}: {row:?}");
+        }
+        let stored = house.store.lead_counts(list).unwrap().total();
+        let leads: std::collections::BTreeSet<_> = named.values().chain(numbered.values()).collect();
+        assert_eq!(stored, leads.len() as u64);
+    }
+}
+
 #[test]
 fn an_import_into_no_list_is_refused() {
     let house = House::new();

@@ -20,7 +20,7 @@ const RESIDENT_MIB_MAX: f64 = 1_024.0;
 /// What the campaign says of itself: leads ready in its hopper, and leads in all.
 fn standing(daemon: &Daemon, campaign: &str) -> anyhow::Result<(u64, u64)> {
     let told = daemon.api.get(&format!("/v1/campaigns/{campaign}/diagnostics"))?;
-    let count = |name: &str| told["funnel"][name].as_u64().with_context(|| format!("no {name} in {told}"));
+    let count = |name: &str| told["leads"][name].as_u64().with_context(|| format!("no {name} in {told}"));
     Ok((count("hopper")?, count("total")?))
 }
 

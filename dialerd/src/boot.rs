@@ -46,6 +46,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Receive and send buffer of a SIP listener.
 const SIP_SOCKET_BUFFER_BYTES: usize = 8 << 20;
+/// Port pairs that each shard has bound ahead: those of the calls that may come at once.
+const PORTS_HELD: usize = 16;
 /// Ring between a shard and the control thread, each way.
 const RING_ITEMS: usize = 65_536;
 /// What may wait beyond the ring before it is lost.
@@ -619,6 +621,7 @@ fn start_shard(
         media_address: config.media_address,
         media_advertised: config.media_advertised,
         media_ports: first as u16..=last as u16,
+        media_ports_held: PORTS_HELD,
         media_timeout: config.media_timeout,
         recording_format: config.recordings_format,
         media_quality: config.media_quality,

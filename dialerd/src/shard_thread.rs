@@ -293,6 +293,7 @@ impl Shard {
     /// Carries out all effects. `packet` is the one just handed in, as the machine edited it.
     fn carry_out(&mut self, now: Instant, ground: &mut Ground, packet: &[u8]) {
         let mut failed = Vec::new();
+        let mut not_held = Vec::new();
         let mut afterwards = Vec::new();
         let mut handshakes = Vec::new();
         for effect in self.out.drain() {
@@ -337,6 +338,12 @@ impl Shard {
                 ShardEffect::SendPacket { from, kind, destination, packet } => {
                     ground.send_packet(from.0, socket_kind(kind), destination, &packet);
                 }
+                ShardEffect::HoldPorts { rtp_port, rtcp_port } => {
+                    if let Err(error) = ground.hold_ports(rtp_port, rtcp_port) {
+                        tracing::warn!(%error, rtp_port, "media ports cannot be had: others are taken");
+                        not_held.push((rtp_port, error.kind() == std::io::ErrorKind::AddrInUse));
+                    }
+                }
                 ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
                     if let Err(error) = ground.open_ports(stream.0, rtp_port, rtcp_port) {
                         tracing::warn!(%error, rtp_port, "media ports cannot be opened");
@@ -367,6 +374,9 @@ impl Shard {
                     self.events.send(ControlMessage::Shard { shard: self.number, event });
                 }
             }
+        }
+        for (rtp_port, taken) in not_held {
+            self.feed(now, ShardInput::PortsNotHeld { rtp_port, taken }, ground);
         }
         for stream in failed {
             self.feed(now, ShardInput::PortsFailed { stream }, ground);

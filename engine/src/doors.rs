@@ -109,6 +109,8 @@ pub struct ShardConfig {
     pub media_advertised: Option<IpAddr>,
     /// UDP ports for media, this shard's own range.
     pub media_ports: RangeInclusive<u16>,
+    /// Port pairs that are bound ahead of the streams that will have them.
+    pub media_ports_held: usize,
     /// A closed port is not used again for this long.
     pub media_port_quarantine: Duration,
     /// A stream that should hear something and does not for this long ends its call.
@@ -176,6 +178,7 @@ impl Default for ShardConfig {
             media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             media_advertised: None,
             media_ports: 10_000..=32_767,
+            media_ports_held: 0,
             media_port_quarantine: Duration::from_secs(5),
             media_timeout: Duration::from_secs(60),
             media_quality: MediaQuality::default(),
@@ -364,6 +367,13 @@ pub enum ShardInput<'a> {
         /// Whose ports.
         stream: StreamId,
     },
+    /// The ports of [`ShardEffect::HoldPorts`] could not be bound. Handed in before any other input.
+    PortsNotHeld {
+        /// The even one.
+        rtp_port: u16,
+        /// Another program has one of them; else nothing can be bound now.
+        taken: bool,
+    },
     /// The file of certificates at an address, or `None` when it cannot be had. Exactly once per
     /// [`ShardEffect::FetchCertificate`].
     Certificate {
@@ -527,7 +537,14 @@ pub enum ShardEffect {
         /// Only the one that the answer sent next makes, and only where no other name is known.
         answers: bool,
     },
-    /// Bind both UDP ports. On failure: [`ShardInput::PortsFailed`].
+    /// Bind both UDP ports and keep them until a stream is opened on them. On failure: [`ShardInput::PortsNotHeld`].
+    HoldPorts {
+        /// Even.
+        rtp_port: u16,
+        /// The one above.
+        rtcp_port: u16,
+    },
+    /// Bind both UDP ports, unless they are held. On failure: [`ShardInput::PortsFailed`].
     OpenPorts {
         /// The stream that will own them.
         stream: StreamId,

@@ -15,6 +15,9 @@ pub struct Config {
     /// UDP ports for media. RTP takes the even ones, RTCP the odd one above (RFC 3550 §11).
     /// An odd first port and an even last one are left unused. Each plane (shard) needs a range of its own.
     pub ports: RangeInclusive<u16>,
+    /// Port pairs that are bound ahead of the streams that will have them ([`crate::Output::HoldPorts`]): one that
+    /// another program has costs no call then. Zero: none.
+    pub ports_held: usize,
     /// The address the edge binds media sockets to.
     pub local_address: IpAddr,
     /// Streams open at once; more are refused with [`crate::MediaError::StreamsExhausted`].
@@ -66,6 +69,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             ports: 20_000..=29_999,
+            ports_held: 0,
             local_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             streams_max: 10_000,
             recordings_max: 5_000,

@@ -8,7 +8,16 @@ use std::sync::Arc;
 /// An order to the edge, or an event for the room above.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Output {
-    /// Bind both UDP ports for the stream. On failure call [`crate::Plane::ports_failed`].
+    /// Bind both UDP ports for a stream that may come, and keep them until one is opened on them. On failure call
+    /// [`crate::Plane::ports_not_held`] before any other input.
+    HoldPorts {
+        /// Even.
+        rtp_port: u16,
+        /// The one above.
+        rtcp_port: u16,
+    },
+    /// Bind both UDP ports for the stream, unless they are held already. On failure call
+    /// [`crate::Plane::ports_failed`].
     OpenPorts {
         /// The stream that will own them.
         stream: StreamKey,

@@ -61,6 +61,8 @@ pub struct Ground {
     media_address: IpAddr,
     media: Slab<MediaSocket>,
     streams: HashMap<u64, Ports>,
+    /// Bound for streams that may come, by the even port.
+    held: HashMap<u16, (UdpSocket, Option<UdpSocket>)>,
     /// Whose reports are sent to a port that is not open: they come by the relay's socket.
     reported: HashMap<u16, u64>,
     /// File descriptors numbered from here on are for those who cannot do without.
@@ -152,6 +154,7 @@ impl Ground {
             media_address,
             media: Slab::with_limit(1 << 20),
             streams: HashMap::new(),
+            held: HashMap::new(),
             reported: HashMap::new(),
             files_max: udp::file_limit() / 4 * 3,
             poller,
@@ -174,11 +177,20 @@ impl Ground {
         }
     }
 
-    /// Opens a stream's two ports.
+    /// Binds two ports for a stream that may come. Held already: nothing changes.
     ///
     /// # Errors
-    /// When one of them is taken or no file descriptor is left; then neither is open.
-    pub fn open_ports(&mut self, stream: u64, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
+    /// When one of them is taken or no file descriptor is left; then neither is held.
+    pub fn hold_ports(&mut self, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
+        if !self.held.contains_key(&rtp_port) {
+            let bound = self.bind_ports(rtp_port, rtcp_port)?;
+            self.held.insert(rtp_port, bound);
+        }
+        Ok(())
+    }
+
+    /// The second is `None` where the reports of all streams come by the relay's socket.
+    fn bind_ports(&mut self, rtp_port: u16, rtcp_port: u16) -> io::Result<(UdpSocket, Option<UdpSocket>)> {
         let address = self.media_address;
         let shared = self.relay.reports().is_some();
         let bind = || -> io::Result<_> {
@@ -190,7 +202,22 @@ impl Ground {
             Some(libc::EMFILE) if self.make_room() => bind(),
             _ => Err(error),
         });
-        let (rtp, rtcp) = opened.inspect_err(|_| self.counters.media_open_failures += 1)?;
+        opened.inspect_err(|_| self.counters.media_open_failures += 1)
+    }
+
+    /// Opens a stream's two ports, which may be held already.
+    ///
+    /// # Errors
+    /// When one of them is taken or no file descriptor is left; then neither is open.
+    pub fn open_ports(&mut self, stream: u64, rtp_port: u16, rtcp_port: u16) -> io::Result<()> {
+        let (rtp, rtcp) = match self.held.remove(&rtp_port) {
+            Some((rtp, rtcp)) => {
+                // Whoever has sent there before did not know of this stream.
+                [Some(&rtp), rtcp.as_ref()].into_iter().flatten().for_each(udp::discard);
+                (rtp, rtcp)
+            }
+            None => self.bind_ports(rtp_port, rtcp_port)?,
+        };
         let rtp = self.watch(stream, SocketKind::Rtp, rtp)?;
         let rtcp = rtcp.map(|rtcp| self.watch(stream, SocketKind::Rtcp, rtcp)).transpose();
         let rtcp = rtcp.inspect_err(|_| drop(self.media.remove(rtp)))?;

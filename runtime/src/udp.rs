@@ -208,6 +208,14 @@ pub fn receive_one(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(
     }
 }
 
+/// Datagrams thrown away at once by [`discard`], at most: more than a socket's buffer holds.
+const DISCARDED_MAX: usize = 1_000;
+
+/// Throws away what waits at a non-blocking socket.
+pub fn discard(socket: &UdpSocket) {
+    let _ = (0..DISCARDED_MAX).take_while(|_| matches!(receive_one(socket, &mut []), Ok(Some(_)))).count();
+}
+
 /// Lets [`receive_directed`] tell to which port a datagram was sent (IP_RECVORIGDSTADDR, ip(7)).
 ///
 /// # Errors

@@ -58,6 +58,9 @@ impl CallShard {
             ShardInput::PortsFailed { stream } => {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);
             }
+            ShardInput::PortsNotHeld { rtp_port, taken } => {
+                self.plane.ports_not_held(now, rtp_port, taken, &mut self.media_out);
+            }
             ShardInput::Certificate { url, file } => self.certificate_came(now, url, file, out),
             ShardInput::Fork { fork, input } => self.fork_input(fork, input, out),
             ShardInput::RecordingWritten { recording, result } => {

@@ -411,6 +411,7 @@ fn sip_config(config: &ShardConfig) -> ua::Config {
 fn media_config(config: &ShardConfig) -> media::Config {
     media::Config {
         ports: config.media_ports.clone(),
+        ports_held: config.media_ports_held,
         local_address: config.media_address,
         streams_max: config.calls_max.saturating_mul(2).saturating_add(config.sessions_max),
         recordings_max: config.recordings_max,

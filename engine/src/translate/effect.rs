@@ -29,6 +29,7 @@ pub(crate) fn media_kind(kind: PacketKind) -> media::PacketKind {
 pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Output> {
     use media::Output;
     Ok(match output {
+        Output::HoldPorts { rtp_port, rtcp_port } => ShardEffect::HoldPorts { rtp_port, rtcp_port },
         Output::OpenPorts { stream, rtp_port, rtcp_port } => {
             ShardEffect::OpenPorts { stream: stream_id(stream), rtp_port, rtcp_port }
         }

@@ -582,6 +582,21 @@ fn what_stands_in_the_way_ends_the_call_at_once() {
     w.order(dial(), true);
     assert!(matches!(w.facts_of(CALL)[..], [CallFact::Ended { cause: EndCause::LocalLimit, .. }]));
     w.assert_at_rest();
+    // Another program has one of two pairs of ports: it is found out before a call needs it.
+    let mut w = World::with(7, |config| {
+        (config.media_ports, config.media_ports_held) = (20_000..=20_003, 2);
+    });
+    w.ports_taken = [20_002].into();
+    w.carrier("carrier", TRUNK, |_| {});
+    w.peers[0].default = Callee::answers(100);
+    w.run_for(10);
+    assert!(w.ports_taken.is_empty());
+    w.order(dial(), true);
+    w.run_for(300);
+    assert_eq!(w.fact_names(CALL), "Dialled Ringing Answered");
+    w.order(hangup(), true);
+    w.run_for(300);
+    w.assert_at_rest();
     // The ground cannot bind the ports.
     let mut w = world(Callee::answers(100));
     w.ports_fail = 1;

@@ -14,7 +14,7 @@ use sansio::time::ClockBase;
 use sansio::{Duration, Instant, Machine, Outbox, Rng, WallTime};
 use sip_proxy::UserAgent;
 use sip_proxy::ua::{self, LegKey, Reason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -711,6 +711,13 @@ impl World {
                 let Some(peer) = self.peers.iter().position(|peer| peer.address == to) else { return };
                 self.note_sip(peer, "->", &bytes);
                 self.transmit(|| Happening::ToPeer { peer, bytes: bytes.clone() });
+            }
+            ShardEffect::HoldPorts { rtp_port, .. } => {
+                if self.ports_taken.remove(&rtp_port) {
+                    let input = ShardInput::PortsNotHeld { rtp_port, taken: true };
+                    self.shard.handle_input(self.now, input, &mut self.out);
+                    self.drain_shard(None);
+                }
             }
             ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
                 if self.ports_fail > 0 {

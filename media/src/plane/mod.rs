@@ -114,6 +114,8 @@ impl Plane {
         let streams = Slab::with_limit(config.streams_max);
         let recorders = Slab::with_limit(config.recordings_max);
         Plane {
+            // Ports are held before the first stream wants some.
+            next_sweep: (config.ports_held > 0).then_some(Instant::ZERO),
             config,
             name_seed: rng.next_u64(),
             rng,
@@ -127,7 +129,6 @@ impl Plane {
             voices: Vec::new(),
             forks: 0,
             next_tick: None,
-            next_sweep: None,
             sweep_slice: 0,
             arena: BytesMut::new(),
             touched: Vec::new(),
@@ -166,7 +167,27 @@ impl Plane {
             self.next_sweep = Some(now + SWEEP_EVERY);
         }
         out.push(Output::OpenPorts { stream: key, rtp_port, rtcp_port: rtp_port + 1 });
+        self.hold_ports(now, out);
         Ok(key)
+    }
+
+    fn hold_ports(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        self.ports.forget_refusals();
+        self.hold_more_ports(now, out);
+    }
+
+    fn hold_more_ports(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        while let Some(rtp_port) = self.ports.hold(now, self.config.ports_held) {
+            out.push(Output::HoldPorts { rtp_port, rtcp_port: rtp_port + 1 });
+        }
+    }
+
+    /// The edge could not bind a pair that it was to hold. `taken`: another program has it, so another one is held in
+    /// its place; else nothing can be bound just now.
+    pub fn ports_not_held(&mut self, now: Instant, rtp_port: u16, taken: bool, out: &mut Outbox<Output>) {
+        if self.ports.not_held(now, rtp_port, taken) {
+            self.hold_more_ports(now, out);
+        }
     }
 
     /// The stream's RTP port, for the SDP; RTCP is the next one.
@@ -274,9 +295,11 @@ impl Plane {
         self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
         webrtc::leave(stream, state.webrtc, out);
-        self.ports.give_back(now, state.rtp_port);
-        if !state.ports_failed {
+        if state.ports_failed {
+            self.ports.keep_out(now, state.rtp_port);
+        } else {
             let rtp_port = state.rtp_port;
+            self.ports.give_back(now, rtp_port);
             out.push(Output::ClosePorts { stream, rtp_port, rtcp_port: rtp_port + 1 });
         }
         if state.ticking {
@@ -304,6 +327,7 @@ impl Plane {
                 recorder.flush(now, out);
             }
             self.next_sweep = (!self.streams.is_empty()).then(|| now + SWEEP_EVERY);
+            self.hold_ports(now, out);
         }
         self.settle_offload(now, out);
     }

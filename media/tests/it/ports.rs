@@ -31,6 +31,44 @@ fn exhaustion_is_an_error_and_quarantine_holds() {
     world.assert_at_rest();
 }
 
+/// Of eight pairs another program has some: no stream is opened on them.
+#[test]
+fn pairs_are_bound_ahead_and_those_that_others_have_are_passed_over() {
+    let mut world = World::with(Config { ports: 5000..=5015, ports_held: 3, ..config() });
+    world.advance_ms(1);
+    let held = std::mem::take(&mut world.held_ports);
+    assert_eq!(held.len(), 3, "before anything is opened");
+    let refuse = |world: &mut World, port: u16, taken: bool| {
+        world.with_plane(|plane, now, out| plane.ports_not_held(now, port, taken, out));
+        std::mem::take(&mut world.held_ports)
+    };
+    let instead = refuse(&mut world, held[0], true);
+    assert_eq!(instead.len(), 1);
+    assert!(refuse(&mut world, held[1], false).is_empty(), "nothing can be bound: no other is tried now");
+    let first = world.open(1);
+    assert_eq!(world.plane.local_port(first), Some(held[2]));
+    let asked = std::mem::take(&mut world.held_ports);
+    assert_eq!(asked.len(), 2, "as many as before");
+    let second = world.open(2);
+    assert_eq!(world.plane.local_port(second), Some(instead[0]));
+    assert_eq!(world.plane.counters().port_pairs_in_use, 2);
+    // Whatever comes, what is taken is not handed out, and what is free is.
+    let mut more = Vec::new();
+    while let Ok(stream) = world.with_plane(|plane, now, out| plane.open(now, 9, out)) {
+        more.push(stream);
+    }
+    let port = |world: &World, stream| world.plane.local_port(stream).unwrap();
+    assert!(more.iter().all(|stream| port(&world, *stream) != held[0]));
+    assert_eq!(more.len(), 4, "two are in use, one is another's, one rests");
+    world.advance_ms(5_000);
+    let rested = world.open(10);
+    assert_eq!(port(&world, rested), held[1]);
+    for stream in more.into_iter().chain([first, second, rested]) {
+        world.close(stream);
+    }
+    world.assert_at_rest();
+}
+
 #[test]
 fn the_limit_of_streams_holds() {
     let mut world = World::with(Config { streams_max: 1, ..config() });

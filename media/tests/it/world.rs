@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) latches: Vec<(StreamKey, PacketKind, Option<SocketAddr>)>,
     pub(crate) open_ports: BTreeSet<u16>,
+    /// Even ports that were to be bound ahead, in order.
+    pub(crate) held_ports: Vec<u16>,
     pub(crate) files: BTreeMap<u64, File>,
     /// Rules given to the ground, and taken back.
     pub(crate) offloads: Vec<(StreamKey, Option<(OffloadRule, OffloadStart)>)>,
@@ -74,6 +76,7 @@ impl World {
             events: Vec::new(),
             latches: Vec::new(),
             open_ports: BTreeSet::new(),
+            held_ports: Vec::new(),
             files: BTreeMap::new(),
             offloads: Vec::new(),
             asked: Vec::new(),
@@ -86,6 +89,11 @@ impl World {
     pub(crate) fn settle(&mut self, packet: &[u8]) {
         for output in self.out.drain() {
             match output {
+                Output::HoldPorts { rtp_port, rtcp_port } => {
+                    assert_eq!((rtp_port % 2, rtcp_port), (0, rtp_port + 1));
+                    assert!(!self.open_ports.contains(&rtp_port), "held though it is open");
+                    self.held_ports.push(rtp_port);
+                }
                 Output::OpenPorts { rtp_port, rtcp_port, .. } => {
                     assert_eq!((rtp_port % 2, rtcp_port), (0, rtp_port + 1));
                     assert!(self.open_ports.insert(rtp_port), "opened twice");

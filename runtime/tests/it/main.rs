@@ -23,6 +23,7 @@ struct Echo {
 }
 
 enum Order {
+    Hold { rtp: u16, rtcp: u16 },
     Open { stream: u64, rtp: u16, rtcp: u16 },
     Close { stream: u64 },
     WakeAt(Instant),
@@ -61,6 +62,10 @@ impl ShardMachine for Echo {
 
     fn command(&mut self, _: Instant, command: Order, ground: &mut Ground) -> bool {
         match command {
+            Order::Hold { rtp, rtcp } => {
+                let held = ground.hold_ports(rtp, rtcp).map_err(|error| error.kind());
+                self.told.send(format!("hold {held:?}, {} sockets", ground.media_sockets())).unwrap();
+            }
             Order::Open { stream, rtp, rtcp } => {
                 let opened = ground.open_ports(stream, rtp, rtcp).is_ok();
                 self.told
@@ -159,6 +164,30 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
         assert_eq!((&buffer[..length], from.port()), (&b"cba"[..], port));
     }
     orders.blocking_send(Order::Close { stream: 5 }).ok().unwrap();
+    assert_eq!(next(), "closed, 0 sockets");
+
+    // A pair that is held is nobody else's, and what was sent there before a stream had it is not heard.
+    let hold = || orders.blocking_send(Order::Hold { rtp, rtcp }).ok().unwrap();
+    let other = UdpSocket::bind(("127.0.0.1", rtcp)).unwrap();
+    hold();
+    assert_eq!(next(), "hold Err(AddrInUse), 0 sockets");
+    drop(other);
+    for _ in 0..2 {
+        hold();
+        assert_eq!(next(), "hold Ok(()), 0 sockets");
+    }
+    assert!(UdpSocket::bind(("127.0.0.1", rtp)).is_err() && UdpSocket::bind(("127.0.0.1", rtcp)).is_err());
+    for port in [rtp, rtcp] {
+        peer.send_to(b"early", ("127.0.0.1", port)).unwrap();
+    }
+    orders.blocking_send(Order::Open { stream: 7, rtp, rtcp }).ok().unwrap();
+    assert_eq!(next(), "open 7 true, 2 sockets");
+    for port in [rtp, rtcp] {
+        peer.send_to(b"abc", ("127.0.0.1", port)).unwrap();
+        let (length, from) = peer.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from.port()), (&b"cba"[..], port));
+    }
+    orders.blocking_send(Order::Close { stream: 7 }).ok().unwrap();
     assert_eq!(next(), "closed, 0 sockets");
 
     orders.blocking_send(Order::WakeAt(clock.now() + Duration::from_millis(3))).ok().unwrap();

@@ -159,6 +159,9 @@ impl Machine {
 
     fn one(&mut self, now: Instant, output: Output, ground: &mut Ground, packet: &[u8]) {
         match output {
+            Output::HoldPorts { rtp_port, rtcp_port } => {
+                ground.hold_ports(rtp_port, rtcp_port).expect("free ports");
+            }
             Output::OpenPorts { stream, rtp_port, rtcp_port } => {
                 ground.open_ports(stream.to_bits(), rtp_port, rtcp_port).expect("free ports");
             }

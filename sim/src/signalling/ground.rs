@@ -92,6 +92,17 @@ impl World {
             ShardEffect::SendSip { listener, to, bytes } => self.transmit_to_peer(listener, to, &bytes),
             ShardEffect::Ask(question) => self.ask(question),
             ShardEffect::CloseFlow { listener, peer } => self.at(now, Happening::Hung { key: (listener, peer) }),
+            ShardEffect::HoldPorts { rtp_port, .. } => {
+                self.trace.word(u64::from(rtp_port));
+                if self.ports.contains_key(&rtp_port) {
+                    self.found.add(now, "no port is held that is open", format!("{rtp_port}"));
+                }
+                if self.rng.chance(self.scene.ports_fail) {
+                    self.trace.note(now, format_args!("ports {rtp_port} cannot be held"));
+                    let taken = self.rng.chance(0.8);
+                    self.at(now, Happening::PortsNotHeld { shard_life, rtp_port, taken });
+                }
+            }
             ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
                 self.trace.word(u64::from(rtp_port));
                 if self.rng.chance(self.scene.ports_fail) {

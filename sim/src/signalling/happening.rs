@@ -91,6 +91,11 @@ pub(super) enum Happening {
         shard_life: u32,
         stream: StreamId,
     },
+    PortsNotHeld {
+        shard_life: u32,
+        rtp_port: u16,
+        taken: bool,
+    },
     Written {
         shard_life: u32,
         recording: RecordingId,

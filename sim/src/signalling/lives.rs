@@ -72,6 +72,7 @@ impl World {
             realm: REALM.into(),
             media_address: DAEMON.ip(),
             media_ports: 20_000..=20_399,
+            media_ports_held: 4,
             media_timeout: Duration::from_secs(20),
             probing: engine::Probing { interval: Some(Duration::from_secs(45)), misses_max: 2 },
             ..ShardConfig::default()

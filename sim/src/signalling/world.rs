@@ -374,6 +374,9 @@ impl World {
             Happening::PortsFailed { shard_life, stream } if shard_life == self.shard_life => {
                 self.feed_shard(ShardInput::PortsFailed { stream });
             }
+            Happening::PortsNotHeld { shard_life, rtp_port, taken } if shard_life == self.shard_life => {
+                self.feed_shard(ShardInput::PortsNotHeld { rtp_port, taken });
+            }
             Happening::Written { shard_life, recording, result } if shard_life == self.shard_life => {
                 self.feed_shard(ShardInput::RecordingWritten { recording, result });
             }

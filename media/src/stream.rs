@@ -18,7 +18,7 @@ use crate::srtp::Secure;
 use crate::webrtc::Webrtc;
 use crate::{Codec, Ears, PacketKind, Remote, Security, StreamKey};
 use sansio::{Instant, Key, Rng};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One far end: its ports, addresses, and what it hears and says. Opaque; see [`crate::Plane`].
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Stream {
     /// In the plane's list of streams that need the playout tick.
     pub(crate) ticking: bool,
     pub(crate) remote: Option<Remote>,
+    /// The host its signalling comes from.
+    pub(crate) signaller: Option<IpAddr>,
     pub(crate) rtp: Latch,
     pub(crate) rtcp: Latch,
     pub(crate) reception: Reception,
@@ -87,6 +89,7 @@ impl Stream {
             ports_failed: false,
             ticking: false,
             remote: None,
+            signaller: None,
             rtp: Latch::default(),
             rtcp: Latch::default(),
             reception: Reception::default(),

@@ -185,6 +185,7 @@ impl CallShard {
         if let Some(plan) = plan {
             self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
         }
+        self.note_signaller(leg);
         self.counters.calls_answered += 1;
         self.tell(CallFact::Answered { call: id }, out);
     }

@@ -8,12 +8,13 @@ use crate::translate::cause::{
     Said, amd_evidence, amd_verdict, cause_of, early_media_class, passed_code, turn_cue,
 };
 use crate::translate::dtmf::digit_of_info;
+use bytes::Bytes;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::ContactRow;
 use dialer_core::{AgentFact, CallFact, TrunkFact};
 use media::StreamKey;
 use sansio::{Instant, Key, Outbox};
-use sip_proxy::ua::{self, Caller, EndedBy};
+use sip_proxy::ua::{self, Caller, EndedBy, LegKey};
 
 impl CallShard {
     pub(super) fn media_event(&mut self, now: Instant, event: media::Event, out: &mut Outbox<ShardEffect>) {
@@ -156,6 +157,40 @@ impl CallShard {
         }
     }
 
+    fn leg_answered(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        owner: u64,
+        sdp: Option<Bytes>,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        match self.current_owner(owner, leg) {
+            Some(Owner::Customer(key)) => self.customer_answered(now, key, sdp.as_deref(), out),
+            Some(Owner::Agent(key)) => self.agent_answered(now, key, sdp.as_deref(), out),
+            Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
+            Some(Owner::TransitOut(key)) => {
+                self.transit_answered(now, key, sdp, out);
+                if let Some(caller) = self.transits.get(key).map(|transit| transit.caller) {
+                    self.note_signaller(caller);
+                }
+            }
+            Some(Owner::TransitThird(key)) => self.third_answered(now, key, sdp.as_deref()),
+            Some(Owner::Guest(key)) => self.guest_answered(now, key, sdp.as_deref(), out),
+            Some(Owner::Participant(key)) => self.participant_answered(now, key, sdp.as_deref(), out),
+            Some(Owner::TransitIn(_)) | None => {}
+        }
+    }
+
+    /// Who has answered, or was, may be behind a NAT: its sound is believed to come from where its messages come from.
+    pub(crate) fn note_signaller(&mut self, leg: LegKey) {
+        let owner = self.ua.owner(leg).and_then(Owner::from_bits);
+        let sound = owner.and_then(|owner| self.seated_sound(owner, leg));
+        if let (Some(sound), Some(peer)) = (sound, self.ua.peer_of(leg)) {
+            self.plane.signalled_from(sound.stream, peer.ip());
+        }
+    }
+
     pub(super) fn sip_event(&mut self, now: Instant, event: ua::Event, out: &mut Outbox<ShardEffect>) {
         use ua::Event;
         match event {
@@ -180,18 +215,10 @@ impl CallShard {
                 Some(Owner::Guest(key)) => self.tell_referrer(now, key, code),
                 Some(Owner::Session(_) | Owner::TransitIn(_) | Owner::Participant(_)) | None => {}
             },
-            Event::Answered { leg, owner, sdp } => match self.current_owner(owner, leg) {
-                Some(Owner::Customer(key)) => self.customer_answered(now, key, sdp.as_deref(), out),
-                Some(Owner::Agent(key)) => self.agent_answered(now, key, sdp.as_deref(), out),
-                Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
-                Some(Owner::TransitOut(key)) => self.transit_answered(now, key, sdp, out),
-                Some(Owner::TransitThird(key)) => self.third_answered(now, key, sdp.as_deref()),
-                Some(Owner::Guest(key)) => self.guest_answered(now, key, sdp.as_deref(), out),
-                Some(Owner::Participant(key)) => {
-                    self.participant_answered(now, key, sdp.as_deref(), out);
-                }
-                Some(Owner::TransitIn(_)) | None => {}
-            },
+            Event::Answered { leg, owner, sdp } => {
+                self.leg_answered(now, leg, owner, sdp, out);
+                self.note_signaller(leg);
+            }
             Event::Confirmed { owner, sdp, .. } => match Owner::from_bits(owner) {
                 Some(Owner::TransitIn(key)) => self.transit_confirmed(now, key, sdp),
                 Some(Owner::Customer(key)) => self.customer_confirmed(now, key, sdp),

@@ -27,6 +27,7 @@ use bytes::BytesMut;
 use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
@@ -228,6 +229,14 @@ impl Plane {
         state.code_as(remote.coded);
         self.settle_translation(now, stream);
         self.touch(stream);
+    }
+
+    /// Says from which host the far end's signalling comes: its sound may come from there, too, when its description names an
+    /// address behind a NAT.
+    pub fn signalled_from(&mut self, stream: StreamKey, host: IpAddr) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.signaller = Some(host);
+        }
     }
 
     /// Bridges two streams, both ways. A former peer of either is left alone; a prompt playing to either ends at

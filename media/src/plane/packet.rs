@@ -3,7 +3,7 @@
 use super::Plane;
 use super::secure::{open, resend, resend_reports};
 use crate::dsp::dtmf::HeardDigit;
-use crate::latch::Admission;
+use crate::latch::{Admission, Signalled};
 use crate::recorder::{Recorder, Side};
 use crate::rtp::report;
 use crate::rtp::rtcp::{self, Translation};
@@ -122,7 +122,11 @@ impl Plane {
         let admission = match &stream.webrtc {
             Some(webrtc) if webrtc.is_valid(source) => Admission::Known,
             Some(_) => Admission::Refused,
-            None => stream.rtp.admit(now, source, identity, remote.rtp, &stream.reception, &self.config),
+            None => {
+                let signalled = Signalled { rtp: remote.rtp, signaller: stream.signaller };
+                let reception = &stream.reception;
+                stream.rtp.admit(now, source, identity, signalled, reception, encrypted, &self.config)
+            }
         };
         match admission {
             Admission::Known => {}

@@ -105,6 +105,69 @@ fn after_silence_a_newcomer_takes_over_by_three_packets_in_sequence() {
     assert_eq!(world.plane.stats(a).unwrap().latched, Some(newcomer.address));
 }
 
+/// Its description names an address behind a NAT, and a stranger was faster; its signalling says which host it is.
+#[test]
+fn a_phone_behind_a_nat_displaces_a_stranger_who_was_first() {
+    let (mut world, a, _, mut customer, _) = bridged();
+    let outside = address("203.0.113.7:61000");
+    world.with_plane(|plane, _, _| plane.signalled_from(a, outside.ip()));
+    let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
+    for _ in 0..100 {
+        world.packet(a, stranger.address, &stranger.say_level(1));
+        world.advance_ms(20);
+    }
+    world.packet(a, outside, &customer.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(outside));
+    for _ in 0..100 {
+        world.packet(a, stranger.address, &stranger.say_level(1));
+        world.packet(a, outside, &customer.say_level(1));
+        world.advance_ms(20);
+    }
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(outside));
+    // The description itself is believed more.
+    world.packet(a, customer.address, &customer.say_level(1));
+    assert_eq!(world.plane.stats(a).unwrap().latched, Some(customer.address));
+}
+
+/// Someone who has spoken, and is only silent now, keeps the place: a stranger is neither heard nor sent anything.
+#[test]
+fn nobody_elsewhere_takes_the_place_of_one_who_has_spoken() {
+    let (mut world, a, b, mut customer, mut agent) = bridged();
+    let (outside, moved) = (address("203.0.113.7:61000"), address("198.51.100.7:5000"));
+    let latched = |world: &World| world.plane.stats(a).unwrap().latched.unwrap();
+    for _ in 0..50 {
+        world.packet(a, outside, &customer.say_level(1));
+        world.advance_ms(20);
+    }
+    world.take_arrived(b);
+    let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
+    for _ in 0..500 {
+        world.packet(a, stranger.address, &stranger.say_level(1));
+        world.packet(b, agent.address, &agent.say_level(1));
+        world.advance_ms(20);
+    }
+    assert_eq!(latched(&world), outside);
+    assert!(world.take_arrived(a).iter().all(|packet| packet.destination == outside));
+    assert!(world.take_arrived(b).is_empty());
+    // Who goes on with its SSRC from another network is the far end, however long the move took …
+    customer.sequence += 500;
+    for _ in 0..3 {
+        world.packet(a, moved, &customer.say_level(1));
+    }
+    assert_eq!(latched(&world), moved);
+    // … and so is, after silence, who begins anew on the same host.
+    for _ in 0..60 {
+        world.packet(a, moved, &customer.say_level(1));
+        world.advance_ms(20);
+    }
+    world.advance_ms(3_000);
+    let mut anew = Phone::new("198.51.100.7:5002", Codec::Pcma);
+    for _ in 0..3 {
+        world.packet(a, anew.address, &anew.say_level(1));
+    }
+    assert_eq!(latched(&world), anew.address);
+}
+
 #[test]
 fn a_nat_that_changes_the_port_is_followed_soon() {
     let (mut world, a, b, mut customer, _) = bridged();

@@ -212,6 +212,12 @@ impl UserAgent {
         self.legs.get(leg).filter(|leg| !leg.state.is_over()).map(|leg| leg.owner)
     }
 
+    /// Where a leg's requests go.
+    #[must_use]
+    pub fn peer_of(&self, leg: LegKey) -> Option<SocketAddr> {
+        self.legs.get(leg).map(|leg| leg.peer)
+    }
+
     /// Our tag in a leg's dialog: what tells its messages from others'.
     #[must_use]
     pub fn tag_of(&self, leg: LegKey) -> Option<[u8; MARK_BYTES]> {

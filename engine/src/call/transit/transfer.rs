@@ -478,6 +478,7 @@ impl CallShard {
         self.ua.answer(now, leg, &text, &mut self.sip_out).map_err(|_| 500_u16)?;
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
         self.reseat(owner, leg, sound);
+        self.note_signaller(leg);
         let reason = Reason { q850: Some(q850_of(EndCause::Normal)), ..Reason::default() };
         self.ua.adopt(replaced, 0);
         self.ua.hangup(now, replaced, reason, &mut self.sip_out);
@@ -485,7 +486,7 @@ impl CallShard {
     }
 
     /// The sound of the place that a leg has; `None` where the sound goes past us or the leg is about to go.
-    fn seated_sound(&self, owner: Owner, leg: LegKey) -> Option<Sound> {
+    pub(crate) fn seated_sound(&self, owner: Owner, leg: LegKey) -> Option<Sound> {
         match owner {
             Owner::TransitIn(key) | Owner::TransitOut(key) => {
                 let transit = self.transits.get(key)?;

@@ -46,9 +46,10 @@ static long (*bpf_redirect_neigh)(__u32 ifindex, void *neigh, int length, __u64 
 #define DROPOUT_MAX 3000
 #define LEAP_BACK_MAX 8000
 #define LEAP_AHEAD_MAX 240000
-/* Every so many packets one is looked at for sound, and in it every so many samples. */
+/* Every so many packets one is looked at for sound, and in it every so many samples: as in the plane, a number that shares no
+ * factor with the rate, or all that is looked at of a tone may be its zeros. */
 #define SOUND_PACKETS 4
-#define SOUND_STRIDE 8
+#define SOUND_STRIDE 7
 
 struct rule {
     __u64 stream;

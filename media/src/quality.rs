@@ -13,8 +13,9 @@ const RTT_MS_MAX: f32 = 10_000.0;
 const RELAYED_REPORTS_FRESH: Duration = Duration::from_secs(12);
 /// Peak of a sample, 16 bits, below which a packet is silence: -50 dBm0.
 pub(crate) const SOUND_PEAK_MIN: i16 = 72;
-/// One in so many samples is looked at for sound.
-const SOUND_STRIDE: usize = 8;
+/// One in so many samples is looked at for sound. It shares no factor with 8,000 Hz nor with the length of a packet: of a
+/// tone of 500 or 1,000 Hz one in eight is always the same, and may be the one that is zero.
+const SOUND_STRIDE: usize = 7;
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug)]

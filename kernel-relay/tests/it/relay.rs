@@ -199,6 +199,19 @@ fn sequence_wraps_and_loss_is_seen_and_silence_is_no_sound() {
     assert_eq!((counts.packets, counts.highest, counts.sound_ns), (4, 65_539, 0));
 }
 
+/// A tone of 1,000 Hz that begins at zero: every eighth sample is silence.
+#[test]
+fn a_tone_is_sound_whatever_its_pitch() {
+    let Some(mut world) = Loop::new("127.0.0.1") else { return };
+    assert!(world.relay.arm(7, &world.rule, &start(99)));
+    let tone: [u8; 160] = std::array::from_fn(|place| if place % 8 == 0 { SILENCE[0] } else { VOICE[0] });
+    for sequence in 100..104 {
+        world.say(&packet(sequence, &tone));
+        receive(&world.callee);
+    }
+    assert!(world.relay.counts(7).unwrap().sound_ns > 0);
+}
+
 #[test]
 fn jitter_is_that_of_rfc_3550() {
     let Some(mut world) = Loop::new("127.0.0.1") else { return };

@@ -260,6 +260,24 @@ fn one_way_audio_is_noticed_and_its_end_too() {
     assert_eq!((counters.audio_lost, counters.audio_one_way), (1, 1));
 }
 
+/// Tones that begin at zero, as loud as speech: none of them is silence.
+#[test]
+fn a_tone_is_sound_whatever_its_pitch() {
+    for frequency in [250.0, 400.0, 500.0, 800.0, 1_000.0, 1_004.0, 2_000.0, 8_000.0 / 7.0] {
+        let (mut world, streams, mut phones) = bridged(Config::default());
+        for i in 0..30 * 50_u32 {
+            let sample = |k: u32| std::f64::consts::TAU * frequency * f64::from(160 * i + k) / 8_000.0;
+            let tone: Vec<i16> = (0..160).map(|k| (2_000.0 * sample(k).sin()) as i16).collect();
+            for (phone, stream) in phones.iter_mut().zip(streams) {
+                let packet = phone.say(&tone);
+                world.packet(stream, phone.address, &packet);
+            }
+            world.advance_ms(20);
+        }
+        assert_eq!(audio_events(&mut world), [], "{frequency} Hz");
+    }
+}
+
 #[test]
 fn packets_without_sound_are_silence_and_a_held_or_unbridged_side_is_neither() {
     let (mut world, streams, mut phones) = bridged(Config::default());

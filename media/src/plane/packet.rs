@@ -146,7 +146,8 @@ impl Plane {
         let sends = remote.sends;
         stream.last_packet_at = Some(now);
         stream.silent_since = now;
-        let step = stream.reception.count_by(now, &header, stream.sender.ticks);
+        let sampled = content != Content::TelephoneEvent;
+        let step = stream.reception.count_by(now, &header, stream.sender.ticks, sampled);
         if !sends {
             self.counters.dropped_on_hold += 1;
             return;

@@ -42,13 +42,16 @@ pub(crate) struct Reception {
 impl Reception {
     /// Counts a packet and says what kind of step it was.
     ///
-    /// `ticks`: how much faster its clock runs than 8,000 Hz.
+    /// * `ticks` how much faster its clock runs than 8,000 Hz
+    /// * `sampled` its timestamp is that of its sound. All packets of an event have the timestamp of its beginning (RFC
+    ///   4733 §2.5.1.2), which says nothing about how long they were on their way
     #[inline]
-    pub(crate) fn count_by(&mut self, now: Instant, header: &Header, ticks: u32) -> Step {
+    pub(crate) fn count_by(&mut self, now: Instant, header: &Header, ticks: u32, sampled: bool) -> Step {
         self.received += 1;
         self.ticks = ticks;
         let arrival = rtp_clock(now).wrapping_mul(ticks);
-        let transit = arrival.wrapping_sub(header.timestamp);
+        let transit =
+            if sampled || !self.started { arrival.wrapping_sub(header.timestamp) } else { self.transit };
         let step = if self.started && header.ssrc == self.ssrc {
             let ahead = header.sequence.wrapping_sub(self.sequence_max);
             if ahead != 0 && ahead < DROPOUT_MAX {
@@ -70,6 +73,7 @@ impl Reception {
                 self.cycles = 0;
                 self.expected += 1;
             }
+            Step::Forward | Step::Late if !sampled => {}
             Step::Forward | Step::Late => {
                 let d = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
                 // A.8: J += (|D| - J) / 16, kept with four bits of fraction. D is bounded so that a leap of the
@@ -148,7 +152,7 @@ mod tests {
 
     impl Reception {
         fn count(&mut self, now: Instant, header: &Header) -> Step {
-            self.count_by(now, header, 1)
+            self.count_by(now, header, 1, true)
         }
     }
 
@@ -200,5 +204,17 @@ mod tests {
             reception.count(Instant::from_millis(u64::from(i) * 20 + late), &header(i as u16, i * 160, 7));
         }
         assert!((reception.jitter_ms() - 10.0).abs() < 0.2, "{}", reception.jitter_ms());
+    }
+
+    #[test]
+    fn the_packets_of_an_event_are_no_jitter() {
+        let mut reception = Reception::default();
+        for i in 0..100_u32 {
+            let pressed = (20..60).contains(&i);
+            let timestamp = if pressed { 20 * 160 } else { i * 160 };
+            let now = Instant::from_millis(u64::from(i) * 20);
+            reception.count_by(now, &header(i as u16, timestamp, 7), 1, !pressed);
+        }
+        assert_eq!((reception.jitter_ms(), reception.lost(), reception.received), (0.0, 0, 100));
     }
 }

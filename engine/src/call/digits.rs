@@ -3,6 +3,9 @@
 //! A phone may send one press in more than one way: as an event whose first tone leaks into the sound, or as INFO
 //! beside either. A digit that comes in another way than the last one told, is the same and came with it, is the same
 //! press.
+//!
+//! Each press is an event that is written down, so there are only so many: 40 at once and 20 a second. The fastest dialler
+//! presses 12 (40 ms of tone, 40 of pause, ITU-T Q.24); what is more is nobody's and is left out.
 
 use dialer_core::outcome::Party;
 use sansio::{Duration, Instant};
@@ -10,6 +13,11 @@ use sansio::{Duration, Instant};
 /// Two ways bring one press this far apart at most, besides the time it was held: the ends of a press are told after
 /// its last packets, and signalling goes another way than sound.
 const SAME_PRESS: Duration = Duration::from_millis(400);
+
+/// A press makes room for another one so long after.
+const PRESS_EVERY: Duration = Duration::from_millis(50);
+/// 40 presses may come at once.
+const PRESSES_AT_ONCE: Duration = Duration::from_millis(40 * 50);
 
 /// In which way a digit came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,11 +30,19 @@ pub(crate) enum Way {
     Info,
 }
 
-/// The last digit told, of each side of a call.
+/// What each side of a call has pressed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DigitGate {
-    customer: Option<Told>,
-    agent: Option<Told>,
+    customer: Presses,
+    agent: Presses,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Presses {
+    /// The last digit told.
+    last: Option<Told>,
+    /// When there is room again for as many as may come at once.
+    rested_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +54,7 @@ struct Told {
 }
 
 impl DigitGate {
-    /// True: a press of its own, to be told.
+    /// True: a press of its own, to be told. False: it was told already, or is one of too many.
     pub(crate) fn admit(
         &mut self,
         now: Instant,
@@ -47,15 +63,17 @@ impl DigitGate {
         digit: char,
         duration_ms: u32,
     ) -> bool {
-        let last = if party == Party::Agent { &mut self.agent } else { &mut self.customer };
+        let presses = if party == Party::Agent { &mut self.agent } else { &mut self.customer };
         let held = Duration::from_millis(u64::from(duration_ms));
-        let same_press = last.is_some_and(|last| {
+        let same_press = presses.last.is_some_and(|last| {
             last.way != way && last.digit == digit && now.since(last.at) <= SAME_PRESS + last.held.max(held)
         });
-        if !same_press {
-            *last = Some(Told { way, digit, at: now, held });
+        let rested_at = presses.rested_at.max(now) + PRESS_EVERY;
+        if same_press || rested_at.since(now) > PRESSES_AT_ONCE {
+            return false;
         }
-        !same_press
+        *presses = Presses { last: Some(Told { way, digit, at: now, held }), rested_at };
+        true
     }
 }
 
@@ -90,6 +108,19 @@ mod tests {
         ];
         assert_eq!(told(&leaking), "556");
         assert_eq!(told(&[(0, Way::Event, '5'), (501, Way::Info, '5')]), "55");
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_and_the_fastest_dialler_is_not() {
+        let flood: Vec<(u64, Way, char)> = (0..10_000).map(|n| (n, Way::Event, '5')).collect();
+        let admitted = told(&flood).len();
+        assert!((230..=245).contains(&admitted), "{admitted} in ten seconds");
+        let fast: Vec<(u64, Way, char)> = (0..500).map(|n| (80 * n, Way::Event, '7')).collect();
+        assert_eq!(told(&fast).len(), 500);
+        let mut gate = DigitGate::default();
+        let mut press = |ms| gate.admit(Instant::from_millis(ms), Party::Customer, Way::Event, '1', 40);
+        assert_eq!((0..100).filter(|_| press(5_000)).count(), 40);
+        assert!(!press(5_049) && press(5_050) && press(60_000));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::doors::{ForkId64, ForkInput, ForkOp, ShardEffect};
 use crate::shard::CallShard;
 use dialer_core::fork::{ForkEnd, ForkOrder, ForkSpeech};
 use dialer_core::{CallFact, CallId, ForkId};
-use media::{ForkWish, StreamKey};
+use media::{Ears, ForkWish, StreamKey};
 use sansio::{Instant, Key, Outbox};
 
 /// A fork whose end was not told yet.
@@ -70,7 +70,21 @@ impl CallShard {
     /// The call is over.
     pub(crate) fn end_fork_of_call(&mut self, key: Key<Call>, out: &mut Outbox<ShardEffect>) {
         let Some(id) = self.calls.get(key).map(|call| call.id) else { return };
-        if let Some(number) = self.fork_of(id) {
+        self.end_fork_named(id, out);
+    }
+
+    /// Someone else takes the place of the side that a call's fork is on: it goes on there.
+    pub(crate) fn move_fork(&mut self, now: Instant, call: CallId, from: StreamKey, to: StreamKey) {
+        let open = self.forks.values_mut().find(|open| open.call == call && open.stream == from);
+        let Some(open) = open else { return };
+        open.stream = to;
+        self.plane.hand_over_fork(now, from, to);
+        self.plane.listen(now, to, Ears { dtmf: true, ..Ears::default() });
+    }
+
+    /// The call of this name is over, or is joined to another one.
+    pub(crate) fn end_fork_named(&mut self, call: CallId, out: &mut Outbox<ShardEffect>) {
+        if let Some(number) = self.fork_of(call) {
             self.end_fork(number, ForkEnd::CallEnded, None, out);
         }
     }

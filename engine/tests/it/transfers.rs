@@ -1,10 +1,13 @@
 //! Transfers of transit calls: blind, attended, by Replaces; and INFO.
 
-use crate::transit::{FROM, TO};
+use crate::transit::{FROM, TO, act, fork};
 use crate::world::{Callee, World};
-use dialer_core::TrunkId;
 use dialer_core::outcome::{EndCause, Outcome, Party};
+use dialer_core::participant::CallAct;
+use dialer_core::recording::RecordAct;
+use dialer_core::{ForkId, RecordingId, TrunkId};
 use engine::{Route, ShardCommand, TransitMedia};
+use media::codec::g711::ULAW_TO_LINEAR;
 use sip_proxy::ua::Reason;
 
 const THIRD: TrunkId = TrunkId::from_bits(3);
@@ -64,6 +67,62 @@ fn blind_from_either_side() {
         assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
         let records = w.transit_records();
         assert_eq!((records.len(), records[0].outcome), (1, Outcome::Connected));
+        w.assert_at_rest();
+    }
+}
+
+/// Whoever is replaced, the caller or the callee: what is recorded and forked goes on, into the same file and the same fork,
+/// with the newcomer's voice.
+#[test]
+fn who_listens_to_a_call_listens_on_when_a_side_is_replaced() {
+    for (asks, attended) in [(0, false), (1, false), (0, true), (1, true)] {
+        let mut w = world(TransitMedia::Relay);
+        w.call_in(0, "100", "0200");
+        w.run_for(500);
+        let call = w.transit_started()[0].0;
+        let recording = RecordingId::from_bits(71);
+        act(&mut w, call, CallAct::Record(RecordAct::Start(recording)));
+        act(&mut w, call, fork(81));
+        w.run_for(500);
+        if attended {
+            w.call_in(asks, "200", "7300");
+            w.run_for(500);
+            // What is made of the other call ends with it.
+            let other = w.transit_started()[1].0;
+            act(&mut w, other, CallAct::Record(RecordAct::Start(RecordingId::from_bits(72))));
+            act(&mut w, other, fork(82));
+            w.run_for(500);
+            w.peer_refers(asks, 0, "7300", Some(1));
+        } else {
+            w.peer_refers(asks, 0, "7300", None);
+        }
+        w.run_for(1000);
+        let ended = |w: &World| w.ladder.matches("fact: ForkEnded").count();
+        let others = usize::from(attended);
+        assert_eq!((w.finished.len(), ended(&w)), (others, others), "{}", w.ladder);
+        talk(&mut w, 1 - asks, 2);
+        w.forked.clear();
+        w.run_for(500);
+        let heard = &w.forked[&81];
+        assert!(heard.len() > 20, "{}", heard.len());
+        // The fork is on the caller's side, whoever that is.
+        let (caller, callee) = if asks == 0 { (2, 1) } else { (0, 2) };
+        let voice = |w: &World, peer: usize| ULAW_TO_LINEAR[usize::from(w.peers[peer].voice)];
+        for frame in heard {
+            let middle = frame.each_ref().map(|side| side.as_ref().map(|samples| samples[80]));
+            assert_eq!(middle, [Some(voice(&w, caller)), Some(voice(&w, callee))]);
+        }
+        act(&mut w, call, CallAct::StopFork(ForkId::from_bits(81)));
+        w.peer_hangup(2);
+        w.run_for(1000);
+        assert_eq!(w.finished.last(), Some(&recording), "one file");
+        let sound = &w.files[&recording].1;
+        let last: Vec<i16> = sound[sound.len() - 4 * 4_000..]
+            .chunks_exact(2)
+            .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
+            .collect();
+        let middle = last.len() / 4 * 2;
+        assert_eq!(last[middle..middle + 2], [voice(&w, caller), voice(&w, callee)], "left and right");
         w.assert_at_rest();
     }
 }

@@ -423,8 +423,24 @@ fn hung_up_from_above() {
     }
 }
 
-fn act(w: &mut World, call: CallId, act: CallAct) {
+pub(crate) fn act(w: &mut World, call: CallId, act: CallAct) {
     w.command(ShardCommand::ActOnTransit { call, act });
+}
+
+/// An order for a fork that goes nowhere.
+pub(crate) fn fork(bits: u128) -> CallAct {
+    let config = ForkConfig {
+        url: "ws://bot.example/".into(),
+        format: ForkFormat::Twilio,
+        sample_rate_hz: 8_000,
+        tracks: ForkTracks::Both,
+        speech: ForkSpeech::Instead,
+        control_messages: true,
+        parameters: BTreeMap::new(),
+        authorization: None,
+        reconnects_max: 0,
+    };
+    CallAct::StartFork(Box::new(ForkOrder { fork: ForkId::from_bits(bits), config }))
 }
 
 /// By a wish from above: two recordings after each other, and forks; the last ones end with the call, each once.
@@ -444,20 +460,6 @@ fn recorded_and_forked_from_above() {
     assert_eq!(w.finished, [first]);
     assert!(!w.files[&first].1.is_empty());
     act(&mut w, call, CallAct::Record(RecordAct::Start(second)));
-    let fork = |bits| {
-        let config = ForkConfig {
-            url: "ws://bot.example/".into(),
-            format: ForkFormat::Twilio,
-            sample_rate_hz: 8_000,
-            tracks: ForkTracks::Both,
-            speech: ForkSpeech::Instead,
-            control_messages: true,
-            parameters: BTreeMap::new(),
-            authorization: None,
-            reconnects_max: 0,
-        };
-        CallAct::StartFork(Box::new(ForkOrder { fork: ForkId::from_bits(bits), config }))
-    };
     act(&mut w, call, fork(81));
     w.run_for(500);
     act(&mut w, call, CallAct::StopFork(ForkId::from_bits(81)));

@@ -7,7 +7,7 @@ use dialer_core::config::{AgentConfig, TrunkConfig};
 use dialer_core::record::{AgentRow, CallRecord, TrunkRow};
 use dialer_core::{AgentFact, AgentId, CallFact, CallId, CallOrder, RecordingId, TransitStart, TrunkId};
 use engine::{
-    CallShard, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardEffect, ShardEvent, ShardInput,
+    CallShard, ForkOp, PacketKind, RecordOp, ShardCommand, ShardConfig, ShardEffect, ShardEvent, ShardInput,
     StreamId, WrittenFile,
 };
 use sansio::time::ClockBase;
@@ -166,6 +166,10 @@ pub(crate) struct World {
     pub(crate) finished: Vec<RecordingId>,
     /// The next ports asked for cannot be bound.
     pub(crate) ports_fail: u32,
+    /// Another program has these.
+    pub(crate) ports_taken: BTreeSet<u16>,
+    /// What forks gave out: 20 ms of what the far end said and heard.
+    pub(crate) forked: BTreeMap<u64, Vec<[Option<Box<[i16]>>; 2]>>,
     pub(crate) disk_full: bool,
     /// A hash over everything that left the shard.
     pub(crate) trace: u64,
@@ -207,6 +211,8 @@ impl World {
             files: BTreeMap::new(),
             finished: Vec::new(),
             ports_fail: 0,
+            ports_taken: BTreeSet::new(),
+            forked: BTreeMap::new(),
             disk_full: false,
             trace: 0,
             show_sip: true,
@@ -754,8 +760,11 @@ impl World {
             | ShardEffect::Reclaim { .. }
             | ShardEffect::CountOffload { .. }
             | ShardEffect::Dtls(_) => {}
-            // Nobody in this world asks for one.
-            ShardEffect::Fork(_) => {}
+            ShardEffect::Fork(op) => {
+                if let ForkOp::Sound { fork, inbound, outbound, .. } = op {
+                    self.forked.entry(fork).or_default().push([inbound, outbound]);
+                }
+            }
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 for line in describe(&event) {

@@ -35,6 +35,19 @@ impl Plane {
         }
     }
 
+    /// A stream's fork goes on at another one, which takes its place in the call. Nothing when it has none, or the other
+    /// has one already.
+    pub fn hand_over_fork(&mut self, now: Instant, from: StreamKey, to: StreamKey) {
+        let free = self.streams.get(to).is_some_and(|stream| stream.fork.is_none());
+        let Some(stream) = self.streams.get_mut(from).filter(|_| free) else { return };
+        let Some(fork) = stream.fork.take() else { return };
+        if let Some(stream) = self.streams.get_mut(to) {
+            stream.fork = Some(fork);
+        }
+        self.needs_tick(now, to);
+        [from, to].into_iter().for_each(|stream| self.touch(stream));
+    }
+
     /// Someone outside says this to the stream's far end: samples at 8,000 Hz, played after what waits already, at
     /// most 120 s of it.
     pub fn fork_say(&mut self, stream: StreamKey, samples: &[i16]) {

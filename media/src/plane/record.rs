@@ -75,6 +75,26 @@ impl Plane {
         Ok(())
     }
 
+    /// Another stream takes one's place in the recording that one is in, on the same side; the time line goes on. Nothing
+    /// when it is in none, or the other is in one already.
+    pub fn hand_over_recording(&mut self, from: StreamKey, to: StreamKey) {
+        let recording = self.streams.get(from).and_then(|stream| stream.recording);
+        let free = self.streams.get(to).is_some_and(|stream| stream.recording.is_none());
+        let Some((key, side)) = recording.filter(|_| free) else { return };
+        for (stream, place) in [(from, None), (to, Some((key, side)))] {
+            if let Some(stream) = self.streams.get_mut(stream) {
+                stream.recording = place;
+            }
+            self.touch(stream);
+        }
+        if let Some(recorder) = self.recorders.get_mut(key) {
+            match side {
+                Side::Left => recorder.left = to,
+                Side::Right => recorder.right = Some(to),
+            }
+        }
+    }
+
     /// Keeps nothing of what is said from now on; pausing twice is pausing once.
     ///
     /// # Errors

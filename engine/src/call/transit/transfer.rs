@@ -29,6 +29,7 @@ use crate::translate::format::CODECS;
 use crate::translate::sdp;
 use dialer_core::config::Srtp;
 use dialer_core::outcome::{EndCause, Party};
+use dialer_core::recording::RecordAct;
 use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{Ended, Invite, LegKey, Reason, Replaced};
 use sip_proxy::wire::Message;
@@ -161,7 +162,7 @@ impl CallShard {
             }
             (TransitSound::Bypass, Some(_)) | (_, Some(Replaced::Elsewhere(_))) => Err(603),
             (TransitSound::Relay { .. }, Some(Replaced::Leg(named))) => {
-                self.join_transits(now, leg, key, caller, named)
+                self.join_transits(now, leg, key, caller, named, out)
             }
             (TransitSound::Relay { .. }, None) => {
                 let transfer = self.call_third(now, key, caller, &number, referred_by)?;
@@ -344,12 +345,12 @@ impl CallShard {
     ) {
         let Some(transit) = self.transits.get_mut(key) else { return };
         let (gone, its_sound, its_trunk) = transit.seat(caller, leg, sound, trunk);
-        let (stays, recording) = (transit.sound_of(!caller), transit.recording);
+        let (call, stays) = (transit.id, transit.sound_of(!caller));
+        // Whoever listens to the call listens on.
+        self.plane.hand_over_recording(its_sound.stream, sound.stream);
+        self.move_fork(now, call, its_sound.stream, sound.stream);
         if let Some(stays) = stays {
             self.plane.connect(now, stays.stream, sound.stream, &mut self.media_out);
-        }
-        if let Some(recording) = recording.filter(|_| !caller) {
-            self.retarget_recording(now, recording, Some(sound.stream));
         }
         let reason = Reason { q850: Some(q850_of(EndCause::Normal)), ..Reason::default() };
         self.ua.adopt(gone, 0);
@@ -405,6 +406,7 @@ impl CallShard {
         key: Key<Transit>,
         caller: bool,
         named: LegKey,
+        out: &mut Outbox<ShardEffect>,
     ) -> Result<(), u16> {
         let (other_key, other_caller) = self.ua.owner(named).and_then(side_of).ok_or(603_u16)?;
         let other = self.transits.get_mut(other_key).ok_or(603_u16)?;
@@ -413,6 +415,13 @@ impl CallShard {
             return Err(603);
         }
         other.sound_of(!other_caller).ok_or(603_u16)?;
+        // What was made of that call ends with it, so that its other party is free to be heard in this one.
+        let (other_call, recording) = (other.id, other.recording.take());
+        if let Some(recording) = recording {
+            self.change_recording(now, RecordAct::Stop(recording));
+        }
+        self.end_fork_named(other_call, out);
+        let other = self.transits.get_mut(other_key).ok_or(603_u16)?;
         let nobody = (LegKey::from_bits(0), Sound::none(), TrunkKey::from_bits(0));
         let (far, sound, trunk) = other.seat(!other_caller, nobody.0, nobody.1, nobody.2);
         let owner = owner_of(key, caller).to_bits();

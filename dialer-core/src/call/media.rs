@@ -20,7 +20,8 @@ impl Dialer {
         state: AudioState,
         one_way: bool,
     ) {
-        if self.calls.get(&id).is_some_and(|call| call.state == CallState::Bridged) {
+        let transit = self.transit.get(&id).map(|call| call.state());
+        if self.calls.get(&id).map(|call| call.state).or(transit) == Some(CallState::Bridged) {
             self.counters.audio(party, state);
             self.tell_call(cx, id, Event::CallAudio { party, state, one_way });
         }

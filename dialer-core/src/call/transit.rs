@@ -44,6 +44,10 @@ impl TransitCall {
         [self.start.from, self.start.to]
     }
 
+    pub(crate) fn state(&self) -> CallState {
+        self.state
+    }
+
     /// What its next event is about.
     pub(crate) fn next_about(&mut self, id: CallId) -> About {
         self.seq += 1;
@@ -144,7 +148,7 @@ impl Dialer {
         self.show_transit_soon(cx.now, id);
     }
 
-    /// Its end is its only event, but for what is told of its recordings and forks.
+    /// Its end is its only event, but for what is told of its sound, recordings and forks.
     pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, mut record: CallRecord) {
         self.end_fork(cx, record.call, ForkEnd::CallEnded, None);
         record.tenant = self.tenant_of(None, record.agent);

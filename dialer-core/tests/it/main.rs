@@ -18,3 +18,4 @@ mod recordings;
 mod rung_early;
 mod shift;
 mod tenants;
+mod transit;

@@ -13,7 +13,7 @@ const CALLEE_HZ: f64 = 800.0;
 const FRAMES: usize = 20;
 
 /// Routes by their first digit: 7 is relayed, 8 also recorded, 9 goes past us.
-fn configure(place: &Place) {
+fn configure(place: &Place, media: &str) {
     place.configure(&format!(
         "[[trunk]]\nname = \"callers\"\naddress = \"{0}:5061\"\nsources = [\"{0}\"]\noptions_interval_ms = 0\n\
          [[trunk]]\nname = \"callees\"\naddress = \"{1}:5070\"\nsources = [\"{1}\"]\noptions_interval_ms = 0\n\
@@ -24,7 +24,7 @@ fn configure(place: &Place) {
     ));
     let file = place.config_file();
     let text = std::fs::read_to_string(&file).unwrap();
-    let keys = format!("[media]\nrecordings_keys = [\"{}\"]\n", "1".repeat(64));
+    let keys = format!("[media]\nrecordings_keys = [\"{}\"]\n{media}", "1".repeat(64));
     std::fs::write(file, text.replacen("[media]\n", &keys, 1)).unwrap();
 }
 
@@ -119,7 +119,7 @@ fn names(events: &[Value], call: &str) -> Vec<String> {
 fn a_call_that_passes_through_is_recorded_paused_and_forked() {
     block_on(async {
         let place = Place::new();
-        configure(&place);
+        configure(&place, "");
         let _daemon = place.start().await;
         let scene = Scene::make(&place);
         let api = &scene.api;
@@ -228,5 +228,62 @@ fn a_call_that_passes_through_is_recorded_paused_and_forked() {
             assert!(problem["detail"].as_str().unwrap().contains("goes past us"), "{problem}");
         }
         scene.hung_up().await;
+    });
+}
+
+/// Another program has two of five port pairs: no call is lost for that.
+#[test]
+fn ports_that_others_have_cost_no_call() {
+    block_on(async {
+        let place = Place::new();
+        configure(&place, "relay = \"sockets\"\nports = [20000, 20039]\n");
+        let bind = |port: u16| std::net::UdpSocket::bind((place.daemon.as_str(), port)).unwrap();
+        let others: Vec<_> =
+            (20_000..20_040).filter(|port| [0, 7].contains(&(port % 10))).map(bind).collect();
+        assert_eq!(others.len(), 8);
+        let _daemon = place.start().await;
+        let scene = Scene::make(&place);
+        // As many as take all the twelve pairs that are free.
+        for _ in 0..6 {
+            scene.call("7001").await;
+            scene.hung_up().await;
+        }
+        let records = scene.api.all("/v1/cdrs?limit=50").await;
+        assert!(records.iter().all(|record| record["outcome"] == "connected"), "{records:?}");
+    });
+}
+
+/// While it lasts it is told when a side falls silent; a crash ends it, and its recording is there up to the last second.
+#[test]
+fn a_silent_side_is_told_and_a_crash_ends_call_and_recording() {
+    block_on(async {
+        let place = Place::new();
+        configure(&place, "no_packets_after_ms = 1000\n");
+        let daemon = place.start().await;
+        let scene = Scene::make(&place);
+        let api = &scene.api;
+        let call = scene.call("8001").await;
+        scene.talk().await;
+        within(api.events_up_to("recording.*", "recording.started")).await;
+        scene.caller.mute(true);
+        let audio = within(api.events_up_to("call.audio", "call.audio")).await;
+        let data = json!({"party": "caller", "state": "no_packets", "one_way": true});
+        assert_eq!((&audio[0]["call_id"], &audio[0]["data"]), (&json!(call), &data));
+        let lost = "call_audio_lost_total{party=\"caller\",kind=\"no_packets\"} 1";
+        until("it is counted", async || api.admin("/metrics").await.unwrap().1.contains(lost)).await;
+        scene.caller.mute(false);
+        scene.talk().await;
+        daemon.kill();
+        let _daemon = place.start().await;
+        let recording = scene.listed(&call, 1).await.remove(0);
+        assert_eq!(recording["cut_off"], true, "{recording}");
+        let [left, right] = heard_in(api, &recording).await;
+        assert!(left[0] > FRAMES && right[1] > FRAMES, "{left:?} {right:?}");
+        let records = api.all("/v1/cdrs?limit=10").await;
+        let told = (&records[0]["call_id"], &records[0]["outcome"], &records[0]["recording_id"]);
+        assert_eq!(told, (&json!(call), &json!("node_restart"), &recording["id"]));
+        assert_eq!(records.len(), 1);
+        let events = within(api.events_up_to("call.ended", "call.ended")).await;
+        assert_eq!(names(&events, &call), ["call.ended"]);
     });
 }

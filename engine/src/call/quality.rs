@@ -5,11 +5,11 @@ use crate::doors::ShardEffect;
 use crate::shard::{CallShard, Owner};
 use crate::translate::cause::audio_state;
 use crate::translate::format::{Format, Wish};
-use dialer_core::outcome::Party;
+use dialer_core::outcome::{AudioState, Party};
 use dialer_core::record::LegMedia;
 use dialer_core::{CallFact, CallId};
 use media::StreamKey;
-use sansio::Outbox;
+use sansio::{Instant, Key, Outbox};
 
 impl CallShard {
     /// A side's sound stopped or came back.
@@ -26,13 +26,45 @@ impl CallShard {
             Some(Owner::Session(key)) => {
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
-            // Transit calls are told of once, when they are over.
-            Some(Owner::TransitIn(_) | Owner::TransitOut(_) | Owner::TransitThird(_)) => return,
-            Some(Owner::Guest(_) | Owner::Participant(_)) | None => return,
+            Some(Owner::TransitIn(key)) => {
+                return self.transit_audio(key, Party::Caller, audio_state(state), one_way, out);
+            }
+            Some(Owner::TransitOut(key)) => {
+                return self.transit_audio(key, Party::Customer, audio_state(state), one_way, out);
+            }
+            Some(Owner::TransitThird(_) | Owner::Guest(_) | Owner::Participant(_)) | None => return,
         };
         if let Some(call) = key.and_then(|key| self.calls.get(key)) {
             let state = audio_state(state);
             self.tell(CallFact::Audio { call: call.id, party, state, one_way }, out);
+        }
+    }
+
+    /// A side of an answered transit call: told where sound was ever heard of it, for there are calls that carry none.
+    fn transit_audio(
+        &mut self,
+        key: Key<Transit>,
+        party: Party,
+        state: AudioState,
+        one_way: bool,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(transit) = self.transits.get(key).filter(|transit| transit.is_answered()) else { return };
+        let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return };
+        let heard = |stream| self.plane.stats(stream).is_some_and(|stats| stats.last_packet_at.is_some());
+        if heard(caller.stream) || heard(callee.stream) {
+            let call = transit.id;
+            // That it began is known before.
+            self.flush_transit_facts(out);
+            self.tell(CallFact::Audio { call, party, state, one_way }, out);
+        }
+    }
+
+    /// Both sides of a transit call are there: what is not heard from now on is missed.
+    pub(crate) fn watch_transit(&mut self, now: Instant, key: Key<Transit>) {
+        if let Some(TransitSound::Relay { caller, callee, .. }) = self.transits.get(key).map(|t| &t.sound) {
+            let streams = [caller.stream, callee.stream];
+            streams.into_iter().for_each(|stream| self.plane.watch_anew(now, stream));
         }
     }
 

@@ -2,10 +2,10 @@
 
 use crate::world::{Callee, World};
 use dialer_core::fork::{ForkConfig, ForkFormat, ForkOrder, ForkSpeech, ForkTracks};
-use dialer_core::outcome::{EndCause, Outcome, Party};
+use dialer_core::outcome::{AudioState, EndCause, Outcome, Party};
 use dialer_core::participant::CallAct;
 use dialer_core::recording::RecordAct;
-use dialer_core::{CallId, ForkId, RecordingId, TrunkId};
+use dialer_core::{CallFact, CallId, ForkId, RecordingId, TrunkId};
 use engine::{Route, ShardCommand, TransitMedia};
 use expect_test::expect;
 use std::collections::BTreeMap;
@@ -479,6 +479,44 @@ fn recorded_and_forked_from_above() {
     w.run_for(1000);
     assert_eq!(w.finished, [first, second]);
     assert_eq!(w.shard.counters().orders_late, 2);
+    w.assert_at_rest();
+}
+
+/// A side that says nothing is told of once both are there, and again when it speaks; of a call without any sound there is
+/// nothing to tell.
+#[test]
+fn sound_that_stops_is_told() {
+    let audio = |w: &World| {
+        let call = w.transit_started()[0].0;
+        let told = w.facts_of(call).into_iter().filter_map(|fact| match fact {
+            CallFact::Audio { party, state, one_way, .. } => Some((*party, *state, *one_way)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let mut w = world(TransitMedia::Relay, Callee::answers(200));
+    w.call_in(0, "100", "0200");
+    w.run_for(15_000);
+    assert_eq!(audio(&w), [], "it carries no sound");
+    w.peer_hangup(0);
+    w.assert_at_rest();
+
+    let mut w = world(TransitMedia::Relay, Callee::answers(8_000));
+    w.peers[0].speaks = true;
+    w.call_in(0, "100", "0200");
+    w.run_for(12_000);
+    assert_eq!(audio(&w), [], "the callee has not been there for long");
+    w.run_for(3_000);
+    let lost = (Party::Customer, AudioState::NoPackets, true);
+    assert_eq!(audio(&w), [lost]);
+    w.peers[1].speaks = true;
+    w.run_for(2_000);
+    let back = (Party::Customer, AudioState::Flowing, false);
+    assert_eq!(audio(&w), [lost, back]);
+    w.peers[0].speaks = false;
+    w.run_for(7_000);
+    assert_eq!(audio(&w), [lost, back, (Party::Caller, AudioState::NoPackets, true)]);
+    w.peer_hangup(0);
     w.assert_at_rest();
 }
 

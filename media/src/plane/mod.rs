@@ -277,6 +277,13 @@ impl Plane {
         self.settle_translation(now, b);
     }
 
+    /// Counts from now on for how long no sound has come from a stream that is bridged, and takes it for flowing.
+    pub fn watch_anew(&mut self, now: Instant, stream: StreamKey) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.rewatch(now);
+        }
+    }
+
     /// Says whose a stream is from now on; its later events carry `owner`.
     pub fn adopt(&mut self, stream: StreamKey, owner: u64) {
         if let Some(state) = self.streams.get_mut(stream) {

@@ -56,6 +56,7 @@ impl CallShard {
             return;
         }
         self.counters.transits_answered += 1;
+        self.watch_transit(now, key);
         let at = self.clock.wall_at(now);
         self.tell_transit(now, CallFact::TransitAnswered { call, at });
         self.record_transit(now, key, out);

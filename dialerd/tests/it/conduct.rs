@@ -1,8 +1,9 @@
 //! Live calls conducted over the API, the whole daemon between real sockets: who hears whose tone.
 
 use crate::harness::{Place, TOKEN, block_on, until};
-use crate::talkers::{Talker, hearing};
+use crate::talkers::{Heard, Manner, Talker, hearing, joined, peak_at};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -122,5 +123,76 @@ fn who_hears_whom_when_a_call_is_supervised_shared_held_and_taken_over() {
             .collect();
         assert_eq!(others, [(third_leg.as_str(), false), (leg.as_str(), true)], "{record}");
         drop(daemon);
+    });
+}
+
+/// Parties of a conference: the customer is the first, the agent the last.
+const PARTIES: usize = 32;
+/// Frames in which a party's hearing is looked at: long enough to tell pitches apart that are so near to each other.
+const LOOK_FRAMES: usize = 25;
+
+/// No two are nearer to each other than 90 Hz, nor is one another's harmonic at that.
+fn pitch(place: usize) -> f64 {
+    425.0 + 95.0 * place as f64
+}
+
+/// Whom a party hears whose last packets these are.
+fn heard_by(packets: &[Heard]) -> Vec<usize> {
+    let last = &packets[packets.len().saturating_sub(LOOK_FRAMES)..];
+    let samples: Vec<i16> = last.iter().flat_map(|packet| packet.frame).collect();
+    (0..PARTIES).filter(|place| peak_at(&samples, pitch(*place)) > 1_000.0).collect()
+}
+
+#[test]
+fn in_a_conference_of_thirty_two_all_hear_all_but_themselves() {
+    block_on(async {
+        let place = Place::new();
+        place.configure("");
+        let _daemon = place.start().await;
+        let api = place.api();
+        let at = |host: &str, port: u16| format!("{host}:{port}").parse().unwrap();
+        // The last two digits of a number say who it is.
+        let manner = |number: &str| Manner {
+            frequency: Some(pitch(number[number.len() - 2..].parse().unwrap())),
+            ..Manner::default()
+        };
+        let carrier = Talker::with(at(&place.carrier, 5080), at(&place.daemon, 5060), None, pitch(0), manner);
+        let (agent, call) = joined(&place, pitch(PARTIES - 1)).await;
+        let trunk = api.get("/v1/trunks?limit=1").await["data"][0]["id"].clone();
+        let path = format!("/v1/calls/{call}/participants");
+        for third in 1..PARTIES - 1 {
+            api.post(&path, json!({"to": format!("+120255501{third:02}"), "trunk_id": trunk})).await;
+        }
+        let one_more = json!({"to": "+12025550100", "trunk_id": trunk});
+        assert!(api.send("POST", &path, Some(one_more)).await.0 >= 400, "there is room for no more");
+        until("all are there", async || carrier.legs() == PARTIES - 1).await;
+        let all: Vec<usize> = (0..PARTIES).collect();
+        let everyone = async |who: &[usize]| {
+            until(&format!("{} of them hear all others", who.len()), async || {
+                let talkers = [&carrier, &agent];
+                talkers.iter().for_each(|talker| drop(talker.take_heard()));
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                let mut heard: BTreeMap<u64, Vec<Heard>> = BTreeMap::new();
+                for packet in talkers.iter().flat_map(|talker| talker.take_packets()) {
+                    heard.entry(packet.by as u64).or_default().push(packet);
+                }
+                heard.len() == who.len()
+                    && who.iter().all(|place| {
+                        let others: Vec<usize> = who.iter().copied().filter(|other| other != place).collect();
+                        heard.get(&(pitch(*place) as u64)).map(|packets| heard_by(packets)) == Some(others)
+                    })
+            })
+            .await;
+        };
+        everyone(&all).await;
+        // One leaves, and nobody hears it any more.
+        let legs = api.get(&format!("/v1/calls/{call}")).await["participants"].clone();
+        let seventh = legs.as_array().unwrap().iter().find(|leg| leg["to"] == "+12025550107").unwrap();
+        assert_eq!(
+            api.send("DELETE", &format!("{path}/{}", seventh["leg_id"].as_str().unwrap()), None).await.0,
+            204
+        );
+        until("it is gone", async || carrier.legs() == PARTIES - 2).await;
+        everyone(&all.into_iter().filter(|place| *place != 7).collect::<Vec<_>>()).await;
     });
 }

@@ -33,6 +33,8 @@ pub struct Manner {
     pub early: bool,
     /// Says this instead of its tone, once, and is silent then: samples at 8,000 Hz.
     pub says: Option<Arc<Vec<i16>>>,
+    /// Speaks at this pitch, not at the talker's.
+    pub frequency: Option<f64>,
     /// Does not take digits as events (RFC 4733), nor send them so.
     pub without_events: bool,
     /// Presses these digits half a second after its answer, and hangs up a second after the last one.
@@ -88,6 +90,8 @@ struct Shared {
 /// A packet of G.711 that a talker was sent.
 #[derive(Clone)]
 pub struct Heard {
+    /// The pitch of who was sent it.
+    pub by: f64,
     pub ssrc: u32,
     pub sequence: u16,
     pub timestamp: u32,
@@ -101,6 +105,7 @@ struct Leg {
     up: bool,
     manner: Manner,
     muted: bool,
+    frequency: f64,
     sequence: u16,
     timestamp: u32,
     phase: f64,
@@ -301,7 +306,9 @@ fn live(
         }
         for act in std::mem::take(&mut *shared.acts.lock().expect("no panic there")) {
             match act {
-                Act::Call(number) => legs.push(call(&mut agent, now(), own, server, &number, &mut out)),
+                Act::Call(number) => {
+                    legs.push(call(&mut agent, now(), own, server, (&number, frequency), &mut out));
+                }
                 Act::Press(digits, way) => {
                     let presses = digits.into_iter().map(|digit| (digit, way));
                     legs.iter_mut().for_each(|leg| leg.presses.extend(presses.clone()));
@@ -320,7 +327,7 @@ fn live(
                 match output {
                     ua::Output::Send { to, bytes, .. } => drop(socket.send_to(&bytes, to)),
                     ua::Output::Event(event) => {
-                        take_event(&mut agent, now(), own, event, &mut legs, &mut out, manner)
+                        take_event(&mut agent, now(), own, event, &mut legs, &mut out, (frequency, manner))
                     }
                     _ => {}
                 }
@@ -328,7 +335,7 @@ fn live(
         }
         while next_frame <= now() {
             for leg in &mut legs {
-                speak(leg, frequency);
+                speak(leg);
                 if let Some(digit) = leg.infos.front() {
                     let body = format!("Signal={digit}\r\nDuration=100\r\n");
                     let kind = b"application/dtmf-relay";
@@ -350,7 +357,7 @@ fn live(
     }
 }
 
-fn leg_of(key: LegKey, ip: std::net::IpAddr, manner: Manner) -> Leg {
+fn leg_of(key: LegKey, ip: std::net::IpAddr, frequency: f64, manner: Manner) -> Leg {
     let rtp = UdpSocket::bind((ip, 0)).expect("a port for sound");
     rtp.set_nonblocking(true).expect("it does not wait");
     Leg {
@@ -358,6 +365,7 @@ fn leg_of(key: LegKey, ip: std::net::IpAddr, manner: Manner) -> Leg {
         rtp,
         remote: None,
         up: false,
+        frequency: manner.frequency.unwrap_or(frequency),
         manner,
         muted: false,
         sequence: 0,
@@ -383,10 +391,10 @@ fn call(
     now: Instant,
     own: SocketAddr,
     server: SocketAddr,
-    number: &str,
+    (number, frequency): (&str, f64),
     out: &mut Outbox<ua::Output>,
 ) -> Leg {
-    let mut leg = leg_of(LegKey::from_bits(0), own.ip(), Manner::default());
+    let mut leg = leg_of(LegKey::from_bits(0), own.ip(), frequency, Manner::default());
     let (to, from) = (format!("sip:{number}@{server}"), format!("sip:7001@{own}"));
     let at = leg.rtp.local_addr().expect("bound");
     let invite = ua::Invite {
@@ -416,13 +424,13 @@ fn take_event(
     event: ua::Event,
     legs: &mut Vec<Leg>,
     out: &mut Outbox<ua::Output>,
-    manner: &impl Fn(&str) -> Manner,
+    (frequency, manner): (f64, &impl Fn(&str) -> Manner),
 ) {
     match event {
         ua::Event::Incoming { leg: key, request, .. } => {
             let number = String::from_utf8_lossy(request.request_uri()).into_owned();
             let number = number.trim_start_matches("sip:").split('@').next().unwrap_or_default();
-            let mut leg = leg_of(key, own.ip(), manner(number));
+            let mut leg = leg_of(key, own.ip(), frequency, manner(number));
             leg.remote = remote_of(request.body());
             let at = leg.rtp.local_addr().expect("bound");
             let text = description(at, &leg.manner);
@@ -450,7 +458,7 @@ fn take_event(
 }
 
 /// Sends what a leg says in the next 20 ms.
-fn speak(leg: &mut Leg, frequency: f64) {
+fn speak(leg: &mut Leg) {
     let Some(remote) = leg.remote.filter(|_| leg.up && !leg.muted) else { return };
     leg.frames += 1;
     if let Some((digits, way)) = leg.manner.presses.filter(|_| leg.frames == PRESSES_AFTER) {
@@ -477,7 +485,7 @@ fn speak(leg: &mut Leg, frequency: f64) {
                 let mut event = vec![event_of(digit), if last { 0x80 } else { 0 } | 10];
                 event.extend(duration.to_be_bytes());
                 let begun = leg.timestamp.wrapping_sub((FRAME * place) as u32);
-                send(leg, remote, frequency, EVENTS | if place == 0 { 0x80 } else { 0 }, begun, &event);
+                send(leg, remote, EVENTS | if place == 0 { 0x80 } else { 0 }, begun, &event);
             }
         }
         _ => {
@@ -486,34 +494,34 @@ fn speak(leg: &mut Leg, frequency: f64) {
             let frame = match tones {
                 Some((digit, _)) => pair_of(digit, place),
                 None if pause => [0; FRAME],
-                None => frame_of(leg, frequency),
+                None => frame_of(leg),
             };
             let payload = frame.map(linear_to_ulaw);
-            send(leg, remote, frequency, 0, leg.timestamp, &payload);
+            send(leg, remote, 0, leg.timestamp, &payload);
         }
     }
     leg.timestamp = leg.timestamp.wrapping_add(FRAME as u32);
 }
 
 /// What it says by itself: its sound, or its tone.
-fn frame_of(leg: &mut Leg, frequency: f64) -> [i16; FRAME] {
+fn frame_of(leg: &mut Leg) -> [i16; FRAME] {
     if let Some(says) = &leg.manner.says {
         let at = leg.said * FRAME;
         leg.said += 1;
         return std::array::from_fn(|place| says.get(at + place).copied().unwrap_or(0));
     }
     std::array::from_fn(|_| {
-        leg.phase = (leg.phase + frequency / 8000.0).fract();
+        leg.phase = (leg.phase + leg.frequency / 8000.0).fract();
         ((leg.phase * TAU).sin() * PEAK) as i16
     })
 }
 
-fn send(leg: &mut Leg, remote: SocketAddr, frequency: f64, kind: u8, timestamp: u32, payload: &[u8]) {
+fn send(leg: &mut Leg, remote: SocketAddr, kind: u8, timestamp: u32, payload: &[u8]) {
     leg.sequence = leg.sequence.wrapping_add(1);
     let mut packet = vec![0x80, kind];
     packet.extend(leg.sequence.to_be_bytes());
     packet.extend(timestamp.to_be_bytes());
-    packet.extend((frequency as u32).to_be_bytes());
+    packet.extend((leg.frequency as u32).to_be_bytes());
     packet.extend(payload);
     let _ = leg.rtp.send_to(&packet, remote);
 }
@@ -540,6 +548,7 @@ fn hear(leg: &Leg, shared: &Shared) {
             let word =
                 |at: usize| u32::from_be_bytes([packet[at], packet[at + 1], packet[at + 2], packet[at + 3]]);
             let heard = Heard {
+                by: leg.frequency,
                 ssrc: word(8),
                 sequence: u16::from_be_bytes([packet[2], packet[3]]),
                 timestamp: word(4),

@@ -156,8 +156,15 @@ impl Store {
                 *open = row;
             }
             Record::CallEnded(record) => {
-                if let Some(attempt) = record.attempt {
-                    assert!(self.open.remove(&attempt).is_some(), "an attempt ends once, after its start");
+                match record.attempt {
+                    Some(attempt) => {
+                        assert!(
+                            self.open.remove(&attempt).is_some(),
+                            "an attempt ends once, after its start"
+                        );
+                    }
+                    // One that passes through has none in its record; it is over by its name, as in the store.
+                    None => self.open.retain(|_, row| row.call != record.call),
                 }
                 let call = record.call;
                 assert!(self.ended.insert(call, *record).is_none(), "one record per call: {call}");

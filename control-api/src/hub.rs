@@ -3,6 +3,7 @@
 use crate::mask::Masker;
 use crate::wire::event::Event;
 use dialer_core::EventEnvelope;
+use prometheus::{IntCounterVec, Opts};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
@@ -67,6 +68,8 @@ impl LiveEvent {
 pub struct EventHub {
     sender: broadcast::Sender<Arc<LiveEvent>>,
     latest: AtomicU64,
+    /// Told so far, by type.
+    pub(crate) published: IntCounterVec,
 }
 
 impl Default for EventHub {
@@ -79,13 +82,19 @@ impl EventHub {
     /// With room for so many events between the fastest and the slowest reader.
     #[must_use]
     pub fn with_buffer(events: usize) -> Self {
-        EventHub { sender: broadcast::Sender::new(events.max(1)), latest: AtomicU64::new(0) }
+        let what = Opts::new("events_published_total", "Events told, by type.");
+        EventHub {
+            sender: broadcast::Sender::new(events.max(1)),
+            latest: AtomicU64::new(0),
+            published: IntCounterVec::new(what, &["type"]).expect("the name and labels are fixed and valid"),
+        }
     }
 
     /// Tells an event to all listeners. Call it in the order of cursors, after the event is durable: a reader that
     /// sees an event here must find it, and all before it, in the store. Never blocks.
     pub fn publish(&self, event: Arc<EventEnvelope>) {
         self.latest.fetch_max(event.cursor, Ordering::SeqCst);
+        self.published.with_label_values(&[event.event.type_name()]).inc();
         // No listener is no error: the event is in the store.
         let _ = self.sender.send(Arc::new(LiveEvent::new(event)));
     }

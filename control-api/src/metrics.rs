@@ -11,6 +11,8 @@ pub struct HttpMetrics {
     pub(crate) dial_requests: IntCounterVec,
     pub(crate) recording_accesses: IntCounterVec,
     pub(crate) event_streams: IntGauge,
+    pub(crate) ws_clients: IntGauge,
+    events_published: IntCounterVec,
     pub(crate) slow_consumers: prometheus::IntCounter,
     webhook_deliveries: IntCounterVec,
     webhook_seconds: HistogramVec,
@@ -18,7 +20,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(events_published: IntCounterVec) -> Self {
         let known = "the name and labels are fixed and valid";
         HttpMetrics {
             requests: IntCounterVec::new(
@@ -49,6 +51,8 @@ impl HttpMetrics {
             .expect(known),
             event_streams: IntGauge::new("event_streams", "Clients that read the event stream.")
                 .expect(known),
+            ws_clients: IntGauge::new("ws_clients", "Of these those with a WebSocket.").expect(known),
+            events_published,
             slow_consumers: prometheus::IntCounter::new(
                 "event_streams_cut_off_total",
                 "Readers of the event stream that were cut off because they were too slow.",
@@ -112,6 +116,8 @@ impl HttpMetrics {
         registry.register(Box::new(self.dial_requests.clone()))?;
         registry.register(Box::new(self.recording_accesses.clone()))?;
         registry.register(Box::new(self.event_streams.clone()))?;
+        registry.register(Box::new(self.ws_clients.clone()))?;
+        registry.register(Box::new(self.events_published.clone()))?;
         registry.register(Box::new(self.slow_consumers.clone()))?;
         registry.register(Box::new(self.webhook_deliveries.clone()))?;
         registry.register(Box::new(self.webhook_seconds.clone()))?;

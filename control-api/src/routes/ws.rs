@@ -25,6 +25,7 @@ use axum::http::{HeaderMap, Method, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::SplitSink;
+use prometheus::IntGauge;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -88,8 +89,25 @@ pub(crate) async fn open(
 
 type Sink = SplitSink<WebSocket, Message>;
 
+/// Counts a client for as long as it is served.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(clients: &IntGauge) -> Self {
+        clients.inc();
+        Counted(clients.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 async fn serve(api: Arc<Gateway>, mut reader: Reader, authorization: Option<HeaderValue>, socket: WebSocket) {
     let (mut sink, mut stream) = socket.split();
+    let _counted = Counted::new(&api.metrics.ws_clients);
     let router = crate::router(api);
     let mut told = Box::pin(reader.next());
     loop {

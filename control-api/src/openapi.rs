@@ -3,9 +3,9 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, audit, best_time, call_recording, callbacks, caller_ids, calls, campaigns, cdrs,
-    conduct, dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads, ledger, lists, node,
-    persons, policies, prompts, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, audit, best_time, call_recording, callbacks, caller_ids, calls, campaign_leads,
+    campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads,
+    ledger, lists, node, persons, policies, prompts, recordings, reports, spec, tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -67,6 +67,10 @@ fn all() -> Vec<Route> {
         routes!(campaigns::pause),
         routes!(campaigns::resume),
         routes!(campaigns::stop),
+        routes!(campaigns::copy),
+        routes!(campaign_leads::recycle),
+        routes!(campaign_leads::take_back),
+        routes!(campaign_leads::hopper),
         routes!(campaigns::stats),
         routes!(campaigns::pacing),
         routes!(campaigns::diagnostics),

@@ -105,7 +105,8 @@ impl ReadModel {
     /// A do-not-call list.
     #[must_use]
     pub fn dnc_list(&self, id: DncListId) -> Option<Arc<DncListView>> {
-        self.dnc_lists.get(&id).map(|view| Arc::clone(&view))
+        let found = self.dnc_lists.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(view.row.config.tenant.as_ref()))
     }
 
     /// Who plays a prompt of this name: a campaign or a route, in words.
@@ -125,7 +126,7 @@ impl ReadModel {
     /// All do-not-call lists, oldest first.
     #[must_use]
     pub fn dnc_lists(&self) -> Vec<Arc<DncListView>> {
-        sorted(&self.dnc_lists)
+        own(sorted(&self.dnc_lists), |view| sees(view.row.config.tenant.as_ref()))
     }
 
     /// A pool of caller IDs.

@@ -4,9 +4,12 @@ use crate::mask::Masker;
 use dialer_core::Outcome;
 use dialer_core::outcome::AmdVerdict;
 use dialer_core::record::CallKindTag;
+use dialer_core::view::{AgentState, AgentView};
+use sansio::WallTime;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use store::{CallRecordQuery, CallRow, Store, StoreError};
+use std::sync::Arc;
+use store::{AgentTime, AgentTimeQuery, CallRecordQuery, CallRow, Store, StoreError};
 
 /// Most call records one report reads; a longer time is to be asked for in parts.
 pub(crate) const RECORDS_MAX: u64 = 2_000_000;
@@ -56,7 +59,7 @@ impl By {
             By::Campaigns => record.campaign.map(|id| id.to_string()),
             By::Hours => {
                 let hour = record.started_at.unix_millis().div_euclid(HOUR_MS) * HOUR_MS;
-                Some(crate::time::rfc3339(sansio::WallTime::from_unix_millis(hour)))
+                Some(crate::time::rfc3339(WallTime::from_unix_millis(hour)))
             }
             By::Trunks => record.trunk.map(|id| id.to_string()),
             By::CallerIds => mask.number_option(record.caller_id.as_deref()),
@@ -87,6 +90,78 @@ pub(crate) const COLUMNS: [&str; 17] = [
     "average_ring_ms",
     "short_calls",
 ];
+
+/// What an agent's row tells beyond the calls: time at work. Null in reports of one campaign, whose time it is not alone.
+pub(crate) const TIME_COLUMNS: [&str; 12] = [
+    "logged_in_ms",
+    "occupancy",
+    "state_ms.unreachable",
+    "state_ms.ready",
+    "state_ms.reserved",
+    "state_ms.ringing",
+    "state_ms.preview",
+    "state_ms.talking",
+    "state_ms.hold",
+    "state_ms.wrap_up",
+    "state_ms.paused",
+    "state_ms.logged_out",
+];
+
+/// How long agents were in each state: what is kept, and the states they are in now.
+#[derive(Default)]
+pub(crate) struct Times(BTreeMap<String, [u64; 10]>);
+
+impl Times {
+    /// `kept` of those who may be seen, and what has not ended of `agents` within the time asked for.
+    pub(crate) fn new(
+        kept: &[AgentTime],
+        agents: &[Arc<AgentView>],
+        query: &AgentTimeQuery,
+        now: WallTime,
+    ) -> Times {
+        let mut times = Times(kept.iter().map(|time| (time.agent.to_string(), time.state_ms)).collect());
+        let until = query.to.map_or(now, |to| to.min(now));
+        for view in agents.iter().filter(|view| query.agent.is_none_or(|agent| agent == view.row.id)) {
+            let since = query.from.map_or(view.since, |from| from.max(view.since));
+            let open = u64::try_from(until.millis_since(since)).unwrap_or(0);
+            let place = AgentState::ALL.iter().position(|state| *state == view.state);
+            let counts = view.state != AgentState::LoggedOut && open > 0;
+            if let Some(place) = place.filter(|_| counts) {
+                times.0.entry(view.row.id.to_string()).or_default()[place] += open;
+            }
+        }
+        times
+    }
+
+    /// Who was at work.
+    pub(crate) fn agents(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// Adds to the row of an agent how long they were at work; `None`: all agents together.
+    pub(crate) fn add_to(&self, row: &mut Value, agent: Option<&str>) {
+        let mut sum = [0_u64; 10];
+        for (_, times) in self.0.iter().filter(|(name, _)| agent.is_none_or(|agent| agent == name.as_str())) {
+            for (all, one) in sum.iter_mut().zip(times) {
+                *all += one;
+            }
+        }
+        let of = |states: &[AgentState]| -> u64 {
+            let wanted = AgentState::ALL.iter().zip(sum).filter(|(state, _)| states.contains(state));
+            wanted.map(|(_, ms)| ms).sum()
+        };
+        let busy = of(&[AgentState::Talking, AgentState::Hold, AgentState::WrapUp]);
+        let free = of(&[AgentState::Ready, AgentState::Reserved, AgentState::Ringing, AgentState::Preview]);
+        let out = of(&[AgentState::LoggedOut]);
+        row["logged_in_ms"] = json!(sum.iter().sum::<u64>() - out);
+        row["occupancy"] = json!((busy + free > 0).then(|| busy as f64 / (busy + free) as f64));
+        row["state_ms"] = AgentState::ALL
+            .iter()
+            .zip(sum)
+            .map(|(state, ms)| (state.as_str().to_owned(), json!(ms)))
+            .collect();
+    }
+}
 
 /// A call with an answer is short below this.
 const SHORT_MS: u64 = 6_000;
@@ -208,6 +283,15 @@ impl Report {
     /// The rows, sorted by name.
     pub(crate) fn rows(&self, by: By) -> Vec<Value> {
         self.rows.iter().map(|(key, sums)| sums.shown(by.column(), key)).collect()
+    }
+
+    /// The rows, and one for each of these names that has none.
+    pub(crate) fn rows_with<'n>(&self, by: By, names: impl Iterator<Item = &'n String>) -> Vec<Value> {
+        let mut rows = self.rows.clone();
+        for name in names {
+            rows.entry(name.clone()).or_default();
+        }
+        rows.iter().map(|(key, sums)| sums.shown(by.column(), key)).collect()
     }
 
     /// All rows together, with calls that belong to none.

@@ -11,8 +11,9 @@ use crate::problem::{Code, Problem};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dialer_core::{CallId, Tenant};
+use dialer_core::{CallId, LeadId, RecordingId, Tenant, TokenId};
 use std::sync::Arc;
+use store::{Store, TokenRow};
 
 /// What the first name in a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,12 @@ enum Named {
     /// A live call, or the record of one.
     Call,
     Task,
+    /// The callback of a lead.
+    Callback,
+    DncList,
+    Recording,
+    Token,
+    Webhook,
 }
 
 /// The routes that are open to tenants: their beginnings, and what is named behind them.
@@ -36,6 +43,15 @@ const OPEN: &[(&str, Named)] = &[
     ("/v1/calls", Named::Call),
     ("/v1/cdrs", Named::Call),
     ("/v1/cdrs/export", Named::Nothing),
+    ("/v1/callbacks", Named::Callback),
+    ("/v1/dnc-lists", Named::DncList),
+    ("/v1/recordings", Named::Recording),
+    ("/v1/reports", Named::Nothing),
+    ("/v1/abandonment-ledger/export", Named::Nothing),
+    ("/v1/persons/export", Named::Nothing),
+    ("/v1/tokens", Named::Token),
+    ("/v1/webhooks", Named::Webhook),
+    ("/v1/audit", Named::Nothing),
     ("/v1/events", Named::Nothing),
     ("/v1/ws", Named::Nothing),
     ("/v1/policies", Named::Nothing),
@@ -100,6 +116,21 @@ async fn found(gateway: &Gateway, named: Named, name: &str, owner: &Tenant) -> R
             let has = |id| views.agents().iter().any(|agent| agent.task.as_ref().is_some_and(|t| t.id == id));
             (name.parse().is_ok_and(has), "task")
         }
+        Named::DncList => (name.parse().is_ok_and(|id| views.dnc_list(id).is_some()), "do-not-call list"),
+        Named::Callback => (callback_of(gateway, name).await?, "callback"),
+        Named::Recording => (recording_of(gateway, name, owner).await?, "recording"),
+        Named::Token => match name.parse::<TokenId>() {
+            Err(_) => (false, "token"),
+            Ok(id) => {
+                let tokens = gateway.store(|store| store.tokens()).await?;
+                let own = |token: &TokenRow| token.id == id && token.tenant.as_ref() == Some(owner);
+                (tokens.iter().any(own), "token")
+            }
+        },
+        Named::Webhook => match name.parse() {
+            Err(_) => (false, "webhook"),
+            Ok(id) => return gateway.webhook(id).await.map(|_| ()),
+        },
         Named::Call => match name.parse::<CallId>() {
             Err(_) => (false, "call"),
             Ok(id) if views.call(id).is_some() => (true, "call"),
@@ -110,6 +141,24 @@ async fn found(gateway: &Gateway, named: Named, name: &str, owner: &Tenant) -> R
         },
     };
     if there { Ok(()) } else { Err(Problem::not_found(what)) }
+}
+
+/// The lead is of a list that is the tenant's.
+async fn callback_of(gateway: &Gateway, name: &str) -> Result<bool, Problem> {
+    let Ok(id) = name.parse::<LeadId>() else { return Ok(false) };
+    let lead = gateway.store(move |store| store.lead(id)).await?;
+    Ok(lead.is_some_and(|lead| gateway.read_model.list(lead.list).is_some()))
+}
+
+/// The call it is of is over and was the tenant's.
+async fn recording_of(gateway: &Gateway, name: &str, owner: &Tenant) -> Result<bool, Problem> {
+    let Ok(id) = name.parse::<RecordingId>() else { return Ok(false) };
+    let of_call = move |store: &dyn Store| match store.recording(id)? {
+        Some(recording) => store.record(recording.call),
+        None => Ok(None),
+    };
+    let row = gateway.store(of_call).await?;
+    Ok(row.is_some_and(|row| row.record.tenant.as_ref() == Some(owner)))
 }
 
 #[cfg(test)]
@@ -123,15 +172,16 @@ mod tests {
         assert_eq!(open("/v1/lists/{id}/leads/{lead_id}"), Some(Named::List));
         assert_eq!(open("/v1/cdrs/{call_id}"), Some(Named::Call));
         assert_eq!(open("/v1/cdrs/export"), Some(Named::Nothing));
+        assert_eq!(open("/v1/recordings/{id}/listen"), Some(Named::Recording));
+        assert_eq!(open("/v1/abandonment-ledger/export"), Some(Named::Nothing));
         for closed in [
             "/v1/trunks",
-            "/v1/tokens/{id}",
+            "/v1/caller-id-pools/{id}",
             "/v1/agents-of-others",
             "/v1/calls/{id}/trace",
-            "/v1/audit",
+            "/v1/persons/erase",
             "/v1",
             "/v1/calls/{id}/fork_start",
-            "/v1/recordings/{id}",
             "/v1/node/drain",
         ] {
             assert_eq!(open(closed), None, "{closed}");

@@ -29,9 +29,9 @@ impl Shortage {
             },
             LimitedBy::Draining => CommandError::Draining,
             LimitedBy::Store => CommandError::StoreUnavailable,
-            LimitedBy::Window => {
-                CommandError::InvalidState { detail: "outside the campaign's calling hours".into() }
-            }
+            LimitedBy::Window => CommandError::InvalidState {
+                detail: "outside the campaign's calling hours or schedule".into(),
+            },
             LimitedBy::Compliance => CommandError::Compliance {
                 rule: "lead",
                 detail: "the lead may not be called now (any more)".into(),
@@ -49,13 +49,16 @@ impl Dialer {
     /// nothing of agents and trunks.
     pub(crate) fn may_dial(&self, cx: &Cx<'_>, id: CampaignId) -> Result<(), Shortage> {
         let campaign = &self.campaigns[&id];
-        let blocked = if !campaign.is_running() {
+        let by_itself = || campaign::check_manual(&campaign.row.config).is_err();
+        let blocked = if !campaign.is_running() || self.config.manual_only && by_itself() {
             LimitedBy::Paused
         } else if self.node.draining {
             LimitedBy::Draining
         } else if !self.node.store_healthy {
             LimitedBy::Store
-        } else if !campaign::is_open(campaign.row.config.calling_hours.as_ref(), cx.wall) {
+        } else if !campaign.row.config.schedule.is_on(cx.wall)
+            || !campaign::is_open(campaign.row.config.calling_hours.as_ref(), cx.wall)
+        {
             LimitedBy::Window
         } else if campaign.lines_free() == 0 || self.calls_free() == 0 {
             LimitedBy::Lines

@@ -88,6 +88,8 @@ pub enum Command {
         /// How many are new or changed.
         accepted: u64,
     },
+    /// Has leads dialled anew that are done with.
+    RecycleLeads(Box<crate::Recycle>),
     /// Makes a do-not-call list.
     CreateDncList(DncListConfig),
     /// Replaces a do-not-call list's settings.
@@ -183,6 +185,27 @@ pub enum Command {
     ResumeCampaign(CampaignId),
     /// Ends dialling; ringing calls are cancelled, talking ones go on.
     StopCampaign(CampaignId),
+    /// Makes a campaign (stopped) with the settings of another.
+    CopyCampaign {
+        /// Which.
+        campaign: CampaignId,
+        /// Its name.
+        name: String,
+    },
+    /// Asks which leads are held ready, in the order in which they are dialled.
+    LookIntoHopper {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// So many at most.
+        limit: u32,
+    },
+    /// Takes preview tasks back from agents; their leads wait behind all others.
+    TakeBackTasks {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// From whom; `None`: from all.
+        agent: Option<AgentId>,
+    },
     /// Calls a number for an agent, agent leg first.
     Originate(OriginateRequest),
     /// Ends a call.
@@ -249,6 +272,10 @@ pub enum Command {
         recording: RecordingId,
         /// Of which call.
         call: CallId,
+        /// In whose campaign …
+        campaign: Option<CampaignId>,
+        /// … and with whom.
+        agent: Option<AgentId>,
         /// `request`, `retention` or `erasure`.
         reason: &'static str,
     },
@@ -329,6 +356,8 @@ pub enum Reply {
     InboundRoute(InboundRouteId, u32),
     /// So many.
     Count(u64),
+    /// These leads.
+    Leads(Vec<LeadId>),
     /// A campaign was made or changed; its version.
     Campaign(CampaignId, u32),
     /// The callback of a lead was set; its version.

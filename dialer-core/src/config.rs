@@ -4,11 +4,12 @@
 
 use crate::agent::device::AgentDevice;
 use crate::best_time::BestTimeConfig;
+use crate::campaign::{OptOut, Schedule};
 use crate::compliance::CallingWindows;
 use crate::disposition::DispositionRule;
 use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
-use crate::screen::{Filter, Frequency};
+use crate::screen::{Filter, Frequency, Sequence};
 use crate::serving::{AfterPause, Membership, Serving};
 use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
@@ -345,7 +346,9 @@ pub struct ListConfig {
 pub struct DncListConfig {
     /// Shown name.
     pub name: String,
-    /// Holds for every campaign and every call; else only for the campaigns that name it.
+    /// Whose it is; `None`: the operator's.
+    pub tenant: Option<Tenant>,
+    /// Holds for every campaign and every call (of its tenant, if it has one); else only for the campaigns that name it.
     pub everywhere: bool,
     /// Where it comes from (`internal`, `us_national` …), for people.
     pub source: Option<String>,
@@ -732,6 +735,8 @@ pub struct CampaignConfig {
     pub timers: CampaignTimers,
     /// Name of the prompt played when no agent is free in time (safe-harbour message).
     pub safe_harbour_prompt: Option<String>,
+    /// The key that takes who hears a message off the list; `None`: none does.
+    pub opt_out: Option<OptOut>,
     /// Answering-machine detection.
     pub amd: AmdMode,
     /// What is done with machines and assistants.
@@ -742,6 +747,8 @@ pub struct CampaignConfig {
     pub retry: Vec<RetryRule>,
     /// Most attempts per lead in all.
     pub attempts_max: u32,
+    /// When it begins and ends.
+    pub schedule: Schedule,
     /// When it may dial; `None`: always.
     pub calling_hours: Option<CallingHours>,
     /// When its callees may be called, by the clock where each of them is; `None`: as the rule book says.
@@ -750,6 +757,8 @@ pub struct CampaignConfig {
     pub frequency: Box<Frequency>,
     /// Only leads that match.
     pub filter: Option<Filter>,
+    /// In which order its leads are dialled.
+    pub sequence: Box<Sequence>,
     /// Do-not-call lists it respects beside those that hold everywhere.
     pub dnc_lists: Vec<DncListId>,
     /// Record bridged calls.
@@ -783,15 +792,18 @@ impl Default for CampaignConfig {
             pacing: Box::default(),
             timers: CampaignTimers::default(),
             safe_harbour_prompt: Some("safe_harbour".into()),
+            opt_out: None,
             amd: AmdMode::Off,
             machine_policy: Box::default(),
             early_media: true,
             retry: Vec::new(),
             attempts_max: 6,
+            schedule: Schedule::default(),
             calling_hours: None,
             calling_windows: None,
             frequency: Box::default(),
             filter: None,
+            sequence: Box::default(),
             dnc_lists: Vec::new(),
             record: true,
             dispositions: Vec::new(),

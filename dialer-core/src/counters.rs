@@ -80,6 +80,8 @@ pub struct CampaignCounters {
     pub abandoned: u64,
     /// Leads whose time had passed before they were reached.
     pub leads_expired: u64,
+    /// People who asked by a key, while a message was played, not to be called again.
+    pub opt_outs: u64,
 }
 
 /// Counts of one trunk.

@@ -367,6 +367,7 @@ impl Dialer {
             }
             Command::DeleteList(list) => self.delete_list(cx, list),
             Command::LeadsImported { list, accepted } => self.leads_imported(cx, list, accepted),
+            Command::RecycleLeads(wish) => self.recycle_leads(cx, &wish),
             Command::CreateDncList(config) => self.create_dnc_list(cx, config),
             Command::UpdateDncList { list, config, if_version } => {
                 self.update_dnc_list(cx, list, config, if_version)
@@ -396,6 +397,9 @@ impl Dialer {
             Command::PauseCampaign(campaign) => self.pause_campaign(cx, campaign),
             Command::ResumeCampaign(campaign) => self.resume_campaign(cx, campaign),
             Command::StopCampaign(campaign) => self.stop_campaign(cx, campaign),
+            Command::CopyCampaign { campaign, name } => self.copy_campaign(cx, campaign, name),
+            Command::LookIntoHopper { campaign, limit } => self.look_into_hopper(campaign, limit),
+            Command::TakeBackTasks { campaign, agent } => self.take_back_tasks(cx, campaign, agent),
             Command::Originate(request) => self.originate(cx, request),
             Command::Hangup(call) => self.command_hangup(cx, call),
             Command::Call { call, wish } => self.call_wish(cx, call, wish),
@@ -412,9 +416,10 @@ impl Dialer {
                 self.tell(cx, About::default(), Event::WebhookDisabled { webhook, reason });
                 Ok(Reply::Done)
             }
-            Command::RecordingDeleted { recording, call, reason } => {
+            Command::RecordingDeleted { recording, call, campaign, agent, reason } => {
                 let reason = reason.to_owned();
-                self.tell(cx, About::default(), Event::RecordingDeleted { recording, call, reason });
+                let about = About { campaign, agent, ..About::default() };
+                self.tell(cx, about, Event::RecordingDeleted { recording, call, reason });
                 Ok(Reply::Done)
             }
             Command::RetentionApplied { kind, count, before } => {
@@ -451,6 +456,9 @@ impl Dialer {
         let running: Vec<CampaignId> =
             self.campaigns.values().filter(|c| c.is_running()).map(|c| c.row.id).collect();
         for id in running {
+            if self.stop_when_over(cx, id) {
+                continue;
+            }
             self.wanted.insert(id);
             self.choose_anew(cx, id);
             self.refill(cx, id);
@@ -542,6 +550,8 @@ fn needs_the_store(command: &Command) -> bool {
         Command::Hangup(_)
             | Command::Call { .. }
             | Command::TaskSkip(_)
+            | Command::TakeBackTasks { .. }
+            | Command::LookIntoHopper { .. }
             | Command::SetInboundWaiting { .. }
             | Command::Drain { .. }
             | Command::Undrain
@@ -578,6 +588,7 @@ fn changes_settings(command: &Command) -> bool {
         | Command::UpdateInboundRoute { .. }
         | Command::DeleteInboundRoute(_)
         | Command::CreateCampaign(_)
+        | Command::CopyCampaign { .. }
         | Command::UpdateCampaign { .. }
         | Command::DeleteCampaign(_)
         | Command::StartCampaign(_)
@@ -590,6 +601,9 @@ fn changes_settings(command: &Command) -> bool {
         | Command::AgentReady(_)
         | Command::AgentPause { .. }
         | Command::LeadsImported { .. }
+        | Command::RecycleLeads(_)
+        | Command::LookIntoHopper { .. }
+        | Command::TakeBackTasks { .. }
         | Command::Originate(_)
         | Command::Hangup(_)
         | Command::Call { .. }

@@ -216,6 +216,8 @@ pub enum Event {
     CallerIdReleased { pool: CallerIdPoolId, number: String },
     /// A call was made although a rule forbids it.
     ComplianceOverridden { rule: String, reason: String },
+    /// Who heard a campaign's message asked, by a key, not to be called again: the number is on this list.
+    CallOptedOut { list: DncListId },
     /// A campaign changed state.
     CampaignState { from: CampaignState, to: CampaignState },
     /// A campaign was made, changed or deleted.
@@ -254,6 +256,8 @@ pub enum Event {
     TrunkDown { trunk: TrunkId, reason: String },
     /// A list got new leads.
     ListImported { list: ListId, accepted: u64 },
+    /// Leads of a list that were done with are dialled anew.
+    ListRecycled { list: ListId, count: u64 },
     /// A webhook is no longer served.
     WebhookDisabled { webhook: WebhookId, reason: String },
     /// A recording was deleted, and why.
@@ -287,7 +291,7 @@ pub enum Change {
 }
 
 /// All that [`Event::type_name`] can give.
-pub const TYPE_NAMES: [&str; 82] = [
+pub const TYPE_NAMES: [&str; 84] = [
     "call.created",
     "call.inbound",
     "call.routed",
@@ -341,6 +345,7 @@ pub const TYPE_NAMES: [&str; 82] = [
     "caller_id.quarantined",
     "caller_id.released",
     "compliance.overridden",
+    "call.opted_out",
     "campaign.started",
     "campaign.paused",
     "campaign.stopped",
@@ -361,6 +366,7 @@ pub const TYPE_NAMES: [&str; 82] = [
     "trunk.up",
     "trunk.down",
     "list.imported",
+    "list.recycled",
     "webhook.disabled",
     "recording.deleted",
     "retention.applied",
@@ -430,6 +436,7 @@ impl Event {
             Event::CallerIdQuarantined { .. } => "caller_id.quarantined",
             Event::CallerIdReleased { .. } => "caller_id.released",
             Event::ComplianceOverridden { .. } => "compliance.overridden",
+            Event::CallOptedOut { .. } => "call.opted_out",
             Event::CampaignState { to, .. } => match to {
                 CampaignState::Running => "campaign.started",
                 CampaignState::Paused => "campaign.paused",
@@ -454,6 +461,7 @@ impl Event {
             Event::TrunkUp { .. } => "trunk.up",
             Event::TrunkDown { .. } => "trunk.down",
             Event::ListImported { .. } => "list.imported",
+            Event::ListRecycled { .. } => "list.recycled",
             Event::WebhookDisabled { .. } => "webhook.disabled",
             Event::RecordingDeleted { .. } => "recording.deleted",
             Event::RetentionApplied { .. } => "retention.applied",

@@ -44,7 +44,7 @@ pub mod tenant;
 pub mod view;
 
 pub use agent::device::AgentDevice;
-pub use campaign::{DNC_ENTRIES_MAX, default_rule};
+pub use campaign::{DNC_ENTRIES_MAX, OptOut, Recycle, Schedule, default_rule};
 pub use command::{CallbackRequest, Command, CommandError, OriginateRequest, Reply};
 pub use counters::Counters;
 pub use dialer::Dialer;

@@ -3,6 +3,8 @@
 /// Limits and timers of the whole dialer. What is a matter of one campaign is in its own configuration.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DialerConfig {
+    /// Nothing is dialled unless an agent says so for that call: no campaign but preview, and no preview by a timer.
+    pub manual_only: bool,
     /// Live calls at once, of all kinds but transit; at the limit nothing is dialled and API calls are refused.
     pub calls_max: u32,
     /// Calls dialled per second by the whole node.
@@ -59,6 +61,7 @@ pub struct DialerConfig {
 impl Default for DialerConfig {
     fn default() -> Self {
         DialerConfig {
+            manual_only: false,
             calls_max: 20_000,
             cps_max: 1_000.0,
             trunks_max: 1_000,

@@ -2,17 +2,18 @@
 //!
 //! Everything has one owner, the tenant `default` where nobody else was named. Commands by a tenant's token reach the
 //! tenant's own things and nothing else: those of others are not there. What is bought and answered for once per house
-//! (trunks, caller IDs, do-not-call lists, routes of inbound calls) belongs to the operator, whose tokens have no tenant;
-//! the operator gives it to campaigns, and their tenants keep it. Calls, records and events have the owner of their
-//! campaign, else of their agent.
+//! (trunks, caller IDs, routes of inbound calls, do-not-call lists for all) belongs to the operator, whose tokens have no
+//! tenant; the operator gives it to campaigns, and their tenants keep it. A tenant has do-not-call lists of its own besides.
+//! Calls, records and events have the owner of their campaign, else of their agent.
 
-use crate::command::{Command, CommandError, OriginateRequest};
+use crate::command::{CallbackRequest, Command, CommandError, OriginateRequest};
 use crate::config::{AgentConfig, CampaignConfig};
 use crate::dialer::{About, Dialer};
-use crate::id::{AgentId, CallId, CampaignId, ListId};
+use crate::id::{AgentId, CallId, CampaignId, DncListId, ListId};
 use crate::participant::{CallWish, Joining, Target};
 use crate::{AgentDevice, check::invalid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A tenant's name: 1 to 64 lower-case letters, digits, dashes and underscores.
@@ -92,6 +93,36 @@ impl Dialer {
         found.map(|_| ()).ok_or(missing("list"))
     }
 
+    fn has_dnc_list(&self, tenant: &Tenant, id: DncListId) -> Result<(), CommandError> {
+        let found = self.dnc.lists.get(&id).filter(|list| list.row.config.tenant.as_ref() == Some(tenant));
+        found.map(|_| ()).ok_or(missing("do-not-call list"))
+    }
+
+    /// What the operator has given to a campaign stays; nothing of it is taken without being given.
+    fn keeps_what_is_given(
+        &self,
+        tenant: &Tenant,
+        config: &CampaignConfig,
+        present: &CampaignConfig,
+    ) -> Result<(), CommandError> {
+        keeps_what_is_given(config, present)?;
+        let given = |config: &CampaignConfig| -> BTreeSet<DncListId> {
+            let lists = config.dnc_lists.iter().copied();
+            lists.filter(|list| self.has_dnc_list(tenant, *list).is_err()).collect()
+        };
+        if given(config) != given(present) {
+            let expected = "its own do-not-call lists, and those that the operator has given to the campaign";
+            return invalid("/dnc_lists", expected);
+        }
+        let opt_out = |config: &CampaignConfig| config.opt_out.map(|opt_out| opt_out.list);
+        let own =
+            |list: &DncListId| self.has_dnc_list(tenant, *list).is_ok() || config.dnc_lists.contains(list);
+        if opt_out(config) != opt_out(present) && opt_out(config).is_some_and(|list| !own(&list)) {
+            return invalid("/on_no_agent/opt_out_list_id", "the id of one of its own do-not-call lists");
+        }
+        Ok(())
+    }
+
     /// A call that lives, or one of the last that have ended.
     fn has_call(&self, tenant: &Tenant, id: CallId) -> Result<(), CommandError> {
         let live = self.calls.get(&id).map(|call| (call.campaign, call.agent.or(call.last_agent)));
@@ -130,18 +161,30 @@ impl Dialer {
                 self.has_list(tenant, *list)
             }
             Command::DeleteList(list) => self.has_list(tenant, *list),
+            Command::RecycleLeads(wish) => self.has_list(tenant, wish.list),
+            Command::CreateDncList(config) => {
+                config.tenant = Some(tenant.clone());
+                Ok(())
+            }
+            Command::UpdateDncList { list, .. }
+            | Command::AddDnc { list, .. }
+            | Command::RemoveDnc { list, .. }
+            | Command::DeleteDncList(list) => self.has_dnc_list(tenant, *list),
             Command::CreateCampaign(config) => {
                 config.tenant = tenant.clone();
-                keeps_what_is_given(config, &CampaignConfig::default())
+                self.keeps_what_is_given(tenant, config, &CampaignConfig::default())
             }
             Command::UpdateCampaign { campaign, config, .. } => {
-                keeps_what_is_given(config, self.has_campaign(tenant, *campaign)?)
+                self.keeps_what_is_given(tenant, config, self.has_campaign(tenant, *campaign)?)
             }
             Command::DeleteCampaign(campaign)
             | Command::StartCampaign(campaign)
             | Command::PauseCampaign(campaign)
             | Command::ResumeCampaign(campaign)
-            | Command::StopCampaign(campaign) => self.has_campaign(tenant, *campaign).map(|_| ()),
+            | Command::StopCampaign(campaign)
+            | Command::CopyCampaign { campaign, .. }
+            | Command::LookIntoHopper { campaign, .. }
+            | Command::TakeBackTasks { campaign, .. } => self.has_campaign(tenant, *campaign).map(|_| ()),
             Command::Originate(request) => self.admit_originate(tenant, request),
             Command::Hangup(call) | Command::SetDisposition { call, .. } => self.has_call(tenant, *call),
             Command::Call { call, wish } => {
@@ -165,8 +208,28 @@ impl Dialer {
                 let agent = self.tasks.get(task).map(|task| task.agent);
                 agent.and_then(|agent| self.has_agent(tenant, agent).ok()).map(|_| ()).ok_or(missing("task"))
             }
+            Command::SetCallback(request) => self.admit_callback(tenant, request),
+            Command::CancelCallback { lead, .. } => {
+                self.has_list(tenant, lead.list).map_err(|_| missing("callback"))
+            }
+            // Told of what was the tenant's, as whoever asked has looked up: nothing is left that could say so.
+            Command::RecordingDeleted { .. } => Ok(()),
             _ => Err(missing("resource")),
         }
+    }
+
+    fn admit_callback(&self, tenant: &Tenant, request: &CallbackRequest) -> Result<(), CommandError> {
+        if self.has_list(tenant, request.lead.list).is_err() {
+            return Err(missing("callback"));
+        }
+        let promise = &request.promise;
+        if promise.agent.is_some_and(|agent| self.has_agent(tenant, agent).is_err()) {
+            return invalid("/agent_id", "the id of an existing agent");
+        }
+        if promise.campaign.is_some_and(|campaign| self.has_campaign(tenant, campaign).is_err()) {
+            return invalid("/campaign_id", "the id of a campaign that dials the lead's list");
+        }
+        Ok(())
     }
 
     fn admit_originate(&self, tenant: &Tenant, request: &OriginateRequest) -> Result<(), CommandError> {
@@ -208,7 +271,7 @@ fn no_trunk(config: &AgentConfig, present: &AgentDevice) -> Result<(), CommandEr
     }
 }
 
-/// What the operator has given to a campaign stays; nothing of it is taken without being given.
+/// Trunks and caller IDs are the operator's to give.
 fn keeps_what_is_given(config: &CampaignConfig, present: &CampaignConfig) -> Result<(), CommandError> {
     if let Some(place) = config.trunks.iter().position(|trunk| !present.trunks.contains(trunk)) {
         return invalid(&format!("/trunks/{place}"), "the id of an existing trunk, each once");
@@ -219,9 +282,6 @@ fn keeps_what_is_given(config: &CampaignConfig, present: &CampaignConfig) -> Res
     }
     if config.caller_id_pool != present.caller_id_pool {
         return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
-    }
-    if config.dnc_lists != present.dnc_lists {
-        return invalid("/dnc_lists", "the do-not-call lists that the operator has given to the campaign");
     }
     Ok(())
 }

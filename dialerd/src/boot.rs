@@ -225,6 +225,7 @@ impl Daemon {
             seed: runtime::entropy::seed().context("no randomness")?,
             waiting_max: WAITING_EFFECTS,
             dialer: DialerConfig {
+                manual_only: config.manual_only,
                 calls_max: config.calls_max,
                 agents_max: config.agents_max as usize,
                 cps_max: config.cps_max,

@@ -17,11 +17,11 @@ mod tables;
 
 pub use error::{Fault, StoreError};
 pub use model::{
-    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery,
-    CommitHistogram, DedupeScope, Direction, Disposition, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery,
-    FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict, LEDGER_WINDOW_MS,
-    LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy, NewLead,
-    OnDuplicate, Page, Person, PersonDnc, RecordingQuery, StoreStats, TokenRow, WebhookDelivery,
+    AgentTime, AgentTimeQuery, AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow,
+    CallbackQuery, CommitHistogram, DedupeScope, Direction, Disposition, Durable, ErasedPerson, ExpiredLeads,
+    ExpiredQuery, FunnelCounts, IDEMPOTENCY_LIFETIME_MS, IdempotencyRow, ImportOptions, ImportVerdict,
+    LEDGER_WINDOW_MS, LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, MatchedBy,
+    NewLead, OnDuplicate, Page, Person, PersonDnc, RecordingQuery, StoreStats, TokenRow, WebhookDelivery,
     WebhookProgress, WebhookRow, WebhookSecret,
 };
 #[cfg(feature = "server")]
@@ -118,6 +118,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What became of a campaign's attempts since it was made, from its call records.
     fn attempt_totals(&self, campaign: CampaignId) -> Result<AttemptTotals, StoreError>;
+
+    /// How long agents were in each state, in the whole hours that a time touches, as far as the states have ended.
+    fn agent_times(&self, query: &AgentTimeQuery) -> Result<Vec<AgentTime>, StoreError>;
 
     /// Recordings, newest first.
     fn recordings(&self, query: &RecordingQuery) -> Result<Page<RecordingRow>, StoreError>;

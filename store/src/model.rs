@@ -60,6 +60,8 @@ pub struct CallbackQuery {
     pub campaign: Option<CampaignId>,
     /// Of leads of this list.
     pub list: Option<ListId>,
+    /// Of leads of one of these; `None`: of all.
+    pub lists: Option<Vec<ListId>>,
     /// Due at or after.
     pub from: Option<WallTime>,
     /// Due before.
@@ -68,6 +70,26 @@ pub struct CallbackQuery {
     pub cursor: Option<String>,
     /// At most so many, 1..=1000 (others are moved into that range).
     pub limit: u32,
+}
+
+/// Which times of agents.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AgentTimeQuery {
+    /// From the hour of this time on.
+    pub from: Option<WallTime>,
+    /// Until the hour of this time.
+    pub to: Option<WallTime>,
+    /// Of this agent.
+    pub agent: Option<AgentId>,
+}
+
+/// How long an agent was in each state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentTime {
+    /// Who.
+    pub agent: AgentId,
+    /// Milliseconds in each state, in the order of [`dialer_core::view::AgentState::ALL`].
+    pub state_ms: [u64; 10],
 }
 
 /// Leads to dial.
@@ -446,6 +468,8 @@ pub struct RecordingQuery {
     pub campaign: Option<CampaignId>,
     /// Of this agent.
     pub agent: Option<AgentId>,
+    /// Of this tenant's calls that are over; `None`: of all calls.
+    pub tenant: Option<Tenant>,
     /// [`Page::next_cursor`] of the page before.
     pub cursor: Option<String>,
     /// At most so many, 1..=1000 (others are moved into that range).
@@ -495,6 +519,9 @@ pub struct WebhookRow {
     pub types: Vec<String>,
     /// Only events of this campaign.
     pub campaign: Option<CampaignId>,
+    /// Whose it is: only events of this tenant; `None`: the operator's, all events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// The newest signs first.
     pub secrets: Vec<WebhookSecret>,
     /// Phone numbers are sent whole.
@@ -582,6 +609,8 @@ pub struct AuditQuery {
     pub target: Option<String>,
     /// By this token.
     pub token: Option<TokenId>,
+    /// By tokens of this tenant; `None`: by all.
+    pub tenant: Option<Tenant>,
     /// [`Page::next_cursor`] of the page before.
     pub cursor: Option<String>,
     /// At most so many, 1..=1000 (others are moved into that range).
@@ -606,6 +635,8 @@ pub struct LedgerQuery {
     pub to: Option<WallTime>,
     /// Of this campaign.
     pub campaign: Option<CampaignId>,
+    /// Of this tenant's calls that are over; `None`: of all calls.
+    pub tenant: Option<Tenant>,
     /// [`Page::next_cursor`] of the page before.
     pub cursor: Option<String>,
     /// At most so many, 1..=1000 (others are moved into that range).

@@ -43,6 +43,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
         action: text("action")?,
         target: text("target")?,
         token: params.id("token")?,
+        tenant: crate::tenancy::tenant(),
         cursor: params.text("cursor").map(str::to_owned),
         limit: params.limit()?,
     };

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
 use dialer_core::record::{Callback as Promise, Lead};
-use dialer_core::{Command, LeadId, Reply};
+use dialer_core::{Command, LeadId, ListId, Reply};
 use store::CallbackQuery;
 
 const READ: &[Scope] = &[Scope::LeadsRead, Scope::LeadsWrite];
@@ -43,7 +43,8 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     let query = CallbackQuery {
         agent: params.id("agent")?,
         campaign: params.id("campaign")?,
-        list: params.id("list")?,
+        list: known_list(&api, params.id("list")?)?,
+        lists: own_lists(&api),
         from: params.time("from")?,
         to: [to, due].into_iter().flatten().min(),
         cursor: params.text("cursor").map(str::to_owned),
@@ -53,6 +54,18 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     let mask = caller.mask();
     let data = found.items.iter().filter_map(|lead| Callback::new(lead, now, mask)).collect();
     Ok(page(&uri, &params, PageBody { data, next_cursor: found.next_cursor, total: None }))
+}
+
+/// The lists of the tenant for whom the request is carried out; `None`: all there are.
+fn own_lists(api: &Gateway) -> Option<Vec<ListId>> {
+    crate::tenancy::tenant().map(|_| api.read_model.lists().iter().map(|list| list.id).collect())
+}
+
+fn known_list(api: &Gateway, list: Option<ListId>) -> Result<Option<ListId>, Problem> {
+    match list {
+        Some(list) if api.read_model.list(list).is_none() => Err(Problem::not_found("list")),
+        list => Ok(list),
+    }
 }
 
 async fn stored(api: &Gateway, id: LeadId) -> Result<Option<Lead>, Problem> {
@@ -94,7 +107,8 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     let unknown = || Problem::field("/lead_id", "expected the id of an existing lead");
     let id: LeadId = lead.parse().map_err(|_| unknown())?;
     let promise = Promise::try_from(change)?;
-    let lead = stored(&api, id).await?.ok_or_else(unknown)?;
+    let lead = stored(&api, id).await?.filter(|lead| api.read_model.list(lead.list).is_some());
+    let lead = lead.ok_or_else(unknown)?;
     let request = dialer_core::CallbackRequest { lead, promise, moves: false, if_version: None };
     let Reply::Callback(id, _) = api.command(Command::SetCallback(Box::new(request))).await? else {
         return Err(odd_reply());

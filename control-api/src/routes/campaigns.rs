@@ -2,14 +2,15 @@
 
 use super::{Answer, Api, Empty, created, found, odd_reply, patch};
 use crate::auth::{Caller, Scope};
-use crate::extract::{IfMatch, JsonBody, Params, path_id};
+use crate::extract::{Checks, IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Problem, ProblemBody};
 use crate::prompts::of_campaign;
 use crate::wire::campaign::{Campaign, CampaignRequest};
 use crate::wire::pacing::CampaignPacing;
-use crate::wire::report::{CampaignDiagnostics, CampaignStats, Evidence};
+use crate::wire::recycle::CopyRequest;
+use crate::wire::report::{CampaignDiagnostics, CampaignProgress, CampaignStats, Evidence};
 use crate::wire::screened::{LOOKED_AT_MAX, ScreenedLeads};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
@@ -24,6 +25,8 @@ use store::LeadQuery;
 
 const READ: &[Scope] = &[Scope::CampaignsRead, Scope::CampaignsWrite];
 const WRITE: &[Scope] = &[Scope::CampaignsWrite];
+/// Of a name so much goes before "(copy)", characters.
+const COPY_NAME_LENGTH: usize = 90;
 
 /// Lists campaigns.
 #[utoipa::path(
@@ -61,6 +64,37 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     let config = CampaignConfig::try_from(body.parse::<CampaignRequest>()?)?;
     api.needs_prompts(&of_campaign(&config), &[])?;
     let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(config)).await? else {
+        return Err(odd_reply());
+    };
+    let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
+    Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
+}
+
+/// Makes a campaign (stopped) with the settings of another.
+#[utoipa::path(
+    post, path = "/v1/campaigns/{id}:copy", tag = "campaigns",
+    params(
+        ("id" = String, Path, description = "`camp_…`"),
+        ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h"),
+    ),
+    request_body = CopyRequest,
+    responses((status = 201, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["campaigns:write"]))
+)]
+pub(crate) async fn copy(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let CopyRequest { name } = body.parse_or_default()?;
+    let view = look(&api, &caller, &id)?;
+    let name = name.unwrap_or_else(|| {
+        let short: String = view.row.config.name.chars().take(COPY_NAME_LENGTH).collect();
+        format!("{short} (copy)")
+    });
+    let mut checks = Checks::default();
+    checks.text(&name, 100, "/name");
+    checks.finish()?;
+    let Reply::Campaign(id, version) =
+        api.command(Command::CopyCampaign { campaign: view.row.id, name }).await?
+    else {
         return Err(odd_reply());
     };
     let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
@@ -225,8 +259,15 @@ pub(super) fn look(api: &Gateway, caller: &Caller, id: &str) -> Result<Arc<Campa
 pub(crate) async fn stats(State(api): Api, caller: Caller, Path(id): Path<String>) -> Answer {
     let view = look(&api, &caller, &id)?;
     let campaign = view.row.id;
-    let totals = api.store(move |store| store.attempt_totals(campaign)).await?;
-    Ok(Json(CampaignStats::new(&view, &totals, &api.read_model.agents())).into_response())
+    let lists = view.row.config.lists.clone();
+    let (totals, leads) = api
+        .store(move |store| {
+            let counts = lists.iter().map(|list| store.lead_counts(*list)).collect::<Result<Vec<_>, _>>()?;
+            Ok((store.attempt_totals(campaign)?, counts))
+        })
+        .await?;
+    let progress = CampaignProgress::of(&leads);
+    Ok(Json(CampaignStats::new(&view, &totals, &api.read_model.agents(), progress)).into_response())
 }
 
 /// Shows how a campaign is paced: its last decisions, its budget, what was forecast and what came, what was learned.

@@ -111,6 +111,7 @@ pub(crate) async fn export(State(api): Api, caller: Caller, params: Params) -> A
         from: params.time("from")?,
         to: params.time("to")?,
         campaign: params.id("campaign")?,
+        tenant: crate::tenancy::tenant(),
         cursor: None,
         limit: PAGE_ENTRIES,
     };

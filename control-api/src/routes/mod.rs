@@ -8,6 +8,7 @@ pub(crate) mod call_recording;
 pub(crate) mod callbacks;
 pub(crate) mod caller_ids;
 pub(crate) mod calls;
+pub(crate) mod campaign_leads;
 pub(crate) mod campaigns;
 pub(crate) mod cdrs;
 pub(crate) mod conduct;

@@ -76,6 +76,7 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::Campaign(_, version) => Some(*version),
         Reply::Done
         | Reply::Count(_)
+        | Reply::Leads(_)
         | Reply::Call(_)
         | Reply::Leg(_)
         | Reply::Fork(_)

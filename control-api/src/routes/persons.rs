@@ -13,9 +13,10 @@ use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::response::IntoResponse;
 use dialer_core::compliance::{number_hash, number_key};
 use dialer_core::record::DncNumbers;
-use dialer_core::{Command, DncListId, LeadId};
+use dialer_core::{CallId, Command, DncListId, LeadId, Tenant};
 use sansio::WallTime;
-use store::PersonDnc;
+use std::collections::BTreeSet;
+use store::{Person, PersonDnc};
 
 /// The number as it is stored; one that cannot be a number is refused.
 fn number(api: &Gateway, raw: &str, region: Option<&str>) -> Result<String, Problem> {
@@ -26,7 +27,20 @@ fn number(api: &Gateway, raw: &str, region: Option<&str>) -> Result<String, Prob
         .map_err(|fault| Problem::field("/number", fault.detail()))
 }
 
-/// Gives all that is kept about the person who has a number, as one document. That it was given is in the audit log.
+/// What of a person is the tenant's for whom the request is carried out; all of it, if that is the operator.
+fn own(api: &Gateway, mut person: Person) -> Person {
+    let Some(tenant) = crate::tenancy::tenant() else { return person };
+    let owned = |owner: Option<&Tenant>| owner == Some(&tenant);
+    person.leads.retain(|lead| api.read_model.list(lead.list).is_some());
+    person.calls.retain(|row| owned(row.record.tenant.as_ref()));
+    let calls: BTreeSet<CallId> = person.calls.iter().map(|row| row.record.call).collect();
+    person.recordings.retain(|recording| calls.contains(&recording.call));
+    person.events.retain(|event| owned(event.tenant.as_ref()));
+    person.dnc.retain(|entry| api.read_model.dnc_list(entry.list).is_some());
+    person
+}
+
+/// Gives all that is kept about the person who has a number, as one document; a tenant's token what is the tenant's. That it was given is in the audit log.
 #[utoipa::path(
     post, path = "/v1/persons:export", tag = "persons",
     request_body = PersonExportRequest,
@@ -39,7 +53,7 @@ pub(crate) async fn export(State(api): Api, caller: Caller, body: JsonBody) -> A
     let request: PersonExportRequest = body.parse()?;
     let number = number(&api, &request.number, request.region.as_deref())?;
     let asked = spellings(&number);
-    let person = api.store(move |store| store.person(&asked)).await?;
+    let person = own(&api, api.store(move |store| store.person(&asked)).await?);
     let particulars = serde_json::json!({
         "leads": person.leads.len(), "calls": person.calls.len(), "events": person.events.len(),
     });

@@ -49,6 +49,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
         call: params.id("call")?,
         campaign: params.id("campaign")?,
         agent: params.id("agent")?,
+        tenant: crate::tenancy::tenant(),
         cursor: params.text("cursor").map(str::to_owned),
         limit: params.limit()?,
     };
@@ -163,7 +164,9 @@ impl Gateway {
         let deleted = self.store(move |store| store.delete_recording(id, by)).await?;
         if deleted {
             tracing::info!(recording = %row.id, reason, "recording deleted");
-            let told = Command::RecordingDeleted { recording: row.id, call: row.call, reason };
+            let (campaign, agent) = (row.campaign, row.agent);
+            let (recording, call) = (row.id, row.call);
+            let told = Command::RecordingDeleted { recording, call, campaign, agent, reason };
             self.tell(told).await;
         }
         Ok(deleted)

@@ -7,7 +7,7 @@ use crate::export::Format;
 use crate::extract::Params;
 use crate::gateway::Gateway;
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::report::{By, COLUMNS, Report};
+use crate::report::{By, COLUMNS, Report, TIME_COLUMNS, Times};
 use crate::time::Time;
 use crate::wire::call::Cdr;
 use crate::wire::caller_id::CallerIdNumber;
@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use store::CallRecordQuery;
+use store::{AgentTimeQuery, CallRecordQuery};
 use utoipa::ToSchema;
 
 const READ: &[Scope] = &[Scope::CallsRead];
@@ -164,7 +164,9 @@ pub(crate) struct ReportBody {
     /// Calls started before.
     pub to: Option<Time>,
     /// One row for each agent, campaign, hour (its beginning), trunk, caller ID or outcome. Ratios are 0 to 1, null where
-    /// there is nothing to divide by.
+    /// there is nothing to divide by. Agents have `logged_in_ms`, `state_ms` by state and `occupancy` besides (talk, hold and
+    /// wrap-up ÷ that and free time), counted in the whole hours that the time asked for touches; not where one campaign is
+    /// asked for.
     #[schema(value_type = Vec<Object>)]
     pub data: Vec<Value>,
     /// All rows together.
@@ -201,19 +203,35 @@ pub(crate) async fn show(
     let format = format_of(&params)?;
     let query = query_of(&api, &params)?;
     let (from, to) = (query.from.map(Time), query.to.map(Time));
+    let times = match by {
+        By::Agents if query.campaign.is_none() => Some(times(&api, &query).await?),
+        _ => None,
+    };
     let report = added_up(&api, query, by, &caller).await?;
-    let mut rows = report.rows(by);
+    let (mut rows, mut total) = (report.rows(by), report.total(by));
+    if let Some(times) = &times {
+        rows = report.rows_with(by, times.agents());
+        for row in &mut rows {
+            let agent = row[by.column()].as_str().map(str::to_owned);
+            times.add_to(row, agent.as_deref());
+        }
+        times.add_to(&mut total, None);
+    }
     if by == By::CallerIds {
         rows.iter_mut().for_each(|row| add_health(&api, row, &caller));
     }
     let Some(format) = format else {
-        let body = ReportBody { report: name, from, to, data: rows, total: report.total(by) };
+        let body = ReportBody { report: name, from, to, data: rows, total };
         return Ok(Json(body).into_response());
     };
     let particulars = serde_json::json!({ "from": from, "to": to, "format": format.extension() });
     api.note(&caller, "report.exported", name.clone(), Some(particulars)).await?;
-    let health = if by == By::CallerIds { &HEALTH_COLUMNS[..] } else { &[] };
-    let columns: Vec<&str> = [by.column()].into_iter().chain(COLUMNS).chain(health.iter().copied()).collect();
+    let more = match by {
+        By::CallerIds => &HEALTH_COLUMNS[..],
+        By::Agents => &TIME_COLUMNS[..],
+        _ => &[],
+    };
+    let columns: Vec<&str> = [by.column()].into_iter().chain(COLUMNS).chain(more.iter().copied()).collect();
     let mut bytes = Vec::new();
     format.head(&columns, &mut bytes);
     rows.iter().for_each(|row| format.row(&columns, row, &mut bytes));
@@ -230,6 +248,8 @@ fn add_health(api: &Gateway, row: &mut Value, caller: &Caller) {
     let mask = caller.mask();
     let shown = row["caller_id"].as_str().unwrap_or_default().to_owned();
     let pools = api.read_model.caller_id_pools();
+    // Pools are the operator's.
+    let pools = if crate::tenancy::tenant().is_none() { pools } else { Vec::new() };
     let mut found = None;
     let mut numbers = std::collections::BTreeSet::new();
     for view in &pools {
@@ -246,6 +266,18 @@ fn add_health(api: &Gateway, row: &mut Value, caller: &Caller) {
     for column in &HEALTH_COLUMNS[1..] {
         row[*column] = health.as_ref().map_or(Value::Null, |health| health[*column].clone());
     }
+}
+
+/// How long the agents that may be seen were at work.
+async fn times(api: &Arc<Gateway>, query: &CallRecordQuery) -> Result<Times, Problem> {
+    let wanted = AgentTimeQuery { from: query.from, to: query.to, agent: query.agent };
+    let asked = wanted.clone();
+    let mut kept = api.store(move |store| store.agent_times(&asked)).await?;
+    let agents = api.read_model.agents();
+    if crate::tenancy::tenant().is_some() {
+        kept.retain(|time| agents.iter().any(|view| view.row.id == time.agent));
+    }
+    Ok(Times::new(&kept, &agents, &wanted, api.now()))
 }
 
 async fn added_up(

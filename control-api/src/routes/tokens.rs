@@ -5,6 +5,7 @@ use crate::auth::{Caller, Scope, hash_token, new_secret};
 use crate::extract::{Checks, JsonBody, Params, path_id};
 use crate::page::{PAGE_PARAMETERS, PageBody, cut};
 use crate::problem::{Code, Problem, ProblemBody};
+use crate::tenancy::sees;
 use crate::wire::token::{NewToken, Token, TokenRequest};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,6 +19,8 @@ use store::TokenRow;
 const PREFIX_LENGTH: usize = 10;
 /// Most tokens.
 const TOKENS_MAX: usize = 1_000;
+/// Most tokens of one tenant: it leaves room for the others.
+const TENANT_TOKENS_MAX: usize = 200;
 
 /// Shows tokens; their secrets are not kept.
 #[utoipa::path(
@@ -34,6 +37,7 @@ pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Para
     caller.needs(&[Scope::Admin])?;
     params.only(&PAGE_PARAMETERS)?;
     let mut tokens = api.store(|store| store.tokens()).await?;
+    tokens.retain(|token| sees(token.tenant.as_ref()));
     tokens.sort_unstable_by_key(|token| token.id);
     let mask = caller.mask();
     cut(&uri, &params, tokens, |token| token.id, |token| Token::new(token, mask))
@@ -57,6 +61,10 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     let tenant = request.tenant.as_deref().map(Tenant::new);
     let named = "expected 1 to 64 lower-case letters, digits, dashes and underscores";
     checks.that(tenant != Some(None), "/tenant", named);
+    // A tenant's token makes tokens of its own tenant and of no other.
+    let own = caller.tenant().cloned();
+    let other = own.is_some() && tenant.is_some() && tenant != Some(own.clone());
+    checks.that(!other, "/tenant", "expected the token's own tenant");
     checks.finish()?;
     if let Some(beyond) = request.scopes.iter().find(|scope| !caller.holds(**scope)) {
         let detail = format!("the scope {} can only be given by a token that has it", beyond.as_str());
@@ -82,13 +90,16 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         scopes: scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         created_at: now,
         expires_at: request.expires_at.map(|time| time.0),
-        tenant: tenant.flatten(),
+        tenant: tenant.flatten().or(own),
     };
     let about = Token::new(&row, caller.mask());
     let by = api.by(&caller);
     let kept = api
         .store(move |store| {
-            let room = store.tokens()?.len() < TOKENS_MAX;
+            let tokens = store.tokens()?;
+            let of_tenant =
+                tokens.iter().filter(|token| token.tenant.is_some() && token.tenant == row.tenant);
+            let room = tokens.len() < TOKENS_MAX && of_tenant.count() < TENANT_TOKENS_MAX;
             if room {
                 store.put_token(&row, by)?;
             }
@@ -96,7 +107,10 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         })
         .await?;
     if !kept {
-        return Err(Problem::new(Code::LimitReached, "there are 1000 tokens; delete some"));
+        return Err(Problem::new(
+            Code::LimitReached,
+            "there are 1000 tokens, or 200 of this tenant; delete some",
+        ));
     }
     tracing::info!(token = about.id, by = caller.name(), "token made");
     let location = HeaderValue::from_str(&format!("/v1/tokens/{}", about.id)).expect("names are header text");

@@ -6,6 +6,7 @@ use crate::extract::{Checks, IfMatch, JsonBody, Params, path_id};
 use crate::gateway::Gateway;
 use crate::page::{PAGE_PARAMETERS, PageBody, cut, page};
 use crate::problem::{Code, Problem, ProblemBody};
+use crate::tenancy::sees;
 use crate::webhook::{Answer, WEBHOOKS_MAX, secret_key, secret_text};
 use crate::wire::event::{cursor_text, parse_cursor};
 use crate::wire::webhook::{
@@ -23,6 +24,8 @@ use store::{WebhookDelivery, WebhookProgress, WebhookRow, WebhookSecret};
 const WRITE: &[Scope] = &[Scope::WebhooksWrite];
 /// For how long a replaced secret signs beside the new one, if the request does not say.
 const OVERLAP_MS: u64 = 24 * 3_600_000;
+/// Most webhooks of one tenant: it leaves room for the others.
+const TENANT_WEBHOOKS_MAX: usize = 20;
 
 fn shown(api: &Gateway, row: &WebhookRow, position: u64) -> Webhook {
     let standing = api.webhooks.standing(row.id);
@@ -43,7 +46,8 @@ fn shown(api: &Gateway, row: &WebhookRow, position: u64) -> Webhook {
 pub(crate) async fn list(State(api): Api, caller: Caller, uri: Uri, params: Params) -> Response {
     caller.needs(WRITE)?;
     params.only(&PAGE_PARAMETERS)?;
-    let all = api.store(|store| store.webhooks()).await?;
+    let mut all = api.store(|store| store.webhooks()).await?;
+    all.retain(|(row, _)| sees(row.tenant.as_ref()));
     cut(&uri, &params, all, |(row, _)| row.id, |(row, position)| shown(&api, row, *position))
 }
 
@@ -67,6 +71,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> R
         url: request.url,
         types: request.types,
         campaign,
+        tenant: caller.tenant().cloned(),
         secrets: vec![WebhookSecret { key: key.clone(), until: None }],
         numbers_whole: request.numbers_whole,
         enabled: request.enabled,
@@ -78,7 +83,9 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> R
     let by = api.by(&caller);
     let room = api
         .change_webhook(row.id, move |store| {
-            let room = store.webhooks()?.len() < WEBHOOKS_MAX;
+            let all = store.webhooks()?;
+            let of_tenant = all.iter().filter(|(row, _)| row.tenant.is_some() && row.tenant == kept.tenant);
+            let room = all.len() < WEBHOOKS_MAX && of_tenant.count() < TENANT_WEBHOOKS_MAX;
             if room {
                 store.put_webhook(&kept, position, by)?;
             }
@@ -86,7 +93,10 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> R
         })
         .await?;
     if !room {
-        return Err(Problem::new(Code::LimitReached, "there are 100 webhooks; delete some"));
+        return Err(Problem::new(
+            Code::LimitReached,
+            "there are 100 webhooks, or 20 of this tenant; delete some",
+        ));
     }
     tracing::info!(webhook = %row.id, by = caller.name(), "webhook made");
     let about = shown(&api, &row, position);

@@ -159,7 +159,8 @@ impl Gateway {
     /// The stored webhook of this name and how far it is.
     pub(crate) async fn webhook(&self, id: WebhookId) -> Result<(WebhookRow, u64), Problem> {
         let all = self.store(|store| store.webhooks()).await?;
-        all.into_iter().find(|(row, _)| row.id == id).ok_or_else(|| Problem::not_found("webhook"))
+        let own = |(row, _): &(WebhookRow, u64)| row.id == id && crate::tenancy::sees(row.tenant.as_ref());
+        all.into_iter().find(own).ok_or_else(|| Problem::not_found("webhook"))
     }
 
     /// Changes what is stored of a webhook while it is not served, then serves it as it is stored.

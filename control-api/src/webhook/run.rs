@@ -145,6 +145,7 @@ impl Task {
             let kind = event.event.type_name();
             if wants_type(&self.row.types, kind)
                 && self.row.campaign.is_none_or(|campaign| event.campaign == Some(campaign))
+                && (self.row.tenant.is_none() || event.tenant == self.row.tenant)
             {
                 queue.take(event.cursor, Some((&lane(&event), kind, Arc::clone(&event))));
             } else {

@@ -14,6 +14,8 @@ pub struct AuditActor {
     pub token_id: Option<String>,
     /// Its name then; `configuration file` for what is set there.
     pub name: String,
+    /// Whose token it was; null: the operator's.
+    pub tenant: Option<String>,
 }
 
 /// An entry of the audit log.
@@ -47,6 +49,7 @@ impl AuditRecord {
             by: AuditActor {
                 token_id: entry.by.token.map(|token| token.to_string()),
                 name: mask.text(&entry.by.name),
+                tenant: entry.by.tenant.as_ref().map(ToString::to_string),
             },
             action: entry.action.clone(),
             target: mask.text(&entry.target),

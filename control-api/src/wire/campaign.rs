@@ -4,6 +4,7 @@ use super::best_time::BestTime;
 use super::calling_hours::CallingHours;
 use super::calling_windows::CallingWindows;
 use super::disposition::DispositionEntry;
+use super::schedule::Schedule;
 use super::serving::{AfterWrapUp, AgentOrder, Callbacks};
 use super::trunk::{CALLER_ID, is_caller_id};
 use super::{Outcome, wire_enum};
@@ -13,9 +14,9 @@ use crate::problem::Problem;
 use crate::time::{Time, parse_span, span_text};
 use dialer_core::config as core;
 use dialer_core::machine::{AssistantThen as CoreThen, MachinePolicy};
-use dialer_core::screen::{Filter, Frequency};
+use dialer_core::screen::{Filter, Frequency, Sequence};
 use dialer_core::view::CampaignView;
-use dialer_core::{CallerIdPoolId, DncListId, ListId, TrunkId};
+use dialer_core::{CallerIdPoolId, DncListId, ListId, OptOut, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -79,6 +80,22 @@ impl From<Window> for core::AbandonWindow {
             Window::Days30 => core::AbandonWindow::Days30,
             Window::Month => core::AbandonWindow::Month,
         }
+    }
+}
+
+wire_enum! {
+    /// In which order leads of one priority are dialled.
+    LeadOrder = dialer_core::screen::LeadOrder {
+        /// As they were imported.
+        Imported,
+        /// By chance: any of the next 5,000 of each list.
+        Random,
+    }
+}
+
+impl Default for LeadOrder {
+    fn default() -> Self {
+        dialer_core::screen::LeadOrder::default().into()
     }
 }
 
@@ -443,11 +460,44 @@ pub struct OnNoAgent {
     pub play: Option<String>,
     /// What follows.
     pub then: AfterMessage,
+    /// Who presses this key (0–9, `*`, `#`) while the message is played, or that of agentless mode, is not called again; null:
+    /// no key is listened to. The message should say so.
+    #[schema(example = "9")]
+    pub collect_opt_out: Option<String>,
+    /// The do-not-call list that the number is put on then: one that holds everywhere, or one of `dnc_lists`.
+    #[schema(value_type = Option<String>)]
+    pub opt_out_list_id: Option<DncListId>,
+}
+
+impl OnNoAgent {
+    fn new(config: &core::CampaignConfig) -> Self {
+        OnNoAgent {
+            play: config.safe_harbour_prompt.clone(),
+            then: AfterMessage::Hangup,
+            collect_opt_out: config.opt_out.map(|opt_out| opt_out.digit.to_string()),
+            opt_out_list_id: config.opt_out.map(|opt_out| opt_out.list),
+        }
+    }
+
+    /// The key and the list: both or neither.
+    fn opt_out(&self, checks: &mut Checks) -> Option<OptOut> {
+        let key = |text: &String| {
+            let mut characters = text.chars();
+            let key = characters.next().filter(|key| key.is_ascii_digit() || matches!(key, '*' | '#'));
+            key.filter(|_| characters.next().is_none())
+        };
+        let digit = self.collect_opt_out.as_ref().and_then(key);
+        let wrong = self.collect_opt_out.is_some() && digit.is_none();
+        checks.that(!wrong, "/on_no_agent/collect_opt_out", "expected one of 0 to 9, * and #");
+        let alone = self.collect_opt_out.is_some() != self.opt_out_list_id.is_some();
+        checks.that(!alone, "/on_no_agent/opt_out_list_id", "expected together with collect_opt_out");
+        Some(OptOut { digit: digit?, list: self.opt_out_list_id? })
+    }
 }
 
 impl Default for OnNoAgent {
     fn default() -> Self {
-        OnNoAgent { play: core::CampaignConfig::default().safe_harbour_prompt, then: AfterMessage::Hangup }
+        OnNoAgent::new(&core::CampaignConfig::default())
     }
 }
 
@@ -807,6 +857,9 @@ pub struct CampaignRequest {
     /// Most attempts.
     #[serde(default)]
     pub caps: Caps,
+    /// When it begins and ends.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// When it may dial; null: always.
     #[serde(default)]
     pub calling_hours: Option<CallingHours>,
@@ -819,6 +872,14 @@ pub struct CampaignRequest {
     #[serde(default)]
     #[schema(max_length = 4_096, example = "fields.segment = \"gold\" and attempts < 3")]
     pub filter: Option<String>,
+    /// In which order leads of one priority are dialled. Callbacks that are due go first, and `best_time` has its own order.
+    #[serde(default)]
+    pub lead_order: LeadOrder,
+    /// Shares of its lists, such as 70 and 30: of the leads that are dialled so many come from each, as long as it lasts; one that
+    /// is not named has 1. Empty: all leads are one queue, the highest priority first.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, u32>)]
+    pub list_mix: BTreeMap<ListId, u32>,
     /// Do-not-call lists it respects beside those that hold everywhere.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -937,6 +998,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
     fn try_from(wire: CampaignRequest) -> Result<Self, Problem> {
         let (mut checks, retry, calling_hours) = wire.check();
         let windows = wire.calling_windows.as_ref().map(|windows| Box::new(windows.checked(&mut checks)));
+        let opt_out = wire.on_no_agent.opt_out(&mut checks);
         checks.finish()?;
         let filter = wire.filter.as_deref().and_then(|text| Filter::parse(text).ok());
         Ok(core::CampaignConfig {
@@ -973,15 +1035,18 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
                 call_max_ms: wire.timers.call_max_ms,
             },
             safe_harbour_prompt: wire.on_no_agent.play,
+            opt_out,
             amd: wire.classify.amd.mode.into(),
             machine_policy: Box::new(wire.classify.policy()),
             early_media: wire.classify.early_media,
             retry,
             attempts_max: wire.caps.per_lead,
+            schedule: wire.schedule.into(),
             calling_hours,
             calling_windows: windows,
             frequency: Box::new(wire.caps.frequency()),
             filter,
+            sequence: Box::new(Sequence { order: wire.lead_order.into(), mix: wire.list_mix }),
             dnc_lists: wire.dnc_lists,
             record: wire.record,
             dispositions: wire.dispositions.into_iter().map(Into::into).collect(),
@@ -1014,7 +1079,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             concurrency: (&config.concurrency).into(),
             pacing: config.pacing.as_ref().into(),
             timers: (&config.timers).into(),
-            on_no_agent: OnNoAgent { play: config.safe_harbour_prompt.clone(), then: AfterMessage::Hangup },
+            on_no_agent: OnNoAgent::new(config),
             classify: Classify::new(config),
             retry: config
                 .retry
@@ -1026,9 +1091,12 @@ impl From<&core::CampaignConfig> for CampaignRequest {
                 })
                 .collect(),
             caps: Caps::new(config),
+            schedule: config.schedule.into(),
             calling_hours: config.calling_hours.as_ref().map(CallingHours::from),
             calling_windows: config.calling_windows.as_deref().map(CallingWindows::from),
             filter: config.filter.as_ref().map(|filter| filter.as_str().to_owned()),
+            lead_order: config.sequence.order.into(),
+            list_mix: config.sequence.mix.clone(),
             dnc_lists: config.dnc_lists.clone(),
             record: config.record,
             dispositions: config.dispositions.iter().map(Into::into).collect(),

@@ -18,7 +18,8 @@ use utoipa::ToSchema;
 pub struct DncListRequest {
     /// Shown name, 1 to 100 characters.
     pub name: String,
-    /// Holds for every campaign and every call; else only for the campaigns that name it in `dnc_lists`.
+    /// Holds for every campaign and every call, a tenant's for those of the tenant; else only for the campaigns that name it in
+    /// `dnc_lists`.
     #[serde(default = "everywhere")]
     #[schema(default = true)]
     pub everywhere: bool,
@@ -42,7 +43,9 @@ impl TryFrom<DncListRequest> for DncListConfig {
             checks.text(source, 100, "/source");
         }
         checks.finish()?;
-        Ok(DncListConfig { name: wire.name, everywhere: wire.everywhere, source: wire.source })
+        // Whoever makes it says whose it is; afterwards it stays.
+        let tenant = None;
+        Ok(DncListConfig { name: wire.name, tenant, everywhere: wire.everywhere, source: wire.source })
     }
 }
 
@@ -66,6 +69,8 @@ pub struct DncList {
     pub name: String,
     /// Holds for every campaign and every call; else only for the campaigns that name it.
     pub everywhere: bool,
+    /// Whose it is; null: the operator's.
+    pub tenant: Option<String>,
     /// Where it comes from.
     pub source: Option<String>,
     /// Numbers and prefixes on it.
@@ -84,6 +89,7 @@ impl DncList {
             id: view.row.id.to_string(),
             name: mask.text(&view.row.config.name),
             everywhere: view.row.config.everywhere,
+            tenant: view.row.config.tenant.as_ref().map(ToString::to_string),
             source: view.row.config.source.clone(),
             entries: view.entries,
             version: view.row.version,

@@ -141,6 +141,8 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::TrunkUp { trunk } => json!({"trunk_id": trunk}),
         CoreEvent::TrunkDown { trunk, reason } => json!({"trunk_id": trunk, "reason": mask.text(reason)}),
         CoreEvent::ListImported { list, accepted } => json!({"list_id": list, "accepted": accepted}),
+        CoreEvent::ListRecycled { list, count } => json!({"list_id": list, "count": count}),
+        CoreEvent::CallOptedOut { list } => json!({"dnc_list_id": list}),
         CoreEvent::WebhookDisabled { webhook, reason } => json!({"webhook_id": webhook, "reason": reason}),
         CoreEvent::RecordingDeleted { recording, call, reason } => {
             json!({"recording_id": recording, "call_id": call, "reason": reason})

@@ -10,7 +10,7 @@ use sansio::WallTime;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{AttemptTotals, FunnelCounts};
+use store::{AttemptTotals, FunnelCounts, LeadCounts};
 use utoipa::ToSchema;
 
 /// Agents of a campaign by what they do.
@@ -134,6 +134,56 @@ impl Abandonment {
     }
 }
 
+/// How far a campaign has come with the leads of its lists.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct CampaignProgress {
+    /// All of them.
+    pub leads: u64,
+    /// Never dialled (or recycled).
+    pub untouched: u64,
+    /// To be dialled again.
+    pub retry_wait: u64,
+    /// In a call.
+    pub dialing: u64,
+    /// Reached.
+    pub done: u64,
+    /// Not reached, and no attempts are left.
+    pub exhausted: u64,
+    /// On a do-not-call list.
+    pub dnc: u64,
+    /// Their time passed before they were reached.
+    pub expired: u64,
+    /// Share that is not untouched; null without leads.
+    pub penetration: Option<f64>,
+    /// Share that nothing more is done with: done, exhausted, on a do-not-call list or expired; null without leads.
+    pub completion: Option<f64>,
+}
+
+impl CampaignProgress {
+    /// Adds the lists up.
+    #[must_use]
+    pub fn of(lists: &[LeadCounts]) -> Self {
+        let sum = |of: fn(&LeadCounts) -> u64| lists.iter().map(of).sum::<u64>();
+        let leads = sum(LeadCounts::total);
+        let untouched = sum(|counts| counts.new);
+        let (done, exhausted) = (sum(|counts| counts.done), sum(|counts| counts.exhausted));
+        let (dnc, expired) = (sum(|counts| counts.dnc), sum(|counts| counts.expired));
+        let share = |part: u64| (leads > 0).then(|| part as f64 / leads as f64);
+        CampaignProgress {
+            leads,
+            untouched,
+            retry_wait: sum(|counts| counts.retry_wait),
+            dialing: sum(|counts| counts.dialing),
+            done,
+            exhausted,
+            dnc,
+            expired,
+            penetration: share(leads - untouched),
+            completion: share(done + exhausted + dnc + expired),
+        }
+    }
+}
+
 /// Figures of a campaign since it was made.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CampaignStats {
@@ -167,12 +217,19 @@ pub struct CampaignStats {
     pub occupancy: Option<f64>,
     /// What it does now.
     pub now: CampaignNow,
+    /// How far it has come with its leads.
+    pub progress: CampaignProgress,
 }
 
 impl CampaignStats {
     /// Puts the figures together.
     #[must_use]
-    pub fn new(view: &CampaignView, totals: &AttemptTotals, agents: &[Arc<AgentView>]) -> Self {
+    pub fn new(
+        view: &CampaignView,
+        totals: &AttemptTotals,
+        agents: &[Arc<AgentView>],
+        progress: CampaignProgress,
+    ) -> Self {
         let config = &view.row.config;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let outcome = |wanted| totals.outcomes.get(&wanted).copied().unwrap_or(0);
@@ -192,6 +249,7 @@ impl CampaignStats {
             agents: AgentTotals::of(agents, config),
             occupancy: occupancy(agents, config),
             now: now_of(view),
+            progress,
         }
     }
 }
@@ -395,6 +453,9 @@ fn verdict(
     }
     if !evidence.node.store_healthy {
         return ("store", "Records cannot be written now, so nothing is dialled.".into());
+    }
+    if let Some(begins) = view.row.config.schedule.start.filter(|start| *start > evidence.now) {
+        return ("window", format!("Its schedule begins at {}.", rfc3339(begins)));
     }
     if let Some(found) = lead_verdict(evidence) {
         return found;

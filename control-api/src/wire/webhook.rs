@@ -109,6 +109,8 @@ pub struct Webhook {
     pub types: Vec<String>,
     /// Only events of this campaign.
     pub campaign_id: Option<String>,
+    /// Whose it is: only events of this tenant; null: the operator's.
+    pub tenant: Option<String>,
     /// Phone numbers are sent whole.
     pub numbers_whole: bool,
     /// Events are sent.
@@ -142,6 +144,7 @@ impl Webhook {
             url: row.url.clone(),
             types: row.types.clone(),
             campaign_id: row.campaign.map(|id| id.to_string()),
+            tenant: row.tenant.as_ref().map(ToString::to_string),
             numbers_whole: row.numbers_whole,
             enabled: row.enabled,
             disabled_reason: row.disabled_reason.clone(),

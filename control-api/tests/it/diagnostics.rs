@@ -6,14 +6,14 @@ use dialer_core::{AgentFact, CallFact, CallId, CallOrder, Effect, Input, LeadId,
 use serde_json::{Value, json};
 
 /// A running campaign with a trunk that is up, so many leads, and nobody at work.
-struct Idle {
-    house: House,
-    list: String,
-    path: String,
+pub(crate) struct Idle {
+    pub(crate) house: House,
+    pub(crate) list: String,
+    pub(crate) path: String,
 }
 
 impl Idle {
-    async fn with(leads: u32, settings: Value) -> Idle {
+    pub(crate) async fn with(leads: u32, settings: Value) -> Idle {
         let house = House::new();
         let trunk = house.trunk().await;
         house.patch(&format!("/v1/trunks/{trunk}"), json!({"options_interval_ms": 0})).await.is(200);
@@ -30,14 +30,14 @@ impl Idle {
         Idle { house, list, path }
     }
 
-    async fn started(leads: u32, settings: Value) -> Idle {
+    pub(crate) async fn started(leads: u32, settings: Value) -> Idle {
         let idle = Idle::with(leads, settings).await;
         idle.house.act(&format!("{}:start", idle.path)).await.is(200);
         idle
     }
 
     /// An agent who is ready, with a session that is up.
-    async fn agent(&self, name: &str) -> String {
+    pub(crate) async fn agent(&self, name: &str) -> String {
         let id = self.house.agent(name).await;
         self.house.act(&format!("/v1/agents/{id}:login")).await.is(200);
         self.registered(&id);
@@ -55,16 +55,16 @@ impl Idle {
         })));
     }
 
-    fn fact(&self, input: Input) {
+    pub(crate) fn fact(&self, input: Input) {
         self.house.core.lock().unwrap().input(input);
     }
 
-    fn pass(&self, ms: u64) {
+    pub(crate) fn pass(&self, ms: u64) {
         self.house.core.lock().unwrap().pass(ms);
     }
 
     /// The calls dialled so far.
-    fn dialled(&self) -> Vec<CallId> {
+    pub(crate) fn dialled(&self) -> Vec<CallId> {
         let core = self.house.core.lock().unwrap();
         let dial = |effect: &Effect| match effect {
             Effect::Call(CallOrder::DialCustomer { call, .. }) => Some(*call),
@@ -73,7 +73,7 @@ impl Idle {
         core.orders.iter().filter_map(dial).collect()
     }
 
-    fn answer(&self, call: CallId) {
+    pub(crate) fn answer(&self, call: CallId) {
         for fact in [
             CallFact::Dialled { call },
             CallFact::Ringing { call, early_media: false },
@@ -84,7 +84,7 @@ impl Idle {
     }
 
     /// Sets how far all leads have come, as if they had been dialled before.
-    async fn moved(&self, change: impl Fn(&mut LeadProgress)) {
+    pub(crate) async fn moved(&self, change: impl Fn(&mut LeadProgress)) {
         let leads = self.house.get(&format!("/v1/lists/{}/leads", self.list)).await.is(200).json();
         let mut records = vec![];
         for lead in leads["data"].as_array().unwrap() {
@@ -99,14 +99,14 @@ impl Idle {
 
     /// Checks the reason and a part of the sentence, which must be one.
     #[track_caller]
-    fn check(told: &Value, limited_by: &str, part: &str) {
+    pub(crate) fn check(told: &Value, limited_by: &str, part: &str) {
         let summary = told["summary"].as_str().unwrap();
         assert_eq!(told["limited_by"], limited_by, "{summary}");
         assert!(summary.contains(part), "{summary:?} does not say {part:?}");
         assert!(summary.ends_with('.') && !summary.contains('\n'), "{summary:?}");
     }
 
-    async fn told(&self) -> Value {
+    pub(crate) async fn told(&self) -> Value {
         self.house.get(&format!("{}/diagnostics", self.path)).await.is(200).json()
     }
 }
@@ -260,4 +260,43 @@ async fn by_offers_that_were_missed() {
         idle.house.get(&format!("/v1/agents/{agent}")).await.is(200).json()["pause_code"],
         "missed_offers"
     );
+}
+
+#[tokio::test]
+async fn by_draining_and_by_trunks() {
+    let idle = Idle::started(2, json!({})).await;
+    idle.agent("1001").await;
+    let trunks = idle.house.get("/v1/trunks").await.is(200).json();
+    let trunk = format!("/v1/trunks/{}", trunks["data"][0]["id"].as_str().unwrap());
+    idle.house.patch(&trunk, json!({"enabled": false})).await.is(200);
+    Idle::check(&idle.told().await, "trunk", "No trunk of this campaign is enabled.");
+    idle.house.patch(&trunk, json!({"enabled": true})).await.is(200);
+    idle.house.post("/v1/node:drain", json!({})).await;
+    Idle::check(&idle.told().await, "draining", "The node is draining");
+}
+
+#[tokio::test]
+async fn by_the_store() {
+    let idle = Idle::started(2, json!({})).await;
+    idle.fact(Input::StoreHealth { healthy: false });
+    Idle::check(&idle.told().await, "store", "Records cannot be written now");
+    idle.fact(Input::StoreHealth { healthy: true });
+    Idle::check(&idle.told().await, "agents", "There is no agent.");
+}
+
+/// Two people answered and one of them met nobody: more than the cap.
+#[tokio::test]
+async fn by_the_abandonment_cap() {
+    let pacing = json!({"abandon_target": 0.0, "abandon_cap": 0.0, "cap_style": "hard"});
+    let idle = Idle::started(9, json!({"mode": "predictive", "pacing": pacing})).await;
+    let agent = idle.agent("1001").await;
+    idle.pass(100);
+    let call = idle.dialled()[0];
+    idle.house.post(&format!("/v1/agents/{agent}:pause"), json!({"code": "tea"})).await.is(200);
+    idle.answer(call);
+    idle.pass(3_000);
+    idle.house.act(&format!("/v1/agents/{agent}:ready")).await.is(200);
+    let told = idle.told().await;
+    assert_eq!(told["abandonment"]["abandoned"], 1, "{told}");
+    assert_eq!(told["abandonment"]["cap"], 0.0);
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod best_time;
 mod callbacks;
 mod caller_ids;
+mod campaign_leads;
 mod compliance;
 mod conduct;
 mod diagnostics;

@@ -69,3 +69,39 @@ async fn reports_add_up() {
     house.get("/v1/reports/nothing").await.problem(404, "not_found");
     house.get("/v1/reports/agents?from=yesterday").await.problem(400, "invalid_parameter");
 }
+
+/// Time at work is kept when the events that told of it are gone, and what has not ended counts up to now.
+#[tokio::test]
+async fn agents_have_their_time_in_each_state() {
+    let house = House::new();
+    let (ada, bob) = (house.agent("ada").await, house.agent("bob").await);
+    let device = serde_json::json!({"kind": "address", "uri": "sip:192.0.2.40"});
+    house.patch(&format!("/v1/agents/{ada}"), serde_json::json!({"device": device})).await.is(200);
+    let pass = |ms| house.core.lock().unwrap().pass(ms);
+    let post = async |verb: &str, body: Value| house.post(&format!("/v1/agents/{ada}:{verb}"), body).await;
+    post("login", serde_json::json!({"session": "on_demand"})).await.is(200);
+    // Over the full hour: it is 02:03:04 at the start.
+    pass(3_600_000);
+    post("pause", serde_json::json!({"code": "tea"})).await.is(200);
+    pass(600_000);
+    post("ready", serde_json::json!({})).await.is(200);
+    pass(60_000);
+    post("logout", serde_json::json!({})).await.is(200);
+    pass(5_000_000);
+    let report = async |query: &str| house.get(&format!("/v1/reports/agents{query}")).await.is(200);
+    let told = report("").await.json();
+    let row = told["data"].as_array().unwrap().iter().find(|row| row["agent_id"] == ada.as_str()).unwrap();
+    assert_eq!((&row["state_ms"]["ready"], &row["state_ms"]["paused"]), (&3_660_000.into(), &600_000.into()));
+    assert_eq!((&row["logged_in_ms"], &row["occupancy"]), (&4_260_000.into(), &0.0.into()));
+    assert_eq!(told["total"]["logged_in_ms"], 4_260_000);
+    assert!(told["data"].as_array().unwrap().iter().all(|row| row["agent_id"] != bob.as_str()));
+    let first = report("?to=2026-10-01T03:00:00Z").await.json();
+    assert_eq!(first["data"][0]["state_ms"]["ready"], 56 * 60_000 + 56_000, "of the first hour");
+    let csv = report("?format=csv").await.text;
+    assert!(csv.lines().next().unwrap().ends_with("state_ms.paused,state_ms.logged_out"), "{csv}");
+    assert!(csv.contains(",4260000,0.0,"), "{csv}");
+    let list = house.list().await;
+    let campaign = house.campaign(&[&list]).await;
+    let of_one = report(&format!("?campaign={campaign}")).await.json();
+    assert_eq!(of_one["data"].as_array().unwrap().len(), 0, "{of_one}");
+}

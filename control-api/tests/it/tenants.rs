@@ -1,10 +1,11 @@
 //! Two tenants and an operator: who sees what, over all routes there are.
 
 use crate::events::Stream;
-use crate::house::{House, ROOT, Reply};
+use crate::house::{House, NOW, ROOT, Reply};
 use crate::resources::health;
 use axum::http::Method;
-use dialer_core::{CallFact, CallId, EndCause, Party};
+use dialer_core::record::{LedgerEntry, RecordingRow};
+use dialer_core::{CallFact, CallId, EndCause, Party, Record, RecordingId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -57,6 +58,31 @@ async fn tenant(house: &House, name: &str) -> Owned {
     let (by, cause) = (Party::Customer, EndCause::Busy);
     let end = CallFact::Ended { call: ended, by, cause, sip_code: Some(486), q850: None };
     house.core.lock().unwrap().fact(end);
+    // What they have besides: a promise, a recording of the call that is over, lists of their own, who is told of it.
+    let promised = house.made(&post(house, &token, &leads, json!({"phone": "+8613800138009"})).await);
+    let promise = json!({"lead_id": promised, "at": "2026-10-01T04:00:00Z", "agent_id": agents[0]});
+    post(house, &token, "/v1/callbacks", promise).await.is(201);
+    let recording = RecordingRow {
+        id: RecordingId::from_bits(ended.to_bits() + 1),
+        call: ended,
+        campaign: Some(campaign.parse().unwrap()),
+        agent: Some(agents[1].parse().unwrap()),
+        file: format!("{ended}.wav"),
+        duration_ms: 1,
+        paused_ms: 0,
+        bytes: 1,
+        undecodable: false,
+        cut_off: false,
+        at: NOW,
+    };
+    ids.insert("recordings", recording.id.to_string());
+    house.core.lock().unwrap().write(vec![Record::RecordingReady(recording)]);
+    let own = json!({"name": "ours", "url": "https://example.com/ours"});
+    ids.insert("webhooks", house.made(&post(house, &token, "/v1/webhooks", own).await));
+    ids.insert("dnc-lists", house.made(&post(house, &token, "/v1/dnc-lists", json!({"name": "ours"})).await));
+    let more = json!({"name": "for the wallboard", "scopes": ["calls:read"]});
+    ids.insert("tokens", house.made(&post(house, &token, "/v1/tokens", more).await));
+    ids.insert("callbacks", promised);
     ids.insert("lists", list);
     ids.insert("agents", agents[0].clone());
     ids.insert("campaigns", campaign);
@@ -122,7 +148,8 @@ async fn what_another_tenant_has_is_not_there_on_any_route() {
     let of_house = of_the_house(&house).await;
     let (mut reached, mut seen_by_owner) = (0, 0);
     for (method, path) in operations() {
-        if !path.contains('{') {
+        // A report is of whoever asks for it.
+        if !path.contains('{') || path == "/v1/reports/{report}" {
             continue;
         }
         let theirs = filled(&path, &acme, &of_house);
@@ -133,7 +160,8 @@ async fn what_another_tenant_has_is_not_there_on_any_route() {
         reached += 1;
         // The same question by its owner leads somewhere, where there is anything.
         let own = acme.ids.keys().any(|resource| path.starts_with(&format!("/v1/{resource}/")));
-        let closed = path.ends_with("/trace") || path.contains("{leg_id}");
+        let file = path.ends_with("/listen") || path.ends_with("/download");
+        let closed = path.ends_with("/trace") || path.contains("{leg_id}") || file;
         if method == Method::GET
             && own
             && !closed
@@ -146,7 +174,7 @@ async fn what_another_tenant_has_is_not_there_on_any_route() {
     }
     assert!(reached > 60 && seen_by_owner >= 8, "{reached} {seen_by_owner}");
     // Nothing of it was changed by the attempts.
-    for (resource, id) in &acme.ids {
+    for (resource, id) in acme.ids.iter().filter(|(resource, _)| **resource != "tokens") {
         house.ask(&acme.token, Method::GET, &format!("/v1/{resource}/{id}"), None).await.is(200);
     }
 }
@@ -173,7 +201,8 @@ async fn no_list_shows_what_another_tenant_has() {
         }
         shown += usize::from(blue.ids.values().any(|id| reply.text.contains(id.as_str())));
     }
-    assert!(shown >= 5, "agents, groups, lists, campaigns, calls, records: {shown}");
+    // Agents, groups, lists, campaigns, calls, records, callbacks, recordings, webhooks, do-not-call lists, tokens, audit.
+    assert!(shown >= 12, "{shown}");
     // The operator sees all.
     for (resource, id) in acme.ids.iter().chain(&blue.ids) {
         assert!(house.get(&format!("/v1/{resource}")).await.is(200).text.contains(id.as_str()), "{resource}");
@@ -181,6 +210,74 @@ async fn no_list_shows_what_another_tenant_has() {
     // An export is a list too.
     let export = house.ask(&blue.token, Method::GET, "/v1/cdrs:export?format=ndjson", None).await.is(200);
     assert!(export.text.contains(&blue.ended) && !export.text.contains(&acme.ended), "{}", export.text);
+}
+
+/// Reports add up a tenant's own calls, evidence is of them, and the log tells what its own tokens did.
+#[tokio::test]
+async fn figures_and_evidence_are_of_the_tenants_own_calls() {
+    let (house, acme, blue) = two().await;
+    let ended = |of: &Owned| of.ended.parse::<CallId>().unwrap();
+    let entry = |of: &Owned| {
+        let campaign = of.ids["campaigns"].parse().unwrap();
+        Record::Ledger(LedgerEntry { campaign, call: ended(of), at: NOW, abandoned: true })
+    };
+    house.core.lock().unwrap().write(vec![entry(&acme), entry(&blue)]);
+    let as_blue = async |path: &str| house.ask(&blue.token, Method::GET, path, None).await.is(200);
+    for report in ["agents", "campaigns", "hours", "trunks", "caller-ids", "outcomes"] {
+        let of_blue = as_blue(&format!("/v1/reports/{report}")).await.json();
+        assert_eq!(of_blue["total"]["calls"], 1, "{report}");
+        let of_all = house.get(&format!("/v1/reports/{report}")).await.is(200).json();
+        assert_eq!(of_all["total"]["calls"], 2, "{report}");
+    }
+    let named = format!("/v1/reports/agents?campaign={}", acme.ids["campaigns"]);
+    assert_eq!(as_blue(&named).await.json()["total"]["calls"], 0, "another's campaign");
+    let ledger = as_blue("/v1/abandonment-ledger:export?format=csv").await.text;
+    assert!(ledger.contains(&blue.ended) && !ledger.contains(&acme.ended), "{ledger}");
+    assert_eq!(house.get("/v1/abandonment-ledger:export?format=csv").await.is(200).text.lines().count(), 3);
+    let audit = as_blue("/v1/audit?limit=1000").await.json();
+    let entries = audit["data"].as_array().unwrap();
+    assert!(entries.len() > 5 && entries.iter().all(|entry| entry["by"]["tenant"] == "blue"), "{audit}");
+    let made = |entry: &&Value| entry["action"] == "campaign.created";
+    assert_eq!(entries.iter().filter(made).count(), 1);
+}
+
+/// A person's data are told as far as they are the tenant's; to erase them everywhere is the operator's.
+#[tokio::test]
+async fn a_person_is_told_of_as_far_as_the_tenant_knows_them() {
+    let (house, acme, blue) = two().await;
+    let who = json!({"number": "+8613800138000"});
+    let told = post(&house, &blue.token, "/v1/persons:export", who.clone()).await.is(200);
+    let person = told.json();
+    assert_eq!(
+        (&person["leads"][0]["id"], person["leads"].as_array().unwrap().len()),
+        (&json!(blue.lead), 1)
+    );
+    assert_eq!(person["calls"].as_array().unwrap().len(), 1);
+    assert_eq!(person["recordings"].as_array().unwrap().len(), 1);
+    assert!(!person["events"].as_array().unwrap().is_empty());
+    for theirs in acme.ids.values().chain([&acme.lead, &acme.live, &acme.ended]) {
+        assert!(!told.text.contains(theirs.as_str()), "{}", told.text);
+    }
+    let all = house.post("/v1/persons:export", who.clone()).await.is(200).json();
+    assert_eq!(all["leads"].as_array().unwrap().len(), 2);
+    post(&house, &blue.token, "/v1/persons:erase", who).await.problem(403, "insufficient_scope");
+}
+
+/// Masking holds for a tenant's recordings, callbacks and webhooks as elsewhere.
+#[tokio::test]
+async fn a_tenant_without_the_scope_sees_no_whole_number() {
+    let (house, _, blue) = two().await;
+    let scopes = json!(["leads:read", "calls:read", "audit:read", "recordings:listen", "events:read"]);
+    let body = json!({"name": "viewer", "scopes": scopes});
+    // The scopes are those that its maker has, `admin` among them.
+    let made = post(&house, &blue.token, "/v1/tokens", body).await.is(201).json();
+    let viewer = made["token"].as_str().unwrap();
+    for path in ["/v1/callbacks", "/v1/recordings", "/v1/audit", "/v1/cdrs", "/v1/reports/caller-ids"] {
+        let reply = house.ask(viewer, Method::GET, path, None).await.is(200);
+        assert!(!reply.text.contains("13800138"), "{path}: {}", reply.text);
+    }
+    let shown = house.ask(viewer, Method::GET, "/v1/callbacks", None).await.json();
+    assert_eq!(shown["data"].as_array().unwrap().len(), 1);
 }
 
 /// Names in bodies and parameters lead nowhere else either.
@@ -213,6 +310,12 @@ async fn a_body_cannot_name_what_another_tenant_has() {
         ("/v1/calls", json!({"agent_id": own, "to": to, "campaign_id": campaign}), "/campaign_id"),
         ("/v1/calls", json!({"agent_id": own, "to": to, "trunk_id": of_house["trunks"]}), "/trunk_id"),
         ("/v1/calls", json!({"agent_id": own, "lead_id": acme.lead}), "/lead_id"),
+        ("/v1/callbacks", json!({"lead_id": acme.lead, "at": "2026-10-01T05:00:00Z"}), "/lead_id"),
+        (
+            "/v1/callbacks",
+            json!({"lead_id": blue.ids["callbacks"], "at": "2026-10-01T05:00:00Z", "agent_id": agent}),
+            "/agent_id",
+        ),
     ];
     for (path, body, pointer) in wrong {
         let reply = post(&house, &blue.token, path, body.clone()).await;
@@ -281,12 +384,34 @@ async fn the_default_tenant_has_what_nobody_else_has() {
     house.ask(&default, Method::GET, &format!("/v1/lists/{own}"), None).await.problem(404, "not_found");
 }
 
+/// Who administers a tenant makes tokens of that tenant and of no other, with no more than they have.
 #[tokio::test]
-async fn a_tenants_token_makes_no_tokens_and_names_are_checked() {
+async fn a_tenants_token_makes_tokens_of_its_tenant() {
+    let (house, acme, blue) = two().await;
+    let body = json!({"name": "x", "scopes": ["calls:read"]});
+    let made = post(&house, &acme.token, "/v1/tokens", body).await.is(201).json();
+    assert_eq!(made["tenant"], "acme");
+    let secret = made["token"].as_str().unwrap();
+    let calls = house.ask(secret, Method::GET, "/v1/calls", None).await.is(200).text;
+    assert!(calls.contains(&acme.live) && !calls.contains(&blue.live), "{calls}");
+    let same = json!({"name": "x", "scopes": ["calls:read"], "tenant": "acme"});
+    post(&house, &acme.token, "/v1/tokens", same).await.is(201);
+    for other in ["blue", "default"] {
+        let body = json!({"name": "x", "scopes": ["calls:read"], "tenant": other});
+        let reply = post(&house, &acme.token, "/v1/tokens", body).await;
+        assert_eq!(reply.problem(400, "invalid_body"), ["/tenant"], "{other}");
+    }
+    let body = json!({"name": "x", "scopes": ["compliance:override"]});
+    post(&house, &acme.token, "/v1/tokens", body).await.problem(403, "insufficient_scope");
+    let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+    house.ask(&blue.token, Method::DELETE, &path, None).await.problem(404, "not_found");
+    house.ask(&acme.token, Method::DELETE, &path, None).await.is(204);
+    house.ask(secret, Method::GET, "/v1/calls", None).await.problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn names_of_tenants_are_checked() {
     let house = House::new();
-    let acme = token(&house, Some("acme")).await;
-    let body = json!({"name": "x", "scopes": ["admin"]});
-    post(&house, &acme, "/v1/tokens", body).await.problem(403, "insufficient_scope");
     for name in ["", "Acme", "a b", "x/y"] {
         let body = json!({"name": "x", "scopes": ["admin"], "tenant": name});
         assert_eq!(
@@ -295,4 +420,23 @@ async fn a_tenants_token_makes_no_tokens_and_names_are_checked() {
             "{name:?}"
         );
     }
+}
+
+/// A tenant's do-not-call list keeps its own imports clean, and nobody else's.
+#[tokio::test]
+async fn an_import_minds_the_tenants_own_list() {
+    let (house, acme, blue) = two().await;
+    let listed = json!({"numbers": ["+8613700137000"]});
+    let numbers = format!("/v1/dnc-lists/{}/numbers", acme.ids["dnc-lists"]);
+    post(&house, &acme.token, &numbers, listed).await.is(200);
+    for (of, expected) in [(&acme, "dnc"), (&blue, "accepted")] {
+        let path = format!("/v1/lists/{}/leads:import", of.ids["lists"]);
+        let reply = house.import_as(&of.token, &path, "text/csv", "phone\n+8613700137000\n").await.is(200);
+        assert!(reply.text.contains(&format!("\"result\":\"{expected}\"")), "{}", reply.text);
+    }
+    let entries = async |of: &Owned| {
+        let path = format!("/v1/dnc-lists/{}", of.ids["dnc-lists"]);
+        house.ask(&of.token, Method::GET, &path, None).await.is(200).json()["entries"].clone()
+    };
+    assert_eq!((entries(&acme).await, entries(&blue).await), (json!(1), json!(0)));
 }

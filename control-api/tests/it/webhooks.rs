@@ -356,3 +356,40 @@ async fn bad_webhooks_and_who_may() {
     house.delete(&path).await.is(204);
     house.get(&path).await.problem(404, "not_found");
 }
+
+/// A tenant's webhook is told what is the tenant's; the operator's is told all.
+#[tokio::test]
+async fn a_tenants_webhook_is_told_its_own() {
+    let house = house().await;
+    let (receiver, url) = Receiver::start().await;
+    let token = json!({"name": "x", "scopes": ["webhooks:write"], "tenant": "acme"});
+    let token = house.post("/v1/tokens", token).await.is(201).json()["token"].as_str().unwrap().to_owned();
+    let body = json!({"name": "ours", "url": url});
+    let made = house.ask(&token, Method::POST, "/v1/webhooks", Some(body)).await.is(201).json();
+    assert_eq!(made["tenant"], "acme");
+    for tenant in [None, Some("blue"), Some("acme"), Some("blue"), Some("acme")] {
+        let cursor = house.hub.latest() + 1;
+        house.core.lock().unwrap().publish(EventEnvelope {
+            id: EventId::from_bits(u128::from(cursor)),
+            cursor,
+            seq: None,
+            occurred_at: NOW,
+            call: None,
+            campaign: None,
+            lead: None,
+            agent: None,
+            tenant: tenant.and_then(dialer_core::Tenant::new),
+            client_state: None,
+            post_call: false,
+            event: dialled(),
+        });
+    }
+    let taken = receiver.took(2).await;
+    let path = format!("/v1/webhooks/{}", made["id"].as_str().unwrap());
+    // All was looked at for it, and two of five were its own.
+    while house.ask(&token, Method::GET, &path, None).await.is(200).json()["backlog"] != 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(taken.iter().all(|event| event["tenant"] == "acme"), "{taken:?}");
+    assert_eq!(receiver.taken().len(), 2);
+}

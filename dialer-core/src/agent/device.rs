@@ -112,7 +112,7 @@ impl Dialer {
         if trunk.is_some_and(|trunk| !self.trunks.contains_key(&trunk)) {
             return invalid("/device/trunk_id", "the id of an existing trunk");
         }
-        self.refuse_breach(None, number, false, cx.wall).map(|_| ())
+        self.refuse_breach((None, Some(&config.tenant)), number, false, cx.wall).map(|_| ())
     }
 
     /// A device is changed while nothing rings or speaks on it.
@@ -165,10 +165,11 @@ impl Dialer {
         id: AgentId,
         display: String,
     ) -> Result<Way, CommandError> {
-        let trunk = match &self.agents[&id].row.config.device {
+        let config = &self.agents[&id].row.config;
+        let trunk = match &config.device {
             AgentDevice::Number { number, .. } => {
-                let number = number.clone();
-                self.refuse_breach(None, &number, false, cx.wall)?;
+                let (number, tenant) = (number.clone(), config.tenant.clone());
+                self.refuse_breach((None, Some(&tenant)), &number, false, cx.wall)?;
                 let wanted = self.trunk_wanted(id);
                 Some(self.trunk_among(cx.now, &wanted)?)
             }
@@ -187,8 +188,9 @@ impl Dialer {
 
     /// The trunk that takes a call to an agent's number now; `None` if it is no number.
     fn trunk_to(&mut self, cx: &Cx<'_>, id: AgentId) -> Option<Result<TrunkId, NoTrunk>> {
-        let AgentDevice::Number { number, .. } = &self.agents[&id].row.config.device else { return None };
-        if let Some(breach) = self.breach(None, number, cx.wall) {
+        let config = &self.agents[&id].row.config;
+        let AgentDevice::Number { number, .. } = &config.device else { return None };
+        if let Some(breach) = self.breach((None, Some(&config.tenant)), number, cx.wall) {
             self.counters.rule_hit(breach.rule);
             return Some(Err(NoTrunk::Down));
         }

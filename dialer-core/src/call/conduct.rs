@@ -232,9 +232,11 @@ impl Dialer {
             return Err(CommandError::Draining);
         }
         e164("/to", to)?;
-        let campaign = self.calls[&id].campaign;
+        let call = &self.calls[&id];
+        let campaign = call.campaign;
+        let tenant = self.tenant_of(campaign, call.agent.or(call.last_agent));
         let may_override = joining.override_reason.is_some();
-        let breach = self.refuse_breach(campaign, to, may_override, cx.wall)?;
+        let breach = self.refuse_breach((campaign, tenant.as_ref()), to, may_override, cx.wall)?;
         if let Some(trunk) = joining.trunk
             && !self.trunks.contains_key(&trunk)
         {

@@ -2,7 +2,7 @@
 
 use super::outcome::for_pacer;
 use super::{Call, End, EndedCall, Moment, conclude};
-use crate::campaign::{Step, next_step};
+use crate::campaign::{Step, close_for_good, next_step};
 use crate::command::{CommandError, Reply};
 use crate::config::CampaignConfig;
 use crate::counters::outcome_index;
@@ -187,6 +187,9 @@ impl Dialer {
             progress.state = state;
             progress.next_at = None;
             progress.callback = None;
+        }
+        if call.opted_out {
+            close_for_good(&mut progress);
         }
         let disposition = said.map(|said| said.code.clone());
         let notes = said.and_then(|said| said.notes.clone());

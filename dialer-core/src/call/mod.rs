@@ -146,6 +146,8 @@ pub(crate) struct Call {
     /// The safe-harbour message was ordered then.
     pub(crate) message_since: Option<Instant>,
     pub(crate) safe_harbour_played: bool,
+    /// Who hears the message has asked, by a key, not to be called again.
+    pub(crate) opted_out: bool,
     /// A machine or an assistant speaks, or is spoken to.
     pub(crate) turn: Option<turn::Turn>,
     pub(crate) held_by: Option<Party>,
@@ -347,6 +349,7 @@ impl Dialer {
             abandoned: false,
             message_since: None,
             safe_harbour_played: false,
+            opted_out: false,
             turn: None,
             held_by: None,
             transferred_to: None,

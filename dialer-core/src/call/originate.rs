@@ -26,7 +26,9 @@ impl Dialer {
     ) -> Result<Reply, CommandError> {
         self.check_originate(&request)?;
         let may_override = request.override_reason.is_some();
-        let breach = self.refuse_breach(request.campaign, &request.to, may_override, cx.wall)?;
+        let tenant = self.tenant_of(request.campaign, Some(request.agent));
+        let whose = (request.campaign, tenant.as_ref());
+        let breach = self.refuse_breach(whose, &request.to, may_override, cx.wall)?;
         let trunk = self.originate_trunk(cx, &request)?;
         // A number that was asked for is shown as it is; else the pool of the agent, of the lead's list, of the
         // group or of the campaign gives one.

@@ -59,7 +59,7 @@ impl Dialer {
             return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
         }
         for (place, list) in config.dnc_lists.iter().enumerate() {
-            if !self.dnc.lists.contains_key(list) || !seen.insert(*list) {
+            if !self.may_respect(config, *list) || !seen.insert(*list) {
                 return invalid(
                     &format!("/dnc_lists/{place}"),
                     "the id of an existing do-not-call list, each once",
@@ -69,6 +69,12 @@ impl Dialer {
         if let Some(prompt) = &config.safe_harbour_prompt {
             text("/safe_harbour_prompt", prompt, 1, 128)?;
         }
+        if self.config.manual_only {
+            check_manual(config)?;
+        }
+        self.check_opt_out(config)?;
+        config.schedule.check()?;
+        check_sequence(config)?;
         check_push(config)?;
         if let Some(best_time) = &config.best_time {
             best_time.check()?;
@@ -130,6 +136,28 @@ fn check_pacing(pacing: &PacingConfig) -> Checked {
         ("/classify/amd/missed_machine_rate", pacing.amd_missed_machine),
     ] {
         range_f64(pointer, share.unwrap_or(0.0), 0.0, 0.5)?;
+    }
+    Ok(())
+}
+
+/// Shares are of the campaign's own lists.
+fn check_sequence(config: &CampaignConfig) -> Checked {
+    for (list, share) in &config.sequence.mix {
+        if !config.lists.contains(list) {
+            return invalid(&format!("/list_mix/{list}"), "one of the campaign's lists");
+        }
+        range(&format!("/list_mix/{list}"), *share, 1, 1_000)?;
+    }
+    Ok(())
+}
+
+/// A node that dials by hand alone takes no campaign that would dial by itself.
+pub(crate) fn check_manual(config: &CampaignConfig) -> Checked {
+    if config.mode != DialMode::Preview {
+        return invalid("/mode", "\"preview\": this node dials by hand only");
+    }
+    if config.timers.preview_auto_dial_ms > 0 {
+        return invalid("/timers/preview_auto_dial_ms", "0: this node dials by hand only");
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::id::{CallId, CampaignId, DncListId};
 use crate::lead::{Verdict, next_phone, verdict};
 use crate::record::{Lead, LeadState, Record};
 use crate::screen::{Look, Screener, opening_of_all};
+use crate::tenant::Tenant;
 use sansio::WallTime;
 
 /// What stands between a lead and being dialled.
@@ -54,7 +55,7 @@ impl Dialer {
                 return Clearance::NotBefore(lead.progress.next_at.filter(|_| waits));
             }
         }
-        if let Some(list) = self.skip_dnc(id, config, lead, now) {
+        if let Some(list) = self.skip_dnc(config, lead, now) {
             return Clearance::Dnc(list);
         }
         match screener.look(lead) {
@@ -64,17 +65,10 @@ impl Dialer {
         }
     }
 
-    fn skip_dnc(
-        &self,
-        id: CampaignId,
-        config: &CampaignConfig,
-        lead: &mut Lead,
-        now: WallTime,
-    ) -> Option<DncListId> {
-        let campaign = Some((id, config.dnc_lists.as_slice()));
+    fn skip_dnc(&self, config: &CampaignConfig, lead: &mut Lead, now: WallTime) -> Option<DncListId> {
         let mut first = None;
         for place in next_phone(lead)..lead.phones.len() {
-            match self.dnc.hit(campaign, &lead.phones[place].number, now) {
+            match self.dnc.hit(Some(&config.tenant), &config.dnc_lists, &lead.phones[place].number, now) {
                 None => {
                     lead.progress.next_phone = u32::try_from(place).unwrap_or(0);
                     return None;
@@ -102,11 +96,17 @@ impl Dialer {
         }
     }
 
-    /// The rule that a call to this number would break now, for a campaign or for none.
-    pub(crate) fn breach(&self, id: Option<CampaignId>, number: &str, now: WallTime) -> Option<Breach> {
+    /// The rule that a call to this number would break now, for a campaign or for none, by somebody of this tenant.
+    pub(crate) fn breach(
+        &self,
+        (id, tenant): (Option<CampaignId>, Option<&Tenant>),
+        number: &str,
+        now: WallTime,
+    ) -> Option<Breach> {
         let campaign = id.and_then(|id| self.campaigns.get(&id));
-        let named = campaign.map(|campaign| (campaign.row.id, campaign.row.config.dnc_lists.as_slice()));
-        if let Some(list) = self.dnc.hit(named, number, now) {
+        let named = campaign.map_or(&[][..], |campaign| campaign.row.config.dnc_lists.as_slice());
+        let tenant = campaign.map(|campaign| &campaign.row.config.tenant).or(tenant);
+        if let Some(list) = self.dnc.hit(tenant, named, number, now) {
             let name = &self.dnc.lists[&list].row.config.name;
             return Some(Breach {
                 rule: "dnc",
@@ -137,12 +137,12 @@ impl Dialer {
     /// Refuses a call that would break a rule; one that may break it is told to have done so.
     pub(crate) fn refuse_breach(
         &mut self,
-        campaign: Option<CampaignId>,
+        whose: (Option<CampaignId>, Option<&Tenant>),
         number: &str,
         may_override: bool,
         now: WallTime,
     ) -> Result<Option<Breach>, CommandError> {
-        let Some(breach) = self.breach(campaign, number, now) else { return Ok(None) };
+        let Some(breach) = self.breach(whose, number, now) else { return Ok(None) };
         self.counters.rule_hit(breach.rule);
         if may_override {
             return Ok(Some(breach));

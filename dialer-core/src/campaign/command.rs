@@ -87,7 +87,8 @@ impl Dialer {
         self.renew_screen(id);
         self.find_expired(cx, id);
         let screened = |config: &CampaignConfig| {
-            (config.lists.clone(), config.filter.clone(), config.calling_windows.clone(), *config.frequency)
+            let order = (config.lists.clone(), config.sequence.clone());
+            (order, config.filter.clone(), config.calling_windows.clone(), *config.frequency)
         };
         if screened(&old) != screened(&row.config) || old.pacing.policy != row.config.pacing.policy {
             self.empty_hopper(cx, id);
@@ -133,10 +134,26 @@ impl Dialer {
                 detail: "the campaign has no lists; give it at least one".into(),
             });
         }
+        self.refuse_when_over(cx, id)?;
+        self.refuse_when_manual(id)?;
         self.change_state(cx, id, &[CampaignState::Stopped], CampaignState::Running)
     }
 
+    /// Makes a campaign with another's settings.
+    pub(crate) fn copy_campaign(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CampaignId,
+        name: String,
+    ) -> Result<Reply, CommandError> {
+        let campaign = self.campaigns.get(&id).ok_or(NOT_FOUND)?;
+        let config = CampaignConfig { name, ..campaign.row.config.clone() };
+        self.create_campaign(cx, config)
+    }
+
     pub(crate) fn resume_campaign(&mut self, cx: &mut Cx<'_>, id: CampaignId) -> Result<Reply, CommandError> {
+        self.refuse_when_over(cx, id)?;
+        self.refuse_when_manual(id)?;
         self.change_state(cx, id, &[CampaignState::Paused], CampaignState::Running)
     }
 
@@ -164,6 +181,16 @@ impl Dialer {
         }
         self.empty_hopper(cx, id);
         Ok(reply)
+    }
+
+    /// One that was made before the node was told to dial by hand alone.
+    fn refuse_when_manual(&self, id: CampaignId) -> Result<(), CommandError> {
+        let campaign = self.campaigns.get(&id).ok_or(NOT_FOUND)?;
+        if self.config.manual_only && super::check_manual(&campaign.row.config).is_err() {
+            let detail = "this node dials by hand only, and the campaign would dial by itself".into();
+            return Err(CommandError::InvalidState { detail });
+        }
+        Ok(())
     }
 
     fn change_state(

@@ -3,7 +3,7 @@
 use crate::check::{Checked, invalid, text};
 use crate::command::{CommandError, Reply};
 use crate::compliance::DncList;
-use crate::config::DncListConfig;
+use crate::config::{CampaignConfig, DncListConfig};
 use crate::dialer::{About, Cx, Dialer, check_version};
 use crate::event::Event;
 use crate::id::DncListId;
@@ -36,12 +36,13 @@ impl Dialer {
         &mut self,
         cx: &mut Cx<'_>,
         id: DncListId,
-        config: DncListConfig,
+        mut config: DncListConfig,
         if_version: Option<u32>,
     ) -> Result<Reply, CommandError> {
         let list = self.dnc.lists.get_mut(&id).ok_or(NOT_FOUND)?;
         check_version(list.row.version, if_version)?;
         check(&config)?;
+        config.tenant.clone_from(&list.row.config.tenant);
         list.row.config = config;
         list.row.version += 1;
         let row = list.row.clone();
@@ -55,7 +56,10 @@ impl Dialer {
         if !self.dnc.lists.contains_key(&id) {
             return Err(NOT_FOUND);
         }
-        if let Some(user) = self.campaigns.values().find(|c| c.row.config.dnc_lists.contains(&id)) {
+        let names = |config: &CampaignConfig| {
+            config.dnc_lists.contains(&id) || config.opt_out.is_some_and(|opt_out| opt_out.list == id)
+        };
+        if let Some(user) = self.campaigns.values().find(|campaign| names(&campaign.row.config)) {
             return Err(CommandError::InvalidState {
                 detail: format!("campaign {} respects this list; take it out there first", user.row.id),
             });
@@ -81,9 +85,10 @@ impl Dialer {
         let before = list.len();
         list.add(&entries);
         let added = (list.len() - before) as u64;
+        let about = About { tenant: list.row.config.tenant.clone(), ..About::default() };
         self.dirty.dnc_lists.insert(id);
         self.journal(cx, vec![Record::DncAdded { list: id, entries }]);
-        self.tell(cx, About::default(), Event::DncChanged { list: id, added, removed: 0 });
+        self.tell(cx, about, Event::DncChanged { list: id, added, removed: 0 });
         Ok(Reply::Count(added))
     }
 
@@ -99,10 +104,17 @@ impl Dialer {
         let before = list.len();
         list.remove(&entries);
         let removed = (before - list.len()) as u64;
+        let about = About { tenant: list.row.config.tenant.clone(), ..About::default() };
         self.dirty.dnc_lists.insert(id);
         self.journal(cx, vec![Record::DncRemoved { list: id, entries }]);
-        self.tell(cx, About::default(), Event::DncChanged { list: id, added: 0, removed });
+        self.tell(cx, about, Event::DncChanged { list: id, added: 0, removed });
         Ok(Reply::Count(removed))
+    }
+
+    /// The list is there, the operator's or of the campaign's tenant.
+    pub(super) fn may_respect(&self, config: &CampaignConfig, list: DncListId) -> bool {
+        let owner = self.dnc.lists.get(&list).map(|list| list.row.config.tenant.as_ref());
+        owner.is_some_and(|owner| owner.is_none_or(|owner| *owner == config.tenant))
     }
 
     pub(crate) fn restore_dnc(&mut self, lists: Vec<DncSnapshot>) {

@@ -1,6 +1,7 @@
 //! Leads held ready to be dialled.
 
 use super::Clearance;
+use crate::command::{CommandError, Reply};
 use crate::dialer::{Cx, Dialer};
 use crate::effect::Effect;
 use crate::id::{CampaignId, LeadId, ListId};
@@ -110,6 +111,13 @@ impl Hopper {
 }
 
 impl Dialer {
+    /// The leads held ready, the next first.
+    pub(crate) fn look_into_hopper(&self, id: CampaignId, limit: u32) -> Result<Reply, CommandError> {
+        let campaign = self.campaigns.get(&id).ok_or(CommandError::NotFound { what: "campaign" })?;
+        let leads = campaign.hopper.leads.iter().take(limit as usize);
+        Ok(Reply::Leads(leads.map(|lead| lead.id).collect()))
+    }
+
     /// Asks for leads if the hopper is low and there may be some.
     pub(crate) fn refill(&mut self, cx: &mut Cx<'_>, id: CampaignId) {
         let held = self.leads.held();

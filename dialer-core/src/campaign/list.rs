@@ -65,6 +65,7 @@ impl Dialer {
         for user in users {
             let campaign = self.campaigns.get_mut(&user).expect("listed above");
             campaign.row.config.lists.retain(|list| *list != id);
+            campaign.row.config.sequence.mix.remove(&id);
             campaign.row.version += 1;
             records.push(Record::CampaignPut(Box::new(campaign.row.clone())));
             self.dirty.campaigns.insert(user);

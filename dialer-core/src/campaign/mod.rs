@@ -11,30 +11,38 @@ mod hopper;
 mod hours;
 mod inbound;
 mod list;
+mod opt_out;
 mod pace;
 mod person;
 mod preview;
 mod promise;
 mod recycle;
+mod renew;
 mod report;
 mod roster;
+mod schedule;
 mod share;
 mod sketch;
 
 pub(crate) use callback::CalledBy;
+pub(crate) use check::check_manual;
 pub(crate) use clearance::Clearance;
 pub(crate) use expiry::Expiry;
 pub(crate) use forecast::Forecast;
 pub(crate) use hopper::Hopper;
 pub(crate) use hours::is_open;
 pub(crate) use inbound::Inbound;
+pub(crate) use opt_out::close_for_good;
 pub(crate) use preview::Task;
 pub(crate) use promise::Callbacks;
 pub(crate) use recycle::{Step, next_step};
 pub(crate) use roster::Roster;
 
 pub use dnc::DNC_ENTRIES_MAX;
+pub use opt_out::OptOut;
 pub use recycle::default_rule;
+pub use renew::Recycle;
+pub use schedule::Schedule;
 
 use crate::compliance::Ledger;
 use crate::config::{AbandonWindow, CampaignState, ConcurrencyKind, ConnectAt, DialMode};

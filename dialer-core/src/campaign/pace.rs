@@ -204,10 +204,12 @@ impl Dialer {
         let agents: Vec<AgentView<'_>> =
             roster.agents(id).iter().map(|agent| self.pacing_agent(&roster, id, *agent)).collect();
         let calls = self.pacing_calls(&roster, id);
-        // Without calling hours nobody knows when dialling ends: then only what has been earned is spent, and the
+        // Without calling hours or an end nobody knows when dialling ends: then only what has been earned is spent, and the
         // campaign may be stopped at any moment without being over its target.
-        let shift_left = hours::left_ms(self.campaigns[&id].row.config.calling_hours.as_ref(), cx.wall)
-            .map(Duration::from_millis);
+        let config = &self.campaigns[&id].row.config;
+        let hours_left = hours::left_ms(config.calling_hours.as_ref(), cx.wall);
+        let shift_left = [hours_left, config.schedule.left_ms(cx.wall)].into_iter().flatten().min();
+        let shift_left = shift_left.map(Duration::from_millis);
         let windows = self.windows(cx, id, shift_left.map(|left| left.min(PLAN_MAX)));
         let inbound_waiting = self.inbound_for(cx, id);
         let campaign = &self.campaigns[&id];

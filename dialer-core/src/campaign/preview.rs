@@ -119,7 +119,7 @@ impl Dialer {
                 );
             };
             let number = chosen.number.clone();
-            self.refuse_breach(Some(campaign), &number, false, cx.wall)?;
+            self.refuse_breach((Some(campaign), None), &number, false, cx.wall)?;
             self.tasks.get_mut(&id).expect("found above").lead.progress.next_phone = place;
         }
         match self.dial_task(cx, id) {
@@ -173,6 +173,25 @@ impl Dialer {
         campaign.hopper.put_last(task.lead);
         self.rest_agent(cx, task.agent, "task_skipped");
         Ok(Reply::Done)
+    }
+
+    /// Takes tasks back from agents; the leads wait behind all others, the agents are free.
+    pub(crate) fn take_back_tasks(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CampaignId,
+        agent: Option<AgentId>,
+    ) -> Result<Reply, CommandError> {
+        let campaign = self.campaigns.get(&id).ok_or(CommandError::NotFound { what: "campaign" })?;
+        let tasks: Vec<TaskId> = campaign.tasks.iter().copied().collect();
+        let meant = |task: &TaskId| agent.is_none_or(|agent| self.tasks[task].agent == agent);
+        let tasks: Vec<TaskId> = tasks.into_iter().filter(meant).collect();
+        for task in &tasks {
+            let task = self.end_task(cx, *task, "taken_back");
+            self.campaigns.get_mut(&id).expect("found above").hopper.put_last(task.lead);
+            self.rest_agent(cx, task.agent, "task_taken_back");
+        }
+        Ok(Reply::Count(tasks.len() as u64))
     }
 
     pub(crate) fn on_task_timer(&mut self, cx: &mut Cx<'_>, id: TaskId) {

@@ -1,7 +1,8 @@
 //! Do-not-call lists: numbers and prefixes that are not dialled, each until it lapses.
 
-use crate::id::{CampaignId, DncListId};
+use crate::id::DncListId;
 use crate::record::{DncListRow, DncNumbers};
+use crate::tenant::Tenant;
 use core::hash::{BuildHasherDefault, Hasher};
 use sansio::WallTime;
 use sha2::{Digest, Sha256};
@@ -120,6 +121,14 @@ impl DncList {
     }
 }
 
+impl DncList {
+    /// It holds everywhere, as far as this tenant calls.
+    pub(crate) fn holds_for(&self, tenant: Option<&Tenant>) -> bool {
+        let config = &self.row.config;
+        config.everywhere && (config.tenant.is_none() || config.tenant.as_ref() == tenant)
+    }
+}
+
 /// All lists.
 #[derive(Debug, Default)]
 pub(crate) struct DncBook {
@@ -127,18 +136,17 @@ pub(crate) struct DncBook {
 }
 
 impl DncBook {
-    /// The list that keeps this number from being dialled, for a campaign or for nobody in particular.
+    /// The list that keeps this number from being dialled: one that holds everywhere for this tenant, or one of `lists`.
     pub(crate) fn hit(
         &self,
-        campaign: Option<(CampaignId, &[DncListId])>,
+        tenant: Option<&Tenant>,
+        lists: &[DncListId],
         number: &str,
         now: WallTime,
     ) -> Option<DncListId> {
         self.lists
             .values()
-            .filter(|list| {
-                list.row.config.everywhere || campaign.is_some_and(|(_, lists)| lists.contains(&list.row.id))
-            })
+            .filter(|list| list.holds_for(tenant) || lists.contains(&list.row.id))
             .find(|list| list.hits(number, now))
             .map(|list| list.row.id)
     }
@@ -154,7 +162,7 @@ mod tests {
     }
 
     fn list(bits: u128, everywhere: bool) -> DncList {
-        let config = DncListConfig { name: "x".into(), everywhere, source: None };
+        let config = DncListConfig { name: "x".into(), everywhere, ..DncListConfig::default() };
         DncList::new(DncListRow { id: DncListId::from_bits(bits), config, version: 1, created_at: at(0) })
     }
 
@@ -201,10 +209,21 @@ mod tests {
             book.lists.insert(dnc.row.id, dnc);
         }
         let (all, own) = (DncListId::from_bits(1), DncListId::from_bits(2));
-        let campaign = CampaignId::from_bits(7);
-        assert_eq!(book.hit(None, "+4930123456", at(0)), Some(all));
-        assert_eq!(book.hit(None, "+4930123457", at(0)), None);
-        assert_eq!(book.hit(Some((campaign, &[own])), "+4930123457", at(0)), Some(own));
-        assert_eq!(book.hit(Some((campaign, &[])), "+4930123457", at(0)), None);
+        assert_eq!(book.hit(None, &[], "+4930123456", at(0)), Some(all));
+        assert_eq!(book.hit(None, &[], "+4930123457", at(0)), None);
+        assert_eq!(book.hit(None, &[own], "+4930123457", at(0)), Some(own));
+    }
+
+    #[test]
+    fn a_tenants_list_holds_for_its_tenant() {
+        let mut book = DncBook::default();
+        let mut dnc = list(1, true);
+        dnc.row.config.tenant = Tenant::new("acme");
+        dnc.add(&entries(&[4_930_123_456], &[], None));
+        let id = dnc.row.id;
+        book.lists.insert(id, dnc);
+        let hit = |tenant: &str| book.hit(Tenant::new(tenant).as_ref(), &[], "+4930123456", at(0));
+        assert_eq!((hit("acme"), hit("blue")), (Some(id), None));
+        assert_eq!(book.hit(None, &[], "+4930123456", at(0)), None);
     }
 }

@@ -4,10 +4,12 @@
 
 mod filter;
 mod frequency;
+mod order;
 mod parse;
 
 pub use filter::{Filter, FilterFault};
 pub use frequency::Frequency;
+pub use order::{LeadOrder, RANDOM_AMONG, Sequence};
 
 use crate::compliance::{CallingWindows, Opening, zones_of};
 use crate::id::{AgentId, CampaignId};
@@ -26,6 +28,8 @@ pub struct Screen {
     pub filter: Option<Filter>,
     /// Which callbacks are not made here now; `None`: that is not looked at.
     pub promises: Option<Promises>,
+    /// How those that pass follow each other.
+    pub sequence: Sequence,
 }
 
 /// Callbacks that nobody here may make now.

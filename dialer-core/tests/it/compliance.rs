@@ -20,7 +20,7 @@ fn progressive(list: ListId) -> CampaignConfig {
 }
 
 pub(crate) fn dnc_list(house: &mut House, everywhere: bool) -> DncListId {
-    let config = DncListConfig { name: "internal".into(), everywhere, source: None };
+    let config = DncListConfig { name: "internal".into(), everywhere, ..DncListConfig::default() };
     match house.command(Command::CreateDncList(config)) {
         Ok(Reply::DncList(id, 1)) => id,
         other => panic!("{other:?}"),

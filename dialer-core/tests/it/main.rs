@@ -16,6 +16,7 @@ mod promises;
 mod push;
 mod recordings;
 mod rung_early;
+mod schedule;
 mod shift;
 mod tenants;
 mod transit;

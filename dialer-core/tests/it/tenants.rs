@@ -136,7 +136,7 @@ fn what_is_the_operators_is_closed_to_tenants() {
         Command::DeleteTrunk(trunk),
         Command::StopNow,
         Command::Undrain,
-        Command::CreateDncList(dialer_core::config::DncListConfig::default()),
+        Command::DeleteCallerIdPool(dialer_core::CallerIdPoolId::from_bits(1)),
         Command::CreateTrunk(dialer_core::config::TrunkConfig::default()),
     ] {
         let reply = ask(&mut house, "acme", command.clone());
@@ -176,4 +176,57 @@ fn a_tenant_keeps_what_the_operator_has_given_to_its_campaign() {
         let reply = ask(&mut house, "acme", wrong);
         assert!(matches!(reply, Err(CommandError::Invalid { .. })), "{reply:?}");
     }
+}
+
+/// A tenant's own do-not-call lists hold for its calls alone; those that hold everywhere hold for all.
+#[test]
+fn a_tenants_do_not_call_list_is_its_own() {
+    use dialer_core::config::DncListConfig;
+    use dialer_core::record::DncNumbers;
+    let mut house = House::new();
+    house.plain_trunk();
+    let acme = tenant(&mut house, "acme");
+    let blue = tenant(&mut house, "blue");
+    let list = DncListConfig { name: "ours".into(), everywhere: true, ..DncListConfig::default() };
+    let Ok(Reply::DncList(own, _)) = ask(&mut house, "acme", Command::CreateDncList(list)) else { panic!() };
+    let shared = crate::compliance::dnc_list(&mut house, true);
+    let entries = |number: u64| DncNumbers { numbers: vec![number], ..DncNumbers::default() };
+    ask(&mut house, "acme", Command::AddDnc { list: own, entries: entries(8_613_800_138_000) }).unwrap();
+    let refused = |reply: &Result<Reply, CommandError>| {
+        matches!(reply, Err(CommandError::Compliance { rule: "dnc", .. }))
+    };
+    for campaign in [None, Some(acme.campaign)] {
+        let reply = ask(&mut house, "acme", originate(acme.agent, campaign));
+        assert!(refused(&reply), "{campaign:?}: {reply:?}");
+    }
+    for (list, command) in [(own, "blue"), (shared, "acme")] {
+        for command in [
+            Command::AddDnc { list, entries: entries(8_613_800_138_001) },
+            Command::RemoveDnc { list, entries: entries(8_613_800_138_000) },
+            Command::UpdateDncList { list, config: DncListConfig::default(), if_version: None },
+            Command::DeleteDncList(list),
+        ]
+        .map(|of| (command, of))
+        {
+            let reply = ask(&mut house, command.0, command.1.clone());
+            assert!(matches!(reply, Err(CommandError::NotFound { .. })), "{command:?}: {reply:?}");
+        }
+    }
+    // It names its own, and nobody else's.
+    let with = |house: &House, id: CampaignId, list| {
+        let mut config = house.store.campaigns[&id].config.clone();
+        config.dnc_lists = vec![list];
+        Command::UpdateCampaign { campaign: id, config: Box::new(config), if_version: None }
+    };
+    let good = with(&house, acme.campaign, own);
+    ask(&mut house, "acme", good).unwrap();
+    for (whose, campaign, list) in [("acme", acme.campaign, shared), ("blue", blue.campaign, own)] {
+        let wrong = with(&house, campaign, list);
+        let reply = ask(&mut house, whose, wrong);
+        assert!(matches!(reply, Err(CommandError::Invalid { .. })), "{whose}: {reply:?}");
+    }
+    // Nor does the operator give it to another.
+    let wrong = with(&house, blue.campaign, own);
+    assert!(matches!(house.command(wrong), Err(CommandError::Invalid { .. })));
+    let Ok(Reply::Call(_)) = ask(&mut house, "blue", originate(blue.agent, None)) else { panic!() };
 }

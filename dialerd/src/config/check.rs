@@ -36,6 +36,7 @@ pub struct Config {
     pub pin_cores: bool,
     /// 0: none.
     pub realtime_priority: u8,
+    pub manual_only: bool,
     pub log_filter: String,
     pub log_json: bool,
     /// UDP listeners first, the others after them; in the order of the file otherwise.
@@ -194,6 +195,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         shards: raw.node.shards,
         pin_cores: raw.node.pin_cores,
         realtime_priority: raw.node.realtime_priority,
+        manual_only: raw.node.manual_only,
         log_filter: raw.log.level,
         log_json: raw.log.format == LogFormat::Json,
         sip_listeners,

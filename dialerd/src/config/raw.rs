@@ -12,6 +12,7 @@ pub const KEYS: &[&str] = &[
     "node.shards",
     "node.pin_cores",
     "node.realtime_priority",
+    "node.manual_only",
     "log.level",
     "log.format",
     "sip.listen",
@@ -177,11 +178,19 @@ pub struct Node {
     pub shards: u16,
     pub pin_cores: bool,
     pub realtime_priority: u8,
+    pub manual_only: bool,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { name: "n1".into(), data_dir: "data".into(), shards: 1, pin_cores: false, realtime_priority: 0 }
+        Node {
+            name: "n1".into(),
+            data_dir: "data".into(),
+            shards: 1,
+            pin_cores: false,
+            realtime_priority: 0,
+            manual_only: false,
+        }
     }
 }
 

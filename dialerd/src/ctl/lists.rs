@@ -136,14 +136,55 @@ pub async fn campaigns(client: &Client, act: Option<&CampaignAct>, as_json: bool
         CampaignAct::Pause { campaign } => (campaign, "pause"),
         CampaignAct::Resume { campaign } => (campaign, "resume"),
         CampaignAct::Stop { campaign } => (campaign, "stop"),
+        CampaignAct::Recycle { campaign, .. } => (campaign, "recycle"),
+        CampaignAct::TakeBack { campaign, .. } => (campaign, "take_back"),
+        CampaignAct::Copy { campaign, .. } => (campaign, "copy"),
     };
     let found = client.campaign(campaign).await?;
     let id = found["id"].as_str().unwrap_or(campaign).to_owned();
-    let answer = client.post(&format!("/v1/campaigns/{}:{verb}", escape(&id)), &json!({})).await?;
+    let path = format!("/v1/campaigns/{}:{verb}", escape(&id));
+    let answer = match act {
+        CampaignAct::Recycle { states, outcomes, .. } => {
+            return recycle(client, &path, states, outcomes, as_json).await;
+        }
+        CampaignAct::TakeBack { agent: Some(agent), .. } => {
+            let agent = client.named("/v1/agents", "agt_", "agent", agent).await?;
+            client.post(&path, &json!({ "agent_id": agent["id"] })).await?
+        }
+        CampaignAct::Copy { name, .. } => client.post(&path, &json!({ "name": name })).await?,
+        _ => client.post(&path, &json!({})).await?,
+    };
+    if let Some(count) = answer["taken_back"].as_u64() {
+        return Ok(shown(&answer, as_json, || format!("{count} leads taken back")));
+    }
     Ok(shown(&answer, as_json, || {
-        let state = answer["state"].as_str().unwrap_or("?");
+        let (state, id) = (answer["state"].as_str().unwrap_or("?"), answer["id"].as_str().unwrap_or(&id));
         format!("{} ({id}): {state}", answer["name"].as_str().unwrap_or("?"))
     }))
+}
+
+/// Dials leads of a campaign anew, part by part until all were looked at.
+async fn recycle(
+    client: &Client,
+    path: &str,
+    states: &[String],
+    outcomes: &[String],
+    as_json: bool,
+) -> Result<String, Refusal> {
+    let mut body = json!({ "outcomes": outcomes });
+    if !states.is_empty() {
+        body["states"] = json!(states);
+    }
+    let mut recycled = 0;
+    loop {
+        let answer = client.post(path, &body).await?;
+        recycled += answer["recycled"].as_u64().unwrap_or(0);
+        if answer["next_cursor"].is_null() {
+            let all = json!({ "recycled": recycled });
+            return Ok(shown(&all, as_json, || format!("{recycled} leads are dialled anew")));
+        }
+        body["cursor"] = answer["next_cursor"].clone();
+    }
 }
 
 /// Pools of caller IDs, or the numbers of one and how they fare.

@@ -86,7 +86,7 @@ pub enum Question {
         #[command(subcommand)]
         act: Option<AgentAct>,
     },
-    /// Campaigns and their states; or start, pause, resume, stop one.
+    /// Campaigns and their states; or start, pause, resume, stop, copy one, or dial its leads anew.
     Campaigns {
         /// What to do with one.
         #[command(subcommand)]
@@ -246,6 +246,33 @@ pub enum CampaignAct {
     Stop {
         #[arg(value_name = "CAMPAIGN")]
         campaign: String,
+    },
+    /// Dial leads anew that are done with.
+    Recycle {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+        /// Those that stand so: exhausted (the default), done, dnc, retry_wait. May be given more than once.
+        #[arg(long = "state", value_name = "STATE")]
+        states: Vec<String>,
+        /// Those whose last attempt came to this, such as busy. May be given more than once.
+        #[arg(long = "outcome", value_name = "OUTCOME")]
+        outcomes: Vec<String>,
+    },
+    /// Take leads back from agents who have not called them (preview).
+    TakeBack {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+        /// From this agent (id or name) [default: from all].
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<String>,
+    },
+    /// Make a stopped campaign with the same settings.
+    Copy {
+        #[arg(value_name = "CAMPAIGN")]
+        campaign: String,
+        /// Its name.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
 }
 

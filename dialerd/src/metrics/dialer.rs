@@ -81,6 +81,12 @@ pub fn export_counters(
             counts.abandoned,
         );
         families.counter(
+            "dialer_opt_out_total",
+            "People who asked by a key, while a message was played, not to be called again.",
+            &[("campaign", &campaign)],
+            counts.opt_outs,
+        );
+        families.counter(
             "dialer_leads_expired_total",
             "Leads whose time passed before they were reached.",
             &[("campaign", &campaign)],

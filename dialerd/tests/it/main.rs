@@ -6,6 +6,7 @@ mod api;
 mod blocked;
 mod browser;
 mod callbacks;
+mod campaign_life;
 mod conduct;
 mod crash;
 mod ctl;

@@ -166,6 +166,7 @@ fn the_metrics_of_the_documents_are_told() {
             "inbound_connected_total",
             "inbound_unanswered_total",
             "dialer_leads_expired_total",
+            "dialer_opt_out_total",
             "webhook_deliveries_total",
             "webhook_delivery_seconds",
             "webhook_backlog",

@@ -4,10 +4,10 @@ use super::codec::{
     blob, blob_opt, encode, encode_map, encode_past, encode_times, int, millis, queue_of, state_code,
 };
 use super::txn::Txn;
-use super::{audit, best_time, caller_ids, dnc};
+use super::{agent_time, audit, best_time, caller_ids, dnc};
 use crate::error::StoreError;
 use crate::sql::{OptionalExtension, params};
-use dialer_core::event::EventEnvelope;
+use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::record::{AttemptRow, CallKindTag, LeadProgress, RecordingRow};
 use dialer_core::{CallRecord, ListId, Record, Tenant};
 use serde::Serialize;
@@ -32,6 +32,7 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             audit::delete(txn, "agent", *agent)?;
             delete(txn, "DELETE FROM agent WHERE id = ?1", blob(*agent))?;
             delete(txn, "DELETE FROM agent_status WHERE id = ?1", blob(*agent))?;
+            delete(txn, "DELETE FROM agent_since WHERE agent = ?1", blob(*agent))?;
             delete(txn, "DELETE FROM contact WHERE id = ?1", blob(*agent))
         }
         Record::AgentStatusChanged(row) => put(txn, "agent_status", PUT_AGENT_STATUS, blob(row.agent), row),
@@ -340,5 +341,11 @@ fn event(txn: &mut Txn<'_>, envelope: &EventEnvelope) -> Result<(), StoreError> 
         "INSERT INTO event (cursor, at, data) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         (int(envelope.cursor), envelope.occurred_at.unix_millis(), super::events::encoded(envelope)?),
         || format!("the cursor {} is taken by another event", envelope.cursor),
-    )
+    )?;
+    match (&envelope.event, envelope.agent) {
+        (Event::AgentState { from, to, .. }, Some(agent)) => {
+            agent_time::moved(txn, agent, (*from, *to), envelope.occurred_at)
+        }
+        _ => Ok(()),
+    }
 }

@@ -7,11 +7,11 @@ use super::codec::{blob, blob_opt, data, encode, id_opt};
 use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::{AuditEntry, AuditQuery, AuditRow, Page};
-use crate::sql::{Connection, OptionalExtension, Row, Value as Cell, params_from_iter};
+use crate::sql::{Connection, OptionalExtension, Row, Value as Cell, params, params_from_iter};
 use dialer_core::caller_id::PoolState;
 use dialer_core::id::{Id, Kind};
 use dialer_core::record::{Actor, DncNumbers};
-use dialer_core::{CallerIdPoolId, DncListId};
+use dialer_core::{CallerIdPoolId, DncListId, Tenant};
 use sansio::WallTime;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -155,7 +155,8 @@ fn note(
 pub(super) fn add(txn: &mut Txn<'_>, entry: &AuditEntry) -> Result<(), StoreError> {
     let text = |value: &Option<Value>| value.as_ref().map(|value| encode("audit", value)).transpose();
     txn.write(
-        "INSERT INTO audit (at, token, name, action, target, before, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO audit (at, token, name, action, target, before, after, tenant) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         (
             entry.at.unix_millis(),
             blob_opt(entry.by.token),
@@ -164,6 +165,7 @@ pub(super) fn add(txn: &mut Txn<'_>, entry: &AuditEntry) -> Result<(), StoreErro
             &entry.target,
             text(&entry.before)?,
             text(&entry.after)?,
+            entry.by.tenant.as_ref().map(Tenant::as_str),
         ),
     )?;
     Ok(())
@@ -179,18 +181,19 @@ pub(super) fn put_again(
 ) -> Result<(), StoreError> {
     let kept = txn
         .conn()
-        .prepare_cached("SELECT at, token, action FROM audit WHERE no = ?1")?
+        .prepare_cached("SELECT at, token, action, tenant FROM audit WHERE no = ?1")?
         .query_row((no,), |row| {
             let token: Option<[u8; 16]> = row.get("token")?;
-            Ok((row.get::<_, i64>("at")?, token, row.get::<_, String>("action")?))
+            let tenant: Option<String> = row.get("tenant")?;
+            Ok((row.get::<_, i64>("at")?, token, row.get::<_, String>("action")?, tenant))
         })
         .optional()?;
-    let Some((at, token, action)) = kept else { return Ok(()) };
+    let Some((at, token, action, tenant)) = kept else { return Ok(()) };
     txn.write("DELETE FROM audit WHERE no = ?1", (no,))?;
     txn.write(
-        "INSERT INTO audit (no, at, token, name, action, target, before, after) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        (no, at, token, name, action, target, before, after),
+        "INSERT INTO audit (no, at, token, name, action, target, before, after, tenant) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![no, at, token, name, action, target, before, after, tenant],
     )
 }
 
@@ -211,6 +214,9 @@ pub(super) fn page(conn: &Connection, query: &AuditQuery) -> Result<Page<AuditRo
     }
     if let Some(token) = query.token {
         term("token = ?", Cell::Blob(blob(token).to_vec()));
+    }
+    if let Some(tenant) = &query.tenant {
+        term("tenant = ?", Cell::Text(tenant.as_str().into()));
     }
     if let Some(from) = query.from {
         term("at >= ?", Cell::Integer(from.unix_millis()));
@@ -250,7 +256,11 @@ fn read(row: Row<'_>) -> Result<AuditRow, StoreError> {
         no: super::codec::count(row.get("no")?),
         entry: AuditEntry {
             at: WallTime::from_unix_millis(row.get("at")?),
-            by: Actor { token: id_opt(row, "token")?, name: row.get("name")?, tenant: None },
+            by: Actor {
+                token: id_opt(row, "token")?,
+                name: row.get("name")?,
+                tenant: row.get::<_, Option<String>>("tenant")?.and_then(|name| Tenant::new(&name)),
+            },
             action: row.get("action")?,
             target: row.get("target")?,
             before: value("before")?,

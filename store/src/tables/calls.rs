@@ -261,6 +261,13 @@ pub(super) fn totals(conn: &Connection, campaign: CampaignId) -> Result<AttemptT
     Ok(totals)
 }
 
+/// That the call of a row of this table is over and was a tenant's: whose a call is stands in its record.
+pub(super) fn of_tenant(table: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM call_record WHERE call_record.call = {table}.call AND call_record.tenant = ?)"
+    )
+}
+
 /// Recordings, newest first.
 pub(super) fn recordings(
     conn: &Connection,
@@ -272,6 +279,9 @@ pub(super) fn recordings(
         ("agent", key(query.agent)),
         ("campaign", key(query.campaign)),
     ]);
+    if let Some(tenant) = &query.tenant {
+        filter.term(&of_tenant("recording"), Value::Text(tenant.as_str().into()));
+    }
     filter.after("at", query.cursor.as_ref())?;
     let limit = super::page_limit(query.limit);
     let sql = format!(

@@ -5,9 +5,9 @@ use super::txn::Txn;
 use crate::error::StoreError;
 use crate::model::NewLead;
 use crate::sql::{Any, Connection, OptionalExtension, Statement, ValueRef};
-use dialer_core::DncListId;
 use dialer_core::compliance::{number_hash, number_key};
-use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot};
+use dialer_core::record::{DncListRow, DncNumbers, DncSnapshot, ListRow};
+use dialer_core::{DncListId, ListId};
 use sansio::WallTime;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,14 +68,25 @@ pub(super) struct Everywhere<'c> {
 }
 
 impl<'c> Everywhere<'c> {
-    pub(super) fn load(conn: &'c Connection, now: WallTime) -> Result<Everywhere<'c>, StoreError> {
+    /// Those that hold for leads of this list: the operator's, and those of the tenant whose list it is.
+    pub(super) fn load(
+        conn: &'c Connection,
+        list: ListId,
+        now: WallTime,
+    ) -> Result<Everywhere<'c>, StoreError> {
         let now = now.unix_millis();
+        let found = conn
+            .prepare_cached("SELECT data FROM list WHERE id = ?1")?
+            .query_row((blob(list),), |row| Ok(data::<ListRow>("list", row)))
+            .optional()?;
+        let tenant = found.transpose()?.map(|row| row.config.tenant);
         let (mut lists, mut hashed, mut prefixes) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut statement = conn.prepare_cached("SELECT no, data FROM dnc_list")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let list: DncListRow = data("dnc_list", row)?;
-            if !list.config.everywhere {
+            let other = list.config.tenant.is_some() && list.config.tenant != tenant;
+            if !list.config.everywhere || other {
                 continue;
             }
             let no: i64 = row.get("no")?;

@@ -95,7 +95,7 @@ pub(super) fn dry_run(
     let txn = conn.unchecked_transaction()?;
     let list_no = list_no(&txn, list)?.ok_or(StoreError::NotFound { what: "list" })?;
     let scope = scope(&txn, list_no, &options.dedupe_scope)?;
-    let mut dnc = Everywhere::load(&txn, options.now)?;
+    let mut dnc = Everywhere::load(&txn, list, options.now)?;
     let mut holders = Question::new(&txn, &scope)?;
     let mut pretended = Pretended::default();
     let mut verdicts = Vec::with_capacity(rows.len());

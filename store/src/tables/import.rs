@@ -93,7 +93,7 @@ impl Import {
         self.written = 0;
         let list = list_no(txn.conn(), self.list)?.ok_or(StoreError::NotFound { what: "list" })?;
         let scope = scope(txn.conn(), list, &self.options.dedupe_scope)?;
-        let mut dnc = Everywhere::load(txn.conn(), self.options.now)?;
+        let mut dnc = Everywhere::load(txn.conn(), self.list, self.options.now)?;
         let rows = &self.rows[self.done..];
         let rows = &rows[..rows.len().min(rows_max)];
         known.read_on(txn.conn(), rows.len())?;

@@ -8,11 +8,11 @@ use crate::model::{
 };
 use crate::sql::{Connection, OptionalExtension};
 use dialer_core::record::{Lead, LeadState};
-use dialer_core::screen::Look;
+use dialer_core::screen::{LeadOrder, Look, RANDOM_AMONG, Sequence};
 use dialer_core::{LeadId, ListId};
 use sansio::WallTime;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Priorities of waiting leads that are asked for one by one, best first, before all that are due are sorted
 /// instead: cheap for the few priorities that people use, bounded for a list with millions of them.
@@ -50,22 +50,36 @@ pub(super) fn load(conn: &Connection, query: &LeadQuery) -> Result<LoadedLeads, 
         next_due = [next_due, next_waiting(&txn, *list, due_at)?].into_iter().flatten().min();
     }
     let next_due = next_due.map(WallTime::from_unix_millis);
-    let mut wanted = need;
+    let sequence = &query.screen.sequence;
+    let by_chance = sequence.order == LeadOrder::Random;
+    let shares = shares(&txn, sequence)?;
+    let mut wanted = if by_chance { need.max(i64::from(RANDOM_AMONG)) } else { need };
     loop {
         let promised = promised(&txn, &lists, due_at, wanted)?;
         let mut all = (promised.len() as i64) < wanted;
-        let mut candidates = Vec::new();
+        let mut queues: Vec<(u32, Vec<Candidate>)> = Vec::new();
         for list in &lists {
-            let before = candidates.len() as i64;
-            ready(&txn, *list, due_at, wanted, &mut candidates)?;
-            waiting(&txn, *list, due_at, wanted, &mut candidates)?;
-            all &= candidates.len() as i64 - before < wanted;
+            let mut own = Vec::new();
+            ready(&txn, *list, due_at, wanted, &mut own)?;
+            waiting(&txn, *list, due_at, wanted, &mut own)?;
+            all &= (own.len() as i64) < wanted;
+            match queues.first_mut() {
+                Some((_, queue)) if sequence.mix.is_empty() => queue.append(&mut own),
+                _ => queues.push((shares.get(list).copied().unwrap_or(1), own)),
+            }
         }
         let first: BTreeSet<i64> = promised.iter().map(|candidate| candidate.no).collect();
-        candidates.retain(|candidate| !first.contains(&candidate.no));
-        candidates.extend(promised);
+        for (_, queue) in &mut queues {
+            queue.retain(|candidate| !first.contains(&candidate.no) && !excluded.contains(&candidate.no));
+            match by_chance {
+                true => queue.sort_unstable_by_key(|one| (one.priority, Sequence::chance(one.no as u64))),
+                false => queue.sort_unstable(),
+            }
+        }
+        let mut candidates = promised;
         candidates.retain(|candidate| !excluded.contains(&candidate.no));
         candidates.sort_unstable();
+        candidates.extend(Sequence::mixed(queues));
         let (mut leads, opens) = screened(&txn, &candidates, query, limit + 1)?;
         if leads.len() > limit || all || wanted >= SCREENED_MAX {
             let more = leads.len() > limit;
@@ -102,6 +116,16 @@ fn screened(
         }
     }
     Ok((leads, opens))
+}
+
+/// The shares of lists by their numbers.
+fn shares(conn: &Connection, sequence: &Sequence) -> Result<BTreeMap<i64, u32>, StoreError> {
+    let mut shares = BTreeMap::new();
+    for (list, share) in &sequence.mix {
+        let no = list_numbers(conn, std::slice::from_ref(list))?.pop_first();
+        shares.extend(no.map(|no| (no, *share)));
+    }
+    Ok(shares)
 }
 
 /// The numbers of lists, each once; unknown ones are passed over.
@@ -300,6 +324,15 @@ pub(super) fn callbacks(conn: &Connection, query: &CallbackQuery) -> Result<Page
             None => return Err(StoreError::NotFound { what: "list" }),
         },
     };
+    let of_lists = match &query.lists {
+        None => String::new(),
+        Some(lists) => {
+            let numbers: Vec<String> = list_numbers(&txn, lists)?.iter().map(i64::to_string).collect();
+            // An empty list would be no SQL.
+            let numbers = if numbers.is_empty() { "NULL".to_owned() } else { numbers.join(",") };
+            format!("AND list_no IN ({numbers})")
+        }
+    };
     // The index that knows the most about what is asked for.
     let index = match (query.agent, query.campaign) {
         (Some(_), _) => "lead_callback_agent",
@@ -308,7 +341,7 @@ pub(super) fn callbacks(conn: &Connection, query: &CallbackQuery) -> Result<Page
     };
     let mut statement = txn.prepare_cached(&format!(
         "SELECT {LEAD_COLUMNS} FROM lead INDEXED BY {index} JOIN list ON list.no = lead.list_no \
-         WHERE callback_at IS NOT NULL {agent} {campaign} AND (CAST(?3 AS BIGINT) IS NULL OR list_no = ?3) \
+         WHERE callback_at IS NOT NULL {agent} {campaign} {of_lists} AND (CAST(?3 AS BIGINT) IS NULL OR list_no = ?3) \
          AND callback_at >= ?4 AND callback_at < ?5 AND (callback_at, lead.no) > (?6, ?7) \
          ORDER BY callback_at, lead.no LIMIT ?8",
         agent =

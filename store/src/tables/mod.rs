@@ -1,6 +1,7 @@
 //! The tables and all that is done with them, over either database; and the writer that commits many appends together.
 
 mod access;
+mod agent_time;
 mod apply;
 mod audit;
 mod best_time;
@@ -26,10 +27,11 @@ pub(crate) mod writer;
 use crate::Store;
 use crate::error::StoreError;
 use crate::model::{
-    AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow, CallbackQuery, Durable,
-    ErasedPerson, ExpiredLeads, ExpiredQuery, FunnelCounts, IdempotencyRow, ImportOptions, ImportVerdict,
-    LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads, NewLead, Page, Person,
-    RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress, WebhookRow,
+    AgentTime, AgentTimeQuery, AttemptTotals, AuditEntry, AuditQuery, AuditRow, CallRecordQuery, CallRow,
+    CallbackQuery, Durable, ErasedPerson, ExpiredLeads, ExpiredQuery, FunnelCounts, IdempotencyRow,
+    ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery, LedgerQuery, LedgerRow, LoadedLeads,
+    NewLead, Page, Person, RecordingQuery, StoreStats, TokenRow, WebhookDelivery, WebhookProgress,
+    WebhookRow,
 };
 use crate::sql::Connection;
 use dialer_core::best_time::BestTimeRow;
@@ -310,6 +312,10 @@ impl<S: Kept> Store for S {
         let mut erased = self.core().forget(number, &by, particulars)?;
         erased.complete &= self.wiped(number)?;
         Ok(erased)
+    }
+
+    fn agent_times(&self, query: &AgentTimeQuery) -> Result<Vec<AgentTime>, StoreError> {
+        agent_time::load(&self.core().readers.get(), query)
     }
 
     fn prune_records(&self, before: WallTime) -> Result<u64, StoreError> {

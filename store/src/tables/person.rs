@@ -241,6 +241,7 @@ fn anonymous_event(mut envelope: EventEnvelope) -> EventEnvelope {
             | Event::RecordingStarted { .. }
             | Event::RecordingReady { .. }
             | Event::RecordingDeleted { .. }
+            | Event::CallOptedOut { .. }
     );
     if !tells_nothing {
         envelope.event = Event::Erased;

@@ -41,6 +41,7 @@ pub(super) fn prune_records(txn: &mut Txn<'_>, before: WallTime) -> Result<(u64,
         .prepare_cached("SELECT call FROM call_record WHERE started_at < ?1 ORDER BY started_at LIMIT ?2")?
         .query_map((before.unix_millis(), ROWS), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    super::agent_time::prune(txn, before)?;
     for call in &calls {
         txn.write("DELETE FROM disposition WHERE call = ?1", (call,))?;
         txn.write("DELETE FROM wrap_up WHERE call = ?1", (call,))?;
@@ -54,19 +55,22 @@ pub(super) fn ledger(conn: &Connection, query: &LedgerQuery) -> Result<Page<Ledg
     let (mut terms, mut values) = (String::from("WHERE true"), Vec::new());
     let mut term = |sql: &str, value: Value| {
         values.push(value);
-        terms.push_str(&format!(" AND {sql} ?{}", values.len()));
+        terms.push_str(&format!(" AND {}", sql.replacen('?', &format!("?{}", values.len()), 1)));
     };
     if let Some(cursor) = &query.cursor {
-        term("no >", Value::Integer(cursor.parse().map_err(|_| StoreError::BadCursor)?));
+        term("no > ?", Value::Integer(cursor.parse().map_err(|_| StoreError::BadCursor)?));
     }
     if let Some(campaign) = query.campaign {
-        term("campaign =", Value::Blob(blob(campaign).to_vec()));
+        term("campaign = ?", Value::Blob(blob(campaign).to_vec()));
     }
     if let Some(from) = query.from {
-        term("at >=", Value::Integer(from.unix_millis()));
+        term("at >= ?", Value::Integer(from.unix_millis()));
     }
     if let Some(to) = query.to {
-        term("at <", Value::Integer(to.unix_millis()));
+        term("at < ?", Value::Integer(to.unix_millis()));
+    }
+    if let Some(tenant) = &query.tenant {
+        term(&super::calls::of_tenant("ledger"), Value::Text(tenant.as_str().into()));
     }
     let limit = super::page_limit(query.limit);
     let sql = format!(

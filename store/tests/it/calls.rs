@@ -257,3 +257,98 @@ fn a_response_is_kept_for_a_day() {
     assert_eq!(house.store.idempotency("a", NOW).unwrap(), None, "forgotten");
     assert!(house.store.idempotency("b", end).unwrap().is_some());
 }
+
+/// Recordings and entries of the ledger are whose call they are of.
+#[test]
+fn what_a_tenants_calls_have_left() {
+    use dialer_core::Tenant;
+    use dialer_core::record::LedgerEntry;
+    use store::LedgerQuery;
+    let house = House::new();
+    let (acme, blue) = (Tenant::new("acme").unwrap(), Tenant::new("blue").unwrap());
+    for (n, tenant) in [(1_u128, Some(&acme)), (2, Some(&blue)), (3, None)] {
+        let recording = RecordingRow {
+            id: id(n),
+            call: id(n),
+            campaign: Some(id(1)),
+            agent: None,
+            file: format!("{n}.wav"),
+            duration_ms: 1,
+            paused_ms: 0,
+            undecodable: false,
+            cut_off: false,
+            bytes: 1,
+            at: NOW,
+        };
+        let entry = LedgerEntry { campaign: id(1), call: id(n), at: NOW, abandoned: false };
+        let over = record(n, 0, |record| record.tenant = tenant.cloned());
+        house.write(vec![Record::RecordingReady(recording), Record::Ledger(entry), over]);
+    }
+    for (tenant, expected) in [(Some(acme), vec![1]), (Some(blue), vec![2]), (None, vec![3, 2, 1])] {
+        let query = RecordingQuery { tenant: tenant.clone(), limit: 10, ..RecordingQuery::default() };
+        let found: Vec<u128> =
+            house.store.recordings(&query).unwrap().items.iter().map(|row| row.id.to_bits()).collect();
+        assert_eq!(found, expected, "{tenant:?}");
+        let query = LedgerQuery { tenant: tenant.clone(), limit: 10, ..LedgerQuery::default() };
+        let mut found: Vec<u128> =
+            house.store.ledger(&query).unwrap().items.iter().map(|row| row.entry.call.to_bits()).collect();
+        found.reverse();
+        assert_eq!(found, expected, "{tenant:?}");
+    }
+}
+
+/// The time of agents in each state is kept by the hour, over a crash that nobody saw the end of.
+#[test]
+fn agents_times_are_summed_by_the_hour() {
+    use dialer_core::event::{Event, EventEnvelope};
+    use dialer_core::view::AgentState as S;
+    use dialer_core::{AgentId, EventId};
+    use store::{AgentTime, AgentTimeQuery};
+    let house = House::new();
+    let agent: AgentId = id(1);
+    const HOUR: i64 = 3_600_000;
+    let began = NOW.unix_millis().div_euclid(HOUR) * HOUR;
+    let mut cursor = 0;
+    let mut moved = |from, to, after_ms: i64| {
+        cursor += 1;
+        let event = EventEnvelope {
+            id: EventId::from_bits(cursor),
+            cursor: cursor as u64,
+            seq: None,
+            occurred_at: sansio::WallTime::from_unix_millis(began + after_ms),
+            call: None,
+            campaign: None,
+            lead: None,
+            agent: Some(agent),
+            tenant: None,
+            client_state: None,
+            post_call: false,
+            event: Event::AgentState { from, to, reason: "test".into(), expires_at: None },
+        };
+        house.write(vec![Record::Event(Box::new(event))]);
+    };
+    moved(S::LoggedOut, S::Ready, 0);
+    moved(S::Ready, S::Talking, HOUR + 1_000);
+    moved(S::Talking, S::WrapUp, HOUR + 61_000);
+    // The node was down: nobody knows how long the wrap-up lasted.
+    moved(S::LoggedOut, S::Ready, 5 * HOUR);
+    moved(S::Ready, S::LoggedOut, 5 * HOUR + 7_000);
+    let times = |from: Option<i64>, to: Option<i64>| -> Vec<AgentTime> {
+        let wall = |hours: i64| sansio::WallTime::from_unix_millis(began + hours * HOUR);
+        let query = AgentTimeQuery { from: from.map(wall), to: to.map(wall), agent: None };
+        house.store.agent_times(&query).unwrap()
+    };
+    let of = |times: &[AgentTime], state: S| {
+        times[0].state_ms[S::ALL.iter().position(|known| *known == state).unwrap()]
+    };
+    let all = times(None, None);
+    assert_eq!((of(&all, S::Ready), of(&all, S::Talking)), (3_608_000, 60_000));
+    assert_eq!((of(&all, S::WrapUp), of(&all, S::LoggedOut)), (0, 0));
+    assert_eq!(of(&times(None, Some(1)), S::Ready), 3_600_000);
+    assert_eq!(of(&times(Some(1), Some(2)), S::Ready), 1_000);
+    assert_eq!(of(&times(Some(5), None), S::Ready), 7_000);
+    let nobody = AgentTimeQuery { agent: Some(id(9)), ..AgentTimeQuery::default() };
+    assert_eq!(house.store.agent_times(&nobody).unwrap(), []);
+    assert_eq!(house.store.prune_records(NOW.plus_millis(100 * HOUR)).unwrap(), 0);
+    assert_eq!(times(None, None), []);
+}

@@ -578,3 +578,65 @@ fn callbacks_are_found_by_time_agent_and_campaign_and_loaded_first() {
     let funnel = house.store.funnel(&[list], NOW, 3).unwrap();
     assert_eq!((funnel.attempts_spent, funnel.waiting, funnel.due), (1, 2, 17));
 }
+
+/// Lists in shares, and leads of one priority by chance: each lead once, the highest priority first.
+#[test]
+fn lists_share_and_leads_come_by_chance() {
+    use dialer_core::screen::{LeadOrder, Screen, Sequence};
+    let house = House::new();
+    let (big, small) = (house.list(1), house.list(2));
+    let rows = |first: u64, count: u64| (first..first + count).map(new_lead).collect::<Vec<_>>();
+    let of_big = house.import(big, rows(1, 20));
+    let of_small = house.import(small, rows(100, 5));
+    let loaded = |order, mix: BTreeMap<ListId, u32>, limit| {
+        let screen = Screen { sequence: Sequence { order, mix }, ..Screen::default() };
+        let both = LeadQuery { lists: vec![big, small], screen, ..query(big, limit) };
+        house.store.load_leads(&both).unwrap()
+    };
+    let ids = |loaded: &LoadedLeads| loaded.leads.iter().map(|lead| lead.id).collect::<Vec<LeadId>>();
+    let whole: Vec<LeadId> = of_big.iter().chain(&of_small).copied().collect();
+    assert_eq!(ids(&loaded(LeadOrder::Imported, BTreeMap::new(), 30)), whole, "one queue");
+    let mixed = loaded(LeadOrder::Imported, BTreeMap::from([(big, 3), (small, 1)]), 8);
+    assert!(mixed.more);
+    let small_ones = mixed.leads.iter().filter(|lead| lead.list == small).count();
+    assert_eq!((mixed.leads.len(), small_ones), (8, 2), "three to one");
+    let in_order =
+        |list: ListId| mixed.leads.iter().filter(move |lead| lead.list == list).map(|lead| lead.id);
+    assert!(
+        in_order(big).eq(of_big[..6].iter().copied()) && in_order(small).eq(of_small[..2].iter().copied())
+    );
+    let to_the_end = loaded(LeadOrder::Imported, BTreeMap::from([(small, 9)]), 30);
+    assert_eq!(to_the_end.leads.len(), 25, "whoever lasts goes on");
+    let random = ids(&loaded(LeadOrder::Random, BTreeMap::new(), 30));
+    assert_ne!(random, whole);
+    let sorted = |mut ids: Vec<LeadId>| {
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(sorted(random.clone()), sorted(whole));
+    assert_eq!(ids(&loaded(LeadOrder::Random, BTreeMap::new(), 30)), random, "the same at every look");
+    let urgent = house.import(big, vec![NewLead { priority: 1, ..new_lead(200) }]);
+    assert_eq!(ids(&loaded(LeadOrder::Random, BTreeMap::new(), 1)), urgent);
+}
+
+/// Callbacks of a tenant's lists alone.
+#[test]
+fn callbacks_of_some_lists() {
+    let house = House::new();
+    let lists = [house.list(1), house.list(2)];
+    let leads: Vec<LeadId> =
+        lists.iter().zip(1..).map(|(list, n)| house.import(*list, vec![new_lead(n)])[0]).collect();
+    for lead in &leads {
+        let callback = Some(Callback::new(at(5), None, None));
+        let state = LeadState::RetryWait;
+        set(&house, LeadProgress { state, next_at: Some(at(5)), callback, ..LeadProgress::fresh(*lead) });
+    }
+    let found = |lists: Option<Vec<ListId>>| -> Vec<LeadId> {
+        let query = CallbackQuery { lists, limit: 10, ..CallbackQuery::default() };
+        house.store.callbacks(&query).unwrap().items.iter().map(|lead| lead.id).collect()
+    };
+    assert_eq!(found(None), leads);
+    assert_eq!(found(Some(vec![lists[1]])), [leads[1]]);
+    assert_eq!(found(Some(Vec::new())), [], "none of no list");
+    assert_eq!(found(Some(vec![id(77)])), [], "nor of one that is not there");
+}

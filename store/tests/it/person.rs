@@ -120,7 +120,11 @@ fn furnished() -> (House, [LeadId; 3]) {
     house.store.put_idempotency(&idempotent("c", &format!("{{\"lead_id\":\"{}\"}}", leads[0]))).unwrap();
     let dnc = DncListRow {
         id: id(7),
-        config: dialer_core::config::DncListConfig { name: "all".into(), everywhere: true, source: None },
+        config: dialer_core::config::DncListConfig {
+            name: "all".into(),
+            everywhere: true,
+            ..Default::default()
+        },
         version: 1,
         created_at: NOW,
     };

@@ -483,7 +483,7 @@ impl Draw {
                 config: DncListConfig {
                     name: "internal".into(),
                     everywhere: self.rng.chance(0.5),
-                    source: None,
+                    ..DncListConfig::default()
                 },
                 version: 1,
                 created_at: NOW,

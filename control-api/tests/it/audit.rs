@@ -33,7 +33,7 @@ async fn every_change_is_kept_with_what_was_and_who() {
     let changed = &entries[1];
     assert_eq!(changed["at"], "2026-10-01T02:03:04.000Z");
     assert!(changed["by"]["token_id"].as_str().unwrap().starts_with("tok_"));
-    assert_eq!(entries[0]["by"], json!({"token_id": null, "name": "bootstrap"}));
+    assert_eq!(entries[0]["by"], json!({"token_id": null, "tenant": null, "name": "bootstrap"}));
     assert_eq!(
         changed["before"],
         json!({"config": {"channels_max": 100, "password": "(secret)"}}),

@@ -171,7 +171,8 @@ impl Store {
             }
             Record::LeadChanged(progress) => {
                 if let Some(lead) = self.leads.get_mut(&progress.lead) {
-                    assert!(progress.attempts >= lead.progress.attempts, "attempts only grow");
+                    let anew = progress.attempts == 0 && progress.state == LeadState::New;
+                    assert!(progress.attempts >= lead.progress.attempts || anew, "attempts only grow");
                     lead.progress = progress;
                 }
             }

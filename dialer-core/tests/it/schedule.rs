@@ -120,7 +120,7 @@ fn a_lead_that_has_moved_on_stays_where_it_is() {
 
 fn opted_out(house: &mut House, list: ListId, dnc: DncListId, config: CampaignConfig) -> dialer_core::CallId {
     let opt_out = Some(OptOut { digit: '9', list: dnc });
-    house.running(CampaignConfig { opt_out, lists: vec![list], ..config });
+    house.running(CampaignConfig { name: "news".into(), opt_out, lists: vec![list], ..config });
     house.pass(1_000);
     let call = house.last_dialled();
     house.answer(call);

@@ -17,6 +17,7 @@ use engine::{
 use runtime::dtls::{Handshakes, Identity};
 use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
+use runtime::udp::Undelivered;
 use runtime::{
     Clock, Ground, GroundCounters, Mailbox, RecordOrder, RecordResult, ShardMachine, SocketKind, Unsent,
     mailbox,
@@ -55,6 +56,15 @@ pub enum ShardOrder {
         source: SocketAddr,
         /// What.
         bytes: Bytes,
+    },
+    /// What the network says of a datagram that this shard has sent.
+    Undelivered {
+        /// From this listener.
+        listener: u8,
+        /// To this address.
+        peer: SocketAddr,
+        /// Its beginning.
+        quoted: Bytes,
     },
     /// A file of certificates that the machine asked for.
     Certificate { url: String, file: Option<Bytes> },
@@ -253,8 +263,9 @@ impl Shard {
 
     /// The datagrams of a turn have left, or the kernel has refused them.
     fn copy_turn(&mut self, now: Instant, unsent: &[Unsent]) {
-        for Unsent { listener, to, bytes } in unsent {
-            let input = ShardInput::Unsent { listener: *listener, peer: *to, bytes: bytes.clone() };
+        for Unsent { listener, to, bytes, no_way } in unsent {
+            let (listener, peer, bytes) = (*listener, *to, bytes.clone());
+            let input = ShardInput::Unsent { listener, peer, bytes, no_way: *no_way };
             self.machine.handle_input(now, input, &mut self.out);
         }
         let Some(hep) = &mut self.hep else { return };
@@ -589,6 +600,10 @@ impl ShardMachine for Shard {
                 self.heard(now, listener, source, bytes, ground);
                 true
             }
+            ShardOrder::Undelivered { listener, peer, quoted } => {
+                self.feed(now, ShardInput::Undelivered { listener, peer, quoted }, ground);
+                true
+            }
             ShardOrder::Certificate { url, file } => {
                 self.feed(now, ShardInput::Certificate { url, file }, ground);
                 true
@@ -631,8 +646,22 @@ impl ShardMachine for Shard {
         self.handshakes_due(now, ground);
     }
 
-    fn sent(&mut self, now: Instant, unsent: &[Unsent]) {
+    fn sent(&mut self, now: Instant, unsent: &[Unsent], ground: &mut Ground) {
         self.copy_turn(now, unsent);
+        if !self.out.is_empty() {
+            self.carry_out(now, ground, &[]);
+        }
+    }
+
+    fn undelivered(&mut self, now: Instant, listener: u8, datagram: Undelivered, ground: &mut Ground) {
+        let Undelivered { to, quoted } = datagram;
+        // Any of the sockets that share the address may be told.
+        let Some(home) = sip_proxy::sending_shard(&quoted, self.ways.shards.len() as u16) else { return };
+        if home == self.number {
+            self.feed(now, ShardInput::Undelivered { listener, peer: to, quoted }, ground);
+        } else {
+            self.hand_over(home, ShardOrder::Undelivered { listener, peer: to, quoted });
+        }
     }
 
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground) {

@@ -312,7 +312,7 @@ pub enum ShardInput<'a> {
         /// To this address.
         peer: SocketAddr,
     },
-    /// The kernel has refused a datagram of [`ShardEffect::SendSip`]: it never left, and is lost as on any network.
+    /// The kernel has refused a datagram of [`ShardEffect::SendSip`]: it never left.
     Unsent {
         /// From this listener.
         listener: u8,
@@ -320,6 +320,17 @@ pub enum ShardInput<'a> {
         peer: SocketAddr,
         /// What, as it was given.
         bytes: Bytes,
+        /// There is no way there. Otherwise it is lost as on any network.
+        no_way: bool,
+    },
+    /// The network says that a datagram of [`ShardEffect::SendSip`] did not arrive.
+    Undelivered {
+        /// From this listener.
+        listener: u8,
+        /// To this address.
+        peer: SocketAddr,
+        /// Its beginning, as much as was quoted.
+        quoted: Bytes,
     },
     /// What came over a connection is no sequence of messages. [`ShardEffect::CloseFlow`] answers.
     FlowBroken {

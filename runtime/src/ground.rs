@@ -4,7 +4,7 @@ use crate::bell::Bell;
 use crate::media_socket::MediaSocket;
 use crate::recorder::{RecordOrder, Recorder};
 use crate::relay::RelayGround;
-use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch};
+use crate::udp::{self, Alarm, BATCH, Poller, ReceiveBatch, Undelivered};
 use bytes::Bytes;
 use sansio::{Instant, Key, Slab};
 use std::collections::HashMap;
@@ -29,6 +29,8 @@ pub struct Unsent {
     pub to: SocketAddr,
     /// What.
     pub bytes: Bytes,
+    /// There is no way there. Otherwise something was short at that moment.
+    pub no_way: bool,
 }
 
 /// What happened at the sockets, for metrics.
@@ -100,6 +102,8 @@ pub(crate) enum Ready {
     /// Bell or alarm: it has done its work by ending the wait.
     Called,
     Listener(usize),
+    /// The network has said something of what a listener has sent.
+    Undelivered(usize),
     Media(Key<MediaMark>),
     /// Reports of any stream.
     Reports,
@@ -138,6 +142,7 @@ impl Ground {
         let poller = Poller::new()?;
         for (index, listener) in listeners.iter().enumerate() {
             poller.add(listener, u64::MAX - index as u64)?;
+            udp::tell_undelivered(listener)?;
         }
         let alarm = Alarm::new()?;
         poller.add_alarm(&alarm, ALARM)?;
@@ -367,7 +372,23 @@ impl Ground {
                 _ => Ready::Media(Key::from_bits(*mark)),
             });
         }
+        for mark in self.poller.failed() {
+            let listener = u64::MAX - mark;
+            if listener < LISTENERS_MAX as u64 {
+                ready.push(Ready::Undelivered(listener as usize));
+            }
+        }
         Ok(())
+    }
+
+    /// Takes what the network says of one datagram of a listener, see [`udp::receive_undelivered`].
+    pub(crate) fn receive_undelivered(&self, listener: usize) -> Option<Option<Undelivered>> {
+        udp::receive_undelivered(&self.listeners[listener])
+    }
+
+    /// Whether something waits for [`Ground::flush`].
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.outgoing.iter().any(|queue| !queue.is_empty())
     }
 
     /// Takes a batch of datagrams from a listener.
@@ -422,9 +443,11 @@ impl Ground {
     fn flush_listener(&mut self, listener: usize) {
         let queue = &mut self.outgoing[listener];
         let unsent = &mut self.unsent;
-        let lost = udp::send_batch(&self.listeners[listener], queue, |place| {
+        let lost = udp::send_batch(&self.listeners[listener], queue, |place, error| {
             let (to, bytes) = queue[place].clone();
-            unsent.push(Unsent { listener: listener as u8, to, bytes });
+            let short = [Some(libc::EAGAIN), Some(libc::ENOBUFS), Some(libc::ENOMEM), Some(libc::EINTR)];
+            let no_way = !short.contains(&error.raw_os_error());
+            unsent.push(Unsent { listener: listener as u8, to, bytes, no_way });
         });
         self.counters.signalling_sent += queue.len() as u64 - lost;
         self.counters.signalling_send_failures += lost;

@@ -19,7 +19,7 @@ use crate::mailbox::BelledReceiver;
 use crate::process::go_first;
 use crate::recorder::{FileFormat, NewSeal, RecordResult, Recorder};
 use crate::relay::{KernelRelay, RelayGround, Sockets};
-use crate::udp::{BATCH, ReceiveBatch, pin_to_core};
+use crate::udp::{BATCH, ReceiveBatch, Undelivered, pin_to_core};
 use bytes::Bytes;
 use sansio::Instant;
 use std::io;
@@ -61,7 +61,9 @@ pub trait ShardMachine {
     /// All that was ready has been handled: pass on what has gathered.
     fn turn_ended(&mut self, now: Instant, ground: &mut Ground);
     /// What was to be sent in this turn has left, but for these datagrams, which the kernel refused.
-    fn sent(&mut self, _now: Instant, _unsent: &[Unsent]) {}
+    fn sent(&mut self, _now: Instant, _unsent: &[Unsent], _ground: &mut Ground) {}
+    /// The network says that a datagram of a listener did not arrive.
+    fn undelivered(&mut self, _now: Instant, _listener: u8, _datagram: Undelivered, _ground: &mut Ground) {}
 }
 
 /// How a shard is set up.
@@ -138,6 +140,8 @@ pub fn spawn_shard<M: ShardMachine>(
 /// Media packets are at most this long; longer ones are cut off by the kernel and then fail their checks.
 const PACKET_BYTES_MAX: usize = 2048;
 const COMMANDS_PER_TURN: usize = 256;
+/// Times that something is sent in place of what the kernel has refused; the rest leaves in the next turn.
+const FLUSHES_MAX: usize = 8;
 /// Time between two turns of the runtime while recordings are busy. With hundreds of them they always are, and no sound waits
 /// for a file.
 const RUNTIME_TURN: Duration = Duration::from_millis(10);
@@ -208,7 +212,7 @@ async fn run<M: ShardMachine>(
             more = count == COMMANDS_PER_TURN;
             if !machine.command(clock.now(), command, &mut ground) {
                 machine.turn_ended(clock.now(), &mut ground);
-                machine.sent(clock.now(), &ground.flush());
+                flush(&clock, &mut machine, &mut ground);
                 return finish(machine, ground, recorded, clock).await;
             }
         }
@@ -220,7 +224,7 @@ async fn run<M: ShardMachine>(
             machine.timeout(now, &mut ground);
         }
         machine.turn_ended(now, &mut ground);
-        machine.sent(now, &ground.flush());
+        flush(&clock, &mut machine, &mut ground);
         options.turns.note(clock.now().since(started).as_nanos() as u64);
         if receiver.is_finished() {
             return finish(machine, ground, recorded, clock).await;
@@ -228,6 +232,17 @@ async fn run<M: ShardMachine>(
         if ground.recorder_busy() && now.since(runtime_turned) >= RUNTIME_TURN {
             runtime_turned = now;
             runtime.turn().await?;
+        }
+    }
+}
+
+/// Sends what has gathered in a turn, and what the machine sends in place of what the kernel has refused.
+fn flush<M: ShardMachine>(clock: &Clock, machine: &mut M, ground: &mut Ground) {
+    for _ in 0..FLUSHES_MAX {
+        let unsent = ground.flush();
+        machine.sent(clock.now(), &unsent, ground);
+        if !ground.has_outgoing() {
+            return;
         }
     }
 }
@@ -305,6 +320,14 @@ impl Turn {
                     }
                     for (source, bytes) in self.datagrams.drain(..) {
                         machine.datagram(now, *listener as u8, source, bytes, ground);
+                    }
+                }
+                Ready::Undelivered(listener) => {
+                    for _ in 0..BATCH {
+                        let Some(told) = ground.receive_undelivered(*listener) else { break };
+                        if let Some(datagram) = told {
+                            machine.undelivered(now, *listener as u8, datagram, ground);
+                        }
                     }
                 }
                 Ready::Reports => {

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// Datagrams taken from a socket by one system call.
 pub const BATCH: usize = 32;
 const DATAGRAM_BYTES_MAX: usize = 65_535;
+/// A datagram that the kernel refuses is tried so often again: it may mean others that were sent before.
+const TRIES_MAX: u32 = 3;
 
 /// Opens a non-blocking UDP socket with large buffers.
 ///
@@ -176,8 +178,7 @@ impl ReceiveBatch {
             let error = io::Error::last_os_error();
             return match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
-                // An ICMP error of an earlier send is told here; it says nothing about receiving.
-                io::ErrorKind::ConnectionRefused => Ok(1),
+                _ if says_nothing_about_receiving(&error) => Ok(1),
                 _ => Err(error),
             };
         }
@@ -189,6 +190,100 @@ impl ReceiveBatch {
             }
         }
         Ok(count)
+    }
+}
+
+/// Whether an error of receiving is one of an earlier send, which the network (ICMP) has told of since.
+fn says_nothing_about_receiving(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EMSGSIZE
+                | libc::EPROTO
+                | libc::EACCES
+        )
+    )
+}
+
+/// A datagram of ours that did not arrive, as the network (ICMP) says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Undelivered {
+    /// To where it was sent.
+    pub to: SocketAddr,
+    /// Its beginning, as much of it as was quoted; perhaps nothing.
+    pub quoted: Bytes,
+}
+
+/// Lets [`receive_undelivered`] tell which datagrams sent from a socket did not arrive (IP_RECVERR, ip(7)).
+///
+/// # Errors
+/// As the operating system says.
+pub fn tell_undelivered(socket: &UdpSocket) -> io::Result<()> {
+    let (level, option) = if socket.local_addr()?.is_ipv4() {
+        (libc::SOL_IP, libc::IP_RECVERR)
+    } else {
+        (libc::SOL_IPV6, libc::IPV6_RECVERR)
+    };
+    set_option(socket.as_raw_fd(), level, option, 1)
+}
+
+/// Takes what the network says of one datagram; `None` when there is nothing more. What it says of others than those
+/// that cannot be delivered at all (fragments, hops) is `Some(None)`.
+pub fn receive_undelivered(socket: &UdpSocket) -> Option<Option<Undelivered>> {
+    // A host quotes 548 bytes of a datagram at most (RFC 1812 §4.3.2.3), over IPv6 some 1,200 (RFC 4443 §2.4).
+    let mut quoted = [0_u8; 1280];
+    // As u64: aligned as the headers of control messages must be.
+    let mut control = [0_u64; 64];
+    let mut vector = libc::iovec { iov_base: quoted.as_mut_ptr().cast(), iov_len: quoted.len() };
+    // SAFETY: sockaddr_storage and msghdr are plain data for which all zero bytes are a valid value.
+    let (mut to, mut header): (libc::sockaddr_storage, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    header.msg_name = (&raw mut to).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the header points to buffers that outlive the call, with their lengths.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    if length < 0 {
+        return None;
+    }
+    let mut lost = false;
+    // SAFETY: the kernel has filled `control` up to msg_controllen with whole control messages; the error that each of
+    // these two begins with is read where it lies without being aligned.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        while let Some(one) = message.as_ref() {
+            let of = (one.cmsg_level, one.cmsg_type);
+            if of == (libc::SOL_IP, libc::IP_RECVERR) || of == (libc::SOL_IPV6, libc::IPV6_RECVERR) {
+                let error =
+                    std::ptr::read_unaligned(libc::CMSG_DATA(message).cast::<libc::sock_extended_err>());
+                lost |= is_undeliverable(error.ee_origin, error.ee_type, error.ee_code);
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+    }
+    let to = from_storage(&to).filter(|_| lost);
+    let quoted = &quoted[..usize::try_from(length).unwrap_or(0)];
+    Some(to.map(|to| Undelivered { to, quoted: Bytes::copy_from_slice(quoted) }))
+}
+
+/// What RFC 3261 §18.4 takes for a failure: host, network, port or protocol unreachable, and parameters that somebody
+/// on the way does not like. Datagrams that were too long for a part of the way, or took too long, are lost like others.
+fn is_undeliverable(origin: u8, kind: u8, code: u8) -> bool {
+    match (origin, kind) {
+        (libc::SO_EE_ORIGIN_ICMP, 3) => code != 4,
+        (libc::SO_EE_ORIGIN_ICMP, 12) | (libc::SO_EE_ORIGIN_ICMP6, 1 | 4) => true,
+        _ => false,
     }
 }
 
@@ -290,8 +385,12 @@ pub fn send_from(from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> io::Resul
 }
 
 /// Sends datagrams from one socket, many to a system call. What the kernel does not take is lost, as on any
-/// network, and counted: returns how many were lost, each of which is told by its place.
-pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)], mut told: impl FnMut(usize)) -> u64 {
+/// network, and counted: returns how many were lost, each of which is told by its place and the reason.
+pub fn send_batch(
+    socket: &UdpSocket,
+    datagrams: &[(SocketAddr, Bytes)],
+    mut told: impl FnMut(usize, &io::Error),
+) -> u64 {
     let mut lost = 0;
     for (number, chunk) in datagrams.chunks(BATCH).enumerate() {
         let mut addresses: [(libc::sockaddr_storage, libc::socklen_t); BATCH] =
@@ -315,7 +414,7 @@ pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)], mut tol
             header.msg_hdr.msg_iovlen = 1;
             header
         });
-        let mut sent = 0;
+        let (mut sent, mut tries) = (0, 0);
         while sent < chunk.len() {
             // SAFETY: headers sent..chunk.len() point to vectors, addresses and bytes that outlive the call; the
             // kernel only reads through them.
@@ -329,12 +428,20 @@ pub fn send_batch(socket: &UdpSocket, datagrams: &[(SocketAddr, Bytes)], mut tol
             };
             if count > 0 {
                 sent += count as usize;
-            } else {
-                // The first datagram of the rest was refused (unreachable, buffer full): skip it, go on.
-                told(number * BATCH + sent);
-                lost += 1;
-                sent += 1;
+                tries = 0;
+                continue;
             }
+            let error = io::Error::last_os_error();
+            // What the network says of an earlier datagram is told in place of the next one, once.
+            if tries < TRIES_MAX && error.kind() != io::ErrorKind::WouldBlock {
+                tries += 1;
+                continue;
+            }
+            // The first datagram of the rest was refused (unreachable, buffer full): skip it, go on.
+            told(number * BATCH + sent, &error);
+            lost += 1;
+            sent += 1;
+            tries = 0;
         }
     }
     lost
@@ -390,6 +497,7 @@ fn from_storage(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
 pub struct Poller {
     epoll: OwnedFd,
     events: Vec<libc::epoll_event>,
+    failed: Vec<u64>,
 }
 
 impl Poller {
@@ -405,7 +513,7 @@ impl Poller {
         }
         // SAFETY: just opened and owned by nobody else.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 512] })
+        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 512], failed: Vec::new() })
     }
 
     /// Watches a socket for datagrams; readiness is told with `mark`. A closed socket leaves by itself.
@@ -461,7 +569,19 @@ impl Poller {
                 if patient { -1 } else { 0 },
             )
         };
-        marks.extend(self.events.iter().take(usize::try_from(count).unwrap_or(0)).map(|event| event.u64));
+        self.failed.clear();
+        for event in self.events.iter().take(usize::try_from(count).unwrap_or(0)) {
+            marks.push(event.u64);
+            if event.events & libc::EPOLLERR as u32 != 0 {
+                self.failed.push(event.u64);
+            }
+        }
+    }
+
+    /// Those of the marks of the last wait whose sockets have an error to tell.
+    #[must_use]
+    pub fn failed(&self) -> &[u64] {
+        &self.failed
     }
 }
 
@@ -567,7 +687,7 @@ mod tests {
         let target = to.local_addr().unwrap();
         let sent: Vec<(SocketAddr, Bytes)> =
             (0..100_u8).map(|n| (target, Bytes::from(vec![n; usize::from(n)]))).collect();
-        assert_eq!(send_batch(&from, &sent, |_| {}), 0);
+        assert_eq!(send_batch(&from, &sent, |_, _| {}), 0);
         let mut batch = ReceiveBatch::default();
         let mut poller = Poller::new().unwrap();
         poller.add(&to, 7).unwrap();
@@ -600,13 +720,13 @@ mod tests {
         let bad: SocketAddr = "[::1]:9".parse().unwrap();
         let (x, y) = (Bytes::from_static(b"x"), Bytes::from_static(b"y"));
         let mut told = Vec::new();
-        let lost = send_batch(&from, &[(bad, x.clone()), (good, y), (bad, x)], |place| told.push(place));
+        let lost = send_batch(&from, &[(bad, x.clone()), (good, y), (bad, x)], |place, _| told.push(place));
         assert_eq!((lost, told), (2, vec![0, 2]));
         // Places are counted through all batches.
         let mut many = vec![(good, Bytes::from_static(b"z")); BATCH];
         many.push((bad, Bytes::from_static(b"x")));
         let mut told = Vec::new();
-        assert_eq!(send_batch(&to, &many, |place| told.push(place)), 1);
+        assert_eq!(send_batch(&to, &many, |place, _| told.push(place)), 1);
         assert_eq!(told, [BATCH]);
         let mut buffer = [0; 10];
         for _ in 0..BATCH {
@@ -618,6 +738,45 @@ mod tests {
         let mut buffer = [0; 10];
         assert_eq!(receive_one(&to, &mut buffer).unwrap().unwrap().0, 1);
         assert!(receive_one(&to, &mut buffer).unwrap().is_none());
+    }
+
+    /// What was sent to a closed port comes back by name, and costs none of those behind it.
+    #[test]
+    fn what_did_not_arrive_is_told() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let any: SocketAddr = host.parse().unwrap();
+            let (from, to, gone) = (bind(any, 0).unwrap(), bind(any, 0).unwrap(), bind(any, 0).unwrap());
+            tell_undelivered(&from).unwrap();
+            let (good, closed) = (to.local_addr().unwrap(), gone.local_addr().unwrap());
+            drop(gone);
+            let mut poller = Poller::new().unwrap();
+            poller.add(&from, 7).unwrap();
+            let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+            let sent: Vec<(SocketAddr, Bytes)> = vec![
+                (closed, text("one")),
+                (good, text("two")),
+                (closed, text("three")),
+                (good, text("four")),
+            ];
+            assert_eq!(send_batch(&from, &sent, |place, error| panic!("{place}: {error}")), 0);
+            let mut buffer = [0; 10];
+            for text in ["two", "four"] {
+                let (length, source) = receive_one(&to, &mut buffer).unwrap().unwrap();
+                assert_eq!((&buffer[..length], source), (text.as_bytes(), from.local_addr().unwrap()));
+            }
+            let (mut marks, mut batch, mut told) = (Vec::new(), ReceiveBatch::default(), Vec::new());
+            while told.len() < 2 {
+                poller.wait(&mut marks, true);
+                assert_eq!(poller.failed(), [7]);
+                batch.receive(&from, |_, _| panic!("nobody has sent anything")).unwrap();
+                told.extend(std::iter::from_fn(|| receive_undelivered(&from)).flatten());
+            }
+            let quoted = |quoted| Undelivered { to: closed, quoted: text(quoted) };
+            assert_eq!(told, [quoted("one"), quoted("three")]);
+            while batch.receive(&from, |_, _| panic!("nobody has sent anything")).unwrap() > 0 {}
+            poller.wait(&mut marks, false);
+            assert!(marks.is_empty() && poller.failed().is_empty());
+        }
     }
 
     #[test]

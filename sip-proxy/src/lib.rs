@@ -13,7 +13,7 @@ pub mod ua;
 pub mod wire;
 
 pub use mark::{MARK_BYTES, shard_of};
-pub use steer::{marked_shard, shard_for};
+pub use steer::{marked_shard, sending_shard, shard_for};
 pub use transaction::{Direction, SIZE_BOUNDS, Side, Traffic};
 pub use transport::{Network, NetworkError, SCANNERS};
 pub use ua::UserAgent;

@@ -28,6 +28,26 @@ pub fn marked_shard(message: &[u8], shards: u16) -> Option<u16> {
     }
 }
 
+/// The shard, below `shards`, that has sent a request of which perhaps only the beginning is there; `None` when that does
+/// not say.
+#[must_use]
+pub fn sending_shard(request: &[u8], shards: u16) -> Option<u16> {
+    sent_branch(request).and_then(|(_, branch)| shard_of(branch)).filter(|shard| *shard < shards.max(1))
+}
+
+/// The method of a request of ours and the branch in its Via, which stands first; `None` for a response, and for what was
+/// cut off before.
+pub(crate) fn sent_branch(request: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut lines = request.split_inclusive(|byte| *byte == b'\n');
+    let method = lines.next()?.split(|byte| *byte == b' ').next()?;
+    let via = lines.next()?.strip_suffix(b"\r\n")?;
+    let colon = memchr::memchr(b':', via)?;
+    if method.starts_with(b"SIP/") || HeaderName::from_bytes(&via[..colon]) != HeaderName::Via {
+        return None;
+    }
+    Some((method, parameter(&via[colon + 1..], b"branch=")?))
+}
+
 /// Where a message belongs.
 enum Place<'m> {
     Marked(u16),
@@ -104,6 +124,25 @@ mod tests {
 
     fn mark(shard: u16) -> String {
         String::from_utf8(Mark { shard, key: 7, random: 9 }.text().to_vec()).expect("text")
+    }
+
+    #[test]
+    fn what_was_quoted_names_its_sender() {
+        let ours = mark(2);
+        let request =
+            format!("INVITE sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h:5060;rport;branch=z9hG4bK{ours}\r\nMax-Fo");
+        assert_eq!(sending_shard(request.as_bytes(), 4), Some(2));
+        let branch = format!("z9hG4bK{ours}");
+        assert_eq!(sent_branch(request.as_bytes()), Some((&b"INVITE"[..], branch.as_bytes())));
+        assert_eq!(sending_shard(request.as_bytes(), 2), None, "there is no such shard");
+        for length in 0..request.find("Max").unwrap_or(0) {
+            assert_eq!(sending_shard(&request.as_bytes()[..length], 4), None, "{length}");
+        }
+        let response = request.replace("INVITE sip:1@h SIP/2.0", "SIP/2.0 200 OK");
+        let other = request.replace("Via", "From");
+        for text in [response.as_str(), &other, "", "\r\n\r\n", "x\r\n:\r\n", "BYE x\r\nVia: x\r\n"] {
+            assert_eq!(sending_shard(text.as_bytes(), 4), None, "{text}");
+        }
     }
 
     #[test]

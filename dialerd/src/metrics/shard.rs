@@ -50,13 +50,20 @@ pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &m
         over(|gauges| &gauges.hand_over_losses),
     );
 
-    let tried =
-        |gauges: &Arc<ShardGauges>| gauges.counters.lock().map_or(0, |known| known.0.sip.targets_tried);
+    let sip = |counter: fn(&sip_proxy::ua::Counters) -> u64| {
+        shards.iter().map(|gauges| gauges.counters.lock().map_or(0, |known| counter(&known.0.sip))).sum()
+    };
     families.counter(
         "sip_targets_tried_total",
         "Further hosts of a trunk's name that an INVITE was sent to.",
         &[],
-        shards.iter().map(tried).sum(),
+        sip(|counters| counters.targets_tried),
+    );
+    families.counter(
+        "sip_requests_undelivered_total",
+        "Requests that did not arrive, as the network said: nobody at the port, no way to the host.",
+        &[],
+        sip(|counters| counters.requests_undelivered),
     );
 
     let taken: Vec<_> =

@@ -16,6 +16,7 @@ mod ears;
 mod features;
 mod forks;
 mod harness;
+mod hep;
 mod https;
 mod life;
 mod names;

@@ -1,6 +1,6 @@
 //! A trunk's name that leads to hosts that are dead, refuse, say nothing, and one that is good.
 
-use crate::harness::{Place, block_on, until_bound};
+use crate::harness::{Daemon, Place, block_on, until, until_bound};
 use crate::streams::sipp;
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
@@ -70,6 +70,57 @@ fn refusing(address: &str, invites: Arc<AtomicUsize>) -> u16 {
     port
 }
 
+/// A trunk whose name leads to these ports, another one whose calls go there.
+fn configure(place: &Place, ports: [u16; 4], target_time_ms: u32) {
+    let server = zone(place.phones.clone(), ports);
+    place.configure(&format!(
+        "[[trunk]]\nname = \"plain\"\naddress = \"{}:5080\"\noptions_interval_ms = 0\n\
+         [[trunk]]\nname = \"named\"\naddress = \"carrier.test\"\noptions_interval_ms = 0\n\
+         [[route]]\nfrom = \"plain\"\nto = \"named\"\nmedia = \"bypass\"\n",
+        place.carrier
+    ));
+    let text = std::fs::read_to_string(place.config_file()).unwrap();
+    let more = format!("[sip]\ndns_servers = [\"{server}\"]\ntarget_time_ms = {target_time_ms}\n");
+    std::fs::write(place.config_file(), text.replacen("[sip]\n", &more, 1)).unwrap();
+}
+
+/// A port that nobody has any more.
+fn closed(place: &Place) -> u16 {
+    let gone = UdpSocket::bind((place.phones.as_str(), 0)).unwrap();
+    gone.local_addr().unwrap().port()
+}
+
+/// Two calls, one after the other, from where `plain` is to the callee at port 5080 of the phones.
+async fn two_calls(place: &Place, daemon: &Daemon) {
+    let ours = format!("{}:5060", place.daemon);
+    let mut uas = sipp(place, &["-sn", "uas", "-i", &place.phones, "-p", "5080", "-m", "2"]);
+    until_bound("udp", &place.phones, 5080).await;
+    let from = ["-i", &place.carrier, "-p", "5090"];
+    let calls = ["-m", "2", "-l", "1", "-s", "8001", "-d", "100"];
+    let mut uac = sipp(place, &[&["-sn", "uac", &ours][..], &from, &calls].concat());
+    let called = tokio::task::spawn_blocking(move || (uac.wait(), uas.wait())).await.unwrap();
+    assert!(called.0.unwrap().success(), "the caller\n{}", daemon.log_text());
+    assert!(called.1.unwrap().success(), "the callee\n{}", daemon.log_text());
+}
+
+/// Nobody would wait for a silent host as long as this test's daemon does: the kernel says that nobody is there.
+#[test]
+fn a_host_without_anybody_is_left_at_once() {
+    block_on(async {
+        let place = Place::new();
+        let ports = [closed(&place), closed(&place), 5080, closed(&place)];
+        configure(&place, ports, 30_000);
+        let daemon = place.start().await;
+        two_calls(&place, &daemon).await;
+        let told = "sip_requests_undelivered_total 2";
+        until(told, async || {
+            let shown = place.api().admin("/metrics").await.map(|(_, text)| text).unwrap_or_default();
+            shown.lines().any(|line| line == told)
+        })
+        .await;
+    });
+}
+
 #[test]
 fn a_call_finds_the_good_one_of_four_hosts() {
     block_on(async {
@@ -78,49 +129,11 @@ fn a_call_finds_the_good_one_of_four_hosts() {
         let refuses = refusing(&place.phones, Arc::clone(&invites));
         // Bound, and never read.
         let silent = UdpSocket::bind((place.phones.as_str(), 0)).unwrap();
-        let dead = {
-            let gone = UdpSocket::bind((place.phones.as_str(), 0)).unwrap();
-            gone.local_addr().unwrap().port()
-        };
-        let ports = [dead, refuses, silent.local_addr().unwrap().port(), 5080];
-        let server = zone(place.phones.clone(), ports);
-        place.configure(&format!(
-            "[[trunk]]\nname = \"plain\"\naddress = \"{}:5080\"\noptions_interval_ms = 0\n\
-             [[trunk]]\nname = \"named\"\naddress = \"carrier.test\"\noptions_interval_ms = 0\n\
-             [[route]]\nfrom = \"plain\"\nto = \"named\"\nmedia = \"bypass\"\n",
-            place.carrier
-        ));
-        let text = std::fs::read_to_string(place.config_file()).unwrap();
-        let more = format!("[sip]\ndns_servers = [\"{server}\"]\ntarget_time_ms = 300\n");
-        std::fs::write(place.config_file(), text.replacen("[sip]\n", &more, 1)).unwrap();
+        let ports = [closed(&place), refuses, silent.local_addr().unwrap().port(), 5080];
+        configure(&place, ports, 300);
         let daemon = place.start().await;
-        let ours = format!("{}:5060", place.daemon);
         for _ in 0..2 {
-            let mut uas = sipp(&place, &["-sn", "uas", "-i", &place.phones, "-p", "5080", "-m", "2"]);
-            until_bound("udp", &place.phones, 5080).await;
-            let mut uac = sipp(
-                &place,
-                &[
-                    "-sn",
-                    "uac",
-                    &ours,
-                    "-i",
-                    &place.carrier,
-                    "-p",
-                    "5090",
-                    "-m",
-                    "2",
-                    "-l",
-                    "1",
-                    "-s",
-                    "8001",
-                    "-d",
-                    "100",
-                ],
-            );
-            let called = tokio::task::spawn_blocking(move || (uac.wait(), uas.wait())).await.unwrap();
-            assert!(called.0.unwrap().success(), "the caller\n{}", daemon.log_text());
-            assert!(called.1.unwrap().success(), "the callee\n{}", daemon.log_text());
+            two_calls(&place, &daemon).await;
         }
         assert_eq!(invites.load(Ordering::SeqCst), 1, "who said 503 with Retry-After is left alone");
     });

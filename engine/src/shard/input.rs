@@ -29,7 +29,15 @@ impl CallShard {
                 self.trace.refused(listener, peer);
                 self.ua.flow_refused(now, listener, peer, &mut self.sip_out);
             }
-            ShardInput::Unsent { listener, peer, bytes } => self.trace.unsent(listener, peer, &bytes),
+            ShardInput::Unsent { listener, peer, bytes, no_way } => {
+                self.trace.unsent(listener, peer, &bytes);
+                if no_way {
+                    self.ua.undelivered(now, listener, peer, &bytes, &mut self.sip_out);
+                }
+            }
+            ShardInput::Undelivered { listener, peer, quoted } => {
+                self.ua.undelivered(now, listener, peer, &quoted, &mut self.sip_out);
+            }
             ShardInput::FlowBroken { listener, peer, head, fault } => {
                 self.ua.flow_broken(listener, peer, head, fault, &mut self.sip_out);
             }

@@ -108,6 +108,8 @@ pub(crate) fn q850_of(cause: EndCause) -> u8 {
 /// addresses behind us: neither is passed as it is.
 pub(crate) fn passed_code(ended: &Ended) -> u16 {
     match (ended.by, ended.code) {
+        // Nobody could be reached (RFC 3261 §8.1.3.1).
+        (EndedBy::Timeout, Some(503)) => 503,
         (EndedBy::Timeout, _) => 408,
         (_, Some(401 | 407)) => 403,
         (_, Some(300..=399)) => 480,

@@ -620,7 +620,12 @@ impl World {
             }
             Happening::ToPeer { peer, bytes } => {
                 let at = &mut self.peers[peer];
-                if !at.dead {
+                if at.gone {
+                    let quoted = bytes.slice(..bytes.len().min(520));
+                    let input = ShardInput::Undelivered { listener: 0, peer: at.address, quoted };
+                    self.shard.handle_input(self.now, input, &mut self.out);
+                    self.drain_shard(None);
+                } else if !at.dead {
                     at.ua.handle_datagram(self.now, 0, SHARD.parse().unwrap(), bytes, &mut at.out);
                     self.drain_peer(peer);
                 }

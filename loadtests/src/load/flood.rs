@@ -116,7 +116,7 @@ fn flood(scanners: &[UdpSocket], target: SocketAddr, rate: u64, over: &AtomicBoo
         let own = socket.local_addr()?;
         batch.extend((sent..sent + BATCH).map(|number| (target, Bytes::from(scan(own, target, number)))));
         // What the kernel does not take was not sent.
-        sent += BATCH - send_batch(socket, &batch, |_| {});
+        sent += BATCH - send_batch(socket, &batch, |_, _| {});
         batch.clear();
     }
     Ok(Flood { sent, seconds: begun.elapsed().as_secs_f64() })

@@ -56,7 +56,7 @@ impl Port {
     /// Hands everything to the kernel.
     pub fn flush(&mut self) {
         if !self.waiting.is_empty() {
-            self.lost += send_batch(&self.socket, &self.waiting, |_| {});
+            self.lost += send_batch(&self.socket, &self.waiting, |_, _| {});
             self.waiting.clear();
         }
     }

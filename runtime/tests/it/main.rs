@@ -37,14 +37,28 @@ impl ShardMachine for Echo {
 
     fn datagram(&mut self, _: Instant, listener: u8, source: SocketAddr, bytes: Bytes, ground: &mut Ground) {
         let nowhere = (std::net::Ipv6Addr::LOCALHOST, 9).into();
-        let to = if bytes.starts_with(b"lose") { nowhere } else { source };
+        let text = String::from_utf8_lossy(&bytes);
+        let to = match text.strip_prefix("to ") {
+            Some(address) => address.parse().unwrap(),
+            None if text.starts_with("lose") => nowhere,
+            None => source,
+        };
         ground.send(listener, to, bytes);
     }
 
-    fn sent(&mut self, _: Instant, unsent: &[Unsent]) {
-        for Unsent { listener, to, bytes } in unsent {
-            self.told.send(format!("unsent {listener} {to} {}", String::from_utf8_lossy(bytes))).unwrap();
+    fn sent(&mut self, _: Instant, unsent: &[Unsent], ground: &mut Ground) {
+        for Unsent { listener, to, bytes, no_way } in unsent {
+            let text = String::from_utf8_lossy(bytes);
+            self.told.send(format!("unsent {listener} {to} {text}, no way: {no_way}")).unwrap();
+            if let Some(other) = text.strip_prefix("lose this, then to ") {
+                ground.send(*listener, other.parse().unwrap(), Bytes::from_static(b"instead"));
+            }
         }
+    }
+
+    fn undelivered(&mut self, _: Instant, listener: u8, datagram: Undelivered, _: &mut Ground) {
+        let text = String::from_utf8_lossy(&datagram.quoted);
+        self.told.send(format!("undelivered {listener} {} {text}", datagram.to)).unwrap();
     }
 
     fn packet(
@@ -150,8 +164,17 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
     };
     echo(b"one", &mut buffer);
     // The socket is one of IPv4.
-    peer.send_to(b"lose this", address).unwrap();
-    assert_eq!(next(), "unsent 0 [::1]:9 lose this");
+    let lose = format!("lose this, then to {}", peer.local_addr().unwrap());
+    peer.send_to(lose.as_bytes(), address).unwrap();
+    assert_eq!(next(), format!("unsent 0 [::1]:9 {lose}, no way: true"));
+    // What is sent in its place leaves at once.
+    let (length, _) = peer.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"instead");
+    // Nobody is there.
+    let closed = loopback().local_addr().unwrap();
+    peer.send_to(format!("to {closed}").as_bytes(), address).unwrap();
+    assert_eq!(next(), format!("undelivered 0 {closed} to {closed}"));
+    echo(b"still here", &mut buffer);
 
     let (rtp, rtcp) = free_ports();
     orders.blocking_send(Order::Open { stream: 5, rtp, rtcp }).ok().unwrap();

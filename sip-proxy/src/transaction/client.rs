@@ -275,6 +275,43 @@ impl Layer {
         failed
     }
 
+    /// The network says that a request did not arrive (RFC 3261 §18.4), of which method and branch are known. `None` when
+    /// nobody waits for its answer any more, and within a dialog, whose peer was there: it is sent again for a while.
+    pub(crate) fn undelivered(
+        &mut self,
+        now: Instant,
+        listener: u8,
+        to: SocketAddr,
+        (method, branch): (&[u8], &[u8]),
+    ) -> Option<Unanswered> {
+        let mark = Mark::parse(branch.get(BRANCH_COOKIE.len()..)?)?;
+        let key = ClientKey::from_bits(mark.key);
+        let client = self.clients.get(key)?;
+        let is_it = client.random == mark.random
+            && mark.shard == self.shard
+            && client.method == Method::from_bytes(method)
+            && (client.listener, client.to) == (listener, to)
+            && !self.outlets.transport(listener).is_reliable();
+        let fails = match client.user {
+            ClientUser::Invite(_)
+            | ClientUser::Relayed(_)
+            | ClientUser::TrunkOptions(_)
+            | ClientUser::TrunkRegister(_)
+            | ClientUser::PhoneOptions(_) => true,
+            ClientUser::Nobody
+            | ClientUser::Reinvite(_)
+            | ClientUser::Update(_)
+            | ClientUser::Refer(_)
+            | ClientUser::Notify(_)
+            | ClientUser::Bye(_) => false,
+        };
+        let waits = matches!(client.state, ClientState::Calling | ClientState::Trying);
+        (is_it && fails && waits).then(|| {
+            self.counters.requests_undelivered += 1;
+            self.fail(now, key)
+        })
+    }
+
     /// Ends a transaction whose request cannot be delivered.
     fn fail(&mut self, now: Instant, key: ClientKey) -> Unanswered {
         let user = self.clients.get(key).map_or(ClientUser::Nobody, |client| client.user);

@@ -532,6 +532,8 @@ pub struct Counters {
     /// Connections that could not be made.
     pub connections_refused: u64,
     /// Connections closed because what came over them was no sequence of messages.
+    /// Requests that did not arrive, as the network said.
+    pub requests_undelivered: u64,
     pub streams_broken: u64,
     /// Datagrams that were not read.
     pub unheard: Unheard,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
 use super::{Arrival, Event, Output, UserAgent};
+use crate::steer::sent_branch;
 use crate::transaction::Unanswered;
 use crate::transport::{Flow, FrameFault, Standing, answer_stun};
 use crate::wire::{Message, Transport, parse};
@@ -47,6 +48,23 @@ impl UserAgent {
         self.layer.counters.connections_refused += 1;
         let failed = self.layer.flow_lost(now, listener, peer, true, out);
         self.undeliverable(now, failed, out);
+    }
+
+    /// The network says that a datagram did not arrive, or that there is no way for it (RFC 3261 §18.4).
+    ///
+    /// * `datagram` its beginning; only whoever saw it knows its branch, so that nobody else can say this
+    pub fn undelivered(
+        &mut self,
+        now: Instant,
+        listener: u8,
+        to: SocketAddr,
+        datagram: &[u8],
+        out: &mut Outbox<Output>,
+    ) {
+        let sent = sent_branch(datagram);
+        if let Some(failed) = sent.and_then(|sent| self.layer.undelivered(now, listener, to, sent)) {
+            self.unanswered(now, failed, out);
+        }
     }
 
     /// What a connection carried cannot be cut into messages any more. The sender of the request it broke in is

@@ -73,7 +73,7 @@ fn an_invite_waits_for_the_name_and_goes_on_when_a_member_fails() {
     assert!(bench.sent.is_empty(), "it is not known where to");
     bench.pass_ms(100);
     answer(&mut bench);
-    // Silent; says 503; refuses the connection (told by silence over UDP); answers.
+    // Silent; says 503; silent; answers.
     bench.pass_ms(4_000);
     respond(&mut bench, 503, "Retry-After: 5\r\n", "");
     bench.pass_ms(4_000);
@@ -113,6 +113,68 @@ fn an_invite_waits_for_the_name_and_goes_on_when_a_member_fails() {
     assert_eq!(last_to(&bench), "192.0.2.102:5060");
     respond(&mut bench, 486, "", "");
     bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    bench.is_clean();
+}
+
+/// What was sent last is not there to be received, as the network says.
+fn undelivered(bench: &mut Bench, to: SocketAddr, listener: u8) {
+    let sent = bench.sent.iter().rev().find(|(_, message)| message.is_request()).expect("a request");
+    let bytes = Bytes::copy_from_slice(sent.1.raw());
+    bench.ua.undelivered(bench.now, listener, to, &bytes, &mut bench.out);
+    bench.note();
+}
+
+fn last_address(bench: &Bench) -> SocketAddr {
+    address(&last_to(bench))
+}
+
+/// RFC 3261 §18.4: nobody is at the port. The next member gets the call at the same moment; who says so must have seen
+/// the request.
+#[test]
+fn a_member_that_is_not_there_is_left_at_once() {
+    let mut bench = Bench::new();
+    named(&mut bench, Some(Transport::Udp), |_| {});
+    let leg = call(&mut bench);
+    answer(&mut bench);
+    for strange in [address("192.0.2.102:5060"), address("192.0.2.101:5061")] {
+        undelivered(&mut bench, strange, 0);
+    }
+    let to = last_address(&bench);
+    undelivered(&mut bench, to, 1);
+    let text = String::from_utf8_lossy(bench.last(Method::Invite).raw())
+        .replace("branch=z9hG4bK0", "branch=z9hG4bK1");
+    bench.ua.undelivered(bench.now, 0, to, text.as_bytes(), &mut bench.out);
+    bench.note();
+    assert_eq!(bench.count("INVITE"), 1, "none of these was it");
+    undelivered(&mut bench, to, 0);
+    // Told twice, and of the first once more.
+    undelivered(&mut bench, to, 0);
+    let to = last_address(&bench);
+    undelivered(&mut bench, to, 0);
+    assert_eq!(last_to(&bench), "192.0.2.103:5060");
+    respond(&mut bench, 180, "", "");
+    // It rings: what the network says of the INVITE comes too late.
+    let to = last_address(&bench);
+    undelivered(&mut bench, to, 0);
+    respond(&mut bench, 200, "Contact: <sip:b@192.0.2.103>\r\n", ANSWER);
+    bench.hangup(leg);
+    // A peer that was there is asked again.
+    undelivered(&mut bench, to, 0);
+    bench.pass_ms(600);
+    bench.respond(Method::Bye, 200, "", "", "");
+    expect![[r""]].assert_eq(&bench.ladder);
+    assert_eq!(bench.ua.counters().requests_undelivered, 2);
+    bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
+    bench.is_clean();
+}
+
+#[test]
+fn a_call_whose_only_way_leads_nowhere_ends_at_once() {
+    let mut bench = Bench::new();
+    bench.call();
+    let to = last_address(&bench);
+    undelivered(&mut bench, to, 0);
+    expect![[r""]].assert_eq(&bench.ladder);
     bench.is_clean();
 }
 

@@ -97,10 +97,12 @@ impl UserAgent {
                 self.end(now, key, How::by(by).code(408), out);
             }
             State::Incoming => {
+                // RFC 3261 §13.3.1: an invitation that has expired was not refused by anybody.
+                let status = if leg.expires { 487 } else { 480 };
                 if let Some(server) = leg.server.take() {
-                    self.respond_invite(now, server, 480, None, &[], out);
+                    self.respond_invite(now, server, status, None, &[], out);
                 }
-                self.end(now, key, How::by(EndedBy::Timeout).code(480), out);
+                self.end(now, key, How::by(EndedBy::Timeout).code(status), out);
             }
             State::Confirmed => self.reinvite_too_long(now, key, out),
             State::Answered | State::AwaitingAck | State::Ending => {}

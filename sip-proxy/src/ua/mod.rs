@@ -375,11 +375,13 @@ impl UserAgent {
             }
             Method::Invite => self.incoming(now, arrival, request, out),
             Method::Options => self.options(arrival, &request, out),
-            Method::Bye | Method::Info | Method::Update | Method::Prack => {
+            Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.reply(arrival, &request, 481, out)
             }
             method if relay::is_passed(method) => self.outside(now, arrival, request, out),
             _ => self.not_allowed(arrival, &request, out),
+            // There is no call to transfer.
+            Method::Refer => self.reply(arrival, &request, 403, out),
         }
     }
 

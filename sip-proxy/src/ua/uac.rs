@@ -631,6 +631,7 @@ impl Leg {
             invite: None,
             server: None,
             ringing: None,
+            expires: false,
             calling: Some(Box::new(Calling {
                 ringing: false,
                 early: Vec::new(),

@@ -131,8 +131,13 @@ impl UserAgent {
         if let Caller::Trunk(trunk) = from {
             dialog.overload_control = announces(&self.trunks, Some(trunk));
         }
-        let ringing = self.layer.deadlines.arm(now + self.config.ringing_max, Why::Ringing(key));
+        // RFC 3261 §13.3.1: an invitation may be for a while only.
+        let valid = request.seconds(HeaderName::Expires).map(|s| Duration::from_secs(s.into()));
+        let valid = valid.filter(|valid| *valid < self.config.ringing_max);
+        let wait = valid.unwrap_or(self.config.ringing_max);
+        let ringing = self.layer.deadlines.arm(now + wait, Why::Ringing(key));
         if let Some(leg) = self.legs.get_mut(key) {
+            leg.expires = valid.is_some();
             leg.server = Some(server);
             leg.ringing = Some(ringing);
             if !leg.symmetric {
@@ -769,6 +774,7 @@ impl Leg {
             reliable: None,
             answerers: Vec::new(),
             challenges: 0,
+            expires: false,
         }
     }
 }

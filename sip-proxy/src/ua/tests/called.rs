@@ -579,3 +579,49 @@ fn requests_within_dialogs_and_replacing_ones_concern_a_leg() {
     assert_eq!(concern(&bench, "BYE what is this\r\n\r\n"), Concern::Nobody);
     assert_eq!(concern(&bench, "SIP/2.0 486 Busy Here\r\n\r\n"), Concern::Nobody);
 }
+
+/// RFC 3261 §13.3.1: an invitation that says for how long it is valid ends with 487, at that moment and not before.
+#[test]
+fn an_invitation_expires() {
+    for (expires, at_ms) in [("2", 2_000), ("0", 0), ("100", 100_000)] {
+        let mut bench = Bench::new();
+        bench.receive(&invite_text("13800138000", "short", &format!("Expires: {expires}\r\n"), OFFER));
+        if at_ms > 0 {
+            bench.pass_ms(at_ms - 1);
+            assert!(bench.ended.is_empty(), "{expires}");
+        }
+        bench.pass_ms(1);
+        let ended: Vec<_> = bench.ended.iter().map(|ended| (ended.by, ended.code)).collect();
+        assert_eq!(ended, [(EndedBy::Timeout, Some(487))], "{expires}");
+        assert_eq!(bench.invite_response().status(), 487);
+        bench.ack_failure();
+        bench.is_clean();
+    }
+    // Answered in time, nonsense, and longer than anybody rings.
+    for expires in ["2", "soon", "4294967295"] {
+        let mut bench = Bench::new();
+        bench.receive(&invite_text("13800138000", "long", &format!("Expires: {expires}\r\n"), OFFER));
+        bench.pass_ms(1_999);
+        let leg = bench.incoming[0];
+        bench.answer(leg).ack();
+        bench.pass_ms(5_000);
+        assert!(bench.ended.is_empty(), "{expires}");
+        bench.hangup(leg);
+        bench.respond(Method::Bye, 200, "", "", "");
+        bench.is_clean();
+    }
+}
+
+/// What belongs to a subscription or a call that is not here.
+#[test]
+fn requests_that_need_a_dialog_get_none() {
+    for (method, status) in [("NOTIFY", 481), ("REFER", 403), ("PRACK", 481), ("UPDATE", 481), ("INFO", 481)]
+    {
+        let mut bench = Bench::new();
+        let text =
+            invite_text("13800138000", "loose", "Refer-To: <sip:1@h>\r\n", "").replace("INVITE", method);
+        bench.receive(&text);
+        assert_eq!(bench.sent.last().expect("an answer").1.status(), status, "{method}");
+        bench.is_clean();
+    }
+}

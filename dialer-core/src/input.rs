@@ -438,6 +438,13 @@ pub enum AgentFact {
         /// Why.
         cause: EndCause,
         /// Who ended it.
+    /// The phone has refused an offer and asked not to be called for a while (Retry-After); `AgentFailed` follows.
+    AsksForRest {
+        /// Whose.
+        agent: AgentId,
+        /// For so long, milliseconds.
+        wait_ms: u64,
+    },
         by: Party,
     },
 }

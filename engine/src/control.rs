@@ -163,6 +163,7 @@ impl ControlCore {
                     }
                     AgentFact::SessionUp { .. }
                     | AgentFact::PhoneHealth { .. }
+                    | AgentFact::AsksForRest { .. }
                     | AgentFact::CallRefused { .. } => {}
                 }
                 self.feed(now, Input::Agent(fact), out);

@@ -58,6 +58,8 @@ pub(crate) struct Agent {
     pub(crate) wrap_up: Option<WrapUp>,
     /// Offers missed in a row.
     pub(crate) missed: u32,
+    /// The phone has asked for so long a rest with the offer that it refuses, milliseconds.
+    pub(crate) rest_ms: u64,
     /// Gets no offers until this fires.
     pub(crate) backoff: Option<(TimerKey, WallTime)>,
     pub(crate) state_ms: [u64; 10],
@@ -87,6 +89,7 @@ impl Agent {
             task: None,
             wrap_up: None,
             missed: 0,
+            rest_ms: 0,
             backoff: None,
             state_ms: [0; 10],
             calls_taken: 0,

@@ -23,6 +23,9 @@ use crate::input::AgentFact;
 use crate::outcome::EndCause;
 use crate::record::Record;
 
+/// A phone that asks for a longer rest is called again after this, milliseconds.
+const REST_MS_MAX: u64 = 600_000;
+
 /// The leg of a nailed-up session, or of a phone rung early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Line {
@@ -77,6 +80,11 @@ impl Dialer {
                 if self.agents.contains_key(&agent) {
                     let about = About { agent: Some(agent), ..About::default() };
                     self.tell(cx, about, Event::AgentCallRefused { to, reason: reason.into() });
+                }
+            }
+            AgentFact::AsksForRest { agent, wait_ms } => {
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.rest_ms = wait_ms.min(REST_MS_MAX);
                 }
             }
             AgentFact::SessionDown { agent, cause, by: _ } => self.on_session_down(cx, agent, cause),

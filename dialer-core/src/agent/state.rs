@@ -101,7 +101,7 @@ impl Dialer {
     pub(crate) fn back_off(&mut self, cx: &mut Cx<'_>, id: AgentId) {
         let agent = self.agents.get_mut(&id).expect("the caller has it");
         agent.missed += 1;
-        let missed = agent.missed;
+        let (missed, rest_ms) = (agent.missed, std::mem::take(&mut agent.rest_ms));
         if let Some((timer, _)) = agent.backoff.take() {
             self.timers.cancel(timer);
         }
@@ -114,6 +114,7 @@ impl Dialer {
         }
         let doublings = (missed - 1).min(16);
         let ms = (self.config.offer_backoff_min_ms << doublings).min(self.config.offer_backoff_max_ms);
+        let ms = ms.max(rest_ms);
         let timer = self.arm(cx.now, ms, Why::Backoff(id));
         let until = cx.wall.plus_millis(ms as i64);
         self.agents.get_mut(&id).expect("the caller has it").backoff = Some((timer, until));

@@ -595,6 +595,25 @@ fn all_phones_ring_and_who_answers_first_has_the_call() {
     assert_eq!(house.dialer.alive().calls, 0);
 }
 
+/// Retry-After of a phone: it is left alone for that long, and for ten minutes at most.
+#[test]
+fn a_phone_that_asks_for_rest_gets_it() {
+    for (wait_ms, rests_ms) in [(0, 5_000), (1_000, 5_000), (120_000, 120_000), (u64::MAX, 600_000)] {
+        let (mut house, _, [anna, bert, cora], call) = three_phones();
+        house.input(Input::Agent(AgentFact::AsksForRest { agent: anna, wait_ms }));
+        for agent in [anna, bert, cora] {
+            let cause = EndCause::Rejected;
+            house.call_fact(CallFact::AgentFailed { call, agent, cause, sip_code: Some(480) });
+        }
+        house.end(call, Party::Customer, EndCause::Normal);
+        let state = |house: &House| states(house, [anna, bert, cora])[0];
+        house.pass(rests_ms - 1);
+        assert_eq!(state(&house), AgentState::Unreachable, "{wait_ms}");
+        house.pass(1);
+        assert_eq!(state(&house), AgentState::Ready, "{wait_ms}");
+    }
+}
+
 #[test]
 fn who_refuses_misses_the_offer_and_the_others_ring_on() {
     let (mut house, _, agents @ [anna, bert, cora], call) = three_phones();

@@ -8,7 +8,7 @@ use crate::doors::ShardEffect;
 use crate::shard::CallShard;
 use crate::translate::cause::{Said, cause_of, q850_of};
 use dialer_core::outcome::{EndCause, Party};
-use dialer_core::{CallFact, CallId};
+use dialer_core::{AgentFact, CallFact, CallId};
 use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{Ended, EndedBy, Reason};
 
@@ -79,11 +79,15 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(side) = self.calls.get(key).and_then(|call| call.agent.as_ref()) else { return };
-        let up = matches!(side.link, AgentLink::Up { .. });
+        let (up, agent) = (matches!(side.link, AgentLink::Up { .. }), side.agent);
         if up && self.leaves_to_guest(now, key, out) {
             return;
         }
         if !up {
+            if let (EndedBy::Remote, Some(wait)) = (ended.by, ended.retry_after) {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.tell_agent(AgentFact::AsksForRest { agent, wait_ms }, out);
+            }
             self.agent_failed(now, key, cause_of(ended), ended.code, out);
             return;
         }

@@ -59,7 +59,7 @@ impl Bench {
         let route = Route {
             from_trunk: None,
             prefix: String::new(),
-            to_trunk: TrunkId::from_bits(2),
+            to_trunks: vec![TrunkId::from_bits(2)],
             media,
             record: false,
         };

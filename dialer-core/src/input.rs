@@ -358,6 +358,13 @@ pub enum CallFact {
         /// How it began.
         start: Box<TransitStart>,
     },
+    /// The trunk it went to did not take it: it goes to another one.
+    TransitMoved {
+        /// Which call.
+        call: CallId,
+        /// To.
+        to: TrunkId,
+    },
     /// Its callee's phone rings.
     TransitRinging {
         /// Which call.

@@ -357,7 +357,7 @@ impl Daemon {
                     None => None,
                 },
                 prefix: wanted.prefix.clone(),
-                to_trunk: id_of(&wanted.to)?,
+                to_trunks: wanted.to.iter().map(|name| id_of(name)).collect::<Option<_>>()?,
                 media: if wanted.bypass { TransitMedia::Bypass } else { TransitMedia::Relay },
                 record: wanted.record,
             })

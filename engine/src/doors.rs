@@ -815,8 +815,9 @@ pub struct Route {
     pub from_trunk: Option<TrunkId>,
     /// … to a number that begins with this.
     pub prefix: String,
-    /// … go out on this trunk.
-    pub to_trunk: TrunkId,
+    /// … go out on one of these trunks, in the order of their priorities and weights, and on the next one where that has
+    /// no room or does not take them.
+    pub to_trunks: Vec<TrunkId>,
     /// How their sound goes.
     pub media: TransitMedia,
     /// Record them (relayed ones).
@@ -1028,6 +1029,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Ended { call, .. }
         | CallFact::TransitStarted { call, .. }
         | CallFact::TransitRinging { call }
+        | CallFact::TransitMoved { call, .. }
         | CallFact::TransitAnswered { call, .. } => *call,
         CallFact::TransitEnded { record, .. } => record.call,
     }

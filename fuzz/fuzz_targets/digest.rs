@@ -42,10 +42,11 @@ const LONG: Duration = Duration::from_secs(4_000);
 
 /// A phone registers with the bytes as its credentials.
 fn answered(user_agent: &mut UserAgent, data: &[u8]) {
-    let mut request = b"REGISTER sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKr\r\n\
+    let mut request =
+        b"REGISTER sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKr\r\n\
         From: <sip:1001@192.0.2.1>;tag=t\r\nTo: <sip:1001@192.0.2.1>\r\nCall-ID: r\r\nCSeq: 1 REGISTER\r\n\
         Contact: <sip:1001@192.0.2.9>\r\nMax-Forwards: 70\r\nAuthorization: "
-        .to_vec();
+            .to_vec();
     request.extend_from_slice(data);
     request.extend_from_slice(b"\r\n\r\n");
     let mut out = Outbox::default();
@@ -64,6 +65,7 @@ fn challenged(user_agent: &mut UserAgent, data: &[u8]) {
         destination: peer(),
         trunk: Some(1),
         symmetric: false,
+        replaceable: false,
         request_uri: "sip:x@h",
         from_uri: "sip:a@h",
         from_display: "",

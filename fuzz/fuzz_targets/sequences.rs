@@ -247,6 +247,7 @@ impl Stack<'_> {
                 destination: peer(),
                 trunk: Some(1),
                 symmetric: self.dice.byte() % 2 == 0,
+                replaceable: false,
                 request_uri: "sip:x@h",
                 from_uri: "sip:a@h",
                 from_display: "",

@@ -101,6 +101,7 @@ fn two_legs_of_a_held_call_take_less_than_two_kilobytes() {
             destination: address(1),
             trunk: None,
             symmetric: false,
+            replaceable: false,
             request_uri: "sip:13800138000@192.0.2.2:5060",
             from_uri: "sip:02155556666@192.0.2.1",
             from_display: "",

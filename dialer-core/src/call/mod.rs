@@ -296,6 +296,7 @@ impl Dialer {
                 self.finish(cx, call, End { by, cause, sip_code, q850 });
             }
             CallFact::TransitStarted { call, start } => self.on_transit_started(cx, call, start),
+            CallFact::TransitMoved { call, to } => self.on_transit_moved(cx, call, to),
             CallFact::TransitRinging { call } => self.on_transit_ringing(cx, call),
             CallFact::TransitAnswered { call, at } => self.on_transit_answered(cx, call, at),
             CallFact::TransitEnded { from, record } => self.on_transit_ended(cx, from, *record),

@@ -131,6 +131,17 @@ impl Dialer {
         self.journal(cx, vec![Record::AttemptStarted(row)]);
     }
 
+    /// Its channel is one of another trunk.
+    pub(super) fn on_transit_moved(&mut self, cx: &Cx<'_>, id: CallId, to: TrunkId) {
+        let Some(call) = self.transit.get_mut(&id) else { return };
+        let before = call.trunks();
+        call.start.to = to;
+        let after = call.trunks();
+        self.count_transit(before, |active| active.saturating_sub(1));
+        self.count_transit(after, |active| active + 1);
+        self.show_transit_soon(cx.now, id);
+    }
+
     pub(super) fn on_transit_ringing(&mut self, cx: &Cx<'_>, id: CallId) {
         let Some(call) = self.transit.get_mut(&id).filter(|call| call.state == CallState::Dialing) else {
             return;

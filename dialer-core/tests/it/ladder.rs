@@ -1121,6 +1121,12 @@ fn a_transit_call_is_seen_and_hung_up() {
     assert_eq!((view.kind, view.state), (CallKindTag::Transit, CallState::Dialing));
     assert_eq!((view.from_trunk, view.trunk, view.agent), (Some(trunk), Some(trunk), None));
     assert_eq!((view.to.as_str(), view.caller_id.as_deref()), ("+4930123", Some("+4940456")));
+    // To the next trunk of its route, and that was the last one.
+    for to in [TrunkId::from_bits(77), trunk] {
+        house.call_fact(CallFact::TransitMoved { call, to });
+        house.pass(100);
+        assert_eq!(house.views[&call].trunk, Some(to));
+    }
     house.call_fact(CallFact::TransitRinging { call });
     house.pass(100);
     assert_eq!(state(&house), Some(CallState::Ringing));

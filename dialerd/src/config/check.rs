@@ -109,7 +109,8 @@ pub use super::store::StorePlace;
 pub struct RouteConfig {
     pub from: Option<String>,
     pub prefix: String,
-    pub to: String,
+    /// At least one.
+    pub to: Vec<String>,
     pub bypass: bool,
     pub record: bool,
 }
@@ -577,15 +578,29 @@ fn check_sources(trunk: &raw::Trunk, key: &dyn Fn(&str) -> String, faults: &mut 
     }
 }
 
+/// Trunks of one route.
+const ROUTE_TRUNKS_MAX: usize = 16;
+
 fn check_routes(routes: Vec<raw::Route>, trunks: &[TrunkConfig], faults: &mut Faults) -> Vec<RouteConfig> {
     let known = |name: &str| trunks.iter().any(|trunk| trunk.name == name);
     let mut checked = Vec::new();
     for (index, route) in routes.into_iter().enumerate() {
         let from = set(route.from);
-        for (key, name) in [("from", from.as_deref()), ("to", Some(route.to.as_str()))] {
-            if name.is_some_and(|name| !known(name)) {
-                faults.add(format!("route[{index}].{key}"), "the name of a [[trunk]] of this file");
-            }
+        let to = match route.to {
+            raw::RouteTo::One(name) => vec![name],
+            raw::RouteTo::Group(names) => names,
+        };
+        let doubled = to.iter().enumerate().any(|(at, name)| to[..at].contains(name));
+        let fits =
+            !doubled && (1..=ROUTE_TRUNKS_MAX).contains(&to.len()) && to.iter().all(|name| known(name));
+        if from.as_deref().is_some_and(|name| !known(name)) {
+            faults.add(format!("route[{index}].from"), "the name of a [[trunk]] of this file");
+        }
+        if !fits {
+            faults.add(
+                format!("route[{index}].to"),
+                "the name of a [[trunk]] of this file, or a list of up to 16 of them, each once",
+            );
         }
         let bypass = route.media == RouteMedia::Bypass;
         if bypass && route.record {
@@ -594,7 +609,7 @@ fn check_routes(routes: Vec<raw::Route>, trunks: &[TrunkConfig], faults: &mut Fa
                 "false where media is \"bypass\": there is nothing to record",
             );
         }
-        checked.push(RouteConfig { from, prefix: route.prefix, to: route.to, bypass, record: route.record });
+        checked.push(RouteConfig { from, prefix: route.prefix, to, bypass, record: route.record });
     }
     checked
 }

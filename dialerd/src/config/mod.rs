@@ -196,7 +196,7 @@ mod tests {
             ),
             (
                 "[[route]]\nto = \"nowhere\"\n",
-                "dialerd.toml:2:6: key `route[0].to`: found \"nowhere\", expected the name of a [[trunk]] of this file",
+                "dialerd.toml:2:6: key `route[0].to`: found \"nowhere\", expected the name of a [[trunk]] of this file, or a list of up to 16 of them, each once",
             ),
         ];
         for (text, expected) in cases {

@@ -746,11 +746,19 @@ pub struct Route {
     pub from: Option<String>,
     #[serde(default)]
     pub prefix: String,
-    pub to: String,
+    pub to: RouteTo,
     #[serde(default)]
     pub media: RouteMedia,
     #[serde(default)]
     pub record: bool,
+}
+
+/// A trunk, or a group of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum RouteTo {
+    One(String),
+    Group(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

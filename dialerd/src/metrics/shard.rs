@@ -81,7 +81,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 27] = [
+    let counters: [Counter<'_>; 28] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -194,6 +194,12 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             sum(&|_, ground| ground.signalling_send_failures),
         ),
         ("transit_calls_total", "Transit calls carried on.", &[], sum(&|shard, _| shard.transits_started)),
+        (
+            "transit_calls_rerouted_total",
+            "Times a transit call went to the next trunk of its route, because the one before did not take it.",
+            &[],
+            sum(&|shard, _| shard.transits_rerouted),
+        ),
         (
             "transit_refused_total",
             "Transit calls refused.",

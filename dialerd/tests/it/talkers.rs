@@ -403,6 +403,7 @@ fn call(
         destination: server,
         trunk: Some(1),
         symmetric: false,
+        replaceable: false,
         request_uri: &to,
         from_uri: &from,
         from_display: "",

@@ -132,6 +132,7 @@ impl CallShard {
             destination: place.destination,
             trunk: None,
             symmetric: true,
+            replaceable: false,
             request_uri: &place.uri,
             from_uri: &from_uri,
             from_display: display,

@@ -7,6 +7,7 @@
 //! From the answer on it is a call like any other.
 
 use super::{Call, CustomerSide, CustomerState};
+use crate::call::policy::calling_address;
 use crate::doors::ShardEffect;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -20,7 +21,7 @@ use dialer_core::{CallFact, CallId};
 use media::Ears;
 use sansio::{Duration, Instant, Key, Outbox};
 use sip_proxy::ua::{LegKey, Reason};
-use sip_proxy::wire::{HeaderName, Message};
+use sip_proxy::wire::Message;
 use std::net::SocketAddr;
 
 /// The dialer decides in moments; a caller whom it forgets rings no longer than this.
@@ -141,9 +142,8 @@ impl CallShard {
         }
         self.counters.inbound_started += 1;
         let _ = self.ua.provisional(now, leg, 180, None, &mut self.sip_out);
-        let caller = request.address(HeaderName::PAssertedIdentity).or_else(|_| request.from());
-        let caller = caller.map(|address| user_of(address.uri_text)).unwrap_or_default();
-        let from = Some(caller).filter(|user| !user.is_empty() && user != "anonymous");
+        let caller = calling_address(request).map(|address| user_of(address.uri_text));
+        let from = caller.filter(|user| !user.is_empty() && user != "anonymous");
         self.tell(CallFact::InboundArrived { call: id, trunk, from, to: number, verstat }, out);
         Ok(())
     }

@@ -102,6 +102,7 @@ impl CallShard {
             destination,
             trunk: Some(trunk_key.to_bits()),
             symmetric: false,
+            replaceable: false,
             request_uri: &request_uri,
             from_uri: &from_uri,
             from_display: "",

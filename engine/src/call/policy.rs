@@ -3,7 +3,8 @@
 use crate::translate::address::{uri_of, user_of};
 use dialer_core::config::{IdentityHeader, TrunkConfig};
 use dialer_core::headers::{added, is_meant, is_reserved};
-use sip_proxy::wire::{HeaderName, Message};
+use sip_proxy::wire::{HeaderName, Message, NameAddr, Scheme};
+use std::borrow::Cow;
 
 /// Signatures passed on with a call.
 const IDENTITIES_MAX: usize = 4;
@@ -50,6 +51,30 @@ impl Policy {
         self.remove.iter().any(|entry| is_meant(entry, name))
     }
 
+    /// Whether any headers go on to the trunk.
+    pub(crate) fn passes_any(&self) -> bool {
+        !self.pass.is_empty()
+    }
+
+    /// Headers of a message within a call that go on to the trunk: names and values.
+    pub(crate) fn passed_within<'m>(
+        &self,
+        message: &'m Message,
+        from: &Policy,
+    ) -> impl Iterator<Item = (&'m str, &'m str)> {
+        let wishes = if message.has(HeaderName::Privacy) { Wishes::of(message) } else { Wishes::default() };
+        let hidden = !self.trusted && (wishes.identity || wishes.history);
+        let passed = message.all_headers().filter(move |_| !hidden).filter_map(move |(id, text, value)| {
+            let name = if id == HeaderName::Other { std::str::from_utf8(text).ok()? } else { id.as_str() };
+            let value = std::str::from_utf8(value).ok()?;
+            let wanted = self.pass.iter().any(|entry| is_meant(entry, name));
+            // Why a call ends goes on by itself.
+            let ours = is_reserved(name) || id == HeaderName::Reason;
+            (wanted && !ours && !self.removes(name) && !from.removes(name)).then_some((name, value))
+        });
+        passed.take(PASSED_MAX)
+    }
+
     /// Whether callers are named to the trunk in P-Asserted-Identity.
     pub(crate) fn asserts(&self) -> bool {
         self.trusted && self.identity == IdentityHeader::Asserted && !self.removes("P-Asserted-Identity")
@@ -57,8 +82,12 @@ impl Policy {
 
     /// P-Preferred-Identity with this URI, if callers are named so.
     pub(crate) fn preferred(&self, uri: Option<&str>) -> Option<String> {
-        let named = self.identity == IdentityHeader::Preferred && !self.removes("P-Preferred-Identity");
-        uri.filter(|_| named).map(|uri| format!("<{uri}>"))
+        uri.filter(|_| self.prefers()).map(|uri| format!("<{uri}>"))
+    }
+
+    /// Whether callers are named to the trunk in P-Preferred-Identity.
+    fn prefers(&self) -> bool {
+        self.identity == IdentityHeader::Preferred && !self.removes("P-Preferred-Identity")
     }
 }
 
@@ -105,9 +134,9 @@ pub(crate) struct Caller<'m> {
     pub(crate) id: Option<String>,
     /// URI of From.
     pub(crate) uri: String,
-    pub(crate) display: &'m str,
-    /// URI of P-Asserted-Identity.
-    pub(crate) asserted: Option<String>,
+    pub(crate) display: Cow<'m, str>,
+    /// Value of P-Asserted-Identity.
+    asserted: Option<String>,
     /// Value of P-Preferred-Identity.
     preferred: Option<String>,
     privacy: Option<&'m str>,
@@ -120,10 +149,10 @@ impl<'m> Caller<'m> {
     pub(crate) fn of(request: &'m Message, our_host: &str, from: &Policy, to: &Policy) -> Self {
         let address = request.from().ok();
         let id = address.map(|from| user_of(from.uri_text)).filter(|user| !user.is_empty());
-        let display = address.and_then(|from| std::str::from_utf8(from.display).ok()).unwrap_or_default();
+        let display = address.map(|from| display_of(&from)).unwrap_or_default();
         let has_privacy = request.has(HeaderName::Privacy);
         let wishes = if has_privacy { Wishes::of(request) } else { Wishes::default() };
-        let identity = identity_of(request, from).map(|user| uri_of(&user, our_host));
+        let identity = identity_of(request, from, our_host);
         let hidden = !to.trusted && wishes.identity;
         // RFC 3325 §7: across the border of the trust domain an identity goes only when the caller says so.
         let told = to.trusted || wishes.nothing;
@@ -137,9 +166,9 @@ impl<'m> Caller<'m> {
             } else {
                 uri_of(id.as_deref().unwrap_or("anonymous"), our_host)
             },
-            display: if hidden { "Anonymous" } else { display },
+            display: if hidden { Cow::Borrowed("Anonymous") } else { display },
             id,
-            preferred: to.preferred(identity.as_deref().filter(|_| !hidden)),
+            preferred: identity.clone().filter(|_| !hidden && to.prefers()),
             asserted: identity.filter(|_| told && asserts),
             privacy: privacy.filter(|_| !to.removes("Privacy") && !from.removes("Privacy")),
             hidden,
@@ -163,11 +192,11 @@ impl<'m> Caller<'m> {
         let id = number.or_else(named);
         let uri = uri_of(id.as_deref().unwrap_or("anonymous"), our_host);
         Caller {
-            asserted: id.as_ref().filter(|_| to.asserts()).map(|_| uri.clone()),
+            asserted: id.as_ref().filter(|_| to.asserts()).map(|_| format!("<{uri}>")),
             preferred: to.preferred(id.as_ref().map(|_| uri.as_str())),
             id,
             uri,
-            display: "",
+            display: Cow::Borrowed(""),
             privacy: None,
             hidden: false,
             wishes: Wishes::default(),
@@ -184,6 +213,7 @@ impl<'m> Caller<'m> {
     ) -> Vec<(&'h str, &'h str)> {
         let mut headers: Vec<(&str, &str)> =
             self.privacy.map(|value| ("Privacy", value)).into_iter().collect();
+        headers.extend(self.asserted.as_deref().map(|value| ("P-Asserted-Identity", value)));
         headers.extend(self.preferred.as_deref().map(|value| ("P-Preferred-Identity", value)));
         match signed {
             Some(identity) => headers.push(("Identity", identity)),
@@ -242,15 +272,64 @@ impl<'m> Caller<'m> {
     }
 }
 
-/// The user that a trunk asserts as caller: its P-Asserted-Identity, or what the caller prefers when it asserts
-/// nobody. What a trunk outside of the trust domain says counts for nothing.
-fn identity_of(request: &Message, from: &Policy) -> Option<String> {
+/// Whom a trunk asserts as caller, as it is told on: its P-Asserted-Identity, or what the caller prefers when it asserts
+/// nobody. A SIP URI, and a telephone number beside it where both are asserted (RFC 3325 §9.1). What a trunk outside of
+/// the trust domain says counts for nothing.
+fn identity_of(request: &Message, from: &Policy, our_host: &str) -> Option<String> {
     if !from.trusted {
         return None;
     }
     let named = |name: HeaderName| {
-        (request.has(name) && !from.removes(name.as_str())).then(|| request.address(name).ok()).flatten()
+        let kept = request.has(name) && !from.removes(name.as_str());
+        let mut values =
+            kept.then(|| request.addresses(name).flatten().filter(is_caller)).into_iter().flatten();
+        values.next().map(|first| (first, values.next()))
     };
-    let address = named(HeaderName::PAssertedIdentity).or_else(|| named(HeaderName::PPreferredIdentity))?;
-    Some(user_of(address.uri_text))
+    let (first, second) =
+        named(HeaderName::PAssertedIdentity).or_else(|| named(HeaderName::PPreferredIdentity))?;
+    let (named, other) = match second {
+        Some(second) if is_tel(&first) && !is_tel(&second) => (second, Some(first)),
+        second => (first, second),
+    };
+    let mut value = String::new();
+    let display = display_of(&named);
+    if !display.is_empty() {
+        value = format!("\"{}\" ", display.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    value.push_str(&format!("<{}>", uri_of(&user_of(named.uri_text), our_host)));
+    let number = other.filter(|other| is_tel(other) && !is_tel(&named));
+    if let Some(number) = number.and_then(|number| std::str::from_utf8(number.uri_text).ok()) {
+        value.push_str(&format!(", <{number}>"));
+    }
+    Some(value)
+}
+
+/// The address that says by which number somebody calls: a telephone number that is asserted, else whom a trunk asserts
+/// otherwise, else From.
+pub(crate) fn calling_address(request: &Message) -> Option<NameAddr<'_>> {
+    let asserted = || request.addresses(HeaderName::PAssertedIdentity).flatten().filter(is_caller);
+    asserted().find(is_tel).or_else(|| asserted().next()).or_else(|| request.from().ok())
+}
+
+fn is_tel(address: &NameAddr<'_>) -> bool {
+    address.uri().is_ok_and(|uri| uri.scheme == Scheme::Tel)
+}
+
+/// RFC 3325 §9.1: a caller has a URI of SIP, SIPS or a telephone number.
+fn is_caller(address: &NameAddr<'_>) -> bool {
+    address.uri().is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel))
+}
+
+/// A display name without its escapes.
+fn display_of<'m>(address: &NameAddr<'m>) -> Cow<'m, str> {
+    let text = std::str::from_utf8(address.display).unwrap_or_default();
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = false;
+    let plain = text.chars().filter(|c| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    });
+    Cow::Owned(plain.filter(|c| !c.is_control()).collect())
 }

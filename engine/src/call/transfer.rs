@@ -141,7 +141,11 @@ impl CallShard {
             self.routes.iter().find(|route| route.from_trunk.is_none() && to.starts_with(&route.prefix));
         // Without a route it goes where the customer was called.
         let trunk_key = match route {
-            Some(route) => self.trunks.key_of(route.to_trunk).ok_or(503_u16)?,
+            Some(route) => {
+                let is_down = |key: TrunkKey| self.ua.is_down(now, key.to_bits());
+                let chosen = self.trunks.choose(now, &route.to_trunks, &mut self.rng, is_down);
+                chosen.ok_or(503_u16)?.0
+            }
             None => own_trunk,
         };
         let owner = Owner::Guest(key);
@@ -187,6 +191,7 @@ impl CallShard {
             destination,
             trunk: Some(trunk_key.to_bits()),
             symmetric: false,
+            replaceable: false,
             request_uri: &request_uri,
             from_uri: &from_uri,
             from_display: "",

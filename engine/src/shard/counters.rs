@@ -25,6 +25,8 @@ pub struct ShardCounters {
     pub inbound_refused: u64,
     /// Transit calls carried on.
     pub transits_started: u64,
+    /// Times one of them went to the next trunk of its route, because the one before did not take it.
+    pub transits_rerouted: u64,
     /// … and answered.
     pub transits_answered: u64,
     /// … and ended.

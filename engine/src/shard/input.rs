@@ -13,6 +13,7 @@ impl CallShard {
         match input {
             ShardInput::Datagram { listener, source, bytes } => {
                 self.trace.note(now, false, listener, source, &bytes);
+                self.heard = bytes.clone();
                 self.ua.handle_datagram(now, listener, source, bytes, &mut self.sip_out);
             }
             ShardInput::Located { question, answer, ttl } => {

@@ -20,6 +20,7 @@ use crate::translate::browser::{self, LocalDtls};
 use crate::translate::crypto::OurKeys;
 use crate::translate::sdp::{LocalSecurity, LocalSide};
 use agents::Agents;
+use bytes::Bytes;
 use counters::ShardCounters;
 use dialer_core::config::Srtp;
 use dialer_core::{CallFact, CallId};
@@ -85,6 +86,8 @@ pub struct CallShard {
     pub(crate) stir: Stir,
     /// `host:port` of each listener, as written into URIs.
     hosts: Vec<String>,
+    /// The message that is being dealt with; empty between messages.
+    pub(crate) heard: Bytes,
     /// What signalling and sound want done, until [`CallShard::settle`] has carried it on.
     pub(crate) sip_out: Outbox<ua::Output>,
     pub(crate) media_out: Outbox<media::Output>,
@@ -128,6 +131,7 @@ impl CallShard {
             counters: ShardCounters::default(),
             trace: Trace::new(config.trace),
             stir: Stir::default(),
+            heard: Bytes::new(),
             hosts: sip_listeners(&config).into_iter().map(|listener| listener.advertised).collect(),
             sip_out: Outbox::default(),
             media_out: Outbox::default(),
@@ -312,6 +316,7 @@ impl Machine for CallShard {
     fn handle_input(&mut self, now: Instant, input: ShardInput<'_>, out: &mut Outbox<ShardEffect>) {
         self.take_input(now, input, out);
         self.settle(now, out);
+        self.heard = Bytes::new();
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

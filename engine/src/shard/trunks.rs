@@ -7,10 +7,10 @@ use crate::translate::address::source;
 use dialer_core::config::TrunkConfig;
 use dialer_core::record::TrunkRow;
 use dialer_core::{TrunkFact, TrunkId};
-use sansio::{Duration, Instant, Key, Outbox, SharedPace, Slab, TimerKey};
+use sansio::{Duration, Instant, Key, Outbox, Rng, SharedPace, Slab, TimerKey};
 use sip_proxy::Network;
 use sip_proxy::ua::{Ended, EndedBy};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -162,6 +162,47 @@ impl Trunks {
         self.by_id.get(&id).copied()
     }
 
+    /// Which trunk of a group takes a call, and which are tried after it: those that have room, lower priorities first,
+    /// among equals by chance in proportion to their weights, or in the order of the group where none has a weight.
+    /// `None`: none has room.
+    ///
+    /// * `is_down` who is known not to answer comes last
+    pub(crate) fn choose(
+        &self,
+        now: Instant,
+        group: &[TrunkId],
+        rng: &mut Rng,
+        is_down: impl Fn(TrunkKey) -> bool,
+    ) -> Option<(TrunkKey, VecDeque<TrunkKey>)> {
+        let able = |id: &TrunkId| {
+            let key = self.key_of(*id)?;
+            self.slab.get(key).filter(|trunk| trunk.has_room(now)).map(|trunk| (key, trunk))
+        };
+        if let [only] = group {
+            return able(only).map(|(key, _)| (key, VecDeque::new()));
+        }
+        let mut left: Vec<_> = group
+            .iter()
+            .filter_map(able)
+            .map(|(key, trunk)| ((is_down(key), trunk.row.config.priority), trunk.row.config.weight, key))
+            .collect();
+        // Stable: equals stay in the order of the group.
+        left.sort_by_key(|(rank, ..)| *rank);
+        let mut ordered = VecDeque::with_capacity(left.len());
+        while let Some((rank, ..)) = left.first().copied() {
+            let equals = left.iter().take_while(|(other, ..)| *other == rank).count();
+            let sum: u64 = left[..equals].iter().map(|(_, weight, _)| u64::from(*weight)).sum();
+            let mut mark = if sum == 0 { 0 } else { rng.below(sum) };
+            let chosen = left[..equals].iter().position(|(_, weight, _)| {
+                let reached = mark < u64::from(*weight);
+                mark = mark.saturating_sub(u64::from(*weight));
+                reached
+            });
+            ordered.push_back(left.remove(chosen.unwrap_or(0)).2);
+        }
+        ordered.pop_front().map(|first| (first, ordered))
+    }
+
     pub(crate) fn get(&self, key: TrunkKey) -> Option<&Trunk> {
         self.slab.get(key)
     }
@@ -179,6 +220,13 @@ impl Trunks {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TrunkKey, &Trunk)> {
         self.slab.iter()
+    }
+
+    /// Every trunk of a group as [`Trunks::choose`] orders them.
+    #[cfg(test)]
+    fn in_order(&self, now: Instant, group: &[TrunkId], rng: &mut Rng, down: &[TrunkKey]) -> Vec<TrunkKey> {
+        let chosen = self.choose(now, group, rng, |key| down.contains(&key));
+        chosen.map(|(first, others)| std::iter::once(first).chain(others).collect()).unwrap_or_default()
     }
 
     /// Channels in use over all trunks.
@@ -300,6 +348,51 @@ mod tests {
         trunks.release(key);
         assert_eq!(calls_begun(&mut trunks, key, 50, 100), 1);
         assert_eq!(trunks.channels_used(), 2);
+    }
+
+    #[test]
+    fn a_group_is_tried_by_priority_and_weight() {
+        let mut trunks = Trunks::new(false);
+        let keys: Vec<TrunkKey> = [(2, 50), (1, 30), (1, 10), (1, 0)]
+            .into_iter()
+            .zip(1..)
+            .map(|((priority, weight), id)| {
+                let mut row = row(1_000_000, 1e6);
+                row.id = TrunkId::from_bits(id);
+                (row.config.priority, row.config.weight) = (priority, weight);
+                trunks.apply(Instant::ZERO, row, None).unwrap()
+            })
+            .collect();
+        let group = [1, 2, 3, 4].map(TrunkId::from_bits);
+        let mut rng = Rng::from_seed(7);
+        let mut first = [0_u32; 4];
+        for _ in 0..4_000 {
+            let order = trunks.in_order(Instant::ZERO, &group, &mut rng, &[]);
+            assert_eq!((order.len(), order[2], order[3]), (4, keys[3], keys[0]), "all, the dear one last");
+            first[keys.iter().position(|key| *key == order[0]).unwrap()] += 1;
+        }
+        assert_eq!((first[0], first[1] + first[2]), (0, 4_000));
+        assert!((2_850..3_150).contains(&first[1]), "{first:?}");
+        // Who does not answer comes last, who has no room not at all.
+        let order = trunks.in_order(Instant::ZERO, &group, &mut rng, &keys[1..3]);
+        assert_eq!(order[..2], [keys[3], keys[0]]);
+        trunks.get_mut(keys[3]).unwrap().row.config.channels_max = 0;
+        let order = trunks.in_order(Instant::ZERO, &group, &mut rng, &keys[1..3]);
+        assert_eq!((order.len(), order[0]), (3, keys[0]));
+        for key in &keys {
+            trunks.get_mut(*key).unwrap().row.config.channels_max = 0;
+        }
+        assert!(trunks.in_order(Instant::ZERO, &group, &mut rng, &[]).is_empty());
+        // Without weights the order of the group holds; a trunk that is not there is left out.
+        for (key, id) in keys.iter().zip(1..) {
+            let mut row = row(10, 1e6);
+            row.id = TrunkId::from_bits(id);
+            trunks.apply(Instant::ZERO, row, None);
+            assert!(trunks.get(*key).is_some());
+        }
+        let group = [3, 9, 1, 4].map(TrunkId::from_bits);
+        assert_eq!(trunks.in_order(Instant::ZERO, &group, &mut rng, &[]), [keys[2], keys[0], keys[3]]);
+        assert_eq!(trunks.in_order(Instant::ZERO, &group[..1], &mut rng, &keys), [keys[2]]);
     }
 
     #[test]

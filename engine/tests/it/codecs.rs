@@ -17,7 +17,7 @@ fn transit((from, to): (u8, u8), record: bool) -> World {
     w.carrier("callee", TO, |_| {});
     w.peers[1].default = Callee::answers(200);
     let media = TransitMedia::Relay;
-    let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunk: TO, media, record };
+    let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunks: vec![TO], media, record };
     w.command(ShardCommand::SetRoutes(vec![route]));
     for (peer, speaks_in) in [(0, from), (1, to)] {
         w.peers[peer].speaks = true;

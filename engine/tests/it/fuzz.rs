@@ -65,8 +65,13 @@ fn run(seed: u64) -> u64 {
     w.phone("alice", AgentId::from_bits(1));
     w.phone("bob", AgentId::from_bits(2));
     let media = if rng.chance(0.5) { TransitMedia::Relay } else { TransitMedia::Bypass };
-    let route =
-        Route { from_trunk: None, prefix: String::new(), to_trunk: OTHER, media, record: rng.chance(0.3) };
+    let route = Route {
+        from_trunk: None,
+        prefix: String::new(),
+        to_trunks: vec![OTHER],
+        media,
+        record: rng.chance(0.3),
+    };
     w.command(ShardCommand::SetRoutes(vec![route]));
     w.command(ShardCommand::LoadPrompt { name: "p".into(), samples: vec![9_i16; 4000].into() });
     if rng.chance(0.6) {

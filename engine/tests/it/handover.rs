@@ -22,7 +22,7 @@ fn world() -> World {
     let route = |prefix: &str| Route {
         from_trunk: None,
         prefix: prefix.into(),
-        to_trunk: OTHERS,
+        to_trunks: vec![OTHERS],
         media,
         record: false,
     };

@@ -7,6 +7,7 @@ mod devices;
 mod dialled;
 mod dialogs;
 mod fuzz;
+mod groups;
 mod handover;
 mod house;
 mod policies;

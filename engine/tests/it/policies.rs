@@ -4,6 +4,7 @@ use crate::transit::{FROM, TO};
 use crate::world::{Callee, World};
 use dialer_core::config::{IdentityHeader, TrunkConfig};
 use engine::{Route, ShardCommand, TransitMedia};
+use sip_proxy::ua;
 
 /// The INVITE that goes out for one that comes in with these headers.
 fn carried(
@@ -18,7 +19,7 @@ fn carried(
     w.command(ShardCommand::SetRoutes(vec![Route {
         from_trunk: None,
         prefix: String::new(),
-        to_trunk: TO,
+        to_trunks: vec![TO],
         media,
         record: false,
     }]));
@@ -43,13 +44,33 @@ const PAI: (&str, &str) = ("P-Asserted-Identity", "\"Alice\" <sip:+12155550100@1
 #[test]
 fn who_calls_is_passed_within_the_trust_domain() {
     let invite = carried(|_| {}, |_| {}, &[PAI, ("Privacy", "id")]);
-    assert_eq!(lines(&invite, "P-Asserted-Identity"), ["<sip:+12155550100@192.0.2.1:5060>"]);
+    assert_eq!(lines(&invite, "P-Asserted-Identity"), ["\"Alice\" <sip:+12155550100@192.0.2.1:5060>"]);
     assert_eq!(lines(&invite, "Privacy"), ["id"]);
     assert!(lines(&invite, "From")[0].starts_with("<sip:100@192.0.2.1:5060>"), "{invite}");
     // Whom the caller prefers counts when the trunk asserts nobody.
     let invite = carried(|_| {}, |_| {}, &[("P-Preferred-Identity", "<tel:+12155550101>")]);
     assert_eq!(lines(&invite, "P-Asserted-Identity"), ["<sip:+12155550101@192.0.2.1:5060>"]);
     assert!(lines(&invite, "P-Preferred-Identity").is_empty());
+}
+
+/// RFC 3325 §9.1: a SIP URI and a telephone number may be asserted together, in whatever order and on one line or two.
+#[test]
+fn a_telephone_number_beside_a_sip_uri_is_passed_too() {
+    let (sip, tel) = ("\"Al \\\"X\\\" Ice\" <sip:alice@10.0.0.1>", "<tel:+12155550100>");
+    let one_line = format!("{sip}, {tel}");
+    let other_way = format!("{tel}, {sip}");
+    let name = "P-Asserted-Identity";
+    let told = "\"Al \\\"X\\\" Ice\" <sip:alice@192.0.2.1:5060>, <tel:+12155550100>";
+    for headers in [vec![(name, one_line.as_str())], vec![(name, sip), (name, tel)], vec![(name, &other_way)]]
+    {
+        let invite = carried(|_| {}, |_| {}, &headers);
+        assert_eq!(lines(&invite, name), [told], "{headers:?}");
+    }
+    // More than two, or what is no address, do not take the others away.
+    for more in ["<mailto:x@y>, <sip:alice@10.0.0.1>", "<sip:alice@10.0.0.1>, <tel:1>, <tel:2>"] {
+        let invite = carried(|_| {}, |_| {}, &[(name, more)]);
+        assert!(lines(&invite, name)[0].contains("sip:"), "{invite}");
+    }
 }
 
 #[test]
@@ -99,7 +120,8 @@ fn rather_no_call_than_one_that_tells_too_much() {
         let mut w = World::new(5);
         w.carrier("caller", FROM, |_| {});
         w.carrier("callee", TO, to);
-        let route = Route { from_trunk: None, prefix: String::new(), to_trunk: TO, media, record: false };
+        let route =
+            Route { from_trunk: None, prefix: String::new(), to_trunks: vec![TO], media, record: false };
         w.command(ShardCommand::SetRoutes(vec![route]));
         w.peers[1].default = Callee::answers(20);
         w.extra = vec![("Privacy", wish.to_owned())];
@@ -223,7 +245,7 @@ fn a_description_beside_something_else_is_carried_on() {
         w.carrier("caller", FROM, |_| {});
         w.carrier("callee", TO, |config| config.trusted = trusted);
         w.peers[1].default = Callee::answers(50);
-        let route = Route { from_trunk: None, prefix: "0".into(), to_trunk: TO, media, record: false };
+        let route = Route { from_trunk: None, prefix: "0".into(), to_trunks: vec![TO], media, record: false };
         w.command(ShardCommand::SetRoutes(vec![route]));
         w.peer_sends_raw(
             0,
@@ -277,4 +299,55 @@ fn an_offer_is_asked_for_through_us() {
     w.peer_hangup(0);
     w.run_for(1000);
     w.assert_at_rest();
+}
+
+/// What each side says beside what the call is made of goes on in every message, as far as the other side's trunk lets it
+/// pass: header lines by name, further parts within the trust domain.
+#[test]
+fn headers_and_parts_go_on_in_every_message() {
+    let says = |who: &str| ua::Carried {
+        lines: format!("X-Said: {who}\r\nUser-to-User: {who}\r\nX-Secret: {who}\r\n").into(),
+        parts: vec![format!("Content-Type: application/isup\r\n\r\n{who} in ISUP").into()],
+    };
+    for trusted in [true, false] {
+        let mut w = World::new(5);
+        w.carrier("caller", FROM, |config| {
+            (config.headers_pass, config.headers_remove) = (vec!["X-*".into()], vec!["X-Secret".into()]);
+            config.trusted = trusted;
+        });
+        w.carrier("callee", TO, |config| config.headers_pass = vec!["User-to-User".into()]);
+        let (from_trunk, media) = (None, TransitMedia::Bypass);
+        let route = Route { from_trunk, prefix: String::new(), to_trunks: vec![TO], media, record: false };
+        w.command(ShardCommand::SetRoutes(vec![route]));
+        (w.peers[0].says, w.peers[1].says) = (says("caller"), says("callee"));
+        w.peers[1].default = Callee::answers(20);
+        w.call_in(0, "100", "0200");
+        w.run_for(200);
+        w.peer_reinvite(0, "sendonly");
+        w.run_for(200);
+        w.peer_hangup(0);
+        w.run_for(1_000);
+        let call = w.transit_records()[0].call;
+        let sent: Vec<String> = w
+            .shard
+            .trace(call)
+            .iter()
+            .filter(|message| message.sent)
+            .map(|message| String::from_utf8_lossy(&message.bytes).into_owned())
+            .collect();
+        let find = |start: &str| -> &String {
+            sent.iter().find(|text| text.starts_with(start)).unwrap_or_else(|| panic!("{start} in {sent:#?}"))
+        };
+        for start in ["SIP/2.0 180", "SIP/2.0 200"] {
+            let told = find(start);
+            assert_eq!(lines(told, "X-Said"), ["callee"], "{told}");
+            assert!(!told.contains("User-to-User") && !told.contains("X-Secret"), "{told}");
+            assert_eq!(told.contains("callee in ISUP"), trusted, "{told}");
+        }
+        let bye = find("BYE ");
+        assert_eq!(lines(bye, "User-to-User"), ["caller"], "{bye}");
+        assert!(!bye.contains("X-S") && bye.contains("caller in ISUP"), "{bye}");
+        assert_eq!(sent.iter().filter(|text| text.starts_with("INVITE ")).count(), 2);
+        w.assert_at_rest();
+    }
 }

@@ -64,7 +64,8 @@ fn transit(from: Srtp, to: Srtp, media: TransitMedia) -> World {
     w.carrier("caller", FROM, |trunk| trunk.srtp = from);
     w.carrier("callee", TO, |trunk| trunk.srtp = to);
     w.peers[1].default = Callee::answers(200);
-    let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunk: TO, media, record: false };
+    let route =
+        Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunks: vec![TO], media, record: false };
     w.command(ShardCommand::SetRoutes(vec![route]));
     for peer in [0, 1] {
         w.peers[peer].speaks = true;

@@ -25,7 +25,7 @@ fn world(media: TransitMedia) -> World {
     let route = |prefix: &str, to_trunk| Route {
         from_trunk: None,
         prefix: prefix.into(),
-        to_trunk,
+        to_trunks: vec![to_trunk],
         media,
         record: false,
     };
@@ -296,7 +296,7 @@ fn what_cannot_be_joined_is_refused() {
     let route = Route {
         from_trunk: None,
         prefix: "7".into(),
-        to_trunk: THIRD,
+        to_trunks: vec![THIRD],
         media: TransitMedia::Bypass,
         record: false,
     };

@@ -25,7 +25,8 @@ pub(crate) fn connect(w: &mut World, media: TransitMedia, callee: Callee) {
     w.carrier("caller", FROM, |_| {});
     w.carrier("callee", TO, |_| {});
     w.peers[1].default = callee;
-    let route = Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunk: TO, media, record: false };
+    let route =
+        Route { from_trunk: Some(FROM), prefix: "0".into(), to_trunks: vec![TO], media, record: false };
     w.command(ShardCommand::SetRoutes(vec![route]));
 }
 
@@ -242,7 +243,7 @@ fn channel_and_call_rate_limits_hold() {
     let route = Route {
         from_trunk: None,
         prefix: String::new(),
-        to_trunk: TO,
+        to_trunks: vec![TO],
         media: TransitMedia::Bypass,
         record: false,
     };
@@ -267,7 +268,7 @@ fn channel_and_call_rate_limits_hold() {
     let route = Route {
         from_trunk: None,
         prefix: String::new(),
-        to_trunk: TO,
+        to_trunks: vec![TO],
         media: TransitMedia::Bypass,
         record: false,
     };
@@ -349,7 +350,7 @@ fn a_relayed_call_can_be_recorded() {
     let route = Route {
         from_trunk: None,
         prefix: String::new(),
-        to_trunk: TO,
+        to_trunks: vec![TO],
         media: TransitMedia::Relay,
         record: true,
     };

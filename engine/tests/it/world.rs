@@ -108,6 +108,10 @@ pub(crate) struct Peer {
     pub(crate) speaks_in: u8,
     /// Hears nothing and says nothing any more.
     pub(crate) dead: bool,
+    /// Nobody is at its port: the network says so.
+    pub(crate) gone: bool,
+    /// What it says in each message of its legs beside what they are made of.
+    pub(crate) says: ua::Carried,
     pub(crate) ended: Vec<ua::Ended>,
     pub(crate) invites: Vec<String>,
     /// How transfers went that it asked for, and those it was asked for.
@@ -258,6 +262,8 @@ impl World {
             voice: 0x30 + index as u8,
             speaks_in: 0,
             dead: false,
+            gone: false,
+            says: ua::Carried::default(),
             ended: Vec::new(),
             invites: Vec::new(),
             transfers: Vec::new(),
@@ -375,6 +381,7 @@ impl World {
             destination: SHARD.parse().unwrap(),
             trunk: Some(1),
             symmetric: false,
+            replaceable: false,
             request_uri: &uri,
             from_uri: &from_uri,
             from_display: "",
@@ -461,6 +468,7 @@ impl World {
             destination: SHARD.parse().unwrap(),
             trunk: Some(1),
             symmetric: false,
+            replaceable: false,
             request_uri: &uri,
             from_uri: &from_uri,
             from_display: "",
@@ -652,6 +660,7 @@ impl World {
         let at = &mut self.peers[peer];
         let Some(rtp) = at.legs.iter().find(|state| state.leg == leg).map(|state| state.rtp) else { return };
         let sdp = at.describes(rtp);
+        at.ua.carry(leg, at.says.clone());
         let Some(state) = at.legs.iter_mut().find(|state| state.leg == leg) else { return };
         match act {
             Act::Ring { early_media } => {

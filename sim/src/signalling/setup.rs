@@ -202,7 +202,7 @@ impl World {
         let route = |prefix: &str, media| Route {
             from_trunk: Some(from),
             prefix: prefix.into(),
-            to_trunk: to,
+            to_trunks: vec![to],
             media,
             record: media == TransitMedia::Relay,
         };

@@ -284,7 +284,7 @@ impl UserAgent {
     pub(super) fn watch_target(&mut self, now: Instant, key: LegKey) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         self.layer.disarm(&mut leg.ringing);
-        if leg.calling.as_ref().is_some_and(|calling| !calling.paths.is_empty()) {
+        if leg.calling.as_ref().is_some_and(|calling| calling.replaceable || !calling.paths.is_empty()) {
             let at = now + self.config.target_time_max;
             leg.ringing = Some(self.layer.deadlines.arm(at, Why::Target(key)));
         }
@@ -329,7 +329,7 @@ impl UserAgent {
 
     fn target_of(&self, key: LegKey) -> Option<Target> {
         let leg = self.legs.get(key)?;
-        self.trunks.get(&leg.trunk?)?.trunk.wanted.as_ref()?;
+        self.trunks.get(&leg.trunk?)?;
         Some(Target { transport: self.layer.outlets.transport(leg.listener), address: leg.peer })
     }
 }

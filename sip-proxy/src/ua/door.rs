@@ -332,6 +332,9 @@ pub struct Invite<'a> {
     /// True for a phone behind NAT: everything in the dialog goes to the address its datagrams come from,
     /// whatever its Contact says.
     pub symmetric: bool,
+    /// Whoever asks for it has another trunk, should this one be silent: it need not be waited for as long as one that is
+    /// the last.
+    pub replaceable: bool,
     /// Request-URI.
     pub request_uri: &'a str,
     /// URI of From.

@@ -191,6 +191,10 @@ impl UserAgent {
             Some((_, branch)) => *branch,
             None => self.loose_branch(),
         };
+        let carried = match user {
+            ClientUser::Bye(key) => self.take_carried(key),
+            _ => None,
+        };
         let sent_by = self.config.listeners[usize::from(listener)].advertised.as_bytes();
         let mut writer =
             dialog.request(&mut self.layer.scratch, Method::Bye, dialog.local_cseq, sent_by, &branch);
@@ -209,7 +213,13 @@ impl UserAgent {
         if !reason.is_empty() {
             writer.header(HeaderName::Reason, reason);
         }
-        finish(writer, &[]);
+        match carried {
+            Some(carried) => {
+                writer.lines(&carried.lines);
+                carried.finish(writer, &[], &branch);
+            }
+            None => finish(writer, &[]),
+        }
         let request = self.layer.written();
         match reserved {
             Some((client, _)) => {

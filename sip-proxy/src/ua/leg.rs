@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use sansio::{Instant, TimerKey};
 
+use super::carry::Carried;
 use super::digest::Answerer;
 use super::door::EndedBy;
 use super::refer::Transfers;
@@ -75,6 +76,8 @@ pub struct Leg {
     pub(super) reliable: Option<Box<Reliable>>,
     pub(super) answerers: Vec<Answerer>,
     pub(super) challenges: u8,
+    /// What goes on with our next message.
+    pub(super) carried: Option<Box<Carried>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +118,8 @@ pub(super) struct Calling {
     pub(super) targets_known: u8,
     /// Times the INVITE was sent again because its session interval was too short.
     pub(super) intervals_refused: u8,
+    /// Those above have somewhere else to go.
+    pub(super) replaceable: bool,
     /// Where else the INVITE can go, best first (RFC 3263 §4.3).
     pub(super) paths: Vec<super::aim::Path>,
     /// The INVITE that waits until it is known where to.
@@ -180,9 +185,9 @@ pub(super) struct Reliable {
     pub(super) cseq: u32,
     pub(super) unacknowledged: Option<Unacknowledged>,
     /// Those that wait for its PRACK.
-    pub(super) queue: VecDeque<(u16, Option<Bytes>)>,
+    pub(super) queue: VecDeque<(u16, Option<Bytes>, Option<Box<Carried>>)>,
     /// The answer that waits for it (RFC 3262 §3: no 2xx while a description is unacknowledged).
-    pub(super) answer: Option<Bytes>,
+    pub(super) answer: Option<(Bytes, Option<Box<Carried>>)>,
     /// The INVITE held an offer.
     pub(super) offered: bool,
     /// A PRACK has acknowledged a description of ours: the first exchange is complete, UPDATE may follow.
@@ -243,6 +248,7 @@ pub(super) struct Offer {
     pub(super) refresh: bool,
     pub(super) client: Option<ClientKey>,
     pub(super) sdp: Bytes,
+    pub(super) carried: Option<Box<Carried>>,
     pub(super) retries: u8,
     /// It took too long and CANCEL has been sent.
     pub(super) cancelled: bool,
@@ -253,6 +259,16 @@ pub(super) struct Offer {
 
 impl Offer {
     pub(super) fn new(method: Method, refresh: bool, sdp: Bytes) -> Self {
-        Offer { method, refresh, client: None, sdp, retries: 0, cancelled: false, late: None, timer: None }
+        Offer {
+            method,
+            refresh,
+            client: None,
+            sdp,
+            carried: None,
+            retries: 0,
+            cancelled: false,
+            late: None,
+            timer: None,
+        }
     }
 }

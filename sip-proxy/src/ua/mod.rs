@@ -2,6 +2,7 @@
 
 mod admit;
 mod aim;
+mod carry;
 mod config;
 mod digest;
 mod door;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use sansio::time::ClockBase;
 use sansio::{Instant, Outbox, Rng, Slab};
 
+pub use carry::Carried;
 pub use config::{
     Config, Digest, Guarding, Limits, Listener, Overload, Probing, Redirects, Refresher, Register,
     Reliability, SessionTimers, SessionUse, Timers,

@@ -215,8 +215,11 @@ impl UserAgent {
     /// room, or no dialog to send it in.
     pub(super) fn send_offer(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) -> bool {
         let Some(leg) = self.legs.get_mut(key) else { return false };
-        let Some(offer) = &leg.offer else { return false };
+        let Some(offer) = &mut leg.offer else { return false };
         let (method, sdp) = (offer.method, offer.sdp.clone());
+        if !offer.refresh && leg.carried.is_some() {
+            offer.carried = leg.carried.take();
+        }
         let (listener, peer, random) = (leg.listener, leg.peer, leg.random);
         let user = match method {
             Method::Update => ClientUser::Update(key),
@@ -254,10 +257,17 @@ impl UserAgent {
                 answerer.write(login, method, uri, &sdp, &mut self.layer.rng, &mut writer);
             }
         }
-        if let Some(offer) = &mut leg.offer {
+        let carried = leg.offer.as_mut().and_then(|offer| {
             offer.client = Some(client);
+            offer.carried.as_ref()
+        });
+        match carried {
+            Some(carried) => {
+                writer.lines(&carried.lines);
+                carried.finish(writer, &sdp, &branch);
+            }
+            None => finish(writer, &sdp),
         }
-        finish(writer, &sdp);
         let request = self.layer.written();
         self.layer.start(now, client, request, out);
         true

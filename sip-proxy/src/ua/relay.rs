@@ -172,7 +172,11 @@ impl UserAgent {
         }
         let text = request.method_text();
         let user = ClientUser::Relayed(key.0);
+        let carried = self.take_carried(leg);
         let more = |writer: &mut Writer<'_>| {
+            if let Some(carried) = carried {
+                writer.lines(&carried.lines);
+            }
             content_headers(request, writer);
             if let Some(package) = request.header_by_text(INFO_PACKAGE) {
                 writer.header_text(INFO_PACKAGE, package);

@@ -70,16 +70,15 @@ impl UserAgent {
         sdp: Option<&[u8]>,
         out: &mut Outbox<Output>,
     ) -> bool {
-        let Some(reliable) = self.legs.get_mut(key).and_then(|leg| leg.reliable.as_mut()) else {
-            return false;
-        };
+        let Some(leg) = self.legs.get_mut(key) else { return false };
+        let Some(reliable) = leg.reliable.as_mut() else { return false };
         if !reliable.required && sdp.is_none() {
             return false;
         }
         if reliable.unacknowledged.is_none() {
             self.send_reliable(now, key, code, sdp, out);
         } else if reliable.queue.len() < QUEUE_MAX {
-            reliable.queue.push_back((code, sdp.map(Bytes::copy_from_slice)));
+            reliable.queue.push_back((code, sdp.map(Bytes::copy_from_slice), leg.carried.take()));
         }
         true
     }
@@ -219,9 +218,11 @@ impl UserAgent {
     fn after_prack(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let Some(reliable) = &mut leg.reliable else { return };
-        if let Some(sdp) = reliable.answer.take() {
+        if let Some((sdp, carried)) = reliable.answer.take() {
+            leg.carried = carried;
             let _ = self.answer(now, key, &sdp, out);
-        } else if let Some((code, sdp)) = reliable.queue.pop_front() {
+        } else if let Some((code, sdp, carried)) = reliable.queue.pop_front() {
+            leg.carried = carried;
             self.send_reliable(now, key, code, sdp.as_deref(), out);
         }
     }

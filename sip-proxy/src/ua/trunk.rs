@@ -301,6 +301,16 @@ impl UserAgent {
         out.push(Output::Event(Event::TrunkHealth { trunk: key, up: true, rtt, code: Some(status) }));
     }
 
+    /// Whether a trunk is known not to answer OPTIONS, or has failed a call a short while ago.
+    #[must_use]
+    pub fn is_down(&self, now: Instant, key: u64) -> bool {
+        let Some(state) = self.trunks.get(&key) else { return false };
+        let (trunk, outlets) = (&state.trunk, &self.layer.outlets);
+        // Of a name's hosts the others are there.
+        let target = Target { transport: outlets.transport(trunk.listener), address: trunk.address };
+        state.up == Some(false) || trunk.wanted.is_none() && self.locator.is_passed_over(now, &target)
+    }
+
     pub(super) fn options_missed(&mut self, key: u64, code: Option<u16>, out: &mut Outbox<Output>) {
         let misses_max = self.config.options_misses_max;
         let Some(state) = self.trunks.get_mut(&key) else { return };

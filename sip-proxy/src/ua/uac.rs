@@ -598,7 +598,7 @@ pub(super) fn finish(writer: Writer<'_>, sdp: &[u8]) {
 /// Ends a message with a session description and further parts beside it.
 ///
 /// * `boundary` nobody can have written into a part before
-fn finish_with_parts(writer: Writer<'_>, sdp: &[u8], parts: &[&[u8]], boundary: &[u8]) {
+pub(super) fn finish_with_parts(writer: Writer<'_>, sdp: &[u8], parts: &[&[u8]], boundary: &[u8]) {
     let mut writer = writer;
     let described = [&b"Content-Type: "[..], SDP, b"\r\n\r\n", sdp].concat();
     let first = (!sdp.is_empty()).then_some(&described[..]);
@@ -638,6 +638,7 @@ impl Leg {
                 targets: Vec::new(),
                 targets_known: 0,
                 intervals_refused: 0,
+                replaceable: invite.replaceable,
                 paths: Vec::new(),
                 held: None,
                 resumes: false,
@@ -654,6 +655,7 @@ impl Leg {
             reliable: None,
             answerers: Vec::new(),
             challenges: 0,
+            carried: None,
         }
     }
 }

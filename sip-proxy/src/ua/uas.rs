@@ -214,6 +214,8 @@ impl UserAgent {
         let (leg, listener) = (state.leg, state.listener);
         let contact =
             leg.and_then(|key| self.legs.get(key).map(|leg| (self.tag(key, leg.random), leg.secure)));
+        let carried = leg.filter(|_| status > 100).and_then(|key| self.take_carried(key));
+        let boundary = carried.as_ref().map(|_| self.loose_branch());
         self.layer.scratch.clear();
         let mut writer = Writer::response(&mut self.layer.scratch, status, reason_phrase(status));
         writer.lines(&head);
@@ -234,7 +236,13 @@ impl UserAgent {
             writer.header(HeaderName::Reason, reason);
         }
         more(leg.and_then(|key| self.legs.get(key)), &mut writer);
-        super::uac::finish(writer, sdp.unwrap_or_default());
+        match carried.zip(boundary) {
+            Some((carried, boundary)) => {
+                writer.lines(&carried.lines);
+                carried.finish(writer, sdp.unwrap_or_default(), &boundary);
+            }
+            None => super::uac::finish(writer, sdp.unwrap_or_default()),
+        }
         let response = self.layer.written();
         self.layer.respond_invite(now, server, status, response.clone(), out);
         Some((response, to))
@@ -272,11 +280,14 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) -> Result<(), LegError> {
         let server = self.open_invite(leg, State::Incoming)?;
-        if let Some(reliable) = self.legs.get_mut(leg).and_then(|leg| leg.reliable.as_mut())
-            && reliable.unacknowledged.as_ref().is_some_and(|sent| sent.described)
-        {
+        let reliable = self.legs.get(leg).and_then(|leg| leg.reliable.as_ref());
+        let unacknowledged = reliable.and_then(|reliable| reliable.unacknowledged.as_ref());
+        if unacknowledged.is_some_and(|sent| sent.described) {
             // RFC 3262 §3: not before the PRACK to the description.
-            reliable.answer = Some(Bytes::copy_from_slice(sdp));
+            let carried = self.take_carried(leg);
+            if let Some(reliable) = self.legs.get_mut(leg).and_then(|leg| leg.reliable.as_mut()) {
+                reliable.answer = Some((Bytes::copy_from_slice(sdp), carried));
+            }
             return Ok(());
         }
         self.stop_reliable(leg);
@@ -775,6 +786,7 @@ impl Leg {
             answerers: Vec::new(),
             challenges: 0,
             expires: false,
+            carried: None,
         }
     }
 }

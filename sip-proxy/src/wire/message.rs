@@ -469,6 +469,11 @@ impl Message {
         NameAddr::parse(self.header(name).unwrap_or_default())
     }
 
+    /// All values of a header of addresses (P-Asserted-Identity, Diversion …) in order.
+    pub fn addresses(&self, name: HeaderName) -> impl Iterator<Item = Result<NameAddr<'_>, ValueError>> {
+        self.values(name).map(NameAddr::parse)
+    }
+
     /// All Via values in order.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, ValueError>> {
         self.values(HeaderName::Via).map(Via::parse)

@@ -1,8 +1,8 @@
 //! A call comes in from a trunk: may it go on, where to, and as what.
 
-use super::{Transit, TransitSound};
+use super::{Again, Transit, TransitSound};
 use crate::call::digits::DigitGate;
-use crate::call::policy::{Caller, Policy};
+use crate::call::policy::{Caller, Policy, calling_address};
 use crate::doors::{Route, ShardEffect, TransitMedia};
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -14,8 +14,9 @@ use bytes::Bytes;
 use dialer_core::config::Srtp;
 use dialer_core::{AgentId, CallFact, CallId, TransitStart, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
-use sip_proxy::ua::{Invite, LegKey, Reason};
+use sip_proxy::ua::{Ended, EndedBy, Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A transit call lasts at most this long; a net under peers that never say BYE.
@@ -24,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 pub(super) const MAX_FORWARDS: u8 = 70;
 
 /// Parts beside a description that are longer together stay here.
-const PART_BYTES_MAX: usize = 16_384;
+pub(super) const PART_BYTES_MAX: usize = 16_384;
 
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,8 +59,11 @@ impl Refusal {
 }
 
 /// Where a call is to go.
+#[derive(Debug)]
 pub(super) struct Path {
     pub(super) to: TrunkKey,
+    /// Trunks that are tried after it, in this order.
+    pub(super) others: VecDeque<TrunkKey>,
     pub(super) media: TransitMedia,
     pub(super) record: bool,
     pub(super) number: String,
@@ -67,7 +71,7 @@ pub(super) struct Path {
 }
 
 /// Who calls.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Front {
     /// A trunk.
     Trunk(TrunkKey),
@@ -101,7 +105,7 @@ impl CallShard {
             return self.inbound_incoming(now, leg, from, request, (number, verstat), out);
         }
         let refusal = match self.choose_path(now, from, request) {
-            Ok(path) => self.carry_on(now, leg, Front::Trunk(from), &path, request, verstat).err(),
+            Ok(path) => self.carry_on(now, leg, Front::Trunk(from), path, request, verstat).err(),
             Err(refusal) => Some(refusal),
         };
         if let Some(refusal) = refusal {
@@ -132,8 +136,7 @@ impl CallShard {
             return Verdict::Go(None);
         }
         let Some(trunk) = self.trunks.get(from) else { return Verdict::Go(None) };
-        let asserted = request.address(HeaderName::PAssertedIdentity).or_else(|_| request.from());
-        let caller = asserted.map(|address| user_of(address.uri_text)).unwrap_or_default();
+        let caller = calling_address(request).map(|address| user_of(address.uri_text)).unwrap_or_default();
         let called = request.to().map(|address| user_of(address.uri_text)).unwrap_or_default();
         self.stir.judge(trunk.id, request, &caller, &called, self.wall_s(now))
     }
@@ -162,48 +165,32 @@ impl CallShard {
         };
         let route = self.routes.iter().find(matches).ok_or(Refusal::NoRoute)?;
         let (media, record) = (route.media, route.record);
-        let to = self.trunks.key_of(route.to_trunk).ok_or(Refusal::Busy)?;
-        for key in [from, to] {
-            if !self.trunks.get(key).is_some_and(|trunk| trunk.has_room(now)) {
-                return Err(Refusal::Busy);
-            }
+        if !self.trunks.get(from).is_some_and(|trunk| trunk.has_room(now)) {
+            return Err(Refusal::Busy);
         }
+        let is_down = |key: TrunkKey| self.ua.is_down(now, key.to_bits());
+        let chosen = self.trunks.choose(now, &route.to_trunks, &mut self.rng, is_down);
+        let (to, others) = chosen.ok_or(Refusal::Busy)?;
         // RFC 3261 §16.3 step 3; RFC 7332 asks a B2BUA to count as a hop.
         let max_forwards = request.max_forwards().unwrap_or(MAX_FORWARDS);
         let max_forwards = max_forwards.checked_sub(1).ok_or(Refusal::TooManyHops)?;
-        Ok(Path { to, media, record, number, max_forwards })
+        Ok(Path { to, others, media, record, number, max_forwards })
     }
 
+    /// Calls on over the first trunk of a path that takes the call.
     pub(super) fn carry_on(
         &mut self,
         now: Instant,
         leg: LegKey,
         front: Front,
-        path: &Path,
+        mut path: Path,
         request: &Message,
         verstat: Option<String>,
     ) -> Result<(), Refusal> {
-        let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
-        let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
-        let to_policy = Arc::clone(&to.policy);
-        let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
-        let (own_number, to_srtp) = (to.row.config.caller_id.clone(), to.row.config.srtp);
         // No key has generation 0: an agent's phone is no trunk.
-        let (from, from_id, from_policy, from_srtp, agent) = match front {
-            Front::Trunk(key) => {
-                let trunk = self.trunks.get(key).ok_or(Refusal::Busy)?;
-                (key, trunk.id, Arc::clone(&trunk.policy), trunk.row.config.srtp, None)
-            }
-            Front::Agent(agent) => {
-                let phone = self.agents.key_of(agent).and_then(|key| self.agents.get(key));
-                let srtp = phone.map(|phone| phone.srtp).unwrap_or_default();
-                (TrunkKey::from_bits(0), TrunkId::from_bits(0), Arc::default(), srtp, Some(agent))
-            }
-        };
-        let host = self.host_text(listener);
-        let caller = match agent {
-            None => Caller::of(request, host, &from_policy, &to_policy),
-            Some(_) => Caller::own(request, own_number, host, &to_policy),
+        let (from, from_id, agent) = match front {
+            Front::Trunk(key) => (key, self.trunks.get(key).ok_or(Refusal::Busy)?.id, None),
+            Front::Agent(agent) => (TrunkKey::from_bits(0), TrunkId::from_bits(0), Some(agent)),
         };
         let id = CallId::generate(self.clock.wall_at(now), &mut self.rng);
         let key = self
@@ -214,13 +201,14 @@ impl CallShard {
                 to: path.to,
                 from_id,
                 agent,
-                to_id,
+                to_id: TrunkId::from_bits(0),
                 caller: leg,
                 callee: LegKey::from_bits(0),
                 sound: TransitSound::Bypass,
                 record: path.record,
                 number: path.number.clone(),
-                caller_id: caller.id.clone(),
+                caller_id: None,
+                hidden: false,
                 verstat,
                 started: now,
                 ringing: None,
@@ -232,87 +220,178 @@ impl CallShard {
                 transfer: None,
                 rejoin: None,
                 callee_over: false,
+                again: None,
             })
             .map_err(|_| Refusal::Busy)?;
+        if let Err(refusal) = self.call_first(now, key, front, &mut path, request) {
+            self.transits.remove(key);
+            return Err(refusal);
+        }
+        self.ua.adopt(leg, Owner::TransitIn(key).to_bits());
+        self.trace.note_leg(self.ua.tag_of(leg), id);
+        self.trace.note_name(request.call_id(), id);
+        if let Some(trunk) = self.trunks.get_mut(from) {
+            trunk.take(now);
+        }
+        if let Some(agent) = agent {
+            self.agents.begin_call(agent);
+        }
+        let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
+        self.counters.transits_started += 1;
+        let Some(transit) = self.transits.get_mut(key) else { return Ok(()) };
+        transit.deadline = Some(deadline);
+        let start = TransitStart {
+            from: from_id,
+            to: transit.to_id,
+            agent,
+            number: path.number.clone(),
+            caller_id: transit.caller_id.clone(),
+            relayed: transit.sound.is_relayed(),
+            at: self.clock.wall_at(now),
+        };
+        if !path.others.is_empty() {
+            let others = std::mem::take(&mut path.others);
+            transit.again = Some(Box::new(Again { others, path, front, request: request.clone() }));
+        }
+        self.tell_transit(now, CallFact::TransitStarted { call: id, start: Box::new(start) });
+        Ok(())
+    }
+
+    /// Calls over the trunk of a path, and where that cannot be over the next one; those that were tried leave the path.
+    fn call_first(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        front: Front,
+        path: &mut Path,
+        request: &Message,
+    ) -> Result<(), Refusal> {
+        loop {
+            match self.call_over(now, key, front, path, request) {
+                // What stands in the way is this trunk's: its channels, its hosts, what it has asked for.
+                Err(Refusal::Busy) => match self.next_with_room(now, &mut path.others) {
+                    Some(next) => path.to = next,
+                    None => return Err(Refusal::Busy),
+                },
+                done => return done,
+            }
+        }
+    }
+
+    fn next_with_room(&self, now: Instant, others: &mut VecDeque<TrunkKey>) -> Option<TrunkKey> {
+        while let Some(next) = others.pop_front() {
+            if self.trunks.get(next).is_some_and(|trunk| trunk.has_room(now)) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// The trunk that a call went to does not take it: the next one of its group gets it, with nobody the wiser. False
+    /// when there is none, or the called side has said something already.
+    pub(super) fn call_elsewhere(&mut self, now: Instant, key: Key<Transit>, ended: &Ended) -> bool {
+        // A carrier without room, one that cannot be reached, silence. All else is the callee's word.
+        let fails_over = match ended.by {
+            EndedBy::Remote => ended.code == Some(503),
+            EndedBy::Timeout => matches!(ended.code, Some(408 | 503)),
+            EndedBy::Local | EndedBy::Protocol => false,
+        };
+        let Some(transit) = self.transits.get_mut(key).filter(|_| fails_over) else { return false };
+        let Some(mut again) = transit.again.take() else { return false };
+        let (before, call) = (transit.to, transit.id);
+        let Some(next) = self.next_with_room(now, &mut again.others) else { return false };
+        let Again { others, path, front, request } = &mut *again;
+        (path.to, path.others) = (next, std::mem::take(others));
+        let sound = std::mem::replace(
+            &mut self.transits.get_mut(key).expect("just there").sound,
+            TransitSound::Bypass,
+        );
+        self.close_transit_sound(now, &sound);
+        if self.call_first(now, key, *front, path, request).is_err() {
+            return false;
+        }
+        *others = std::mem::take(&mut path.others);
+        self.trunks.release(before);
+        let Some(transit) = self.transits.get_mut(key) else { return true };
+        let to = transit.to_id;
+        transit.again = Some(again).filter(|again| !again.others.is_empty());
+        self.counters.transits_rerouted += 1;
+        self.tell_transit(now, CallFact::TransitMoved { call, to });
+        true
+    }
+
+    /// Calls over the trunk of a path.
+    fn call_over(
+        &mut self,
+        now: Instant,
+        key: Key<Transit>,
+        front: Front,
+        path: &Path,
+        request: &Message,
+    ) -> Result<(), Refusal> {
+        let to = self.trunks.get(path.to).ok_or(Refusal::Busy)?;
+        let (to_id, (listener, destination)) = (to.id, to.address.ok_or(Refusal::Busy)?);
+        let to_policy = Arc::clone(&to.policy);
+        let request_uri = uri_of(&to.row.config.number_for(&path.number), to.host());
+        let (own_number, to_srtp) = (to.row.config.caller_id.clone(), to.row.config.srtp);
+        let host = self.host_text(listener);
+        let (from_policy, from_srtp, caller) = match front {
+            Front::Trunk(key) => {
+                let trunk = self.trunks.get(key).ok_or(Refusal::Busy)?;
+                let caller = Caller::of(request, host, &trunk.policy, &to_policy);
+                (Arc::clone(&trunk.policy), trunk.row.config.srtp, caller)
+            }
+            Front::Agent(agent) => {
+                let phone = self.agents.key_of(agent).and_then(|key| self.agents.get(key));
+                let srtp = phone.map(|phone| phone.srtp).unwrap_or_default();
+                (Arc::default(), srtp, Caller::own(request, own_number, host, &to_policy))
+            }
+        };
         // A signature of ours, else the caller's own goes on with the call. It would tell who calls.
         let signer = caller.id.as_deref().filter(|_| !caller.hidden);
         let signed = self.stir.sign(to_id, signer, &path.number, self.wall_s(now), &mut self.rng);
         let parts = passed_parts(request, &caller, &to_policy);
         let headers = caller.headers(request, &from_policy, &to_policy, signed.as_deref());
-        let made = self
-            .transit_sound(
-                now,
-                key,
-                (path.media, path.record),
-                (from_srtp, to_srtp),
-                request.session_description().unwrap_or_default(),
-            )
-            .and_then(|(sound, offer)| {
-                if caller.wants_no_such_call(sound.is_relayed(), &to_policy) {
-                    self.close_transit_sound(now, &sound);
-                    return Err(Refusal::NoPrivacy);
-                }
-                let invite = Invite {
-                    owner: Owner::TransitOut(key).to_bits(),
-                    listener,
-                    destination,
-                    trunk: Some(path.to.to_bits()),
-                    symmetric: false,
-                    request_uri: &request_uri,
-                    from_uri: &caller.uri,
-                    from_display: caller.display,
-                    to_uri: &request_uri,
-                    p_asserted_identity: caller.asserted.as_deref(),
-                    route: None,
-                    headers: &headers,
-                    max_forwards: path.max_forwards,
-                    sdp: offer,
-                };
-                match self.ua.invite_with_parts(now, &invite, &parts, &mut self.sip_out) {
-                    Ok(callee) => Ok((sound, callee)),
-                    Err(_) => {
-                        self.close_transit_sound(now, &sound);
-                        Err(Refusal::Busy)
-                    }
-                }
-            });
-        let (sound, callee) = match made {
-            Ok(made) => made,
-            Err(refusal) => {
-                self.transits.remove(key);
-                return Err(refusal);
-            }
+        let (sound, offer) = self.transit_sound(
+            now,
+            key,
+            (path.media, path.record),
+            (from_srtp, to_srtp),
+            request.session_description().unwrap_or_default(),
+        )?;
+        if caller.wants_no_such_call(sound.is_relayed(), &to_policy) {
+            self.close_transit_sound(now, &sound);
+            return Err(Refusal::NoPrivacy);
+        }
+        let invite = Invite {
+            owner: Owner::TransitOut(key).to_bits(),
+            listener,
+            destination,
+            trunk: Some(path.to.to_bits()),
+            symmetric: false,
+            replaceable: !path.others.is_empty(),
+            request_uri: &request_uri,
+            from_uri: &caller.uri,
+            from_display: &caller.display,
+            to_uri: &request_uri,
+            p_asserted_identity: None,
+            route: None,
+            headers: &headers,
+            max_forwards: path.max_forwards,
+            sdp: offer,
         };
-        self.ua.adopt(leg, Owner::TransitIn(key).to_bits());
-        self.trace.note_leg(self.ua.tag_of(leg), id);
+        let Ok(callee) = self.ua.invite_with_parts(now, &invite, &parts, &mut self.sip_out) else {
+            self.close_transit_sound(now, &sound);
+            return Err(Refusal::Busy);
+        };
+        if let Some(trunk) = self.trunks.get_mut(path.to) {
+            trunk.take(now);
+        }
+        let Some(transit) = self.transits.get_mut(key) else { return Ok(()) };
+        (transit.to, transit.to_id, transit.callee) = (path.to, to_id, callee);
+        (transit.sound, transit.caller_id, transit.hidden) = (sound, caller.id, caller.hidden);
+        let id = transit.id;
         self.trace.note_leg(self.ua.tag_of(callee), id);
-        self.trace.note_name(request.call_id(), id);
-        for trunk in [from, path.to] {
-            if let Some(trunk) = self.trunks.get_mut(trunk) {
-                trunk.take(now);
-            }
-        }
-        if let Some(agent) = agent {
-            self.agents.begin_call(agent);
-        }
-        let relayed = sound.is_relayed();
-        let deadline = self.deadlines.arm(now + LONGEST, Why::TransitTooLong(key));
-        if let Some(transit) = self.transits.get_mut(key) {
-            transit.callee = callee;
-            transit.sound = sound;
-            transit.deadline = Some(deadline);
-        }
-        self.counters.transits_started += 1;
-        let start = TransitStart {
-            from: from_id,
-            to: to_id,
-            agent,
-            number: path.number.clone(),
-            caller_id: caller.id,
-            relayed,
-            at: self.clock.wall_at(now),
-        };
-        self.tell_transit(now, CallFact::TransitStarted { call: id, start: Box::new(start) });
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::admit::{Front, MAX_FORWARDS, Path, Refusal};
 use crate::doors::{ShardEffect, TransitMedia};
 use crate::shard::CallShard;
 use crate::shard::agents::AgentKey;
+use crate::shard::trunks::TrunkKey;
 use crate::translate::address::user_of;
 use dialer_core::{AgentFact, AgentId};
 use sansio::{Instant, Outbox};
@@ -26,7 +27,7 @@ impl CallShard {
         let number = user_of(request.request_uri());
         let made = self.may_call_out(agent, &number, out).and_then(|()| {
             let path = self.path_of_agent(now, number, request)?;
-            self.carry_on(now, leg, Front::Agent(agent), &path, request, None)
+            self.carry_on(now, leg, Front::Agent(agent), path, request, None)
         });
         if let Err(refusal) = made {
             self.refuse_transit(now, leg, refusal);
@@ -68,12 +69,11 @@ impl CallShard {
             self.routes.iter().find(|route| route.from_trunk.is_none() && number.starts_with(&route.prefix));
         let route = fits.ok_or(Refusal::NoRoute)?;
         let record = route.record;
-        let to = self.trunks.key_of(route.to_trunk).ok_or(Refusal::Busy)?;
-        if !self.trunks.get(to).is_some_and(|trunk| trunk.has_room(now)) {
-            return Err(Refusal::Busy);
-        }
+        let is_down = |key: TrunkKey| self.ua.is_down(now, key.to_bits());
+        let chosen = self.trunks.choose(now, &route.to_trunks, &mut self.rng, is_down);
+        let (to, others) = chosen.ok_or(Refusal::Busy)?;
         let hops = request.max_forwards().unwrap_or(MAX_FORWARDS);
         let max_forwards = hops.checked_sub(1).ok_or(Refusal::TooManyHops)?;
-        Ok(Path { to, media: TransitMedia::Relay, record, number, max_forwards })
+        Ok(Path { to, others, media: TransitMedia::Relay, record, number, max_forwards })
     }
 }

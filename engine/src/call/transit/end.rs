@@ -30,12 +30,15 @@ impl CallShard {
         {
             self.heed_retry_after(now, to, ended, out);
         }
-        if self.transfer_goes_on(key, from_caller) {
+        if self.transfer_goes_on(key, from_caller) || (!from_caller && self.call_elsewhere(now, key, ended)) {
             return;
         }
         let answered = self.transits.get(key).is_some_and(|transit| transit.answered.is_some());
         if let (false, Some(transit)) = (from_caller, self.transits.get_mut(key)) {
             transit.callee_over = true;
+        }
+        if ended.by == EndedBy::Remote {
+            self.pass_along(key, from_caller, None);
         }
         let by = match (ended.by, from_caller) {
             (EndedBy::Remote, true) => Party::Caller,

@@ -21,6 +21,9 @@ impl CallShard {
         let transit =
             side_of(owner).and_then(|(transit, caller)| Some(self.transits.get(transit)?.leg_of(!caller)));
         let info = request.method() == Method::Info;
+        if let Some((transit, caller)) = side_of(owner) {
+            self.pass_along(transit, caller, Some(request.body()));
+        }
         let other = transit.or_else(|| self.joined_leg(owner).filter(|_| info));
         let passed = match other {
             Some(other) => self.ua.relay_within(now, key, request, other, &mut self.sip_out),
@@ -82,8 +85,14 @@ impl CallShard {
             route.from_trunk.is_none_or(|wanted| wanted == from_id) && number.starts_with(&route.prefix)
         });
         // Without a route nothing of the sort is taken here.
-        let to_key = self.trunks.key_of(route.ok_or(not_taken(request))?.to_trunk).ok_or(503_u16)?;
-        let to = self.trunks.get(to_key).filter(|to| to.row.config.enabled).ok_or(503_u16)?;
+        let group = &route.ok_or(not_taken(request))?.to_trunks;
+        // It takes no channel and no turn: who is full takes it, too.
+        let enabled = |key: &TrunkKey| self.trunks.get(*key).is_some_and(|to| to.row.config.enabled);
+        let keys: Vec<TrunkKey> =
+            group.iter().filter_map(|id| self.trunks.key_of(*id)).filter(enabled).collect();
+        let up = keys.iter().find(|key| !self.ua.is_down(now, key.to_bits()));
+        let to_key = *up.or(keys.first()).ok_or(503_u16)?;
+        let to = self.trunks.get(to_key).ok_or(503_u16)?;
         let (listener, destination) = to.address.ok_or(503_u16)?;
         let to_policy = Arc::clone(&to.policy);
         let request_uri = uri_of(&to.row.config.number_for(&number), to.host());
@@ -96,8 +105,8 @@ impl CallShard {
             trunk: Some(to_key.to_bits()),
             request_uri: &request_uri,
             from_uri: &caller.uri,
-            from_display: caller.display,
-            p_asserted_identity: caller.asserted.as_deref(),
+            from_display: &caller.display,
+            p_asserted_identity: None,
             headers: &headers,
             max_forwards: hops.checked_sub(1).ok_or(483_u16)?,
         };

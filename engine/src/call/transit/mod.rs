@@ -12,6 +12,7 @@
 mod act;
 mod admit;
 mod agent;
+mod along;
 mod end;
 mod message;
 mod pass;
@@ -27,6 +28,8 @@ use bytes::Bytes;
 use dialer_core::{AgentId, CallId, RecordingId, TrunkId};
 use sansio::{Instant, TimerKey};
 use sip_proxy::ua::LegKey;
+use sip_proxy::wire::Message;
+use std::collections::VecDeque;
 
 /// A call from trunk to trunk.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Transit {
     record: bool,
     number: String,
     caller_id: Option<String>,
+    /// The caller wants to be unknown, and is to the other side.
+    hidden: bool,
     /// What the caller's signature was worth, if anybody looked.
     verstat: Option<String>,
     started: Instant,
@@ -64,6 +69,19 @@ pub(crate) struct Transit {
     rejoin: Option<rejoin::Rejoin>,
     /// The called leg has ended: its channel is free.
     callee_over: bool,
+    /// What it takes to call over another trunk, until the called side has said something.
+    again: Option<Box<Again>>,
+}
+
+/// Where else a call can go.
+#[derive(Debug)]
+struct Again {
+    /// Trunks, the next one first.
+    others: VecDeque<TrunkKey>,
+    path: admit::Path,
+    front: admit::Front,
+    /// The caller's INVITE.
+    request: Message,
 }
 
 impl Transit {

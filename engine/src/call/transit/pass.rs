@@ -22,6 +22,7 @@ impl CallShard {
         code: u16,
         body: Option<Bytes>,
     ) {
+        self.pass_along(key, false, body.as_deref());
         let body = match body {
             Some(body) => self.describe_for_caller(now, key, body).ok(),
             None => None,
@@ -29,7 +30,10 @@ impl CallShard {
         let Some(transit) = self.transits.get_mut(key) else { return };
         let (call, first) = (transit.id, transit.ringing.is_none());
         transit.ringing.get_or_insert(now);
+        // From here on the caller hears this trunk.
+        transit.again = None;
         let _ = self.ua.provisional(now, transit.caller, code, body.as_deref(), &mut self.sip_out);
+        self.passed_along(key, false);
         if first {
             self.tell_transit(now, CallFact::TransitRinging { call });
         }
@@ -43,18 +47,21 @@ impl CallShard {
         body: Option<Bytes>,
         out: &mut Outbox<ShardEffect>,
     ) {
+        self.pass_along(key, false, body.as_deref());
         let Some(body) = body.and_then(|body| self.describe_for_caller(now, key, body).ok()) else {
             self.end_transit(now, key, Party::System, EndCause::Incompatible, Some(488), Said::default());
             return;
         };
         let Some(transit) = self.transits.get_mut(key) else { return };
         transit.answered = Some(now);
+        transit.again = None;
         let (call, caller) = (transit.id, transit.caller);
         if self.ua.answer(now, caller, &body, &mut self.sip_out).is_err() {
             // Its CANCEL was faster.
             self.end_transit(now, key, Party::Caller, EndCause::Cancelled, Some(487), Said::default());
             return;
         }
+        self.passed_along(key, false);
         self.counters.transits_answered += 1;
         self.watch_transit(now, key);
         let at = self.clock.wall_at(now);
@@ -152,6 +159,7 @@ impl CallShard {
                 let _ = self.ua.reject_reinvite(now, leg, 491, &mut self.sip_out);
             }
             TransitSound::Bypass => {
+                self.pass_along(key, from_caller, body.as_deref());
                 // Without an offer the other side is asked for one; its answer comes with this side's ACK.
                 let body = body.unwrap_or_default();
                 // An UPDATE stays one where the other side takes it, and has to where the call is not answered yet.
@@ -193,6 +201,14 @@ impl CallShard {
             | Owner::Participant(_) => None,
         };
         let Some(asker) = asker else { return };
+        let sides = match owner {
+            Owner::TransitIn(key) => Some((key, true)),
+            Owner::TransitOut(key) => Some((key, false)),
+            _ => None,
+        };
+        if let (Some((key, from_caller)), Ok(body)) = (sides, &verdict) {
+            self.pass_along(key, from_caller, body.as_deref());
+        }
         let _ = match verdict {
             Ok(Some(body)) => self.ua.answer_reinvite(now, asker, &body, &mut self.sip_out),
             Ok(None) => self.ua.reject_reinvite(now, asker, 488, &mut self.sip_out),

@@ -216,6 +216,7 @@ impl CallShard {
             destination,
             trunk: None,
             symmetric: true,
+            replaceable: false,
             request_uri: &request_uri,
             from_uri: &from_uri,
             from_display: "",
@@ -264,13 +265,12 @@ impl CallShard {
         let route = self.routes.iter().find(|route| {
             route.from_trunk.is_none_or(|wanted| Some(wanted) == from) && number.starts_with(&route.prefix)
         });
-        let trunk_key = self.trunks.key_of(route.ok_or(404_u16)?.to_trunk).ok_or(503_u16)?;
+        let is_down = |key: TrunkKey| self.ua.is_down(now, key.to_bits());
+        let chosen = self.trunks.choose(now, &route.ok_or(404_u16)?.to_trunks, &mut self.rng, is_down);
+        let (trunk_key, _) = chosen.ok_or(503_u16)?;
         // Who stays is who calls.
         let stays = if caller { Some(transit.number.as_str()) } else { transit.caller_id.as_deref() };
         let from_uri = uri_of(stays.unwrap_or("anonymous"), self.host_text(0));
-        if !self.trunks.get(trunk_key).is_some_and(|trunk| trunk.has_room(now)) {
-            return Err(503);
-        }
         let trunk = self.trunks.get(trunk_key).ok_or(503_u16)?;
         let (listener, destination) = trunk.address.ok_or(503_u16)?;
         let request_uri = uri_of(&trunk.row.config.number_for(number), trunk.host());
@@ -286,6 +286,7 @@ impl CallShard {
             destination,
             trunk: Some(trunk_key.to_bits()),
             symmetric: false,
+            replaceable: false,
             request_uri: &request_uri,
             from_uri: &from_uri,
             from_display: "",

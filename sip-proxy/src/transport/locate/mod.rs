@@ -181,6 +181,12 @@ impl Locator {
         self.failures.remove(&target);
     }
 
+    /// Whether a target has failed a short while ago.
+    #[must_use]
+    pub fn is_passed_over(&self, now: Instant, target: &Target) -> bool {
+        self.failures.passed_over(now, target).is_some()
+    }
+
     /// Targets passed over now.
     #[must_use]
     pub fn failed(&self, now: Instant) -> usize {

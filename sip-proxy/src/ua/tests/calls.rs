@@ -506,6 +506,7 @@ fn what_is_no_uri_is_not_called() {
             destination: bench.peer,
             trunk: None,
             symmetric: false,
+            replaceable: false,
             request_uri: &uri,
             from_uri: "sip:us@192.0.2.1",
             from_display: "",

@@ -194,6 +194,7 @@ impl Chaos {
                 destination: address("192.0.2.9:5060"),
                 trunk: Some(1),
                 symmetric: self.rng.chance(0.5),
+                replaceable: false,
                 request_uri: "sip:x@h",
                 from_uri: "sip:a@h",
                 from_display: "",

@@ -148,6 +148,7 @@ impl Bench {
             destination: self.peer,
             trunk: Some(1),
             symmetric: false,
+            replaceable: false,
             request_uri: "sip:13800138000@192.0.2.9",
             from_uri: "sip:02155556666@192.0.2.1",
             from_display: "",

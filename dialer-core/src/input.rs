@@ -438,13 +438,6 @@ pub enum AgentFact {
         /// `destination` or `limit`.
         reason: &'static str,
     },
-    /// It ended, or could not be made. Exactly once per `OpenSession`.
-    SessionDown {
-        /// Whose.
-        agent: AgentId,
-        /// Why.
-        cause: EndCause,
-        /// Who ended it.
     /// The phone has refused an offer and asked not to be called for a while (Retry-After); `AgentFailed` follows.
     AsksForRest {
         /// Whose.
@@ -452,6 +445,13 @@ pub enum AgentFact {
         /// For so long, milliseconds.
         wait_ms: u64,
     },
+    /// It ended, or could not be made. Exactly once per `OpenSession`.
+    SessionDown {
+        /// Whose.
+        agent: AgentId,
+        /// Why.
+        cause: EndCause,
+        /// Who ended it.
         by: Party,
     },
 }

@@ -52,6 +52,8 @@ enum Way {
     Udp,
     /// The caller is at this address of the place: a connection comes from a port that nobody knows before.
     Tcp(u32),
+    /// UDP to us, and on by TCP.
+    Large,
     /// IPv6 to IPv4.
     Six,
 }
@@ -64,10 +66,12 @@ struct Row {
     way: Way,
     media: &'static str,
     trunk: &'static str,
+    /// Its callee is the last of a group of trunks, of which the first is not there and the second has no room.
+    group: bool,
 }
 
 const fn row(caller: &'static str, callee: &'static str) -> Row {
-    Row { caller, callee: Some(callee), third: None, way: Way::Udp, media: "bypass", trunk: "" }
+    Row { caller, callee: Some(callee), third: None, way: Way::Udp, media: "bypass", trunk: "", group: false }
 }
 
 const ROWS: &[Row] = &[
@@ -110,6 +114,16 @@ const ROWS: &[Row] = &[
     },
     Row { trunk: "prefix = \"0098\"\n", ..row("uac", "features/number_callee") },
     row("features/number_caller", "features/stir_callee"),
+    row("features/two_identities_caller", "features/two_identities_callee"),
+    Row { callee: None, ..row(UNSIGNED, "") },
+    // Where calls go: the next trunk of a group, a stream for what is too long for a datagram.
+    Row { group: true, ..row("uac", "uas") },
+    Row { group: true, media: "relay", ..row("uac", "uas") },
+    Row { way: Way::Large, ..row("features/large_caller", "uas") },
+    // What makes no call.
+    row("features/page_caller", "features/page_callee"),
+    row("features/requests_caller", "features/requests_callee"),
+    Row { media: "relay", ..row("features/requests_caller", "features/requests_callee") },
     // Refusals, reasons, challenges.
     row("features/reason_caller", "features/reason_callee"),
     row("features/busy_caller", "features/busy_callee"),
@@ -119,6 +133,8 @@ const ROWS: &[Row] = &[
     Row { trunk: LOGIN, ..row("uac", "features/challenge_sha256_callee") },
     Row { trunk: LOGIN, ..row("uac", "features/challenge_md5_callee") },
     Row { callee: None, media: "relay", ..row("features/refusals_caller", "") },
+    Row { callee: None, media: "relay", ..row("features/limits_caller", "") },
+    row("features/expires_caller", "features/cancel_callee"),
     // Old peers, peers behind NAT, IPv6.
     row("features/old_caller", "uas"),
     Row { callee: None, ..row("features/nat_caller", "") },
@@ -129,6 +145,8 @@ const ROWS: &[Row] = &[
 const UNAVAILABLE: &str = "features/unavailable_callee";
 /// Each of its caller's calls is two of its own, which are joined.
 const ATTENDED: &str = "features/attended_callee";
+/// Its calls have to be signed.
+const UNSIGNED: &str = "features/unsigned_caller";
 const LOGIN: &str = "username = \"house\"\npassword = \"secret\"\n";
 /// The first port of the rows' callers and callees.
 const FIRST_PORT: u16 = 5100;
@@ -148,7 +166,7 @@ impl Row {
     /// Where its caller is.
     fn caller_host(&self, place: &Place) -> String {
         match self.way {
-            Way::Udp => place.carrier.clone(),
+            Way::Udp | Way::Large => place.carrier.clone(),
             Way::Tcp(host) => place.another(host),
             Way::Six => "::1".to_owned(),
         }
@@ -161,12 +179,31 @@ impl Row {
         let caller = if *way == Way::Six { format!("[{caller}]:{port}") } else { format!("{caller}:{port}") };
         let source = if self.by_tcp() { self.caller_host(place) } else { caller.clone() };
         let transport = if self.by_tcp() { "tcp" } else { "udp" };
+        let (before, to) = if self.group {
+            let trunk = |name: &str, host: String, priority: u32| {
+                format!(
+                    "[[trunk]]\nname = \"{name}{port}\"\naddress = \"{host}:{port}\"\npriority = {priority}\n\
+                     sources = [\"{host}:{port}\"]\n\
+                     options_interval_ms = 0\ncps_max = 100.0\n"
+                )
+            };
+            let (nobody, full) = (trunk("nobody", place.another(9), 0), trunk("full", place.another(10), 1));
+            (nobody + &full, format!("[\"callee{port}\", \"full{port}\", \"nobody{port}\"]"))
+        } else {
+            (String::new(), format!("\"callee{port}\""))
+        };
+        let priority = if self.group { "priority = 2\n" } else { "" };
+        let verify = if self.caller == UNSIGNED {
+            format!("[[stir.verify]]\ntrunk = \"caller{port}\"\npolicy = \"require\"\n")
+        } else {
+            String::new()
+        };
         format!(
             "[[trunk]]\nname = \"caller{port}\"\naddress = \"{caller}\"\nsources = [\"{source}\"]\n\
              options_interval_ms = 0\ncps_max = 100.0\ntransport = \"{transport}\"\n\
              [[trunk]]\nname = \"callee{port}\"\naddress = \"{callee}\"\nsources = [\"{callee}\"]\n\
-             options_interval_ms = 0\ncps_max = 100.0\ntransport = \"{transport}\"\n{more}\
-             [[route]]\nfrom = \"caller{port}\"\nprefix = \"81\"\nto = \"callee{port}\"\nmedia = \"{media}\"\n"
+             options_interval_ms = 0\ncps_max = 100.0\ntransport = \"{transport}\"\n{priority}{more}{before}\
+             [[route]]\nfrom = \"caller{port}\"\nprefix = \"81\"\nto = {to}\nmedia = \"{media}\"\n{verify}"
         )
     }
 
@@ -176,8 +213,15 @@ impl Row {
         let mut started = Vec::new();
         if let Some(callee) = self.callee {
             let called = if callee == ATTENDED { format!("{}", 2 * number(&count)) } else { count.clone() };
-            started.push(sipp(place, callee, &place.phones, port, &["-m", &called, "-t", way]));
-            until_bound(if self.by_tcp() { "tcp" } else { "udp" }, &place.phones, port).await;
+            let by_tcp = self.by_tcp() || self.way == Way::Large;
+            let to = if by_tcp { "t1" } else { "u1" };
+            started.push(sipp(place, callee, &place.phones, port, &["-m", &called, "-t", to]));
+            until_bound(if by_tcp { "tcp" } else { "udp" }, &place.phones, port).await;
+        }
+        if self.group {
+            // It says for how long it has no room, and is not called again meanwhile.
+            started.push(sipp(place, UNAVAILABLE, &place.another(10), port, &["-m", "1"]));
+            until_bound("udp", &place.another(10), port).await;
         }
         let ours =
             if self.way == Way::Six { format!("[::1]:{six}") } else { format!("{}:5060", place.daemon) };
@@ -191,11 +235,12 @@ impl Row {
 fn configure(place: &Place, six: u16) {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     std::fs::write(place.folder.path().join("house.key"), key.serialize_pem()).unwrap();
+    std::fs::create_dir(place.folder.path().join("trust")).unwrap();
     let ports = FIRST_PORT..;
     let rows: String = ROWS.iter().zip(ports).map(|(row, port)| row.config(place, port)).collect();
     place.configure(&format!(
         "[guard]\ndeny = [\"{}\"]\n\
-         [stir]\nkey_file = \"house.key\"\ncertificate_url = \"https://cr.example.org/house.pem\"\n\
+         [stir]\nkey_file = \"house.key\"\ntrust_dir = \"trust\"\ncertificate_url = \"https://cr.example.org/house.pem\"\n\
          [[stir.attest]]\nlevel = \"A\"\n\
          [[sip.listeners]]\ntransport = \"tcp\"\naddress = \"{}:5060\"\n\
          [[sip.listeners]]\ntransport = \"udp\"\naddress = \"[::1]:{six}\"\n\
@@ -238,22 +283,31 @@ fn assert_half(place: &Place) {
     );
 }
 
-/// A phone that registers, a scanner, somebody who is denied, and a stranger who calls.
+/// A phone that registers, one that calls, a scanner, somebody who is denied, a stranger who calls, and one who guesses.
 async fn others(place: &Place) -> Vec<Child> {
     let agent = json!({ "name": "phone", "username": "phone", "password": "secret-phone" });
     place.api().post("/v1/agents", agent).await;
     let login = "SEQUENTIAL\nphone;[authentication username=phone password=secret-phone]\n";
     std::fs::write(place.folder.path().join("phone.csv"), login).unwrap();
+    let agent =
+        json!({ "name": "caller", "username": "caller", "password": "secret", "destinations": ["72"] });
+    place.api().post("/v1/agents", agent).await;
+    for (file, password) in [("caller.csv", "secret"), ("guesser.csv", "guessed")] {
+        let login = format!("SEQUENTIAL\ncaller;[authentication username=caller password={password}]\n");
+        std::fs::write(place.folder.path().join(file), login).unwrap();
+    }
     let ours = format!("{}:5060", place.daemon);
-    let one = |name: &str, host: u32, more: &[&str]| {
+    let one = |name: &str, (host, port): (u32, u16), more: &[&str]| {
         let more: Vec<&str> = [ours.as_str(), "-m", "1"].iter().chain(more).copied().collect();
-        sipp(place, name, &place.another(host), 5061, &more)
+        sipp(place, name, &place.another(host), port, &more)
     };
     vec![
-        one("features/phone_register", 6, &["-inf", "phone.csv"]),
-        one("features/scanner", 7, &["-s", "8100"]),
-        one("features/denied", 5, &["-s", "8100"]),
-        one("features/stranger_caller", 8, &["-s", "8100"]),
+        one("features/phone_register", (6, 5061), &["-inf", "phone.csv"]),
+        one("features/scanner", (7, 5061), &["-s", "8100"]),
+        one("features/denied", (5, 5061), &["-s", "8100"]),
+        one("features/stranger_caller", (8, 5061), &["-s", "8100"]),
+        one("features/phone_caller", (8, 5062), &["-inf", "caller.csv"]),
+        one("features/guesser", (10, 5061), &["-inf", "guesser.csv"]),
     ]
 }
 
@@ -273,12 +327,14 @@ fn each_feature_with_sipp_on_both_sides() {
 
         let (asks, mut half_carrier) = half(&place).await;
         all.push(("half", asks));
-        all.extend(others(&place).await.into_iter().map(|child| ("by itself", child)));
         let thirds = ROWS.iter().filter_map(|row| row.third);
-        let count = calls();
+        // And the phone that calls.
+        let count = (number(&calls()) + 1).to_string();
         all.extend(
             thirds.map(|third| (third, sipp(&place, third, &place.carrier, THIRD_PORT, &["-m", &count]))),
         );
+        until_bound("udp", &place.carrier, THIRD_PORT).await;
+        all.extend(others(&place).await.into_iter().map(|child| ("by itself", child)));
         for (row, port) in ROWS.iter().zip(FIRST_PORT..) {
             let started = row.start(&place, port, six).await;
             all.extend(started.into_iter().map(|child| (row.callee.unwrap_or(row.caller), child)));

@@ -532,11 +532,11 @@ pub struct Counters {
     pub slowed: u64,
     /// Further targets of a trunk's name that an INVITE was sent to.
     pub targets_tried: u64,
+    /// Requests that did not arrive, as the network said.
+    pub requests_undelivered: u64,
     /// Connections that could not be made.
     pub connections_refused: u64,
     /// Connections closed because what came over them was no sequence of messages.
-    /// Requests that did not arrive, as the network said.
-    pub requests_undelivered: u64,
     pub streams_broken: u64,
     /// Datagrams that were not read.
     pub unheard: Unheard,

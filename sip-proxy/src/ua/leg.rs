@@ -57,9 +57,9 @@ pub struct Leg {
     pub(super) server: Option<ServerKey>,
     /// How long our INVITE or re-INVITE may go on without a final response.
     pub(super) ringing: Option<TimerKey>,
-    pub(super) calling: Option<Box<Calling>>,
     /// The peer's INVITE is not to be answered any more when that time is over.
     pub(super) expires: bool,
+    pub(super) calling: Option<Box<Calling>>,
     pub(super) success: Option<Box<Success>>,
     pub(super) offer: Option<Box<Offer>>,
     /// The peer's UPDATE, or PRACK with an offer, that waits for our answer.

@@ -380,10 +380,10 @@ impl UserAgent {
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.reply(arrival, &request, 481, out)
             }
-            method if relay::is_passed(method) => self.outside(now, arrival, request, out),
-            _ => self.not_allowed(arrival, &request, out),
             // There is no call to transfer.
             Method::Refer => self.reply(arrival, &request, 403, out),
+            method if relay::is_passed(method) => self.outside(now, arrival, request, out),
+            _ => self.not_allowed(arrival, &request, out),
         }
     }
 

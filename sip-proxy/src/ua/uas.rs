@@ -774,6 +774,7 @@ impl Leg {
             invite: None,
             server: None,
             ringing: None,
+            expires: false,
             calling: None,
             success: None,
             offer: None,
@@ -785,7 +786,6 @@ impl Leg {
             reliable: None,
             answerers: Vec::new(),
             challenges: 0,
-            expires: false,
             carried: None,
         }
     }

@@ -119,7 +119,7 @@ const ROWS: &[Row] = &[
     // Where calls go: the next trunk of a group, a stream for what is too long for a datagram.
     Row { group: true, ..row("uac", "uas") },
     Row { group: true, media: "relay", ..row("uac", "uas") },
-    Row { way: Way::Large, ..row("features/large_caller", "uas") },
+    Row { way: Way::Large, ..row("features/large_caller", "features/large_callee") },
     // What makes no call.
     row("features/page_caller", "features/page_callee"),
     row("features/requests_caller", "features/requests_callee"),

@@ -7,6 +7,7 @@ mod media_shard;
 mod world;
 
 use bytes::Bytes;
+use runtime::udp::Undelivered;
 use runtime::{
     Clock, Ground, RecordOrder, RecordResult, ShardMachine, ShardOptions, SocketKind, Unsent, mailbox,
     spawn_shard,

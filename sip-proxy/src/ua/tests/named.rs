@@ -162,7 +162,21 @@ fn a_member_that_is_not_there_is_left_at_once() {
     undelivered(&mut bench, to, 0);
     bench.pass_ms(600);
     bench.respond(Method::Bye, 200, "", "", "");
-    expect![[r""]].assert_eq(&bench.ladder);
+    expect![[r#"
+        0.000  us > INVITE
+        0.000  us > INVITE
+        0.000  us > INVITE
+        0.000  us < 180
+        0.000  progress 180
+        0.000  us < 200
+        0.000  us > ACK
+        0.000  answered sdp
+        0.000  ended by Local, answered
+        0.000  us > BYE
+        0.500  us > BYE
+        0.600  us < 200
+    "#]]
+    .assert_eq(&bench.ladder);
     assert_eq!(bench.ua.counters().requests_undelivered, 2);
     bench.ua.remove_trunk(bench.now, 5, &mut bench.out);
     bench.is_clean();
@@ -174,7 +188,11 @@ fn a_call_whose_only_way_leads_nowhere_ends_at_once() {
     bench.call();
     let to = last_address(&bench);
     undelivered(&mut bench, to, 0);
-    expect![[r""]].assert_eq(&bench.ladder);
+    expect![[r#"
+        0.000  us > INVITE
+        0.000  ended by Timeout, code 503
+    "#]]
+    .assert_eq(&bench.ladder);
     bench.is_clean();
 }
 

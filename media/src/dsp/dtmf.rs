@@ -7,7 +7,6 @@
 
 use crate::dsp::sum::dot;
 use core::f32::consts::{PI, TAU};
-use std::sync::LazyLock;
 
 /// Samples of a block.
 const BLOCK: usize = 102;
@@ -273,13 +272,29 @@ struct Bank {
     cosines: [f32; 8],
 }
 
-static BANK: LazyLock<Bank> = LazyLock::new(|| {
-    let angle = |place: usize| TAU * ROWS.iter().chain(&COLUMNS).nth(place).unwrap_or(&0.0) / 8000.0;
-    Bank {
-        sines: core::array::from_fn(|place| angle(place).sin()),
-        cosines: core::array::from_fn(|place| angle(place).cos()),
-    }
-});
+/// Sine and cosine of what each tone turns by in a sample, 2π · frequency ÷ 8,000.
+const BANK: Bank = Bank {
+    sines: [
+        0.520_488_13,
+        0.568_561_85,
+        0.620_326_76,
+        0.673_593_2,
+        0.813_151_56,
+        0.867_070_7,
+        0.916_816_3,
+        0.958_745_36,
+    ],
+    cosines: [
+        0.853_868_9,
+        0.822_640_5,
+        0.784_343_5,
+        0.739_102_3,
+        0.582_052,
+        0.498_185_1,
+        0.399_309_2,
+        0.284_266_35,
+    ],
+};
 
 impl Bank {
     /// Of the rows, and of the columns.
@@ -306,6 +321,14 @@ mod tests {
     use super::*;
     use crate::dsp::oscillator::{Oscillator, mix};
     use sansio::Rng;
+
+    #[test]
+    fn the_bank_is_of_these_tones() {
+        for (place, frequency) in ROWS.iter().chain(&COLUMNS).enumerate() {
+            let (sine, cosine) = (TAU * frequency / 8000.0).sin_cos();
+            assert!((BANK.sines[place] - sine).abs() < 1e-6 && (BANK.cosines[place] - cosine).abs() < 1e-6);
+        }
+    }
 
     struct Line {
         samples: Vec<i16>,

@@ -47,7 +47,7 @@ impl Place {
 #[utoipa::path(
     post, path = "/v1/campaigns/{id}:recycle", tag = "campaigns",
     params(("id" = String, Path, description = "`camp_…`")),
-    request_body = RecycleRequest,
+    request_body = Option<RecycleRequest>,
     responses((status = 200, body = Recycled), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write", "leads:write"]))
 )]
@@ -162,7 +162,7 @@ pub(crate) async fn hopper(
 #[utoipa::path(
     post, path = "/v1/campaigns/{id}:take_back", tag = "campaigns",
     params(("id" = String, Path, description = "`camp_…`")),
-    request_body = TakeBackRequest,
+    request_body = Option<TakeBackRequest>,
     responses((status = 200, body = TakenBack), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write"]))
 )]

@@ -63,7 +63,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     caller.needs(WRITE)?;
     let config = CampaignConfig::try_from(body.parse::<CampaignRequest>()?)?;
     api.needs_prompts(&of_campaign(&config), &[])?;
-    let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(config)).await? else {
+    let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(Box::new(config))).await? else {
         return Err(odd_reply());
     };
     let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
@@ -77,7 +77,7 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
         ("id" = String, Path, description = "`camp_…`"),
         ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h"),
     ),
-    request_body = CopyRequest,
+    request_body = Option<CopyRequest>,
     responses((status = 201, body = Campaign), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["campaigns:write"]))
 )]

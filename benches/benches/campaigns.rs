@@ -111,7 +111,7 @@ impl House {
             concurrency: Concurrency { lines_max: 1_000, cps_max: 1_000.0, ..Concurrency::default() },
             ..CampaignConfig::default()
         };
-        let Reply::Campaign(id, _) = self.command(Command::CreateCampaign(config)) else { return };
+        let Reply::Campaign(id, _) = self.command(Command::CreateCampaign(Box::new(config))) else { return };
         self.command(Command::StartCampaign(id));
     }
 

@@ -165,7 +165,7 @@ pub enum Command {
     /// Deletes a route of inbound calls.
     DeleteInboundRoute(InboundRouteId),
     /// Makes a campaign (stopped).
-    CreateCampaign(CampaignConfig),
+    CreateCampaign(Box<CampaignConfig>),
     /// Replaces a campaign's settings, running or not.
     UpdateCampaign {
         /// Which.

@@ -388,7 +388,7 @@ impl Dialer {
                 self.update_route(cx, route, config, if_version)
             }
             Command::DeleteInboundRoute(route) => self.delete_route(cx, route),
-            Command::CreateCampaign(config) => self.create_campaign(cx, config),
+            Command::CreateCampaign(config) => self.create_campaign(cx, *config),
             Command::UpdateCampaign { campaign, config, if_version } => {
                 self.update_campaign(cx, campaign, *config, if_version)
             }

@@ -274,7 +274,7 @@ fn settings_that_do_not_fit_are_refused_with_their_place() {
         caller_id_pool: Some(CallerIdPoolId::from_bits(9)),
         ..CampaignConfig::default()
     };
-    match house.command(Command::CreateCampaign(unknown)) {
+    match house.command(Command::CreateCampaign(Box::new(unknown))) {
         Err(CommandError::Invalid { pointer, .. }) => assert_eq!(pointer, "/caller_id_pool"),
         other => panic!("{other:?}"),
     }

@@ -216,7 +216,7 @@ impl World {
         }
         for n in 0..3 {
             let config = self.campaign_config(n);
-            let Some(Ok(Reply::Campaign(id, _))) = self.ask(Command::CreateCampaign(config)) else {
+            let Some(Ok(Reply::Campaign(id, _))) = self.ask(Command::CreateCampaign(Box::new(config))) else {
                 panic!()
             };
             self.campaigns.push(id);

@@ -272,7 +272,7 @@ impl House {
     }
 
     pub(crate) fn campaign(&mut self, config: CampaignConfig) -> CampaignId {
-        match self.command(Command::CreateCampaign(config)) {
+        match self.command(Command::CreateCampaign(Box::new(config))) {
             Ok(Reply::Campaign(id, 1)) => id,
             other => panic!("{other:?}"),
         }

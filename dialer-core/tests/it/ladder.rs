@@ -1021,7 +1021,7 @@ fn bad_settings_name_the_field() {
     let refused = |house: &mut House, change: &dyn Fn(&mut CampaignConfig)| {
         let mut config = progressive(list);
         change(&mut config);
-        match house.command(Command::CreateCampaign(config)) {
+        match house.command(Command::CreateCampaign(Box::new(config))) {
             Err(CommandError::Invalid { pointer, .. }) => pointer,
             other => panic!("{other:?}"),
         }

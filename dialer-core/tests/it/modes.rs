@@ -536,7 +536,7 @@ fn settings_that_do_not_fit_name_the_field() {
     let mut refused = |change: &dyn Fn(&mut CampaignConfig)| {
         let mut config = with_mode(list, DialMode::Predictive);
         change(&mut config);
-        match house.command(Command::CreateCampaign(config)) {
+        match house.command(Command::CreateCampaign(Box::new(config))) {
             Err(CommandError::Invalid { pointer, .. }) => pointer,
             other => panic!("{other:?}"),
         }

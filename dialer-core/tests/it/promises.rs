@@ -53,7 +53,9 @@ fn running(
     config.record = false;
     config.timers.wrap_up_ms = 0;
     change(&mut config);
-    let Ok(Reply::Campaign(campaign, _)) = house.command(Command::CreateCampaign(config)) else { panic!() };
+    let Ok(Reply::Campaign(campaign, _)) = house.command(Command::CreateCampaign(Box::new(config))) else {
+        panic!()
+    };
     house.command(Command::StartCampaign(campaign)).unwrap();
     (campaign, list)
 }
@@ -175,7 +177,9 @@ fn a_callback_of_one_campaign_is_not_made_by_another_while_that_one_runs() {
     house.leads(list, 1);
     let mut config = progressive(list);
     config.name = "other".into();
-    let Ok(Reply::Campaign(other, _)) = house.command(Command::CreateCampaign(config)) else { panic!() };
+    let Ok(Reply::Campaign(other, _)) = house.command(Command::CreateCampaign(Box::new(config))) else {
+        panic!()
+    };
     let at = after(&house, 10_000);
     set(&mut house, lead(1), Callback::new(at, None, Some(other)), false).unwrap();
     house.command(Command::StartCampaign(other)).unwrap();

@@ -92,7 +92,7 @@ fn the_lists_of_requests_are_the_campaigns_own() {
         (with(PushConfig { expires_in_ms: 999, ..none.clone() }, vec![list]), "/push/expires_in_ms"),
         (with(PushConfig { waiting_max: 0, ..none }, vec![list]), "/push/waiting_max"),
     ] {
-        let refused = house.command(Command::CreateCampaign(config));
+        let refused = house.command(Command::CreateCampaign(Box::new(config)));
         assert!(matches!(refused, Err(CommandError::Invalid { pointer: at, .. }) if at == pointer));
     }
 }

@@ -189,7 +189,7 @@ fn a_list_that_does_not_hold_takes_no_numbers() {
     let list = house.list(1);
     let opt_out = Some(OptOut { digit: '9', list: dnc });
     let config = CampaignConfig { opt_out, ..progressive(list) };
-    let refused = house.command(Command::CreateCampaign(config.clone()));
+    let refused = house.command(Command::CreateCampaign(Box::new(config.clone())));
     assert!(
         matches!(&refused, Err(CommandError::Invalid { pointer, .. }) if pointer == "/on_no_agent/opt_out_list_id"),
         "{refused:?}"
@@ -247,7 +247,7 @@ fn nothing_dials_by_itself_where_agents_dial_by_hand() {
     let mut timed = CampaignConfig { mode: DialMode::Preview, ..progressive(list) };
     timed.timers.preview_auto_dial_ms = 5_000;
     for (config, pointer) in [(progressive(list), "/mode"), (timed, "/timers/preview_auto_dial_ms")] {
-        let refused = house.command(Command::CreateCampaign(config));
+        let refused = house.command(Command::CreateCampaign(Box::new(config)));
         assert!(
             matches!(&refused, Err(CommandError::Invalid { pointer: at, .. }) if at == pointer),
             "{refused:?}"

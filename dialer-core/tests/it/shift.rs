@@ -205,7 +205,7 @@ impl Shift {
             timers: CampaignTimers { wrap_up_ms: 20_000, ring_max_ms: 25_000, ..CampaignTimers::default() },
             ..CampaignConfig::default()
         };
-        let Reply::Campaign(id, _) = self.ask(Command::CreateCampaign(config)) else { panic!() };
+        let Reply::Campaign(id, _) = self.ask(Command::CreateCampaign(Box::new(config))) else { panic!() };
         self.ask(Command::StartCampaign(id));
     }
 

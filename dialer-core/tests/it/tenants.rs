@@ -36,7 +36,7 @@ fn tenant(house: &mut House, name: &str) -> Owned {
     let Ok(Reply::List(list, _)) = ask(house, name, Command::CreateList(list)) else { panic!() };
     house.leads(list, 5);
     let config = CampaignConfig { lists: vec![list], ..crate::ladder::progressive(list) };
-    let Ok(Reply::Campaign(campaign, _)) = ask(house, name, Command::CreateCampaign(config)) else {
+    let Ok(Reply::Campaign(campaign, _)) = ask(house, name, Command::CreateCampaign(Box::new(config))) else {
         panic!()
     };
     Owned { agent, list, campaign }

@@ -177,6 +177,7 @@ fn the_metrics_of_the_documents_are_told() {
             .chain(
                 [
                     "control-api/src/metrics.rs",
+                    "control-api/src/hub.rs",
                     "dialerd/src/fork/mod.rs",
                     "dialerd/src/recogniser/mod.rs",
                     "dialerd/src/retention.rs",

@@ -261,7 +261,7 @@ impl House {
         };
         config.timers.wrap_up_ms = 2_000;
         config.safe_harbour_prompt = Some("safe_harbour".into());
-        let Ok(Reply::Campaign(campaign, _)) = self.ask(Command::CreateCampaign(config)) else {
+        let Ok(Reply::Campaign(campaign, _)) = self.ask(Command::CreateCampaign(Box::new(config))) else {
             panic!("the campaign is made")
         };
         campaign

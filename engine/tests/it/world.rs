@@ -148,6 +148,9 @@ pub(crate) struct Net {
     pub(crate) corrupt: f64,
 }
 
+/// 20 ms of what each side said; `None`: it said nothing.
+type Sides = [Option<Box<[i16]>>; 2];
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) shard: CallShard,
@@ -173,7 +176,7 @@ pub(crate) struct World {
     /// Another program has these.
     pub(crate) ports_taken: BTreeSet<u16>,
     /// What forks gave out: 20 ms of what the far end said and heard.
-    pub(crate) forked: BTreeMap<u64, Vec<[Option<Box<[i16]>>; 2]>>,
+    pub(crate) forked: BTreeMap<u64, Vec<Sides>>,
     pub(crate) disk_full: bool,
     /// A hash over everything that left the shard.
     pub(crate) trace: u64,

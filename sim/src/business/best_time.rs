@@ -210,7 +210,7 @@ impl World {
             })),
             ..CampaignConfig::default()
         };
-        let Reply::Campaign(id, _) = self.ask(Command::CreateCampaign(config)) else {
+        let Reply::Campaign(id, _) = self.ask(Command::CreateCampaign(Box::new(config))) else {
             panic!("a campaign is made")
         };
         self.ask(Command::StartCampaign(id));

@@ -102,7 +102,7 @@ impl World {
                 config.serving.order = ORDERS[scene.leads as usize % ORDERS.len()];
                 let trunks = if scene.first_trunk_only { 1 } else { self.setup.trunks.len() };
                 config.trunks = self.setup.trunks[..trunks].to_vec();
-                Command::CreateCampaign(config)
+                Command::CreateCampaign(Box::new(config))
             }
             Step::Start(n) => Command::StartCampaign(self.operator.campaigns[n]),
             Step::Callers => Command::CreateTrunk(TrunkConfig {

@@ -60,7 +60,7 @@ fuzz-build:
 
 swarm: build ## the whole daemon under a seeded world
 	$(BINARIES)/dialerd world swarm --seeds $(SEEDS)
-	$(BINARIES)/dialerd world swarm --from 10000 --seeds $(SEEDS_ROADS)
+	$(BINARIES)/dialerd world swarm --from 20000 --seeds $(SEEDS_ROADS)
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	$(BINARIES)/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known

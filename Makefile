@@ -51,12 +51,11 @@ test: setup-test build ## everything that can be checked
 	$(MAKE) --jobs=2 fuzz demo-and-interop
 
 # They mostly wait: beside them the fuzz targets are built, with what is left of the processors.
-# Their cargo must not look for the job server of make, whose files are not open for it.
 tests:
-	env -u MAKEFLAGS -u MFLAGS scripts/run-tests
+	scripts/run-tests
 
 fuzz-build:
-	env -u MAKEFLAGS -u MFLAGS nice -n 19 fuzz/run --build --bins
+	nice -n 19 fuzz/run --build --bins
 
 swarm: build ## the whole daemon under a seeded world
 	$(BINARIES)/dialerd world swarm --seeds $(SEEDS)
@@ -75,7 +74,7 @@ interop: setup-test setup-interop build ## the daemon against SIPp feature by fe
 	$(BINARIES)/loadtest interop
 
 fuzz: ## what peers send, mutated
-	env -u MAKEFLAGS -u MFLAGS nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav ogg
+	nice -n 19 fuzz/run --together $(FUZZ_SECONDS) sip sdp uri digest identity sequences framer ws rtp srtp stun wav ogg
 
 # They mostly wait: beside the fuzz targets, which take only what is left of the processors.
 demo-and-interop: build

@@ -1,6 +1,6 @@
 //! `/v1/campaigns/{id}:recycle`, `/hopper` and `:take_back`: a campaign's leads, all at once.
 
-use super::campaigns::look;
+use super::campaigns::{find, look};
 use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{JsonBody, Params};
@@ -144,10 +144,9 @@ pub(crate) async fn hopper(
     params: Params,
 ) -> Answer {
     caller.needs(&[Scope::LeadsRead])?;
-    let campaign = crate::extract::path_id(&id, "campaign")?;
-    let view = api.read_model.campaign(campaign).ok_or_else(|| Problem::not_found("campaign"))?;
+    let view = find(&api, &id)?;
     params.only(&["limit"])?;
-    let wish = Command::LookIntoHopper { campaign, limit: params.limit()? };
+    let wish = Command::LookIntoHopper { campaign: view.row.id, limit: params.limit()? };
     let Reply::Leads(ids) = api.command(wish).await? else { return Err(odd_reply()) };
     let leads = api.store(move |store| {
         let found = ids.into_iter().map(|id| store.lead(id));

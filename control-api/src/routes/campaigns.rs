@@ -66,6 +66,11 @@ pub(crate) async fn create(State(api): Api, caller: Caller, body: JsonBody) -> A
     let Reply::Campaign(id, version) = api.command(Command::CreateCampaign(Box::new(config))).await? else {
         return Err(odd_reply());
     };
+    made(&api, &caller, id, version).await
+}
+
+/// Answers with a campaign that was made.
+async fn made(api: &Gateway, caller: &Caller, id: CampaignId, version: u32) -> Answer {
     let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
     Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
 }
@@ -97,8 +102,7 @@ pub(crate) async fn copy(State(api): Api, caller: Caller, Path(id): Path<String>
     else {
         return Err(odd_reply());
     };
-    let view = api.view(|model| model.campaign(id).filter(|view| view.row.version >= version)).await?;
-    Ok(created(format!("/v1/campaigns/{id}"), view.row.version, &Campaign::new(&view, caller.mask())))
+    made(&api, &caller, id, version).await
 }
 
 /// Shows a campaign.
@@ -246,6 +250,11 @@ pub(crate) async fn stop(State(api): Api, caller: Caller, Path(id): Path<String>
 
 pub(super) fn look(api: &Gateway, caller: &Caller, id: &str) -> Result<Arc<CampaignView>, Problem> {
     caller.needs(READ)?;
+    find(api, id)
+}
+
+/// A campaign, for callers whose right to it has been looked at.
+pub(super) fn find(api: &Gateway, id: &str) -> Result<Arc<CampaignView>, Problem> {
     let id: CampaignId = path_id(id, "campaign")?;
     api.read_model.campaign(id).ok_or_else(|| Problem::not_found("campaign"))
 }

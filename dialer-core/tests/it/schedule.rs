@@ -118,6 +118,14 @@ fn a_lead_that_has_moved_on_stays_where_it_is() {
     assert_eq!(house.command(wish), Ok(Reply::Count(0)), "leads of another list");
 }
 
+fn with_message() -> CampaignConfig {
+    CampaignConfig {
+        mode: DialMode::Agentless,
+        message_prompt: Some("news".into()),
+        ..CampaignConfig::default()
+    }
+}
+
 fn opted_out(house: &mut House, list: ListId, dnc: DncListId, config: CampaignConfig) -> dialer_core::CallId {
     let opt_out = Some(OptOut { digit: '9', list: dnc });
     house.running(CampaignConfig { name: "news".into(), opt_out, lists: vec![list], ..config });
@@ -144,12 +152,7 @@ fn who_presses_the_key_is_not_called_again() {
     house.plain_trunk();
     let dnc = dnc_list(&mut house, true);
     let list = house.list(1);
-    let config = CampaignConfig {
-        mode: DialMode::Agentless,
-        message_prompt: Some("news".into()),
-        ..CampaignConfig::default()
-    };
-    let call = opted_out(&mut house, list, dnc, config);
+    let call = opted_out(&mut house, list, dnc, with_message());
     assert_eq!(opt_outs(&house), 1, "once");
     assert!(!house.hung_up(call), "the message is heard to its end");
     let number: u64 = lead(&house, 1).phones[0].number[1..].parse().unwrap();
@@ -169,12 +172,7 @@ fn a_crash_in_the_message_forgets_no_wish() {
     house.plain_trunk();
     let dnc = dnc_list(&mut house, true);
     let list = house.list(1);
-    let config = CampaignConfig {
-        mode: DialMode::Agentless,
-        message_prompt: Some("news".into()),
-        ..CampaignConfig::default()
-    };
-    opted_out(&mut house, list, dnc, config);
+    opted_out(&mut house, list, dnc, with_message());
     let store = std::mem::take(&mut house.store);
     let mut after = House::restarted(store, 10_000);
     after.pass(3_600_000);

@@ -26,7 +26,7 @@ pub enum Effect {
     },
     /// A snapshot for readers.
     View(ViewChange),
-    /// Read leads that may be dialled: [`crate::Input::LeadsLoaded`] answers.
+    /// *Gated.* Read leads that may be dialled: [`crate::Input::LeadsLoaded`] answers.
     LoadLeads {
         /// For this campaign.
         campaign: CampaignId,
@@ -39,7 +39,7 @@ pub enum Effect {
         /// Only leads that pass this then; the time at which the others may is told as the next due time.
         screen: crate::screen::Screen,
     },
-    /// Read leads that wait to be dialled although their time has passed: [`crate::Input::ExpiredFound`] answers.
+    /// *Gated.* Read leads that wait to be dialled although their time has passed: [`crate::Input::ExpiredFound`] answers.
     FindExpired {
         /// For this campaign.
         campaign: CampaignId,
@@ -50,7 +50,7 @@ pub enum Effect {
         /// At most so many.
         limit: u32,
     },
-    /// Read leads whose callback is due, those whose is not told first: [`crate::Input::CallbacksFound`] answers.
+    /// *Gated.* Read leads whose callback is due, those whose is not told first: [`crate::Input::CallbacksFound`] answers.
     FindCallbacks {
         /// Due at this time.
         at: sansio::WallTime,

@@ -51,14 +51,11 @@ impl Dialer {
         self.restore_sketches(snapshot.pacer_sketches);
         let calls_cut_off = snapshot.open_attempts.len() as u64;
         let seqs: BTreeMap<_, _> = snapshot.open_call_seqs.into_iter().collect();
-        let mut due = Vec::new();
         for (attempt, progress) in snapshot.open_attempts {
             let seq = seqs.get(&attempt.call).copied().unwrap_or(0);
             let recording = snapshot.cut_recordings.iter().rfind(|cut| cut.start.call == attempt.call);
             let recording = recording.filter(|cut| cut.found != CutFile::Gone).map(|cut| cut.start.id);
-            let campaign = attempt.campaign;
-            let next_at = self.end_cut_off(cx, attempt, progress, seq, recording);
-            due.extend(campaign.zip(next_at));
+            self.end_cut_off(cx, attempt, progress, seq, recording);
         }
         for CutRecording { start, found } in snapshot.cut_recordings {
             self.settle_cut_recording(cx, start, found);
@@ -98,17 +95,12 @@ impl Dialer {
         for id in running {
             self.refill(cx, id);
         }
-        // What has just been asked for may be read before it is written when these are dialled again.
-        for (id, at) in due {
-            let lists = self.campaigns.get(&id).map(|campaign| campaign.row.config.lists.clone());
-            lists.into_iter().flatten().for_each(|list| self.lead_due(list, at));
-        }
         self.roster.stale = true;
         self.find_all_expired(cx);
         self.find_callbacks(cx);
     }
 
-    /// An attempt that was under way when the node went down ends now, once, and its lead goes on; when it is due again.
+    /// An attempt that was under way when the node went down ends now, once, and its lead goes on.
     fn end_cut_off(
         &mut self,
         cx: &mut Cx<'_>,
@@ -116,7 +108,7 @@ impl Dialer {
         progress: Option<LeadProgress>,
         seq: u32,
         recording: Option<RecordingId>,
-    ) -> Option<WallTime> {
+    ) {
         let tenant = self.tenant_of(attempt.campaign, attempt.agent);
         let record = CallRecord { tenant, recording, ..cut_off_record(&attempt, cx.wall) };
         let progress = progress.map(|progress| {
@@ -148,9 +140,9 @@ impl Dialer {
         self.ended.insert(record.call, crate::call::EndedCall::cut_off(&record, progress.clone(), seq + 1));
         let call = record.call;
         self.tell(cx, about, Event::CallEnded { record: Box::new(record) });
-        let progress = progress?;
-        self.tell_lead(cx, call, &progress);
-        progress.next_at
+        if let Some(progress) = &progress {
+            self.tell_lead(cx, call, progress);
+        }
     }
 }
 

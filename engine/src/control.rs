@@ -261,8 +261,9 @@ impl ControlCore {
             // A refusal has changed nothing; there is nothing to wait for.
             Effect::Reply { tag, result } => out.push(ControlEffect::Reply { tag, result }),
             Effect::View(change) => out.push(ControlEffect::View(change)),
+            // What is read of leads has everything in it that was decided before.
             Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
-                out.push(ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen });
+                self.gate.hold(ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen }, out);
             }
             Effect::ServeNumbers(numbers) => {
                 self.numbers = Arc::new(numbers.into_iter().collect());
@@ -271,9 +272,11 @@ impl ControlCore {
             Effect::RecallCaller { call, numbers, called } => {
                 out.push(ControlEffect::RecallCaller { call, numbers, called });
             }
-            Effect::FindCallbacks { at, limit } => out.push(ControlEffect::FindCallbacks { at, limit }),
+            Effect::FindCallbacks { at, limit } => {
+                self.gate.hold(ControlEffect::FindCallbacks { at, limit }, out);
+            }
             Effect::FindExpired { campaign, lists, at, limit } => {
-                out.push(ControlEffect::FindExpired { campaign, lists, at, limit });
+                self.gate.hold(ControlEffect::FindExpired { campaign, lists, at, limit }, out);
             }
             Effect::Call(order) => self.pass_order(now, order, out),
             Effect::OpenSession { agent, way, ring_timeout_ms } => {

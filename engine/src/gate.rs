@@ -3,7 +3,7 @@
 //! ```text
 //!   dialer's effects of one input
 //!     Journal, Event ─────► one Journal{seq} ─────► store        (all records of one input in one transaction)
-//!     Event, Reply, orders that call ──► first in, first out ──► world, shards     when seq is durable
+//!     Event, Reply, orders that call, reads of leads ──► first in, first out ──► world, shards     when seq is durable
 //!                                            │  dials: one after the other, as the trunk's calls per second allow
 //!     other orders, views ─────────────────────────────────────► at once
 //! ```

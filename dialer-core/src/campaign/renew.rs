@@ -45,9 +45,6 @@ impl LeadProgress {
     }
 }
 
-/// In this time what is recycled is written, milliseconds.
-const READ_AGAIN_MS: i64 = 1_000;
-
 impl Dialer {
     /// Has leads dialled anew; tells how many.
     pub(crate) fn recycle_leads(&mut self, cx: &mut Cx<'_>, wish: &Recycle) -> Result<Reply, CommandError> {
@@ -70,8 +67,6 @@ impl Dialer {
         if count > 0 {
             self.journal(cx, records);
             self.leads_may_be_there(cx, &[list]);
-            // What is read now may be as it was before this is written: it is read once more.
-            self.lead_due(list, cx.wall.plus_millis(READ_AGAIN_MS));
             self.leads_may_expire(cx, list);
             self.tell(cx, About { tenant, ..About::default() }, Event::ListRecycled { list, count });
         }

@@ -6,6 +6,8 @@ SHELL := /bin/bash
 # Worlds of datagrams, and those that may have connections, names and changed sessions besides.
 SEEDS ?= 400
 SEEDS_ROADS ?= 100
+# One of so many is played twice, to see that it comes out the same.
+TWICE_EVERY ?= 5
 FUZZ_SECONDS ?= 60
 # How it is built; `make test` takes a profile that is built in half the time.
 PROFILE ?= release
@@ -58,8 +60,8 @@ fuzz-build:
 	nice -n 19 fuzz/run --build --bins
 
 swarm: build ## the whole daemon under a seeded world
-	$(BINARIES)/dialerd world swarm --seeds $(SEEDS)
-	$(BINARIES)/dialerd world swarm --from 20000 --seeds $(SEEDS_ROADS)
+	$(BINARIES)/dialerd world swarm --seeds $(SEEDS) --twice-every $(TWICE_EVERY)
+	$(BINARIES)/dialerd world swarm --from 10000 --seeds $(SEEDS_ROADS) --twice-every $(TWICE_EVERY)
 
 pacing: build ## the predictive mode in every scenario, held against what is asked of it (some minutes)
 	$(BINARIES)/dialerd simulate --suite --days 5 --seeds 4 --policies predictive,known

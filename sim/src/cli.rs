@@ -25,7 +25,7 @@ enum What {
         #[arg(long)]
         ladder: bool,
     },
-    /// Plays many seeds, each twice.
+    /// Plays many seeds, each twice unless told otherwise.
     Swarm {
         /// How many.
         #[arg(long, default_value_t = 500)]
@@ -36,6 +36,9 @@ enum What {
         /// Threads; by default as many as there are processors.
         #[arg(long)]
         threads: Option<usize>,
+        /// Every so many seeds one is played again, to see that it comes out the same.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        twice_every: u64,
     },
     /// Plays the seeds of a file again (one per line: the seed, then why it is kept), or one seed.
     Replay {
@@ -52,8 +55,8 @@ enum What {
 pub fn play(arguments: WorldArguments) -> ExitCode {
     let good = match arguments.command {
         What::Run { seed, ladder } => run(seed, ladder),
-        What::Swarm { seeds, from, threads } => {
-            swarm(&(from..from.saturating_add(seeds)).collect::<Vec<_>>(), threads)
+        What::Swarm { seeds, from, threads, twice_every } => {
+            swarm(&(from..from.saturating_add(seeds)).collect::<Vec<_>>(), threads, twice_every)
         }
         What::Replay { seed: Some(seed), .. } => run(seed, true),
         What::Replay { file: Some(file), .. } => replay(&file),
@@ -109,7 +112,7 @@ fn tell_violations(report: &Report, with_ladder: bool) {
 
 fn replay(file: &Path) -> bool {
     match crate::seeds::read(file) {
-        Ok(seeds) => swarm(&seeds.iter().map(|kept| kept.seed).collect::<Vec<_>>(), None),
+        Ok(seeds) => swarm(&seeds.iter().map(|kept| kept.seed).collect::<Vec<_>>(), None, 1),
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             false
@@ -117,8 +120,8 @@ fn replay(file: &Path) -> bool {
     }
 }
 
-/// Plays all of them, each twice.
-fn swarm(seeds: &[u64], threads: Option<usize>) -> bool {
+/// Plays all of them, and every so many again.
+fn swarm(seeds: &[u64], threads: Option<usize>, twice_every: u64) -> bool {
     let threads =
         threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1).max(1);
     let started = std::time::Instant::now();
@@ -127,8 +130,15 @@ fn swarm(seeds: &[u64], threads: Option<usize>) -> bool {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let report = signalling::run_twice(*seed);
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = seeds.get(place as usize) else { break };
+                    let again = place.is_multiple_of(twice_every);
+                    let report = if again {
+                        signalling::run_twice(*seed)
+                    } else {
+                        signalling::run(*seed, Options::default())
+                    };
                     total.lock().unwrap_or_else(PoisonError::into_inner).add(&report, seeds.len());
                 }
             });
@@ -136,8 +146,9 @@ fn swarm(seeds: &[u64], threads: Option<usize>) -> bool {
     });
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
-        "{} seeds, each twice, in {:.1} s: {} attempts, {} connected, {} abandoned, {} messages, {:.1} hours played",
+        "{} seeds, {} twice, in {:.1} s: {} attempts, {} connected, {} abandoned, {} messages, {:.1} hours played",
         total.runs,
+        if twice_every == 1 { "each".into() } else { format!("every {twice_every}th") },
         started.elapsed().as_secs_f64(),
         total.attempts,
         total.connected,

@@ -244,11 +244,13 @@ pub enum LimitedBy {
     Compliance,
     /// No number of the campaign's pool of caller IDs may be shown now.
     CallerIds,
+    /// Preview campaigns of the same agents go first.
+    Share,
 }
 
 impl LimitedBy {
     /// All of them.
-    pub const ALL: [LimitedBy; 20] = [
+    pub const ALL: [LimitedBy; 21] = [
         LimitedBy::Nothing,
         LimitedBy::Agents,
         LimitedBy::Lines,
@@ -269,6 +271,7 @@ impl LimitedBy {
         LimitedBy::Store,
         LimitedBy::Compliance,
         LimitedBy::CallerIds,
+        LimitedBy::Share,
     ];
 
     /// The name used on the wire.
@@ -295,6 +298,7 @@ impl LimitedBy {
             LimitedBy::Store => "store",
             LimitedBy::Compliance => "compliance",
             LimitedBy::CallerIds => "caller_ids",
+            LimitedBy::Share => "share",
         }
     }
 }

@@ -47,7 +47,8 @@ pub struct PacingDecision {
     /// What bounded it.
     pub limits: PacingLimits,
     /// What limited it: `nothing`, `agents`, `lines`, `cps`, `risk`, `cold_start`, `ramp`, `small_team`, `inbound`,
-    /// `abandon_cap`, `max_lines_per_agent`, `hopper`, `shift_end`, `window`, `paused`, `trunk`, `draining`, `store`, `caller_ids`.
+    /// `abandon_cap`, `max_lines_per_agent`, `hopper`, `shift_end`, `window`, `paused`, `trunk`, `draining`, `store`, `caller_ids`,
+    /// `share`.
     pub limited_by: String,
 }
 

@@ -669,6 +669,9 @@ fn paced_sentence(
              are in quarantine."
                 .into()
         }
+        LimitedBy::Share => {
+            "Preview campaigns of the same agents go first: they have a higher priority, or had less by their weight.".into()
+        }
     };
     (limited_by.as_str(), sentence)
 }

@@ -208,7 +208,7 @@ impl Dialer {
         campaign.row.state = to;
         campaign.row.version += 1;
         campaign.completed = false;
-        campaign.hopper.more = true;
+        campaign.hopper.look_again(cx.wall);
         let row = campaign.row.clone();
         let version = row.version;
         self.journal(cx, vec![Record::CampaignPut(Box::new(row))]);

@@ -100,6 +100,14 @@ impl Hopper {
         self.leads.remove(place)
     }
 
+    /// The lists may hold leads that a load under way does not know.
+    pub(crate) fn look_again(&mut self, now: WallTime) {
+        self.more = true;
+        if self.loading.is_some() {
+            self.note_due(now);
+        }
+    }
+
     /// A lead of these lists will be due then.
     fn note_due(&mut self, at: WallTime) {
         let sooner = |old: Option<WallTime>| Some(old.map_or(at, |old| old.min(at)));
@@ -286,7 +294,7 @@ impl Dialer {
                 lists.push(lead.list);
             }
         }
-        campaign.hopper.more = true;
+        campaign.hopper.look_again(cx.wall);
         campaign.hopper.not_before = None;
         self.dirty.campaigns.insert(id);
         self.leads_may_be_there(cx, &lists);
@@ -297,7 +305,7 @@ impl Dialer {
         let ids: Vec<CampaignId> = self.users_of(lists);
         for id in ids {
             let campaign = self.campaigns.get_mut(&id).expect("listed above");
-            campaign.hopper.more = true;
+            campaign.hopper.look_again(cx.wall);
             campaign.hopper.not_before = None;
             campaign.completed = false;
             self.refill(cx, id);

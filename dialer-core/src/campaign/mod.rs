@@ -84,6 +84,8 @@ pub(crate) struct Campaign {
     pub(crate) mode_now: DialMode,
     /// What it has had of agents and lines, by its weight; who has had least goes first.
     pub(crate) had: f64,
+    /// The last decision wanted to dial and could not: its leads wait for agents who are not there, or a trunk was away.
+    pub(crate) stuck: bool,
     /// What was forecast against what came.
     pub(crate) forecast: Forecast,
     pub(crate) decided_at: Option<Instant>,
@@ -124,6 +126,7 @@ impl Campaign {
             counts: CampaignCounts::default(),
             mode_now,
             had: 0.0,
+            stuck: false,
             forecast: Forecast::default(),
             decided_at: None,
             decide_timer: None,

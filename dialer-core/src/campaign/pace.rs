@@ -115,9 +115,15 @@ impl Dialer {
             self.report(cx, id, shown);
             return false;
         }
+        if shown.wanted > 0 && self.yields_to_tasks(cx, id) {
+            shown.wanted = 0;
+            shown.limited_by = LimitedBy::Share;
+        }
         self.expect(cx, id, &decision);
         self.cancel_ringing(cx, id, &decision, &mut shown);
         self.dial(cx, id, &mut shown);
+        self.campaigns.get_mut(&id).expect("the caller has it").stuck =
+            shown.wanted > 0 && shown.dialled == 0;
         let cut = shown.limited_by == LimitedBy::Lines && quota.is_some_and(|quota| shown.dialled >= quota);
         self.charge(id, shown.dialled, &decision);
         if self.unusable_trunks(id) {
@@ -258,17 +264,18 @@ impl Dialer {
         let own = roster.sharing(id).next().is_none().then_some(id);
         let mut calls = Vec::new();
         for other in roster.sharing(id).chain(own) {
-            let Some(campaign) = self.campaigns.get(&other) else { continue };
-            for call in campaign.calls.iter().map(|call| &self.calls[call]) {
-                if (call.agent.is_none() || call.is_joined_early())
-                    && is_paced(call.mode)
-                    && let Some(view) = pacing_call(call, campaign.number)
-                {
-                    calls.push(view);
-                }
-            }
+            calls.extend(
+                self.campaigns.get(&other).into_iter().flat_map(|campaign| self.paced_calls(campaign)),
+            );
         }
         calls
+    }
+
+    /// A campaign's own calls that want an agent, or may come to want one.
+    pub(super) fn paced_calls(&self, campaign: &Campaign) -> impl Iterator<Item = pacing::CallView> {
+        let calls = campaign.calls.iter().map(|call| &self.calls[call]);
+        let wants = |call: &&Call| (call.agent.is_none() || call.is_joined_early()) && is_paced(call.mode);
+        calls.filter(wants).filter_map(|call| pacing_call(call, campaign.number))
     }
 
     /// The abandonment windows that hold for a campaign: its own, and that of the group it shares a budget with.

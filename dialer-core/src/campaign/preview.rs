@@ -55,7 +55,8 @@ impl Dialer {
             .collect();
         for id in campaigns {
             let mut aside = Vec::new();
-            while self.may_dial(cx, id).is_ok() {
+            let mut room = self.task_room(id);
+            while room > 0 && self.may_dial(cx, id).is_ok() && self.has_turn(cx, id) {
                 let Some(anyone) = self.pick_agent(id) else { break };
                 let Some(lead) = self.next_lead(cx, id) else { break };
                 let agent = match self.called_by(id, &lead, cx.wall) {
@@ -67,6 +68,8 @@ impl Dialer {
                     }
                 };
                 self.offer_task(cx, id, agent, lead);
+                self.charge_task(id);
+                room -= 1;
             }
             self.campaigns.get_mut(&id).expect("it runs").hopper.put_back(aside);
             self.refill(cx, id);

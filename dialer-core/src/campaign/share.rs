@@ -6,10 +6,15 @@
 //! value (start-time fair queueing: Goyal, Vin and Cheng, 1996). Each decision sees the calls of those before it, so
 //! shared agents are never counted twice.
 //!
+//! Preview campaigns take part with every task: its agent is theirs for a while. A ready agent on whom a call on its way
+//! counts gets none, whoever goes first: the answer would be abandoned. So a campaign that yields to them dials no more
+//! until they have had their turn, and what it has dialled is served before.
+//!
 //! Where lines are scarce, nobody takes them all at once: in a first round each may take its share of the free ones,
 //! in a second whoever wants more takes what is left.
 
 use super::Campaign;
+use crate::config::DialMode;
 use crate::dialer::{Cx, Dialer};
 use crate::id::CampaignId;
 use crate::pacing::Decision;
@@ -107,11 +112,63 @@ impl Dialer {
         Some((f64::from(lines) * own.concurrency.weight / weights).ceil() as u32)
     }
 
+    /// To how many ready agents a preview campaign may give a task: calls on their way count on the others.
+    pub(super) fn task_room(&self, id: CampaignId) -> usize {
+        let Some(own) = self.campaigns.get(&id) else { return 0 };
+        let mut counted_on = 0.0;
+        for other in self.roster.sharing(id).filter_map(|other| self.campaigns.get(&other)) {
+            // Who dials ahead counts on as many as are likely to answer; who does not, on one for each call.
+            let ahead = matches!(other.mode_now, DialMode::Predictive | DialMode::Ratio);
+            let each = if ahead { self.pacer.answer_probability(other.number) } else { 1.0 };
+            for call in self.paced_calls(other) {
+                counted_on += if call.answered_at.is_some() { 1.0 } else { each };
+            }
+        }
+        let ready = self.ready.iter().filter(|(_, agent)| own.is_served_by(&self.agents[agent])).count();
+        ready.saturating_sub(counted_on.ceil() as usize)
+    }
+
+    /// Whether it is a preview campaign's turn: no campaign that dials for the same agents and goes first wants to dial.
+    pub(super) fn has_turn(&self, cx: &Cx<'_>, id: CampaignId) -> bool {
+        let wants = |other: CampaignId| {
+            self.may_want_lines(other) && !self.campaigns[&other].stuck && self.may_dial(cx, other).is_ok()
+        };
+        !self.roster.sharing(id).any(|other| self.goes_before(other, id) && wants(other))
+    }
+
+    /// Whether a preview campaign of the same agents goes first, and has leads to show.
+    pub(super) fn yields_to_tasks(&self, cx: &Cx<'_>, id: CampaignId) -> bool {
+        let shows = |other: CampaignId| {
+            let campaign = &self.campaigns[&other];
+            campaign.is_preview() && campaign.hopper.len() > 0 && self.may_dial(cx, other).is_ok()
+        };
+        self.roster.sharing(id).any(|other| self.goes_before(other, id) && shows(other))
+    }
+
+    /// Whether one of two campaigns has a higher priority, or had less.
+    fn goes_before(&self, one: CampaignId, other: CampaignId) -> bool {
+        let (Some(one), Some(other)) = (self.campaigns.get(&one), self.campaigns.get(&other)) else {
+            return false;
+        };
+        let priority = |campaign: &Campaign| campaign.row.config.concurrency.priority;
+        priority(one) > priority(other) || priority(one) == priority(other) && one.had < other.had
+    }
+
+    /// Notes that a preview campaign gave an agent a lead to look at: a dial that finds its agent there.
+    pub(super) fn charge_task(&mut self, id: CampaignId) {
+        self.charge_dials(id, 1, 0.0);
+    }
+
     /// Notes what a campaign has had.
     pub(super) fn charge(&mut self, id: CampaignId, dialled: u32, decision: &Decision) {
+        self.charge_dials(id, dialled, decision.explain.risk_next);
+    }
+
+    /// * `risk` that an answer finds no agent, 0..=1
+    fn charge_dials(&mut self, id: CampaignId, dialled: u32, risk: f64) {
         let Some(campaign) = self.campaigns.get(&id) else { return };
         let p = self.pacer.answer_probability(campaign.number);
-        let value = (p * (1.0 - decision.explain.risk_next.clamp(0.0, 1.0))).max(VALUE_MIN);
+        let value = (p * (1.0 - risk.clamp(0.0, 1.0))).max(VALUE_MIN);
         let cost = 1.0 / (campaign.row.config.concurrency.weight.max(f64::MIN_POSITIVE) * value);
         let least = self.had_most - CREDIT_DIALS * cost;
         let campaign = self.campaigns.get_mut(&id).expect("found above");

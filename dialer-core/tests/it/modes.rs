@@ -423,6 +423,45 @@ fn a_higher_priority_goes_first_whatever_the_weights() {
     assert!(one <= 4, "{one} dials of the lower priority against {other}");
 }
 
+/// A campaign that dials and one that shows leads, for one agent: how many dials and tasks each had after a while in which
+/// everything ends at once.
+fn blended(priorities: [u32; 2]) -> (usize, usize) {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let lists = [house.list(100), house.list(100)];
+    let mut dials = with_mode(lists[0], DialMode::Progressive);
+    let mut shows = with_mode(lists[1], DialMode::Preview);
+    (dials.concurrency.priority, shows.concurrency.priority) = (priorities[0], priorities[1]);
+    dials.timers.wrap_up_ms = 0;
+    let (dials, shows) = (house.running(dials), house.running(shows));
+    let mut skipped = 0;
+    for _ in 0..60 {
+        house.pass(100);
+        let (rings, tasks) = (house.open(), house.tasks[skipped..].to_vec());
+        assert!(rings.len() + tasks.len() <= 1, "{} calls and {} tasks for one", rings.len(), tasks.len());
+        for call in rings {
+            house.end(call, Party::Customer, EndCause::NoAnswer);
+        }
+        for task in tasks {
+            skipped += 1;
+            house.command(Command::TaskSkip(task)).unwrap();
+        }
+    }
+    assert_eq!(dialled_for(&house, shows), 0);
+    (dialled_for(&house, dials), house.tasks.len())
+}
+
+#[test]
+fn an_agent_on_whom_a_call_counts_is_shown_no_lead_and_each_campaign_has_its_turn() {
+    let (dials, tasks) = blended([50, 50]);
+    assert!(dials >= 10 && tasks >= 10, "{dials} dials and {tasks} tasks");
+    let (dials, tasks) = blended([50, 60]);
+    assert!(dials <= 1 && tasks >= 20, "{dials} dials and {tasks} tasks");
+    let (dials, tasks) = blended([60, 50]);
+    assert!(dials >= 20 && tasks <= 1, "{dials} dials and {tasks} tasks");
+}
+
 #[test]
 fn scarce_lines_are_shared_from_the_first_moment() {
     let mut house = House::new();

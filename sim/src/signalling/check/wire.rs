@@ -214,8 +214,8 @@ impl Wire {
             let cancelled_at = leg.cancelled_at;
             let elsewhere = last.is_some_and(|last| {
                 // Given up as silent, and ringing after all: cancelled, while the next host waits for its turn in the
-                // trunk's calls per second.
-                let given_up = matches!(before, None | Some((_, 487)))
+                // trunk's calls per second. Its answer may cross the CANCEL, and is hung up.
+                let given_up = matches!(before, None | Some((_, 200 | 487)))
                     && cancelled_at.is_some_and(|at| at.since(last.sent_at) >= SILENT_MIN);
                 let failed =
                     matches!(before, Some((_, 503))) || (before.is_none() && !last.rings) || given_up;

@@ -2,7 +2,7 @@
 
 use crate::rtp::e_model;
 use crate::rtp::report::{self, Block, Heard, SenderInfo};
-use crate::rtp::stats::Reception;
+use crate::rtp::stats::{Reception, Step};
 use crate::sender::Sender;
 use crate::{AudioState, Codec, Coded, Config, StreamQuality};
 use sansio::{Duration, Instant, Rng};
@@ -16,6 +16,12 @@ pub(crate) const SOUND_PEAK_MIN: i16 = 72;
 /// One in so many samples is looked at for sound. It shares no factor with 8,000 Hz nor with the length of a packet: of a
 /// tone of 500 or 1,000 Hz one in eight is always the same, and may be the one that is zero.
 const SOUND_STRIDE: usize = 7;
+/// A side that should send and does not for so long has lost what it would have said.
+const ABSENT_AFTER: Duration = Duration::from_secs(3);
+/// Sound of a packet that did not come (RFC 3551 §4.2: the rule).
+const ABSENT_PACKET_MS: u64 = 20;
+/// Behind so long a gap a packet that begins a talk spurt ends a pause.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +32,10 @@ pub(crate) struct Quality {
     pub(crate) watched_since: Option<Instant>,
     pub(crate) last_sound_at: Option<Instant>,
     pub(crate) audio: AudioState,
+    /// Packets that should have come while nothing did, beyond those that sequence numbers tell of.
+    absent: u64,
+    /// It says when it pauses, or begins again: that nothing comes is no loss.
+    pauses: bool,
     jitter_sum_ms: f32,
     jitter_samples: u32,
     jitter_max_ms: f32,
@@ -62,6 +72,8 @@ impl Default for Quality {
             watched_since: None,
             last_sound_at: None,
             audio: AudioState::Flowing,
+            absent: 0,
+            pauses: false,
             jitter_sum_ms: 0.0,
             jitter_samples: 0,
             jitter_max_ms: 0.0,
@@ -84,7 +96,7 @@ impl Quality {
     /// Measures anew from here: a nailed-up stream begins another call.
     pub(crate) fn restart(&mut self, reception: &Reception, sender: &Sender) {
         let (received, expected) = (reception.received, reception.expected());
-        let Quality { last_report, sent, relayed_at, next_at, reported, has_reported, .. } = *self;
+        let Quality { last_report, sent, relayed_at, next_at, reported, has_reported, pauses, .. } = *self;
         *self = Quality {
             base: Counts { received, expected, sent: sender.packets },
             last_report,
@@ -93,6 +105,7 @@ impl Quality {
             next_at,
             reported,
             has_reported,
+            pauses,
             ..Quality::default()
         };
     }
@@ -105,6 +118,45 @@ impl Quality {
         if peak.max().is_some_and(|peak| peak >= SOUND_PEAK_MIN) {
             self.last_sound_at = Some(now);
         }
+    }
+
+    /// A packet has come.
+    ///
+    /// * `before` when the last one did
+    #[inline]
+    pub(crate) fn goes_on(&mut self, now: Instant, before: Option<Instant>, step: Step, marker: bool) {
+        let gap = before.map(|before| now.since(before));
+        if gap.is_none_or(|gap| gap >= PAUSE_MIN) {
+            self.ends_gap(now, before, step, marker);
+        }
+    }
+
+    #[cold]
+    fn ends_gap(&mut self, now: Instant, before: Option<Instant>, step: Step, marker: bool) {
+        match step {
+            // RFC 3551 §4.1: the first packet behind a pause is marked.
+            Step::Forward => self.pauses |= marker,
+            // The numbers of a new beginning say nothing about what was lost before it.
+            Step::Restart => self.note_absence(now, before),
+            Step::Late => {}
+        }
+    }
+
+    /// The far end says that it pauses (RFC 3389).
+    pub(crate) fn heard_noise(&mut self) {
+        self.pauses = true;
+    }
+
+    /// What has not come until now is lost, whatever comes next.
+    pub(crate) fn note_absence(&mut self, now: Instant, last_packet_at: Option<Instant>) {
+        self.absent += self.absent_since(now, last_packet_at);
+    }
+
+    /// Packets that should have come since the last one.
+    fn absent_since(&self, now: Instant, last_packet_at: Option<Instant>) -> u64 {
+        let Some(since) = self.watched_since.filter(|_| !self.pauses) else { return 0 };
+        let absent = now.since(last_packet_at.map_or(since, |last| last.max(since)));
+        if absent < ABSENT_AFTER { 0 } else { absent.as_millis() as u64 / ABSENT_PACKET_MS }
     }
 
     /// Takes in a compound packet of the far end, before it is edited.
@@ -227,12 +279,15 @@ impl Quality {
     /// The whole of it.
     pub(crate) fn sum(
         &self,
+        now: Instant,
+        last_packet_at: Option<Instant>,
         (codec, coded): (Codec, Option<Coded>),
         reception: &Reception,
         sender: &Sender,
     ) -> StreamQuality {
         let received = reception.received - self.base.received;
-        let expected = reception.expected() - self.base.expected;
+        let absent = self.absent + self.absent_since(now, last_packet_at);
+        let expected = reception.expected() - self.base.expected + absent;
         let lost = expected as i64 - received as i64;
         let loss = if expected == 0 { 0.0 } else { lost.max(0) as f32 / expected as f32 };
         let mean = |sum: f32, count: u32| (count > 0).then(|| sum / count as f32);
@@ -253,7 +308,7 @@ impl Quality {
             rtt_ms,
             remote_loss,
             remote_jitter_ms,
-            mos: (received > 0).then(|| e_model::mos(codec, loss, jitter_ms, rtt_ms)),
+            mos: (expected > 0).then(|| e_model::mos(codec, loss, jitter_ms, rtt_ms)),
             remote_mos: remote_loss
                 .map(|loss| e_model::mos(codec, loss, remote_jitter_ms.unwrap_or(0.0), rtt_ms)),
             audio: self.audio,

@@ -187,6 +187,7 @@ impl Stream {
     /// Sound that should come is watched for while someone is there to hear it. Called when that may have changed.
     pub(crate) fn rewatch(&mut self, now: Instant) {
         let watched = self.peer.is_some() && self.remote.is_some_and(|remote| remote.sends);
+        self.quality.note_absence(now, self.last_packet_at);
         self.quality.watched_since = watched.then_some(now);
         self.quality.audio = crate::AudioState::Flowing;
     }

@@ -71,26 +71,27 @@ impl CallShard {
     /// Tells how a leg sounded, before its stream closes or goes on to another call.
     pub(crate) fn tell_media(
         &mut self,
+        now: Instant,
         call: CallId,
         party: Party,
         stream: StreamKey,
         out: &mut Outbox<ShardEffect>,
     ) {
-        if let Some(media) = self.leg_media(party, stream) {
+        if let Some(media) = self.leg_media(now, party, stream) {
             self.tell(CallFact::Media { call, media: Box::new(media) }, out);
         }
     }
 
     /// How both sides of a transit call sounded; nothing where the sound did not go through us.
-    pub(crate) fn transit_media(&self, transit: &Transit) -> Vec<LegMedia> {
+    pub(crate) fn transit_media(&self, now: Instant, transit: &Transit) -> Vec<LegMedia> {
         let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return Vec::new() };
         let sides = [(Party::Caller, caller.stream), (Party::Customer, callee.stream)];
-        sides.into_iter().filter_map(|(party, stream)| self.leg_media(party, stream)).collect()
+        sides.into_iter().filter_map(|(party, stream)| self.leg_media(now, party, stream)).collect()
     }
 
     /// What a stream's far end speaks; `None` before that is settled.
     pub(crate) fn spoken(&self, stream: StreamKey) -> Option<Format> {
-        self.plane.quality(stream).map(|quality| Format::of(quality.codec, quality.coded))
+        self.plane.coding(stream).map(|(codec, coded)| Format::of(codec, coded))
     }
 
     /// What an answer for a stream that is joined to another had best choose.
@@ -99,8 +100,8 @@ impl CallShard {
         Wish { codec, comfort_noise: false }
     }
 
-    fn leg_media(&self, party: Party, stream: StreamKey) -> Option<LegMedia> {
-        let quality = self.plane.quality(stream)?;
+    fn leg_media(&self, now: Instant, party: Party, stream: StreamKey) -> Option<LegMedia> {
+        let quality = self.plane.quality(now, stream)?;
         Some(LegMedia {
             party,
             codec: Format::of(quality.codec, quality.coded).encoding().into(),

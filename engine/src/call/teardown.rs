@@ -145,7 +145,7 @@ impl CallShard {
         let sip = refused.then(|| super::inbound::refusal_code(cause));
         self.ua.hangup(now, side.leg, Reason { sip, q850, ..Reason::default() }, &mut self.sip_out);
         if answered {
-            self.tell_media(call, Party::Customer, side.sound.stream, out);
+            self.tell_media(now, call, Party::Customer, side.sound.stream, out);
         }
         self.plane.close(now, side.sound.stream, &mut self.media_out);
         self.trunks.release(side.trunk);
@@ -203,14 +203,14 @@ impl CallShard {
             AgentLink::Up { leg, sound, .. } => {
                 let reason = Reason { q850: Some(q850_of(cause)), ..Reason::default() };
                 self.ua.hangup(now, leg, reason, &mut self.sip_out);
-                self.tell_media(call, Party::Agent, sound.stream, out);
+                self.tell_media(now, call, Party::Agent, sound.stream, out);
                 self.plane.close(now, sound.stream, &mut self.media_out);
             }
             AgentLink::Session(session) => {
                 if let Some(state) = self.sessions.get_mut(session) {
                     state.call = None;
                     let stream = state.sound.stream;
-                    self.tell_media(call, Party::Agent, stream, out);
+                    self.tell_media(now, call, Party::Agent, stream, out);
                     self.plane.disconnect(now, stream);
                     self.plane.leave_mix(now, stream);
                     self.plane.mute(stream, false);

@@ -20,8 +20,8 @@ use crate::announcement::Book;
 use crate::ports::PortPool;
 use crate::recorder::Recorder;
 use crate::{
-    Config, Counters, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey, StreamQuality,
-    StreamStats,
+    Codec, Coded, Config, Counters, Event, FailedReason, Output, PacketKind, Remote, Stream, StreamKey,
+    StreamQuality, StreamStats,
 };
 use bytes::BytesMut;
 use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
@@ -378,11 +378,17 @@ impl Plane {
 
     /// How the far end was heard and heard us; `None` before its description came.
     #[must_use]
-    pub fn quality(&self, stream: StreamKey) -> Option<StreamQuality> {
+    pub fn quality(&self, now: Instant, stream: StreamKey) -> Option<StreamQuality> {
+        let coding = self.coding(stream)?;
         let stream = self.streams.get(stream)?;
-        let remote = stream.remote?;
-        let codec = (remote.codec, remote.coded);
-        Some(stream.quality.sum(codec, &stream.reception, &stream.sender))
+        Some(stream.quality.sum(now, stream.last_packet_at, coding, &stream.reception, &stream.sender))
+    }
+
+    /// How the far end's sound is coded; `None` before its description came.
+    #[must_use]
+    pub fn coding(&self, stream: StreamKey) -> Option<(Codec, Option<Coded>)> {
+        let remote = self.streams.get(stream)?.remote?;
+        Some((remote.codec, remote.coded))
     }
 
     /// Begins a stream's [`Plane::quality`] anew: a stream that stays up begins another call.

@@ -144,7 +144,7 @@ impl Plane {
             }
         }
         let sends = remote.sends;
-        stream.last_packet_at = Some(now);
+        let before = stream.last_packet_at.replace(now);
         stream.silent_since = now;
         let sampled = content != Content::TelephoneEvent;
         let step = stream.reception.count_by(now, &header, stream.sender.ticks, sampled);
@@ -152,6 +152,7 @@ impl Plane {
             self.counters.dropped_on_hold += 1;
             return;
         }
+        stream.quality.goes_on(now, before, step, header.marker);
         let peer = stream.peer;
         let recording = stream.recording;
         let listening = stream.listening.is_some();

@@ -137,7 +137,7 @@ fn what_the_ground_counted_is_in_all_figures_and_the_line_goes_on_unbroken() {
     talk.world.with_plane(|plane, _, _| plane.offload_counted(a, &counts));
     let stats = talk.world.plane.stats(a).unwrap();
     assert_eq!((stats.received, stats.lost, stats.last_packet_at), (102, 0, counts.last_at));
-    assert_eq!(talk.world.plane.quality(b).unwrap().sent, 102);
+    assert_eq!(talk.world.plane.quality(talk.world.now, b).unwrap().sent, 102);
     let counters = talk.world.plane.counters();
     assert_eq!((counters.packets_in, counters.packets_out, counters.offloaded_rtp), (104, 104, 100));
     assert_eq!(counters.bytes_out, 104 * 172);
@@ -237,7 +237,7 @@ fn a_close_takes_back_what_is_left_and_counts_it() {
     talk.ended(a, &counts);
     talk.ended(b, &OffloadCounts::default());
     assert_eq!(talk.world.plane.counters().offloaded_rtp, 9);
-    assert_eq!(talk.world.plane.quality(b).unwrap().sent, 11);
+    assert_eq!(talk.world.plane.quality(talk.world.now, b).unwrap().sent, 11);
     talk.world.close(b);
     talk.world.assert_at_rest();
 }

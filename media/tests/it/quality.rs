@@ -146,7 +146,7 @@ fn round_trip_loss_and_score_come_from_reports_and_from_counting() {
         let report = receiver_report(phones[0].ssrc, ssrc, 26, 80, name, held as u32);
         world.datagram(streams[0], PacketKind::Rtcp, rtcp_of(&phones[0]), &report);
     }
-    let quality = world.plane.quality(streams[0]).unwrap();
+    let quality = world.plane.quality(world.now, streams[0]).unwrap();
     assert_eq!(quality.received, 6 * (250 - 13));
     assert!((quality.loss - 0.052).abs() < 0.002, "{quality:?}");
     let rtt = quality.rtt_ms.expect("it reported");
@@ -157,9 +157,63 @@ fn round_trip_loss_and_score_come_from_reports_and_from_counting() {
     assert!((3.5..4.1).contains(&mos), "{quality:?}");
     assert!(quality.remote_mos.unwrap() < mos, "it lost twice as much");
     // The other side lost nothing and said nothing.
-    let other = world.plane.quality(streams[1]).unwrap();
+    let other = world.plane.quality(world.now, streams[1]).unwrap();
     assert_eq!((other.lost, other.rtt_ms, other.remote_mos), (0, None, None));
     assert!(other.mos.unwrap() > 4.2, "{other:?}");
+}
+
+/// A side that should speak and sends nothing has lost what it would have said; one that says that it pauses has not.
+#[test]
+fn a_side_that_stops_is_lost_from_then_on() {
+    let (mut world, streams, mut phones) = bridged(Config::default());
+    talk(&mut world, streams, &mut phones, 10, |_| false);
+    let scores = |world: &World| world.plane.quality(world.now, streams[0]).unwrap();
+    let best = scores(&world).mos.unwrap();
+    talk(&mut world, streams, &mut phones, 2, |_| true);
+    assert_eq!((scores(&world).lost, scores(&world).mos), (0, Some(best)), "that may be a pause");
+    talk(&mut world, streams, &mut phones, 8, |_| true);
+    let stopped = scores(&world);
+    assert!((495..=505).contains(&stopped.lost) && (stopped.loss - 0.5).abs() < 0.01, "{stopped:?}");
+    assert!(stopped.mos.unwrap() < 2.0, "{stopped:?}");
+    let other = world.plane.quality(world.now, streams[1]).unwrap();
+    assert_eq!((other.lost, other.mos.unwrap() > 4.2), (0, true));
+    // It is counted once when the sides are parted, and not on while nobody is there to hear it.
+    world.with_plane(|plane, now, _| plane.disconnect(now, streams[0]));
+    world.advance_ms(30_000);
+    assert_eq!(scores(&world).lost, stopped.lost);
+    world.connect(streams[0], streams[1]);
+    // Whoever begins anew has lost what was before it; whoever goes on by number has told itself.
+    talk(&mut world, streams, &mut phones, 4, |_| true);
+    phones[0].ssrc ^= 1;
+    talk(&mut world, streams, &mut phones, 1, |_| false);
+    let anew = scores(&world);
+    assert!((695..=705).contains(&anew.lost), "{anew:?}");
+    // Nothing ever: as bad as it can be.
+    let (mut world, streams, mut phones) = bridged(Config::default());
+    talk(&mut world, streams, &mut phones, 5, |_| true);
+    let never = world.plane.quality(world.now, streams[0]).unwrap();
+    assert_eq!((never.received, never.loss), (0, 1.0));
+    assert!(never.mos.unwrap() < 1.3, "{never:?}");
+}
+
+/// Comfort noise, or a talk spurt that is marked as one: silence is not loss.
+#[test]
+fn a_side_that_pauses_loses_nothing() {
+    for noise in [true, false] {
+        let (mut world, streams, mut phones) = bridged(Config::default());
+        talk(&mut world, streams, &mut phones, 2, |_| false);
+        let packet = match noise {
+            true => phones[0].next(false, 13, 160, Bytes::from_static(&[40])),
+            false => {
+                world.advance_ms(400);
+                phones[0].next(true, 8, 160, Bytes::from_static(&[0x2A; 160]))
+            }
+        };
+        world.packet(streams[0], phones[0].address, &packet);
+        world.advance_ms(9_000);
+        let quality = world.plane.quality(world.now, streams[0]).unwrap();
+        assert_eq!((quality.lost, quality.mos.unwrap() > 4.2), (0, true), "{noise}");
+    }
 }
 
 #[test]
@@ -179,24 +233,24 @@ fn round_trips_are_measured_over_relayed_reports_too() {
     world.advance_ms(80);
     let report = receiver_report(phones[0].ssrc, word(&relayed.bytes, 4), 0, 0, name, 50 * 65_536 / 1000);
     world.datagram(streams[0], PacketKind::Rtcp, rtcp_of(&phones[0]), &report);
-    let rtt = world.plane.quality(streams[0]).unwrap().rtt_ms.unwrap();
+    let rtt = world.plane.quality(world.now, streams[0]).unwrap().rtt_ms.unwrap();
     assert!((rtt - 30.0).abs() < 0.1, "{rtt}");
     // A report that names another one, or a delay longer than the time that passed, tells nothing.
     for (name, delay) in [(name ^ 1, 0), (name, 65_536 * 100)] {
         let report = receiver_report(phones[0].ssrc, word(&relayed.bytes, 4), 0, 0, name, delay);
         world.datagram(streams[0], PacketKind::Rtcp, rtcp_of(&phones[0]), &report);
     }
-    assert_eq!(world.plane.quality(streams[0]).unwrap().rtt_ms, Some(rtt));
+    assert_eq!(world.plane.quality(world.now, streams[0]).unwrap().rtt_ms, Some(rtt));
 }
 
 #[test]
 fn a_stream_that_stays_up_is_measured_call_by_call() {
     let (mut world, streams, mut phones) = bridged(Config::default());
     talk(&mut world, streams, &mut phones, 4, |i| i % 2 == 0 && i > 0);
-    assert!(world.plane.quality(streams[0]).unwrap().loss > 0.4);
+    assert!(world.plane.quality(world.now, streams[0]).unwrap().loss > 0.4);
     world.plane.measure_anew(streams[0]);
     talk(&mut world, streams, &mut phones, 4, |_| false);
-    let quality = world.plane.quality(streams[0]).unwrap();
+    let quality = world.plane.quality(world.now, streams[0]).unwrap();
     assert_eq!((quality.received, quality.sent), (200, 200));
     // The packet lost just before counts where its gap is seen.
     assert!(quality.loss < 0.01, "{quality:?}");
@@ -251,7 +305,7 @@ fn one_way_audio_is_noticed_and_its_end_too() {
     assert_eq!(audio_events(&mut world), [], "not yet");
     talk(&mut world, streams, &mut phones, 3, |_| true);
     assert_eq!(audio_events(&mut world), [(1, AudioState::NoPackets, true)]);
-    assert_eq!(world.plane.quality(streams[0]).unwrap().audio, AudioState::NoPackets);
+    assert_eq!(world.plane.quality(world.now, streams[0]).unwrap().audio, AudioState::NoPackets);
     talk(&mut world, streams, &mut phones, 10, |_| true);
     assert_eq!(audio_events(&mut world), [], "once");
     talk(&mut world, streams, &mut phones, 2, |_| false);

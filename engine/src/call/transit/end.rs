@@ -92,7 +92,7 @@ impl CallShard {
             }
             _ => self.ua.hangup(now, transit.caller, reason, &mut self.sip_out),
         }
-        let media = self.transit_media(&transit);
+        let media = self.transit_media(now, &transit);
         self.close_transit_sound(now, &transit.sound);
         self.trunks.release(transit.from);
         if transit.callee_over || transit.answered.is_some() {

@@ -251,6 +251,7 @@ fn add_to_source(
     from.last_packet_at = from.last_packet_at.max(Some(last_at));
     from.silent_since = from.silent_since.max(last_at);
     if from.rtp.address == Some(rule.source) {
+        // Not told packet by packet: that is no pause.
         from.rtp.last_at = from.rtp.last_at.max(last_at);
     }
     from.quality.last_sound_at = from.quality.last_sound_at.max(counts.sound_at);

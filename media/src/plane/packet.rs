@@ -3,7 +3,7 @@
 use super::Plane;
 use super::secure::{open, resend, resend_reports};
 use crate::dsp::dtmf::HeardDigit;
-use crate::latch::{Admission, Signalled};
+use crate::latch::{Admission, Known, Signalled};
 use crate::recorder::{Recorder, Side};
 use crate::rtp::report;
 use crate::rtp::rtcp::{self, Translation};
@@ -118,14 +118,18 @@ impl Plane {
             self.counters.dropped_payload_type += 1;
             return;
         };
-        let identity = (header.ssrc, header.sequence);
         let admission = match &stream.webrtc {
             Some(webrtc) if webrtc.is_valid(source) => Admission::Known,
             Some(_) => Admission::Refused,
             None => {
-                let signalled = Signalled { rtp: remote.rtp, signaller: stream.signaller };
-                let reception = &stream.reception;
-                stream.rtp.admit(now, source, identity, signalled, reception, encrypted, &self.config)
+                let known = Known {
+                    signalled: Signalled { rtp: remote.rtp, signaller: stream.signaller },
+                    reception: &stream.reception,
+                    proven: encrypted,
+                    sends: remote.sends,
+                    ticks: stream.sender.ticks,
+                };
+                stream.rtp.admit(now, source, &header, &known, &self.config)
             }
         };
         match admission {
@@ -148,11 +152,11 @@ impl Plane {
         stream.silent_since = now;
         let sampled = content != Content::TelephoneEvent;
         let step = stream.reception.count_by(now, &header, stream.sender.ticks, sampled);
+        stream.quality.goes_on(now, before, step, header.marker);
         if !sends {
             self.counters.dropped_on_hold += 1;
             return;
         }
-        stream.quality.goes_on(now, before, step, header.marker);
         let peer = stream.peer;
         let recording = stream.recording;
         let listening = stream.listening.is_some();
@@ -162,7 +166,11 @@ impl Plane {
         match content {
             Content::TelephoneEvent => self.telephone_event(now, key, &incoming, packet, out),
             // Who was not asked whether it knows it knows a pause.
-            Content::ComfortNoise => self.hear_noise(key, &packet[header.payload()]),
+            Content::ComfortNoise => {
+                stream.rtp.heard_noise();
+                stream.quality.heard_noise();
+                self.hear_noise(key, &packet[header.payload()]);
+            }
             Content::Coded(_) => {
                 stream.quality.last_sound_at = Some(now);
                 let wanted = listening || mixed || recording.is_some() || wants_digits(stream, &self.config);
@@ -420,6 +428,7 @@ impl Plane {
     /// Notes what an admitted compound says, and sends it on to the peer.
     fn pass_reports(&mut self, now: Instant, key: StreamKey, packet: &mut [u8], out: &mut Outbox<Output>) {
         let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.rtp.reported(now);
         let heard = report::read(packet, stream.sender.ssrc);
         stream.quality.reported(now, &heard, stream.sender.ticks);
         let mixed = stream.mix.is_some();

@@ -129,6 +129,133 @@ fn a_phone_behind_a_nat_displaces_a_stranger_who_was_first() {
     assert_eq!(world.plane.stats(a).unwrap().latched, Some(customer.address));
 }
 
+/// A stream whose customer speaks for a second from an address, then falls silent; and where it is latched.
+fn spoken_then_silent(from: SocketAddr) -> (World, StreamKey, StreamKey, Phone, Phone) {
+    let (mut world, a, b, mut customer, agent) = bridged();
+    for _ in 0..60 {
+        world.packet(a, from, &customer.say_level(1000));
+        world.advance_ms(20);
+    }
+    world.take_arrived(b);
+    (world, a, b, customer, agent)
+}
+
+/// A newcomer speaks until it has the place; gives the milliseconds that took, up to `patience_ms`.
+fn taken_over_after(world: &mut World, a: StreamKey, newcomer: &mut Phone, patience_ms: u64) -> Option<u64> {
+    for ms in (0..patience_ms).step_by(20) {
+        world.packet(a, newcomer.address, &newcomer.say_level(-1000));
+        if world.plane.stats(a).unwrap().latched == Some(newcomer.address) {
+            return Some(ms);
+        }
+        world.advance_ms(20);
+    }
+    None
+}
+
+/// A far end begins anew on another host and says nothing about it: it is followed when it is sure to be gone from where
+/// it was, which takes longer the more its old place was certain and the more it is used to pausing.
+#[test]
+fn a_far_end_that_has_moved_to_another_host_is_followed() {
+    let (outside, named) = (address("203.0.113.7:61000"), address("10.0.0.5:30000"));
+    for (from, sooner_than_ms, pauses) in
+        [(outside, 12_000, false), (named, 17_000, false), (outside, 32_000, true), (named, 32_000, true)]
+    {
+        let (mut world, a, b, mut customer, mut agent) = spoken_then_silent(from);
+        if pauses {
+            world.advance_ms(1_600);
+            for _ in 0..60 {
+                world.packet(a, from, &customer.say_level(1000));
+                world.advance_ms(20);
+            }
+            world.take_arrived(b);
+        }
+        let mut moved = Phone::new("198.51.100.7:5000", Codec::Pcma);
+        let taken = taken_over_after(&mut world, a, &mut moved, 60_000).expect("it has moved");
+        assert!((sooner_than_ms - 100..sooner_than_ms + 100).contains(&taken), "{from} {pauses}: {taken}");
+        // From then on it is heard, and sent what the other says.
+        world.arrived.clear();
+        for _ in 0..10 {
+            world.packet(a, moved.address, &moved.say_level(-1000));
+            world.packet(b, agent.address, &agent.say_level(2000));
+            world.advance_ms(20);
+        }
+        assert_eq!(world.take_arrived(b).len(), 10);
+        assert!(world.take_arrived(a).iter().all(|packet| packet.destination == moved.address));
+    }
+}
+
+/// Reports say that it is there, hold that it has reason to be silent: then nobody takes its place.
+#[test]
+fn who_reports_or_holds_has_not_moved() {
+    let outside = address("203.0.113.7:61000");
+    let (mut world, a, _, customer, _) = spoken_then_silent(outside);
+    let mut stranger = Phone::new("198.51.100.7:5000", Codec::Pcma);
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
+    for _ in 0..12 {
+        world.datagram(a, PacketKind::Rtcp, address("203.0.113.7:61001"), &report);
+        assert_eq!(taken_over_after(&mut world, a, &mut stranger, 5_000), None);
+    }
+    let (mut world, a, ..) = spoken_then_silent(outside);
+    world.set_remote(a, Remote { sends: false, ..customer.remote() });
+    assert_eq!(taken_over_after(&mut world, a, &mut stranger, 50_000), None);
+}
+
+/// Neither a burst, nor noise that is no speech in time, nor one of two who contend.
+#[test]
+fn who_does_not_speak_alone_and_in_time_has_not_moved() {
+    let outside = address("203.0.113.7:61000");
+    let latched = |world: &World, a| world.plane.stats(a).unwrap().latched;
+    let (mut world, a, ..) = spoken_then_silent(outside);
+    world.advance_ms(20_000);
+    let mut stranger = Phone::new("198.51.100.7:5000", Codec::Pcma);
+    for _ in 0..5_000 {
+        world.packet(a, stranger.address, &stranger.say_level(1));
+    }
+    assert_eq!(latched(&world, a), Some(outside), "a burst");
+    for _ in 0..1_000 {
+        world.packet(a, stranger.address, &stranger.say(&[1; 40]));
+        world.advance_ms(20);
+    }
+    assert_eq!(latched(&world, a), Some(outside), "a quarter of the time");
+    let mut other = Phone::new("198.51.100.8:5000", Codec::Pcma);
+    for _ in 0..1_000 {
+        world.packet(a, stranger.address, &stranger.say_level(1));
+        world.packet(a, other.address, &other.say_level(1));
+        world.advance_ms(20);
+    }
+    assert_eq!(latched(&world, a), Some(outside), "two");
+    assert!(taken_over_after(&mut world, a, &mut stranger, 5_000).is_some(), "one of them alone");
+}
+
+/// Who only paused has its place back with its first packet, and nobody takes it by patience again.
+#[test]
+fn who_was_taken_for_gone_has_its_place_back_at_once() {
+    for from in ["203.0.113.7:61000", "10.0.0.5:30000"].map(address) {
+        let (mut world, a, b, mut customer, mut agent) = spoken_then_silent(from);
+        let mut stranger = Phone::new("198.51.100.7:5000", Codec::Pcma);
+        assert!(taken_over_after(&mut world, a, &mut stranger, 60_000).is_some());
+        for _ in 0..100 {
+            world.packet(a, stranger.address, &stranger.say_level(-1000));
+            world.advance_ms(20);
+        }
+        world.arrived.clear();
+        for _ in 0..60 {
+            world.packet(a, from, &customer.say_level(1000));
+            world.packet(a, stranger.address, &stranger.say_level(-1000));
+            world.packet(b, agent.address, &agent.say_level(2000));
+            world.advance_ms(20);
+        }
+        let heard = world.take_arrived(b);
+        assert_eq!(heard.len(), 60);
+        assert!(heard.iter().all(|packet| level(Codec::Pcma, &packet.rtp().payload) > 0));
+        assert!(world.take_arrived(a).iter().all(|packet| packet.destination == from));
+        assert_eq!(taken_over_after(&mut world, a, &mut stranger, 55_000), None);
+        // A new description says where it is now.
+        world.set_remote(a, Remote { rtp: address("10.0.0.6:30000"), ..customer.remote() });
+        assert_eq!(taken_over_after(&mut world, a, &mut stranger, 20), Some(0));
+    }
+}
+
 /// Someone who has spoken, and is only silent now, keeps the place: a stranger is neither heard nor sent anything.
 #[test]
 fn nobody_elsewhere_takes_the_place_of_one_who_has_spoken() {
@@ -141,7 +268,7 @@ fn nobody_elsewhere_takes_the_place_of_one_who_has_spoken() {
     }
     world.take_arrived(b);
     let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
-    for _ in 0..500 {
+    for _ in 0..450 {
         world.packet(a, stranger.address, &stranger.say_level(1));
         world.packet(b, agent.address, &agent.say_level(1));
         world.advance_ms(20);

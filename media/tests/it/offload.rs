@@ -283,6 +283,31 @@ fn silence_takes_the_rule_back_and_another_address_gets_one() {
     assert_eq!(talk.rule(b).unwrap().destination, talk.caller.address);
 }
 
+/// A caller who has begun anew on another host is followed there, by a rule of its own in the end.
+#[test]
+fn a_caller_who_has_moved_gets_a_rule_there() {
+    let mut talk = Talk::new();
+    let (a, b) = (talk.a, talk.b);
+    let counts = talk.relayed(60);
+    talk.world.with_plane(|plane, _, _| plane.offload_counted(a, &counts));
+    talk.world.advance(Duration::from_secs(5));
+    talk.ended(a, &counts);
+    talk.ended(b, &OffloadCounts::default());
+    let before = talk.caller.address;
+    talk.caller.address = "198.51.100.7:31000".parse().unwrap();
+    talk.caller.ssrc ^= 1;
+    for _ in 0..9 * 50 {
+        talk.speak();
+    }
+    assert!(talk.world.plane.stats(a).unwrap().latched == Some(before), "it may only pause");
+    for _ in 0..5 * 50 {
+        talk.speak();
+    }
+    talk.ended(b, &OffloadCounts::default());
+    assert_eq!(talk.rule(a).unwrap().source, talk.caller.address);
+    assert_eq!(talk.rule(b).unwrap().destination, talk.caller.address);
+}
+
 #[test]
 fn what_is_refused_is_asked_for_again_only_later() {
     let mut talk = Talk::new();

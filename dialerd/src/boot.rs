@@ -159,7 +159,8 @@ impl Daemon {
         let mut secured = streams.secured.clone();
         secured.extend(api_tls.clone());
         let api = ApiListener::new(api, api_tls).context("api.listen")?;
-        let identity = Identity::generate().context("making a certificate for handshakes with browsers")?;
+        let identity =
+            Identity::generate(clock.wall()).context("making a certificate for handshakes with browsers")?;
         let first_token = token::first_token(config.api_token.as_deref(), &config.data_dir)?;
 
         let (to_control, messages) = mailbox::bounded(RING_ITEMS);

@@ -12,13 +12,26 @@ impl Shard {
         let mut happened = Vec::new();
         let Some(handshakes) = &mut self.handshakes else { return };
         match order {
-            DtlsOrder::Open { stream, fingerprint, active } => {
-                handshakes.open(now, stream.0, fingerprint, active, &mut happened);
+            DtlsOrder::Open { stream, ours, fingerprint, active } => {
+                handshakes.open(now, stream.0, ours, fingerprint, active, &mut happened);
             }
             DtlsOrder::Packet { stream, packet } => handshakes.packet(stream.0, &packet, &mut happened),
             DtlsOrder::Close { stream } => handshakes.close(stream.0),
         }
         self.tell_handshakes(now, happened, ground);
+    }
+
+    /// Another certificate takes the place of one whose end is near; descriptions name it from then on.
+    pub(crate) fn renew_identity(&mut self, now: Instant, ground: &mut Ground) {
+        let Some(handshakes) = &mut self.handshakes else { return };
+        match handshakes.renew(self.clock.wall()) {
+            Ok(None) => {}
+            Ok(Some(fingerprint)) => {
+                tracing::info!(shard = self.number, "a new certificate for handshakes with browsers");
+                self.feed(now, ShardInput::DtlsRenewed { fingerprint }, ground);
+            }
+            Err(error) => tracing::warn!(%error, "no new certificate for handshakes with browsers"),
+        }
     }
 
     /// What was not answered is said again.

@@ -109,9 +109,9 @@ pub struct ShardGauges {
 
 /// The adapter between the machine and the ground.
 pub struct Shard {
-    number: u16,
+    pub(crate) number: u16,
     machine: CallShard,
-    clock: Clock,
+    pub(crate) clock: Clock,
     out: Outbox<ShardEffect>,
     events: Mailbox<ControlMessage>,
     gauges: Arc<ShardGauges>,
@@ -677,6 +677,7 @@ impl ShardMachine for Shard {
         if let Ok(mut traffic) = self.gauges.traffic.lock() {
             traffic.clone_from(self.machine.sip_traffic());
         }
+        self.renew_identity(now, ground);
         if let Ok(mut audit) = self.gauges.audit.lock() {
             *audit = self.machine.sip_audit();
         }

@@ -371,6 +371,12 @@ pub enum ShardInput<'a> {
         /// The stream.
         stream: StreamId,
     },
+    /// Handshakes have another certificate: new descriptions name this one (SHA-256). Those that are out already keep the one
+    /// that they named.
+    DtlsRenewed {
+        /// As in [`ShardConfig::dtls_fingerprint`].
+        fingerprint: [u8; 32],
+    },
     /// An order from the control core.
     Command(ShardCommand),
     /// The ports of [`ShardEffect::OpenPorts`] could not be bound. No `ClosePorts` follows for them.
@@ -649,6 +655,8 @@ pub enum DtlsOrder {
         stream: StreamId,
         /// SHA-256 of the certificate that the far end must show.
         fingerprint: [u8; 32],
+        /// SHA-256 of the certificate that we show: the one that our description named.
+        ours: [u8; 32],
         /// We begin it.
         active: bool,
     },

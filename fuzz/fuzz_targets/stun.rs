@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut out, now) = (Outbox::default(), Instant::from_millis(1));
     let source: SocketAddr = "192.0.2.1:30000".parse().expect("an address");
     let stream = plane.open(now, 1, &mut out).expect("there are ports");
-    let dtls = Dtls { ice, fingerprint: [0; 32], active: false };
+    let dtls = Dtls { ice, ours: [1; 32], fingerprint: [0; 32], active: false };
     let remote = Remote { security: Security::Dtls(dtls), ..Remote::new(source, Codec::Pcmu) };
     plane.set_remote(now, stream, remote, &mut out);
     let _ = out.drain().count();

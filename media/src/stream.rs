@@ -157,8 +157,8 @@ impl Stream {
         let before = match security {
             Security::Dtls(dtls) => {
                 let goes_on = self.webrtc.as_mut().filter(|webrtc| {
-                    let same = (webrtc.dtls.fingerprint, webrtc.dtls.active);
-                    same == (dtls.fingerprint, dtls.active)
+                    let same = (webrtc.dtls.ours, webrtc.dtls.fingerprint, webrtc.dtls.active);
+                    same == (dtls.ours, dtls.fingerprint, dtls.active)
                 });
                 if let Some(webrtc) = goes_on {
                     // The same handshake; perhaps a new name for checks (an ICE restart).

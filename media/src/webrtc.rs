@@ -58,6 +58,8 @@ impl fmt::Debug for IceCredentials {
 pub struct Dtls {
     /// Ours.
     pub ice: IceCredentials,
+    /// SHA-256 of the certificate that we show.
+    pub ours: [u8; 32],
     /// SHA-256 of the certificate that the far end must show.
     pub fingerprint: [u8; 32],
     /// We begin the handshake.
@@ -71,6 +73,8 @@ pub enum DtlsOrder {
     Open {
         /// The stream.
         stream: StreamKey,
+        /// SHA-256 of the certificate that we show.
+        ours: [u8; 32],
         /// SHA-256 of the certificate that the far end must show.
         fingerprint: [u8; 32],
         /// We begin it.

@@ -1,6 +1,6 @@
 //! The handshakes of DTLS-SRTP (RFC 5764): a library's state machines, fed with what comes to media ports and with time.
 
-use sansio::Instant;
+use sansio::{Instant, WallTime};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -15,12 +15,18 @@ const LONGEST: Duration = Duration::from_secs(30);
 const OPEN_MAX: usize = 10_000;
 /// Longest datagram that is made.
 const PACKET_BYTES_MAX: usize = 2048;
+/// A certificate holds from a day before it is made, so that clocks may differ, for so long …
+const LASTS: Duration = Duration::from_secs(90 * DAY_S);
+/// … and another one takes its place so long before its end.
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * DAY_S);
+const DAY_S: u64 = 86_400;
 
-/// The certificate that this process shows to browsers, with its key. Made at the start; its fingerprint is what counts.
+/// The certificate that we show to browsers, with its key. Its fingerprint is what counts.
 #[derive(Clone)]
 pub struct Identity {
     certificate: dimpl::DtlsCertificate,
     fingerprint: [u8; 32],
+    made_at: WallTime,
 }
 
 impl fmt::Debug for Identity {
@@ -34,7 +40,7 @@ impl Identity {
     ///
     /// # Errors
     /// When there is no randomness.
-    pub fn generate() -> io::Result<Self> {
+    pub fn generate(now: WallTime) -> io::Result<Self> {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
         let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).map_err(io::Error::other)?;
         // Firefox wants serial numbers that are like no other's; a name says nothing here.
@@ -44,10 +50,21 @@ impl Identity {
         parameters.serial_number = Some(serial.to_vec().into());
         parameters.distinguished_name = rcgen::DistinguishedName::new();
         parameters.distinguished_name.push(rcgen::DnType::CommonName, "dialerd");
+        let since_1970 = Duration::from_millis(u64::try_from(now.unix_millis()).unwrap_or(0));
+        let today = rcgen::date_time_ymd(1970, 1, 1) + since_1970;
+        parameters.not_before = today - Duration::from_secs(DAY_S);
+        parameters.not_after = today + LASTS;
         let certificate = parameters.self_signed(&key).map_err(io::Error::other)?.der().to_vec();
         let fingerprint = sha256(&certificate);
         let certificate = dimpl::DtlsCertificate { certificate, private_key: key.serialize_der() };
-        Ok(Identity { certificate, fingerprint })
+        Ok(Identity { certificate, fingerprint, made_at: now })
+    }
+
+    /// Its end is near, or its beginning is to come: the clock was wrong when it was made.
+    fn is_worn(&self, now: WallTime) -> bool {
+        let age_ms = now.unix_millis() - self.made_at.unix_millis();
+        let fresh_ms = (LASTS - RENEWED_BEFORE).as_millis() as i64;
+        !(-1000 * DAY_S as i64..fresh_ms).contains(&age_ms)
     }
 
     /// SHA-256 of the certificate.
@@ -116,6 +133,8 @@ struct Handshake {
 /// The handshakes of one shard. Finished ones stay until they are closed: a far end may have missed our last words.
 pub struct Handshakes {
     identity: Identity,
+    /// The one before, for far ends whose description names it.
+    former: Option<Identity>,
     config: Option<Arc<dimpl::Config>>,
     open: BTreeMap<u64, Handshake>,
     buffer: Vec<u8>,
@@ -136,6 +155,7 @@ impl Handshakes {
     pub fn new(identity: Identity) -> Self {
         Handshakes {
             identity,
+            former: None,
             config: None,
             open: BTreeMap::new(),
             buffer: vec![0; PACKET_BYTES_MAX],
@@ -160,23 +180,48 @@ impl Handshakes {
         self.config.clone()
     }
 
+    /// Makes a new certificate when the end of ours is near; gives its fingerprint then, for new descriptions. Handshakes
+    /// that are under way or done are not touched.
+    ///
+    /// # Errors
+    /// When there is no randomness; all is as before.
+    pub fn renew(&mut self, now: WallTime) -> io::Result<Option<[u8; 32]>> {
+        if !self.identity.is_worn(now) {
+            return Ok(None);
+        }
+        let new = Identity::generate(now)?;
+        let fingerprint = new.fingerprint;
+        self.former = Some(std::mem::replace(&mut self.identity, new));
+        Ok(Some(fingerprint))
+    }
+
+    fn identity_of(&self, fingerprint: [u8; 32]) -> Option<&Identity> {
+        [Some(&self.identity), self.former.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|identity| identity.fingerprint == fingerprint)
+    }
+
     /// Makes a handshake ready.
+    ///
+    /// * `ours` which of our certificates the far end was told of
+    /// * `fingerprint` of the certificate that it must show
     pub fn open(
         &mut self,
         now: Instant,
         stream: u64,
+        ours: [u8; 32],
         fingerprint: [u8; 32],
         active: bool,
         happened: &mut Vec<Happened>,
     ) {
         self.close(stream);
         let config = self.config().filter(|_| self.open.len() < OPEN_MAX);
-        let Some(config) = config else {
+        let (Some(config), Some(identity)) = (config, self.identity_of(ours)) else {
             happened.push(Happened::Failed { stream });
             return;
         };
-        let mut dtls =
-            dimpl::Dtls::new_12(config, self.identity.certificate.clone(), std::time::Instant::now());
+        let mut dtls = dimpl::Dtls::new_12(config, identity.certificate.clone(), std::time::Instant::now());
         dtls.set_active(active);
         self.open.insert(stream, Handshake { dtls, fingerprint, active, shown: false, done: false });
         self.busy += 1;
@@ -295,9 +340,51 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    /// The 22nd of July 2026.
+    const TODAY: WallTime = WallTime::from_unix_millis(1_784_678_400_000);
+
+    fn days_later(days: i64) -> WallTime {
+        WallTime::from_unix_millis(TODAY.unix_millis() + days * 1000 * DAY_S as i64)
+    }
+
+    /// Both sides have the keys when the first, who begins, was told `named` of the second.
+    fn is_done(sides: &mut [(Handshakes, [u8; 32]); 2], named: [u8; 32]) -> bool {
+        let mut happened = [Vec::new(), Vec::new()];
+        let first = sides[0].1;
+        sides[1].0.open(Instant::ZERO, 1, named, first, false, &mut happened[1]);
+        sides[0].0.open(Instant::ZERO, 1, first, named, true, &mut happened[0]);
+        let results = play(sides, happened);
+        results.iter().all(|side| matches!(side[..], [Happened::Done { .. }]))
+    }
+
+    #[test]
+    fn a_certificate_holds_for_a_while_and_is_renewed_before_its_end() {
+        let mut sides = pair();
+        let first = sides[1].1;
+        let der = sides[1].0.identity.certificate.certificate.clone();
+        for named in [b"260721000000Z", b"261020000000Z"] {
+            assert!(
+                der.windows(named.len()).any(|there| there == named),
+                "from the 21st of July to the 20th of October"
+            );
+        }
+        let renewed = |sides: &mut [(Handshakes, [u8; 32]); 2], at| sides[1].0.renew(at).expect("randomness");
+        assert_eq!(renewed(&mut sides, TODAY), None);
+        assert_eq!(renewed(&mut sides, days_later(59)), None);
+        let second = renewed(&mut sides, days_later(60)).expect("a month before its end");
+        assert_eq!(renewed(&mut sides, days_later(60)), None);
+        // Whoever was told of the one before is shown that.
+        assert!(is_done(&mut sides, first));
+        assert!(is_done(&mut sides, second));
+        let third = renewed(&mut sides, days_later(-2)).expect("the clock was wrong");
+        assert!(!is_done(&mut sides, first), "it is gone");
+        assert!(is_done(&mut sides, second));
+        assert!(is_done(&mut sides, third));
+    }
+
     fn pair() -> [(Handshakes, [u8; 32]); 2] {
         [(); 2].map(|()| {
-            let identity = Identity::generate().expect("randomness");
+            let identity = Identity::generate(TODAY).expect("randomness");
             let fingerprint = identity.fingerprint();
             (Handshakes::new(identity), fingerprint)
         })
@@ -332,8 +419,8 @@ mod tests {
         let mut sides = pair();
         let mut happened = [Vec::new(), Vec::new()];
         let (first, second) = (sides[0].1, sides[1].1);
-        sides[1].0.open(Instant::ZERO, 1, first, false, &mut happened[1]);
-        sides[0].0.open(Instant::ZERO, 1, second, true, &mut happened[0]);
+        sides[1].0.open(Instant::ZERO, 1, second, first, false, &mut happened[1]);
+        sides[0].0.open(Instant::ZERO, 1, first, second, true, &mut happened[0]);
         let [mut client, mut server] = play(&mut sides, happened);
         let (
             Some(Happened::Done { profile, inbound, outbound, .. }),
@@ -353,9 +440,9 @@ mod tests {
     fn another_certificate_than_named_is_not_taken() {
         let mut sides = pair();
         let mut happened = [Vec::new(), Vec::new()];
-        let first = sides[0].1;
-        sides[1].0.open(Instant::ZERO, 1, first, false, &mut happened[1]);
-        sides[0].0.open(Instant::ZERO, 1, [7; 32], true, &mut happened[0]);
+        let (first, second) = (sides[0].1, sides[1].1);
+        sides[1].0.open(Instant::ZERO, 1, second, first, false, &mut happened[1]);
+        sides[0].0.open(Instant::ZERO, 1, first, [7; 32], true, &mut happened[0]);
         let [client, server] = play(&mut sides, happened);
         assert!(matches!(client[..], [Happened::Failed { stream: 1 }]));
         assert!(!server.iter().any(|one| matches!(one, Happened::Done { .. })));
@@ -366,7 +453,7 @@ mod tests {
     fn rubbish_does_no_harm() {
         let (mut side, fingerprint) = pair().into_iter().next().expect("two");
         let mut happened = Vec::new();
-        side.open(Instant::ZERO, 1, fingerprint, false, &mut happened);
+        side.open(Instant::ZERO, 1, fingerprint, fingerprint, false, &mut happened);
         for first in 0..=255_u8 {
             side.packet(1, &[first; 40], &mut happened);
             side.packet(1, &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, first, 0, 2, 1, 0], &mut happened);

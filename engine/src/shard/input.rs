@@ -63,6 +63,7 @@ impl CallShard {
             ShardInput::DtlsFailed { stream } => {
                 self.plane.dtls_failed(stream_key(stream), &mut self.media_out);
             }
+            ShardInput::DtlsRenewed { fingerprint } => self.config.dtls_fingerprint = Some(fingerprint),
             ShardInput::Command(command) => self.take_command(now, command, out),
             ShardInput::PortsFailed { stream } => {
                 self.plane.ports_failed(now, stream_key(stream), &mut self.media_out);

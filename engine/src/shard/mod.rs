@@ -262,7 +262,7 @@ impl CallShard {
             LocalSecurity::Plain => LocalSecurity::Plain,
             LocalSecurity::Dtls(dtls) => LocalSecurity::Dtls(LocalDtls {
                 ice: IceCredentials::draw(&mut self.key_source),
-                fingerprint: dtls.fingerprint,
+                fingerprint: self.config.dtls_fingerprint.unwrap_or(dtls.fingerprint),
             }),
             LocalSecurity::Sdes { required, .. } => {
                 LocalSecurity::Sdes { required: *required, keys: OurKeys::draw(&mut self.key_source) }

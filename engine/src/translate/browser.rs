@@ -97,7 +97,7 @@ pub(crate) fn read(session: &Session<'_>, audio: &Media<'_>, ours: &LocalDtls) -
         Some(b"active" | b"actpass") | None => false,
         Some(_) => return None,
     };
-    Some(Dtls { ice: ours.ice, fingerprint, active })
+    Some(Dtls { ice: ours.ice, ours: ours.fingerprint, fingerprint, active })
 }
 
 /// `sha-256 AB:CD:…` (RFC 8122 §5).

@@ -52,8 +52,8 @@ pub(crate) fn of_media(output: media::Output) -> Result<ShardEffect, media::Outp
         Output::Reclaim { stream } => ShardEffect::Reclaim { stream: stream_id(stream) },
         Output::CountOffload { stream } => ShardEffect::CountOffload { stream: stream_id(stream) },
         Output::Dtls(order) => ShardEffect::Dtls(match order {
-            media::DtlsOrder::Open { stream, fingerprint, active } => {
-                DtlsOrder::Open { stream: stream_id(stream), fingerprint, active }
+            media::DtlsOrder::Open { stream, ours, fingerprint, active } => {
+                DtlsOrder::Open { stream: stream_id(stream), ours, fingerprint, active }
             }
             media::DtlsOrder::Packet { stream, packet } => {
                 DtlsOrder::Packet { stream: stream_id(stream), packet }

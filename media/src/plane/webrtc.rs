@@ -4,7 +4,7 @@
 use super::Plane;
 use crate::srtp::{Secure, SrtpKeys};
 use crate::stun;
-use crate::webrtc::{CONSENT_LASTS, DtlsOrder, HANDSHAKE_WITHIN, Webrtc};
+use crate::webrtc::{CONSENT_LASTS, Dtls, DtlsOrder, HANDSHAKE_WITHIN, Webrtc};
 use crate::{Event, FailedReason, Output, PacketKind, Stream, StreamKey};
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
@@ -44,8 +44,8 @@ impl Plane {
             let packet = Bytes::from(answer);
             out.push(Output::Send { from: key, kind: PacketKind::Rtp, destination: source, packet });
             if first {
-                let (fingerprint, active) = (webrtc.dtls.fingerprint, webrtc.dtls.active);
-                out.push(Output::Dtls(DtlsOrder::Open { stream: key, fingerprint, active }));
+                let Dtls { ours, fingerprint, active, .. } = webrtc.dtls;
+                out.push(Output::Dtls(DtlsOrder::Open { stream: key, ours, fingerprint, active }));
             }
         } else if packet.first().is_some_and(|byte| (20..64).contains(byte)) && webrtc.is_valid(source) {
             let packet = Bytes::copy_from_slice(packet);

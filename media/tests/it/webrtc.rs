@@ -37,7 +37,12 @@ struct Browser {
 impl Browser {
     fn new() -> Self {
         let mut source = KeySource::new(&Secret([3; 32]));
-        let dtls = Dtls { ice: IceCredentials::draw(&mut source), fingerprint: [9; 32], active: false };
+        let dtls = Dtls {
+            ice: IceCredentials::draw(&mut source),
+            ours: [8; 32],
+            fingerprint: [9; 32],
+            active: false,
+        };
         let suite = Suite::AeadAes256Gcm;
         let keys = SrtpKeys { inbound: source.master_key(suite), outbound: source.master_key(suite) };
         let mut world = World::new();
@@ -118,8 +123,8 @@ fn checks_then_the_handshake_then_sound() {
     let answers = browser.world.take_arrived(browser.b);
     assert_eq!((answers.len(), answers[0].destination), (1, at(HOME)));
     assert_eq!(answers[0].bytes[..2], [1, 1], "a success");
-    let (stream, fingerprint) = (browser.b, [9; 32]);
-    assert_eq!(browser.world.handshakes, [DtlsOrder::Open { stream, fingerprint, active: false }]);
+    let (stream, ours, fingerprint) = (browser.b, [8; 32], [9; 32]);
+    assert_eq!(browser.world.handshakes, [DtlsOrder::Open { stream, ours, fingerprint, active: false }]);
     let hello = Bytes::from_static(&[22, 254, 253, 0, 1, 2]);
     browser.world.packet(browser.b, at(HOME), &hello);
     browser.world.packet(browser.b, at(ELSEWHERE), &hello);

@@ -48,7 +48,7 @@ impl CallShard {
                 self.audit_sound(callee, "a transit call", &mut streams, &mut findings);
             }
         }
-        deadlines += self.trunks.rests();
+        deadlines += self.trunks.rests() + usize::from(!self.stir.certified.is_empty());
         let taking_part: usize = self.calls.iter().map(|(_, call)| call.participants.len()).sum();
         if taking_part != self.participants.len() {
             findings.push(format!("{} participants, {taking_part} in calls", self.participants.len()));

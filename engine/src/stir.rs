@@ -1,17 +1,17 @@
 //! Who says who calls: signing what we send and checking what comes in (STIR/SHAKEN), by the operator's rules.
 
 use crate::doors::ShardEffect;
-use crate::shard::CallShard;
 use crate::shard::trunks::TrunkKey;
+use crate::shard::{CallShard, Why};
 use bytes::Bytes;
 use dialer_core::TrunkId;
-use sansio::{Instant, Outbox, Rng};
+use sansio::{Duration, Instant, Outbox, Rng};
 use sip_proxy::stir::{
     Attestation, Chain, Failure, Identity, ReceivedCall, SignedCall, Signer, Trust, canonical_number,
 };
 use sip_proxy::ua::LegKey;
 use sip_proxy::wire::{HeaderName, Message};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Certificates remembered.
@@ -20,6 +20,8 @@ const CHAINS_MAX: usize = 1_000;
 const CHAIN_LASTS_S: u64 = 3_600;
 /// One that could not be had is asked for again after so long, seconds.
 const MISS_LASTS_S: u64 = 60;
+/// Between two batches of calls that go on with a certificate that has come: time for ports to be held anew.
+const CERTIFIED_EVERY: Duration = Duration::from_millis(1);
 /// Calls that may wait for certificates at once.
 pub(crate) const WAITING_MAX: usize = 1_000;
 
@@ -71,6 +73,8 @@ pub(crate) struct Stir {
     settings: Option<Arc<StirSettings>>,
     chains: BTreeMap<String, Known>,
     pub(crate) waiting: Vec<Waiting>,
+    /// Calls whose signer's certificate has come, and that go on when their turn comes.
+    pub(crate) certified: VecDeque<Waiting>,
 }
 
 /// A call that waits for its signer's certificate.
@@ -215,15 +219,29 @@ impl CallShard {
     ) {
         let now_s = self.wall_s(now);
         self.stir.learn(url.clone(), file.as_deref(), now_s);
-        let (ready, waiting) =
+        let (ready, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.stir.waiting).into_iter().partition(|call: &Waiting| call.url == url);
         self.stir.waiting = waiting;
-        for call in ready {
-            let call: Waiting = call;
+        // Others that go on already have a deadline for the rest of them.
+        let first = self.stir.certified.is_empty();
+        self.stir.certified.extend(ready);
+        if first {
+            self.carry_on_certified(now, out);
+        }
+    }
+
+    /// Carries on calls whose certificate has come: not more at once than there are ports held for, two pairs a call, so
+    /// that none of them meets a port which another program has.
+    pub(crate) fn carry_on_certified(&mut self, now: Instant, out: &mut Outbox<ShardEffect>) {
+        for _ in 0..(self.config.media_ports_held / 2).max(1) {
+            let Some(call) = self.stir.certified.pop_front() else { return };
             // A caller who has hung up meanwhile waits for nothing.
             if self.ua.owner(call.leg).is_some() {
                 self.transit_incoming(now, call.leg, call.from, call.request, out);
             }
+        }
+        if !self.stir.certified.is_empty() {
+            self.deadlines.arm(now + CERTIFIED_EVERY, Why::CertificateCame);
         }
     }
 }

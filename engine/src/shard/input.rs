@@ -102,6 +102,7 @@ impl CallShard {
                 self.end_transit(now, key, Party::System, EndCause::MaxDuration, Some(408), Said::default());
             }
             Why::TrunkOpens(trunk) => self.trunk_opens(now, trunk, out),
+            Why::CertificateCame => self.carry_on_certified(now, out),
             Why::TellTransit => self.flush_transit_facts(out),
         }
     }

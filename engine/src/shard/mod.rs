@@ -48,6 +48,7 @@ pub(crate) enum Why {
     SessionRingsTooLong(Key<Session>),
     TransitTooLong(Key<Transit>),
     TellTransit,
+    CertificateCame,
     TrunkOpens(TrunkKey),
 }
 

@@ -159,6 +159,34 @@ fn what_does_not_pass_is_refused_or_written_down() {
     }
 }
 
+/// Many callers wait for one certificate, and other programs have every other port: those of all are found in time.
+#[test]
+fn callers_who_waited_together_meet_no_port_of_others() {
+    let operator = operator();
+    let identity = signed_elsewhere(operator.signer);
+    let mut w = World::with(7, |config| {
+        (config.media_ports, config.media_ports_held) = (20_000..=20_127, 4);
+    });
+    w.ports_taken = (20_000..=20_127).step_by(4).collect();
+    connect(&mut w, TransitMedia::Relay, Callee::answers(200));
+    w.command(ShardCommand::SetStir(StirRules(Arc::new(StirSettings {
+        verify: vec![VerifyRule { trunk: Some(FROM), require: true }],
+        trust: operator.trust,
+        age_max_s: 60,
+        ..StirSettings::default()
+    }))));
+    w.identity = Some(identity);
+    for _ in 0..12 {
+        w.call_in(0, "100", "0200");
+    }
+    w.run_for(500);
+    assert!(w.peers[1].invites.is_empty());
+    w.certificate(URL, Some(operator.certificate));
+    w.run_for(1000);
+    assert_eq!(w.peers[1].invites.len(), 12);
+    assert_eq!(w.peers[1].legs.iter().filter(|leg| leg.up).count(), 12);
+}
+
 /// A caller who gives up while the certificate is fetched is not called back to life.
 #[test]
 fn nobody_is_called_for_a_caller_who_has_gone() {

@@ -743,8 +743,9 @@ impl World {
                 }
             }
             ShardEffect::OpenPorts { stream, rtp_port, rtcp_port } => {
-                if self.ports_fail > 0 {
-                    self.ports_fail -= 1;
+                let taken = self.ports_taken.remove(&rtp_port);
+                if taken || self.ports_fail > 0 {
+                    self.ports_fail -= u32::from(!taken);
                     self.shard.handle_input(self.now, ShardInput::PortsFailed { stream }, &mut self.out);
                     self.drain_shard(None);
                     return;

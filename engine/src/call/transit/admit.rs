@@ -143,7 +143,7 @@ impl CallShard {
 
     /// The call waits until the edge has its signer's certificate, or has given up on it.
     fn wait_for_certificate(&mut self, now: Instant, call: Waiting, out: &mut Outbox<ShardEffect>) {
-        if self.stir.waiting.len() >= WAITING_MAX {
+        if self.stir.waiting.len() + self.stir.certified.len() >= WAITING_MAX {
             self.counters.transits_refused_busy += 1;
             let _ = self.ua.reject(now, call.leg, 503, Reason::default(), &mut self.sip_out);
             return;

@@ -228,6 +228,13 @@ impl Relay {
         let _ = self.alive.set(0, clock_ns() + ALIVE_NS, 0);
     }
 
+    /// Relays until then by [`clock_ns`], whether the process lives or not: for measurements and trials, in which nobody says
+    /// all the time that it does.
+    pub fn stay_alive_until(&mut self, at_ns: u64) {
+        // As above.
+        let _ = self.alive.set(0, at_ns, 0);
+    }
+
     /// Leaves everything to the sockets from now on, until [`Relay::stay_alive`].
     pub fn fall_silent(&mut self) {
         let _ = self.alive.set(0, 0, 0);

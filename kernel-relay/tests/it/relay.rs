@@ -19,7 +19,11 @@ fn open(local: IpAddr) -> Option<Relay> {
 fn open_as(local: IpAddr, by_filter: bool) -> Option<Relay> {
     let options = Options { ports: PORTS, local, interfaces: Vec::new(), clock_offset_ns: 0, by_filter };
     match Relay::open(options) {
-        Ok(relay) => Some(relay),
+        Ok(mut relay) => {
+            // On a busy machine five seconds may pass between two lines of a test.
+            relay.stay_alive_until(u64::MAX);
+            Some(relay)
+        }
         Err(why) => {
             println!("skipped: {why}");
             None
@@ -357,7 +361,11 @@ fn several_stand_side_by_side() {
     let mut relays = Vec::new();
     for ports in [(30_000, 30_999), (31_000, 31_999), (32_000, 32_999)] {
         match Relay::open(at(ports)) {
-            Ok(relay) => relays.push(relay),
+            Ok(mut relay) => {
+                // The others' programs take their time to be loaded.
+                relay.stay_alive_until(u64::MAX);
+                relays.push(relay);
+            }
             Err(why) => return println!("skipped: {why}"),
         }
     }

@@ -658,9 +658,14 @@ fn start_shard(
         media_address: config.media_address,
         kernel_relay: kernel_relay.map(|relay| KernelRelay { ports: (first as u16, last as u16), ..relay }),
         recordings: config.recordings_dir.clone(),
-        recording_format: match config.recordings_format {
-            RecordingFormat::Wav => FileFormat { header_of: wav_header, encoder: None },
-            RecordingFormat::Ogg => FileFormat { header_of: |_| Vec::new(), encoder: Some(ogg_encoder()) },
+        recording_format: {
+            let mend = Some(crate::recordings::mending(config.recordings_keys.clone()));
+            match config.recordings_format {
+                RecordingFormat::Wav => FileFormat { header_of: wav_header, encoder: None, mend },
+                RecordingFormat::Ogg => {
+                    FileFormat { header_of: |_| Vec::new(), encoder: Some(ogg_encoder()), mend }
+                }
+            }
         },
         seal: config.recordings_keys.first().cloned().map(seal_with),
         recording_bytes_waiting_max: RECORDING_BYTES_WAITING,

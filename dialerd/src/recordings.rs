@@ -1,4 +1,5 @@
-//! Recordings that the last run left behind: what a crash cut off is mended, so that it can be played and listed.
+//! Recordings that were cut off, by a crash of the last run or by a full disk: they are mended, so that they can be played and
+//! listed.
 //!
 //! ```text
 //!   NAME.part  was being written: its header is made to say what is there, then it is named
@@ -9,9 +10,11 @@
 use dialer_core::record::{CutFile, CutRecording};
 use dialer_core::recording::RecordedFile;
 use media::{ogg, wav};
+use runtime::recorder::Mend;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use store::sealed::{self, RecordingFile, SealKey};
 
 /// Bytes read at once.
@@ -35,6 +38,14 @@ pub fn mend_all(folder: &Path, keys: &[SealKey], cut: &mut [CutRecording]) {
             }
         }
     }
+}
+
+/// Mends a recording of this run that could not be written to its end.
+pub fn mending(keys: Vec<SealKey>) -> Mend {
+    Arc::new(move |folder: &Path, name: &str| match mend(folder, name, &keys)? {
+        CutFile::Mended(sound) => Ok(Some((sound.bytes, sound.duration_ms))),
+        CutFile::Gone | CutFile::Unknown => Ok(None),
+    })
 }
 
 fn mend(folder: &Path, name: &str, keys: &[SealKey]) -> io::Result<CutFile> {
@@ -146,6 +157,17 @@ mod tests {
         // Once more: it was complete when the node went down again.
         let CutFile::Mended(found) = mended(folder.path(), &[]) else { panic!("found") };
         assert_eq!((found.duration_ms, found.bytes, found.cut_off), (1_000, 32_044, false));
+    }
+
+    #[test]
+    fn what_a_full_disk_left_is_kept_and_what_holds_nothing_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mend = mending(Vec::new());
+        assert_eq!(mend(folder.path(), "a.wav").unwrap(), None);
+        std::fs::write(folder.path().join("a.wav.part"), [&wav::header(0)[..], &[7; 3_203]].concat())
+            .unwrap();
+        assert_eq!(mend(folder.path(), "a.wav").unwrap(), Some((3_244, 100)));
+        assert!(folder.path().join("a.wav").exists() && !folder.path().join("a.wav.part").exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use engine::{
     ShardInput, StreamId, TracedMessage, TrunkLoad, WrittenFile,
 };
 use runtime::dtls::{Handshakes, Identity};
+use runtime::recorder::{Cut, Written};
 use runtime::relay::RelayCounts;
 use runtime::stream::{StreamEvent, StreamOrder, StreamPort};
 use runtime::udp::Undelivered;
@@ -629,7 +630,12 @@ impl ShardMachine for Shard {
 
     fn recorded(&mut self, now: Instant, result: RecordResult, ground: &mut Ground) {
         let recording = RecordingId::from_bits(result.id);
-        let result = result.result.map(|(file, bytes)| WrittenFile { file, bytes });
+        let result = result.result.map(|Written { file, bytes, cut }| {
+            if let Some(Cut { reason, .. }) = &cut {
+                tracing::warn!(%recording, reason, "a recording is cut off");
+            }
+            WrittenFile { file, bytes, cut_off_after_ms: cut.map(|cut| cut.duration_ms) }
+        });
         self.feed(now, ShardInput::RecordingWritten { recording, result }, ground);
     }
 
@@ -671,13 +677,13 @@ impl ShardMachine for Shard {
             return;
         }
         self.next_look = now + Duration::from_secs(1);
+        self.renew_identity(now, ground);
         if let Ok(mut counters) = self.gauges.counters.lock() {
             *counters = (self.machine.counters(), ground.counters());
         }
         if let Ok(mut traffic) = self.gauges.traffic.lock() {
             traffic.clone_from(self.machine.sip_traffic());
         }
-        self.renew_identity(now, ground);
         if let Ok(mut audit) = self.gauges.audit.lock() {
             *audit = self.machine.sip_audit();
         }

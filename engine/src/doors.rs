@@ -406,7 +406,7 @@ pub enum ShardInput<'a> {
         /// What.
         input: ForkInput,
     },
-    /// A recording's file is complete, or lost. Exactly once per [`RecordOp::Open`].
+    /// A recording's file is complete, cut off, or lost. Exactly once per [`RecordOp::Open`].
     RecordingWritten {
         /// Which.
         recording: RecordingId,
@@ -505,13 +505,15 @@ impl RecordingFormat {
     }
 }
 
-/// A complete recording's file.
+/// A recording's file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WrittenFile {
     /// Name below the recordings folder, as [`RecordOp::Open`] gave it.
     pub file: String,
     /// Size.
     pub bytes: u64,
+    /// It could not be written to its end: how long what is there is.
+    pub cut_off_after_ms: Option<u64>,
 }
 
 /// One effect of a [`crate::CallShard`].
@@ -653,10 +655,10 @@ pub enum DtlsOrder {
     Open {
         /// The stream.
         stream: StreamId,
-        /// SHA-256 of the certificate that the far end must show.
-        fingerprint: [u8; 32],
         /// SHA-256 of the certificate that we show: the one that our description named.
         ours: [u8; 32],
+        /// SHA-256 of the certificate that the far end must show.
+        fingerprint: [u8; 32],
         /// We begin it.
         active: bool,
     },

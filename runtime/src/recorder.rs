@@ -56,6 +56,11 @@ pub trait FileEncoder: Send {
 /// Makes a file's encoder.
 pub type NewEncoder = Arc<dyn Fn() -> io::Result<Box<dyn FileEncoder>> + Send + Sync>;
 
+/// Mends a file that could not be written to its end (the folder, its name below that without `.part`) and names it; gives its
+/// plain size and its milliseconds, or `None` when there is nothing in it. It may take its time: it is asked off the shard's
+/// thread.
+pub type Mend = Arc<dyn Fn(&Path, &str) -> io::Result<Option<(u64, u64)>> + Send + Sync>;
+
 /// What a file is made of.
 #[derive(Clone)]
 pub struct FileFormat {
@@ -63,6 +68,8 @@ pub struct FileFormat {
     pub header_of: HeaderOf,
     /// What follows; `None`: the samples as they are.
     pub encoder: Option<NewEncoder>,
+    /// How what was written is kept when no more can be; `None`: it lies there as `NAME.part`.
+    pub mend: Option<Mend>,
 }
 
 /// Makes the seal of a file with a head of so many bytes.
@@ -97,8 +104,28 @@ pub enum RecordOrder {
 pub struct RecordResult {
     /// Its mark.
     pub id: u128,
-    /// File name below the recordings folder, and its size, not counting what a seal adds; or why it was lost.
-    pub result: Result<(String, u64), String>,
+    /// What there is, or why it was lost.
+    pub result: Result<Written, String>,
+}
+
+/// A recording's file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// File name below the recordings folder.
+    pub file: String,
+    /// Its size, not counting what a seal adds.
+    pub bytes: u64,
+    /// It could not be written to its end.
+    pub cut: Option<Cut>,
+}
+
+/// The end of a recording that has lost the rest of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// How long what is kept is.
+    pub duration_ms: u64,
+    /// What happened.
+    pub reason: String,
 }
 
 /// The recordings of one shard.
@@ -230,7 +257,7 @@ impl Writer {
         self,
         mut steps: mpsc::UnboundedReceiver<Step>,
         opening: Busy,
-    ) -> (Result<(String, u64), String>, Busy) {
+    ) -> (Result<Written, String>, Busy) {
         let busy = Rc::clone(&opening.0);
         let part = self.folder.join(format!("{}.part", self.file));
         let result = self.write(&part, &mut steps, opening).await;
@@ -244,10 +271,32 @@ impl Writer {
             }
         }
         let result = match result {
-            Ok(bytes) => Ok((self.file, bytes)),
-            Err(error) => Err(format!("{}: {error}", part.display())),
+            Ok(bytes) => Ok(Written { file: self.file, bytes, cut: None }),
+            Err(error) => {
+                let reason = format!("{}: {error}", part.display());
+                match self.mended().await {
+                    Some((bytes, duration_ms)) => {
+                        Ok(Written { file: self.file, bytes, cut: Some(Cut { duration_ms, reason }) })
+                    }
+                    None => Err(reason),
+                }
+            }
         };
         (result, ending)
+    }
+
+    /// Keeps what was written when no more can be.
+    async fn mended(&self) -> Option<(u64, u64)> {
+        let mend = self.format.mend.clone()?;
+        let (folder, file) = (self.folder.clone(), self.file.clone());
+        let mended = tokio::task::spawn_blocking(move || mend(&folder, &file)).await;
+        match mended.map_err(io::Error::other).flatten() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, file = self.file, "what was written of a recording stays as it is");
+                None
+            }
+        }
     }
 
     async fn write_head(&self, file: &File, seal: Option<&dyn FileSeal>, data_bytes: u64) -> io::Result<()> {
@@ -352,7 +401,11 @@ async fn put(file: &File, seal: &mut Option<Box<dyn FileSeal>>, bytes: Bytes, at
 mod tests {
     use super::*;
 
-    const PLAIN: FileFormat = FileFormat { header_of: header, encoder: None };
+    const PLAIN: FileFormat = FileFormat { header_of: header, encoder: None, mend: None };
+
+    fn whole(file: &str, bytes: u64) -> Result<Written, String> {
+        Ok(Written { file: file.into(), bytes, cut: None })
+    }
 
     fn header(data_bytes: u64) -> Vec<u8> {
         data_bytes.to_le_bytes().to_vec()
@@ -379,7 +432,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         tokio_uring::start(async {
             let encoder: NewEncoder = Arc::new(|| Ok(Box::new(Twice) as Box<dyn FileEncoder>));
-            let format = FileFormat { header_of: |_| Vec::new(), encoder: Some(encoder) };
+            let format = FileFormat { header_of: |_| Vec::new(), encoder: Some(encoder), mend: None };
             let (mut recorder, mut results) = Recorder::new(folder.path(), format, None, 1 << 20);
             for (id, last) in [(1, "b"), (2, "?")] {
                 recorder.order(RecordOrder::Open { id, file: format!("{id}.ogg") });
@@ -388,7 +441,7 @@ mod tests {
                 recorder.order(RecordOrder::Finish { id });
                 let result = results.recv().await.unwrap().result;
                 match id {
-                    1 => assert_eq!(result, Ok(("1.ogg".into(), 7))),
+                    1 => assert_eq!(result, whole("1.ogg", 7)),
                     _ => assert!(result.unwrap_err().contains("not a letter")),
                 }
                 assert_eq!((recorder.waiting_bytes.get(), recorder.is_busy()), (0, false));
@@ -416,6 +469,35 @@ mod tests {
         });
     }
 
+    /// What was written before is kept, once, with its length and the reason; what cannot be mended is lost as before.
+    #[test]
+    fn what_a_full_disk_left_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, found) in [("a.wav", Some((12, 5))), ("b.wav", None)] {
+            std::os::unix::fs::symlink("/dev/full", folder.path().join(format!("{name}.part"))).unwrap();
+            let there = folder.path().to_owned();
+            let mend: Mend = Arc::new(move |folder: &Path, file: &str| {
+                assert_eq!((folder, file), (there.as_path(), name));
+                Ok(found)
+            });
+            tokio_uring::start(async {
+                let format = FileFormat { mend: Some(mend), ..PLAIN };
+                let (mut recorder, mut results) = Recorder::new(folder.path(), format, None, 1 << 20);
+                recorder.order(RecordOrder::Open { id: 1, file: name.into() });
+                recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"abcd") });
+                recorder.order(RecordOrder::Finish { id: 1 });
+                match results.recv().await.unwrap().result {
+                    Ok(Written { file, bytes: 12, cut: Some(Cut { duration_ms: 5, reason }) }) => {
+                        assert!(file == "a.wav" && reason.contains("No space left"), "{reason}");
+                    }
+                    Err(reason) => assert!(name == "b.wav" && reason.contains("No space left"), "{reason}"),
+                    Ok(other) => panic!("{other:?}"),
+                }
+                assert_eq!((recorder.waiting_bytes.get(), recorder.is_busy()), (0, false));
+            });
+        }
+    }
+
     #[test]
     fn a_recording_is_named_only_when_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
@@ -427,7 +509,7 @@ mod tests {
             assert!(!folder.path().join("day/a.wav").exists());
             recorder.order(RecordOrder::Finish { id: 1 });
             let result = results.recv().await.unwrap();
-            assert_eq!(result.result, Ok(("day/a.wav".into(), 19)));
+            assert_eq!(result.result, whole("day/a.wav", 19));
             assert_eq!(recorder.active(), 0);
         });
         let bytes = std::fs::read(folder.path().join("day/a.wav")).unwrap();
@@ -465,7 +547,7 @@ mod tests {
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"hello ") });
             recorder.order(RecordOrder::Append { id: 1, samples: Bytes::from_static(b"world") });
             recorder.order(RecordOrder::Finish { id: 1 });
-            assert_eq!(results.recv().await.unwrap().result, Ok(("a.wav".into(), 19)));
+            assert_eq!(results.recv().await.unwrap().result, whole("a.wav", 19));
         });
         let bytes = std::fs::read(folder.path().join("a.wav")).unwrap();
         let plain = [&11_u64.to_le_bytes()[..], b"hello world"].concat();

@@ -158,11 +158,16 @@ impl CallShard {
         let Some(open) = self.recordings.remove(&number_of(recording)) else { return };
         let call = open.call;
         let fact = match result {
-            Ok(WrittenFile { file, bytes }) => {
+            Ok(WrittenFile { file, bytes, cut_off_after_ms }) => {
+                let cut_off = cut_off_after_ms.is_some();
+                if cut_off {
+                    self.counters.recordings_failed += 1;
+                    self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
+                }
                 // 8,000 frames a second.
-                let (duration_ms, paused_ms) = (open.frames / 8, open.paused_frames / 8);
-                let undecodable = open.undecodable;
-                let sound = RecordedFile { file, duration_ms, paused_ms, bytes, undecodable, cut_off: false };
+                let duration_ms = cut_off_after_ms.unwrap_or(open.frames / 8);
+                let (paused_ms, undecodable) = (open.paused_frames / 8, open.undecodable);
+                let sound = RecordedFile { file, duration_ms, paused_ms, bytes, undecodable, cut_off };
                 CallFact::RecordingReady { call, recording, sound }
             }
             Err(reason) => {

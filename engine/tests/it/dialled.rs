@@ -220,6 +220,26 @@ fn a_lost_recording_is_told_and_the_call_is_not_harmed() {
 }
 
 #[test]
+fn a_recording_that_is_cut_off_is_kept_as_long_as_it_is() {
+    let mut w = world(Callee::talks(200, 1000));
+    w.cut_off_after_ms = Some(700);
+    w.command(open_session());
+    w.run_for(500);
+    w.order(dial(), true);
+    w.run_for(400);
+    w.order(use_session(), false);
+    w.order(bridge(), false);
+    w.run_for(3000);
+    let ready = w.facts_of(CALL).into_iter().find_map(|fact| match fact {
+        CallFact::RecordingReady { sound, .. } => Some((sound.duration_ms, sound.cut_off)),
+        _ => None,
+    });
+    assert_eq!(ready, Some((700, true)));
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+}
+
+#[test]
 fn an_agent_is_rung_on_demand_and_either_side_ends_both() {
     for ends in [0, 1] {
         let mut w = world(Callee::answers(200));

@@ -178,6 +178,8 @@ pub(crate) struct World {
     /// What forks gave out: 20 ms of what the far end said and heard.
     pub(crate) forked: BTreeMap<u64, Vec<Sides>>,
     pub(crate) disk_full: bool,
+    /// Recordings are kept so long, and their rest is lost.
+    pub(crate) cut_off_after_ms: Option<u64>,
     /// A hash over everything that left the shard.
     pub(crate) trace: u64,
     pub(crate) show_sip: bool,
@@ -221,6 +223,7 @@ impl World {
             ports_taken: BTreeSet::new(),
             forked: BTreeMap::new(),
             disk_full: false,
+            cut_off_after_ms: None,
             trace: 0,
             show_sip: true,
         }
@@ -826,7 +829,8 @@ impl World {
                 let result = if self.disk_full {
                     Err("no space left".to_owned())
                 } else {
-                    Ok(WrittenFile { file: file.clone(), bytes })
+                    let cut_off_after_ms = self.cut_off_after_ms;
+                    Ok(WrittenFile { file: file.clone(), bytes, cut_off_after_ms })
                 };
                 self.schedule(8, Happening::Written { recording, result });
             }

@@ -28,7 +28,11 @@ pub fn start(listen: SocketAddr, role: phones::Role, seed: u64) -> anyhow::Resul
         media_address: address.ip(),
         kernel_relay: None,
         recordings: Path::new("/nonexistent").to_owned(),
-        recording_format: runtime::recorder::FileFormat { header_of: |_| Vec::new(), encoder: None },
+        recording_format: runtime::recorder::FileFormat {
+            header_of: |_| Vec::new(),
+            encoder: None,
+            mend: None,
+        },
         seal: None,
         recording_bytes_waiting_max: 0,
         turns: std::sync::Arc::default(),

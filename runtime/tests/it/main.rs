@@ -143,7 +143,11 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
         media_address: "127.0.0.1".parse().unwrap(),
         kernel_relay: None,
         recordings: folder.path().to_owned(),
-        recording_format: runtime::recorder::FileFormat { header_of: |_| Vec::new(), encoder: None },
+        recording_format: runtime::recorder::FileFormat {
+            header_of: |_| Vec::new(),
+            encoder: None,
+            mend: None,
+        },
         seal: None,
         recording_bytes_waiting_max: 1 << 20,
         turns: Default::default(),

@@ -51,7 +51,11 @@ impl MediaShard {
             media_address: local,
             kernel_relay,
             recordings: folder.path().to_owned(),
-            recording_format: runtime::recorder::FileFormat { header_of: |_| Vec::new(), encoder: None },
+            recording_format: runtime::recorder::FileFormat {
+                header_of: |_| Vec::new(),
+                encoder: None,
+                mend: None,
+            },
             seal: None,
             recording_bytes_waiting_max: 1 << 20,
             turns: std::sync::Arc::default(),

@@ -192,7 +192,7 @@ impl World {
                 let result = if fails {
                     Err("the disk is gone".to_owned())
                 } else {
-                    Ok(WrittenFile { file, bytes: bytes + 44 })
+                    Ok(WrittenFile { file, bytes: bytes + 44, cut_off_after_ms: None })
                 };
                 let ms = 1 + self.rng.below(50);
                 self.after(ms, Happening::Written { shard_life, recording, result });

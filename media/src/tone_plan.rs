@@ -22,8 +22,22 @@ pub enum Country {
     Us,
     /// The United Kingdom.
     Gb,
-    /// Continental Europe (Germany's).
+    /// Germany.
     De,
+    /// Austria.
+    At,
+    /// Switzerland.
+    Ch,
+    /// France.
+    Fr,
+    /// Italy.
+    It,
+    /// The Netherlands.
+    Nl,
+    /// Russia.
+    Ru,
+    /// Taiwan.
+    Tw,
 }
 
 /// Which tone.
@@ -41,7 +55,19 @@ pub enum NetworkTone {
 
 impl Country {
     /// All of them.
-    pub const ALL: [Country; 4] = [Country::Cn, Country::Us, Country::Gb, Country::De];
+    pub const ALL: [Country; 11] = [
+        Country::Cn,
+        Country::Us,
+        Country::Gb,
+        Country::De,
+        Country::At,
+        Country::Ch,
+        Country::Fr,
+        Country::It,
+        Country::Nl,
+        Country::Ru,
+        Country::Tw,
+    ];
 
     /// The name in prompts' names: ISO 3166, small.
     #[must_use]
@@ -51,6 +77,13 @@ impl Country {
             Country::Us => "us",
             Country::Gb => "gb",
             Country::De => "de",
+            Country::At => "at",
+            Country::Ch => "ch",
+            Country::Fr => "fr",
+            Country::It => "it",
+            Country::Nl => "nl",
+            Country::Ru => "ru",
+            Country::Tw => "tw",
         }
     }
 }
@@ -103,6 +136,27 @@ const fn cadence(country: Country, tone: NetworkTone) -> &'static [Burst] {
         (Country::De, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
         (Country::De, NetworkTone::Busy) => const { &[burst(&[425.0], 480, 480)] },
         (Country::De, NetworkTone::Congestion) => const { &[burst(&[425.0], 240, 240)] },
+        (Country::At, NetworkTone::Ringback) => const { &[burst(&[420.0], 1_000, 5_000)] },
+        (Country::At, NetworkTone::Busy) => const { &[burst(&[420.0], 400, 400)] },
+        (Country::At, NetworkTone::Congestion) => const { &[burst(&[420.0], 200, 200)] },
+        (Country::Ch, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
+        (Country::Ch, NetworkTone::Busy) => const { &[burst(&[425.0], 500, 500)] },
+        (Country::Ch, NetworkTone::Congestion) => const { &[burst(&[425.0], 200, 200)] },
+        (Country::Fr, NetworkTone::Ringback) => const { &[burst(&[440.0], 1_500, 3_500)] },
+        (Country::Fr, NetworkTone::Busy) => const { &[burst(&[440.0], 500, 500)] },
+        (Country::Fr, NetworkTone::Congestion) => const { &[burst(&[440.0], 250, 250)] },
+        (Country::It, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
+        (Country::It, NetworkTone::Busy) => const { &[burst(&[425.0], 500, 500)] },
+        (Country::It, NetworkTone::Congestion) => const { &[burst(&[425.0], 200, 200)] },
+        (Country::Nl, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
+        (Country::Nl, NetworkTone::Busy) => const { &[burst(&[425.0], 500, 500)] },
+        (Country::Nl, NetworkTone::Congestion) => const { &[burst(&[425.0], 250, 250)] },
+        (Country::Ru, NetworkTone::Ringback) => const { &[burst(&[425.0], 800, 3_200)] },
+        (Country::Ru, NetworkTone::Busy) => const { &[burst(&[425.0], 400, 400)] },
+        (Country::Ru, NetworkTone::Congestion) => const { &[burst(&[425.0], 200, 200)] },
+        (Country::Tw, NetworkTone::Ringback) => const { &[burst(&[440.0, 480.0], 1_000, 2_000)] },
+        (Country::Tw, NetworkTone::Busy) => const { &[burst(&[480.0, 620.0], 500, 500)] },
+        (Country::Tw, NetworkTone::Congestion) => const { &[burst(&[480.0, 620.0], 250, 250)] },
     }
 }
 

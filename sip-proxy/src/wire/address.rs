@@ -94,7 +94,7 @@ pub(crate) fn tagged_addr(input: &[u8]) -> Res<'_, (NameAddr<'_>, Option<&[u8]>)
                 continue;
             }
         }
-        let (left, found) = next_param(rest)?;
+        let (left, found) = if rest.is_empty() { (rest, None) } else { next_param(rest)? };
         let Some((name, value)) = found else {
             let params = Params(&start[..start.len() - rest.len()]);
             return Ok((left, (NameAddr { display, uri_text, params }, tag)));
@@ -163,7 +163,7 @@ fn display_and_uri(input: &[u8]) -> Res<'_, (&[u8], &[u8])> {
 }
 
 /// What is between the brackets; the opening one is already read.
-#[inline]
+#[inline(always)]
 fn bracketed(input: &[u8]) -> Res<'_, &[u8]> {
     match uri_text(input)? {
         ([b'>', rest @ ..], uri) => Ok((rest, uri)),
@@ -172,7 +172,7 @@ fn bracketed(input: &[u8]) -> Res<'_, &[u8]> {
 }
 
 /// A scheme and then something, without white space, quotes or brackets.
-#[inline]
+#[inline(always)]
 fn uri_text(input: &[u8]) -> Res<'_, &[u8]> {
     let (rest, _) = scheme(input)?;
     let (rest, _) = uri_bytes(rest)?;

@@ -141,6 +141,7 @@ pub(crate) fn class1(class: u8) -> impl Fn(&[u8]) -> Res<'_, &[u8]> {
 pub(crate) fn lws(input: &[u8]) -> &[u8] {
     // Mostly there is none, or one space.
     match input {
+        [] => input,
         [first, ..] if *first > b' ' => input,
         [b' ', second, ..] if *second > b' ' => &input[1..],
         _ => lws_many(input),
@@ -166,6 +167,7 @@ pub(crate) fn trim(input: &[u8]) -> &[u8] {
 #[inline]
 pub(crate) fn trim_end(input: &[u8]) -> &[u8] {
     match input {
+        [] => input,
         [.., last] if *last > b' ' => input,
         _ => trim_end_many(input),
     }
@@ -271,8 +273,8 @@ pub(crate) fn host(input: &[u8]) -> Res<'_, &[u8]> {
     class1(HOST)(input)
 }
 
-/// Bits above those of a `u32`.
-const TOO_LARGE: u64 = !(u32::MAX as u64);
+/// Digits that make a number of 64 bits, whatever they are.
+const DIGITS_MAX: usize = 19;
 
 /// `1*DIGIT` up to `max`; more is an error, not a wrap.
 #[inline]
@@ -285,16 +287,21 @@ pub(crate) fn number(max: u32) -> impl Fn(&[u8]) -> Res<'_, u32> {
             if digit > 9 {
                 break;
             }
-            // What does not fit stays too large, however many digits follow.
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit)) | (value & TOO_LARGE);
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
             rest = more;
         }
-        if rest.len() == input.len() || value > u64::from(max) {
-            bad(input)
-        } else {
-            Ok((rest, value as u32))
+        let digits = input.len() - rest.len();
+        if digits > DIGITS_MAX {
+            value = long_number(&input[..digits]);
         }
+        if digits == 0 || value > u64::from(max) { bad(input) } else { Ok((rest, value as u32)) }
     }
+}
+
+/// A number with many digits: what does not fit stays too large, however many follow.
+#[cold]
+fn long_number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |sum: u64, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 /// `[COLON port]`, port 1 to 65535.
@@ -463,6 +470,8 @@ mod tests {
         assert_eq!(number(255).parse(b"0255 "), Ok((&b" "[..], 255)));
         assert!(number(255).parse(b"256").is_err());
         assert!(number(u32::MAX).parse(b"99999999999999999999999999").is_err());
+        assert!(number(u32::MAX).parse(b"18446744073709551617").is_err(), "one more than 64 bits hold");
+        assert_eq!(number(255).parse(b"000000000000000000000000255"), Ok((&b""[..], 255)));
         assert!(number(9).parse(b"-1").is_err());
     }
 

@@ -167,152 +167,151 @@ header_names! {
     MaxBreadth "Max-Breadth";
 }
 
-const SLOTS: usize = 256;
-const FREE: u8 = u8::MAX;
+const SLOTS: usize = 512;
 
-/// A name of two bytes or more in lower case, in three words: compared in three steps instead of one per byte.
+/// Names longer than this are none that is known.
+const NAME_BYTES_MAX: usize = 24;
+
+/// A name in lower case, in three words: compared in steps of eight bytes instead of one per byte.
 #[derive(Clone, Copy)]
 struct Key {
-    length: usize,
-    words: [u64; 3],
+    /// The first sixteen bytes, then zeros. They tell the length of a name that has no more.
+    words: [u64; 2],
+    /// The last eight bytes of a longer name, and its length.
+    last: u64,
+    length: u8,
 }
 
 /// Sets the bit that tells a small letter from its capital. It makes a letter of no other byte, and of all
 /// bytes in names (letters and hyphens) only the hyphen is also got from another byte, CR.
 const LOWER: u64 = 0x2020_2020_2020_2020;
 
-impl Key {
-    /// The first and the last bytes overlap where the name is short; together they cover it.
-    #[inline]
-    const fn of(name: &[u8]) -> Self {
-        let length = name.len();
-        let words = if length >= 16 {
-            [word(name, 0), word(name, 8), word(name, length - 8)]
-        } else if length >= 8 {
-            [word(name, 0), 0, word(name, length - 8)]
-        } else if length >= 4 {
-            [half(name, 0), 0, half(name, length - 4)]
+/// What of two words belongs to a name of so many bytes.
+static MASKS: [[u64; 2]; 17] = {
+    let mut masks = [[0; 2]; 17];
+    let mut length = 1;
+    while length <= 16 {
+        masks[length] = if length <= 8 {
+            [u64::MAX >> (64 - 8 * length), 0]
         } else {
-            [name[0] as u64 | LOWER, name[1] as u64 | LOWER, name[length - 1] as u64 | LOWER]
+            [u64::MAX, u64::MAX >> (128 - 8 * length)]
         };
-        Self { length, words }
+        length += 1;
     }
+    masks
+};
 
-    #[inline]
-    const fn equals(&self, other: &Self) -> bool {
-        let [a, b, c] = self.words;
-        let [x, y, z] = other.words;
-        self.length == other.length && (a ^ x) | (b ^ y) | (c ^ z) == 0
-    }
+/// The first `length` of sixteen bytes in lower case, then zeros.
+#[inline(always)]
+fn words(bytes: &[u8; 16], length: usize) -> [u64; 2] {
+    let [first, second] = MASKS[length.min(16)];
+    let both = u128::from_le_bytes(*bytes);
+    [(both as u64 | LOWER) & first, ((both >> 64) as u64 | LOWER) & second]
+}
 
-    const fn slot(&self) -> usize {
-        let [first, middle, last] = self.words;
-        let mixed = first ^ middle ^ last.rotate_left(29);
-        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+impl Key {
+    /// Of a name in the table.
+    const fn of_known(name: &[u8]) -> Self {
+        assert!(!name.is_empty() && name.len() <= NAME_BYTES_MAX);
+        let mut key = Self { words: [0; 2], last: 0, length: name.len() as u8 };
+        let mut at = 0;
+        while at < name.len() {
+            let byte = (name[at] | LOWER as u8) as u64;
+            if at < 16 {
+                key.words[at / 8] |= byte << (8 * (at % 8));
+            }
+            if name.len() > 16 && at + 8 >= name.len() {
+                key.last |= byte << (8 * (at + 8 - name.len()));
+            }
+            at += 1;
+        }
+        key
     }
 }
 
-/// Names longer than this are not covered by a [`Key`].
-const NAME_BYTES_MAX: usize = 24;
-
-const fn word(name: &[u8], at: usize) -> u64 {
-    match name.split_at(at).1.first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes) | LOWER,
-        None => 0,
-    }
+/// Where [`TABLE`] has what begins like this.
+#[inline(always)]
+const fn slot(words: [u64; 2], multiplier: u64) -> usize {
+    ((words[0] ^ words[1].rotate_left(29)).wrapping_mul(multiplier) >> 55) as usize
 }
 
-const fn half(name: &[u8], at: usize) -> u64 {
-    match name.split_at(at).1.first_chunk() {
-        Some(bytes) => u32::from_le_bytes(*bytes) as u64 | LOWER,
-        None => 0,
-    }
-}
+/// Long and compact names.
+const NAMES: usize = LONG.len() + COMPACT.len();
+const NO_KEY: (Key, HeaderName) = (Key { words: [0; 2], last: 0, length: 0 }, HeaderName::Other);
 
-static KEYS: [Key; LONG.len()] = {
-    let mut keys = [Key { length: 0, words: [0; 3] }; LONG.len()];
+/// The last one is no name: all free slots lead to it.
+static KEYS: [(Key, HeaderName); NAMES + 1] = {
+    let mut keys = [NO_KEY; NAMES + 1];
     let mut index = 0;
     while index < LONG.len() {
-        assert!(LONG[index].0.len() >= 2 && LONG[index].0.len() <= NAME_BYTES_MAX);
-        keys[index] = Key::of(LONG[index].0.as_bytes());
+        keys[index] = (Key::of_known(LONG[index].0.as_bytes()), LONG[index].1);
+        index += 1;
+    }
+    while index < NAMES {
+        let (letter, name) = COMPACT[index - LONG.len()];
+        keys[index] = (Key::of_known(&[letter]), name);
         index += 1;
     }
     keys
 };
 
-static IDS: [HeaderName; LONG.len()] = {
-    let mut ids = [HeaderName::Other; LONG.len()];
+/// The index in [`KEYS`] for each slot; `None` when two names have the same.
+const fn table(multiplier: u64) -> Option<[u8; SLOTS]> {
+    let mut table = [NAMES as u8; SLOTS];
     let mut index = 0;
-    while index < LONG.len() {
-        ids[index] = LONG[index].1;
-        index += 1;
-    }
-    ids
-};
-
-/// Open-addressing table from the slot of a long name to its index in [`LONG`].
-static TABLE: [u8; SLOTS] = {
-    let mut table = [FREE; SLOTS];
-    let mut index = 0;
-    while index < LONG.len() {
-        let mut slot = KEYS[index].slot();
-        while table[slot] != FREE {
-            slot = (slot + 1) % SLOTS;
+    while index < NAMES {
+        let slot = slot(KEYS[index].0.words, multiplier);
+        if table[slot] != NAMES as u8 {
+            return None;
         }
         table[slot] = index as u8;
         index += 1;
     }
-    table
+    Some(table)
+}
+
+/// With this each name has a slot for itself.
+const MULTIPLIER: u64 = {
+    let mut multiplier = 0x9e37_79b9_7f4a_7c15;
+    while table(multiplier).is_none() {
+        multiplier =
+            6_364_136_223_846_793_005_u64.wrapping_mul(multiplier).wrapping_add(1_442_695_040_888_963_407)
+                | 1;
+    }
+    multiplier
 };
 
-/// Compact form letter (`a`..=`z`) to the index of its name.
-static COMPACT_TABLE: [HeaderName; 26] = {
-    let mut table = [HeaderName::Other; 26];
-    let mut index = 0;
-    while index < COMPACT.len() {
-        table[(COMPACT[index].0 - b'a') as usize] = COMPACT[index].1;
-        index += 1;
-    }
-    table
-};
+static TABLE: [u8; SLOTS] = table(MULTIPLIER).expect("the multiplier was chosen so");
 
 impl HeaderName {
     /// The name with this text, long or compact, in any case (RFC 3261 §7.3.1, §7.3.3).
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Self {
-        if memchr::memchr(b'\r', text).is_some() { Self::Other } else { Self::of_line(text) }
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || memchr::memchr(b'\r', text).is_some() {
+            return Self::Other;
+        }
+        let mut bytes = [0; 16];
+        let first = text.len().min(16);
+        bytes[..first].copy_from_slice(&text[..first]);
+        let words = words(&bytes, first);
+        let (known, name) = &KEYS[usize::from(TABLE[slot(words, MULTIPLIER)])];
+        let last = match text.last_chunk() {
+            Some(last) if text.len() > 16 => u64::from_le_bytes(*last) | LOWER,
+            _ => 0,
+        };
+        if known.words == words && known.last == last && usize::from(known.length) == text.len() {
+            *name
+        } else {
+            Self::Other
+        }
     }
 
-    /// As [`HeaderName::from_bytes`], for a text without CR.
-    #[inline]
-    pub(crate) fn of_line(text: &[u8]) -> Self {
-        match text {
-            [] => Self::Other,
-            [letter] => {
-                let letter = letter.to_ascii_lowercase();
-                if letter.is_ascii_lowercase() {
-                    COMPACT_TABLE[usize::from(letter - b'a')]
-                } else {
-                    Self::Other
-                }
-            }
-            _ if text.len() > NAME_BYTES_MAX => Self::Other,
-            _ => {
-                let key = Key::of(text);
-                let mut slot = key.slot();
-                loop {
-                    let index = TABLE[slot];
-                    if index == FREE {
-                        return Self::Other;
-                    }
-                    let known = &KEYS[usize::from(index)];
-                    if known.equals(&key) {
-                        return IDS[usize::from(index)];
-                    }
-                    slot = (slot + 1) % SLOTS;
-                }
-            }
-        }
+    /// As [`HeaderName::from_bytes`], for the first `length` bytes of sixteen: one to fifteen, without a CR among them.
+    #[inline(always)]
+    pub(crate) fn of_sixteen(bytes: &[u8; 16], length: usize) -> Self {
+        let words = words(bytes, length);
+        let (known, name) = &KEYS[usize::from(TABLE[slot(words, MULTIPLIER)])];
+        if known.words[0] == words[0] && known.words[1] == words[1] { *name } else { Self::Other }
     }
 }
 

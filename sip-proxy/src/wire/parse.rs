@@ -6,7 +6,7 @@ use super::address::{all_sound, tagged_addr};
 use super::error::ParseErrorKind::{self, Duplicate, Missing, Value};
 use super::grammar::{is_token, lws, number, token, trim, whole};
 use super::message::{Entry, Head, Hot, Message, Span, Start, TopVia};
-use super::scan;
+use super::scan::{self, Lines};
 use super::uri::is_request_uri;
 use super::via::{Via, via};
 use super::{HeaderName, Limits, Method, ParseError};
@@ -70,25 +70,37 @@ pub fn parse(datagram: Bytes, limits: &Limits) -> Result<Message, ParseError> {
     if datagram.len() > limits.message_bytes_max.min(MESSAGE_BYTES_MAX) {
         return Err(ParseError { kind: ParseErrorKind::TooLong, offset: datagram.len(), partial: None });
     }
-    // The message is made where it is returned: it is too large to be moved for nothing.
+    read(datagram, limits)
+}
+
+/// The message is made where it is returned: it is too large to be moved for nothing. For that there may be one value
+/// only that is returned.
+#[allow(clippy::result_large_err, reason = "as parse")]
+#[inline(never)]
+fn read(datagram: Bytes, limits: &Limits) -> Result<Message, ParseError> {
     let mut result = Ok(Message { raw: datagram, head: Head::new() });
-    let Ok(message) = &mut result else { return result };
-    let mut pass = Pass { raw: &message.raw, at: 0, limits, head: &mut message.head, fault: None };
-    match pass.run() {
-        Ok(end) => {
-            if end < message.raw.len() {
-                message.raw.truncate(end);
-            }
-            result
+    if let Ok(message) = &mut result {
+        let raw = &message.raw;
+        let start = raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(raw.len());
+        let lines = Lines::new(raw, start);
+        let mut pass = Pass { raw, at: start, lines, limits, head: &mut message.head, fault: None };
+        match pass.run() {
+            Ok(end) if end < message.raw.len() => message.raw.truncate(end),
+            Ok(_) => {}
+            Err((fault, keep)) => refuse(&mut result, fault, keep),
         }
-        Err((fault, keep)) => refused(fault, result.ok().filter(|_| keep)),
     }
+    result
 }
 
 #[cold]
-#[allow(clippy::result_large_err, reason = "as parse")]
-fn refused(Fault { kind, offset }: Fault, partial: Option<Message>) -> Result<Message, ParseError> {
-    Err(ParseError { kind, offset, partial })
+fn refuse(result: &mut Result<Message, ParseError>, Fault { kind, offset }: Fault, keep: bool) {
+    let read = core::mem::replace(result, Err(ParseError { kind, offset, partial: None }));
+    if let (Ok(message), Err(error)) = (read, result)
+        && keep
+    {
+        error.partial = Some(message);
+    }
 }
 
 /// What is wrong, and where.
@@ -100,7 +112,9 @@ struct Fault {
 
 struct Pass<'m> {
     raw: &'m [u8],
+    /// Where the line begins that is read next.
     at: usize,
+    lines: Lines<'m>,
     limits: &'m Limits,
     head: &'m mut Head,
     /// The first fault found. The pass goes on, so that an answer can be made from what follows.
@@ -110,7 +124,6 @@ struct Pass<'m> {
 impl<'m> Pass<'m> {
     /// Returns where the message ends, or the fault and whether enough was read to answer.
     fn run(&mut self) -> Result<usize, (Fault, bool)> {
-        self.skip_line_ends();
         if self.at == self.raw.len() {
             return Err((Fault { kind: ParseErrorKind::KeepAlive, offset: 0 }, false));
         }
@@ -135,30 +148,28 @@ impl<'m> Pass<'m> {
         usize::from(Span::of(self.raw, part).start)
     }
 
-    /// RFC 3261 §7.5: line ends before the start line are ignored.
-    fn skip_line_ends(&mut self) {
-        while let Some(b'\r' | b'\n') = self.raw.get(self.at) {
-            self.at += 1;
+    /// Where the text of the line ends that begins at `start`, and where the line after it begins. Both CRLF and a bare
+    /// LF end a line.
+    #[inline(always)]
+    fn next_line(&mut self, start: usize) -> Option<(usize, usize)> {
+        let Some(feed) = self.lines.next_feed() else {
+            self.stray_return(start, self.raw.len());
+            return None;
+        };
+        if self.lines.may_have_stray_returns() {
+            self.stray_return(start, feed);
         }
+        let crlf = feed > start && self.raw.get(feed - 1) == Some(&b'\r');
+        Some((feed - usize::from(crlf), feed + 1))
     }
 
-    /// Where the text of the line that is at `from` ends, and where the next line begins. Both CRLF and a bare
-    /// LF end a line.
-    #[inline]
-    fn line_end(&mut self, from: usize) -> Option<(usize, usize)> {
-        let mut from = from;
-        loop {
-            let rest = self.raw.get(from..)?;
-            let end = scan::line_end(rest)?;
-            match &rest[end..] {
-                [b'\r', b'\n', ..] => return Some((from + end, from + end + 2)),
-                [b'\n', ..] => return Some((from + end, from + end + 1)),
-                // A CR alone would be a line end to some and not to others: refuse, do not pass it on.
-                _ => {
-                    self.fault(ParseErrorKind::HeaderLine, from + end);
-                    from += end + 1;
-                }
-            }
+    /// A CR alone would be a line end to some and not to others: refuse, do not pass it on.
+    #[cold]
+    fn stray_return(&mut self, start: usize, end: usize) {
+        let raw = self.raw;
+        let mut returns = memchr::memchr_iter(b'\r', &raw[start..end]).map(|at| start + at);
+        if let Some(at) = returns.find(|at| raw.get(at + 1) != Some(&b'\n')) {
+            self.fault(ParseErrorKind::HeaderLine, at);
         }
     }
 
@@ -166,7 +177,7 @@ impl<'m> Pass<'m> {
     fn start_line(&mut self) -> Result<(), Fault> {
         let start = self.at;
         let not_sip = Fault { kind: ParseErrorKind::NotSip, offset: start };
-        let Some((end, next)) = self.line_end(start) else { return Err(not_sip) };
+        let Some((end, next)) = self.next_line(start) else { return Err(not_sip) };
         let line = &self.raw[start..end];
         self.at = next;
         if line.get(..4).is_some_and(|four| four.eq_ignore_ascii_case(b"SIP/")) {
@@ -267,74 +278,94 @@ impl<'m> Pass<'m> {
         let headers_max = self.limits.headers_max.min(HEADERS_MAX);
         let header_bytes_max = self.limits.header_bytes_max;
         let mut vias = 0;
-        let mut rest = raw.get(self.at..).unwrap_or_default();
+        let mut start = self.at;
         loop {
-            let start = raw.len() - rest.len();
-            let (line, mut next) = match scan::line_end(rest).map(|end| rest.split_at(end)) {
-                Some((line, [b'\r', b'\n', next @ ..] | [b'\n', next @ ..])) => (line, next),
-                _ => match self.line_end(start) {
-                    // A bare CR was in it.
-                    Some((end, next)) => (&raw[start..end], &raw[next..]),
-                    None => {
-                        self.at = raw.len();
-                        return self.fault(ParseErrorKind::HeadersNotEnded, raw.len());
-                    }
-                },
+            self.at = start;
+            let Some((line_end, mut next)) = self.next_line(start) else {
+                self.at = raw.len();
+                return self.fault(ParseErrorKind::HeadersNotEnded, raw.len());
             };
-            if line.is_empty() {
-                self.at = raw.len() - next.len();
+            if line_end == start {
+                self.at = next;
                 return;
             }
-            let mut text = line;
+            let mut end = line_end;
             // RFC 3261 §7.3.1: a line that starts with white space continues the one before.
-            if let [b' ' | b'\t', ..] = next {
-                let (end, after) = self.folds(raw.len() - next.len());
-                (text, next) = (&raw[start..end], &raw[after..]);
+            if let Some(b' ' | b'\t') = raw.get(next) {
+                (end, next) = self.folds(next);
             }
             if usize::from(self.head.count) >= headers_max {
-                self.at = start;
                 return self.fault(ParseErrorKind::TooManyHeaders, start);
             }
-            if rest.len() - next.len() > header_bytes_max {
-                self.at = start;
+            if next - start > header_bytes_max {
                 return self.fault(ParseErrorKind::HeaderTooLong, start);
             }
-            rest = next;
-            let Some((name, value)) = name_and_value(text, line.len()) else {
-                self.fault(ParseErrorKind::HeaderLine, start);
-                continue;
+            let line = core::mem::replace(&mut start, next);
+            // Nearly all names are shorter than sixteen bytes, and one space follows the colon. Only in a message that is
+            // refused anyway there may be a CR in the name.
+            let sixteen = raw.get(line..).and_then(<[u8]>::first_chunk::<16>).unwrap_or(&[0; 16]);
+            let colon = scan::byte_of_sixteen(b':', sixteen);
+            let value = line + colon + 2;
+            let (id, name_bytes, value) = if let 1..15 = colon
+                && let Some(text) = raw.get(value..end)
+                && text.first().is_some_and(|first| *first > b' ')
+                && text.last().is_some_and(|last| *last > b' ')
+                && sixteen[colon - 1] > b' '
+                && sixteen[colon + 1] == b' '
+                && value < line_end
+                && self.fault.is_none()
+            {
+                let id = HeaderName::of_sixteen(sixteen, colon);
+                if id == HeaderName::Other && !is_name(&sixteen[..colon]) {
+                    self.fault(ParseErrorKind::HeaderLine, line);
+                    continue;
+                }
+                (id, colon, Span::new(value, end))
+            } else {
+                match self.odd_header_line(line, line_end, end) {
+                    Some(odd) => odd,
+                    None => continue,
+                }
             };
-            // Only in a message that is refused anyway there may be a CR in the name.
-            let id =
-                if self.fault.is_none() { HeaderName::of_line(name) } else { HeaderName::from_bytes(name) };
-            if id == HeaderName::Other && !is_name(name) {
-                self.fault(ParseErrorKind::HeaderLine, start);
-                continue;
-            }
             if id == HeaderName::Via {
                 vias += 1;
                 if vias > self.limits.vias_max {
-                    self.at = start;
-                    return self.fault(ParseErrorKind::TooManyVias, start);
+                    return self.fault(ParseErrorKind::TooManyVias, line);
                 }
             }
-            let again = self.head.push(Entry {
-                id,
-                name_bytes: name.len() as u8,
-                name_start: start as u16,
-                value: Span::of(raw, value),
-            });
+            let again =
+                self.head.push(Entry { id, name_bytes: name_bytes as u8, name_start: line as u16, value });
             if again && SINGLE[id as usize] {
-                self.fault(Duplicate(id), start);
+                self.fault(Duplicate(id), line);
             }
         }
+    }
+
+    /// The name, the length of its text, and the value of the header line from `start` to `end`, whose name is before
+    /// `line_end`.
+    #[inline(never)]
+    fn odd_header_line(
+        &mut self,
+        start: usize,
+        line_end: usize,
+        end: usize,
+    ) -> Option<(HeaderName, usize, Span)> {
+        let raw = self.raw;
+        if let Some((name, value)) = name_and_value(&raw[start..end], line_end - start) {
+            let id = HeaderName::from_bytes(name);
+            if id != HeaderName::Other || is_name(name) {
+                return Some((id, name.len(), Span::of(raw, value)));
+            }
+        }
+        self.fault(ParseErrorKind::HeaderLine, start);
+        None
     }
 
     /// Where the last of the folds that begin at `next` ends, and where the next line begins.
     #[cold]
     fn folds(&mut self, mut next: usize) -> (usize, usize) {
         loop {
-            let Some((end, after)) = self.line_end(next) else {
+            let Some((end, after)) = self.next_line(next) else {
                 // The loop over the lines will see that the end is missing.
                 return (self.raw.len(), self.raw.len());
             };
@@ -365,7 +396,7 @@ impl<'m> Pass<'m> {
         }
         if let Some(text) = value(self.head, HeaderName::CallId) {
             // Not only a matter of grammar: the Call-ID is a key, and folds would make two of one.
-            if text.is_empty() || text.iter().any(|byte| *byte <= b' ') {
+            if text.is_empty() || !scan::is_solid(text) {
                 self.bad_value(HeaderName::CallId, text);
             }
             self.head.hot.call_id = Span::of(raw, text);
@@ -404,8 +435,19 @@ impl<'m> Pass<'m> {
     }
 
     fn cseq(&mut self, text: &'m [u8]) {
+        let expected = match self.head.start {
+            Start::Request { method_text, .. } => method_text.get(self.raw),
+            Start::Response { .. } => &[],
+        };
         let parsed = whole(text, |input| {
             let (rest, number) = number(CSEQ_MAX)(input)?;
+            // What nearly all requests have: the method once more.
+            if let [b' ', method @ ..] = rest
+                && !method.is_empty()
+                && method == expected
+            {
+                return Ok((&[][..], (number, method)));
+            }
             let (rest, method) = token(lws(rest))?;
             Ok((rest, (number, method)))
         });
@@ -414,9 +456,9 @@ impl<'m> Pass<'m> {
         *cseq_number = number;
         *cseq_method_text = Span::of(self.raw, method_text);
         match self.head.start {
-            Start::Request { method, method_text: expected, .. } => {
+            Start::Request { method, .. } => {
                 *cseq_method = method;
-                if expected.get(self.raw) != method_text {
+                if expected != method_text {
                     self.fault(ParseErrorKind::CSeqMethod, self.offset_of(text));
                 }
             }

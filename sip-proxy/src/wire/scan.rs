@@ -82,6 +82,18 @@ mod wide {
     }
 }
 
+/// The first byte of the class in the first sixteen, or 16; `None` where there are not so many.
+#[inline(always)]
+fn find_in_sixteen(text: &[u8], class: impl Class) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mask = class.wide(wide::Wide::load(text.first_chunk()?)).mask();
+        Some((mask | (1 << wide::WIDE)).trailing_zeros() as usize)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    Some(find_word(text.first_chunk::<16>()?, class).unwrap_or(16))
+}
+
 /// The first byte of the class.
 #[inline(always)]
 fn find(text: &[u8], class: impl Class) -> Option<usize> {
@@ -140,6 +152,170 @@ const fn below(word: u64, limit: u8) -> u64 {
 #[inline(always)]
 const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * byte as u64), 1)
+}
+
+/// Bytes that [`Lines`] looks at in one go: one bit of a word for each.
+const BLOCK: usize = 64;
+/// Line ends that are found in one go: more than the head of an ordinary message has.
+const FEEDS: usize = 32;
+
+/// The lines of a message, whose ends are found 64 bytes at a time and ahead of their use, to the end of the head.
+///
+/// A line ends with LF, and a CR before it is part of the end. Messages are at most 65,535 bytes long.
+pub(crate) struct Lines<'t> {
+    text: &'t [u8],
+    /// Where the next block begins.
+    next: usize,
+    /// LFs of the block before it that had no room: one bit for each byte, the first byte lowest.
+    left: u64,
+    /// 1 if the last byte of the block before it is a CR.
+    carried: u64,
+    /// In what was looked at there is a CR that is not before an LF.
+    strays: bool,
+    /// Places of LFs that were found, then zeros: no line of a message ends at its first byte.
+    feeds: [u16; FEEDS + 1],
+    /// How many of them were given out.
+    taken: usize,
+}
+
+impl<'t> Lines<'t> {
+    /// From the line that begins at `at`, where no line ends.
+    #[inline]
+    pub(crate) const fn new(text: &'t [u8], at: usize) -> Self {
+        Self { text, next: at, left: 0, carried: 0, strays: false, feeds: [0; FEEDS + 1], taken: 0 }
+    }
+
+    /// Where the LF is that ends the next line; `None` when none follows.
+    #[inline(always)]
+    pub(crate) fn next_feed(&mut self) -> Option<usize> {
+        let mut feed = self.feeds[self.taken];
+        if feed == 0 {
+            self.find_more();
+            feed = self.feeds[0];
+            if feed == 0 {
+                return None;
+            }
+        }
+        self.taken += 1;
+        Some(usize::from(feed))
+    }
+
+    /// Whether there may be a CR in the lines given out that is not before an LF: then they have to be looked through.
+    #[inline]
+    pub(crate) const fn may_have_stray_returns(&self) -> bool {
+        self.strays
+    }
+
+    #[inline(never)]
+    fn find_more(&mut self) {
+        self.taken = 0;
+        self.feeds = [0; FEEDS + 1];
+        let mut found = 0;
+        let mut left = self.left;
+        loop {
+            // Two line ends side by side end the head: nobody may ask for what follows.
+            let ended = left & ((left << 1) | (left << 2)) != 0;
+            while left != 0 {
+                if found == FEEDS {
+                    self.left = left;
+                    return;
+                }
+                self.feeds[found] = (self.next - BLOCK + left.trailing_zeros() as usize) as u16;
+                left &= left - 1;
+                found += 1;
+            }
+            if ended {
+                break;
+            }
+            let rest = self.text.get(self.next..).unwrap_or_default();
+            let (returns, feeds) = match rest.first_chunk() {
+                Some(block) => (bits(block, b'\r'), bits(block, b'\n')),
+                None if rest.is_empty() => break,
+                None => short_block(rest),
+            };
+            self.next += BLOCK;
+            self.strays |= ((returns << 1) | self.carried) & !feeds != 0;
+            self.carried = returns >> (BLOCK - 1);
+            left = feeds;
+        }
+        self.left = 0;
+    }
+}
+
+/// CRs and LFs of the last block, which is not full.
+#[inline(never)]
+fn short_block(rest: &[u8]) -> (u64, u64) {
+    let mut block = [0; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    (bits(&block, b'\r'), bits(&block, b'\n'))
+}
+
+/// One bit for each byte that is `needle`, the first byte lowest.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn bits(block: &[u8; BLOCK], needle: u8) -> u64 {
+    let (chunks, _) = block.as_chunks();
+    let mut bits = 0;
+    for (index, chunk) in chunks.iter().enumerate() {
+        bits |= u64::from(wide::Wide::load(chunk).equal(needle).mask()) << (index * wide::WIDE);
+    }
+    bits
+}
+
+/// One bit for each byte that is `needle`, the first byte lowest.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn bits(block: &[u8; BLOCK], needle: u8) -> u64 {
+    bits_by_words(block, needle)
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+fn bits_by_words(block: &[u8; BLOCK], needle: u8) -> u64 {
+    /// Gathers the lowest bits of eight bytes in the highest byte of the product.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (words, _) = block.as_chunks::<WORD>();
+    let mut bits = 0;
+    for (index, word) in words.iter().enumerate() {
+        let differs = u64::from_le_bytes(*word) ^ (ONES * u64::from(needle));
+        // The top bit of each byte that differs: set by the sum if any lower bit is, or there already.
+        let tops = ((differs & !TOPS) + !TOPS) | differs;
+        bits |= (((!tops & TOPS) >> 7).wrapping_mul(GATHER) >> 56) << (index * WORD);
+    }
+    bits
+}
+
+/// The first `needle` in sixteen bytes, or 16.
+#[inline(always)]
+pub(crate) fn byte_of_sixteen(needle: u8, sixteen: &[u8; 16]) -> usize {
+    find_in_sixteen(sixteen, Needle(needle)).unwrap_or(16)
+}
+
+/// Whether no byte is a space or a control byte below it.
+#[inline]
+pub(crate) fn is_solid(text: &[u8]) -> bool {
+    find(text, Blank).is_none()
+}
+
+#[derive(Clone, Copy)]
+struct Blank;
+
+impl Class for Blank {
+    #[inline(always)]
+    fn word(self, word: u64) -> u64 {
+        below(word, b'!')
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn wide(self, wide: wide::Wide) -> wide::Wide {
+        wide.at_most(b' ')
+    }
+
+    #[inline(always)]
+    fn has(self, byte: u8) -> bool {
+        byte <= b' '
+    }
 }
 
 /// The first CR or LF.
@@ -307,6 +483,10 @@ mod tests {
                     if filler == b'\t' {
                         continue;
                     }
+                    for stop in [b' ', b'\r', 0] {
+                        assert_eq!(is_solid(&with(stop)), place == length);
+                        assert_eq!(find_word(&with(stop), Blank), expected);
+                    }
                     for stop in [b' ', b'\r', 0, b'<', b'>', b'"', b';', b','] {
                         let in_uri = matches!(stop, b';' | b',');
                         let in_value = matches!(stop, b'<' | b'>');
@@ -321,6 +501,55 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bits_are_those_of_the_bytes() {
+        for place in 0..BLOCK {
+            for (needle, filler) in
+                [(b'\r', b'\n'), (b'\n', b'\r'), (b'\n', 0x8a), (0xff, 0x7f), (0, 0x80), (0, 1)]
+            {
+                let mut block = [filler; BLOCK];
+                block[place] = needle;
+                block[BLOCK - 1] = needle;
+                let expected = (1 << place) | (1 << (BLOCK - 1));
+                assert_eq!((bits(&block, needle), bits_by_words(&block, needle)), (expected, expected));
+            }
+        }
+    }
+
+    /// Lines of every length up to some blocks, with CRs of every kind in the second.
+    #[test]
+    fn lines_end_where_they_end() {
+        for length in 0..200 {
+            for (end, stray) in
+                [("\n", false), ("\r\n", false), ("\r\r\n", true), ("\ra\n", true), ("\r\n\rb", true)]
+            {
+                let text = format!("ab\r\n{}{end}\ncd", "x".repeat(length));
+                let text = text.as_bytes();
+                let mut lines = Lines::new(text, 0);
+                assert_eq!(lines.next_feed(), Some(3));
+                let feed = 4 + length + end.find('\n').expect("a line end");
+                assert_eq!(lines.next_feed(), Some(feed), "{length} {end:?}");
+                assert_eq!(lines.next_feed(), Some(4 + length + end.len()), "{length} {end:?}");
+                assert_eq!(lines.next_feed(), None);
+                assert_eq!(lines.next_feed(), None);
+                assert_eq!(lines.may_have_stray_returns(), stray, "{length} {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_lines_than_are_found_in_one_go() {
+        for unit in ["\r\n", "a\n", "abcd\r\n", "a line that is longer than the sixteen bytes\n"] {
+            let text = unit.repeat(3 * FEEDS + 1);
+            let mut lines = Lines::new(text.as_bytes(), 0);
+            for line in 1..=3 * FEEDS + 1 {
+                assert_eq!(lines.next_feed(), Some(line * unit.len() - 1), "{unit:?}");
+            }
+            assert_eq!(lines.next_feed(), None);
+            assert!(!lines.may_have_stray_returns());
         }
     }
 }

@@ -200,7 +200,7 @@ pub(crate) fn via(input: &[u8]) -> Res<'_, Via<'_>> {
             rest = left;
             continue;
         }
-        let (left, found) = next_param(rest)?;
+        let (left, found) = if rest.is_empty() { (rest, None) } else { next_param(rest)? };
         let Some((name, value)) = found else {
             via.params = Params(&start[..start.len() - rest.len()]);
             return Ok((left, via));

@@ -26,6 +26,17 @@ pub const RELAY: &str = "8";
 /// … and these with it, recorded.
 pub const RECORD: &str = "7";
 
+/// How packets leave by an interface.
+#[derive(Clone, Debug)]
+pub struct OnWire {
+    /// Its name.
+    pub interface: String,
+    /// Its address, …
+    pub ours: [u8; 6],
+    /// … and that of the other end.
+    pub theirs: [u8; 6],
+}
+
 /// Addresses and a folder of one run.
 pub struct Place {
     /// Everything that is written; removed at the end of a run that went well.
@@ -82,23 +93,39 @@ impl Place {
             format!("{inside} ip link set media up"),
         ];
         steps.extend((2..=5).map(|host| format!("ip address add {network}.{host}/24 dev {wire}")));
-        let steer = "queues/rx-0/rps_cpus";
-        let (theirs, ours) = (1 << CORE, 1 << LOAD_CORE);
-        steps.push(format!("{inside} sh -c echo\u{a0}{theirs:x}>/sys/class/net/media/{steer}"));
-        steps.push(format!("sh -c echo\u{a0}{ours:x}>/sys/class/net/{wire}/{steer}"));
-        for step in steps {
-            let words: Vec<String> = step.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
-            let output = Command::new(&words[0]).args(&words[1..]).output()?;
-            ensure!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        steps.iter().try_for_each(|step| carry_out(step).map(drop))?;
+        // What we send is received by the core under test, as if a card had interrupted it. What it sends ends on the same
+        // core, in the sink of our end: to interrupt another one for each packet would cost more than to relay it.
+        let file = "/sys/class/net/media/queues/rx-0/rps_cpus";
+        let mask = format!("{:x}", 1 << CORE);
+        carry_out(&format!("{inside} sh -c echo\u{a0}{mask}\u{a0}>{file}"))?;
+        let set = carry_out(&format!("{inside} cat {file}"))?;
+        ensure!(set == mask, "{file} is {set}: what arrives there would be received on another core");
         Ok(place)
+    }
+
+    /// What arrives at the other end and is for one of our addresses comes back from there, through the kernel alone.
+    ///
+    /// # Errors
+    /// When that is not permitted, or there is no wire.
+    pub fn forward(&self) -> anyhow::Result<()> {
+        let namespace = self.namespace.as_deref().context("no wire")?;
+        let wire = format!("dl{}", std::process::id());
+        let inside = format!("ip netns exec {namespace} sh -c echo\u{a0}");
+        // It would tell us that we could have reached ourselves without it.
+        carry_out(&format!("{inside}0\u{a0}>/proc/sys/net/ipv4/conf/all/send_redirects"))?;
+        carry_out(&format!("{inside}0\u{a0}>/proc/sys/net/ipv4/conf/media/send_redirects"))?;
+        carry_out(&format!("{inside}1\u{a0}>/proc/sys/net/ipv4/ip_forward"))?;
+        // What comes from outside with one of our own addresses as its source is taken.
+        carry_out(&format!("sh -c echo\u{a0}1\u{a0}>/proc/sys/net/ipv4/conf/{wire}/accept_local"))?;
+        Ok(())
     }
 
     /// Our end of the wire, and the addresses of both ends.
     ///
     /// # Errors
     /// When there is none.
-    pub fn wire(&self) -> anyhow::Result<(String, [[u8; 6]; 2])> {
+    pub fn wire(&self) -> anyhow::Result<OnWire> {
         let namespace = self.namespace.as_deref().context("no wire")?;
         let interface = format!("dl{}", std::process::id());
         let ours = std::fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
@@ -109,7 +136,8 @@ impl Place {
                 text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
             bytes?.try_into().map_err(|_| anyhow::anyhow!("{text} is no address"))
         };
-        Ok((interface, [address(&ours)?, address(&String::from_utf8_lossy(&theirs.stdout))?]))
+        let (ours, theirs) = (address(&ours)?, address(&String::from_utf8_lossy(&theirs.stdout))?);
+        Ok(OnWire { interface, ours, theirs })
     }
 
     /// The daemon's address.
@@ -155,6 +183,14 @@ impl Place {
     pub fn sip(&self) -> anyhow::Result<SocketAddr> {
         Ok(format!("{}:5060", self.daemon()).parse()?)
     }
+}
+
+/// Runs a command, its words parted by spaces (a no-break space is one within a word); gives what it said.
+fn carry_out(command: &str) -> anyhow::Result<String> {
+    let words: Vec<String> = command.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+    let output = Command::new(&words[0]).args(&words[1..]).output()?;
+    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// A child process that does not outlive us.

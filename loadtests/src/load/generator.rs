@@ -4,7 +4,7 @@
 //! Both ends are ours, so that a call that fails is known from both sides. Retransmissions come at a fixed 500 ms
 //! and are counted: in a clean run there are none.
 
-use super::frames::Wire;
+use super::daemon::OnWire;
 use super::message::{Message, address, number, uri};
 use super::meter::{Meter, Spent};
 use super::port::Port;
@@ -51,14 +51,15 @@ pub struct Plan {
     /// Beginning of every dialled number.
     pub prefix: String,
     /// Sleep while nothing is to be done. Else the core is kept awake, so that no wake-up is paid for by the system
-    /// under test; but whoever never sleeps is made to, for milliseconds, where others want the core too.
+    /// under test; but whoever never sleeps is made to, for milliseconds, where others want the core too. While sound is
+    /// measured with a meter it does not sleep in any case.
     pub sleeps: bool,
     /// More header lines for INVITEs and their 200s, each with its line end.
     pub headers: &'static str,
     /// Takes what is left of the core of the system under test (held).
     pub meter: Option<Arc<Meter>>,
-    /// Sound goes out as frames: ours and the other end of this wire (held, IPv4).
-    pub wire: Option<(String, [[u8; 6]; 2])>,
+    /// Sound goes out on this wire, past our own network stack (held, IPv4).
+    pub wire: Option<OnWire>,
     /// So many calls come first and settle, and their memory is noted before the others come (held).
     pub plateau: Option<usize>,
 }
@@ -112,6 +113,8 @@ pub struct Figures {
     pub used: Used,
     /// The same to the microsecond, with the kernel's share in receiving (held, with a meter).
     pub spent: Spent,
+    /// The same while all calls were up and silent.
+    pub idle: Spent,
     /// Time that covers, seconds.
     pub used_over_s: f64,
     /// Resident before the first call, KiB.
@@ -244,9 +247,7 @@ impl Generator {
             Shape::Held { sound: true, .. } => {
                 let sound = Sound::new(plan.caller.ip(), plan.callee.ip())?;
                 Some(match &plan.wire {
-                    Some((interface, [ours, theirs])) => {
-                        sound.through(Wire::open(interface, *ours, *theirs)?)?
-                    }
+                    Some(wire) => sound.through(wire)?,
                     None => sound,
                 })
             }
@@ -306,7 +307,11 @@ impl Generator {
             if self.done == self.plan.calls || now > deadline {
                 return Ok(());
             }
-            if !worked && self.sound.is_none() && !self.plan.sleeps {
+            let measuring =
+                self.plan.meter.is_some() && matches!(phase, Phase::Measuring(_) | Phase::Draining(_));
+            if measuring {
+                std::hint::spin_loop();
+            } else if !worked && self.sound.is_none() && !self.plan.sleeps {
                 // Not asleep: whoever wakes a sleeping core pays for it, and that would be the system under test.
                 std::thread::yield_now();
             } else if !worked {
@@ -329,12 +334,17 @@ impl Generator {
                 self.paused = settle;
                 Phase::Starting
             }
-            Phase::Starting if all_up => Phase::Settling(now + settle),
+            Phase::Starting if all_up => {
+                self.spent_before = self.spent()?;
+                Phase::Settling(now + settle)
+            }
             Phase::Settling(until) if now >= until => {
                 self.used_before = Used::of_all(&self.plan.processes)?;
-                self.spent_before = self.spent()?;
+                let idle = self.spent()?;
+                self.figures.idle = idle.since(self.spent_before);
+                self.spent_before = idle;
                 if let Some(sound) = &mut self.sound {
-                    sound.begin(now);
+                    sound.begin(now)?;
                 }
                 Phase::Measuring(now + window)
             }

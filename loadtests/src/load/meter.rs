@@ -4,12 +4,14 @@
 //! little of the receive path, which runs inside of whomever it interrupts. So a thread takes all the time of the core that
 //! nobody under test wants, and reads the clock all the while: what passes between two looks that follow each other at once
 //! was its own, a longer gap was taken from it while it had the core, by interrupts. Time of the processes under test is
-//! the scheduler's, which is exact; others on the machine are in neither figure.
+//! the scheduler's, which is exact, and so is that of the kernel's thread that goes on with interrupts' work where there is
+//! much of it; others on the machine are in neither figure.
 
 use anyhow::Context;
 use runtime::process::go_first;
 use runtime::udp::pin_to_core;
 use std::fs::read_to_string;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -32,6 +34,45 @@ pub struct Meter {
     own_ns: Arc<AtomicU64>,
     /// The thread's id.
     id: u64,
+    core: usize,
+    interrupts: InterruptsThread,
+}
+
+/// The kernel's thread (ksoftirqd) that goes on with what interrupts have to do on a core, when it is too much for them. It has
+/// no priority: whoever takes what is left of the core would keep it from working.
+struct InterruptsThread {
+    id: Option<u32>,
+}
+
+impl InterruptsThread {
+    /// Finds it and lets it go as first as what is under test, until this is dropped.
+    fn first_on(core: usize) -> Self {
+        let name = format!("ksoftirqd/{core}\n");
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let id = processes
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .find(|id| read_to_string(format!("/proc/{id}/comm")).is_ok_and(|comm| comm == name));
+        let thread = InterruptsThread { id };
+        thread.schedule(&["-f", "-p", &UNDER_TEST_FIRST.to_string()]);
+        thread
+    }
+
+    fn schedule(&self, how: &[&str]) {
+        if let Some(id) = self.id {
+            // Without that right it has to wait, and packets may be lost.
+            let _ = Command::new("chrt").args(how).arg(id.to_string()).status();
+        }
+    }
+
+    fn ns(&self) -> u64 {
+        self.id.and_then(|id| on_core_ns(&format!("/proc/{id}/schedstat")).ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for InterruptsThread {
+    fn drop(&mut self) {
+        self.schedule(&["-o", "-p", "0"]);
+    }
 }
 
 /// Processor time.
@@ -43,6 +84,8 @@ pub struct Spent {
     pub interrupts_ns: u64,
     /// Nobody's, nanoseconds.
     pub rest_ns: u64,
+    /// Packets that the core has received, for whomever.
+    pub received: u64,
 }
 
 impl Spent {
@@ -53,7 +96,17 @@ impl Spent {
             processes_ns: self.processes_ns.saturating_sub(earlier.processes_ns),
             interrupts_ns: self.interrupts_ns.saturating_sub(earlier.interrupts_ns),
             rest_ns: self.rest_ns.saturating_sub(earlier.rest_ns),
+            received: self.received.saturating_sub(earlier.received),
         }
+    }
+
+    /// Without what a core that has nothing to do is robbed of as well (ticks, the hypervisor), in the same share as in
+    /// `idle`.
+    #[must_use]
+    pub fn without(self, idle: Spent) -> Spent {
+        let share = idle.interrupts_ns as f64 / ((idle.interrupts_ns + idle.rest_ns) as f64).max(1.0);
+        let always = (share * (self.interrupts_ns + self.rest_ns) as f64) as u64;
+        Spent { interrupts_ns: self.interrupts_ns.saturating_sub(always), ..self }
     }
 
     /// For what is under test, microseconds.
@@ -85,7 +138,14 @@ impl Meter {
         };
         let stat = tell.recv().context("the meter's thread")??;
         let id = stat.split(' ').next().context("stat begins with an id")?.parse()?;
-        Ok(Meter { thread: Some(thread), over, own_ns, id })
+        Ok(Meter {
+            thread: Some(thread),
+            over,
+            own_ns,
+            id,
+            core,
+            interrupts: InterruptsThread::first_on(core),
+        })
     }
 
     /// Spent since the beginning.
@@ -103,7 +163,8 @@ impl Meter {
                     on_core_ns(&task?.path().join("schedstat").display().to_string()).unwrap_or(0);
             }
         }
-        Ok(Spent { processes_ns, interrupts_ns: with_interrupts.saturating_sub(rest_ns), rest_ns })
+        let interrupts_ns = with_interrupts.saturating_sub(rest_ns) + self.interrupts.ns();
+        Ok(Spent { processes_ns, interrupts_ns, rest_ns, received: received_on(self.core)? })
     }
 }
 
@@ -129,6 +190,14 @@ fn look() -> u64 {
         last = now;
     }
     own.as_nanos() as u64
+}
+
+/// Packets a core has received so far, by whatever interface and in whatever network namespace. The kernel keeps it in 32
+/// bits: over a run it may begin anew.
+fn received_on(core: usize) -> anyhow::Result<u64> {
+    let text = read_to_string("/proc/net/softnet_stat")?;
+    let line = text.lines().nth(core).context("the core is not in /proc/net/softnet_stat")?;
+    Ok(u64::from_str_radix(line.split(' ').next().unwrap_or_default(), 16)?)
 }
 
 /// Processor time of the calling thread so far, nanoseconds.

@@ -11,11 +11,11 @@ pub enum LeadOrder {
     /// As they were imported.
     #[default]
     Imported,
-    /// By chance: any of the next ones ([`RANDOM_AMONG`]) of each list.
+    /// By chance, over the whole of each list.
     Random,
 }
 
-/// So many leads of a list are shuffled at once.
+/// So many leads of a list, picked up all over it, are shuffled at once.
 pub const RANDOM_AMONG: u32 = 5_000;
 
 /// How the leads of a campaign's lists follow each other.

@@ -61,8 +61,12 @@ pub(super) fn load(conn: &Connection, query: &LeadQuery) -> Result<LoadedLeads, 
         for list in &lists {
             let mut own = Vec::new();
             ready(&txn, *list, due_at, wanted, &mut own)?;
+            let whole = (own.len() as i64) < wanted;
+            if by_chance && !whole {
+                scatter(&txn, *list, due_at, &mut own)?;
+            }
             waiting(&txn, *list, due_at, wanted, &mut own)?;
-            all &= (own.len() as i64) < wanted;
+            all &= whole && (own.len() as i64) < wanted;
             match queues.first_mut() {
                 Some((_, queue)) if sequence.mix.is_empty() => queue.append(&mut own),
                 _ => queues.push((shares.get(list).copied().unwrap_or(1), own)),
@@ -193,6 +197,46 @@ fn ready(
         (list, due_at, need),
         found,
     )?;
+    Ok(())
+}
+
+/// Places all over a list where leads are picked up for an order by chance.
+const SCATTER_PLACES: i64 = 128;
+
+/// More leads of one priority wait for nothing than were read, and those were the ones imported first. Puts as many in their
+/// place that stand all over the list: a few from each of many places, which are others at every load.
+fn scatter(conn: &Connection, list: i64, due_at: i64, found: &mut Vec<Candidate>) -> Result<(), StoreError> {
+    let Some(Candidate { priority: Reverse(priority), .. }) = found.last().copied() else { return Ok(()) };
+    let end = |order: &str| {
+        conn.prepare_cached(&format!(
+            "SELECT no FROM lead INDEXED BY lead_ready WHERE list_no = ?1 AND queue = 1 AND priority = ?2 \
+             ORDER BY no {order} LIMIT 1"
+        ))?
+        .query_row((list, priority), |row| row.get::<_, i64>(0))
+        .optional()
+    };
+    let (Some(first), Some(last)) = (end("ASC")?, end("DESC")?) else { return Ok(()) };
+    let before = found.len();
+    found.retain(|candidate| candidate.priority != Reverse(priority));
+    let wanted = (before - found.len()) as i64;
+    let each = wanted / SCATTER_PLACES + 1;
+    let width = (last - first) / SCATTER_PLACES + 1;
+    let mut picked: BTreeSet<i64> = BTreeSet::new();
+    let mut more = Vec::new();
+    for place in 0..SCATTER_PLACES {
+        let draw =
+            Sequence::chance((due_at as u64).wrapping_mul(SCATTER_PLACES as u64).wrapping_add(place as u64));
+        let from = first + place * width + (draw % width as u64) as i64;
+        candidates(
+            conn,
+            "SELECT priority, no FROM lead INDEXED BY lead_ready WHERE list_no = ?1 AND queue = 1 AND priority = ?2 \
+             AND no >= ?3 AND (expires_at IS NULL OR expires_at > ?4) ORDER BY no LIMIT ?5",
+            (list, priority, from, due_at, each),
+            &mut more,
+        )?;
+    }
+    more.retain(|candidate| picked.insert(candidate.no));
+    found.extend(more);
     Ok(())
 }
 

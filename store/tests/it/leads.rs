@@ -5,7 +5,7 @@ use dialer_core::record::{Callback, Lead, LeadProgress, LeadState, Phone};
 use dialer_core::{LeadId, ListId, Record};
 use proptest::prelude::*;
 use sansio::{Rng, WallTime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{
     CallbackQuery, DedupeScope, ImportOptions, ImportVerdict, LeadCounts, LeadPageQuery, LeadQuery,
     LoadedLeads, MatchedBy, NewLead, OnDuplicate, Store, StoreError,
@@ -617,6 +617,37 @@ fn lists_share_and_leads_come_by_chance() {
     assert_eq!(ids(&loaded(LeadOrder::Random, BTreeMap::new(), 30)), random, "the same at every look");
     let urgent = house.import(big, vec![NewLead { priority: 1, ..new_lead(200) }]);
     assert_eq!(ids(&loaded(LeadOrder::Random, BTreeMap::new(), 1)), urgent);
+}
+
+/// More leads than are shuffled at once come from all over the list, the highest priority first.
+#[test]
+fn chance_reaches_over_the_whole_list() {
+    use dialer_core::screen::{LeadOrder, RANDOM_AMONG, Screen, Sequence};
+    let house = House::new();
+    let list = house.list(1);
+    let count = u64::from(RANDOM_AMONG) * 2 + 1_000;
+    let leads: BTreeMap<LeadId, usize> =
+        house.import(list, (1..=count).map(new_lead).collect()).into_iter().zip(0..).collect();
+    let urgent = house.import(list, vec![NewLead { priority: 9, ..new_lead(count + 1) }])[0];
+    let sequence = Sequence { order: LeadOrder::Random, mix: BTreeMap::new() };
+    let look = |ms: i64| {
+        let screen = Screen { sequence: sequence.clone(), ..Screen::default() };
+        let query = LeadQuery { due_at: NOW.plus_millis(ms), screen, ..query(list, 400) };
+        let loaded = house.store.load_leads(&query).unwrap();
+        assert!(loaded.more);
+        let ids: Vec<LeadId> = loaded.leads.iter().map(|lead| lead.id).collect();
+        assert_eq!((ids.len(), ids[0]), (400, urgent));
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 400, "each once");
+        ids[1..].iter().map(|id| leads[id]).collect::<Vec<usize>>()
+    };
+    let first = look(0);
+    for part in 0..5 {
+        let width = count as usize / 5;
+        let here = first.iter().filter(|place| (part * width..(part + 1) * width).contains(place)).count();
+        assert!(here > 40, "{here} of fifth {part}: {first:?}");
+    }
+    assert_eq!(look(0), first, "the same at the same moment");
+    assert_ne!(look(1), first, "and others at another");
 }
 
 /// Callbacks of a tenant's lists alone.

@@ -3,6 +3,7 @@
 use crate::auth::{ACTOR, Caller, Known, hash_token};
 use crate::hub::EventHub;
 use crate::idempotency::InFlight;
+use crate::import_jobs::ImportJobs;
 use crate::metrics::HttpMetrics;
 use crate::problem::{Code, Problem};
 use crate::prompts::PromptShelf;
@@ -144,6 +145,7 @@ pub struct Gateway {
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) imports: Arc<Semaphore>,
+    pub(crate) import_jobs: ImportJobs,
 }
 
 /// Longest wait for the dialer to answer a command.
@@ -207,7 +209,7 @@ impl Gateway {
             webhooks: Webhooks::default(),
             buckets: Buckets::default(),
             read_model: parts.read_model,
-            metrics: HttpMetrics::new(parts.events.published.clone()),
+            metrics: HttpMetrics::new(&parts.events),
             events: parts.events,
             node: parts.node,
             clock: parts.clock,
@@ -221,6 +223,7 @@ impl Gateway {
             requests: Arc::new(Semaphore::new(config.requests_max)),
             event_streams: Arc::new(Semaphore::new(config.event_streams_max)),
             imports: Arc::new(Semaphore::new(config.imports_max)),
+            import_jobs: ImportJobs::default(),
             config,
         })
     }

@@ -7,6 +7,7 @@
 use crate::auth::Caller;
 use crate::extract::parse_json;
 use crate::gateway::Gateway;
+use crate::import_jobs::Progress;
 use crate::mask::Masker;
 use crate::pieces::{PieceFault, Pieces};
 use crate::problem::{Code, Problem};
@@ -19,7 +20,7 @@ use crate::wire::lead::{
 use dialer_core::{Command, ListId};
 use sansio::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use store::{DedupeScope, ImportOptions, ImportVerdict, MatchedBy, NewLead, OnDuplicate};
 use tokio::time::Instant;
 
@@ -47,6 +48,8 @@ pub(crate) struct ImportPlan {
     pub(crate) dedupe_scope: DedupeScope,
     pub(crate) dry_run: bool,
     pub(crate) mask: Masker,
+    /// Where its figures are shown while it runs.
+    pub(crate) progress: Option<Progress>,
 }
 
 impl ImportPlan {
@@ -644,9 +647,11 @@ impl Work {
         let stored = fates.iter().filter(|fate| fate.is_stored()).count() as u64;
         let (mut out, mut summary) = self.out.ready().await?;
         let (api, mask, on_duplicate) = (Arc::clone(&self.api), self.plan.mask, self.plan.on_duplicate);
+        let progress = self.plan.progress.clone();
         self.out = Out::Writing(tokio::task::spawn_blocking(move || {
             let verdicts = verdicts(told, fates, mask);
             count(&mut summary, &verdicts, on_duplicate);
+            show(progress.as_ref(), &summary);
             for (result, rows) in count_results(&verdicts) {
                 api.metrics.import_rows.with_label_values(&[result.as_str()]).inc_by(rows);
             }
@@ -669,6 +674,7 @@ impl Work {
         summary.complete = self.broken.is_none();
         summary.error = self.broken;
         summary.ms = began.elapsed().as_millis() as u64;
+        show(self.plan.progress.as_ref(), &summary);
         put_down(&self.api, &self.plan, caller, &summary).await;
         tracing::info!(
             list = %self.plan.list, lines = summary.lines, accepted = summary.accepted, updated = summary.updated,
@@ -684,6 +690,13 @@ impl Work {
         if let Ok(Err(error)) = written.await {
             tracing::warn!(%error, "the verdicts of an import could not be kept");
         }
+    }
+}
+
+/// Shows how far it is to who asks.
+fn show(progress: Option<&Progress>, summary: &ImportSummary) {
+    if let Some(progress) = progress {
+        progress.lock().unwrap_or_else(PoisonError::into_inner).clone_from(summary);
     }
 }
 

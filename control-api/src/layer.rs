@@ -106,9 +106,15 @@ pub(crate) async fn outermost(
     response
 }
 
+/// A body that is taken in whole before it is answered may come for so long; a silent client is given up sooner.
+const TAKE_IN_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
+
 async fn bounded(gateway: &Gateway, request: Request, next: Next, id: &str) -> Response {
+    let takes_in = request.uri().path().ends_with("/leads/import")
+        && crate::routes::import::prefers_async(request.headers());
+    let most = if takes_in { TAKE_IN_MAX } else { gateway.config.request_timeout };
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(gateway.config.request_timeout, answered).await {
+    match tokio::time::timeout(most, answered).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!(request_id = %id, "a request's handler panicked");

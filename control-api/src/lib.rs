@@ -20,6 +20,7 @@ mod gateway;
 mod hub;
 mod idempotency;
 mod import;
+mod import_jobs;
 mod layer;
 mod mask;
 mod mask_message;

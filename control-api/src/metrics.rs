@@ -1,6 +1,61 @@
 //! Counts of requests.
 
+use crate::hub::EventHub;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Ways in which the event stream is read.
+pub(crate) const CONSUMERS: [&str; 2] = ["sse", "ws"];
+
+/// A reader of the event stream: how, and the last event that it has come to.
+type Place = (&'static str, Weak<AtomicU64>);
+
+/// How far readers of the event stream are behind: asked when it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamLag {
+    events: Arc<EventHub>,
+    readers: Arc<Mutex<Vec<Place>>>,
+    lag: IntGaugeVec,
+}
+
+impl StreamLag {
+    fn new(events: Arc<EventHub>) -> Self {
+        let what = Opts::new("event_stream_lag", "Events that the slowest reader of a sort is behind.");
+        let lag = IntGaugeVec::new(what, &["consumer"]).expect("the name and labels are fixed and valid");
+        StreamLag { events, readers: Arc::default(), lag }
+    }
+
+    /// A reader that has come to this event. It is looked at for as long as what is given lives.
+    pub(crate) fn reader(&self, consumer: &'static str, cursor: u64) -> Arc<AtomicU64> {
+        let place = Arc::new(AtomicU64::new(cursor));
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|(_, place)| place.strong_count() > 0);
+        readers.push((consumer, Arc::downgrade(&place)));
+        place
+    }
+}
+
+impl Collector for StreamLag {
+    fn desc(&self) -> Vec<&Desc> {
+        self.lag.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let latest = self.events.latest();
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        for consumer in CONSUMERS {
+            let own = readers.iter().filter(|(of, _)| *of == consumer);
+            let places = own.filter_map(|(_, place)| place.upgrade());
+            let behind = places.map(|place| latest.saturating_sub(place.load(Ordering::Relaxed))).max();
+            let behind = i64::try_from(behind.unwrap_or(0)).unwrap_or(i64::MAX);
+            self.lag.with_label_values(&[consumer]).set(behind);
+        }
+        self.lag.collect()
+    }
+}
 
 /// Counters of the API.
 #[derive(Clone, Debug)]
@@ -12,6 +67,7 @@ pub struct HttpMetrics {
     pub(crate) recording_accesses: IntCounterVec,
     pub(crate) event_streams: IntGauge,
     pub(crate) ws_clients: IntGauge,
+    pub(crate) stream_lag: StreamLag,
     events_published: IntCounterVec,
     pub(crate) slow_consumers: prometheus::IntCounter,
     webhook_deliveries: IntCounterVec,
@@ -20,7 +76,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(events_published: IntCounterVec) -> Self {
+    pub(crate) fn new(events: &Arc<EventHub>) -> Self {
         let known = "the name and labels are fixed and valid";
         HttpMetrics {
             requests: IntCounterVec::new(
@@ -52,7 +108,8 @@ impl HttpMetrics {
             event_streams: IntGauge::new("event_streams", "Clients that read the event stream.")
                 .expect(known),
             ws_clients: IntGauge::new("ws_clients", "Of these those with a WebSocket.").expect(known),
-            events_published,
+            stream_lag: StreamLag::new(Arc::clone(events)),
+            events_published: events.published.clone(),
             slow_consumers: prometheus::IntCounter::new(
                 "event_streams_cut_off_total",
                 "Readers of the event stream that were cut off because they were too slow.",
@@ -118,6 +175,7 @@ impl HttpMetrics {
         registry.register(Box::new(self.event_streams.clone()))?;
         registry.register(Box::new(self.ws_clients.clone()))?;
         registry.register(Box::new(self.events_published.clone()))?;
+        registry.register(Box::new(self.stream_lag.clone()))?;
         registry.register(Box::new(self.slow_consumers.clone()))?;
         registry.register(Box::new(self.webhook_deliveries.clone()))?;
         registry.register(Box::new(self.webhook_seconds.clone()))?;

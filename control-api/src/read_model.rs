@@ -1,7 +1,7 @@
 //! What is so now, for those who look: the latest view of each thing.
 
 use crate::prompts::{of_campaign, of_route};
-use crate::tenancy::sees;
+use crate::tenancy::{sees, tenant};
 use dashmap::DashMap;
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{CallKindTag, ListRow};
@@ -85,7 +85,8 @@ impl ReadModel {
     /// A trunk.
     #[must_use]
     pub fn trunk(&self, id: TrunkId) -> Option<Arc<TrunkView>> {
-        self.trunks.get(&id).map(|view| Arc::clone(&view))
+        let found = self.trunks.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|_| self.sees_trunk(id))
     }
 
     /// An agent.
@@ -129,28 +130,35 @@ impl ReadModel {
         own(sorted(&self.dnc_lists), |view| sees(view.row.config.tenant.as_ref()))
     }
 
-    /// A pool of caller IDs.
+    /// A route of inbound calls.
     #[must_use]
     pub fn inbound_route(&self, id: InboundRouteId) -> Option<Arc<InboundRouteRow>> {
-        self.inbound_routes.get(&id).map(|row| Arc::clone(&row))
+        let found = self.inbound_routes.get(&id).map(|row| Arc::clone(&row));
+        found.filter(|row| self.sees_route(row))
+    }
+
+    /// A tenant sees the routes that lead to its campaigns.
+    fn sees_route(&self, row: &InboundRouteRow) -> bool {
+        tenant().is_none() || row.config.campaign.is_some_and(|id| self.campaign(id).is_some())
     }
 
     /// All routes of inbound calls, by id.
     #[must_use]
     pub fn inbound_routes(&self) -> Vec<Arc<InboundRouteRow>> {
-        sorted(&self.inbound_routes)
+        own(sorted(&self.inbound_routes), |row| self.sees_route(row))
     }
 
     /// A pool of caller IDs.
     #[must_use]
     pub fn caller_id_pool(&self, id: CallerIdPoolId) -> Option<Arc<CallerIdPoolView>> {
-        self.caller_id_pools.get(&id).map(|view| Arc::clone(&view))
+        let found = self.caller_id_pools.get(&id).map(|view| Arc::clone(&view));
+        found.filter(|view| sees(view.row.config.tenant.as_ref()))
     }
 
     /// All pools of caller IDs, oldest first.
     #[must_use]
     pub fn caller_id_pools(&self) -> Vec<Arc<CallerIdPoolView>> {
-        sorted(&self.caller_id_pools)
+        own(sorted(&self.caller_id_pools), |view| sees(view.row.config.tenant.as_ref()))
     }
 
     /// A campaign.
@@ -197,7 +205,16 @@ impl ReadModel {
     /// All trunks, oldest first.
     #[must_use]
     pub fn trunks(&self) -> Vec<Arc<TrunkView>> {
-        sorted(&self.trunks)
+        own(sorted(&self.trunks), |view| self.sees_trunk(view.row.id))
+    }
+
+    /// A tenant sees the trunks that its campaigns go over: those they name, all where one names none.
+    fn sees_trunk(&self, id: TrunkId) -> bool {
+        let goes_over = |campaign: &Arc<CampaignView>| {
+            let trunks = &campaign.row.config.trunks;
+            trunks.is_empty() || trunks.contains(&id)
+        };
+        tenant().is_none() || self.campaigns().iter().any(goes_over)
     }
 
     /// All agents, oldest first.

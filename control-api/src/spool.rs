@@ -50,6 +50,12 @@ pub(crate) fn spool(folder: &Path, name: &str) -> io::Result<(SpoolWriter, Spool
     ))
 }
 
+/// Makes a spool whose file stays, under this name. Blocks.
+pub(crate) fn spool_at(path: &Path) -> io::Result<SpoolWriter> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    Ok(SpoolWriter { file: Arc::new(file), progress: watch::channel(Progress::default()).0 })
+}
+
 impl SpoolWriter {
     /// Appends. Blocks for as long as the file system takes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -66,6 +72,14 @@ impl SpoolWriter {
 }
 
 impl SpoolReader {
+    /// Reads a file that is complete. Blocks.
+    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let written = file.metadata()?.len();
+        let (_, progress) = watch::channel(Progress { written, done: true });
+        Ok(SpoolReader { file: Arc::new(file), progress, offset: 0 })
+    }
+
     /// The next bytes; `None` at the end. A writer that went away without finishing is an error.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {

@@ -9,6 +9,7 @@ use crate::auth::{ACTOR, Caller};
 use crate::gateway::Gateway;
 use crate::problem::{Code, Problem};
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dialer_core::{CallId, LeadId, RecordingId, Tenant, TokenId};
@@ -31,6 +32,10 @@ enum Named {
     Recording,
     Token,
     Webhook,
+    Trunk,
+    Pool,
+    InboundRoute,
+    Import,
 }
 
 /// The routes that are open to tenants: their beginnings, and what is named behind them.
@@ -55,15 +60,29 @@ const OPEN: &[(&str, Named)] = &[
     ("/v1/events", Named::Nothing),
     ("/v1/ws", Named::Nothing),
     ("/v1/policies", Named::Nothing),
+    ("/v1/trunks", Named::Trunk),
+    ("/v1/caller-id-pools", Named::Pool),
+    ("/v1/inbound-routes", Named::InboundRoute),
+    ("/v1/prompts", Named::Nothing),
+    ("/v1/imports", Named::Import),
     ("/v1/openapi.json", Named::Nothing),
 ];
 
 /// Parts of these that are the operator's all the same: what was said with carriers, and sound that goes elsewhere.
 const CLOSED: &[&str] = &["/v1/calls/{id}/trace", "/v1/calls/{id}/fork_start", "/v1/calls/{id}/fork_stop"];
 
+/// What the operator has and tenants only look at.
+const READ_ONLY: &[&str] = &["/v1/trunks", "/v1/inbound-routes", "/v1/prompts"];
+
+/// Pools are the operator's to make and to take away.
+const POOLS: &str = "/v1/caller-id-pools";
+
 /// What a route is for tenants; `None`: closed.
-fn open(route: &str) -> Option<Named> {
-    if CLOSED.contains(&route) {
+fn open(method: &Method, route: &str) -> Option<Named> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let only_read = READ_ONLY.iter().any(|beginning| route.starts_with(beginning));
+    let of_pools = route == POOLS || *method == Method::DELETE && route.starts_with(POOLS);
+    if CLOSED.contains(&route) || !reads && (only_read || of_pools) {
         return None;
     }
     let begins = |beginning: &str| {
@@ -89,7 +108,7 @@ pub(crate) async fn walled(State(gateway): State<Arc<Gateway>>, request: Request
     let owner = request.extensions().get::<Caller>().and_then(|caller| caller.tenant().cloned());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let (Some(owner), Some(route)) = (owner, route) else { return next.run(request).await };
-    let Some(named) = open(&route) else {
+    let Some(named) = open(request.method(), &route) else {
         let problem = if route.contains('{') {
             Problem::not_found("resource")
         } else {
@@ -116,6 +135,12 @@ async fn found(gateway: &Gateway, named: Named, name: &str, owner: &Tenant) -> R
             let has = |id| views.agents().iter().any(|agent| agent.task.as_ref().is_some_and(|t| t.id == id));
             (name.parse().is_ok_and(has), "task")
         }
+        Named::Trunk => (name.parse().is_ok_and(|id| views.trunk(id).is_some()), "trunk"),
+        Named::Pool => (name.parse().is_ok_and(|id| views.caller_id_pool(id).is_some()), "caller-ID pool"),
+        Named::InboundRoute => {
+            (name.parse().is_ok_and(|id| views.inbound_route(id).is_some()), "inbound route")
+        }
+        Named::Import => return gateway.import_kept(name).await.map(|_| ()),
         Named::DncList => (name.parse().is_ok_and(|id| views.dnc_list(id).is_some()), "do-not-call list"),
         Named::Callback => (callback_of(gateway, name).await?, "callback"),
         Named::Recording => (recording_of(gateway, name, owner).await?, "recording"),
@@ -167,16 +192,26 @@ mod tests {
 
     #[test]
     fn what_is_not_named_is_closed() {
-        assert_eq!(open("/v1/agents"), Some(Named::Nothing));
-        assert_eq!(open("/v1/agents/{id}/login"), Some(Named::Agent));
-        assert_eq!(open("/v1/lists/{id}/leads/{lead_id}"), Some(Named::List));
-        assert_eq!(open("/v1/cdrs/{call_id}"), Some(Named::Call));
-        assert_eq!(open("/v1/cdrs/export"), Some(Named::Nothing));
-        assert_eq!(open("/v1/recordings/{id}/listen"), Some(Named::Recording));
-        assert_eq!(open("/v1/abandonment-ledger/export"), Some(Named::Nothing));
+        let (get, post) = (Method::GET, Method::POST);
+        for (route, named) in [
+            ("/v1/agents", Named::Nothing),
+            ("/v1/agents/{id}/login", Named::Agent),
+            ("/v1/lists/{id}/leads/{lead_id}", Named::List),
+            ("/v1/cdrs/{call_id}", Named::Call),
+            ("/v1/cdrs/export", Named::Nothing),
+            ("/v1/recordings/{id}/listen", Named::Recording),
+            ("/v1/abandonment-ledger/export", Named::Nothing),
+            ("/v1/trunks/{id}", Named::Trunk),
+            ("/v1/caller-id-pools/{id}", Named::Pool),
+        ] {
+            assert_eq!(open(&get, route), Some(named), "{route}");
+        }
+        for closed in ["/v1/trunks", "/v1/trunks/{id}", "/v1/caller-id-pools", "/v1/prompts/{name}"] {
+            assert_eq!(open(&post, closed), None, "{closed}");
+        }
+        assert_eq!(open(&Method::PATCH, "/v1/caller-id-pools/{id}"), Some(Named::Pool));
+        assert_eq!(open(&Method::DELETE, "/v1/caller-id-pools/{id}"), None);
         for closed in [
-            "/v1/trunks",
-            "/v1/caller-id-pools/{id}",
             "/v1/agents-of-others",
             "/v1/calls/{id}/trace",
             "/v1/persons/erase",
@@ -184,7 +219,7 @@ mod tests {
             "/v1/calls/{id}/fork_start",
             "/v1/node/drain",
         ] {
-            assert_eq!(open(closed), None, "{closed}");
+            assert_eq!(open(&get, closed), None, "{closed}");
         }
     }
 }

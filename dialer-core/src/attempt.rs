@@ -122,6 +122,7 @@ impl Dialer {
         agent: Option<AgentId>,
     ) -> CallId {
         lead.begin_attempt(cx.wall);
+        self.owners_may_take_more(id);
         self.leads.moved(&lead.progress);
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
         let shown = self.take_caller_id(cx, Some(id), agent, Some(lead.list), &to);
@@ -142,6 +143,8 @@ impl Dialer {
         call.amd_mode = amd_mode;
         call.record_it = record_it;
         call.tried = self.tried(id, &lead, cx.wall);
+        let explores = call.tried.as_ref().is_some_and(|tried| self.campaigns[&id].best_time.explores(tried));
+        self.counters.best_time_explored += u64::from(explores);
         call.lead = Some(lead);
         let progress = call.lead.as_ref().expect("just set").progress.clone();
         let mut records = vec![Record::AttemptStarted(attempt_row(&call)), Record::LeadChanged(progress)];

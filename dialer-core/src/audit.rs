@@ -46,6 +46,8 @@ pub enum Finding {
     Queue(CallId),
     /// An answered call that no deadline will move on.
     NoDeadline(CallId),
+    /// A command waits for the end of a call that is over.
+    UntoldCommand(CallId),
     /// More calls than the node may have.
     TooManyCalls(usize),
 }
@@ -216,6 +218,8 @@ fn calls(dialer: &Dialer, found: &mut Vec<Finding>) {
             found.push(Finding::NoDeadline(*id));
         }
     }
+    let gone = |id: &&CallId| !dialer.calls.contains_key(*id) && !dialer.transit.contains_key(*id);
+    found.extend(dialer.tracked.keys().filter(gone).map(|id| Finding::UntoldCommand(*id)));
     let queued = dialer.calls.values().filter(|call| call.waits_since.is_some()).count();
     if queued != dialer.waiting.len() {
         found.extend(dialer.waiting.iter().map(|(_, id)| Finding::Queue(*id)));

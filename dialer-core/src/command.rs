@@ -24,6 +24,13 @@ pub enum Command {
         /// What.
         command: Box<Command>,
     },
+    /// A command about a live call whose outcome is told under this name: `CommandCompleted` or `CommandFailed`, once.
+    Tracked {
+        /// The name, 1 to 128 characters.
+        name: String,
+        /// What.
+        command: Box<Command>,
+    },
     /// Makes a trunk.
     CreateTrunk(TrunkConfig),
     /// Replaces a trunk's settings.

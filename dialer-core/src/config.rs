@@ -666,6 +666,29 @@ pub struct RetryRule {
     pub after_ms: u64,
     /// … at most this often (0: never).
     pub max: u32,
+    /// Attempts with it count among those that the lead may have in all.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub counts: bool,
+    /// The next try is in another part of the callee's day (until 12, until 17, until 24 o'clock).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_slot: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+impl RetryRule {
+    /// Tries again after so long, at most so often; each attempt counts, at any time of the day.
+    #[must_use]
+    pub const fn new(outcome: Outcome, after_ms: u64, max: u32) -> Self {
+        RetryRule { outcome, after_ms, max, counts: true, other_slot: false }
+    }
 }
 
 /// Hours of the day in which a campaign may dial.

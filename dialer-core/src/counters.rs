@@ -243,6 +243,15 @@ pub struct Counters {
     pub overrides: u64,
     /// Callbacks that fell due.
     pub callbacks_due: u64,
+    /// Calls dialled in an hour that, as far as is known, is worse for the lead than others.
+    pub best_time_explored: u64,
+    /// Agents set free from a call whose end was never told.
+    pub agents_unstuck: u64,
+    /// Verdicts of machine detection that an agent has corrected: by verdict, by what the agent said, both in the order of
+    /// [`AMD_VERDICTS`].
+    pub amd_overruled: [[u64; 5]; 5],
+    /// Bytes of complete recordings.
+    pub recording_bytes: u64,
 }
 
 impl Default for Counters {
@@ -277,6 +286,10 @@ impl Default for Counters {
             rule_hits: [0; 3],
             overrides: 0,
             callbacks_due: 0,
+            best_time_explored: 0,
+            agents_unstuck: 0,
+            amd_overruled: [[0; 5]; 5],
+            recording_bytes: 0,
         }
     }
 }
@@ -377,15 +390,24 @@ impl Counters {
             Some(campaign) => self.campaigns.entry(campaign).or_default(),
             None => &mut unknown,
         };
-        let (place, count) = match verdict {
-            AmdVerdict::Human => (0, &mut campaign.answers_human),
-            AmdVerdict::Machine => (1, &mut campaign.answers_machine),
-            AmdVerdict::Fax => (2, &mut campaign.answers_fax),
-            AmdVerdict::Unsure => (3, &mut campaign.answers_unsure),
-            AmdVerdict::Screening => (4, &mut campaign.answers_screening),
+        let count = match verdict {
+            AmdVerdict::Human => &mut campaign.answers_human,
+            AmdVerdict::Machine => &mut campaign.answers_machine,
+            AmdVerdict::Fax => &mut campaign.answers_fax,
+            AmdVerdict::Unsure => &mut campaign.answers_unsure,
+            AmdVerdict::Screening => &mut campaign.answers_screening,
         };
         *count += 1;
-        self.amd[place] += 1;
+        self.amd[verdict_index(verdict)] += 1;
+    }
+
+    /// An agent heard who answered; a verdict that says otherwise was wrong.
+    pub(crate) fn heard_by_agent(&mut self, verdict: Option<AmdVerdict>, heard: Option<AmdVerdict>) {
+        if let (Some(verdict), Some(heard)) = (verdict, heard)
+            && verdict != heard
+        {
+            self.amd_overruled[verdict_index(verdict)][verdict_index(heard)] += 1;
+        }
     }
 
     pub(crate) fn agent_state(&mut self, group: &str, state: AgentState, ms: u64) {
@@ -441,6 +463,16 @@ impl Counters {
             }
             trunk.short_calls += u64::from(answered_ms.is_some_and(|ms| ms < SHORT_CALL_MS));
         }
+    }
+}
+
+const fn verdict_index(verdict: AmdVerdict) -> usize {
+    match verdict {
+        AmdVerdict::Human => 0,
+        AmdVerdict::Machine => 1,
+        AmdVerdict::Fax => 2,
+        AmdVerdict::Unsure => 3,
+        AmdVerdict::Screening => 4,
     }
 }
 

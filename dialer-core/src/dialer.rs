@@ -7,7 +7,7 @@
 
 use crate::agent::{Agent, BY_TIMER};
 use crate::audit::{self, Finding};
-use crate::call::{Call, EndedCalls, TransitCall, TransitViews};
+use crate::call::{Call, EndedCalls, TrackedCommand, TransitCall, TransitViews};
 use crate::caller_id::Pool;
 use crate::campaign::{Campaign, Task};
 use crate::command::{Command, CommandError, Reply};
@@ -63,6 +63,8 @@ pub struct Dialer {
     /// Answered calls without an agent, by the time from which they wait.
     pub(crate) waiting: BTreeSet<(Instant, CallId)>,
     pub(crate) ended: EndedCalls,
+    /// Commands about live calls whose outcome has not been told.
+    pub(crate) tracked: BTreeMap<CallId, Vec<TrackedCommand>>,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     pub(crate) leads: LeadBook,
     pub(crate) callbacks: crate::campaign::Callbacks,
@@ -200,6 +202,7 @@ impl Dialer {
             calls: BTreeMap::new(),
             waiting: BTreeSet::new(),
             ended: EndedCalls::with_limit(config.ended_calls_max),
+            tracked: BTreeMap::new(),
             tasks: BTreeMap::new(),
             leads: LeadBook::with_limit(config.recent_leads_max),
             callbacks: crate::campaign::Callbacks::default(),
@@ -330,7 +333,7 @@ impl Dialer {
         Cx { now, wall: self.clock.wall_at(now), out }
     }
 
-    fn command(&mut self, cx: &mut Cx<'_>, command: Command) -> Result<Reply, CommandError> {
+    pub(crate) fn command(&mut self, cx: &mut Cx<'_>, command: Command) -> Result<Reply, CommandError> {
         if !self.node.store_healthy && needs_the_store(&command) {
             return Err(CommandError::StoreUnavailable);
         }
@@ -347,6 +350,7 @@ impl Dialer {
                 }
                 Ok(reply)
             }
+            Command::Tracked { name, command } => self.tracked(cx, name, *command),
             Command::CreateTrunk(config) => self.create_trunk(cx, config),
             Command::UpdateTrunk { trunk, config, if_version } => {
                 self.update_trunk(cx, trunk, config, if_version)
@@ -453,10 +457,10 @@ impl Dialer {
 
     fn on_tick(&mut self, cx: &mut Cx<'_>) {
         self.tick = None;
-        let running: Vec<CampaignId> =
-            self.campaigns.values().filter(|c| c.is_running()).map(|c| c.row.id).collect();
-        for id in running {
-            if self.stop_when_over(cx, id) {
+        let ticking: Vec<(CampaignId, bool)> =
+            self.campaigns.values().filter(|c| c.ticks()).map(|c| (c.row.id, c.is_running())).collect();
+        for (id, running) in ticking {
+            if self.stop_when_over(cx, id) || !running {
                 continue;
             }
             self.wanted.insert(id);
@@ -467,9 +471,9 @@ impl Dialer {
         }
     }
 
-    /// The tick runs while a campaign does.
+    /// The tick runs while a campaign does, or while the end of a paused one is to come.
     fn keep_ticking(&mut self, now: Instant) {
-        if self.tick.is_none() && self.campaigns.values().any(Campaign::is_running) {
+        if self.tick.is_none() && self.campaigns.values().any(Campaign::ticks) {
             self.tick = Some(self.arm(now, self.config.tick_ms, Why::Tick));
         }
     }
@@ -542,7 +546,7 @@ pub(crate) fn check_version(current: u32, wanted: Option<u32>) -> Result<(), Com
 
 /// Everything that leaves a durable trace, but for what ends calls or work.
 fn needs_the_store(command: &Command) -> bool {
-    if let Command::By { command, .. } = command {
+    if let Command::By { command, .. } | Command::Tracked { command, .. } = command {
         return needs_the_store(command);
     }
     !matches!(
@@ -595,7 +599,7 @@ fn changes_settings(command: &Command) -> bool {
         | Command::PauseCampaign(_)
         | Command::ResumeCampaign(_)
         | Command::StopCampaign(_) => true,
-        Command::By { command, .. } => changes_settings(command),
+        Command::By { command, .. } | Command::Tracked { command, .. } => changes_settings(command),
         Command::AgentLogin { .. }
         | Command::AgentLogout(_)
         | Command::AgentReady(_)

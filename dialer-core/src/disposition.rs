@@ -94,6 +94,8 @@ pub struct Said {
     pub callback_at: Option<sansio::WallTime>,
     /// … and only by the agent who talked.
     pub callback_by_agent: bool,
+    /// Who or what answered, as the agent heard it.
+    pub answered_by: Option<crate::outcome::AmdVerdict>,
 }
 
 pub(crate) fn check_rules(rules: &[DispositionRule]) -> Checked {

@@ -151,6 +151,10 @@ pub enum Event {
     CallUnmuted { party: Party },
     /// Digits are being pressed for this side.
     CallDtmfSent { to: Party, digits: String },
+    /// A command about a call was carried out.
+    CommandCompleted { name: String, verb: String },
+    /// … or came to nothing.
+    CommandFailed { name: String, verb: String, reason: String },
     /// A prompt is being played into the talk.
     CallPlaying { prompt: String },
     /// The sound of the call goes to someone outside.
@@ -291,7 +295,7 @@ pub enum Change {
 }
 
 /// All that [`Event::type_name`] can give.
-pub const TYPE_NAMES: [&str; 84] = [
+pub const TYPE_NAMES: [&str; 86] = [
     "call.created",
     "call.inbound",
     "call.routed",
@@ -322,6 +326,8 @@ pub const TYPE_NAMES: [&str; 84] = [
     "call.muted",
     "call.unmuted",
     "call.dtmf_sent",
+    "command.completed",
+    "command.failed",
     "call.playing",
     "call.fork_started",
     "call.fork_interrupted",
@@ -413,6 +419,8 @@ impl Event {
             Event::CallMuted { .. } => "call.muted",
             Event::CallUnmuted { .. } => "call.unmuted",
             Event::CallDtmfSent { .. } => "call.dtmf_sent",
+            Event::CommandCompleted { .. } => "command.completed",
+            Event::CommandFailed { .. } => "command.failed",
             Event::CallPlaying { .. } => "call.playing",
             Event::CallForkStarted { .. } => "call.fork_started",
             Event::CallForkInterrupted { .. } => "call.fork_interrupted",

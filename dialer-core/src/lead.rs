@@ -42,6 +42,12 @@ pub(crate) fn verdict(lead: &Lead, attempts_max: u32, now: WallTime) -> Verdict 
 }
 
 impl Lead {
+    /// Whom its field `owner` names, if anyone.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.fields.get("owner").map(|name| name.trim()).filter(|name| !name.is_empty())
+    }
+
     /// It is being dialled, once more.
     pub(crate) fn begin_attempt(&mut self, at: WallTime) {
         let progress = &mut self.progress;

@@ -76,6 +76,8 @@ pub enum Way {
         to: String,
         /// Caller ID.
         caller_id: Option<String>,
+        /// Who answers has to press this before the call counts as answered; asked of agents who are offered calls.
+        confirm_key: Option<char>,
     },
 }
 
@@ -157,6 +159,8 @@ pub enum CallWish {
         /// Its name.
         prompt: String,
     },
+    /// Ends a prompt that is played, for these.
+    StopPlay(Sides),
     /// Gives the customer to someone else; the agent is free as soon as that one answers.
     Transfer(Joining),
     /// Starts, pauses, resumes or stops its recording.
@@ -218,6 +222,8 @@ pub enum CallAct {
         /// Its name.
         prompt: String,
     },
+    /// End it, for these.
+    StopPlay(Sides),
     /// Start, pause, resume or stop its recording.
     Record(RecordAct),
     /// Give the call's sound to someone outside: `ForkStarted` may and `ForkEnded` will follow, once, unless the call's

@@ -61,6 +61,8 @@ pub struct Serving {
     pub callback_late_after_ms: u32,
     /// … and then this becomes of it.
     pub callback_late: LateCallback,
+    /// A lead whose field `owner` names an agent is called by that agent alone.
+    pub owner_only: bool,
 }
 
 impl Default for Serving {
@@ -73,6 +75,7 @@ impl Default for Serving {
             wrap_up_then: AfterWrapUp::default(),
             callback_late_after_ms: 15 * 60_000,
             callback_late: LateCallback::default(),
+            owner_only: false,
         }
     }
 }

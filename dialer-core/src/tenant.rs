@@ -3,13 +3,15 @@
 //! Everything has one owner, the tenant `default` where nobody else was named. Commands by a tenant's token reach the
 //! tenant's own things and nothing else: those of others are not there. What is bought and answered for once per house
 //! (trunks, caller IDs, routes of inbound calls, do-not-call lists for all) belongs to the operator, whose tokens have no
-//! tenant; the operator gives it to campaigns, and their tenants keep it. A tenant has do-not-call lists of its own besides.
+//! tenant; the operator gives it to campaigns, and their tenants keep it. A pool of caller IDs may be given to a tenant
+//! whole: its campaigns and calls show numbers of such pools and no others. A tenant has do-not-call lists of its own besides.
 //! Calls, records and events have the owner of their campaign, else of their agent.
 
+use crate::caller_id::CallerIdPoolConfig;
 use crate::command::{CallbackRequest, Command, CommandError, OriginateRequest};
 use crate::config::{AgentConfig, CampaignConfig};
 use crate::dialer::{About, Dialer};
-use crate::id::{AgentId, CallId, CampaignId, DncListId, ListId};
+use crate::id::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId};
 use crate::participant::{CallWish, Joining, Target};
 use crate::{AgentDevice, check::invalid};
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,51 @@ impl Dialer {
         found.map(|_| ()).ok_or(missing("do-not-call list"))
     }
 
+    fn has_pool(&self, tenant: &Tenant, id: CallerIdPoolId) -> Result<&CallerIdPoolConfig, CommandError> {
+        let config = self.pools.get(&id).map(|pool| &pool.row.config);
+        config.filter(|config| config.tenant.as_ref() == Some(tenant)).ok_or(missing("caller-ID pool"))
+    }
+
+    /// A caller ID that a tenant names has been given to it: it is in one of its pools.
+    fn may_show(
+        &self,
+        tenant: &Tenant,
+        wanted: Option<&String>,
+        present: Option<&String>,
+        pointer: &str,
+    ) -> Result<(), CommandError> {
+        let Some(number) = wanted.filter(|number| Some(*number) != present) else { return Ok(()) };
+        let mut own = self.pools.values().map(|pool| &pool.row.config);
+        match own.any(|pool| pool.tenant.as_ref() == Some(tenant) && pool.numbers.contains(number)) {
+            true => Ok(()),
+            false => invalid(pointer, "a number of one of its own caller-ID pools"),
+        }
+    }
+
+    /// A pool that was given stays the tenant's, with no number that was not given.
+    fn keeps_pool(
+        &self,
+        tenant: &Tenant,
+        config: &mut CallerIdPoolConfig,
+        present: &CallerIdPoolConfig,
+    ) -> Result<(), CommandError> {
+        config.tenant = Some(tenant.clone());
+        if let Some(place) = config.numbers.iter().position(|number| !present.numbers.contains(number)) {
+            return invalid(&format!("/numbers/{place}"), "a number that the operator has put into the pool");
+        }
+        if let Some(place) = config.agents.iter().position(|agent| self.has_agent(tenant, *agent).is_err()) {
+            return invalid(&format!("/agents/{place}"), "the id of an existing agent");
+        }
+        if let Some(place) = config.lists.iter().position(|list| self.has_list(tenant, *list).is_err()) {
+            return invalid(&format!("/lists/{place}"), "the id of an existing list");
+        }
+        // Groups are names that other tenants may have as well.
+        if config.groups != present.groups {
+            return invalid("/groups", "the groups that the operator has named");
+        }
+        Ok(())
+    }
+
     /// What the operator has given to a campaign stays; nothing of it is taken without being given.
     fn keeps_what_is_given(
         &self,
@@ -106,6 +153,11 @@ impl Dialer {
         present: &CampaignConfig,
     ) -> Result<(), CommandError> {
         keeps_what_is_given(config, present)?;
+        let pool = config.caller_id_pool.filter(|_| config.caller_id_pool != present.caller_id_pool);
+        if pool.is_some_and(|pool| self.has_pool(tenant, pool).is_err()) {
+            return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
+        }
+        self.may_show(tenant, config.caller_id.as_ref(), present.caller_id.as_ref(), "/caller_id")?;
         let given = |config: &CampaignConfig| -> BTreeSet<DncListId> {
             let lists = config.dnc_lists.iter().copied();
             lists.filter(|list| self.has_dnc_list(tenant, *list).is_err()).collect()
@@ -142,10 +194,11 @@ impl Dialer {
         match command {
             Command::CreateAgent(config) => {
                 config.tenant = tenant.clone();
-                no_trunk(config, &AgentDevice::Registered)
+                self.device_fits(tenant, config, &AgentDevice::Registered)
             }
             Command::UpdateAgent { agent, config, .. } => {
-                no_trunk(config, &self.has_agent(tenant, *agent)?.device.clone())
+                let present = self.has_agent(tenant, *agent)?.device.clone();
+                self.device_fits(tenant, config, &present)
             }
             Command::DeleteAgent(agent) | Command::AgentLogout(agent) | Command::AgentReady(agent) => {
                 self.has_agent(tenant, *agent).map(|_| ())
@@ -170,6 +223,13 @@ impl Dialer {
             | Command::AddDnc { list, .. }
             | Command::RemoveDnc { list, .. }
             | Command::DeleteDncList(list) => self.has_dnc_list(tenant, *list),
+            Command::UpdateCallerIdPool { pool, config, .. } => {
+                let present = self.has_pool(tenant, *pool)?.clone();
+                self.keeps_pool(tenant, config, &present)
+            }
+            Command::QuarantineCallerId { pool, .. }
+            | Command::ReportCallerIds { pool, .. }
+            | Command::ReleaseCallerId { pool, .. } => self.has_pool(tenant, *pool).map(|_| ()),
             Command::CreateCampaign(config) => {
                 config.tenant = tenant.clone();
                 self.keeps_what_is_given(tenant, config, &CampaignConfig::default())
@@ -185,6 +245,7 @@ impl Dialer {
             | Command::CopyCampaign { campaign, .. }
             | Command::LookIntoHopper { campaign, .. }
             | Command::TakeBackTasks { campaign, .. } => self.has_campaign(tenant, *campaign).map(|_| ()),
+            Command::Tracked { command, .. } => self.admit(tenant, command),
             Command::Originate(request) => self.admit_originate(tenant, request),
             Command::Hangup(call) | Command::SetDisposition { call, .. } => self.has_call(tenant, *call),
             Command::Call { call, wish } => {
@@ -201,6 +262,7 @@ impl Dialer {
                     | CallWish::Mute { .. }
                     | CallWish::Press { .. }
                     | CallWish::Play { .. }
+                    | CallWish::StopPlay(_)
                     | CallWish::Record(_) => Ok(()),
                 }
             }
@@ -216,6 +278,21 @@ impl Dialer {
             Command::RecordingDeleted { .. } => Ok(()),
             _ => Err(missing("resource")),
         }
+    }
+
+    fn device_fits(
+        &self,
+        tenant: &Tenant,
+        config: &AgentConfig,
+        present: &AgentDevice,
+    ) -> Result<(), CommandError> {
+        let shown = |device: &AgentDevice| match device {
+            AgentDevice::Number { caller_id, .. } => caller_id.clone(),
+            AgentDevice::Registered | AgentDevice::Address { .. } => None,
+        };
+        no_trunk(config, present)?;
+        let (wanted, present) = (shown(&config.device), shown(present));
+        self.may_show(tenant, wanted.as_ref(), present.as_ref(), "/device/caller_id")
     }
 
     fn admit_callback(&self, tenant: &Tenant, request: &CallbackRequest) -> Result<(), CommandError> {
@@ -243,7 +320,7 @@ impl Dialer {
         if request.trunk.is_some() {
             return invalid("/trunk_id", "the id of an existing trunk");
         }
-        Ok(())
+        self.may_show(tenant, request.caller_id.as_ref(), None, "/caller_id")
     }
 
     fn admit_joining(&self, tenant: &Tenant, joining: &Joining) -> Result<(), CommandError> {
@@ -253,7 +330,7 @@ impl Dialer {
         if joining.trunk.is_some() {
             return invalid("/trunk_id", "the id of an existing trunk");
         }
-        Ok(())
+        self.may_show(tenant, joining.caller_id.as_ref(), None, "/caller_id")
     }
 }
 
@@ -280,7 +357,7 @@ fn keeps_what_is_given(config: &CampaignConfig, present: &CampaignConfig) -> Res
     if config.trunks.is_empty() && !present.trunks.is_empty() {
         return invalid("/trunks", "at least one of the trunks that the operator has given to the campaign");
     }
-    if config.caller_id_pool != present.caller_id_pool {
+    if config.caller_id_pool.is_none() && present.caller_id_pool.is_some() {
         return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
     }
     Ok(())

@@ -36,7 +36,7 @@ use sip_proxy::transport::locate::Failures;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::sealed::{SealKey, Sealer};
@@ -192,7 +192,8 @@ impl Daemon {
             counters: Arc::clone(&fork_counters),
         };
         let stream_listeners = streams.listeners.clone();
-        tokio::spawn(crate::reload::watch(secured));
+        let reloaded_at = Arc::new(AtomicU64::new(crate::reload::unix_seconds()));
+        tokio::spawn(crate::reload::watch(secured, Arc::clone(&reloaded_at)));
         let recogniser_counters = Arc::new(RecogniserCounters::default());
         let (mut ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, (&stream_counters, forks))?;
@@ -302,6 +303,7 @@ impl Daemon {
                 kept: Arc::clone(&kept),
                 forks: fork_counters,
                 recogniser: recogniser_counters,
+                reloaded_at,
             },
             Arc::clone(&store),
         )?);
@@ -461,8 +463,11 @@ impl Daemon {
 
 /// Prompts that the configuration names: the key, and the name.
 fn prompts_named(config: &Config) -> Vec<(&'static str, String)> {
-    let named =
-        [("media.waiting_prompt", &config.waiting_prompt), ("media.hold_prompt", &config.hold_prompt)];
+    let named = [
+        ("media.waiting_prompt", &config.waiting_prompt),
+        ("media.confirm_prompt", &config.confirm_prompt),
+        ("media.hold_prompt", &config.hold_prompt),
+    ];
     named.into_iter().filter_map(|(key, name)| Some((key, name.clone()?))).collect()
 }
 
@@ -630,6 +635,7 @@ fn start_shard(
         media_offload: kernel_relay.is_some(),
         understands_words: config.recogniser.is_some(),
         waiting_prompt: config.waiting_prompt.clone(),
+        confirm_prompt: config.confirm_prompt.clone(),
         hold_prompt: config.hold_prompt.clone(),
         sip_t1: config.sip_t1,
         session_timers: config.session_timers,

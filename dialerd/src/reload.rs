@@ -1,6 +1,8 @@
 //! Certificates that are replaced while we run: read anew at SIGHUP, and when a file has changed.
 
 use runtime::stream::tls::TlsContext;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,8 +12,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// When the files of one listener were written.
 type Written = Vec<Option<SystemTime>>;
 
-/// Never returns. SIGHUP, which would end us otherwise, is heard also when there is nothing to read.
-pub async fn watch(secured: Vec<TlsContext>) {
+/// Never returns. SIGHUP, which would end us otherwise, is heard also when there is nothing to read. `read_at`: when all that
+/// was to be read could be read last, seconds since 1970.
+pub async fn watch(secured: Vec<TlsContext>, read_at: Arc<AtomicU64>) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => {
@@ -26,24 +29,41 @@ pub async fn watch(secured: Vec<TlsContext>) {
             _ = hangups.recv() => true,
             _ = looks.tick() => false,
         };
+        let (mut any, mut all) = (asked, true);
         for (tls, known) in secured.iter().zip(&mut known) {
             let written = tls.written();
             if asked || written != *known {
                 *known = written;
-                read(tls);
+                any = true;
+                all &= read(tls);
             }
+        }
+        if any && all {
+            read_at.store(unix_seconds(), Ordering::Relaxed);
         }
     }
 }
 
-fn read(tls: &TlsContext) {
+/// Now, seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// False: the one before stays in use.
+fn read(tls: &TlsContext) -> bool {
     let certificate = tls.certificate().display();
     match tls.reload() {
-        Ok(()) => tracing::info!(%certificate, "certificate read anew"),
-        Err(fault) => tracing::error!(
-            file = %fault.file.display(),
-            fault = fault.fault,
-            "a certificate cannot be used; the one before stays in use"
-        ),
+        Ok(()) => {
+            tracing::info!(%certificate, "certificate read anew");
+            true
+        }
+        Err(fault) => {
+            tracing::error!(
+                file = %fault.file.display(),
+                fault = fault.fault,
+                "a certificate cannot be used; the one before stays in use"
+            );
+            false
+        }
     }
 }

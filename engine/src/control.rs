@@ -398,7 +398,7 @@ impl Machine for ControlCore {
 /// What is wanted, whoever asks for it.
 fn asked(command: &Command) -> &Command {
     match command {
-        Command::By { command, .. } => asked(command),
+        Command::By { command, .. } | Command::Tracked { command, .. } => asked(command),
         command => command,
     }
 }

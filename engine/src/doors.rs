@@ -123,6 +123,8 @@ pub struct ShardConfig {
     pub understands_words: bool,
     /// The prompt an agent's session hears between calls, over and over; `None`: nothing.
     pub waiting_prompt: Option<String>,
+    /// The prompt that asks who answers for an agent's number to press the device's `confirm_key`, over and over; `None`: silence.
+    pub confirm_prompt: Option<String>,
     /// The prompt a side hears while the other holds, over and over; `None`: nothing.
     pub hold_prompt: Option<String>,
     /// Recordings running at once.
@@ -185,6 +187,7 @@ impl Default for ShardConfig {
             media_offload: false,
             understands_words: false,
             waiting_prompt: None,
+            confirm_prompt: None,
             hold_prompt: None,
             recordings_max: 5_000,
             recording_format: RecordingFormat::Wav,

@@ -282,7 +282,8 @@ impl LeadCounts {
         }
     }
 
-    pub(crate) fn add(&mut self, state: LeadState, count: u64) {
+    /// Counts so many more in one state.
+    pub fn add(&mut self, state: LeadState, count: u64) {
         let slot = match state {
             LeadState::New => &mut self.new,
             LeadState::RetryWait => &mut self.retry_wait,

@@ -1,11 +1,12 @@
 //! The recording of a live call: `/v1/calls/{id}/record`, `record_pause`, `record_resume` and `record_stop`.
 
-use super::conduct::wish;
-use super::{Answer, Api, Empty, odd_reply};
+use super::conduct::wish_named;
+use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{JsonBody, path_id};
 use crate::gateway::Gateway;
 use crate::problem::ProblemBody;
+use crate::wire::call::CallCommandRequest;
 use crate::wire::recording::{PauseRequest, RecordAccepted};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,9 +19,15 @@ use dialer_core::{CallId, Reply};
 const WRITE: &[Scope] = &[Scope::CallsWrite];
 
 /// Does it, and writes down who did: a gap in a recording is to be explained later.
-async fn act(api: &Gateway, caller: &Caller, id: &str, wanted: RecordWish, verb: &str) -> Answer {
+async fn act(
+    api: &Gateway,
+    caller: &Caller,
+    id: &str,
+    (wanted, verb): (RecordWish, &str),
+    command_id: Option<String>,
+) -> Answer {
     let call: CallId = path_id(id, "call")?;
-    let reply = wish(api, call, CallWish::Record(wanted)).await?;
+    let (reply, command_id) = wish_named(api, call, CallWish::Record(wanted), command_id).await?;
     let Reply::Recording(recording) = reply else { return Err(odd_reply()) };
     let particulars = match wanted {
         RecordWish::Pause(behavior) => {
@@ -31,7 +38,7 @@ async fn act(api: &Gateway, caller: &Caller, id: &str, wanted: RecordWish, verb:
         }
     };
     api.note(caller, &format!("recording.{verb}"), recording.to_string(), Some(particulars)).await?;
-    let body = RecordAccepted { recording_id: recording.to_string(), call_id: call.to_string() };
+    let body = RecordAccepted { recording_id: recording.to_string(), call_id: call.to_string(), command_id };
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
@@ -41,11 +48,11 @@ async fn act_plainly(
     caller: &Caller,
     id: &str,
     body: &JsonBody,
-    (wanted, verb): (RecordWish, &str),
+    wanted: (RecordWish, &str),
 ) -> Answer {
     caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    act(api, caller, id, wanted, verb).await
+    let command_id = body.parse_or_default::<CallCommandRequest>()?.command_id;
+    act(api, caller, id, wanted, command_id).await
 }
 
 /// Records the talk from now on. Told by `recording.started` or `recording.failed`, which says why (a codec that is
@@ -53,7 +60,7 @@ async fn act_plainly(
 #[utoipa::path(
     post, path = "/v1/calls/{id}/record", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
-    request_body = Option<Empty>,
+    request_body = Option<CallCommandRequest>,
     responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
@@ -82,17 +89,19 @@ pub(crate) async fn record_pause(
     body: JsonBody,
 ) -> Answer {
     caller.needs(WRITE)?;
-    let behavior = body.parse_or_default::<PauseRequest>()?.pause_behavior.map(Into::into);
+    let PauseRequest { pause_behavior, command_id } = body.parse_or_default()?;
+    let behavior = pause_behavior.map(Into::into);
     // Who does not say how takes it as it is paused already.
     let now = api.read_model.call(path_id(&id, "call")?).and_then(|call| call.recording?.paused);
-    act(&api, &caller, &id, RecordWish::Pause(behavior.or(now).unwrap_or_default()), "paused").await
+    let wanted = RecordWish::Pause(behavior.or(now).unwrap_or_default());
+    act(&api, &caller, &id, (wanted, "paused"), command_id).await
 }
 
 /// Keeps what is said again. Told by `recording.resumed`; in the audit log.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/record_resume", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
-    request_body = Option<Empty>,
+    request_body = Option<CallCommandRequest>,
     responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
@@ -110,7 +119,7 @@ pub(crate) async fn record_resume(
 #[utoipa::path(
     post, path = "/v1/calls/{id}/record_stop", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
-    request_body = Option<Empty>,
+    request_body = Option<CallCommandRequest>,
     responses((status = 202, description = "it is ordered", body = RecordAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]

@@ -223,14 +223,31 @@ pub(super) async fn not_over(api: &Gateway, id: CallId) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A command to a call was taken; without a name of the client's it gets one.
-pub(super) fn accepted(api: &Gateway, call: CallId, command_id: Option<String>) -> Response {
-    let command_id = command_id.unwrap_or_else(|| api.new_id::<CommandKind>().to_string());
+/// Has a command to a live call carried out. Without a name of the client's it gets one, by which its outcome is told.
+pub(super) async fn tracked(
+    api: &Gateway,
+    call: CallId,
+    command: Command,
+    command_id: Option<String>,
+) -> Result<(Reply, String), Problem> {
+    let mut checks = Checks::default();
+    if let Some(command) = &command_id {
+        checks.text(command, 128, "/command_id");
+    }
+    checks.finish()?;
+    not_over(api, call).await?;
+    let name = command_id.unwrap_or_else(|| api.new_id::<CommandKind>().to_string());
+    let reply = api.command(Command::Tracked { name: name.clone(), command: Box::new(command) }).await?;
+    Ok((reply, name))
+}
+
+/// A command to a call was taken.
+pub(super) fn accepted(call: CallId, command_id: String) -> Response {
     (StatusCode::ACCEPTED, Json(CallCommandAccepted { command_id, call_id: call.to_string() }))
         .into_response()
 }
 
-/// Ends a call. The outcome is told by `call.ended`.
+/// Ends a call. Told by `command.completed`, then `call.ended`.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/hangup", tag = "calls", params(("id" = String, Path, description = "`call_…`")),
     request_body = Option<CallCommandRequest>,
@@ -246,14 +263,8 @@ pub(crate) async fn hangup(
     caller.needs(WRITE)?;
     let request: CallCommandRequest = body.parse_or_default()?;
     let id: CallId = path_id(&id, "call")?;
-    let mut checks = Checks::default();
-    if let Some(command) = &request.command_id {
-        checks.text(command, 128, "/command_id");
-    }
-    checks.finish()?;
-    not_over(&api, id).await?;
-    api.command(Command::Hangup(id)).await?;
-    Ok(accepted(&api, id, request.command_id))
+    let (_, command_id) = tracked(&api, id, Command::Hangup(id), request.command_id).await?;
+    Ok(accepted(id, command_id))
 }
 
 /// Says how a call went; ends the agent's after-call work.

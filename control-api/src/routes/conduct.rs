@@ -1,16 +1,16 @@
 //! What is done with a live call: `/v1/calls/{id}/supervise`, `participants`, and its verbs.
 
-use super::calls::{accepted, not_over};
-use super::{Answer, Api, Empty, odd_reply};
+use super::calls::{accepted, not_over, tracked};
+use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{Checks, JsonBody, path_id};
 use crate::gateway::Gateway;
 use crate::page::PageBody;
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::wire::call::CallCommandAccepted;
+use crate::wire::call::{CallCommandAccepted, CallCommandRequest};
 use crate::wire::conduct::{
     DtmfRequest, JoinRequest, MuteRequest, Participant, ParticipantAccepted, PlayRequest, Side, Sides,
-    SupervisionChange, SupervisionRequest,
+    StopPlayRequest, SupervisionChange, SupervisionRequest,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -25,16 +25,26 @@ const SUPERVISE: &[Scope] = &[Scope::CallsSupervise];
 /// Length of a digit, milliseconds, where none is asked for.
 const DIGIT_MS: u32 = 100;
 
-/// Wishes something of a live call.
-pub(super) async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
+/// Wishes something of a live call whose outcome needs no name.
+async fn wish(api: &Gateway, call: CallId, wish: CallWish) -> Result<Reply, Problem> {
     not_over(api, call).await?;
     api.command(Command::Call { call, wish }).await
 }
 
-pub(super) async fn done(api: &Gateway, id: &str, act: CallWish) -> Answer {
+/// Wishes something of a live call under a name, the client's or a new one, by which its outcome is told.
+pub(super) async fn wish_named(
+    api: &Gateway,
+    call: CallId,
+    wish: CallWish,
+    command_id: Option<String>,
+) -> Result<(Reply, String), Problem> {
+    tracked(api, call, Command::Call { call, wish }, command_id).await
+}
+
+pub(super) async fn done(api: &Gateway, id: &str, act: CallWish, command_id: Option<String>) -> Answer {
     let call: CallId = path_id(id, "call")?;
-    wish(api, call, act).await?;
-    Ok(accepted(api, call, None))
+    let (_, command_id) = wish_named(api, call, act, command_id).await?;
+    Ok(accepted(call, command_id))
 }
 
 /// Checks what the views can tell before the dialer is asked.
@@ -51,14 +61,16 @@ fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Proble
     checks.finish()
 }
 
-async fn join(api: &Gateway, id: &str, joining: Joining) -> Answer {
+async fn join(api: &Gateway, id: &str, joining: Joining, command_id: Option<String>) -> Answer {
     let call: CallId = path_id(id, "call")?;
     let mode = joining.mode;
-    let Reply::Leg(leg) = wish(api, call, CallWish::Join(joining)).await? else { return Err(odd_reply()) };
+    let (reply, command_id) = wish_named(api, call, CallWish::Join(joining), command_id).await?;
+    let Reply::Leg(leg) = reply else { return Err(odd_reply()) };
     let body = ParticipantAccepted {
         leg_id: leg.to_string(),
         call_id: call.to_string(),
         mode: mode.map(Into::into),
+        command_id,
     };
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
@@ -87,11 +99,11 @@ pub(crate) async fn supervise(
 ) -> Answer {
     caller.needs(SUPERVISE)?;
     let request: SupervisionRequest = body.parse()?;
-    let mode = request.mode.into();
+    let (mode, command_id) = (request.mode.into(), request.command_id.clone());
     let joining =
         JoinRequest::from(request).into_joining(Some(mode), api.config.default_region.as_deref())?;
     known(&api, &caller, &joining)?;
-    join(&api, &id, joining).await
+    join(&api, &id, joining, command_id).await
 }
 
 /// Changes how a supervisor takes part, at once.
@@ -111,9 +123,9 @@ pub(crate) async fn change_supervision(
     caller.needs(SUPERVISE)?;
     let change: SupervisionChange = body.parse()?;
     let (call, leg): (CallId, LegId) = (path_id(&id, "call")?, path_id(&leg, "participant")?);
-    let mode = change.mode.into();
-    wish(&api, call, CallWish::SetMode { leg, mode }).await?;
-    Ok(accepted(&api, call, None))
+    let wanted = CallWish::SetMode { leg, mode: change.mode.into() };
+    let (_, command_id) = wish_named(&api, call, wanted, change.command_id).await?;
+    Ok(accepted(call, command_id))
 }
 
 /// Ends a supervision: hangs up on the supervisor, or no longer rings.
@@ -197,9 +209,10 @@ pub(crate) async fn add_participant(
 ) -> Answer {
     caller.needs(WRITE)?;
     let request: JoinRequest = body.parse()?;
+    let command_id = request.command_id.clone();
     let joining = request.into_joining(None, api.config.default_region.as_deref())?;
     known(&api, &caller, &joining)?;
-    join(&api, &id, joining).await
+    join(&api, &id, joining, command_id).await
 }
 
 /// Hangs up on a third party, or no longer rings it.
@@ -227,21 +240,21 @@ pub(crate) async fn remove_participant(
 #[utoipa::path(
     post, path = "/v1/calls/{id}/hold", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
-    request_body = Option<Empty>,
+    request_body = Option<CallCommandRequest>,
     responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
 pub(crate) async fn hold(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    done(&api, &id, CallWish::Hold(true)).await
+    let command_id = body.parse_or_default::<CallCommandRequest>()?.command_id;
+    done(&api, &id, CallWish::Hold(true), command_id).await
 }
 
 /// Takes the customer back from hold. Told by `call.resumed`.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/unhold", tag = "calls",
     params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
-    request_body = Option<Empty>,
+    request_body = Option<CallCommandRequest>,
     responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
@@ -252,8 +265,8 @@ pub(crate) async fn unhold(
     body: JsonBody,
 ) -> Answer {
     caller.needs(WRITE)?;
-    body.parse_or_default::<Empty>()?;
-    done(&api, &id, CallWish::Hold(false)).await
+    let command_id = body.parse_or_default::<CallCommandRequest>()?.command_id;
+    done(&api, &id, CallWish::Hold(false), command_id).await
 }
 
 /// Lets nobody hear a side of the call, the agent if none is named, nor a recording. Told by `call.muted`.
@@ -266,8 +279,9 @@ pub(crate) async fn unhold(
 )]
 pub(crate) async fn mute(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
-    let party = body.parse_or_default::<MuteRequest>()?.party.unwrap_or(Side::Agent).into();
-    done(&api, &id, CallWish::Mute { party, muted: true }).await
+    let MuteRequest { party, command_id } = body.parse_or_default()?;
+    let party = party.unwrap_or(Side::Agent).into();
+    done(&api, &id, CallWish::Mute { party, muted: true }, command_id).await
 }
 
 /// Lets all hear a side of the call again. Told by `call.unmuted`.
@@ -285,8 +299,9 @@ pub(crate) async fn unmute(
     body: JsonBody,
 ) -> Answer {
     caller.needs(WRITE)?;
-    let party = body.parse_or_default::<MuteRequest>()?.party.unwrap_or(Side::Agent).into();
-    done(&api, &id, CallWish::Mute { party, muted: false }).await
+    let MuteRequest { party, command_id } = body.parse_or_default()?;
+    let party = party.unwrap_or(Side::Agent).into();
+    done(&api, &id, CallWish::Mute { party, muted: false }, command_id).await
 }
 
 /// Presses digits for a side to hear: as events (RFC 4733), or as tones where it does not take those.
@@ -299,10 +314,10 @@ pub(crate) async fn unmute(
 )]
 pub(crate) async fn dtmf(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
-    let DtmfRequest { digits, to, duration_ms } = body.parse()?;
+    let DtmfRequest { digits, to, duration_ms, command_id } = body.parse()?;
     let to = to.unwrap_or(Side::Customer).into();
     let duration_ms = duration_ms.unwrap_or(DIGIT_MS);
-    done(&api, &id, CallWish::Press { to, digits, duration_ms }).await
+    done(&api, &id, CallWish::Press { to, digits, duration_ms }, command_id).await
 }
 
 /// Plays a prompt into the talk; who is to hear it hears nothing else meanwhile.
@@ -315,13 +330,44 @@ pub(crate) async fn dtmf(State(api): Api, caller: Caller, Path(id): Path<String>
 )]
 pub(crate) async fn play(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
-    let PlayRequest { prompt, to } = body.parse()?;
+    let PlayRequest { prompt, to, command_id } = body.parse()?;
     let mut checks = Checks::default();
     checks.text(&prompt, 128, "/prompt");
     checks.finish()?;
     api.needs_prompts(&[("/prompt".to_owned(), prompt.as_str())], &[])?;
     let to = to.unwrap_or(Sides::Customer).into();
-    done(&api, &id, CallWish::Play { to, prompt }).await
+    done(&api, &id, CallWish::Play { to, prompt }, command_id).await
+}
+
+/// Ends a prompt that is played into the talk.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/stop_play", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<StopPlayRequest>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn stop_play(
+    State(api): Api,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: JsonBody,
+) -> Answer {
+    caller.needs(WRITE)?;
+    let StopPlayRequest { to, command_id } = body.parse_or_default()?;
+    done(&api, &id, CallWish::StopPlay(to.unwrap_or(Sides::Both).into()), command_id).await
+}
+
+/// Presses digits, as `dtmf` does.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/send_dtmf", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = DtmfRequest,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn send_dtmf(state: Api, caller: Caller, path: Path<String>, body: JsonBody) -> Answer {
+    dtmf(state, caller, path, body).await
 }
 
 /// Gives the customer to someone else: the agent stays until that one answers and is free then. Told by
@@ -341,7 +387,8 @@ pub(crate) async fn transfer(
 ) -> Answer {
     caller.needs(WRITE)?;
     let request: JoinRequest = body.parse()?;
+    let command_id = request.command_id.clone();
     let joining = request.into_joining(None, api.config.default_region.as_deref())?;
     known(&api, &caller, &joining)?;
-    done(&api, &id, CallWish::Transfer(joining)).await
+    done(&api, &id, CallWish::Transfer(joining), command_id).await
 }

@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -112,7 +113,7 @@ pub(crate) async fn stream(
     params: Params,
 ) -> Result<Response, Problem> {
     let asked = Asked::of(&api, &caller, &headers, &params).await?;
-    let reader = Reader::new(api, caller, asked)?;
+    let reader = Reader::new(api, caller, asked, "sse")?;
     let stream = futures_util::stream::unfold(reader, |mut reader| async {
         let piece = reader.piece().await?;
         Some((Ok::<_, Infallible>(piece), reader))
@@ -225,6 +226,8 @@ pub(super) struct Reader {
     /// Nothing is told before, unless there is enough for a whole piece.
     rests_until: Option<Instant>,
     greeted: bool,
+    /// Told to those who watch how far readers are behind.
+    place: Arc<AtomicU64>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -243,7 +246,12 @@ impl Drop for Reader {
 impl Reader {
     /// # Errors
     /// When there are too many readers.
-    pub(super) fn new(api: Arc<Gateway>, caller: Caller, asked: Asked) -> Result<Self, Problem> {
+    pub(super) fn new(
+        api: Arc<Gateway>,
+        caller: Caller,
+        asked: Asked,
+        consumer: &'static str,
+    ) -> Result<Self, Problem> {
         let Asked { filter, after } = asked;
         let permit = Arc::clone(&api.event_streams)
             .try_acquire_owned()
@@ -264,6 +272,7 @@ impl Reader {
             heartbeat_at: Instant::now() + api.config.event_heartbeat,
             rests_until: None,
             greeted: false,
+            place: api.metrics.stream_lag.reader(consumer, after.or(latest).unwrap_or(0)),
             _permit: permit,
             api,
         })
@@ -363,6 +372,7 @@ impl Reader {
             return false;
         }
         self.last = Some(event.cursor);
+        self.place.store(event.cursor, Ordering::Relaxed);
         self.filter.wants(event)
     }
 

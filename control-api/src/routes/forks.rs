@@ -1,6 +1,6 @@
 //! Forks: `/v1/calls/{id}/fork_start` and `fork_stop`.
 
-use super::conduct::{done, wish};
+use super::conduct::{done, wish_named};
 use super::{Answer, Api, odd_reply};
 use crate::auth::{Caller, Scope};
 use crate::extract::{JsonBody, path_id};
@@ -29,9 +29,11 @@ pub(crate) async fn start(State(api): Api, caller: Caller, Path(id): Path<String
     caller.needs(WRITE)?;
     let request: ForkRequest = body.parse()?;
     let call: CallId = path_id(&id, "call")?;
+    let command_id = request.command_id.clone();
     let wanted = CallWish::StartFork(Box::new(request.into()));
-    let Reply::Fork(fork) = wish(&api, call, wanted).await? else { return Err(odd_reply()) };
-    let body = ForkAccepted { fork_id: fork.to_string(), call_id: call.to_string() };
+    let (reply, command_id) = wish_named(&api, call, wanted, command_id).await?;
+    let Reply::Fork(fork) = reply else { return Err(odd_reply()) };
+    let body = ForkAccepted { fork_id: fork.to_string(), call_id: call.to_string(), command_id };
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
@@ -45,6 +47,6 @@ pub(crate) async fn start(State(api): Api, caller: Caller, Path(id): Path<String
 )]
 pub(crate) async fn stop(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
-    let fork = body.parse_or_default::<ForkStopRequest>()?.fork_id;
-    done(&api, &id, CallWish::StopFork(fork)).await
+    let ForkStopRequest { fork_id, command_id } = body.parse_or_default()?;
+    done(&api, &id, CallWish::StopFork(fork_id), command_id).await
 }

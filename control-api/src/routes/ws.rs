@@ -82,7 +82,7 @@ pub(crate) async fn open(
     let wanted = events::Asked::of(&api, &caller, &headers, &params).await?;
     let upgrade = upgrade.map_err(|rejection| Problem::header("Upgrade", rejection.body_text()))?;
     let authorization = headers.get(AUTHORIZATION).cloned();
-    let reader = Reader::new(Arc::clone(&api), caller, wanted)?;
+    let reader = Reader::new(Arc::clone(&api), caller, wanted, "ws")?;
     let serve = move |socket: WebSocket| serve(api, reader, authorization, socket);
     Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(serve).into_response())
 }

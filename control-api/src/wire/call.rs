@@ -542,8 +542,10 @@ pub struct CallAccepted {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallCommandRequest {
-    /// The client's own name of the command; made up if absent.
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
     pub command_id: Option<String>,
 }
 
@@ -572,6 +574,10 @@ pub struct DispositionRequest {
     /// Who is to call then; `anyone` if absent.
     #[serde(default)]
     pub callback_by: Option<CallbackBy>,
+    /// Who or what answered, as the agent heard it. What machine detection got wrong is counted
+    /// (`amd_overruled_total`).
+    #[serde(default)]
+    pub answered_by: Option<Classification>,
     /// What the disposition asks for, and anything else worth keeping with the call; at most 32.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
@@ -602,6 +608,8 @@ impl DispositionRequest {
         checks.text(&self.code, 64, "/code");
         let notes_fit = self.notes.as_ref().is_none_or(|notes| notes.chars().count() <= 4_096);
         checks.that(notes_fit, "/notes", "expected at most 4096 characters");
+        let heard = self.answered_by != Some(Classification::Unsure);
+        checks.that(heard, "/answered_by", "expected human, machine, fax or screening");
         checks.finish()?;
         Ok(self)
     }
@@ -615,6 +623,7 @@ impl DispositionRequest {
             fields: self.fields,
             callback_at: self.callback_at.map(|time| time.0),
             callback_by_agent: self.callback_by == Some(CallbackBy::Agent),
+            answered_by: self.answered_by.map(Into::into),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::time::Time;
 use dialer_core::caller_id as core;
 use dialer_core::view::CallerIdPoolView;
-use dialer_core::{AgentId, ListId};
+use dialer_core::{AgentId, ListId, Tenant};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -135,6 +135,11 @@ pub struct CallerIdExperiment {
 pub struct CallerIdPoolRequest {
     /// Shown name, 1 to 100 characters, of this pool alone.
     pub name: String,
+    /// The tenant to whom it is given: sees it, may change how its numbers are used, and lets its campaigns and calls show them.
+    /// Null: the operator's alone. Set by the operator.
+    #[serde(default)]
+    #[schema(pattern = "^[a-z0-9_-]{1,64}$")]
+    pub tenant: Option<String>,
     /// Which number a call shows.
     #[serde(default)]
     pub strategy: CallerIdStrategy,
@@ -171,6 +176,8 @@ impl CallerIdPoolRequest {
     fn check(&self) -> Checks {
         let mut checks = Checks::default();
         checks.text(&self.name, 100, "/name");
+        let tenant_fits = self.tenant.as_deref().is_none_or(|name| Tenant::new(name).is_some());
+        checks.that(tenant_fits, "/tenant", "expected 1 to 64 of a-z, 0-9, - and _");
         checks.range(self.rotate_every, 1, 100_000, "/rotate_every");
         let count_fits = (1..=core::NUMBERS_MAX).contains(&self.numbers.len());
         checks.that(count_fits, "/numbers", "expected 1 to 1000 numbers");
@@ -215,6 +222,7 @@ impl TryFrom<CallerIdPoolRequest> for core::CallerIdPoolConfig {
         wire.check().finish()?;
         Ok(core::CallerIdPoolConfig {
             name: wire.name,
+            tenant: wire.tenant.as_deref().and_then(Tenant::new),
             strategy: wire.strategy.into(),
             rotate_every: wire.rotate_every,
             numbers: wire.numbers,
@@ -246,6 +254,7 @@ impl From<&core::CallerIdPoolConfig> for CallerIdPoolRequest {
     fn from(config: &core::CallerIdPoolConfig) -> Self {
         CallerIdPoolRequest {
             name: config.name.clone(),
+            tenant: config.tenant.as_ref().map(ToString::to_string),
             strategy: config.strategy.into(),
             rotate_every: config.rotate_every,
             numbers: config.numbers.clone(),

@@ -1,7 +1,7 @@
 //! Campaigns on the wire.
 
 use super::best_time::BestTime;
-use super::calling_hours::CallingHours;
+use super::calling_hours::{CallingHours, clock_text, minute_of_day};
 use super::calling_windows::CallingWindows;
 use super::disposition::DispositionEntry;
 use super::schedule::Schedule;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::time::{Time, parse_span, span_text};
 use dialer_core::config as core;
 use dialer_core::machine::{AssistantThen as CoreThen, MachinePolicy};
-use dialer_core::screen::{Filter, Frequency, Sequence};
+use dialer_core::screen::{self, Filter, Frequency, Sequence};
 use dialer_core::view::CampaignView;
 use dialer_core::{CallerIdPoolId, DncListId, ListId, OptOut, TrunkId};
 use serde::{Deserialize, Serialize};
@@ -680,6 +680,17 @@ pub struct RetryRule {
     /// … at most this often (0: never).
     #[schema(maximum = 100)]
     pub max: u32,
+    /// False: such an attempt does not count in `caps.per_lead`.
+    #[serde(default = "counts")]
+    #[schema(default = true)]
+    pub counts: bool,
+    /// The next try is in another part of the callee's day than this one: until 12, until 17, until 24 o'clock.
+    #[serde(default)]
+    pub other_slot: bool,
+}
+
+fn counts() -> bool {
+    true
 }
 
 /// Most attempts.
@@ -704,21 +715,63 @@ pub struct Caps {
     /// Least time between two attempts of a lead.
     #[schema(maximum = 31_622_400_000_i64)]
     pub gap_ms: u64,
+    /// Per lead within parts of the day, such as morning, noon and evening, by the callee's clock; at most 6.
+    #[schema(max_items = 6)]
+    pub day_parts: Vec<DayPart>,
+}
+
+/// A part of the callee's day.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DayPart {
+    /// First minute, `HH:MM`.
+    #[schema(example = "09:00")]
+    pub from: String,
+    /// First minute behind it, `HH:MM`, at most `24:00`.
+    #[schema(example = "12:00")]
+    pub to: String,
+    /// Attempts of a lead in it at most; 0: none.
+    #[schema(maximum = 32)]
+    pub max: u32,
+}
+
+impl DayPart {
+    fn core(&self) -> Option<screen::DayPart> {
+        let (from_minute, to_minute) = (minute_of_day(&self.from)?, minute_of_day(&self.to)?);
+        (from_minute < to_minute).then_some(screen::DayPart { from_minute, to_minute, max: self.max })
+    }
 }
 
 impl Caps {
     fn new(config: &core::CampaignConfig) -> Self {
-        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms } = *config.frequency;
-        Caps { per_lead: config.attempts_max, per_day, per_24h, per_7d, per_30d, gap_ms }
+        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms, day_parts } = *config.frequency;
+        let part = |part: &screen::DayPart| DayPart {
+            from: clock_text(part.from_minute),
+            to: clock_text(part.to_minute),
+            max: part.max,
+        };
+        let day_parts = day_parts.iter().flatten().map(part).collect();
+        Caps { per_lead: config.attempts_max, per_day, per_24h, per_7d, per_30d, gap_ms, day_parts }
     }
 
     fn frequency(&self) -> Frequency {
         let Caps { per_day, per_24h, per_7d, per_30d, gap_ms, .. } = *self;
-        Frequency { per_day, per_24h, per_7d, per_30d, gap_ms }
+        let mut day_parts = [None; screen::DAY_PARTS_MAX];
+        for (place, part) in day_parts.iter_mut().zip(&self.day_parts) {
+            *place = part.core();
+        }
+        Frequency { per_day, per_24h, per_7d, per_30d, gap_ms, day_parts }
     }
 
     fn check(&self, checks: &mut Checks) {
         checks.range(self.per_lead, 1, 1_000, "/caps/per_lead");
+        let few = self.day_parts.len() <= screen::DAY_PARTS_MAX;
+        checks.that(few, "/caps/day_parts", "expected at most 6 parts");
+        for (place, part) in self.day_parts.iter().enumerate() {
+            let fits = part.core().is_some();
+            checks.that(fits, &format!("/caps/day_parts/{place}"), "expected from before to, both HH:MM");
+            checks.range(part.max, 0, 32, &format!("/caps/day_parts/{place}/max"));
+        }
         for (limit, pointer) in [
             (self.per_day, "/caps/per_day"),
             (self.per_24h, "/caps/per_24h"),
@@ -818,6 +871,10 @@ pub struct CampaignRequest {
     #[serde(default = "wrap_up_then")]
     #[schema(default = "ready")]
     pub wrap_up_then: AfterWrapUp,
+    /// A lead whose field `owner` names an agent (by id, user name or name) is called by that agent alone; it waits while that
+    /// one is busy or not there. Leads without an owner are anyone's.
+    #[serde(default)]
+    pub owner_only: bool,
     /// Callbacks that agents promise to make themselves.
     #[serde(default)]
     pub callbacks: Callbacks,
@@ -986,7 +1043,13 @@ impl CampaignRequest {
                 &format!("/retry/{at}/after"),
                 "expected a span like 15m, 4h or 1d",
             );
-            rules.push(core::RetryRule { outcome, after_ms: after_ms.unwrap_or(0), max: rule.max });
+            rules.push(core::RetryRule {
+                outcome,
+                after_ms: after_ms.unwrap_or(0),
+                max: rule.max,
+                counts: rule.counts,
+                other_slot: rule.other_slot,
+            });
         }
         rules
     }
@@ -1016,6 +1079,7 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
                 wrap_up_then: wire.wrap_up_then.into(),
                 callback_late_after_ms: wire.callbacks.late_after_ms,
                 callback_late: wire.callbacks.late.into(),
+                owner_only: wire.owner_only,
             }),
             lists: wire.lists,
             trunks: wire.trunks,
@@ -1041,7 +1105,9 @@ impl TryFrom<CampaignRequest> for core::CampaignConfig {
             early_media: wire.classify.early_media,
             retry,
             attempts_max: wire.caps.per_lead,
-            schedule: wire.schedule.into(),
+            schedule: wire
+                .schedule
+                .into_core(calling_hours.as_ref().map_or(0, |hours| hours.utc_offset_minutes)),
             calling_hours,
             calling_windows: windows,
             frequency: Box::new(wire.caps.frequency()),
@@ -1071,6 +1137,7 @@ impl From<&core::CampaignConfig> for CampaignRequest {
             pop_url: config.serving.pop_url.clone(),
             pause_codes: config.serving.pause_codes.clone(),
             wrap_up_then: config.serving.wrap_up_then.into(),
+            owner_only: config.serving.owner_only,
             callbacks: Callbacks::new(&config.serving),
             lists: config.lists.clone(),
             trunks: config.trunks.clone(),
@@ -1088,6 +1155,8 @@ impl From<&core::CampaignConfig> for CampaignRequest {
                     outcome: rule.outcome.into(),
                     after: Some(span_text(rule.after_ms)),
                     max: rule.max,
+                    counts: rule.counts,
+                    other_slot: rule.other_slot,
                 })
                 .collect(),
             caps: Caps::new(config),
@@ -1181,7 +1250,7 @@ mod tests {
     fn a_config_reads_back_from_its_wire_form() {
         let config = core::CampaignConfig {
             name: "x".into(),
-            retry: vec![core::RetryRule { outcome: dialer_core::Outcome::Busy, after_ms: 900_000, max: 3 }],
+            retry: vec![core::RetryRule::new(dialer_core::Outcome::Busy, 900_000, 3)],
             calling_hours: Some(core::CallingHours {
                 from_minute: 540,
                 to_minute: 1_440,

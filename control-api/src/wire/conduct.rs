@@ -85,14 +85,24 @@ pub struct SupervisionRequest {
     #[serde(default)]
     #[schema(max_length = 256)]
     pub compliance_override: Option<String>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// Another way for a supervisor to take part.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SupervisionChange {
     /// How from now on.
     pub mode: SupervisionMode,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// Someone for a call, or to take the customer over: an agent's phone or a number, of which one is given.
@@ -122,6 +132,11 @@ pub struct JoinRequest {
     #[serde(default)]
     #[schema(max_length = 256)]
     pub compliance_override: Option<String>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 impl From<SupervisionRequest> for JoinRequest {
@@ -133,9 +148,10 @@ impl From<SupervisionRequest> for JoinRequest {
             trunk_id,
             caller_id,
             compliance_override,
+            command_id,
             mode: _,
         } = request;
-        JoinRequest { agent_id, to, ring_timeout_ms, trunk_id, caller_id, compliance_override }
+        JoinRequest { agent_id, to, ring_timeout_ms, trunk_id, caller_id, compliance_override, command_id }
     }
 }
 
@@ -187,12 +203,17 @@ impl JoinRequest {
 }
 
 /// Which side; the agent if absent.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MuteRequest {
     /// Whom nobody is to hear.
     #[serde(default)]
     pub party: Option<Side>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// Digits to press.
@@ -209,6 +230,11 @@ pub struct DtmfRequest {
     #[serde(default)]
     #[schema(minimum = 40, maximum = 2_000)]
     pub duration_ms: Option<u32>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// A prompt to play.
@@ -221,6 +247,25 @@ pub struct PlayRequest {
     /// Who is to hear it, instead of the others; the customer if absent.
     #[serde(default)]
     pub to: Option<Sides>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
+}
+
+/// Whose prompt is to end.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopPlayRequest {
+    /// Who hears it no longer; both if absent.
+    #[serde(default)]
+    pub to: Option<Sides>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// Someone was called for a call.
@@ -233,6 +278,8 @@ pub struct ParticipantAccepted {
     pub call_id: String,
     /// How a supervisor takes part.
     pub mode: Option<SupervisionMode>,
+    /// Name of the command, told by `command.completed` or `command.failed`.
+    pub command_id: String,
 }
 
 /// One who takes part in a live call besides customer and agent.

@@ -35,6 +35,12 @@ pub enum Device {
         /// Caller ID shown; null: the trunk's.
         #[serde(default)]
         caller_id: Option<String>,
+        /// Whoever answers hears `[media] confirm_prompt` and has to press this key, `0` to `9`, `*` or `#`, within the time that
+        /// it may ring, before the agent has the call or is logged in: a mailbox does not. Null: whoever answers is taken
+        /// for the agent.
+        #[serde(default)]
+        #[schema(value_type = Option<String>, pattern = "^[0-9*#]$", example = "1")]
+        confirm_key: Option<char>,
     },
 }
 
@@ -45,8 +51,8 @@ impl Device {
     /// As the caller may see it.
     pub(super) fn shown(device: &AgentDevice, mask: Masker) -> Self {
         match Device::from(device) {
-            Device::Number { number, trunk_id, caller_id } => {
-                Device::Number { number: mask.number(&number), trunk_id, caller_id }
+            Device::Number { number, trunk_id, caller_id, confirm_key } => {
+                Device::Number { number: mask.number(&number), trunk_id, caller_id, confirm_key }
             }
             Device::Address { uri } => Device::Address { uri: mask.words(&uri) },
             Device::Registered => Device::Registered,
@@ -67,9 +73,12 @@ impl From<&AgentDevice> for Device {
                 };
                 Device::Address { uri: format!("sip:{user}{address}{transport}") }
             }
-            AgentDevice::Number { number, trunk, caller_id } => {
-                Device::Number { number: number.clone(), trunk_id: *trunk, caller_id: caller_id.clone() }
-            }
+            AgentDevice::Number { number, trunk, caller_id, confirm_key } => Device::Number {
+                number: number.clone(),
+                trunk_id: *trunk,
+                caller_id: caller_id.clone(),
+                confirm_key: *confirm_key,
+            },
         }
     }
 }
@@ -83,8 +92,8 @@ impl TryFrom<Device> for AgentDevice {
             Device::Address { uri } => {
                 address_of(&uri).ok_or_else(|| Problem::field("/device/uri", EXPECTED))
             }
-            Device::Number { number, trunk_id, caller_id } => {
-                Ok(AgentDevice::Number { number, trunk: trunk_id, caller_id })
+            Device::Number { number, trunk_id, caller_id, confirm_key } => {
+                Ok(AgentDevice::Number { number, trunk: trunk_id, caller_id, confirm_key })
             }
         }
     }

@@ -278,6 +278,12 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallForkEnded { fork, cause, reason, duration_ms } => json!({
             "fork_id": fork, "cause": cause, "reason": reason, "duration_ms": duration_ms
         }),
+        CoreEvent::CommandCompleted { name, verb } => {
+            json!({"command_id": mask.text(name), "command": verb})
+        }
+        CoreEvent::CommandFailed { name, verb, reason } => {
+            json!({"command_id": mask.text(name), "command": verb, "reason": mask.text(reason)})
+        }
         CoreEvent::CallPlaying { prompt } => json!({"prompt": prompt}),
         CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
         CoreEvent::AgentPhoneLost { reason } => json!({"reason": reason}),

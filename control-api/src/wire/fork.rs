@@ -84,6 +84,11 @@ pub struct ForkRequest {
     #[serde(default)]
     #[schema(maximum = 20)]
     pub reconnects_max: Option<u32>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 impl From<ForkRequest> for ForkConfig {
@@ -103,13 +108,18 @@ impl From<ForkRequest> for ForkConfig {
 }
 
 /// Which fork is to end.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForkStopRequest {
     /// This one and no other; the one there is, if absent.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub fork_id: Option<ForkId>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// A fork was ordered.
@@ -119,6 +129,8 @@ pub struct ForkAccepted {
     pub fork_id: String,
     /// The call.
     pub call_id: String,
+    /// Name of the command, told by `command.completed` or `command.failed`.
+    pub command_id: String,
 }
 
 /// The fork of a live call.

@@ -388,8 +388,55 @@ pub enum ImportLine {
     Summary(ImportSummaryLine),
 }
 
+/// How an import stands that goes on by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportState {
+    /// Under way.
+    Running,
+    /// All rows have their verdict.
+    Completed,
+    /// It broke off: rows without a verdict were not looked at, those with one are as it says.
+    Failed,
+}
+
+/// An import that was asked for with `Prefer: respond-async`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Import {
+    /// Its name.
+    #[schema(example = "imp_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub id: String,
+    /// Into which list.
+    pub list_id: String,
+    /// How it stands.
+    pub state: ImportState,
+    /// When it was taken.
+    pub created_at: Time,
+    /// When it was over.
+    pub ended_at: Option<Time>,
+    /// How far it is.
+    pub summary: ImportSummary,
+    /// Where its verdicts are when it is over, for seven days from its beginning.
+    pub result: String,
+}
+
+impl Import {
+    pub(crate) fn new(row: &crate::import_jobs::JobRow, state: ImportState) -> Self {
+        let time = |ms| Time(sansio::WallTime::from_unix_millis(ms));
+        Import {
+            id: row.id.clone(),
+            list_id: row.list.clone(),
+            state,
+            created_at: time(row.created_at_ms),
+            ended_at: row.ended_at_ms.map(time),
+            summary: row.summary.clone(),
+            result: format!("/v1/imports/{}/result", row.id),
+        }
+    }
+}
+
 /// Figures of an import.
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ImportSummary {
     /// Rows seen, without header and empty lines.
     pub lines: u64,
@@ -410,7 +457,7 @@ pub struct ImportSummary {
     /// False: the import broke off; rows without a verdict were not looked at.
     pub complete: bool,
     /// Why it broke off.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 

@@ -18,12 +18,17 @@ wire_enum! {
 }
 
 /// How a recording is to be paused.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// What stands in the file for the time of the pause; `silence` if absent.
     #[serde(default)]
     pub pause_behavior: Option<PauseBehavior>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
 }
 
 /// What was wished of a recording was accepted.
@@ -34,6 +39,8 @@ pub struct RecordAccepted {
     pub recording_id: String,
     /// The call.
     pub call_id: String,
+    /// Name of the command, told by `command.completed` or `command.failed`.
+    pub command_id: String,
 }
 
 /// The running recording of a live call.

@@ -410,7 +410,8 @@ impl From<&TrunkConfig> for TrunkRequest {
     }
 }
 
-/// A trunk.
+/// A trunk. To tenants, those that their campaigns go over, without what only the house and its carrier know (address,
+/// sources, headers, names, others' calls: empty or 0).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Trunk {
     /// Its name.
@@ -501,6 +502,30 @@ impl Trunk {
     /// As the caller may see it.
     #[must_use]
     pub fn new(view: &TrunkView, mask: Masker) -> Self {
+        let whole = Trunk::of_operator(view, mask);
+        if crate::tenancy::tenant().is_some() { whole.without_carrier() } else { whole }
+    }
+
+    /// As a tenant sees it: what is between the house and its carrier, and what others have on it, is not told.
+    fn without_carrier(self) -> Self {
+        Trunk {
+            address: String::new(),
+            listener: None,
+            prefix: String::new(),
+            sources: Vec::new(),
+            certificate_names: Vec::new(),
+            headers_pass: Vec::new(),
+            headers_remove: Vec::new(),
+            headers_add: Vec::new(),
+            username: None,
+            has_password: false,
+            caller_id: None,
+            status: TrunkStatus { down_reason: None, calls_active: 0, ..self.status },
+            ..self
+        }
+    }
+
+    fn of_operator(view: &TrunkView, mask: Masker) -> Self {
         let config = &view.row.config;
         Trunk {
             id: view.row.id.to_string(),

@@ -73,8 +73,8 @@ async fn windows_limits_and_filters_are_taken_and_shown() {
     let dnc = made(&house, "/v1/dnc-lists", json!({"name": "own", "everywhere": false})).await;
     let windows = json!({"hours": [{"days": ["mon", "sat"], "from": "09:30", "to": "20:00"}],
         "holidays": ["2026-12-25", "2027-01-01"]});
-    let caps =
-        json!({"per_lead": 7, "per_day": 1, "per_24h": 2, "per_7d": 3, "per_30d": 4, "gap_ms": 60_000});
+    let caps = json!({"per_lead": 7, "per_day": 1, "per_24h": 2, "per_7d": 3, "per_30d": 4, "gap_ms": 60_000,
+            "day_parts": [{"from": "09:00", "to": "12:00", "max": 1}]});
     let filter = r#"fields.segment = "gold" and attempts < 3"#;
     let body = json!({"name": "c", "lists": [list], "calling_windows": windows, "caps": caps, "filter": filter,
         "dnc_lists": [dnc]});
@@ -88,6 +88,7 @@ async fn windows_limits_and_filters_are_taken_and_shown() {
         (json!({"filter": "attempts <"}), "/filter"),
         (json!({"filter": "1; DROP TABLE lead"}), "/filter"),
         (json!({"caps": {"per_24h": 0}}), "/caps/per_24h"),
+        (json!({"caps": {"day_parts": [{"from": "12:00", "to": "09:00", "max": 1}]}}), "/caps/day_parts/0"),
         (json!({"caps": {"per_7d": 33}}), "/caps/per_7d"),
         (json!({"calling_windows": {"hours": []}}), "/calling_windows/hours"),
         (

@@ -172,6 +172,8 @@ async fn verbs_are_idempotent_and_say_what_is_wrong() {
     house.core.lock().unwrap().fact(CallFact::Held { call, party: Party::Api });
     assert_eq!(house.get(&format!("/v1/calls/{id}")).await.json()["held_by"], "api");
     house.act(&path("unhold")).await.is(202);
+    house.act(&path("stop_play")).await.problem(409, "invalid_call_state");
+    house.core.lock().unwrap().fact(CallFact::Resumed { call, party: Party::Api });
     for _ in 0..2 {
         house.post(&path("mute"), json!({"party": "customer"})).await.is(202);
     }
@@ -192,12 +194,14 @@ async fn verbs_are_idempotent_and_say_what_is_wrong() {
     assert_eq!(unknown.problem(422, "unprocessable"), ["/prompt"]);
     house.post(&path("dtmf"), json!({"digits": "12#", "to": "agent"})).await.is(202);
     house.post(&path("play"), json!({"prompt": "hello", "to": "both"})).await.is(202);
+    house.act(&path("stop_play")).await.is(202);
+    house.post(&path("send_dtmf"), json!({"digits": "5"})).await.is(202);
     house.post(&path("transfer"), json!({"agent_id": boss})).await.is(202);
     house.post(&path("transfer"), json!({"to": "13800138001"})).await.problem(409, "invalid_call_state");
     let failed = CallFact::TransferFailed { call, to: "1002".into(), sip_code: 486 };
     house.core.lock().unwrap().fact(failed);
     house.post(&path("transfer"), json!({"to": "13800138001"})).await.is(202);
-    assert_eq!(acts(&house).len(), 4);
+    assert_eq!(acts(&house).len(), 6);
     house.act("/v1/calls/call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D/hold").await.problem(404, "not_found");
     house.act("/v1/calls/nonsense/hold").await.problem(404, "not_found");
 }
@@ -268,4 +272,65 @@ async fn a_recording_is_started_paused_resumed_and_stopped() {
             "recording.stopped"
         ]
     );
+}
+
+/// Each command that was taken is told of once: what it led to, or that it led to nothing.
+#[tokio::test]
+async fn commands_tell_how_they_came_out() {
+    let house = House::new();
+    let (id, _, boss) = joined(&house).await;
+    let path = |verb: &str| format!("/v1/calls/{id}/{verb}");
+    let call: CallId = id.parse().unwrap();
+    let fact = |fact| house.core.lock().unwrap().fact(fact);
+    let told = || -> Vec<(String, Value)> {
+        let all = types(&house, &id).into_iter();
+        all.filter(|(kind, _)| kind.starts_with("command.")).collect()
+    };
+    let named = |verb: &str, id: &str, mut body: Value| {
+        body["command_id"] = json!(id);
+        let house = &house;
+        let path = path(verb);
+        let id = id.to_owned();
+        async move {
+            let taken = house.post(&path, body).await.is(202).json();
+            assert_eq!(taken["command_id"], id, "{path}");
+        }
+    };
+    let done =
+        |id: &str, verb: &str| ("command.completed".to_owned(), json!({"command_id": id, "command": verb}));
+    let failed = |id: &str, verb: &str, reason: &str| {
+        ("command.failed".to_owned(), json!({"command_id": id, "command": verb, "reason": reason}))
+    };
+    named("hold", "h", json!({})).await;
+    assert_eq!(told(), [], "nobody hears music yet");
+    fact(CallFact::Held { call, party: Party::Api });
+    named("hold", "again", json!({})).await;
+    named("mute", "m", json!({"party": "customer"})).await;
+    named("dtmf", "d", json!({"digits": "1"})).await;
+    let mut expected = vec![done("h", "hold"), done("again", "hold"), done("m", "mute"), done("d", "dtmf")];
+    assert_eq!(told(), expected);
+    named("transfer", "t", json!({"agent_id": boss})).await;
+    fact(CallFact::TransferFailed { call, to: "1002".into(), sip_code: 486 });
+    expected.push(failed("t", "transfer", "refused with 486"));
+    named("record", "r", json!({})).await;
+    named("supervise", "s", json!({"agent_id": boss, "mode": "listen"})).await;
+    assert_eq!(told(), expected);
+    // What is refused was not taken.
+    let refused = json!({"digits": "x", "command_id": "bad"});
+    house.post(&path("dtmf"), refused).await.problem(400, "invalid_body");
+    let long = json!({"command_id": "x".repeat(129)});
+    assert_eq!(house.post(&path("hold"), long).await.problem(400, "invalid_body"), ["/command_id"]);
+    let unnamed = house.act(&path("hangup")).await.is(202).json()["command_id"].clone();
+    let (by, cause) = (Party::Api, EndCause::Normal);
+    fact(CallFact::Ended { call, by, cause, sip_code: Some(200), q850: None });
+    let unnamed = unnamed.as_str().unwrap();
+    expected.extend([
+        failed("s", "supervise", "normal"),
+        failed("r", "record", "call_ended"),
+        done(unnamed, "hangup"),
+    ]);
+    assert_eq!(told(), expected);
+    let all: Vec<String> = types(&house, &id).into_iter().map(|(kind, _)| kind).collect();
+    let end = all.iter().position(|kind| kind == "call.ended").unwrap();
+    assert!(all.iter().rposition(|kind| kind.starts_with("command.")).unwrap() < end, "{all:?}");
 }

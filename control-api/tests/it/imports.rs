@@ -418,3 +418,59 @@ async fn packed_bodies_are_unpacked_and_bombs_end_with_a_summary() {
         .await
         .problem(413, "payload_too_large");
 }
+
+fn asking(list: &str, token: &str, prefer: &str, text: &'static str) -> Request<Body> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v1/lists/{list}/leads:import?time_zone=from_number"))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", CSV)
+        .header("prefer", prefer)
+        .body(Body::from(text))
+        .unwrap()
+}
+
+/// The answer comes when the body is here; how far it is and what became of it can be asked for afterwards.
+#[tokio::test]
+async fn an_import_goes_on_by_itself() {
+    let house = House::new();
+    let list = house.list().await;
+    let text = "phone,external_id\n13800138000,crm-1\nnonsense,crm-2\n13800138000,crm-3\n";
+    let taken = house.send(asking(&list, ROOT, "wait=5, respond-async", text)).await.is(202);
+    let id = taken.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(taken.headers["location"], format!("/v1/imports/{id}"));
+    assert_eq!(taken.headers["preference-applied"], "respond-async");
+    let path = format!("/v1/imports/{id}");
+    let done = loop {
+        let shown = house.get(&path).await.is(200).json();
+        if shown["state"] != "running" {
+            break shown;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((&done["state"], &done["list_id"]), (&json!("completed"), &json!(list)));
+    let figures = |of: &Value| ["lines", "accepted", "duplicates", "rejected"].map(|name| of[name].clone());
+    assert_eq!(figures(&done["summary"]), [3, 1, 1, 1].map(|count| json!(count)));
+    assert!(done["ended_at"].is_string());
+    let result = house.get(&format!("{path}/result")).await.is(200);
+    let lines: Vec<Value> = result.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected =
+        [row(2, "accepted", ""), row(3, "invalid_number", "not_a_number"), row(4, "duplicate", "number")];
+    assert_eq!(results(&lines), expected);
+    assert_eq!(house.get("/v1/imports").await.is(200).json()["data"][0]["id"], id);
+    let page = house.get(&format!("/v1/lists/{list}/leads?include=total")).await.is(200).json();
+    assert_eq!(page["total"], 1);
+    // What cannot be read at all is refused before it is taken.
+    let bad = house.send(asking(&list, ROOT, "respond-async", "name\nGrace\n")).await;
+    bad.problem(400, "invalid_body");
+    // Whoever may not import sees no verdicts, and no other tenant sees the import.
+    let reader = house.token(&["leads:read"]).await;
+    house.ask(&reader, Method::GET, &path, None).await.is(200);
+    house.ask(&reader, Method::GET, &format!("{path}/result"), None).await.problem(403, "insufficient_scope");
+    let body = json!({"name": "t", "scopes": ["admin"], "tenant": "acme"});
+    let made = house.post("/v1/tokens", body).await.is(201).json();
+    let other = made["token"].as_str().unwrap();
+    house.ask(other, Method::GET, &path, None).await.problem(404, "not_found");
+    assert_eq!(house.ask(other, Method::GET, "/v1/imports", None).await.is(200).json()["data"], json!([]));
+    house.get("/v1/imports/imp_01JC8Z3V5N8W6Q2R4T7Y9X1B3D").await.problem(404, "not_found");
+}

@@ -192,11 +192,14 @@ async fn the_documented_campaign_is_taken_as_far_as_it_is_built() {
         "timers": {"ring_min_ms": 15000, "ring_max_ms": 28000, "agent_ring_ms": 8000, "wrap_up_ms": 20000, "bridge_deadline_ms": 2000},
         "on_no_agent": {"play": "safe_harbour", "then": "hangup"},
         "classify": {"early_media": true, "amd": {"mode": "fast", "human_on_timeout": true}},
-        "retry": [{"outcome": "busy", "after": "15m", "max": 3}, {"outcome": "no_answer", "after": "4h", "max": 3}, {"outcome": "invalid_number", "max": 0}],
+        "retry": [{"outcome": "busy", "after": "15m", "max": 3}, {"outcome": "no_answer", "after": "4h", "max": 3, "other_slot": true}, {"outcome": "invalid_number", "max": 0}],
         "caps": {"per_lead": 6}
     });
     let shown = house.post("/v1/campaigns", body).await.is(201).json();
-    assert_eq!(shown["retry"][1], json!({"outcome": "no_answer", "after": "4h", "max": 3}));
+    assert_eq!(
+        shown["retry"][1],
+        json!({"outcome": "no_answer", "after": "4h", "max": 3, "counts": true, "other_slot": true})
+    );
     assert_eq!(shown["classify"]["amd"]["mode"], "before_bridge");
     assert_eq!(shown["concurrency"]["max"], 120);
     // What is shown can be sent back.

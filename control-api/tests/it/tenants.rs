@@ -148,8 +148,9 @@ async fn what_another_tenant_has_is_not_there_on_any_route() {
     let of_house = of_the_house(&house).await;
     let (mut reached, mut seen_by_owner) = (0, 0);
     for (method, path) in operations() {
-        // A report is of whoever asks for it.
-        if !path.contains('{') || path == "/v1/reports/{report}" {
+        // A report is of whoever asks for it; trunks and prompts are the house's, and looked at by all.
+        let of_all = path.starts_with("/v1/trunks/") || path.starts_with("/v1/prompts/");
+        if !path.contains('{') || path == "/v1/reports/{report}" || of_all && method == Method::GET {
             continue;
         }
         let theirs = filled(&path, &acme, &of_house);
@@ -239,6 +240,81 @@ async fn figures_and_evidence_are_of_the_tenants_own_calls() {
     assert!(entries.len() > 5 && entries.iter().all(|entry| entry["by"]["tenant"] == "blue"), "{audit}");
     let made = |entry: &&Value| entry["action"] == "campaign.created";
     assert_eq!(entries.iter().filter(made).count(), 1);
+}
+
+/// What the operator gives to a tenant: a pool, whose numbers its calls may show and no others; trunks to look at.
+#[tokio::test]
+async fn a_tenant_shows_the_numbers_that_it_was_given() {
+    let (house, acme, blue) = two().await;
+    let given = json!({"name": "blue", "numbers": ["+862155550001", "+862155550002"], "tenant": "blue"});
+    let pool = house.made(&house.post("/v1/caller-id-pools", given).await);
+    let others = json!({"name": "kept", "numbers": ["+862155550003"]});
+    let kept = house.made(&house.post("/v1/caller-id-pools", others).await);
+    let path = format!("/v1/caller-id-pools/{pool}");
+    let ask = async |token: &str, method: Method, path: &str, body: Value| {
+        let body = (method != Method::GET).then_some(body);
+        house.ask(token, method, path, body).await
+    };
+    let seen = ask(&blue.token, Method::GET, "/v1/caller-id-pools", json!(null)).await.is(200).json();
+    assert_eq!((seen["data"].as_array().unwrap().len(), &seen["data"][0]["id"]), (1, &json!(pool)));
+    let hidden = ask(&acme.token, Method::GET, "/v1/caller-id-pools", json!(null)).await.is(200).json();
+    assert_eq!(hidden["data"], json!([]));
+    ask(&acme.token, Method::PATCH, &path, json!({"strategy": "random"})).await.problem(404, "not_found");
+    // How its numbers are used is the tenant's to say, which there are the operator's.
+    let changed = ask(&blue.token, Method::PATCH, &path, json!({"strategy": "random", "tenant": null})).await;
+    assert_eq!(changed.is(200).json()["tenant"], "blue");
+    let more = json!({"numbers": ["+862155550001", "+862155550003"]});
+    let refused = ask(&blue.token, Method::PATCH, &path, more).await;
+    assert_eq!(refused.problem(400, "invalid_body"), ["/numbers/1"]);
+    let number = |number: &str| json!({"number": number});
+    let quarantine = format!("{path}/numbers:quarantine");
+    post(&house, &acme.token, &quarantine, number("+862155550001")).await.problem(404, "not_found");
+    let made = json!({"name": "own", "numbers": ["+862155550009"]});
+    post(&house, &blue.token, "/v1/caller-id-pools", made).await.problem(403, "insufficient_scope");
+    ask(&blue.token, Method::DELETE, &path, json!({})).await.problem(404, "not_found");
+    // Campaigns, calls and agents' devices show what is in it and nothing else.
+    let campaign = |field: &str, value: &str| json!({"name": "x", "lists": [], field: value});
+    for (field, value, good) in [
+        ("caller_id", "+862155550001", true),
+        ("caller_id", "+862155550003", false),
+        ("caller_id", "anonymous", false),
+        ("caller_id_pool", pool.as_str(), true),
+        ("caller_id_pool", kept.as_str(), false),
+    ] {
+        let reply = post(&house, &blue.token, "/v1/campaigns", campaign(field, value)).await;
+        match good {
+            true => drop(reply.is(201)),
+            false => assert_eq!(reply.problem(400, "invalid_body"), [format!("/{field}")], "{value}"),
+        }
+    }
+    let own = campaign("caller_id", "+862155550001");
+    assert_eq!(
+        post(&house, &acme.token, "/v1/campaigns", own).await.problem(400, "invalid_body"),
+        ["/caller_id"]
+    );
+    let call = json!({"agent_id": blue.ids["agents"], "to": "+8613800138000", "caller_id": "+862155550003"});
+    assert_eq!(
+        post(&house, &blue.token, "/v1/calls", call).await.problem(400, "invalid_body"),
+        ["/caller_id"]
+    );
+    let device = json!({"kind": "number", "number": "+8613800138000", "caller_id": "+862155550003"});
+    let agent = json!({"name": "x", "username": "blue9", "device": device});
+    let refused = post(&house, &blue.token, "/v1/agents", agent).await;
+    assert_eq!(refused.problem(400, "invalid_body"), ["/device/caller_id"]);
+    // Trunks: what they are called and whether they are up, nothing of the carrier.
+    let all = house.get("/v1/trunks").await.is(200).json();
+    let seen = ask(&blue.token, Method::GET, "/v1/trunks", json!(null)).await.is(200).json();
+    assert_eq!((&seen["data"][0]["id"], &seen["data"][0]["address"]), (&all["data"][0]["id"], &json!("")));
+    assert_ne!(all["data"][0]["address"], "");
+    let trunk = format!("/v1/trunks/{}", all["data"][0]["id"].as_str().unwrap());
+    ask(&blue.token, Method::PATCH, &trunk, json!({"enabled": false})).await.problem(404, "not_found");
+    // A route of inbound calls is shown to the tenant whose campaign it leads to.
+    let route = json!({"name": "back", "numbers": ["+862155550001"], "campaign_id": blue.ids["campaigns"]});
+    let route = house.made(&house.post("/v1/inbound-routes", route).await);
+    let path = format!("/v1/inbound-routes/{route}");
+    ask(&blue.token, Method::GET, &path, json!(null)).await.is(200);
+    ask(&acme.token, Method::GET, &path, json!(null)).await.problem(404, "not_found");
+    ask(&blue.token, Method::DELETE, &path, json!({})).await.problem(404, "not_found");
 }
 
 /// A person's data are told as far as they are the tenant's; to erase them everywhere is the operator's.

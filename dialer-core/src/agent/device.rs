@@ -41,6 +41,9 @@ pub enum AgentDevice {
         trunk: Option<TrunkId>,
         /// Caller ID shown; `None`: the trunk's.
         caller_id: Option<String>,
+        /// Who answers presses this, or is not taken for the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_key: Option<char>,
     },
 }
 
@@ -89,8 +92,11 @@ pub(super) fn check(config: &AgentConfig) -> Checked {
                 _ => invalid("/device/uri", "an IP address with a port"),
             }
         }
-        AgentDevice::Number { number, caller_id: shown, .. } => {
+        AgentDevice::Number { number, caller_id: shown, confirm_key, .. } => {
             e164("/device/number", number)?;
+            if confirm_key.is_some_and(|key| !key.is_ascii_digit() && !"*#".contains(key)) {
+                return invalid("/device/confirm_key", "one of 0-9, * and #");
+            }
             if let Some(shown) = shown {
                 caller_id("/device/caller_id", shown)?;
             }
@@ -212,10 +218,11 @@ impl Dialer {
             AgentDevice::Registered | AgentDevice::Address { .. } => {
                 Way::Phone { agent: id, auto_answer: config.auto_answer, display }
             }
-            AgentDevice::Number { number, caller_id, .. } => Way::Number {
+            AgentDevice::Number { number, caller_id, confirm_key, .. } => Way::Number {
                 trunk: trunk.unwrap_or(TrunkId::from_bits(0)),
                 to: number.clone(),
                 caller_id: caller_id.clone(),
+                confirm_key: *confirm_key,
             },
         }
     }

@@ -1,9 +1,10 @@
 //! Moving an agent from state to state.
 
 use crate::call::Moment;
+use crate::campaign::Campaign;
 use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
-use crate::id::AgentId;
+use crate::id::{AgentId, CampaignId};
 use crate::pacing::{AgentRef, PacingEvent};
 use crate::record::AgentStatusRow;
 use crate::view::AgentState;
@@ -44,6 +45,13 @@ impl Dialer {
         }
         let (group, number) = (agent.first_group().to_owned(), AgentRef(agent.number));
         self.counters.agent_state(&group, from, spent_ms);
+        if to == AgentState::Ready {
+            let wants = |campaign: &&Campaign| campaign.row.config.serving.owner_only;
+            let wanting: Vec<CampaignId> = self.campaigns.values().filter(wants).map(|c| c.row.id).collect();
+            for campaign in wanting {
+                self.owners_may_take_more(campaign);
+            }
+        }
         let busy = matches!(from, AgentState::Talking | AgentState::Hold | AgentState::WrapUp);
         if busy && to == AgentState::Ready {
             self.note_freed(cx.now, id);

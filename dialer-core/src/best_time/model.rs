@@ -234,6 +234,12 @@ impl Model {
         (advantage, best)
     }
 
+    /// It is tried in an hour that is expected to be worse than the others, to learn more of it or because it has waited.
+    pub(crate) fn explores(&self, tried: &super::Tried) -> bool {
+        tried.arm != super::ExperimentArm::HeldOut
+            && self.advantage_expected(&tried.segment, usize::from(tried.hour)).0 < 0.0
+    }
+
     /// Chance of an answer per hour of the week, as expected now.
     pub(crate) fn chances(&self, segment: &str) -> Vec<f64> {
         let expected = self.expected(segment);

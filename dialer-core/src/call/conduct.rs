@@ -40,6 +40,10 @@ pub(crate) struct Participant {
 }
 
 impl Participant {
+    pub(super) fn has_joined(&self) -> bool {
+        self.joined.is_some()
+    }
+
     /// As it is written into the call's record once it is gone.
     fn record(&self, left_at: WallTime, cause: EndCause, took_over: bool) -> ParticipantRecord {
         ParticipantRecord {
@@ -94,6 +98,15 @@ impl Dialer {
                 must_be_bridged(state, "playing needs a call in which customer and agent are joined")?;
                 self.tell_call(cx, id, Event::CallPlaying { prompt: prompt.clone() });
                 self.act(cx, id, CallAct::Play { to, prompt });
+                Ok(Reply::Done)
+            }
+            CallWish::StopPlay(to) => {
+                must_be_bridged(state, "nothing is played but where customer and agent are joined")?;
+                if self.calls[&id].held_by.is_some() {
+                    let detail = "one side hears the tune of hold".into();
+                    return Err(CommandError::InvalidCallState { state, detail });
+                }
+                self.act(cx, id, CallAct::StopPlay(to));
                 Ok(Reply::Done)
             }
             CallWish::Transfer(joining) => self.transfer(cx, id, state, joining),
@@ -256,7 +269,7 @@ impl Dialer {
         }
         let own = self.calls[&id].caller_id.clone();
         let caller_id = joining.caller_id.clone().or(own);
-        Ok(Way::Number { trunk, to: to.into(), caller_id })
+        Ok(Way::Number { trunk, to: to.into(), caller_id, confirm_key: None })
     }
 
     fn set_mode(

@@ -50,6 +50,7 @@ impl Dialer {
     /// The end that was ordered was never told: taken as over, so that nothing is held for ever.
     pub(super) fn force_over(&mut self, cx: &mut Cx<'_>, id: CallId) {
         self.counters.calls_forced_over += 1;
+        self.counters.agents_unstuck += self.calls[&id].offered_to().count() as u64;
         let (cause, by) = self.calls[&id].hung_up.unwrap_or((EndCause::Timeout, Party::System));
         self.finish(cx, id, End { by, cause, sip_code: None, q850: None });
     }
@@ -65,6 +66,7 @@ impl Dialer {
         self.drop_participants(cx, id, cause);
         self.end_fork(cx, id, crate::fork::ForkEnd::CallEnded, None);
         self.tell_missing_legs(cx, id, end);
+        self.end_tracked(cx, id);
         let entry = self.take_awaited_entry(cx, id);
         let ended = Moment { at: cx.now, wall: cx.wall };
         let record = self.calls[&id].record(ended, outcome, evidence, end);

@@ -7,6 +7,7 @@ use crate::dialer::{About, Cx, Dialer};
 use crate::disposition::Said;
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, LeadId, ListId};
+use crate::outcome::AmdVerdict;
 use crate::record::{CallRecord, Callback, LeadProgress, LeadState, PastAttempt, Record};
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
@@ -59,6 +60,8 @@ pub(crate) struct EndedCall {
     lead: Option<LeadId>,
     list: Option<ListId>,
     progress: Option<LeadProgress>,
+    /// The verdict of machine detection.
+    amd: Option<AmdVerdict>,
     client_state: Option<String>,
     seq: u32,
 }
@@ -71,6 +74,7 @@ impl EndedCall {
             lead: record.lead,
             list: call.lead.as_ref().map(|lead| lead.list),
             progress,
+            amd: record.amd,
             client_state: call.client_state.clone(),
             seq: call.seq,
         }
@@ -84,6 +88,7 @@ impl EndedCall {
             lead: record.lead,
             list: None,
             progress,
+            amd: record.amd,
             client_state: record.client_state.clone(),
             seq,
         }
@@ -155,6 +160,7 @@ impl Dialer {
         said: Said,
     ) -> Result<Reply, CommandError> {
         let live = self.calls.get(&id);
+        let amd = live.map_or_else(|| self.ended.get(id).and_then(|call| call.amd), |call| call.amd);
         let (campaign, has_lead, agent) = match (live, self.ended.get(id)) {
             (Some(call), _) => (call.campaign, call.lead.is_some(), call.agent.or(call.last_agent)),
             (None, Some(call)) => (call.campaign, call.lead.is_some(), call.agent),
@@ -173,7 +179,8 @@ impl Dialer {
             notes: said.notes.as_deref().map(PastAttempt::kept_notes),
             lead: lead.filter(|_| promise.is_none()),
         };
-        let Said { code, notes, fields, callback_at, callback_by_agent } = said;
+        let Said { code, notes, fields, callback_at, callback_by_agent, answered_by } = said;
+        self.counters.heard_by_agent(amd, answered_by);
         let record = Record::DispositionSet {
             call: id,
             code: code.clone(),

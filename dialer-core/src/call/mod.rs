@@ -23,6 +23,7 @@
 //!                         turn.rs      a machine or an assistant, and what is said to it
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
 //!                         ring_all.rs  many phones at once, and the first to answer
+//!                         tracked.rs   how commands with a name came out
 //!                         conduct.rs   supervisors, third parties, and what is done with a joined call from above
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
@@ -45,6 +46,7 @@ mod progress;
 mod recording;
 mod ring_all;
 mod taps;
+mod tracked;
 mod transfer;
 mod transit;
 mod turn;
@@ -54,6 +56,7 @@ pub(crate) use late::{EndedCall, EndedCalls, Noted};
 pub(crate) use outcome::{End, conclude};
 pub(crate) use recording::RunningRecording;
 pub(crate) use taps::Taps;
+pub(crate) use tracked::TrackedCommand;
 pub(crate) use transit::{TransitCall, TransitViews};
 
 use crate::config::{AmdMode, DialMode};
@@ -409,7 +412,12 @@ impl Dialer {
             }
         };
         self.dirty.calls.insert(id);
+        // Nobody waits, as a rule.
+        let told = self.tracked.contains_key(&id).then(|| event.clone());
         self.tell(cx, about, event);
+        if let Some(told) = told {
+            self.settle_tracked(cx, id, &told);
+        }
     }
 
     /// The present phase of a call has lasted as long as it may.

@@ -140,6 +140,7 @@ impl Dialer {
     ) {
         let RecordedFile { file, duration_ms, paused_ms, bytes, undecodable, cut_off } = sound;
         let at = cx.wall;
+        self.counters.recording_bytes += bytes;
         let row = RecordingRow {
             id,
             call,

@@ -162,6 +162,7 @@ impl Dialer {
     /// Its end is its only event, but for what is told of its sound, recordings and forks.
     pub(super) fn on_transit_ended(&mut self, cx: &mut Cx<'_>, from: TrunkId, mut record: CallRecord) {
         self.end_fork(cx, record.call, ForkEnd::CallEnded, None);
+        self.end_tracked(cx, record.call);
         record.tenant = self.tenant_of(None, record.agent);
         let mut about = About { call: Some(record.call), seq: Some(1), ..About::default() };
         if let Some(mut call) = self.transit.remove(&record.call) {

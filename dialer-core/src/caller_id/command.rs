@@ -244,14 +244,21 @@ impl Dialer {
         let until = pool.state.numbers.iter().find(|known| known.number == number);
         let until = until.and_then(|known| known.quarantined_until).unwrap_or(cx.wall);
         let reason = reason.as_str().into();
-        self.tell(cx, About::default(), Event::CallerIdQuarantined { pool: id, number, reason, until });
+        let about = self.about_pool(id);
+        self.tell(cx, about, Event::CallerIdQuarantined { pool: id, number, reason, until });
         self.tend_pools_soon(cx);
     }
 
     fn number_released(&mut self, cx: &mut Cx<'_>, id: CallerIdPoolId, number: String) {
         self.dirty.pools.insert(id);
         self.want_all_decisions();
-        self.tell(cx, About::default(), Event::CallerIdReleased { pool: id, number });
+        let about = self.about_pool(id);
+        self.tell(cx, about, Event::CallerIdReleased { pool: id, number });
+    }
+
+    fn about_pool(&self, id: CallerIdPoolId) -> About {
+        let tenant = self.pools.get(&id).and_then(|pool| pool.row.config.tenant.clone());
+        About { tenant, ..About::default() }
     }
 
     /// The pool that a campaign's calls show numbers of: its own, else the oldest one for its group of agents.
@@ -259,7 +266,10 @@ impl Dialer {
         let config = &campaign.row.config;
         let of_group = || {
             let group = config.agent_group.as_ref()?;
-            self.pools.values().find(|pool| pool.row.config.groups.contains(group)).map(|pool| pool.row.id)
+            let for_group = |pool: &&Pool| {
+                pool.row.config.groups.contains(group) && pool.row.config.serves(Some(&config.tenant))
+            };
+            self.pools.values().find(for_group).map(|pool| pool.row.id)
         };
         config.caller_id_pool.or_else(of_group).filter(|id| self.pools.contains_key(id))
     }
@@ -289,8 +299,10 @@ impl Dialer {
             |config: &CallerIdPoolConfig| agent.is_some_and(|agent| config.agents.contains(&agent.row.id));
         let of_list = |config: &CallerIdPoolConfig| list.is_some_and(|list| config.lists.contains(&list));
         let of_group = |config: &CallerIdPoolConfig| config.groups.iter().any(|group| groups.contains(group));
+        let tenant = self.tenant_of(campaign, agent.map(|agent| agent.row.id));
         let those = |of: &dyn Fn(&CallerIdPoolConfig) -> bool| -> Vec<CallerIdPoolId> {
-            self.pools.values().filter(|pool| of(&pool.row.config)).map(|pool| pool.row.id).collect()
+            let fits = |pool: &&Pool| of(&pool.row.config) && pool.row.config.serves(tenant.as_ref());
+            self.pools.values().filter(fits).map(|pool| pool.row.id).collect()
         };
         let mut ids = [those(&of_agent), those(&of_list), those(&of_group)].concat();
         ids.extend(campaign.and_then(|id| self.pool_of_campaign(self.campaigns.get(&id)?)));

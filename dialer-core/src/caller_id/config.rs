@@ -2,6 +2,7 @@
 
 use crate::check::{Checked, caller_id, invalid, range, range_f64, text};
 use crate::id::{AgentId, ListId};
+use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -86,6 +87,9 @@ pub struct StrategyExperiment {
 pub struct CallerIdPoolConfig {
     /// Shown name.
     pub name: String,
+    /// Whose campaigns may show its numbers besides the operator's; `None`: only those that the operator gives it to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Which number is shown.
     pub strategy: Strategy,
     /// For the rotating strategies: calls or minutes.
@@ -110,6 +114,7 @@ impl Default for CallerIdPoolConfig {
     fn default() -> Self {
         CallerIdPoolConfig {
             name: String::new(),
+            tenant: None,
             strategy: Strategy::Fixed,
             rotate_every: 1,
             numbers: Vec::new(),
@@ -138,6 +143,11 @@ impl Strategy {
 }
 
 impl CallerIdPoolConfig {
+    /// Calls of this tenant may show its numbers where agents, lists and groups say so.
+    pub(crate) fn serves(&self, tenant: Option<&Tenant>) -> bool {
+        self.tenant.is_none() || self.tenant.as_ref() == tenant
+    }
+
     pub(super) fn check(&self) -> Checked {
         text("/name", &self.name, 1, 128)?;
         range("/rotate_every", self.rotate_every, 1, 100_000)?;

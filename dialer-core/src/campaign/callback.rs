@@ -1,5 +1,6 @@
 //! Leads that were promised a call: who is to make it, and what becomes of the promise when that agent is not there.
 
+use crate::agent::Agent;
 use crate::dialer::Dialer;
 use crate::id::{AgentId, CampaignId};
 use crate::record::{Callback, Lead};
@@ -7,6 +8,10 @@ use crate::screen::{Promises, Screen};
 use crate::serving::LateCallback;
 use crate::view::AgentState;
 use sansio::WallTime;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Leads of one owner that are held ready at once: the others' are not to wait behind them.
+const OWNED_READY_MAX: usize = 10;
 
 /// Who may call a lead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,11 +27,11 @@ pub(crate) enum CalledBy {
 impl Dialer {
     /// Who may call a lead of a campaign now.
     pub(crate) fn called_by(&self, id: CampaignId, lead: &Lead, now: WallTime) -> CalledBy {
-        let Some(promise) = &lead.progress.callback else { return CalledBy::Anyone };
+        let Some(promise) = &lead.progress.callback else { return self.called_by_owner(id, lead) };
         if self.is_elsewhere(id, promise, lead) {
             return CalledBy::NotNow;
         }
-        let Some(agent) = promise.agent else { return CalledBy::Anyone };
+        let Some(agent) = promise.agent else { return self.called_by_owner(id, lead) };
         let campaign = &self.campaigns[&id];
         let serving = &campaign.row.config.serving;
         let found = self.agents.get(&agent).filter(|agent| campaign.is_served_by(agent));
@@ -39,6 +44,61 @@ impl Dialer {
             _ if !self.agents.contains_key(&agent) => CalledBy::Anyone,
             LateCallback::Anyone if now >= late_at => CalledBy::Anyone,
             LateCallback::Anyone | LateCallback::Wait => CalledBy::NotNow,
+        }
+    }
+
+    /// Who may call a lead that nobody has promised anything: its owner, where the campaign wants that.
+    fn called_by_owner(&self, id: CampaignId, lead: &Lead) -> CalledBy {
+        let campaign = &self.campaigns[&id];
+        let Some(owner) = lead.owner().filter(|_| campaign.row.config.serving.owner_only) else {
+            return CalledBy::Anyone;
+        };
+        let found = self.agent_named(owner).and_then(|agent| self.agents.get(&agent));
+        match found.filter(|agent| agent.state == AgentState::Ready && campaign.is_served_by(agent)) {
+            Some(agent) => CalledBy::Agent(agent.row.id),
+            None => CalledBy::NotNow,
+        }
+    }
+
+    /// The agent with this id, user name or name.
+    pub(crate) fn agent_named(&self, name: &str) -> Option<AgentId> {
+        let by_id = name.parse::<AgentId>().ok().filter(|id| self.agents.contains_key(id));
+        let named = |agent: &&Agent| agent.row.config.username == name || agent.row.config.name == name;
+        by_id.or_else(|| self.agents.values().find(named).map(|agent| agent.row.id))
+    }
+
+    /// The names of agents for whom more leads of their own may be held ready.
+    fn owners_with_room(&self, id: CampaignId) -> BTreeSet<String> {
+        let campaign = &self.campaigns[&id];
+        let mut held: BTreeMap<&str, usize> = BTreeMap::new();
+        for owner in campaign.hopper.iter().filter_map(Lead::owner) {
+            *held.entry(owner).or_default() += 1;
+        }
+        let mut names = BTreeSet::new();
+        for agent in self.agents.values().filter(|agent| !self.is_absent(id, agent.row.id)) {
+            let config = &agent.row.config;
+            let own = [agent.row.id.to_string(), config.username.clone(), config.name.clone()];
+            let count: usize = own.iter().map(|name| held.get(name.as_str()).copied().unwrap_or(0)).sum();
+            if count < OWNED_READY_MAX {
+                names.extend(own);
+            }
+        }
+        names
+    }
+
+    /// As many leads of this one's owner are held ready as may be.
+    pub(super) fn owner_has_enough(&self, id: CampaignId, lead: &Lead) -> bool {
+        let campaign = &self.campaigns[&id];
+        let Some(owner) = lead.owner().filter(|_| campaign.row.config.serving.owner_only) else {
+            return false;
+        };
+        campaign.hopper.iter().filter(|held| held.owner() == Some(owner)).count() >= OWNED_READY_MAX
+    }
+
+    /// Leads of owners may be read again: one was taken, or an owner has come.
+    pub(crate) fn owners_may_take_more(&mut self, id: CampaignId) {
+        if let Some(campaign) = self.campaigns.get_mut(&id).filter(|c| c.row.config.serving.owner_only) {
+            campaign.hopper.more = true;
         }
     }
 
@@ -56,10 +116,14 @@ impl Dialer {
         })
     }
 
-    /// A campaign's screen for a load of leads, which passes over callbacks that nobody here may make now.
-    pub(super) fn screen_with_promises(&self, id: CampaignId) -> Screen {
+    /// A campaign's screen for a load of leads, which passes over callbacks that nobody here may make now, and leads of owners
+    /// who are not there or have enough of them.
+    pub(super) fn screen_for_load(&self, id: CampaignId) -> Screen {
         let campaign = &self.campaigns[&id];
         let mut screen = campaign.screen.clone();
+        if campaign.row.config.serving.owner_only {
+            screen.owners = Some(self.owners_with_room(id));
+        }
         if !self.callbacks.any() {
             return screen;
         }

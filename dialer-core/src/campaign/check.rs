@@ -73,6 +73,9 @@ impl Dialer {
             check_manual(config)?;
         }
         self.check_opt_out(config)?;
+        if config.serving.owner_only && config.mode == DialMode::Agentless {
+            return invalid("/owner_only", "false: agentless campaigns have no agents");
+        }
         config.schedule.check()?;
         check_sequence(config)?;
         check_push(config)?;

@@ -154,7 +154,7 @@ impl Dialer {
         let room = self.config.hopper_max - hopper.leads.len() + held;
         let lists = campaign.row.config.lists.clone();
         let wanted = self.leads_to_read(id, room);
-        let screen = self.screen_with_promises(id);
+        let screen = self.screen_for_load(id);
         cx.out.push(Effect::LoadLeads {
             campaign: id,
             lists,
@@ -203,8 +203,11 @@ impl Dialer {
                 lead.progress = newest.clone();
             }
             let clearance = self.clear(id, &mut screener, &mut lead, cx.wall);
+            let enough = self.owner_has_enough(id, &lead);
             let campaign = self.campaigns.get_mut(&id).expect("found above");
             match clearance {
+                // Read again when there is room for it.
+                Clearance::Dial if enough => campaign.hopper.more = true,
                 Clearance::Dial if self.leads.hold(lead.id, id) => {
                     campaign.hopper.enqueue(lead);
                     taken += 1;

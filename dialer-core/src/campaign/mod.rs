@@ -153,6 +153,11 @@ impl Campaign {
         self.row.state == CampaignState::Running
     }
 
+    /// It is looked at regularly: it runs, or it is paused and will be over by the clock.
+    pub(crate) fn ticks(&self) -> bool {
+        self.is_running() || self.row.state == CampaignState::Paused && self.row.config.schedule.end.is_some()
+    }
+
     pub(crate) fn is_preview(&self) -> bool {
         self.row.config.mode == DialMode::Preview
     }

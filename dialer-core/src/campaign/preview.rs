@@ -96,6 +96,7 @@ impl Dialer {
         };
         let shown = Some(Box::new(pop.clone()));
         let task = Task { campaign: id, agent, lead, expires_at, pop, timer };
+        self.owners_may_take_more(id);
         let about =
             About { campaign: Some(id), lead: Some(task.lead.id), agent: Some(agent), ..About::default() };
         self.tasks.insert(task_id, task);

@@ -34,7 +34,7 @@ pub const fn default_rule(outcome: Outcome) -> RetryRule {
         Outcome::OutOfWindow => (HOUR, 20),
         Outcome::NodeRestart => (5 * MINUTE, 5),
     };
-    RetryRule { outcome, after_ms, max }
+    RetryRule::new(outcome, after_ms, max)
 }
 
 /// The number itself is dead: another number of the lead is worth a try at once.
@@ -86,7 +86,6 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
         // It was done with before, and called by hand.
         return progress;
     }
-    let attempts_left = progress.attempts < config.attempts_max;
     let another = progress.next_phone as usize + 1 < lead.phones.len();
     let rule = config
         .retry
@@ -94,7 +93,10 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
         .find(|rule| rule.outcome == outcome)
         .cloned()
         .unwrap_or_else(|| default_rule(outcome));
-    if !attempts_left {
+    if !rule.counts {
+        progress.attempts = progress.attempts.saturating_sub(1);
+    }
+    if progress.attempts >= config.attempts_max {
         progress.state = ended(outcome);
     } else if number_is_dead(outcome) && another {
         progress.next_phone += 1;
@@ -102,12 +104,33 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
         progress.next_at = Some(step.at);
     } else if times <= rule.max {
         progress.state = LeadState::RetryWait;
-        progress.next_at = Some(step.at.plus_millis(i64::try_from(rule.after_ms).unwrap_or(i64::MAX)));
+        let next_at = step.at.plus_millis(i64::try_from(rule.after_ms).unwrap_or(i64::MAX));
+        progress.next_at =
+            Some(if rule.other_slot { in_other_slot(config, lead, step.at, next_at) } else { next_at });
     } else {
         progress.state = ended(outcome);
     }
     keep_promise(&mut progress);
     progress
+}
+
+/// Minutes of the day at which its parts end: morning, afternoon, evening.
+const SLOTS_END: [u16; 3] = [12 * 60, 17 * 60, 24 * 60];
+
+/// The same time, or the beginning of the next part of the callee's day if it is in the part of the attempt.
+fn in_other_slot(config: &CampaignConfig, lead: &Lead, at: WallTime, next_at: WallTime) -> WallTime {
+    let offset = config.calling_hours.as_ref().map_or(0, |hours| hours.utc_offset_minutes);
+    let number = lead.phones.get(crate::lead::next_phone(lead)).map_or("", |phone| phone.number.as_str());
+    let slot = |time: WallTime| {
+        let (_, minute) = crate::compliance::local_clock(lead.time_zone.as_deref(), number, offset, time);
+        (SLOTS_END.iter().position(|end| minute < *end).unwrap_or(0), minute)
+    };
+    let ((tried, _), (next, minute)) = (slot(at), slot(next_at));
+    if tried != next {
+        return next_at;
+    }
+    let start_of_minute = next_at.unix_millis().div_euclid(60_000) * 60_000;
+    WallTime::from_unix_millis(start_of_minute + i64::from(SLOTS_END[next] - minute) * 60_000)
 }
 
 /// A callback that reached nobody goes with the next try; one of a lead that is done with goes with it.
@@ -133,6 +156,36 @@ const fn ended(outcome: Outcome) -> LeadState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 9:00 on Friday, 2026-11-20, in Shanghai.
+    const NINE: WallTime = WallTime::from_unix_millis(1_795_136_400_000);
+
+    #[test]
+    fn another_part_of_the_day_is_the_callees() {
+        let mut lead = lead(1, 1);
+        lead.phones[0].number = "+8613800138000".into();
+        let rule = RetryRule { other_slot: true, ..RetryRule::new(Outcome::NoAnswer, HOUR, 9) };
+        let config = CampaignConfig { retry: vec![rule], ..CampaignConfig::default() };
+        let next = |at: WallTime| {
+            let step = Step { outcome: Outcome::NoAnswer, at, callback: None };
+            next_step(&config, &lead, step).next_at.unwrap().millis_since(NINE) / HOUR as i64
+        };
+        assert_eq!(next(NINE), 3, "at noon");
+        assert_eq!(next(NINE.plus_millis(2 * HOUR as i64)), 3, "12:00 is another part already");
+        assert_eq!(next(NINE.plus_millis(9 * HOUR as i64)), 15, "from 18:00 to midnight");
+    }
+
+    #[test]
+    fn an_attempt_that_does_not_count_leaves_another() {
+        let rule = |counts| RetryRule { counts, ..RetryRule::new(Outcome::PowerOff, 0, 2) };
+        for (counts, attempts, state) in [(true, 2, LeadState::Exhausted), (false, 1, LeadState::RetryWait)] {
+            let config =
+                CampaignConfig { attempts_max: 2, retry: vec![rule(counts)], ..CampaignConfig::default() };
+            let step = Step { outcome: Outcome::PowerOff, at: NINE, callback: None };
+            let progress = next_step(&config, &lead(1, 2), step);
+            assert_eq!((progress.attempts, progress.state), (attempts, state));
+        }
+    }
     use crate::id::{LeadId, ListId};
     use crate::record::Phone;
     use std::collections::BTreeMap;
@@ -174,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_campaigns_own_rule_goes_first() {
-        let rule = |outcome, after_ms, max| RetryRule { outcome, after_ms, max };
+        let rule = RetryRule::new;
         let config = CampaignConfig {
             retry: vec![rule(Outcome::Busy, 5, 1), rule(Outcome::NoAnswer, 9, 0)],
             ..CampaignConfig::default()

@@ -117,6 +117,7 @@ pub fn screen_of(config: &CampaignConfig) -> Screen {
         frequency: pack.frequency.and(*config.frequency),
         filter: config.filter.clone(),
         promises: None,
+        owners: None,
         sequence: (*config.sequence).clone(),
     }
 }

@@ -243,13 +243,7 @@ impl Dialer {
 
     /// The agent that the lead's field `owner` names.
     fn owner_of(&self, id: CallId) -> Option<AgentId> {
-        let owner = self.memory_of(id)?.lead.as_ref()?.fields.get("owner")?.trim();
-        if owner.is_empty() {
-            return None;
-        }
-        let by_id = owner.parse::<AgentId>().ok().filter(|id| self.agents.contains_key(id));
-        let named = |agent: &&Agent| agent.row.config.username == owner || agent.row.config.name == owner;
-        by_id.or_else(|| self.agents.values().find(named).map(|agent| agent.row.id))
+        self.agent_named(self.memory_of(id)?.lead.as_ref()?.owner()?)
     }
 
     /// Takes the caller to one agent: at once if that one is ready, after a while if that one is busy.

@@ -22,6 +22,28 @@ pub struct Frequency {
     pub per_30d: Option<u32>,
     /// Least time between two attempts, milliseconds.
     pub gap_ms: u64,
+    /// Within a part of the day by the callee's clock.
+    pub day_parts: [Option<DayPart>; DAY_PARTS_MAX],
+}
+
+/// Parts of the day that have a limit of their own at most.
+pub const DAY_PARTS_MAX: usize = 6;
+
+/// A part of the callee's day, and how often a lead is dialled in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DayPart {
+    /// First minute of the day.
+    pub from_minute: u16,
+    /// First minute behind it, at most 1440.
+    pub to_minute: u16,
+    /// Attempts at most.
+    pub max: u32,
+}
+
+impl DayPart {
+    fn holds(&self, minute: u16) -> bool {
+        (self.from_minute..self.to_minute).contains(&minute)
+    }
 }
 
 impl Frequency {
@@ -38,7 +60,12 @@ impl Frequency {
             per_7d: least(self.per_7d, other.per_7d),
             per_30d: least(self.per_30d, other.per_30d),
             gap_ms: self.gap_ms.max(other.gap_ms),
+            day_parts: if self.has_day_parts() { self.day_parts } else { other.day_parts },
         }
+    }
+
+    fn has_day_parts(&self) -> bool {
+        self.day_parts.iter().any(Option::is_some)
     }
 
     /// When the lead may be dialled, if that is not now.
@@ -61,6 +88,13 @@ impl Frequency {
         }
         if let Some(at) = self.per_day.and_then(|most| day_is_over(lead, most, now)) {
             wait(at);
+        }
+        if self.has_day_parts() {
+            for part in self.day_parts.iter().flatten() {
+                if let Some(at) = part_is_over(lead, part, now) {
+                    wait(at);
+                }
+            }
         }
         latest
     }
@@ -96,6 +130,25 @@ fn day_is_over(lead: &Lead, most: u32, now: WallTime) -> Option<WallTime> {
     let wait_ms = left_minutes.max().map_or(HOUR_MS, |minutes| minutes * 60_000);
     let start_of_minute = now.unix_millis().div_euclid(60_000) * 60_000;
     Some(WallTime::from_unix_millis(start_of_minute + wait_ms))
+}
+
+/// When a part of the callee's day is over, if it is now and has had its attempts. Of several clocks that a number may be
+/// at, each counts.
+fn part_is_over(lead: &Lead, part: &DayPart, now: WallTime) -> Option<WallTime> {
+    let phone = lead.phones.get(crate::lead::next_phone(lead))?;
+    let zones = zones_of(lead.time_zone.as_deref(), &phone.number);
+    let start_of_minute = now.unix_millis().div_euclid(60_000) * 60_000;
+    let over = |zone: &String| {
+        let (today, minute) = local_of(zone, now).filter(|(_, minute)| part.holds(*minute))?;
+        let within = |at: &&WallTime| {
+            local_of(zone, **at).is_some_and(|(day, minute)| day == today && part.holds(minute))
+        };
+        let count = lead.progress.recent.iter().filter(within).count();
+        let left_minutes = i64::from(part.to_minute - minute);
+        (count >= part.max as usize)
+            .then(|| WallTime::from_unix_millis(start_of_minute + left_minutes * 60_000))
+    };
+    zones.iter().filter_map(over).max()
 }
 
 #[cfg(test)]
@@ -139,11 +192,36 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_day_has_its_attempts() {
+        let mut lead = lead();
+        lead.phones[0].number = "+8613800138000".into();
+        let part = |from, to, max| Some(DayPart { from_minute: from, to_minute: to, max });
+        let mut limit = Frequency::default();
+        (limit.day_parts[0], limit.day_parts[1]) = (part(540, 720, 1), part(720, 1080, 2));
+        // At 9:00, the first minute of the morning, and just before it.
+        lead.progress.recent = vec![at(-60_000)];
+        assert_eq!(limit.not_before(&lead, at(1)), None, "8:59 was no part of it");
+        lead.progress.recent = vec![at(0)];
+        assert_eq!(limit.not_before(&lead, at(1)), Some(at(3 * HOUR_MS)), "noon");
+        assert_eq!(limit.not_before(&lead, at(3 * HOUR_MS)), None);
+        lead.progress.recent.extend([at(3 * HOUR_MS), at(4 * HOUR_MS)]);
+        assert_eq!(limit.not_before(&lead, at(5 * HOUR_MS)), Some(at(9 * HOUR_MS)), "18:00");
+        assert_eq!(limit.not_before(&lead, at(DAY_MS)), None, "another day");
+        limit.day_parts[2] = part(0, 540, 0);
+        assert!(limit.not_before(&lead, at(DAY_MS - 1)).is_some(), "never in the night");
+    }
+
+    #[test]
     fn the_stricter_limit_counts() {
         let a = Frequency { per_24h: Some(3), per_30d: Some(9), ..Frequency::default() };
         let b = Frequency { per_24h: Some(5), per_7d: Some(2), gap_ms: 7, ..Frequency::default() };
-        let both =
-            Frequency { per_24h: Some(3), per_7d: Some(2), per_30d: Some(9), per_day: None, gap_ms: 7 };
+        let both = Frequency {
+            per_24h: Some(3),
+            per_7d: Some(2),
+            per_30d: Some(9),
+            gap_ms: 7,
+            ..Frequency::default()
+        };
         assert_eq!((a.and(b), b.and(a)), (both, both));
     }
 }

@@ -8,7 +8,7 @@ mod order;
 mod parse;
 
 pub use filter::{Filter, FilterFault};
-pub use frequency::Frequency;
+pub use frequency::{DAY_PARTS_MAX, DayPart, Frequency};
 pub use order::{LeadOrder, RANDOM_AMONG, Sequence};
 
 use crate::compliance::{CallingWindows, Opening, zones_of};
@@ -28,6 +28,8 @@ pub struct Screen {
     pub filter: Option<Filter>,
     /// Which callbacks are not made here now; `None`: that is not looked at.
     pub promises: Option<Promises>,
+    /// Leads that name an owner are for these alone, by id, user name or name; `None`: that is not looked at.
+    pub owners: Option<BTreeSet<String>>,
     /// How those that pass follow each other.
     pub sequence: Sequence,
 }
@@ -82,6 +84,8 @@ pub struct Screener<'a> {
     openings: BTreeMap<Vec<String>, Opening>,
 }
 
+/// Leads of an owner who is not there are looked at again after this long.
+const OWNER_MS: i64 = 60_000;
 /// Windows that do not open soon are looked at again after this long.
 const CLOSED_MS: i64 = 24 * 3_600_000;
 
@@ -106,6 +110,12 @@ impl Screener<'_> {
             && !filter.matches(lead)
         {
             return Look::Filtered;
+        }
+        if let (Some(owners), Some(owner)) = (&self.screen.owners, lead.owner())
+            && !owners.contains(owner)
+            && lead.progress.callback.as_ref().is_none_or(|promise| promise.agent.is_none())
+        {
+            return Look::Window(self.now.plus_millis(OWNER_MS));
         }
         if let (Some(promises), Some(promise)) = (&self.screen.promises, &lead.progress.callback) {
             let look = promises.look(promise, self.now);

@@ -291,6 +291,7 @@ fn the_screen_is_told_before_the_phone_rings_with_all_that_was_said_before() {
         .command(Command::SetDisposition {
             call: first,
             said: dialer_core::disposition::Said {
+                answered_by: None,
                 code: "later".into(),
                 notes: Some("wants blue".into()),
                 callback_at: Some(again),
@@ -326,11 +327,7 @@ fn a_preview_task_shows_the_lead_and_a_late_note_reaches_it() {
     let list = house.list(1);
     let mut config = no_wrap_up(list);
     config.mode = dialer_core::config::DialMode::Preview;
-    config.retry = vec![dialer_core::config::RetryRule {
-        outcome: dialer_core::Outcome::Connected,
-        after_ms: 1_000,
-        max: 5,
-    }];
+    config.retry = vec![dialer_core::config::RetryRule::new(dialer_core::Outcome::Connected, 1_000, 5)];
     house.running(config);
     house.pass(100);
     assert_eq!(last_pop(&house).attempt, 1);
@@ -345,6 +342,7 @@ fn a_preview_task_shows_the_lead_and_a_late_note_reaches_it() {
     let said = Command::SetDisposition {
         call,
         said: dialer_core::disposition::Said {
+            answered_by: None,
             code: "late".into(),
             notes: None,
             callback_at: None,

@@ -170,11 +170,7 @@ fn a_lead_is_not_dialled_more_often_than_allowed() {
         frequency: Box::new(Frequency { per_24h: Some(2), ..Frequency::default() }),
         ..progressive(list)
     };
-    config.retry = vec![dialer_core::config::RetryRule {
-        outcome: dialer_core::Outcome::Busy,
-        after_ms: 1_000,
-        max: 100,
-    }];
+    config.retry = vec![dialer_core::config::RetryRule::new(dialer_core::Outcome::Busy, 1_000, 100)];
     config.attempts_max = 100;
     house.running(config);
     house.ready_agent("anna");

@@ -15,7 +15,12 @@ use expect_test::expect;
 const NUMBER: &str = "+4915112345678";
 
 fn number(trunk: Option<TrunkId>) -> AgentDevice {
-    AgentDevice::Number { number: NUMBER.into(), trunk, caller_id: Some("+498912340".into()) }
+    AgentDevice::Number {
+        number: NUMBER.into(),
+        trunk,
+        caller_id: Some("+498912340".into()),
+        confirm_key: None,
+    }
 }
 
 fn config(device: AgentDevice) -> AgentConfig {
@@ -68,7 +73,7 @@ fn a_number_is_dialled_once_at_login_and_held() {
         &expect![[r#"
         0.000  journal AgentStatusChanged
         0.000  event   agent.logged_in
-        0.000  effect  OpenSession { agent: anna, way: Number { trunk: trk1, to: "+4915112345678", caller_id: Some("+498912340") }, ring_timeout_ms: 30000 }
+        0.000  effect  OpenSession { agent: anna, way: Number { trunk: trk1, to: "+4915112345678", caller_id: Some("+498912340"), confirm_key: None }, ring_timeout_ms: 30000 }
         0.000  event   agent.state logged_out -> unreachable (login)
         0.000  reply   Done
         0.000  reply   Done

@@ -25,7 +25,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Most agents have phones that register, one is at a telephone number, one at an address.
 fn device(n: u8) -> AgentDevice {
     match n {
-        3 => AgentDevice::Number { number: "+4915112345678".into(), trunk: None, caller_id: None },
+        3 => AgentDevice::Number {
+            number: "+4915112345678".into(),
+            trunk: None,
+            caller_id: None,
+            confirm_key: Some('1'),
+        },
         4 => AgentDevice::Address {
             user: "a4".into(),
             address: "198.51.100.9:5060".into(),
@@ -314,7 +319,7 @@ impl World {
                 preview_auto_dial_ms: self.rng.below(2) as u32 * 3_000,
                 ..CampaignTimers::default()
             },
-            retry: retry.map(|outcome| RetryRule { outcome, after_ms: 5_000, max: 3 }).to_vec(),
+            retry: retry.map(|outcome| RetryRule::new(outcome, 5_000, 3)).to_vec(),
             safe_harbour_prompt: self.rng.chance(0.8).then(|| "sorry".into()),
             push: self.rng.chance(0.4).then(Box::<PushConfig>::default),
             preview_skip: self.rng.chance(0.8),
@@ -946,6 +951,7 @@ impl World {
                 Some(call) => Command::SetDisposition {
                     call,
                     said: dialer_core::disposition::Said {
+                        answered_by: None,
                         code: "sold".into(),
                         notes: None,
                         callback_at: self

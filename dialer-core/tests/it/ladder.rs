@@ -149,7 +149,7 @@ fn legs_end(house: &mut House, call: CallId, by: Party) {
 #[test]
 fn a_busy_number_is_tried_again_by_the_rule() {
     let (mut house, _, call) = one_call(|config| {
-        config.retry = vec![RetryRule { outcome: Outcome::Busy, after_ms: 90_000, max: 1 }];
+        config.retry = vec![RetryRule::new(Outcome::Busy, 90_000, 1)];
     });
     house.call_fact(CallFact::Dialled { call });
     house.pass(500);
@@ -773,6 +773,7 @@ fn an_agent_in_a_call_leaves_after_it() {
         .command(Command::SetDisposition {
             call,
             said: dialer_core::disposition::Said {
+                answered_by: None,
                 code: "sold".into(),
                 notes: None,
                 callback_at: None,
@@ -815,6 +816,7 @@ fn a_promised_callback_brings_the_lead_back() {
     let command = |at| Command::SetDisposition {
         call,
         said: dialer_core::disposition::Said {
+            answered_by: None,
             code: "later".into(),
             notes: None,
             callback_at: Some(at),
@@ -1039,7 +1041,7 @@ fn bad_settings_name_the_field() {
         refused(&mut house, &|c| c.caller_id = Some("a\r\nb".into())),
         refused(&mut house, &|c| c.attempts_max = 0),
     ];
-    let rule = RetryRule { outcome: Outcome::Busy, after_ms: 1, max: 1 };
+    let rule = RetryRule::new(Outcome::Busy, 1, 1);
     pointers.push(refused(&mut house, &|c| c.retry = vec![rule.clone(), rule.clone()]));
     expect![[r#"
         /name

@@ -723,3 +723,54 @@ fn after_a_crash_the_ledger_is_exact_and_what_was_learned_is_there() {
     let told = last_report(&after, campaign);
     assert_eq!((told.live, told.abandoned), (before.live, before.abandoned), "the ledger lost nothing");
 }
+
+fn owned_by(house: &mut House, owner: &str, leads: std::ops::RangeInclusive<u128>) {
+    for bits in leads {
+        let lead = house.store.leads.get_mut(&dialer_core::LeadId::from_bits(bits)).unwrap();
+        lead.fields.insert("owner".into(), owner.into());
+    }
+}
+
+fn dialled_lead(house: &House) -> (Option<dialer_core::LeadId>, Option<AgentId>) {
+    let view = &house.views[&house.last_dialled()];
+    (view.lead, view.agent)
+}
+
+/// Leads with an owner wait for that agent, and nobody else's wait behind them.
+#[test]
+fn leads_of_an_owner_are_called_by_that_agent_alone() {
+    for mode in [DialMode::Progressive, DialMode::Preview] {
+        let lead = |bits: u128| Some(dialer_core::LeadId::from_bits(bits));
+        let mut house = House::new();
+        house.plain_trunk();
+        let anna = house.ready_agent("anna");
+        let ben = house.agent_with_phone("ben");
+        let list = house.list(411);
+        owned_by(&mut house, "ben", 1..=400);
+        owned_by(&mut house, "nobody", 401..=410);
+        owned_by(&mut house, "anna", 411..=411);
+        let mut config = with_mode(list, mode);
+        config.serving.owner_only = true;
+        config.timers.preview_auto_dial_ms = 1;
+        house.running(config);
+        house.pass(1_000);
+        assert_eq!(
+            dialled_lead(&house),
+            (lead(411), Some(anna)),
+            "{mode:?}: the one who is there has her own"
+        );
+        let login = Command::AgentLogin { agent: ben, session: dialer_core::config::SessionKind::NailedUp };
+        house.command(login).unwrap();
+        house.input(Input::Agent(AgentFact::SessionUp { agent: ben }));
+        house.pass(2_000);
+        assert_eq!(dialled_lead(&house), (lead(1), Some(ben)), "{mode:?}");
+        // Anna goes on with what is anyone's, whatever of his and of nobody's lies before it.
+        house.leads(list, 1);
+        let first = house.dialled()[0];
+        house.end(first, Party::Customer, EndCause::Busy);
+        house.pass(2_000);
+        let (next, agent) = dialled_lead(&house);
+        assert_eq!(next, lead(412), "{mode:?}");
+        assert!(mode == DialMode::Progressive || agent == Some(anna));
+    }
+}

@@ -47,6 +47,36 @@ fn nothing_is_dialled_before_the_start_and_from_the_end_on() {
     house.command(Command::StartCampaign(campaign)).unwrap();
 }
 
+/// One that is paused at its end is stopped as well, though nothing else runs; with a later end it can begin again.
+#[test]
+fn the_end_comes_to_a_paused_campaign_too() {
+    let mut house = House::new();
+    house.plain_trunk();
+    house.ready_agent("anna");
+    let list = house.list(5);
+    let campaign = house.running(CampaignConfig { schedule: between(0, 120_000), ..progressive(list) });
+    house.pass(1_000);
+    house.command(Command::PauseCampaign(campaign)).unwrap();
+    house.pass(118_000);
+    assert_eq!(state(&house, campaign), CampaignState::Paused);
+    house.pass(2_000);
+    assert_eq!(state(&house, campaign), CampaignState::Stopped);
+    let told = |event: &&dialer_core::EventEnvelope| event.event.type_name() == "campaign.stopped";
+    assert_eq!(house.store.events.iter().filter(told).count(), 1);
+    let mut config = house.store.campaigns[&campaign].config.clone();
+    config.schedule = between(300_000, 400_000);
+    let update = Command::UpdateCampaign { campaign, config: Box::new(config), if_version: None };
+    house.command(update).unwrap();
+    house.command(Command::StartCampaign(campaign)).unwrap();
+    let before = house.dialled().len();
+    let first = house.last_dialled();
+    house.end(first, Party::Customer, EndCause::Busy);
+    house.pass(178_000);
+    assert_eq!(house.dialled().len(), before, "its new start has not come");
+    house.pass(4_000);
+    assert_eq!(house.dialled().len(), before + 1);
+}
+
 /// A node that was down when the end came dials nothing when it is back.
 #[test]
 fn an_end_that_a_crash_has_hidden_is_kept() {

@@ -75,6 +75,7 @@ pub struct Config {
     /// The file itself.
     pub file: PathBuf,
     pub waiting_prompt: Option<String>,
+    pub confirm_prompt: Option<String>,
     pub hold_prompt: Option<String>,
     pub prompts_dir: PathBuf,
     pub announcements_dir: PathBuf,
@@ -235,6 +236,7 @@ pub fn check(raw: Raw, folder: &Path) -> Result<Config, Vec<Fault>> {
         media_ports: (raw.media.ports[0], raw.media.ports[1]),
         media_timeout: Duration::from_secs(raw.media.timeout_s),
         waiting_prompt: set(raw.media.waiting_prompt),
+        confirm_prompt: set(raw.media.confirm_prompt),
         hold_prompt: set(raw.media.hold_prompt),
         media_quality: MediaQuality {
             rtcp_interval: Duration::from_millis(raw.media.rtcp_interval_ms),

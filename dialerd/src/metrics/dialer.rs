@@ -7,9 +7,22 @@ use dialer_core::counters::{
     AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, INBOUND_STEPS, PARTIES, QUARANTINE_REASONS, RULES,
 };
 use dialer_core::outcome::{Outcome, Party};
+use dialer_core::record::LeadState;
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
-use dialer_core::{CampaignId, TrunkId};
+use dialer_core::{CampaignId, ListId, TrunkId};
 use std::collections::{BTreeMap, BTreeSet};
+use store::{LeadCounts, Store};
+
+/// All states of leads.
+const LEAD_STATES: [LeadState; 7] = [
+    LeadState::New,
+    LeadState::RetryWait,
+    LeadState::Dialing,
+    LeadState::Done,
+    LeadState::Exhausted,
+    LeadState::Dnc,
+    LeadState::Expired,
+];
 
 /// Labels of campaigns; few, whatever is configured.
 pub struct CampaignNames {
@@ -143,6 +156,19 @@ pub fn export_counters(
     families.counter("dialer_compliance_overrides_total", help, &[], counters.overrides);
     let help = "Callbacks that fell due.";
     families.counter("dialer_callbacks_due_total", help, &[], counters.callbacks_due);
+    for (from, row) in AMD_VERDICTS.iter().zip(counters.amd_overruled) {
+        for (to, count) in AMD_VERDICTS.iter().zip(row).filter(|(to, _)| *to != from && *to != &"unsure") {
+            let help = "Verdicts of machine detection that agents have corrected in their dispositions.";
+            families.counter("amd_overruled_total", help, &[("from", from), ("to", to)], count);
+        }
+    }
+    let help = "Calls dialled in an hour that is expected to be worse for the lead than others: to learn of it, or \
+                because the lead has waited.";
+    families.counter("best_time_explore_total", help, &[], counters.best_time_explored);
+    let help = "Agents set free from a call whose end was never told; must stay 0.";
+    families.counter("agent_stuck_recovered_total", help, &[], counters.agents_unstuck);
+    let help = "Bytes of complete recordings.";
+    families.counter("recording_bytes_total", help, &[], counters.recording_bytes);
     histogram(families, "call_setup_seconds", "INVITE to answer.", &counters.setup);
     histogram(families, "call_pdd_seconds", "INVITE to first ringing.", &counters.pdd);
     histogram(families, "call_ring_seconds", "First ringing to answer or end.", &counters.ring);
@@ -375,6 +401,34 @@ fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families:
             let labels = [("campaign", name.as_str()), ("reason", reason.as_str())];
             let on = f64::from(report.limited_by == reason);
             families.gauge("dialer_limited_by", "What limited the last decision (1 the one).", &labels, on);
+        }
+    }
+}
+
+/// Where the leads of each campaign stand: those of all its lists.
+pub fn export_leads(
+    read_model: &ReadModel,
+    store: &dyn Store,
+    campaigns: &CampaignNames,
+    families: &mut Families,
+) {
+    // What cannot be asked now is not told.
+    let mut of_list: BTreeMap<ListId, Option<LeadCounts>> = BTreeMap::new();
+    for view in read_model.campaigns() {
+        if !campaigns.own.contains(&view.row.id) {
+            continue;
+        }
+        let mut sum = LeadCounts::default();
+        for list in &view.row.config.lists {
+            let counts = of_list.entry(*list).or_insert_with(|| store.lead_counts(*list).ok());
+            for state in LEAD_STATES {
+                sum.add(state, counts.as_ref().map_or(0, |counts| counts.of(state)));
+            }
+        }
+        let name = view.row.id.to_string();
+        for state in LEAD_STATES {
+            let labels = [("campaign", name.as_str()), ("state", state.as_str())];
+            families.gauge("dialer_leads", "Leads of its lists, by state.", &labels, sum.of(state) as f64);
         }
     }
 }

@@ -26,7 +26,7 @@ pub use family::Families;
 use prometheus::{Encoder, Registry, TextEncoder};
 use runtime::stream::StreamCounters;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use store::{CommitHistogram, Store};
 
@@ -54,6 +54,8 @@ pub struct Edges {
     pub kept: Arc<RetentionCounters>,
     pub forks: Arc<ForkCounters>,
     pub recogniser: Arc<RecogniserCounters>,
+    /// When certificates and keys could be read last, seconds since 1970.
+    pub reloaded_at: Arc<AtomicU64>,
 }
 
 impl Metrics {
@@ -129,6 +131,7 @@ impl Metrics {
             dialer::export_decisions(&times.0, &mut families);
         }
         dialer::export_views(&self.read_model, &campaigns, &mut families);
+        dialer::export_leads(&self.read_model, self.store.as_ref(), &campaigns, &mut families);
         let mut all = self.registry.gather();
         all.extend(families.into_vec());
         let mut text = Vec::new();
@@ -175,6 +178,12 @@ impl Metrics {
             1.0,
         );
         families.gauge("uptime_seconds", "Time since the start.", &[], self.started.elapsed().as_secs_f64());
+        families.gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When certificates and keys could be read last, seconds since 1970.",
+            &[],
+            self.edges.reloaded_at.load(Ordering::Relaxed) as f64,
+        );
         for (state, on) in [
             ("ready", !node.draining),
             ("draining", node.draining && !node.drained),
@@ -294,7 +303,9 @@ async fn text(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Respon
             return (StatusCode::UNAUTHORIZED, ask, "a bearer token is needed\n").into_response();
         }
     }
-    match metrics.text() {
+    // Some of it is asked of the store.
+    let text = tokio::task::spawn_blocking(move || metrics.text()).await;
+    match text.unwrap_or_else(|_| Err(anyhow::anyhow!("telling them broke off"))) {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }

@@ -261,7 +261,7 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 27] = [
+    let counters: [Counter<'_>; 28] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -388,6 +388,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             "Streams ended because nothing was heard.",
             &[],
             sum(&|shard, _| shard.media.media_timeouts),
+        ),
+        (
+            "rtp_one_way_sessions_total",
+            "Times one side of a joined call fell silent while the other was sending.",
+            &[],
+            sum(&|shard, _| shard.media.audio_one_way),
         ),
         ("rtp_dtmf_digits_total", "Digits heard.", &[], sum(&|shard, _| shard.media.dtmf_digits)),
         ("forks_total", "Forks begun.", &[], sum(&|shard, _| shard.media.forks_started)),

@@ -53,6 +53,11 @@ impl CallShard {
                     self.plane.play(now, stream, request, &mut self.media_out);
                 }
             }
+            CallAct::StopPlay(to) => {
+                for stream in self.streams_of(key, to) {
+                    self.plane.stop_playing(now, stream, &mut self.media_out);
+                }
+            }
             CallAct::Record(act) => self.record(now, key, act, out),
             CallAct::StartFork(order) => {
                 let Some(call) = self.calls.get(key) else { return };

@@ -57,18 +57,60 @@ impl CallShard {
         out: &mut Outbox<ShardEffect>,
     ) {
         let Some(call) = self.calls.get_mut(key) else { return };
-        let id = call.id;
         let Some(side) = call.agent.as_mut() else { return };
-        let AgentLink::Ringing { leg, sound, deadline, .. } = side.link else { return };
+        let AgentLink::Ringing { sound, confirm, .. } = &mut side.link else { return };
+        let sound = *sound;
         let Some(plan) = body.and_then(|body| sdp::read_answer(&sound.local, body).ok()) else {
             self.agent_failed(now, key, EndCause::Incompatible, None, out);
             return;
         };
-        let agent = side.agent;
-        side.link = AgentLink::Up { leg, sound, held: plan.held };
-        self.deadlines.cancel(deadline);
+        let asks = match confirm {
+            Some(confirm) => {
+                confirm.asked = Some(plan.held);
+                true
+            }
+            None => false,
+        };
         self.plane.set_remote(now, sound.stream, plan.remote, &mut self.media_out);
+        if asks {
+            // The limit of ringing holds on: who says nothing is not there.
+            self.ask_to_confirm(now, sound.stream);
+        } else {
+            self.agent_is_there(now, key, plan.held, out);
+        }
+    }
+
+    /// The agent whose seat it is takes the call.
+    fn agent_is_there(&mut self, now: Instant, key: Key<Call>, held: bool, out: &mut Outbox<ShardEffect>) {
+        let Some(call) = self.calls.get_mut(key) else { return };
+        let id = call.id;
+        let Some(side) = call.agent.as_mut() else { return };
+        let AgentLink::Ringing { leg, sound, deadline, .. } = side.link else { return };
+        let agent = side.agent;
+        side.link = AgentLink::Up { leg, sound, held };
+        self.deadlines.cancel(deadline);
         self.tell_others_elsewhere(now, key, out);
         self.tell(CallFact::AgentAnswered { call: id, agent }, out);
+    }
+
+    /// A digit from an agent's own leg; true if it was what the leg was asked for, and is nobody else's.
+    pub(crate) fn agent_confirms(
+        &mut self,
+        now: Instant,
+        key: Key<Call>,
+        digit: char,
+        out: &mut Outbox<ShardEffect>,
+    ) -> bool {
+        let side = self.calls.get(key).and_then(|call| call.agent.as_ref());
+        let Some(AgentLink::Ringing { sound, confirm: Some(confirm), .. }) = side.map(|side| &side.link)
+        else {
+            return false;
+        };
+        let stream = sound.stream;
+        if let Some(held) = confirm.given_by(digit) {
+            self.plane.stop_playing(now, stream, &mut self.media_out);
+            self.agent_is_there(now, key, held, out);
+        }
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! Bringing an agent to a call: by the nailed-up session, or by ringing the phone.
 
 use super::transfer::Calling;
-use super::{AgentLink, AgentSide, Call};
+use super::{AgentLink, AgentSide, Call, Confirm};
 use crate::doors::ShardEffect;
 use crate::shard::agents::AgentKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -48,7 +48,8 @@ impl CallShard {
                 let longest = Duration::from_millis(u64::from(ring_timeout_ms));
                 let deadline = self.deadlines.arm(now + longest, Why::AgentRingsTooLong(key, leg));
                 self.trace.note_leg(self.ua.tag_of(leg), id);
-                let link = AgentLink::Ringing { leg, sound, deadline, told: false };
+                let confirm = Confirm::of(way);
+                let link = AgentLink::Ringing { leg, sound, deadline, told: false, confirm };
                 if let Some(call) = self.calls.get_mut(key) {
                     call.ring_also(AgentSide { agent, link, trunk, guest: None });
                 }
@@ -71,7 +72,7 @@ impl CallShard {
             Way::Phone { agent, auto_answer, display } => {
                 self.call_phone(now, *agent, owner, *auto_answer, display)
             }
-            Way::Number { trunk, to, caller_id } => {
+            Way::Number { trunk, to, caller_id, .. } => {
                 let trunk = self.trunks.key_of(*trunk).ok_or(EndCause::NoTrunk)?;
                 let calling = self
                     .call_number(now, None, owner, trunk, to, caller_id.clone(), None, ordered)

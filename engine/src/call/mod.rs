@@ -122,11 +122,37 @@ pub(crate) struct Guest {
 #[derive(Debug)]
 pub(crate) enum AgentLink {
     /// A leg of the call's own that rings; the deadline is the ring limit.
-    Ringing { leg: LegKey, sound: Sound, deadline: TimerKey, told: bool },
+    Ringing { leg: LegKey, sound: Sound, deadline: TimerKey, told: bool, confirm: Option<Confirm> },
     /// A leg of the call's own that is answered.
     Up { leg: LegKey, sound: Sound, held: bool },
     /// The agent's nailed-up session.
     Session(Key<Session>),
+}
+
+/// Whoever answers has to press a key before that counts: a mailbox does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Confirm {
+    /// The key.
+    pub(crate) key: char,
+    /// Answered, and asked to press it; whether the device said that it holds.
+    pub(crate) asked: Option<bool>,
+}
+
+impl Confirm {
+    /// As a way asks for it.
+    pub(crate) fn of(way: &dialer_core::participant::Way) -> Option<Self> {
+        match way {
+            dialer_core::participant::Way::Number { confirm_key: Some(key), .. } => {
+                Some(Confirm { key: *key, asked: None })
+            }
+            _ => None,
+        }
+    }
+
+    /// Pressing this is what was asked for: whether the device holds.
+    pub(crate) fn given_by(self, digit: char) -> Option<bool> {
+        self.asked.filter(|_| digit == self.key)
+    }
 }
 
 /// A stream with our side of its session description.

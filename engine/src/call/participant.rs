@@ -120,7 +120,7 @@ impl CallShard {
                 let to = account.map(|account| account.username.clone()).unwrap_or_default();
                 Ok((phone, to))
             }
-            Way::Number { trunk, to, caller_id } => {
+            Way::Number { trunk, to, caller_id, .. } => {
                 let trunk = self.trunks.key_of(*trunk).ok_or(EndCause::NoTrunk)?;
                 let calling =
                     self.call_number(now, Some(key), owner, trunk, to, caller_id.clone(), None, true);

@@ -1,6 +1,6 @@
 //! Nailed-up sessions: one leg to an agent's phone that stays up from call to call.
 
-use super::{Call, Sound};
+use super::{Call, Confirm, Sound};
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner, Why};
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) held: bool,
     /// It goes over a channel of this trunk.
     trunk: Option<TrunkKey>,
+    /// What has to be pressed before it is up.
+    confirm: Option<Confirm>,
 }
 
 /// How far a session is.
@@ -46,6 +48,7 @@ impl Session {
             call: None,
             held: false,
             trunk: None,
+            confirm: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl CallShard {
             session.leg = phone.leg;
             session.sound = phone.sound;
             session.trunk = phone.trunk;
+            session.confirm = Confirm::of(way);
             session.state = SessionState::Ringing(deadline);
         }
         self.agents.set_session(agent, Some(key));
@@ -117,13 +121,47 @@ impl CallShard {
             self.end_session(now, key, Party::System, EndCause::Incompatible, out);
             return;
         };
+        session.held = plan.held;
+        let stream = session.sound.stream;
+        if let Some(confirm) = &mut session.confirm {
+            confirm.asked = Some(plan.held);
+            self.plane.set_remote(now, stream, plan.remote, &mut self.media_out);
+            return self.ask_to_confirm(now, stream);
+        }
+        self.plane.set_remote(now, stream, plan.remote, &mut self.media_out);
+        self.session_is_up(now, key, deadline, out);
+    }
+
+    fn session_is_up(
+        &mut self,
+        now: Instant,
+        key: Key<Session>,
+        deadline: TimerKey,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
         self.deadlines.cancel(deadline);
         session.state = SessionState::Up;
-        session.held = plan.held;
         let agent = session.agent;
-        self.plane.set_remote(now, session.sound.stream, plan.remote, &mut self.media_out);
         self.play_waiting(now, key);
         self.tell_agent(AgentFact::SessionUp { agent }, out);
+    }
+
+    /// A digit from a session that is not up: what it was asked for, if it is that.
+    pub(crate) fn session_confirms(
+        &mut self,
+        now: Instant,
+        key: Key<Session>,
+        digit: char,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let SessionState::Ringing(deadline) = session.state else { return };
+        let stream = session.sound.stream;
+        if session.confirm.is_some_and(|confirm| confirm.given_by(digit).is_some()) {
+            self.plane.stop_playing(now, stream, &mut self.media_out);
+            self.session_is_up(now, key, deadline, out);
+        }
     }
 
     /// Ends a session, and the call it is in, unless that only rings yet.

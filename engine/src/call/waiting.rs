@@ -16,6 +16,13 @@ impl CallShard {
         }
     }
 
+    /// Who answers for an agent is asked for the key, until it is pressed.
+    pub(crate) fn ask_to_confirm(&mut self, now: Instant, stream: StreamKey) {
+        if let Some(prompt) = self.config.confirm_prompt.clone() {
+            self.play_over_and_over(now, stream, &prompt);
+        }
+    }
+
     /// A side of a joined call went on hold or came back: the other one hears the tune meanwhile.
     pub(crate) fn hold_changed(&mut self, now: Instant, key: Key<Call>, by: Party, held: bool) {
         let Some(prompt) = self.config.hold_prompt.clone() else { return };

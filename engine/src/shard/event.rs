@@ -19,7 +19,13 @@ use sip_proxy::ua::{self, Caller, EndedBy, LegKey};
 impl CallShard {
     pub(super) fn media_event(&mut self, now: Instant, event: media::Event, out: &mut Outbox<ShardEffect>) {
         match event {
-            media::Event::Dtmf { owner, digit, duration_ms, source, .. } => {
+            media::Event::Dtmf { owner, digit, duration_ms, source, stream } => {
+                // Of many agents who are rung, the one who pressed.
+                if let Some(Owner::Agent(key)) = Owner::from_bits(owner)
+                    && let Some(call) = self.calls.get_mut(key)
+                {
+                    call.seat_stream(stream);
+                }
                 let way = match source {
                     media::DigitSource::Event => Way::Event,
                     media::DigitSource::InBand => Way::InBand,
@@ -89,8 +95,10 @@ impl CallShard {
     ) {
         let (call, party) = match Owner::from_bits(owner) {
             Some(Owner::Customer(key)) => (Some(key), Party::Customer),
+            Some(Owner::Agent(key)) if self.agent_confirms(now, key, digit, out) => return,
             Some(Owner::Agent(key)) => (Some(key), Party::Agent),
             Some(Owner::Session(key)) => {
+                self.session_confirms(now, key, digit, out);
                 (self.sessions.get(key).and_then(|session| session.call), Party::Agent)
             }
             Some(Owner::TransitIn(key)) => {

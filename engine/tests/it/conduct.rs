@@ -65,7 +65,12 @@ fn phone(agent: AgentId) -> Way {
 }
 
 fn number() -> Way {
-    Way::Number { trunk: OTHERS, to: "+861055550000".into(), caller_id: Some("+862155550000".into()) }
+    Way::Number {
+        trunk: OTHERS,
+        to: "+861055550000".into(),
+        caller_id: Some("+862155550000".into()),
+        confirm_key: None,
+    }
 }
 
 fn join(w: &mut World, leg: LegId, way: Way, mode: Option<SupervisionMode>) {
@@ -218,7 +223,8 @@ fn the_end_of_the_call_is_the_end_of_the_supervision() {
 fn who_cannot_be_called_has_left_at_once() {
     let mut w = joined(false);
     join(&mut w, LEG, phone(AgentId::from_bits(77)), Some(SupervisionMode::Listen));
-    let nowhere = Way::Number { trunk: TrunkId::from_bits(70), to: "1".into(), caller_id: None };
+    let nowhere =
+        Way::Number { trunk: TrunkId::from_bits(70), to: "1".into(), caller_id: None, confirm_key: None };
     join(&mut w, LegId::from_bits(51), nowhere, None);
     let gone = [(LEG, EndCause::NotRegistered, false), (LegId::from_bits(51), EndCause::NoTrunk, false)];
     assert_eq!(left(&w), gone);

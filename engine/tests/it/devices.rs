@@ -39,13 +39,16 @@ fn at_number(device: Callee) -> World {
     w.carrier("carrier", TRUNK, |_| {});
     let others = w.carrier("others", OTHERS, |config| config.caller_id = Some("+498912340".into()));
     let number = "+4915112345678".to_owned();
-    agent_with(&mut w, AgentDevice::Number { number, trunk: Some(OTHERS), caller_id: None });
+    agent_with(
+        &mut w,
+        AgentDevice::Number { number, trunk: Some(OTHERS), caller_id: None, confirm_key: None },
+    );
     w.peers[others].default = device;
     w
 }
 
 fn to_number() -> Way {
-    Way::Number { trunk: OTHERS, to: "+4915112345678".into(), caller_id: None }
+    Way::Number { trunk: OTHERS, to: "+4915112345678".into(), caller_id: None, confirm_key: None }
 }
 
 fn join() -> CallOrder {
@@ -244,4 +247,61 @@ fn what_has_no_room_is_not_called() {
     w.order(hangup(), false);
     w.assert_at_rest();
     assert!(w.peers[1].invites.is_empty());
+}
+
+fn to_confirmed() -> Way {
+    let Way::Number { trunk, to, caller_id, .. } = to_number() else { unreachable!("it is one") };
+    Way::Number { trunk, to, caller_id, confirm_key: Some('1') }
+}
+
+/// Whoever answers for an agent presses the key, or is not the agent: a mailbox gets no customer.
+#[test]
+fn who_answers_has_to_press_the_key() {
+    for pressed in [Some(1), Some(2), None] {
+        let mut w = at_number(Callee::answers(100));
+        w.peers[0].default = Callee::answers(50);
+        w.order(dial(), true);
+        w.run_for(300);
+        w.order(ring_by(to_confirmed()), false);
+        w.run_for(500);
+        assert_eq!(w.fact_names(CALL), "Dialled Ringing Answered AgentRinging", "answered is not enough");
+        if let Some(key) = pressed {
+            w.peer_presses(1, key);
+            w.run_for(700);
+        }
+        if pressed == Some(1) {
+            w.order(join(), false);
+            w.run_for(300);
+        } else {
+            w.run_for(9_000);
+        }
+        w.order(hangup(), false);
+        w.run_for(300);
+        let told = match pressed {
+            Some(1) => "AgentAnswered Bridged LegEnded LegEnded",
+            _ => "LegEnded AgentFailed LegEnded",
+        };
+        let names = w.fact_names(CALL).replace("Audio ", "");
+        assert_eq!(names, format!("Dialled Ringing Answered AgentRinging {told} Ended"));
+        w.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_session_stands_when_the_key_was_pressed() {
+    let mut w = at_number(Callee::answers(100));
+    w.command(open(to_confirmed()));
+    w.run_for(500);
+    assert!(agent_facts(&w).is_empty());
+    w.peer_presses(1, 1);
+    w.run_for(700);
+    assert_eq!(agent_facts(&w), [&AgentFact::SessionUp { agent: AGENT }]);
+    w.command(ShardCommand::CloseSession { agent: AGENT });
+    w.assert_at_rest();
+    let mut w = at_number(Callee::answers(100));
+    w.command(open(to_confirmed()));
+    w.run_for(20_000);
+    let down = AgentFact::SessionDown { agent: AGENT, cause: EndCause::NoAnswer, by: Party::System };
+    assert_eq!(agent_facts(&w), [&down]);
+    w.assert_at_rest();
 }

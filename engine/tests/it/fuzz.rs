@@ -30,7 +30,7 @@ fn callee(rng: &mut Rng) -> Callee {
 
 fn way(rng: &mut Rng, agent: AgentId) -> Way {
     if rng.chance(0.3) {
-        return Way::Number { trunk: OTHER, to: "+49301".into(), caller_id: None };
+        return Way::Number { trunk: OTHER, to: "+49301".into(), caller_id: None, confirm_key: None };
     }
     Way::Phone { agent, auto_answer: AutoAnswer::Default, display: "x".into() }
 }

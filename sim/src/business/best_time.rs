@@ -198,7 +198,7 @@ impl World {
                 days: 0b111_1111,
                 utc_offset_minutes: 0,
             }),
-            retry: vec![RetryRule { outcome: Outcome::NoAnswer, after_ms: 5 * 3_600_000, max: 100 }],
+            retry: vec![RetryRule::new(Outcome::NoAnswer, 5 * 3_600_000, 100)],
             attempts_max: 100,
             best_time: Some(Box::new(BestTimeConfig {
                 segment_by: vec![SegmentBy::PhoneKind],

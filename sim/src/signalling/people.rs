@@ -72,6 +72,7 @@ impl Person {
             AgentState::WrapUp => self.call.map(|call| Command::SetDisposition {
                 call,
                 said: dialer_core::disposition::Said {
+                    answered_by: None,
                     code: "sold".into(),
                     notes: (odd < 0.5).then(|| "asked for a letter".into()),
                     callback_at: (odd < 0.4).then(|| wall.plus_millis(120_000)),

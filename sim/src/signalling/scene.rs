@@ -508,7 +508,7 @@ fn campaign(n: usize, agents: usize, rng: &mut Rng) -> CampaignScene {
         attempts_max: 2 + rng.below(3) as u32,
         ..CampaignConfig::default()
     };
-    let fits = |ms: u64| RetryRule { outcome: Outcome::Busy, after_ms: ms, max: 2 };
+    let fits = |ms: u64| RetryRule::new(Outcome::Busy, ms, 2);
     config.retry = vec![
         fits(30_000 + rng.below(60_000)),
         RetryRule { outcome: Outcome::NoAnswer, ..fits(60_000) },

@@ -37,7 +37,7 @@ pub enum Effect {
         /// Dialable at this time.
         due_at: sansio::WallTime,
         /// Only leads that pass this then; the time at which the others may is told as the next due time.
-        screen: crate::screen::Screen,
+        screen: Box<crate::screen::Screen>,
     },
     /// *Gated.* Read leads that wait to be dialled although their time has passed: [`crate::Input::ExpiredFound`] answers.
     FindExpired {

@@ -372,7 +372,7 @@ impl ControlThread {
                     });
                 }
                 ControlEffect::LoadLeads { campaign, lists, limit, due_at, screen } => {
-                    let query = LeadQuery { lists, limit, due_at, exclude: Vec::new(), screen };
+                    let query = LeadQuery { lists, limit, due_at, exclude: Vec::new(), screen: *screen };
                     let store = Arc::clone(&self.parts.store);
                     let answer = self.parts.to_self.clone();
                     self.parts.blocking.spawn_blocking(move || {

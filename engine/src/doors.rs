@@ -963,7 +963,7 @@ pub enum ControlEffect {
         /// Dialable at this time.
         due_at: WallTime,
         /// Only leads that pass this; when the others may pass is told as the next due time.
-        screen: dialer_core::screen::Screen,
+        screen: Box<dialer_core::screen::Screen>,
     },
     /// Ask the records who calls; [`ControlInput::CallerRecalled`] answers.
     RecallCaller {

@@ -74,7 +74,7 @@ impl Loop {
                 Effect::View(change) => self.read_model.apply(change),
                 Effect::Reply { tag, result } => self.replies.push((tag, result)),
                 Effect::LoadLeads { campaign, lists, limit, due_at, screen } => {
-                    let query = store::LeadQuery { lists, limit, due_at, exclude: vec![], screen };
+                    let query = store::LeadQuery { lists, limit, due_at, exclude: vec![], screen: *screen };
                     let loaded = self.store.load_leads(&query).unwrap();
                     inputs.push(Input::LeadsLoaded {
                         campaign,

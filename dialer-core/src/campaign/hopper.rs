@@ -160,7 +160,7 @@ impl Dialer {
             lists,
             limit: u32::try_from(wanted).unwrap_or(u32::MAX),
             due_at: cx.wall,
-            screen,
+            screen: Box::new(screen),
         });
     }
 

@@ -230,7 +230,7 @@ fn a_shard_echoes_relays_wakes_survives_a_panic_and_stops() {
     for step in steps {
         orders.blocking_send(Order::Record(step)).ok().unwrap();
     }
-    assert_eq!(next(), r#"recorded 9: Ok(("a/b.wav", 5))"#);
+    assert_eq!(next(), r#"recorded 9: Ok(Written { file: "a/b.wav", bytes: 5, cut: None })"#);
     assert_eq!(std::fs::read(folder.path().join("a/b.wav")).unwrap(), b"sound");
 
     orders.blocking_send(Order::Panic).ok().unwrap();

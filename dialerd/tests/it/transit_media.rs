@@ -76,7 +76,11 @@ impl Scene {
 
     async fn hung_up(&self) {
         self.caller.hang_up();
-        until("the call is over", async || self.caller.legs() == 0 && self.callee.legs() == 0).await;
+        until("the call is over", async || {
+            let shown = self.api.get("/v1/calls?direction=transit").await;
+            self.caller.legs() == 0 && self.callee.legs() == 0 && shown["data"] == json!([])
+        })
+        .await;
     }
 
     async fn listed(&self, call: &str, count: usize) -> Vec<Value> {
@@ -186,22 +190,32 @@ fn a_call_that_passes_through_is_recorded_paused_and_forked() {
         scene.listed(&call, 2).await;
         let record = api.get("/v1/cdrs?limit=10").await["data"][0].clone();
         assert_eq!((&record["call_id"], &record["recording_id"]), (&json!(call), &first), "{record}");
-        let events = within(api.events_up_to("call.*,recording.*", "call.ended")).await;
+        let types = "call.*,command.*,recording.*";
+        let events = within(api.events_up_to(types, "call.ended")).await;
+        // How each command came out is told as soon as it has.
         let expected = [
             "recording.started",
+            "command.completed",
             "recording.paused",
+            "command.completed",
             "recording.resumed",
+            "command.completed",
             "call.fork_started",
+            "command.completed",
             "call.fork_ended",
+            "command.completed",
+            "command.completed",
             "recording.ready",
             "recording.started",
+            "command.completed",
             "call.fork_started",
+            "command.completed",
             "call.fork_ended",
             "call.ended",
         ];
         assert_eq!(names(&events, &call), expected);
         let places: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
-        assert_eq!(places, (1..=10).collect::<Vec<_>>());
+        assert_eq!(places, (1..=18).collect::<Vec<_>>());
 
         // One that its route has recorded is paused like any other.
         let call = scene.call("8001").await;

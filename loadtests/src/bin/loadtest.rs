@@ -5,8 +5,8 @@ use loadtests::interop;
 use loadtests::load::daemon::Place;
 use loadtests::load::report::Report;
 use loadtests::load::{
-    beside, campaign, events, flood, hostile, import, latency, leads, listening, parser, relays, sipp, soak,
-    storage, transit, webhooks,
+    beside, campaign, events, flood, hostile, import, latency, leads, listening, parser, process, relays,
+    sipp, soak, storage, transit, webhooks,
 };
 use std::process::ExitCode;
 
@@ -217,10 +217,11 @@ fn run(what: &What) -> anyhow::Result<bool> {
     let mut report = Report::default();
     match *what {
         What::Short => {
-            transit::flow(&mut report, &place, 300.0, 5.0, transit::US_PER_CALL_MAX_SHORT)?;
+            let us_max = transit::EXCHANGES_PER_CALL_MAX_SHORT * process::exchange_us()?;
+            transit::flow(&mut report, &place, 300.0, 5.0, us_max)?;
             transit::held(&mut report, &place, 300, 300.0, false)?;
             transit::relay(&mut report, &place, 50, 3)?;
-            sipp::transit(&mut report, &place, 100, 4, transit::US_PER_CALL_MAX_SHORT)?;
+            sipp::transit(&mut report, &place, 100, 4, us_max)?;
             parser::instructions(&mut report)?;
             campaigns(&mut report, &place)?;
         }

@@ -363,6 +363,17 @@ pub enum LeadState {
 }
 
 impl LeadState {
+    /// All of them.
+    pub const ALL: [LeadState; 7] = [
+        LeadState::New,
+        LeadState::RetryWait,
+        LeadState::Dialing,
+        LeadState::Done,
+        LeadState::Exhausted,
+        LeadState::Dnc,
+        LeadState::Expired,
+    ];
+
     /// It is done with: nobody dials such a lead unless by hand.
     #[must_use]
     pub const fn is_over(self) -> bool {

@@ -13,17 +13,6 @@ use dialer_core::{CampaignId, ListId, TrunkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{LeadCounts, Store};
 
-/// All states of leads.
-const LEAD_STATES: [LeadState; 7] = [
-    LeadState::New,
-    LeadState::RetryWait,
-    LeadState::Dialing,
-    LeadState::Done,
-    LeadState::Exhausted,
-    LeadState::Dnc,
-    LeadState::Expired,
-];
-
 /// Labels of campaigns; few, whatever is configured.
 pub struct CampaignNames {
     own: BTreeSet<CampaignId>,
@@ -421,12 +410,12 @@ pub fn export_leads(
         let mut sum = LeadCounts::default();
         for list in &view.row.config.lists {
             let counts = of_list.entry(*list).or_insert_with(|| store.lead_counts(*list).ok());
-            for state in LEAD_STATES {
+            for state in LeadState::ALL {
                 sum.add(state, counts.as_ref().map_or(0, |counts| counts.of(state)));
             }
         }
         let name = view.row.id.to_string();
-        for state in LEAD_STATES {
+        for state in LeadState::ALL {
             let labels = [("campaign", name.as_str()), ("state", state.as_str())];
             families.gauge("dialer_leads", "Leads of its lists, by state.", &labels, sum.of(state) as f64);
         }

@@ -82,22 +82,11 @@ pub(super) const fn state_code(state: LeadState) -> i64 {
     }
 }
 
-/// All states, in the order of their codes.
-pub(super) const STATES: [LeadState; 7] = [
-    LeadState::New,
-    LeadState::RetryWait,
-    LeadState::Dialing,
-    LeadState::Done,
-    LeadState::Exhausted,
-    LeadState::Dnc,
-    LeadState::Expired,
-];
-
 /// The state of a stored number.
 pub(super) fn state_of(code: i64) -> Result<LeadState, StoreError> {
-    usize::try_from(code)
-        .ok()
-        .and_then(|place| STATES.get(place).copied())
+    LeadState::ALL
+        .into_iter()
+        .find(|state| state_code(*state) == code)
         .ok_or_else(|| StoreError::Undecodable { table: "lead", detail: format!("state {code}") })
 }
 
@@ -283,7 +272,7 @@ mod tests {
 
     #[test]
     fn states_have_their_codes() {
-        for (code, state) in STATES.into_iter().enumerate() {
+        for (code, state) in LeadState::ALL.into_iter().enumerate() {
             assert_eq!(state_code(state), code as i64);
             assert_eq!(state_of(code as i64).unwrap(), state);
         }

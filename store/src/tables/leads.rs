@@ -1,6 +1,6 @@
 //! Questions about leads.
 
-use super::codec::{LEAD_COLUMNS, STATES, blob, count, lead, state_code, state_of};
+use super::codec::{LEAD_COLUMNS, blob, count, lead, state_code, state_of};
 use crate::error::StoreError;
 use crate::model::{
     CallbackQuery, ExpiredLeads, ExpiredQuery, FunnelCounts, LeadCounts, LeadPageQuery, LeadQuery,
@@ -443,7 +443,7 @@ pub(super) fn page(conn: &Connection, query: &LeadPageQuery) -> Result<Page<Lead
     // Within one state the index is in order of import; all states are merged.
     let states: &[LeadState] = match &query.state {
         Some(state) => std::slice::from_ref(state),
-        None => &STATES,
+        None => &LeadState::ALL,
     };
     let mut found: Vec<(i64, Lead)> = Vec::new();
     let mut statement = txn.prepare_cached(&format!(
@@ -493,7 +493,7 @@ pub(super) fn funnel(
     let mut sum = FunnelCounts::default();
     for list in list_numbers(&txn, lists)? {
         let states = count_states(&txn, list)?;
-        for state in STATES {
+        for state in LeadState::ALL {
             sum.by_state.add(state, states.of(state));
         }
         funnel_ready(&txn, list, now, attempts_max, &mut sum)?;

@@ -425,18 +425,9 @@ impl Draw {
     }
 
     pub(crate) fn progress(&mut self) -> LeadProgress {
-        let states = [
-            LeadState::New,
-            LeadState::RetryWait,
-            LeadState::Dialing,
-            LeadState::Done,
-            LeadState::Exhausted,
-            LeadState::Dnc,
-            LeadState::Expired,
-        ];
         LeadProgress {
             lead: self.lead(),
-            state: states[self.rng.below(7) as usize],
+            state: LeadState::ALL[self.rng.below(7) as usize],
             attempts: self.rng.below(5) as u32,
             outcomes: (0..self.rng.below(3)).map(|n| (self.outcome(), n as u32)).collect(),
             last_outcome: self.maybe(Draw::outcome),

@@ -129,8 +129,7 @@ fn in_other_slot(config: &CampaignConfig, lead: &Lead, at: WallTime, next_at: Wa
     if tried != next {
         return next_at;
     }
-    let start_of_minute = next_at.unix_millis().div_euclid(60_000) * 60_000;
-    WallTime::from_unix_millis(start_of_minute + i64::from(SLOTS_END[next] - minute) * 60_000)
+    crate::compliance::minutes_after(next_at, i64::from(SLOTS_END[next] - minute))
 }
 
 /// A callback that reached nobody goes with the next try; one of a lead that is done with goes with it.

@@ -40,6 +40,11 @@ pub(crate) fn local_of(zone: &str, now: sansio::WallTime) -> Option<(i32, u16)> 
     clock::local(zone, now).map(|local| (local.date, local.minute))
 }
 
+/// So many minutes after the minute of `at` began: every clock shows whole minutes then.
+pub(crate) fn minutes_after(at: sansio::WallTime, minutes: i64) -> sansio::WallTime {
+    sansio::WallTime::from_unix_millis((at.unix_millis().div_euclid(60_000) + minutes) * 60_000)
+}
+
 /// Weekday (Monday 0) and minute of the day where a number is: by its own zone, else by the first zone the number may be in,
 /// else by an offset from UTC.
 pub(crate) fn local_clock(

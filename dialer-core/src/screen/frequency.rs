@@ -1,6 +1,6 @@
 //! How often a lead may be dialled.
 
-use crate::compliance::{local_of, zones_of};
+use crate::compliance::{local_of, minutes_after, zones_of};
 use crate::record::Lead;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -89,11 +89,9 @@ impl Frequency {
         if let Some(at) = self.per_day.and_then(|most| day_is_over(lead, most, now)) {
             wait(at);
         }
-        if self.has_day_parts() {
-            for part in self.day_parts.iter().flatten() {
-                if let Some(at) = part_is_over(lead, part, now) {
-                    wait(at);
-                }
+        for part in self.day_parts.iter().flatten() {
+            if let Some(at) = part_is_over(lead, part, now) {
+                wait(at);
             }
         }
         latest
@@ -127,9 +125,7 @@ fn day_is_over(lead: &Lead, most: u32, now: WallTime) -> Option<WallTime> {
     }
     let left_minutes =
         zones.iter().filter_map(|zone| local_of(zone, now)).map(|(_, minute)| 1440 - i64::from(minute));
-    let wait_ms = left_minutes.max().map_or(HOUR_MS, |minutes| minutes * 60_000);
-    let start_of_minute = now.unix_millis().div_euclid(60_000) * 60_000;
-    Some(WallTime::from_unix_millis(start_of_minute + wait_ms))
+    Some(minutes_after(now, left_minutes.max().unwrap_or(60)))
 }
 
 /// When a part of the callee's day is over, if it is now and has had its attempts. Of several clocks that a number may be
@@ -137,16 +133,13 @@ fn day_is_over(lead: &Lead, most: u32, now: WallTime) -> Option<WallTime> {
 fn part_is_over(lead: &Lead, part: &DayPart, now: WallTime) -> Option<WallTime> {
     let phone = lead.phones.get(crate::lead::next_phone(lead))?;
     let zones = zones_of(lead.time_zone.as_deref(), &phone.number);
-    let start_of_minute = now.unix_millis().div_euclid(60_000) * 60_000;
     let over = |zone: &String| {
         let (today, minute) = local_of(zone, now).filter(|(_, minute)| part.holds(*minute))?;
         let within = |at: &&WallTime| {
             local_of(zone, **at).is_some_and(|(day, minute)| day == today && part.holds(minute))
         };
         let count = lead.progress.recent.iter().filter(within).count();
-        let left_minutes = i64::from(part.to_minute - minute);
-        (count >= part.max as usize)
-            .then(|| WallTime::from_unix_millis(start_of_minute + left_minutes * 60_000))
+        (count >= part.max as usize).then(|| minutes_after(now, i64::from(part.to_minute - minute)))
     };
     zones.iter().filter_map(over).max()
 }

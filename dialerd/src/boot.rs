@@ -192,8 +192,8 @@ impl Daemon {
             counters: Arc::clone(&fork_counters),
         };
         let stream_listeners = streams.listeners.clone();
-        let reloaded_at = Arc::new(AtomicU64::new(crate::reload::unix_seconds()));
-        tokio::spawn(crate::reload::watch(secured, Arc::clone(&reloaded_at)));
+        let reloaded_at = Arc::new(AtomicU64::new(crate::reload::unix_seconds(clock)));
+        tokio::spawn(crate::reload::watch(secured, clock, Arc::clone(&reloaded_at)));
         let recogniser_counters = Arc::new(RecogniserCounters::default());
         let (mut ways, stream_thread) =
             serve_streams(&config, streams, &listeners, &to_shards, (&stream_counters, forks))?;

@@ -1,5 +1,6 @@
 //! Certificates that are replaced while we run: read anew at SIGHUP, and when a file has changed.
 
+use runtime::Clock;
 use runtime::stream::tls::TlsContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ type Written = Vec<Option<SystemTime>>;
 
 /// Never returns. SIGHUP, which would end us otherwise, is heard also when there is nothing to read. `read_at`: when all that
 /// was to be read could be read last, seconds since 1970.
-pub async fn watch(secured: Vec<TlsContext>, read_at: Arc<AtomicU64>) {
+pub async fn watch(secured: Vec<TlsContext>, clock: Clock, read_at: Arc<AtomicU64>) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => {
@@ -39,14 +40,14 @@ pub async fn watch(secured: Vec<TlsContext>, read_at: Arc<AtomicU64>) {
             }
         }
         if any && all {
-            read_at.store(unix_seconds(), Ordering::Relaxed);
+            read_at.store(unix_seconds(clock), Ordering::Relaxed);
         }
     }
 }
 
 /// Now, seconds since 1970.
-pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+pub fn unix_seconds(clock: Clock) -> u64 {
+    u64::try_from(clock.wall().unix_millis() / 1000).unwrap_or(0)
 }
 
 /// False: the one before stays in use.

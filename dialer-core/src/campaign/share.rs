@@ -115,17 +115,21 @@ impl Dialer {
     /// To how many ready agents a preview campaign may give a task: calls on their way count on the others.
     pub(super) fn task_room(&self, id: CampaignId) -> usize {
         let Some(own) = self.campaigns.get(&id) else { return 0 };
-        let mut counted_on = 0.0;
+        let ready = self.ready.iter().filter(|(_, agent)| own.is_served_by(&self.agents[agent])).count();
+        let mut counted_on: f64 = 0.0;
         for other in self.roster.sharing(id).filter_map(|other| self.campaigns.get(&other)) {
             // Who dials ahead counts on as many as are likely to answer; who does not, on one for each call.
             let ahead = matches!(other.mode_now, DialMode::Predictive | DialMode::Ratio);
             let each = if ahead { self.pacer.answer_probability(other.number) } else { 1.0 };
             for call in self.paced_calls(other) {
                 counted_on += if call.answered_at.is_some() { 1.0 } else { each };
+                // As a rule few agents are ready, and many calls on their way.
+                if counted_on.ceil() as usize >= ready {
+                    return 0;
+                }
             }
         }
-        let ready = self.ready.iter().filter(|(_, agent)| own.is_served_by(&self.agents[agent])).count();
-        ready.saturating_sub(counted_on.ceil() as usize)
+        ready - counted_on.ceil() as usize
     }
 
     /// Whether it is a preview campaign's turn: no campaign that dials for the same agents and goes first wants to dial.

@@ -122,7 +122,7 @@ impl Dialer {
         agent: Option<AgentId>,
     ) -> CallId {
         lead.begin_attempt(cx.wall);
-        self.owners_may_take_more(id);
+        self.campaigns.get_mut(&id).expect("it dials").owners_may_take_more(cx.wall);
         self.leads.moved(&lead.progress);
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
         let shown = self.take_caller_id(cx, Some(id), agent, Some(lead.list), &to);

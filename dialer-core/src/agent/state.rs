@@ -1,10 +1,9 @@
 //! Moving an agent from state to state.
 
 use crate::call::Moment;
-use crate::campaign::Campaign;
 use crate::dialer::{About, Cx, Dialer, Why};
 use crate::event::Event;
-use crate::id::{AgentId, CampaignId};
+use crate::id::AgentId;
 use crate::pacing::{AgentRef, PacingEvent};
 use crate::record::AgentStatusRow;
 use crate::view::AgentState;
@@ -46,10 +45,8 @@ impl Dialer {
         let (group, number) = (agent.first_group().to_owned(), AgentRef(agent.number));
         self.counters.agent_state(&group, from, spent_ms);
         if to == AgentState::Ready {
-            let wants = |campaign: &&Campaign| campaign.row.config.serving.owner_only;
-            let wanting: Vec<CampaignId> = self.campaigns.values().filter(wants).map(|c| c.row.id).collect();
-            for campaign in wanting {
-                self.owners_may_take_more(campaign);
+            for campaign in self.campaigns.values_mut() {
+                campaign.owners_may_take_more(cx.wall);
             }
         }
         let busy = matches!(from, AgentState::Talking | AgentState::Hold | AgentState::WrapUp);

@@ -1,5 +1,6 @@
 //! Leads that were promised a call: who is to make it, and what becomes of the promise when that agent is not there.
 
+use super::Campaign;
 use crate::agent::Agent;
 use crate::dialer::Dialer;
 use crate::id::{AgentId, CampaignId};
@@ -22,6 +23,15 @@ pub(crate) enum CalledBy {
     Agent(AgentId),
     /// An agent who cannot take it now, or another campaign.
     NotNow,
+}
+
+impl Campaign {
+    /// Leads of owners may be read again: one was taken, or an owner has come.
+    pub(crate) fn owners_may_take_more(&mut self, now: WallTime) {
+        if self.row.config.serving.owner_only {
+            self.hopper.look_again(now);
+        }
+    }
 }
 
 impl Dialer {
@@ -93,13 +103,6 @@ impl Dialer {
             return false;
         };
         campaign.hopper.iter().filter(|held| held.owner() == Some(owner)).count() >= OWNED_READY_MAX
-    }
-
-    /// Leads of owners may be read again: one was taken, or an owner has come.
-    pub(crate) fn owners_may_take_more(&mut self, id: CampaignId) {
-        if let Some(campaign) = self.campaigns.get_mut(&id).filter(|c| c.row.config.serving.owner_only) {
-            campaign.hopper.more = true;
-        }
     }
 
     /// Another campaign, which dials this list now, has promised it.

@@ -55,7 +55,7 @@ impl Dialer {
             .collect();
         for id in campaigns {
             let mut aside = Vec::new();
-            let mut room = self.task_room(id);
+            let mut room = if self.may_dial(cx, id).is_ok() { self.task_room(id) } else { 0 };
             while room > 0 && self.may_dial(cx, id).is_ok() && self.has_turn(cx, id) {
                 let Some(anyone) = self.pick_agent(id) else { break };
                 let Some(lead) = self.next_lead(cx, id) else { break };
@@ -96,7 +96,7 @@ impl Dialer {
         };
         let shown = Some(Box::new(pop.clone()));
         let task = Task { campaign: id, agent, lead, expires_at, pop, timer };
-        self.owners_may_take_more(id);
+        self.campaigns.get_mut(&id).expect("it runs").owners_may_take_more(cx.wall);
         let about =
             About { campaign: Some(id), lead: Some(task.lead.id), agent: Some(agent), ..About::default() };
         self.tasks.insert(task_id, task);

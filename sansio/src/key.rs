@@ -92,8 +92,9 @@ impl<T> Slab<T> {
         Slab { chunks: Vec::new(), free: Vec::new(), limit: limit.min(u32::MAX as usize) }
     }
 
-    /// Slots there are, taken and free.
-    fn slots(&self) -> usize {
+    /// Slots there are, taken and free: indices are below it. It never falls.
+    #[must_use]
+    pub fn slots(&self) -> usize {
         self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
@@ -145,6 +146,13 @@ impl<T> Slab<T> {
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         let slot = self.slot_mut(key.index)?;
         if slot.generation == key.generation { slot.value.as_mut() } else { None }
+    }
+
+    /// What lives in the slot of that number, for going through a part of the table.
+    pub fn at_mut(&mut self, index: u32) -> Option<(Key<T>, &mut T)> {
+        let slot = self.slot_mut(index)?;
+        let key = Key { index, generation: slot.generation, of: PhantomData };
+        slot.value.as_mut().map(|value| (key, value))
     }
 
     /// Ends the thing; every handle to it is stale from now on.
@@ -231,6 +239,10 @@ mod tests {
         assert_eq!(again.index() as usize, 3 * CHUNK - 2, "the slot that was freed last");
         slab.iter_mut().for_each(|(_, n)| *n += 1);
         assert_eq!(slab.get(again), Some(&10));
+        assert_eq!(slab.at_mut(again.index()), Some((again, &mut 10)));
+        assert_eq!(slab.at_mut(0), None, "an empty slot");
+        assert_eq!(slab.slots(), 3 * CHUNK);
+        assert_eq!(slab.at_mut(3 * CHUNK as u32), None);
         assert_eq!(slab.get(Key::from_bits(u64::from(u32::MAX))), None);
     }
 }

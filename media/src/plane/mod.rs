@@ -24,14 +24,11 @@ use crate::{
     StreamQuality, StreamStats,
 };
 use bytes::BytesMut;
-use sansio::{Duration, Instant, Key, Outbox, Rng, Slab};
+use sansio::{Instant, Key, Outbox, Rng, Slab};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// How often silence, latches and recordings are looked after; each look takes a slice of the streams.
-const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
 /// Why the plane refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,7 +162,7 @@ impl Plane {
             return Err(MediaError::StreamsExhausted);
         };
         if self.next_sweep.is_none() {
-            self.next_sweep = Some(now + SWEEP_EVERY);
+            self.next_sweep = Some(now + self.sweep_every());
         }
         out.push(Output::OpenPorts { stream: key, rtp_port, rtcp_port: rtp_port + 1 });
         self.hold_ports(now, out);
@@ -339,11 +336,7 @@ impl Plane {
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.sweep(now, out);
-            for (_, recorder) in self.recorders.iter_mut() {
-                recorder.flush(now, out);
-            }
-            self.next_sweep = (!self.streams.is_empty()).then(|| now + SWEEP_EVERY);
-            self.hold_ports(now, out);
+            self.next_sweep = (!self.streams.is_empty()).then(|| now + self.sweep_every());
         }
         self.settle_offload(now, out);
     }

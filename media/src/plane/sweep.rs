@@ -5,27 +5,61 @@ use crate::offload::Offload;
 use crate::{AudioState, Event, FailedReason, Output, PacketKind};
 use sansio::{Duration, Instant, Outbox};
 
-/// Slices: each stream is looked at once a second.
-const SWEEP_SLICES: u32 = 10;
+/// Streams are looked at in slices, all of them once a second: the few of a small system in this many, …
+const SLICES_OF_FEW: u32 = 10;
+/// … more than this in so many that a look takes no time in which packets gather.
+const FEW_MAX: usize = 160;
+const SLICES_OF_MANY: u32 = 200;
+/// What waits to be written is looked at so often, and ports to be held are asked for.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// All have been looked at after it.
+const SWEEP_ROUND: Duration = Duration::from_secs(1);
 /// The other side is sending when its last packet is no older than this.
 const SENDS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Plane {
+    /// In how many slices the streams are looked at. It changes once at most: what was missed then comes a second later.
+    fn slices(&self) -> u32 {
+        if self.streams.slots() > FEW_MAX { SLICES_OF_MANY } else { SLICES_OF_FEW }
+    }
+
+    /// From one slice to the next.
+    pub(super) fn sweep_every(&self) -> Duration {
+        SWEEP_ROUND / self.slices()
+    }
+
+    /// Looks after a slice of everything.
     pub(super) fn sweep(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        let slice = self.sweep_slice;
-        self.sweep_slice = (slice + 1) % SWEEP_SLICES;
+        let slices = self.slices();
+        let slice = self.sweep_slice % slices;
+        self.sweep_slice = (slice + 1) % slices;
+        self.sweep_streams(now, (slice, slices), out);
+        let flushes = (FLUSH_EVERY.as_millis() / self.sweep_every().as_millis()) as u32;
+        for index in part(slice % flushes, flushes, self.recorders.slots()) {
+            if let Some((_, recorder)) = self.recorders.at_mut(index) {
+                recorder.flush(now, out);
+            }
+        }
+        if slice.is_multiple_of(flushes) {
+            self.hold_ports(now, out);
+        }
+    }
+
+    fn sweep_streams(&mut self, now: Instant, (slice, slices): (u32, u32), out: &mut Outbox<Output>) {
         let config = &self.config;
         let mut lapsed = Vec::new();
         let mut unsent = std::mem::take(&mut self.unsent);
-        let next_slice = self.sweep_slice;
-        for (key, stream) in self.streams.iter_mut() {
-            // Counted in time for the next look at the stream.
-            if key.index() % SWEEP_SLICES == next_slice && matches!(stream.offload, Offload::Armed(_)) {
+        // Counted in time for the next look at the stream.
+        for index in part(self.sweep_slice, slices, self.streams.slots()) {
+            if let Some((key, stream)) = self.streams.at_mut(index)
+                && matches!(stream.offload, Offload::Armed(_))
+            {
                 out.push(Output::CountOffload { stream: key });
             }
-            let Some(remote) = stream.remote.filter(|_| key.index() % SWEEP_SLICES == slice) else {
-                continue;
-            };
+        }
+        for index in part(slice, slices, self.streams.slots()) {
+            let Some((key, stream)) = self.streams.at_mut(index) else { continue };
+            let Some(remote) = stream.remote else { continue };
             // RTCP comes every few seconds only; its socket is let go together with RTP's.
             if stream.rtp.lapses(now, config) {
                 out.push(Output::Unlatched { stream: key, kind: PacketKind::Rtp });
@@ -90,4 +124,9 @@ impl Plane {
         }
         self.changed = changed;
     }
+}
+
+/// The slots of a table that belong to a slice.
+fn part(slice: u32, slices: u32, slots: usize) -> impl Iterator<Item = u32> {
+    (slice..slots as u32).step_by(slices as usize)
 }

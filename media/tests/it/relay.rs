@@ -2,7 +2,8 @@
 
 use crate::world::*;
 use bytes::Bytes;
-use media::{AudioState, Codec, Event, PacketKind, Remote};
+use media::{AudioState, Codec, Config, Event, PacketKind, Remote};
+use sansio::Duration;
 
 #[test]
 fn two_way_audio_with_our_own_identity_towards_each_side() {
@@ -274,6 +275,33 @@ fn silence_of_a_minute_is_reported_and_hold_is_not() {
     assert_eq!(world.take_events(), []);
     world.advance_ms(62_000);
     assert_eq!(world.take_events().len(), 2);
+}
+
+#[test]
+fn many_streams_are_looked_after_a_few_at_a_time() {
+    let config = Config { ports: 4000..=4999, rtcp_interval: Duration::ZERO, ..Config::default() };
+    let mut world = World::with(config);
+    let phones: Vec<Phone> =
+        (1..=400).map(|n| Phone::new(&format!("192.0.2.1:{}", 30_000 + n), Codec::Pcma)).collect();
+    for (owner, phone) in (0..).zip(&phones) {
+        world.open_to(owner, phone);
+    }
+    let mut told = Vec::new();
+    let until = world.now + Duration::from_millis(61_500);
+    while let Some(at) = world.plane.poll_timeout().filter(|at| *at <= until) {
+        world.advance(at.since(world.now));
+        let now: Vec<u64> = world
+            .take_events()
+            .iter()
+            .filter_map(
+                |event| if let Event::MediaTimeout { owner, .. } = event { Some(*owner) } else { None },
+            )
+            .collect();
+        assert!(now.len() <= 4, "{} at once: nobody is heard meanwhile", now.len());
+        told.extend(now);
+    }
+    told.sort_unstable();
+    assert!(told.into_iter().eq(0..400), "each once");
 }
 
 fn sender_report(ssrc: u32, timestamp: u32, block: Option<(u32, u32)>) -> Vec<u8> {

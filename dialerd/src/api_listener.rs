@@ -52,6 +52,7 @@ pub fn context(tls: Option<&ApiTls>) -> anyhow::Result<Option<TlsContext>> {
             Some(_) => ClientCertificates::Required,
             None => ClientCertificates::None,
         },
+        protocols: &["h2", "http/1.1"],
     };
     let read = TlsContext::load(&files);
     read.map(Some).map_err(|fault| anyhow!("api: {}: {}", fault.file.display(), fault.fault))

@@ -124,6 +124,7 @@ fn context(key: &str, listener: &SipListener) -> anyhow::Result<TlsContext> {
             ClientCertificate::Optional => ClientCertificates::Optional,
             ClientCertificate::Required => ClientCertificates::Required,
         },
+        protocols: &[],
     };
     TlsContext::load(&files).map_err(|fault| anyhow!("{key}: {}: {}", fault.file.display(), fault.fault))
 }

@@ -82,6 +82,42 @@ fn the_api_is_served_over_tls_and_certificates_are_read_anew() {
     });
 }
 
+/// The version of HTTP that curl was answered in, and the status.
+async fn spoken(arguments: Vec<String>) -> String {
+    let authorization = format!("Authorization: Bearer {TOKEN}");
+    let run = move || {
+        let fixed = ["-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", "-H"];
+        Command::new("curl").args(fixed).arg(authorization).args(arguments).output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn clients_choose_between_the_two_versions_of_http() {
+    block_on(async {
+        let place = Place::new();
+        let authority = Authority::new(&place, "ca.pem");
+        certify(&place, &authority);
+        configure(&place, "");
+        let _daemon = place.start().await;
+        let ca = place.folder.path().join("ca.pem").display().to_string();
+        let url = format!("https://{}:8080/v1/node", place.daemon);
+        for (wanted, answered) in [("--http2", "2 200"), ("--http1.1", "1.1 200")] {
+            let arguments = [wanted, "--cacert", &ca, &url];
+            assert_eq!(spoken(arguments.map(str::to_owned).to_vec()).await, answered, "{wanted}");
+        }
+
+        let place = Place::new();
+        place.configure("");
+        let _daemon = place.start().await;
+        let url = format!("http://{}:8080/v1/node", place.daemon);
+        for (wanted, answered) in [("--http2-prior-knowledge", "2 200"), ("--http1.1", "1.1 200")] {
+            assert_eq!(spoken([wanted, &url].map(str::to_owned).to_vec()).await, answered, "{wanted}");
+        }
+    });
+}
+
 #[test]
 fn clients_without_a_certificate_are_not_let_in_where_one_is_asked_for() {
     block_on(async {

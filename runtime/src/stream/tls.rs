@@ -22,6 +22,8 @@ pub struct TlsFiles {
     pub authorities: Option<PathBuf>,
     /// Whether clients are asked for a certificate of one of these authorities.
     pub clients: ClientCertificates,
+    /// Names of the protocols that clients may choose from (RFC 7301), the best first; empty: not spoken of.
+    pub protocols: &'static [&'static str],
 }
 
 /// Certificates of clients.
@@ -131,6 +133,7 @@ impl Sides {
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| fault(&files.key, format!("does not fit the certificate: {error}")))?;
         server.ignore_client_order = true;
+        server.alpn_protocols = files.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| fault(&files.certificate, format!("{versions}: {error}")))?

@@ -5,7 +5,7 @@ use crate::campaign;
 use crate::command::CommandError;
 use crate::config::{AmdMode, CampaignState, DialMode};
 use crate::dialer::{Cx, Dialer};
-use crate::effect::{CallOrder, Effect};
+use crate::effect::{CallOrder, Effect, OtherTrunk};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, TrunkId};
 use crate::pacing::{CallRef, PacingEvent};
@@ -127,14 +127,14 @@ impl Dialer {
         let to = lead.phones[crate::lead::next_phone(&lead)].number.clone();
         let shown = self.take_caller_id(cx, Some(id), agent, Some(lead.list), &to);
         let config = &self.campaigns[&id].row.config;
-        let caller_id = match &shown {
-            Some(shown) => Some(shown.number.clone()),
-            None => config.caller_id.clone().or_else(|| self.trunks[&trunk].config().caller_id.clone()),
-        };
+        let own = shown.as_ref().map(|shown| shown.number.clone()).or_else(|| config.caller_id.clone());
+        let shows_trunk = own.is_none();
+        let caller_id = own.or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let (mode, amd_mode, record_it) = (config.mode, config.amd, config.record);
         let mut call = self.new_call(cx, CallKindTag::Campaign, trunk, to);
         call.campaign = Some(id);
         call.caller_id = caller_id;
+        call.shows_trunk = shows_trunk;
         call.shown = shown;
         call.mode = Some(mode);
         call.traits = self.campaigns[&id].traits(Some(lead.list), Some(trunk), cx.wall);
@@ -174,6 +174,7 @@ impl Dialer {
     /// Orders the customer leg (of a call whose attempt is in the journal).
     pub(crate) fn order_dial(&mut self, cx: &mut Cx<'_>, id: CallId) {
         self.calls.get_mut(&id).expect("the caller made it").dial_ordered = Some(cx.now);
+        let others = self.other_trunks(id);
         let call = &self.calls[&id];
         let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
         let timers = campaign.map(|campaign| campaign.row.config.timers.clone()).unwrap_or_default();
@@ -181,6 +182,7 @@ impl Dialer {
             call: id,
             campaign: call.campaign,
             trunk: call.trunk,
+            others,
             to: call.to.clone(),
             caller_id: call.caller_id.clone(),
             ring_timeout_ms: call.ring_timeout_ms.unwrap_or(timers.ring_max_ms),
@@ -201,6 +203,23 @@ impl Dialer {
                 self.observe(cx.now, &event);
             }
         }
+    }
+
+    /// What a call is dialled over, should its trunk not take it: the others of its campaign, or all others.
+    fn other_trunks(&mut self, id: CallId) -> Vec<OtherTrunk> {
+        let call = &self.calls[&id];
+        if call.trunk_fixed {
+            return Vec::new();
+        }
+        let campaign = call.campaign.and_then(|id| self.campaigns.get(&id));
+        let wanted = campaign.map(|campaign| campaign.row.config.trunks.clone()).unwrap_or_default();
+        let (trunk, shown) = (call.trunk, call.caller_id.clone().filter(|_| !call.shows_trunk));
+        let others = self.trunks_after(&wanted, trunk);
+        let other = |trunk: TrunkId| {
+            let own = || self.trunks.get(&trunk).and_then(|trunk| trunk.config().caller_id.clone());
+            OtherTrunk { trunk, caller_id: shown.clone().or_else(own) }
+        };
+        others.into_iter().map(other).collect()
     }
 
     /// Puts a call in the tables; its channel and its line are taken from now on.

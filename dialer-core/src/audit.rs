@@ -114,8 +114,10 @@ fn trunks(dialer: &Dialer, found: &mut Vec<Finding>) {
         if trunk.active != there {
             found.push(Finding::TrunkCount { trunk: *id, counted: trunk.active, there });
         }
-        // A limit that was lowered below what is there is not a fault; version 1 was never changed.
-        if trunk.row.version == 1 && dialer.transit.is_empty() && there > trunk.row.config.channels_max {
+        // A limit that was lowered below what is there is not a fault; version 1 was never changed. Nor is a call that the
+        // engine has given to another trunk while one was on its way to it.
+        let ordered_only = dialer.transit.is_empty() && !dialer.calls.values().any(|call| call.moved);
+        if trunk.row.version == 1 && ordered_only && there > trunk.row.config.channels_max {
             found.push(Finding::TrunkOverfull(*id));
         }
     }

@@ -96,6 +96,15 @@ pub enum Effect {
     RestoreContact(ContactRow),
 }
 
+/// A trunk that a call may be dialled over instead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OtherTrunk {
+    /// Which.
+    pub trunk: TrunkId,
+    /// Caller ID that is shown then.
+    pub caller_id: Option<String>,
+}
+
 /// What to do with a call. A call lives in the engine from its first order to `CallFact::Ended`.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallOrder {
@@ -107,6 +116,9 @@ pub enum CallOrder {
         campaign: Option<CampaignId>,
         /// Over this trunk.
         trunk: TrunkId,
+        /// Over the first of these that has room, should that one not take the call: it says 503, cannot be reached or
+        /// is silent. `CallFact::Moved` follows then.
+        others: Vec<OtherTrunk>,
         /// Number.
         to: String,
         /// Caller ID.

@@ -351,6 +351,16 @@ pub enum CallFact {
         /// Q.850 cause of the customer leg.
         q850: Option<u16>,
     },
+    /// The trunk that the customer was dialled over did not take the call: it is dialled over another one that the order
+    /// named.
+    Moved {
+        /// Which call.
+        call: CallId,
+        /// To.
+        trunk: TrunkId,
+        /// Caller ID that is shown now.
+        caller_id: Option<String>,
+    },
     /// A transit call began on these trunks (capacity is counted).
     TransitStarted {
         /// Which call.

@@ -48,7 +48,7 @@ pub use campaign::{DNC_ENTRIES_MAX, OptOut, Recycle, Schedule, default_rule};
 pub use command::{CallbackRequest, Command, CommandError, OriginateRequest, Reply};
 pub use counters::Counters;
 pub use dialer::Dialer;
-pub use effect::{CallOrder, Effect};
+pub use effect::{CallOrder, Effect, OtherTrunk};
 pub use event::{Event, EventEnvelope};
 pub use id::{
     AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId,

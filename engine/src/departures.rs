@@ -164,6 +164,7 @@ mod tests {
             call: CallId::from_bits(call),
             campaign: None,
             trunk: TrunkId::from_bits(trunk),
+            others: Vec::new(),
             to: "+1".into(),
             caller_id: None,
             ring_timeout_ms: 1,

@@ -1011,6 +1011,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
     match fact {
         CallFact::InboundArrived { call, .. }
         | CallFact::Dialled { call }
+        | CallFact::Moved { call, .. }
         | CallFact::Ringing { call, .. }
         | CallFact::EarlyMedia { call, .. }
         | CallFact::Answered { call }

@@ -300,6 +300,7 @@ mod tests {
             call: call(n),
             campaign: None,
             trunk: TrunkId::from_bits(1),
+            others: Vec::new(),
             to: "+1".into(),
             caller_id: None,
             ring_timeout_ms: 1,

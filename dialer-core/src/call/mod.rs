@@ -109,6 +109,12 @@ pub(crate) struct Call {
     pub(crate) trunk: TrunkId,
     pub(crate) to: String,
     pub(crate) caller_id: Option<String>,
+    /// It is the number of its trunk, for want of another.
+    pub(crate) shows_trunk: bool,
+    /// It goes over the trunk that was asked for or not at all.
+    pub(crate) trunk_fixed: bool,
+    /// It goes over another trunk than the one that was chosen for it.
+    pub(crate) moved: bool,
     /// The number of a pool that it holds from the attempt to its end.
     pub(crate) shown: Option<crate::caller_id::Shown>,
     /// What is particular of a call that came in.
@@ -236,6 +242,7 @@ impl Dialer {
                 self.on_inbound_arrived(cx, call, trunk, (from.as_deref(), &to), verstat);
             }
             CallFact::Dialled { call } => self.on_dialled(cx, call),
+            CallFact::Moved { call, trunk, caller_id } => self.on_moved(call, trunk, caller_id),
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
             CallFact::EarlyMedia { call, class, confidence, announcement } => {
                 self.on_early_media(cx, call, class, confidence, announcement.as_deref());
@@ -324,6 +331,9 @@ impl Dialer {
             trunk,
             to,
             caller_id: None,
+            shows_trunk: false,
+            trunk_fixed: false,
+            moved: false,
             shown: None,
             inbound: None,
             tried: None,

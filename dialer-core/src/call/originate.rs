@@ -48,13 +48,16 @@ impl Dialer {
             .caller_id
             .clone()
             .or_else(|| shown.as_ref().map(|shown| shown.number.clone()))
-            .or_else(|| campaign.and_then(|campaign| campaign.row.config.caller_id.clone()))
-            .or_else(|| self.trunks[&trunk].config().caller_id.clone());
+            .or_else(|| campaign.and_then(|campaign| campaign.row.config.caller_id.clone()));
+        let shows_trunk = caller_id.is_none();
+        let caller_id = caller_id.or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let agent = request.agent;
         let lead = self.take_lead_by_hand(cx, &request);
         let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
         call.campaign = request.campaign;
         call.caller_id = caller_id;
+        call.shows_trunk = shows_trunk;
+        call.trunk_fixed = request.trunk.is_some();
         call.shown = shown;
         call.ring_timeout_ms = request.ring_timeout_ms;
         call.client_state = request.client_state;

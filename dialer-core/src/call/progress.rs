@@ -3,7 +3,7 @@
 use super::{Call, Moment};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
-use crate::id::CallId;
+use crate::id::{CallId, TrunkId};
 use crate::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Evidence, Outcome, Party};
 use crate::pacing::{CallRef, PacingEvent};
 use crate::record::{AmdDetail, EarlyMediaDetail};
@@ -32,6 +32,20 @@ impl Dialer {
             self.set_call_state(id, CallState::Dialing);
         }
         self.tell_call(cx, id, event);
+    }
+
+    /// Its channel is one of another trunk; nothing else of it has changed.
+    pub(super) fn on_moved(&mut self, id: CallId, trunk: TrunkId, caller_id: Option<String>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut call.trunk, trunk);
+        call.caller_id = caller_id;
+        call.moved = true;
+        let campaign = call.campaign;
+        self.free_channel(before);
+        self.take_channel(trunk);
+        self.lines_were_freed();
+        self.counters.attempt(campaign, trunk);
+        self.dirty.calls.insert(id);
     }
 
     pub(super) fn on_ringing(&mut self, cx: &mut Cx<'_>, id: CallId, early_media: bool) {

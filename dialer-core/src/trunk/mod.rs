@@ -13,6 +13,9 @@ use crate::id::TrunkId;
 use crate::record::TrunkRow;
 use sansio::{CpsBucket, Instant};
 
+/// Trunks that a call may be dialled over after the first.
+const OTHERS_MAX: usize = 7;
+
 /// A trunk at work.
 #[derive(Debug)]
 pub(crate) struct Trunk {
@@ -110,19 +113,39 @@ impl Dialer {
                 able.push((trunk.config().priority, trunk.config().weight, id));
             }
         }
-        let lowest = able.iter().map(|(priority, ..)| *priority).min().ok_or(why)?;
-        able.retain(|(priority, ..)| *priority == lowest);
-        let sum: u64 = able.iter().map(|(_, weight, _)| u64::from(*weight)).sum();
-        if sum == 0 {
-            return able.first().map(|(.., id)| *id).ok_or(why);
-        }
-        let mut mark = self.trunk_choice.below(sum);
-        let chosen = able.iter().find(|(_, weight, _)| {
-            let reached = mark < u64::from(*weight);
-            mark = mark.saturating_sub(u64::from(*weight));
-            reached
-        });
-        chosen.map(|(.., id)| *id).ok_or(why)
+        self.draw(&mut able).ok_or(why)
+    }
+
+    /// Takes one of the lowest priority out of these (priority, weight, trunk): by chance in proportion to the weights, or
+    /// the first where none has a weight.
+    fn draw(&mut self, able: &mut Vec<(u16, u16, TrunkId)>) -> Option<TrunkId> {
+        let lowest = able.iter().map(|(priority, ..)| *priority).min()?;
+        let equals = || able.iter().enumerate().filter(|(_, (priority, ..))| *priority == lowest);
+        let sum: u64 = equals().map(|(_, (_, weight, _))| u64::from(*weight)).sum();
+        let mut mark = if sum == 0 { 0 } else { self.trunk_choice.below(sum) };
+        let mut drawn = equals().map(|(place, (_, weight, _))| (place, u64::from(*weight)));
+        let place = if sum == 0 {
+            drawn.next()?.0
+        } else {
+            let reached = |(_, weight): &(usize, u64)| {
+                let reached = mark < *weight;
+                mark = mark.saturating_sub(*weight);
+                reached
+            };
+            drawn.find(reached)?.0
+        };
+        Some(able.remove(place).2)
+    }
+
+    /// Which trunks take a call that `first`, chosen of these or of all, does not take, in the order in which they are to be
+    /// asked: at most [`OTHERS_MAX`], of those that have a free channel.
+    pub(crate) fn trunks_after(&mut self, wanted: &[TrunkId], first: TrunkId) -> Vec<TrunkId> {
+        let able = |id: TrunkId| {
+            let trunk = self.trunks.get(&id).filter(|trunk| id != first && trunk.channels_free() > 0)?;
+            trunk.usable().then(|| (trunk.config().priority, trunk.config().weight, id))
+        };
+        let mut able: Vec<_> = self.trunks_of(wanted).into_iter().filter_map(able).collect();
+        std::iter::from_fn(|| self.draw(&mut able)).take(OTHERS_MAX).collect()
     }
 
     /// The first of these, or of all, that is usable and has a free channel, whether its turn has come or not.
@@ -204,6 +227,17 @@ mod tests {
         assert_eq!(chosen(&mut dialer, &wanted), Ok(1));
         dialer.trunks.get_mut(&wanted[0]).expect("there").row.config.channels_max = 0;
         assert_eq!(chosen(&mut dialer, &wanted), Err(NoTrunk::Channels));
+    }
+
+    #[test]
+    fn who_is_asked_next_is_in_the_order_of_priorities_and_has_room() {
+        let mut dialer = dialer(&[(2, 0), (1, 0), (1, 0), (1, 0), (0, 0)]);
+        let ids = [1, 2, 3, 4, 5].map(TrunkId::from_bits);
+        dialer.trunks.get_mut(&ids[3]).expect("there").up = false;
+        dialer.trunks.get_mut(&ids[4]).expect("there").row.config.channels_max = 0;
+        assert_eq!(dialer.trunks_after(&[], ids[1]), [ids[2], ids[0]]);
+        assert_eq!(dialer.trunks_after(&[ids[0], ids[3]], ids[0]), []);
+        assert_eq!(dialer.trunks_after(&ids[..3], ids[0]), [ids[1], ids[2]]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod house;
 mod ladder;
 mod machines;
 mod modes;
+mod moved;
 mod promises;
 mod push;
 mod recordings;

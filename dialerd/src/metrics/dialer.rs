@@ -245,7 +245,12 @@ fn export_paths(
     }
     for ((campaign, trunk), (attempts, answers, outcomes)) in &paths {
         let labels = [("campaign", campaign.as_str()), ("trunk", trunk.as_str())];
-        families.counter("call_attempts_total", "Calls dialled.", &labels, *attempts);
+        families.counter(
+            "call_attempts_total",
+            "Calls dialled, counted for each trunk that they were dialled over.",
+            &labels,
+            *attempts,
+        );
         families.counter("call_answers_total", "Calls answered by anyone or anything.", &labels, *answers);
         for (outcome, count) in Outcome::ALL.iter().zip(outcomes) {
             if *count > 0 {

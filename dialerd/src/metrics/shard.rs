@@ -81,7 +81,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 28] = [
+    let counters: [Counter<'_>; 29] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -199,6 +199,12 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Times a transit call went to the next trunk of its route, because the one before did not take it.",
             &[],
             sum(&|shard, _| shard.transits_rerouted),
+        ),
+        (
+            "dialled_calls_rerouted_total",
+            "Times a dialled call went to the next trunk of its campaign, because the one before did not take it.",
+            &[],
+            sum(&|shard, _| shard.dials_rerouted),
         ),
         (
             "transit_refused_total",

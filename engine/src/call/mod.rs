@@ -37,6 +37,7 @@ use crate::translate::sdp::{LocalSecurity, LocalSide};
 use bytes::Bytes;
 use dialer_core::{AgentId, CallId, RecordingId};
 use media::StreamKey;
+use originate::Dial;
 use sansio::{Duration, Key, TimerKey};
 use sip_proxy::ua::LegKey;
 use std::net::{IpAddr, Ipv4Addr};
@@ -83,6 +84,8 @@ pub(crate) struct CustomerSide {
     pub(crate) call_max_ms: u32,
     pub(crate) amd: bool,
     pub(crate) held: bool,
+    /// What it was dialled with, as long as there are trunks that it was not dialled over.
+    pub(crate) again: Option<Box<Dial>>,
     /// From which number it was called; if it called itself: which number of ours.
     pub(crate) caller_id: Option<String>,
     /// It called us, with this offer (empty: it wants ours).

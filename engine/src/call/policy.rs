@@ -47,7 +47,7 @@ impl Policy {
     }
 
     /// Whether a header neither goes to the trunk nor comes from it.
-    fn removes(&self, name: &str) -> bool {
+    pub(crate) fn removes(&self, name: &str) -> bool {
         self.remove.iter().any(|entry| is_meant(entry, name))
     }
 

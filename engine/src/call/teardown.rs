@@ -51,6 +51,9 @@ impl CallShard {
         {
             self.heed_retry_after(now, side.trunk, ended, out);
         }
+        if self.dial_elsewhere(now, key, ended, out) {
+            return;
+        }
         let by = match ended.by {
             EndedBy::Remote => Party::Customer,
             EndedBy::Local | EndedBy::Timeout | EndedBy::Protocol => Party::System,

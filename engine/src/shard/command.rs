@@ -94,6 +94,7 @@ impl CallShard {
         match order {
             CallOrder::DialCustomer {
                 trunk,
+                others,
                 to,
                 caller_id,
                 ring_timeout_ms,
@@ -113,8 +114,10 @@ impl CallShard {
                     return self.end_call(now, key, Party::System, EndCause::Cancelled, out);
                 }
                 let amd = amd.then(|| media::AmdConfig { await_turn, ..media::AmdConfig::default() });
-                let dial = Dial { trunk, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
-                self.dial_customer(now, key, &dial, out);
+                let others = others.into();
+                let dial =
+                    Dial { trunk, others, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
+                self.dial_customer(now, key, dial, out);
             }
             CallOrder::RingAgent { agent, way, ring_timeout_ms, .. } => {
                 self.ring_agent(now, key, agent, &way, ring_timeout_ms, out);

@@ -27,6 +27,8 @@ pub struct ShardCounters {
     pub transits_started: u64,
     /// Times one of them went to the next trunk of its route, because the one before did not take it.
     pub transits_rerouted: u64,
+    /// Dialled calls that the next trunk got, because the one before did not take them.
+    pub dials_rerouted: u64,
     /// … and answered.
     pub transits_answered: u64,
     /// … and ended.

@@ -96,7 +96,27 @@ impl Trunk {
     }
 }
 
+/// Whether a trunk did not take a call: a carrier without room, one that cannot be reached, silence. All else is the
+/// callee's word.
+pub(crate) fn was_not_taken(ended: &Ended) -> bool {
+    match ended.by {
+        EndedBy::Remote => ended.code == Some(503),
+        EndedBy::Timeout => matches!(ended.code, Some(408 | 503)),
+        EndedBy::Local | EndedBy::Protocol => false,
+    }
+}
+
 impl Trunks {
+    /// The first of these that has room; those before it are taken out, too.
+    pub(crate) fn next_with_room(&self, now: Instant, others: &mut VecDeque<TrunkKey>) -> Option<TrunkKey> {
+        while let Some(next) = others.pop_front() {
+            if self.get(next).is_some_and(|trunk| trunk.has_room(now)) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
     /// The country codes in which trunks write national numbers, each once.
     pub(crate) fn country_codes(&self) -> BTreeSet<&str> {
         self.slab.iter().map(|(_, trunk)| trunk.row.config.country_code.as_str()).collect()

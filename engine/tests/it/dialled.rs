@@ -21,6 +21,7 @@ pub(crate) fn dial() -> CallOrder {
         call: CALL,
         campaign: None,
         trunk: TRUNK,
+        others: Vec::new(),
         to: NUMBER.into(),
         caller_id: Some("+862155550000".into()),
         ring_timeout_ms: 20_000,

@@ -4,7 +4,7 @@ use crate::world::{Callee, Net, Then, World};
 use dialer_core::config::AutoAnswer;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::participant::Way;
-use dialer_core::{AgentId, CallFact, CallId, CallOrder, RecordingId, TrunkId};
+use dialer_core::{AgentId, CallFact, CallId, CallOrder, OtherTrunk, RecordingId, TrunkId};
 use engine::{Route, ShardCommand, ShardEvent, TransitMedia};
 use sansio::Rng;
 use std::collections::BTreeMap;
@@ -56,6 +56,11 @@ fn order(rng: &mut Rng, call: CallId, agents: u64) -> CallOrder {
     }
 }
 
+fn other_trunk(rng: &mut Rng) -> OtherTrunk {
+    let trunk = [TRUNK, OTHER, TrunkId::from_bits(78)][rng.below(3) as usize];
+    OtherTrunk { trunk, caller_id: None }
+}
+
 fn run(seed: u64) -> u64 {
     let mut w = World::new(seed);
     w.show_sip = false;
@@ -99,6 +104,7 @@ fn run(seed: u64) -> u64 {
                     call,
                     campaign: None,
                     trunk: if rng.chance(0.95) { TRUNK } else { TrunkId::from_bits(77) },
+                    others: (0..rng.below(3)).map(|_| other_trunk(&mut rng)).collect(),
                     to: "123".into(),
                     caller_id: None,
                     ring_timeout_ms: rng.below(10_000) as u32,

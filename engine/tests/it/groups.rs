@@ -1,10 +1,11 @@
 //! Calls from trunk to trunk whose route has several trunks: who is tried, in which order, and what the caller hears of it.
 
+use crate::dialled::{CALL, dial, hangup};
 use crate::transit::{FROM, TO};
 use crate::world::{Callee, World};
 use dialer_core::config::TrunkConfig;
 use dialer_core::outcome::{EndCause, Outcome};
-use dialer_core::{CallFact, TrunkId};
+use dialer_core::{CallFact, CallOrder, OtherTrunk, TrunkId};
 use engine::{Route, ShardCommand, ShardEvent, TransitMedia};
 
 const SECOND: TrunkId = TrunkId::from_bits(3);
@@ -196,5 +197,108 @@ fn full_trunks_are_passed_over() {
     for peer in [1, 2, 3] {
         w.peer_hangup(peer);
     }
+    w.assert_at_rest();
+}
+
+/// Peers 1 to 3 are the trunks of a call that is dialled.
+fn dialled(callees: [Callee; 3]) -> World {
+    let mut w = world(TransitMedia::Relay, callees);
+    w.facts.clear();
+    w.ladder.clear();
+    w
+}
+
+fn dial_over(trunks: [TrunkId; 3]) -> CallOrder {
+    let [first, rest @ ..] = trunks;
+    let mut order = dial();
+    if let CallOrder::DialCustomer { trunk, others, caller_id, .. } = &mut order {
+        let other = |trunk: TrunkId| OtherTrunk { trunk, caller_id: Some(format!("+49{}", trunk.to_bits())) };
+        (*trunk, *others, *caller_id) = (first, rest.map(other).into(), Some("+491".into()));
+    }
+    order
+}
+
+/// Where the dialled call went, with which number.
+fn dialled_moves(w: &World) -> Vec<(TrunkId, Option<&str>)> {
+    let mut moves = Vec::new();
+    for fact in w.facts_of(CALL) {
+        if let CallFact::Moved { trunk, caller_id, .. } = fact {
+            moves.push((*trunk, caller_id.as_deref()));
+        }
+    }
+    moves
+}
+
+fn ends(w: &World) -> usize {
+    w.facts_of(CALL).iter().filter(|fact| matches!(fact, CallFact::Ended { .. })).count()
+}
+
+/// No room, and silence: the third trunk's callee answers, and the dialer hears of one leg only.
+#[test]
+fn a_dialled_call_goes_to_the_next_trunk() {
+    let mut w = dialled([refuses(503), Callee::answers(100), Callee::answers(100)]);
+    w.peers[2].dead = true;
+    w.order(dial_over([TO, SECOND, THIRD]), true);
+    w.run_for(5_000);
+    assert_eq!(dialled_moves(&w), [(SECOND, Some("+493")), (THIRD, Some("+494"))], "{}", w.ladder);
+    assert_eq!((invites(&w)[0], invites(&w)[2], w.shard.counters().dials_rerouted), (1, 1, 2));
+    assert!(w.peers[1].invites[0].contains("<sip:+491@"), "{}", w.peers[1].invites[0]);
+    assert!(w.peers[3].invites[0].contains("<sip:+494@"), "{}", w.peers[3].invites[0]);
+    let names = w.fact_names(CALL);
+    assert_eq!(names.matches("Dialled").count(), 1, "{names}");
+    assert_eq!((names.matches("Answered").count(), ends(&w)), (1, 0), "{names}");
+    w.order(hangup(), false);
+    w.run_for(1_000);
+    assert_eq!(ends(&w), 1);
+    w.assert_at_rest();
+}
+
+/// Nobody is at the port of the first, and the second cannot be used: neither ends the call.
+#[test]
+fn a_dialled_call_leaves_a_trunk_that_is_not_there() {
+    let mut w = dialled([Callee::answers(100), Callee::answers(100), Callee::answers(100)]);
+    w.peers[1].gone = true;
+    w.order(dial_over([TO, TrunkId::from_bits(77), THIRD]), true);
+    w.run_for(300);
+    assert_eq!(dialled_moves(&w), [(THIRD, Some("+494"))], "{}", w.ladder);
+    assert!(w.fact_names(CALL).contains("Answered"));
+    w.order(hangup(), false);
+    w.run_for(1_000);
+    w.assert_at_rest();
+    // A first trunk that there is not is told as little.
+    let mut w = dialled([Callee::answers(100), Callee::answers(100), Callee::answers(100)]);
+    w.order(dial_over([TrunkId::from_bits(77), SECOND, THIRD]), true);
+    w.run_for(300);
+    assert_eq!((dialled_moves(&w), invites(&w)), (vec![(SECOND, Some("+493"))], [0, 1, 0]));
+    w.order(hangup(), false);
+    w.run_for(1_000);
+    w.assert_at_rest();
+}
+
+/// What the callee says, be it by ringing before, is the end of the call; so is what the last trunk says.
+#[test]
+fn a_dialled_call_ends_with_the_word_of_a_callee_or_of_the_last_trunk() {
+    let rings_first = Callee { ring_ms: Some(20), ..Callee::refuses(50, 503) };
+    for (callee, tried) in [(refuses(486), 1), (rings_first, 1), (refuses(503), 3)] {
+        let mut w = dialled([callee.clone(), callee.clone(), callee]);
+        w.order(dial_over([TO, SECOND, THIRD]), true);
+        w.run_for(2_000);
+        assert_eq!(invites(&w).iter().sum::<usize>(), tried, "{}", w.ladder);
+        assert_eq!((dialled_moves(&w).len(), ends(&w)), (tried - 1, 1), "{}", w.ladder);
+        w.assert_at_rest();
+    }
+}
+
+/// Hung up while the second trunk is silent.
+#[test]
+fn a_dialled_call_is_cancelled_wherever_it_is() {
+    let mut w = dialled([refuses(503), Callee::rings(), Callee::rings()]);
+    w.order(dial_over([TO, SECOND, THIRD]), true);
+    w.run_for(500);
+    assert_eq!(dialled_moves(&w).len(), 1);
+    w.order(hangup(), false);
+    w.run_for(2_000);
+    assert!(w.ladder.contains("us -> second: CANCEL"), "{}", w.ladder);
+    assert_eq!((ends(&w), invites(&w)), (1, [1, 1, 0]));
     w.assert_at_rest();
 }

@@ -351,3 +351,46 @@ fn headers_and_parts_go_on_in_every_message() {
         w.assert_at_rest();
     }
 }
+
+/// A refusal goes on with what its caller can use: what would have been taken instead, when to try again, and why it was
+/// refused, in our name. Not what is said of the whole of a house (503), nor what belongs to another status.
+#[test]
+fn a_refusal_says_what_the_callee_s_says() {
+    let says = "Allow: BYE\r\nAccept: text/plain\r\nUnsupported: foo\r\nMin-SE: 1800\r\n\
+        Retry-After: 18 (in a meeting);duration=60\r\nContact: <sip:behind@192.0.2.99>\r\n\
+        Warning: 305 behind.example:5060 \"No, \\\"that\\\" is not spoken\", 399 x\r\nWarning: 370 b \"Slow\"\r\n";
+    let names = ["Allow", "Accept", "Unsupported", "Min-SE", "Retry-After"];
+    for (code, told) in [
+        (405, vec![("Allow", "BYE")]),
+        (415, vec![("Accept", "text/plain")]),
+        (420, vec![("Unsupported", "foo")]),
+        (422, vec![("Min-SE", "1800")]),
+        (486, vec![("Retry-After", "18")]),
+        (488, vec![]),
+        (503, vec![]),
+    ] {
+        let mut w = World::new(5);
+        w.carrier("caller", FROM, |_| {});
+        w.carrier("callee", TO, |_| {});
+        let (from_trunk, media) = (None, TransitMedia::Bypass);
+        let route = Route { from_trunk, prefix: String::new(), to_trunks: vec![TO], media, record: false };
+        w.command(ShardCommand::SetRoutes(vec![route]));
+        w.peers[1].says = ua::Carried { lines: says.into(), parts: Vec::new() };
+        w.peers[1].default = Callee { ring_ms: None, ..Callee::refuses(20, code) };
+        w.call_in(0, "100", "0200");
+        w.run_for(1_000);
+        let call = w.transit_records()[0].call;
+        let sent = w.shard.trace(call).into_iter().filter(|message| message.sent);
+        let mut sent = sent.map(|message| String::from_utf8_lossy(&message.bytes).into_owned());
+        let refusal = sent.find(|text| text.starts_with(&format!("SIP/2.0 {code}"))).expect("a refusal");
+        let found: Vec<(&str, &str)> = names
+            .iter()
+            .flat_map(|name| lines(&refusal, name).into_iter().map(|value| (*name, value)))
+            .collect();
+        assert_eq!(found, told, "{refusal}");
+        let warned = ["305 dialerd \"No, \\\"that\\\" is not spoken\"", "370 dialerd \"Slow\""];
+        assert_eq!(lines(&refusal, "Warning"), warned, "{refusal}");
+        assert!(!refusal.contains("behind"), "{refusal}");
+        w.assert_at_rest();
+    }
+}

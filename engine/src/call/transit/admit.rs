@@ -4,7 +4,7 @@ use super::{Again, Transit, TransitSound};
 use crate::call::digits::DigitGate;
 use crate::call::policy::{Caller, Policy, calling_address};
 use crate::doors::{Route, ShardEffect, TransitMedia};
-use crate::shard::trunks::TrunkKey;
+use crate::shard::trunks::{TrunkKey, was_not_taken};
 use crate::shard::{CallShard, Owner, Why};
 use crate::stir::{Verdict, WAITING_MAX, Waiting};
 use crate::translate::address::{uri_of, user_of};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dialer_core::config::Srtp;
 use dialer_core::{AgentId, CallFact, CallId, TransitStart, TrunkId};
 use sansio::{Duration, Instant, Key, Outbox};
-use sip_proxy::ua::{Ended, EndedBy, Invite, LegKey, Reason};
+use sip_proxy::ua::{Ended, Invite, LegKey, Reason};
 use sip_proxy::wire::{HeaderName, Message};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -269,7 +269,7 @@ impl CallShard {
         loop {
             match self.call_over(now, key, front, path, request) {
                 // What stands in the way is this trunk's: its channels, its hosts, what it has asked for.
-                Err(Refusal::Busy) => match self.next_with_room(now, &mut path.others) {
+                Err(Refusal::Busy) => match self.trunks.next_with_room(now, &mut path.others) {
                     Some(next) => path.to = next,
                     None => return Err(Refusal::Busy),
                 },
@@ -278,28 +278,13 @@ impl CallShard {
         }
     }
 
-    fn next_with_room(&self, now: Instant, others: &mut VecDeque<TrunkKey>) -> Option<TrunkKey> {
-        while let Some(next) = others.pop_front() {
-            if self.trunks.get(next).is_some_and(|trunk| trunk.has_room(now)) {
-                return Some(next);
-            }
-        }
-        None
-    }
-
     /// The trunk that a call went to does not take it: the next one of its group gets it, with nobody the wiser. False
     /// when there is none, or the called side has said something already.
     pub(super) fn call_elsewhere(&mut self, now: Instant, key: Key<Transit>, ended: &Ended) -> bool {
-        // A carrier without room, one that cannot be reached, silence. All else is the callee's word.
-        let fails_over = match ended.by {
-            EndedBy::Remote => ended.code == Some(503),
-            EndedBy::Timeout => matches!(ended.code, Some(408 | 503)),
-            EndedBy::Local | EndedBy::Protocol => false,
-        };
-        let Some(transit) = self.transits.get_mut(key).filter(|_| fails_over) else { return false };
+        let Some(transit) = self.transits.get_mut(key).filter(|_| was_not_taken(ended)) else { return false };
         let Some(mut again) = transit.again.take() else { return false };
         let (before, call) = (transit.to, transit.id);
-        let Some(next) = self.next_with_room(now, &mut again.others) else { return false };
+        let Some(next) = self.trunks.next_with_room(now, &mut again.others) else { return false };
         let Again { others, path, front, request } = &mut *again;
         (path.to, path.others) = (next, std::mem::take(others));
         let sound = std::mem::replace(

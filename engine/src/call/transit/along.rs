@@ -10,12 +10,32 @@ use sansio::Key;
 use sip_proxy::ua::Carried;
 use sip_proxy::wire::{HeaderName, Limits, Message, parse};
 
+/// Lines of one header that a refusal may take along.
+const REFUSAL_LINES_MAX: usize = 4;
+
 impl CallShard {
     /// The message that has just come from one side of a call says something beside: it goes on with what the other side
     /// is told next of it.
     ///
     /// * `sdp` the session description in it
     pub(super) fn pass_along(&mut self, key: Key<Transit>, from_caller: bool, sdp: Option<&[u8]>) {
+        self.pass_along_with(key, from_caller, sdp, None);
+    }
+
+    /// The same for what ends the call.
+    ///
+    /// * `refused_with` the status that the caller is refused with, where the callee's side has refused
+    pub(super) fn pass_along_end(&mut self, key: Key<Transit>, from_caller: bool, refused_with: Option<u16>) {
+        self.pass_along_with(key, from_caller, None, refused_with);
+    }
+
+    fn pass_along_with(
+        &mut self,
+        key: Key<Transit>,
+        from_caller: bool,
+        sdp: Option<&[u8]>,
+        refused_with: Option<u16>,
+    ) {
         let Some(transit) = self.transits.get(key).filter(|_| !self.heard.is_empty()) else { return };
         let (from, to, leg) = if from_caller {
             (transit.from, transit.to, transit.callee)
@@ -24,16 +44,28 @@ impl CallShard {
         };
         // Who wants to be unknown says nothing that we do not understand.
         let hidden = from_caller && transit.hidden;
-        let Some(to) = self.trunks.get(to).filter(|_| !hidden).map(|trunk| &*trunk.policy) else { return };
-        let has_parts = to.is_trusted() && !is_plain(&self.heard, sdp);
-        if !has_parts && !to.passes_any() {
+        let nothing = Policy::default();
+        let to = match self.trunks.get(to) {
+            Some(trunk) => &*trunk.policy,
+            // An agent's phone.
+            None if refused_with.is_some() => &nothing,
+            None => return,
+        };
+        if hidden {
             return;
         }
-        let nothing = Policy::default();
+        let has_parts = to.is_trusted() && !is_plain(&self.heard, sdp);
+        if !has_parts && !to.passes_any() && refused_with.is_none() {
+            return;
+        }
         let from = self.trunks.get(from).map_or(&nothing, |trunk| &*trunk.policy);
         // It was read before, so that it can be read again.
         let Ok(message) = parse(self.heard.clone(), &Limits::default()) else { return };
-        let lines = header_lines(&message, from, to);
+        let mut lines = header_lines(&message, from, to);
+        if refused_with == Some(message.status()) {
+            refusal_lines(&message, from, to, &mut lines);
+        }
+        let lines = lines.freeze();
         let parts = if has_parts { other_parts(&message) } else { Vec::new() };
         self.ua.carry(leg, Carried { lines, parts });
     }
@@ -56,16 +88,63 @@ fn is_plain(message: &[u8], sdp: Option<&[u8]>) -> bool {
     head.is_some_and(|head| head.ends_with(b"\r\n\r\n"))
 }
 
-fn header_lines(message: &Message, from: &Policy, to: &Policy) -> Bytes {
+fn header_lines(message: &Message, from: &Policy, to: &Policy) -> BytesMut {
     let mut lines = BytesMut::new();
     for (name, value) in to.passed_within(message, from) {
-        lines.extend_from_slice(name.as_bytes());
-        lines.extend_from_slice(b": ");
-        // A folded line becomes one.
-        lines.extend(value.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
-        lines.extend_from_slice(b"\r\n");
+        put_line(&mut lines, name, value.as_bytes());
     }
-    lines.freeze()
+    lines
+}
+
+fn put_line(lines: &mut BytesMut, name: &str, value: &[u8]) {
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(b": ");
+    // A folded line becomes one.
+    lines.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    lines.extend_from_slice(b"\r\n");
+}
+
+/// What a refusal says besides, by which the caller can do better (RFC 3261 §21.4): what would have been taken instead,
+/// and why it was not (Warning, in our name: who is behind us is nobody's business). When to try again, too, but not
+/// with 503: that would be said of us, and of every call.
+fn refusal_lines(message: &Message, from: &Policy, to: &Policy, lines: &mut BytesMut) {
+    let kept = |name: &HeaderName| !from.removes(name.as_str()) && !to.removes(name.as_str());
+    let instead: &[HeaderName] = match message.status() {
+        405 => &[HeaderName::Allow],
+        406 | 415 => &[HeaderName::Accept, HeaderName::AcceptEncoding, HeaderName::AcceptLanguage],
+        420 => &[HeaderName::Unsupported],
+        422 => &[HeaderName::MinSe],
+        _ => &[],
+    };
+    for name in instead.iter().filter(|name| kept(name)) {
+        for value in message.headers(*name).take(REFUSAL_LINES_MAX) {
+            put_line(lines, name.as_str(), value);
+        }
+    }
+    if let 404 | 413 | 480 | 486 | 500 | 600 | 603 = message.status()
+        && kept(&HeaderName::RetryAfter)
+        && let Some(seconds) = message.seconds(HeaderName::RetryAfter)
+    {
+        put_line(lines, HeaderName::RetryAfter.as_str(), seconds.to_string().as_bytes());
+    }
+    if kept(&HeaderName::Warning) {
+        for (code, text) in message.values(HeaderName::Warning).filter_map(warning).take(REFUSAL_LINES_MAX) {
+            put_line(lines, HeaderName::Warning.as_str(), &[code, b" dialerd ", text].concat());
+        }
+    }
+}
+
+/// Code and quoted text of `warn-code SP warn-agent SP warn-text` (RFC 3261 §20.43).
+fn warning(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (code, rest) = value.split_at_checked(3)?;
+    let quote = rest.iter().position(|byte| *byte == b'"')?;
+    let (agent, text) = rest.split_at(quote);
+    let agent = agent.strip_prefix(b" ")?.strip_suffix(b" ")?;
+    let sound = code.iter().all(u8::is_ascii_digit)
+        && !agent.trim_ascii().is_empty()
+        && text.len() >= 2
+        && text.ends_with(b"\"");
+    sound.then_some((code, text))
 }
 
 /// Parts beside the description; a body that is of another kind altogether is one of them.

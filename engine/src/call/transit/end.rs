@@ -38,7 +38,8 @@ impl CallShard {
             transit.callee_over = true;
         }
         if ended.by == EndedBy::Remote {
-            self.pass_along(key, from_caller, None);
+            let refused = !from_caller && !answered && ended.code.is_some();
+            self.pass_along_end(key, from_caller, refused.then(|| passed_code(ended)));
         }
         let by = match (ended.by, from_caller) {
             (EndedBy::Remote, true) => Party::Caller,

@@ -187,6 +187,14 @@ impl Trace {
         }
     }
 
+    /// A leg takes the place of another one, in the same call.
+    pub(crate) fn note_successor(&mut self, before: Option<Tag>, tag: Option<Tag>) {
+        let known = self.legs.iter().rev().find(|(known, _)| Some(*known) == before);
+        if let Some(call) = known.map(|(_, call)| *call) {
+            self.note_leg(tag, call);
+        }
+    }
+
     /// A call came in under this Call-ID.
     pub(crate) fn note_name(&mut self, call_id: &[u8], call: CallId) {
         if !self.config.correlate {

@@ -15,6 +15,7 @@ mod hold;
 mod inbound;
 pub(crate) mod originate;
 mod participant;
+mod pick_up;
 pub(crate) mod policy;
 mod progress;
 mod quality;

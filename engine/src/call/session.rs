@@ -25,7 +25,7 @@ pub(crate) struct Session {
     /// It goes over a channel of this trunk.
     trunk: Option<TrunkKey>,
     /// What has to be pressed before it is up.
-    confirm: Option<Confirm>,
+    pub(super) confirm: Option<Confirm>,
 }
 
 /// How far a session is.

@@ -31,7 +31,7 @@ pub(crate) struct Transfer {
     /// The leg that has asked for it; `None`: somebody above has.
     asker: Option<LegKey>,
     asker_gone: bool,
-    guest: Calling,
+    pub(super) guest: Calling,
     to: String,
     /// The guest's phone rings at most until then.
     deadline: Option<TimerKey>,

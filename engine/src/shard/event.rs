@@ -165,7 +165,7 @@ impl CallShard {
         }
     }
 
-    fn leg_answered(
+    pub(crate) fn leg_answered(
         &mut self,
         now: Instant,
         leg: LegKey,
@@ -203,7 +203,7 @@ impl CallShard {
         use ua::Event;
         match event {
             Event::Incoming { leg, replaces: Some(replaced), request, .. } => {
-                self.replace_leg(now, leg, replaced, &request);
+                self.replace_leg(now, leg, replaced, &request, out);
             }
             Event::Incoming { leg, from: Caller::Trunk(trunk), request, .. } => {
                 self.transit_incoming(now, leg, Key::from_bits(trunk), request, out);
@@ -370,7 +370,7 @@ impl CallShard {
 
     /// Whose the leg is. A call may have had another agent before the one it has now, whose leg still waits for its
     /// last answers: that one is nobody's. Of many agents who are rung, the one whose leg it is has the seat from now on.
-    fn current_owner(&mut self, owner: u64, leg: ua::LegKey) -> Option<Owner> {
+    pub(crate) fn current_owner(&mut self, owner: u64, leg: ua::LegKey) -> Option<Owner> {
         let owner = Owner::from_bits(owner)?;
         let Owner::Agent(key) = owner else { return Some(owner) };
         self.calls.get_mut(key)?.seat_leg(leg).then_some(owner)

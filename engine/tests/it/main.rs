@@ -10,6 +10,7 @@ mod fuzz;
 mod groups;
 mod handover;
 mod house;
+mod pick_up;
 mod policies;
 mod ring_all;
 mod sessions;

@@ -13,7 +13,7 @@ use sip_proxy::ua::Reason;
 const THIRD: TrunkId = TrunkId::from_bits(3);
 
 /// Peers 0 (calls in), 1 (numbers with 0) and 2 (numbers with 7), who all speak.
-fn world(media: TransitMedia) -> World {
+pub(crate) fn world(media: TransitMedia) -> World {
     let mut w = World::new(12);
     w.carrier("a", FROM, |_| {});
     w.carrier("b", TO, |_| {});
@@ -34,7 +34,7 @@ fn world(media: TransitMedia) -> World {
 }
 
 /// Whether the only legs of two peers hear each other now.
-fn talk(w: &mut World, one: usize, other: usize) {
+pub(crate) fn talk(w: &mut World, one: usize, other: usize) {
     let heard = |w: &World, peer: usize| w.peers[peer].legs.first().map_or(0, |leg| leg.heard);
     let before = (heard(w, one), heard(w, other));
     w.run_for(500);

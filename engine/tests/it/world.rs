@@ -463,7 +463,11 @@ impl World {
     pub(crate) fn peer_takes_over(&mut self, peer: usize, of: usize) -> LegKey {
         let value = self.peers[of].ua.replaces(self.peers[of].legs[0].leg).expect("a dialog");
         // What the other peer calls its own tag is the remote one for whoever replaces it.
-        let value = String::from_utf8(value).expect("text");
+        self.peer_takes_over_named(peer, &String::from_utf8(value).expect("text"))
+    }
+
+    /// The same, of the dialog that a value of Replaces names.
+    pub(crate) fn peer_takes_over_named(&mut self, peer: usize, value: &str) -> LegKey {
         let rtp = self.next_rtp(peer);
         let uri = format!("sip:x@{SHARD}");
         let at = &mut self.peers[peer];
@@ -481,7 +485,7 @@ impl World {
             to_uri: &uri,
             p_asserted_identity: None,
             route: None,
-            headers: &[("Replaces", &value), ("Require", "replaces")],
+            headers: &[("Replaces", value), ("Require", "replaces")],
             max_forwards: 70,
             sdp: crate::srtp::with_key(at.srtp, description(rtp, "sendrecv", 1)),
         };

@@ -110,7 +110,9 @@ impl State {
 pub(super) struct Calling {
     /// A provisional response has come.
     pub(super) ringing: bool,
-    /// Early dialogs that have said more than their tag.
+    /// The first early dialog: the hash of the peer's tag.
+    pub(super) first_fork: Option<u128>,
+    /// Early dialogs that have said more than their tag, or are not the first.
     pub(super) early: Vec<Early>,
     /// Where 3xx have sent us: tried from the end.
     pub(super) targets: Vec<Target>,
@@ -133,6 +135,18 @@ pub(super) struct Calling {
 }
 
 impl Calling {
+    /// A response with this tag (hashed) has come: there is an early dialog.
+    pub(super) fn note_fork(&mut self, fork: u128) {
+        if *self.first_fork.get_or_insert(fork) != fork {
+            let _ = self.early(fork);
+        }
+    }
+
+    /// Whether there is an early dialog with this tag (hashed).
+    pub(super) fn has_fork(&self, fork: u128) -> bool {
+        self.first_fork == Some(fork) || self.early.iter().any(|early| early.fork == fork)
+    }
+
     /// The early dialog with this tag (hashed); made if there is room.
     pub(super) fn early(&mut self, fork: u128) -> Option<&mut Early> {
         let at = match self.early.iter().position(|early| early.fork == fork) {

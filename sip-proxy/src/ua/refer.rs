@@ -14,7 +14,7 @@ use super::{Arrival, Event, LegError, LegKey, Output, UserAgent};
 use crate::mark::Mark;
 use crate::status::reason_phrase;
 use crate::transaction::{ClientUser, ServerKey};
-use crate::wire::{HeaderName, Message, Method, Scheme, Uri, Writer};
+use crate::wire::{HeaderName, Limits, Message, Method, Scheme, Uri, Writer, parse};
 
 /// Header of RFC 4488, and our option tags.
 const REFER_SUB: &str = "Refer-Sub";
@@ -96,14 +96,36 @@ impl UserAgent {
     fn leg_replaced(&self, replaces: &Replaces<'_>) -> Option<LegKey> {
         [(replaces.to_tag, replaces.from_tag), (replaces.from_tag, replaces.to_tag)].into_iter().find_map(
             |(ours, theirs)| {
-                let mark = Mark::parse(ours)?;
-                let dialog = self.leg_of_mark(&mark)?.dialog.as_ref()?;
-                let same = mark.shard == self.layer.shard
-                    && dialog.call_id() == replaces.call_id
-                    && dialog.remote_tag().eq_ignore_ascii_case(theirs);
+                let mark = Mark::parse(ours).filter(|mark| mark.shard == self.layer.shard)?;
+                let leg = self.leg_of_mark(&mark)?;
+                let same = match (&leg.dialog, &leg.calling) {
+                    (Some(dialog), _) => {
+                        dialog.call_id() == replaces.call_id
+                            && dialog.remote_tag().eq_ignore_ascii_case(theirs)
+                    }
+                    // Our INVITE is out: one of its early dialogs.
+                    (None, Some(calling)) => {
+                        calling.has_fork(self.tag_hash(Some(theirs)))
+                            && self.call_id_of(&mark) == replaces.call_id
+                    }
+                    (None, None) => false,
+                };
                 same.then_some(LegKey::from_bits(mark.key))
             },
         )
+    }
+
+    /// Whether our INVITE is out, and not given up.
+    #[must_use]
+    pub fn is_calling(&self, leg: LegKey) -> bool {
+        self.legs.get(leg).is_some_and(|leg| leg.state == State::Calling)
+    }
+
+    /// What the INVITE of ours that is out offers; `None` when none is, or it waits for its way.
+    #[must_use]
+    pub fn offer_of(&self, leg: LegKey) -> Option<Bytes> {
+        let leg = self.legs.get(leg).filter(|leg| leg.state == State::Calling)?;
+        parse(self.request_of(leg.invite?), &Limits::default()).ok()?.session_description()
     }
 
     /// Whether the dialog that a Replaces names carries the mark of another shard.
@@ -153,8 +175,9 @@ impl UserAgent {
         let key = self.leg_replaced(&replaces).ok_or(481_u16)?;
         match self.legs.get(key).map(|leg| leg.state) {
             Some(State::Confirmed | State::Answered) if replaces.early_only => Err(486),
-            Some(State::Confirmed) => Ok(Some(key)),
-            Some(state) if state.is_over() => Err(603),
+            // An early dialog is replaced where we have begun it, and not where the peer has.
+            Some(State::Confirmed | State::Calling) => Ok(Some(key)),
+            Some(state) if state.is_over() || state == State::Cancelling => Err(603),
             _ => Err(481),
         }
     }

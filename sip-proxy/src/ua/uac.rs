@@ -92,7 +92,7 @@ impl UserAgent {
         let secure = is_sips(invite.request_uri.as_bytes());
         let tag = Mark { shard, key: key.to_bits(), random }.text();
         // Drawn from the tag, so that a 2xx which comes when all else is forgotten is still known to be for us.
-        let call_id = Mark { shard, key: key.to_bits(), random: self.call_id_random(&tag) }.text();
+        let call_id = self.call_id_of(&Mark { shard, key: key.to_bits(), random });
         self.layer.scratch.clear();
         let mut writer =
             Writer::request(&mut self.layer.scratch, Method::Invite, invite.request_uri.as_bytes());
@@ -208,6 +208,9 @@ impl UserAgent {
         }
         let sdp = response.session_description();
         let Some(leg) = self.legs.get_mut(key) else { return };
+        if let Some(calling) = leg.calling.as_mut().filter(|_| response.to_tag().is_some()) {
+            calling.note_fork(tag);
+        }
         if response.has(HeaderName::Allow) {
             leg.allows_update |= allows_update(response);
         }
@@ -400,6 +403,11 @@ impl UserAgent {
         self.layer.secret.hash(&[b"call-id", tag]) as u64
     }
 
+    /// The Call-ID of a leg that we make, from the mark in our tag.
+    pub(super) fn call_id_of(&self, mark: &Mark) -> [u8; MARK_BYTES] {
+        Mark { random: self.call_id_random(&mark.text()), ..*mark }.text()
+    }
+
     /// A 2xx to an INVITE of ours of which nothing is left: it lay in a connection or at a peer for longer than anyone
     /// waits. Who sent it takes itself to be in a call, so it gets ACK and BYE (RFC 3261 §13.2.2.4). The Call-ID shows
     /// that the INVITE was ours; what we know comes from the response itself.
@@ -508,6 +516,7 @@ impl UserAgent {
         leg.invite = Some(client);
         if let Some(calling) = &mut leg.calling {
             calling.ringing = false;
+            calling.first_fork = None;
             calling.early.clear();
         }
         let sent_by = self.config.listeners[usize::from(leg.listener)].advertised.as_bytes();
@@ -634,6 +643,7 @@ impl Leg {
             expires: false,
             calling: Some(Box::new(Calling {
                 ringing: false,
+                first_fork: None,
                 early: Vec::new(),
                 targets: Vec::new(),
                 targets_known: 0,

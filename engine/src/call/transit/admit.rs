@@ -380,6 +380,22 @@ impl CallShard {
         Ok(())
     }
 
+    /// Has the sound of a call that is not answered yet go through us, whose callee was offered that it goes past us.
+    /// False when it goes through us already.
+    pub(in crate::call) fn relay_unanswered(&mut self, now: Instant, key: Key<Transit>) -> Result<bool, u16> {
+        let transit = self.transits.get(key).filter(|transit| transit.answered.is_none()).ok_or(481_u16)?;
+        if transit.sound.is_relayed() {
+            return Ok(false);
+        }
+        let (record, callee) = (transit.record, transit.callee);
+        // What the callee was offered is what the caller has.
+        let offer = self.ua.offer_of(callee).ok_or(488_u16)?;
+        let (media, plain) = ((TransitMedia::Relay, record), (Srtp::Off, Srtp::Off));
+        let (sound, _) = self.transit_sound(now, key, media, plain, offer).map_err(|_| 488_u16)?;
+        self.transits.get_mut(key).ok_or(481_u16)?.sound = sound;
+        Ok(true)
+    }
+
     /// Streams and the offer for the called side.
     fn transit_sound(
         &mut self,

@@ -126,7 +126,7 @@ impl CallShard {
         }
     }
 
-    pub(super) fn close_transit_sound(&mut self, now: Instant, sound: &TransitSound) {
+    pub(in crate::call) fn close_transit_sound(&mut self, now: Instant, sound: &TransitSound) {
         if let TransitSound::Relay { caller, callee, .. } = sound {
             self.plane.close(now, caller.stream, &mut self.media_out);
             self.plane.close(now, callee.stream, &mut self.media_out);

@@ -87,11 +87,7 @@ impl CallShard {
         let transit = self.transits.get(key).ok_or(sdp::SdpFault::Incompatible)?;
         let TransitSound::Relay { caller, callee, offer } = &transit.sound else { return Ok(body) };
         let (caller, callee) = (*caller, *callee);
-        let (offered, noise) = if offer.is_empty() {
-            (CODECS.to_vec(), false)
-        } else {
-            carried(&caller.local.security, offer, transit.record)?
-        };
+        let (offered, noise) = self.offered_to_callee(key)?;
         let mut plan = sdp::read_answer_to(&callee.local, &body, &offered)?;
         plan.remote.comfort_noise &= noise;
         let text = if offer.is_empty() {
@@ -110,6 +106,20 @@ impl CallShard {
             self.plane.connect(now, caller.stream, callee.stream, &mut self.media_out);
         }
         Ok(text)
+    }
+
+    /// The codecs that the called side was offered, and whether comfort noise, in a call whose sound goes through us.
+    pub(in crate::call) fn offered_to_callee(
+        &self,
+        key: Key<Transit>,
+    ) -> Result<(Vec<format::Format>, bool), sdp::SdpFault> {
+        let transit = self.transits.get(key).ok_or(sdp::SdpFault::Incompatible)?;
+        match &transit.sound {
+            TransitSound::Relay { caller, offer, .. } if !offer.is_empty() => {
+                carried(&caller.local.security, offer, transit.record)
+            }
+            TransitSound::Relay { .. } | TransitSound::Bypass => Ok((CODECS.to_vec(), false)),
+        }
     }
 
     /// The caller acknowledged our answer; with an answer of its own, if we made the offer.

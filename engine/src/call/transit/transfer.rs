@@ -41,7 +41,7 @@ use std::sync::Arc;
 pub(crate) struct Transfer {
     /// The caller gives its place away, not the callee.
     from_caller: bool,
-    leg: LegKey,
+    pub(crate) leg: LegKey,
     pub(crate) sound: Sound,
     trunk: TrunkKey,
     /// Who gave its place away has hung up since.
@@ -59,6 +59,12 @@ impl Transit {
             TransitSound::Relay { callee: sound, .. } => Some(*sound),
             TransitSound::Bypass => None,
         }
+    }
+
+    /// The called leg of a call that is not answered, and its sound where that goes through us.
+    pub(crate) fn ringing_callee(&mut self) -> Option<(&mut LegKey, Sound)> {
+        let sound = self.sound_of(false).filter(|_| self.answered.is_none())?;
+        Some((&mut self.callee, sound))
     }
 
     /// Takes the called side out of an answered call whose sound goes through us: the number, and leg, sound and trunk.
@@ -457,8 +463,15 @@ impl CallShard {
     }
 
     /// An INVITE that is to take a leg's place (RFC 3891): its sound goes where that leg's went.
-    pub(crate) fn replace_leg(&mut self, now: Instant, leg: LegKey, replaced: LegKey, request: &Message) {
-        if let Err(code) = self.try_replace_leg(now, leg, replaced, request) {
+    pub(crate) fn replace_leg(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        replaced: LegKey,
+        request: &Message,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        if let Err(code) = self.try_replace_leg(now, leg, replaced, request, out) {
             let _ = self.ua.reject(now, leg, code, Reason::default(), &mut self.sip_out);
         }
     }
@@ -469,8 +482,12 @@ impl CallShard {
         leg: LegKey,
         replaced: LegKey,
         request: &Message,
+        out: &mut Outbox<ShardEffect>,
     ) -> Result<(), u16> {
         let owner = self.ua.owner(replaced).and_then(Owner::from_bits).ok_or(481_u16)?;
+        if self.ua.is_calling(replaced) {
+            return self.pick_up(now, leg, owner, replaced, request, out);
+        }
         if let Some((key, caller)) = side_of(owner.to_bits()) {
             let transit = self.transits.get(key).ok_or(481_u16)?;
             if matches!(transit.sound, TransitSound::Bypass) {

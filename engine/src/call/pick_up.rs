@@ -47,7 +47,13 @@ impl CallShard {
         };
         self.ua.adopt(rings, 0);
         self.ua.hangup(now, rings, TAKEN, &mut self.sip_out);
-        self.leg_answered(now, leg, owner.to_bits(), Some(offer), out);
+        if let (true, Owner::TransitOut(key)) = (relayed, owner)
+            && let Some(caller) = self.transits.get(key).map(|transit| transit.caller)
+        {
+            // What the caller has heard of the session is that of who was called.
+            self.turn_caller_to_fork(caller, leg.to_bits());
+        }
+        self.leg_answered(now, leg, (owner.to_bits(), 0), Some(offer), out);
         // Read as an answer, the offer has said all but under which numbers we have taken it.
         self.plane.set_remote(now, sound.stream, remote, &mut self.media_out);
         self.note_signaller(leg);

@@ -169,7 +169,7 @@ impl CallShard {
         &mut self,
         now: Instant,
         leg: LegKey,
-        owner: u64,
+        (owner, fork): (u64, u64),
         sdp: Option<Bytes>,
         out: &mut Outbox<ShardEffect>,
     ) {
@@ -178,7 +178,7 @@ impl CallShard {
             Some(Owner::Agent(key)) => self.agent_answered(now, key, sdp.as_deref(), out),
             Some(Owner::Session(key)) => self.session_answered(now, key, sdp.as_deref(), out),
             Some(Owner::TransitOut(key)) => {
-                self.transit_answered(now, key, sdp, out);
+                self.transit_answered(now, key, fork, sdp, out);
                 if let Some(caller) = self.transits.get(key).map(|transit| transit.caller) {
                     self.note_signaller(caller);
                 }
@@ -215,16 +215,16 @@ impl CallShard {
             Event::Incoming { leg, from: Caller::Account(account), request, .. } => {
                 self.agent_calls(now, leg, Key::from_bits(account), &request, out);
             }
-            Event::Progress { leg, owner, code, sdp } => match self.current_owner(owner, leg) {
+            Event::Progress { leg, owner, code, sdp, fork } => match self.current_owner(owner, leg) {
                 Some(Owner::Customer(key)) => self.customer_progress(now, key, sdp.as_deref(), out),
                 Some(Owner::Agent(key)) => self.agent_progress(key, out),
-                Some(Owner::TransitOut(key)) => self.transit_progress(now, key, code, sdp),
+                Some(Owner::TransitOut(key)) => self.transit_progress(now, key, (code, fork), sdp),
                 Some(Owner::TransitThird(key)) => self.third_progress(now, key, code),
                 Some(Owner::Guest(key)) => self.tell_referrer(now, key, code),
                 Some(Owner::Session(_) | Owner::TransitIn(_) | Owner::Participant(_)) | None => {}
             },
-            Event::Answered { leg, owner, sdp } => {
-                self.leg_answered(now, leg, owner, sdp, out);
+            Event::Answered { leg, owner, sdp, fork } => {
+                self.leg_answered(now, leg, (owner, fork), sdp, out);
                 self.note_signaller(leg);
             }
             Event::Confirmed { owner, sdp, .. } => match Owner::from_bits(owner) {
@@ -232,9 +232,9 @@ impl CallShard {
                 Some(Owner::Customer(key)) => self.customer_confirmed(now, key, sdp),
                 _ => {}
             },
-            Event::Reoffer { leg, owner, sdp, by_update } => match self.current_owner(owner, leg) {
+            Event::Reoffer { leg, owner, sdp, by_update, fork } => match self.current_owner(owner, leg) {
                 Some(owner @ (Owner::TransitIn(_) | Owner::TransitOut(_))) => {
-                    self.transit_reoffer(now, leg, owner, sdp, by_update);
+                    self.transit_reoffer(now, leg, owner, sdp, by_update.then_some(fork));
                 }
                 Some(owner) => self.reoffer(now, leg, owner, sdp.as_deref(), out),
                 None => {

@@ -6,6 +6,7 @@ mod counts;
 mod devices;
 mod dialled;
 mod dialogs;
+mod forks;
 mod fuzz;
 mod groups;
 mod handover;

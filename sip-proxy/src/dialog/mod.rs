@@ -116,6 +116,15 @@ impl Dialog {
         }
     }
 
+    /// Of a callee: our tag is this one from now on, as long as the one before.
+    pub(crate) fn set_local_tag(&mut self, tag: &[u8]) {
+        let end = self.local.end as usize;
+        let place = end.checked_sub(tag.len()).and_then(|start| self.text.get_mut(start..end));
+        if let Some(place) = place {
+            place.copy_from_slice(tag);
+        }
+    }
+
     /// Target refresh (RFC 3261 §12.2.1.2, §12.2.2). The route set never changes.
     pub(crate) fn set_target(&mut self, uri: &[u8]) {
         if uri == self.get(self.target) {

@@ -80,6 +80,8 @@ pub enum Event {
         code: u16,
         /// Early media, if it has a body.
         sdp: Option<Bytes>,
+        /// In which early dialog: the same number for the same one; 0 where the peer gives no tag.
+        fork: u64,
     },
     /// Our INVITE was answered; the ACK is sent.
     Answered {
@@ -90,6 +92,8 @@ pub enum Event {
         /// The answer: the body of the 2xx or, if it has none, the last one in a provisional response of the
         /// same fork. `None` when there was none at all: then the leg is of no use, hang it up.
         sdp: Option<Bytes>,
+        /// Which fork it is of, as `Progress` says it.
+        fork: u64,
     },
     /// The caller has acknowledged our answer.
     Confirmed {
@@ -121,6 +125,8 @@ pub enum Event {
         /// It came as UPDATE (or in a PRACK), perhaps before the answer: it is to be answered at once or nearly, and
         /// no ACK will follow.
         by_update: bool,
+        /// Before the answer: in which early dialog. On a leg that came in, what `turn_to_fork` has called it.
+        fork: u64,
     },
     /// The peer has acknowledged our answer to its re-INVITE.
     ReofferConfirmed {

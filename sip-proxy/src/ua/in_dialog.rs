@@ -34,7 +34,7 @@ impl UserAgent {
         let mark = Mark::parse(tag?)?;
         let key = LegKey::from_bits(mark.key);
         let leg = self.legs.get(key)?;
-        (leg.random == mark.random && mark.shard == self.layer.shard).then_some(key)
+        (leg.has_tag(mark.random) && mark.shard == self.layer.shard).then_some(key)
     }
 
     /// The leg a request with a To tag belongs to: our tag says which, and all of the dialog's identity must agree.
@@ -79,6 +79,7 @@ impl UserAgent {
         let Some(key) = self.leg_of(request) else {
             return self.reply(arrival, request, 481, out);
         };
+        self.turn_to_tag(key, request.to_tag());
         let Some(leg) = self.legs.get_mut(key) else { return };
         let method = request.method();
         if leg.state.is_over() {
@@ -149,14 +150,17 @@ impl UserAgent {
         out: &mut Outbox<Output>,
     ) {
         self.answer_request(now, arrival, request, 200, |_| {}, out);
-        let Some(leg) = self.legs.get_mut(key) else { return };
-        match leg.state {
+        let Some(state) = self.legs.get(key).map(|leg| leg.state) else { return };
+        match state {
             // A BYE that overtook the 2xx, or a peer that ends a ringing call this way: our INVITE is still open.
             State::Calling => {
                 self.give_up(now, key, EndedBy::Remote, Vec::new(), out);
             }
             State::Cancelling => {}
+            // RFC 3261 §15: the caller ends this early dialog; the others go on.
+            State::Incoming if self.drop_fork(key) => {}
             State::Incoming => {
+                let Some(leg) = self.legs.get_mut(key) else { return };
                 // RFC 3261 §15.1.2: the INVITE still owes its caller a response.
                 if let Some(server) = leg.server.take() {
                     self.respond_invite(now, server, 487, None, &[], out);
@@ -266,6 +270,7 @@ impl UserAgent {
             owner,
             sdp: request.session_description(),
             by_update: false,
+            fork: 0,
         }));
     }
 

@@ -10,6 +10,7 @@ use sansio::{Instant, TimerKey};
 use super::carry::Carried;
 use super::digest::Answerer;
 use super::door::EndedBy;
+use super::fork::name_of;
 use super::refer::Transfers;
 use crate::dialog::Dialog;
 use crate::transaction::{ClientKey, ServerKey};
@@ -45,6 +46,10 @@ pub struct Leg {
     pub(super) answered: bool,
     /// Random part of our tag.
     pub(super) random: u64,
+    /// The early dialog of a call that has come in, by its name above; 0 while none has one.
+    pub(super) fork: u64,
+    /// Its other early dialogs.
+    pub(super) forks: Vec<Fork>,
     pub(super) trunk: Option<u64>,
     /// Whom it counts against, where a stranger's or a phone's INVITE made it.
     pub(super) source: Option<core::net::IpAddr>,
@@ -160,7 +165,14 @@ impl Calling {
         self.early.get_mut(at)
     }
 
-    /// The early dialog in which a reliable response came last.
+    /// What is sent next is sent in this early dialog, if it can be.
+    pub(super) fn turn_to(&mut self, fork: u64) {
+        if let Some(place) = self.early.iter().position(|early| name_of(early.fork) == fork) {
+            self.early[place..].rotate_left(1);
+        }
+    }
+
+    /// The early dialog in which a reliable response came last, or that was turned to.
     pub(super) fn latest_dialog(&mut self) -> Option<&mut Dialog> {
         self.early.iter_mut().rev().find_map(|early| early.dialog.as_deref_mut())
     }
@@ -177,6 +189,21 @@ pub(super) struct Early {
     pub(super) dialog: Option<Box<Dialog>>,
     /// RSeq of the last reliable response.
     pub(super) rseq: u32,
+}
+
+/// An early dialog of a leg that has come in, while the leg is in another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fork {
+    /// What it is called above.
+    pub(super) name: u64,
+    /// Random part of our tag.
+    pub(super) random: u64,
+    pub(super) local_cseq: u32,
+    pub(super) remote_cseq: Option<u32>,
+    /// RSeq of the last reliable response.
+    pub(super) rseq: u32,
+    /// See [`Reliable::agreed`].
+    pub(super) agreed: bool,
 }
 
 /// A target of a redirected INVITE.
@@ -199,17 +226,28 @@ pub(super) struct Reliable {
     pub(super) cseq: u32,
     pub(super) unacknowledged: Option<Unacknowledged>,
     /// Those that wait for its PRACK.
-    pub(super) queue: VecDeque<(u16, Option<Bytes>, Option<Box<Carried>>)>,
+    pub(super) queue: VecDeque<Waiting>,
     /// The answer that waits for it (RFC 3262 §3: no 2xx while a description is unacknowledged).
-    pub(super) answer: Option<(Bytes, Option<Box<Carried>>)>,
+    pub(super) answer: Option<Waiting>,
     /// The INVITE held an offer.
     pub(super) offered: bool,
     /// A PRACK has acknowledged a description of ours: the first exchange is complete, UPDATE may follow.
     pub(super) agreed: bool,
 }
 
+/// A response that waits for the PRACK to another one.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) code: u16,
+    pub(super) sdp: Option<Bytes>,
+    pub(super) carried: Option<Box<Carried>>,
+    /// In which early dialog it is sent.
+    pub(super) fork: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Unacknowledged {
+    pub(super) rseq: u32,
     pub(super) response: Bytes,
     pub(super) to: SocketAddr,
     /// It carries a session description.

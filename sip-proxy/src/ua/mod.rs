@@ -7,6 +7,7 @@ mod config;
 mod digest;
 mod door;
 mod flow;
+mod fork;
 mod hangup;
 mod in_dialog;
 mod leg;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
 use super::config::Reliability;
-use super::leg::{Leg, Reliable, State, Unacknowledged};
+use super::leg::{Leg, Reliable, State, Unacknowledged, Waiting};
 use super::overload::announces;
 use super::session_timer::decimal;
 use super::uac::finish;
@@ -50,8 +50,7 @@ impl UserAgent {
         }
         Ok(Some(Box::new(Reliable {
             required: required || policy == Reliability::Always,
-            // RFC 3262 §3: from 1 to 2³¹ − 1.
-            rseq: self.layer.rng.below(0x7fff_0000) as u32,
+            rseq: self.first_rseq(),
             cseq: request.cseq().0,
             unacknowledged: None,
             queue: std::collections::VecDeque::new(),
@@ -59,6 +58,11 @@ impl UserAgent {
             agreed: false,
             offered: request.session_description().is_some(),
         })))
+    }
+
+    /// What the first RSeq of an early dialog follows (RFC 3262 §3: from 1 to 2³¹ − 1).
+    pub(super) fn first_rseq(&mut self) -> u32 {
+        self.layer.rng.below(0x7fff_0000) as u32
     }
 
     /// Takes a provisional response that is to be sent reliably; false when it need not be.
@@ -78,7 +82,8 @@ impl UserAgent {
         if reliable.unacknowledged.is_none() {
             self.send_reliable(now, key, code, sdp, out);
         } else if reliable.queue.len() < QUEUE_MAX {
-            reliable.queue.push_back((code, sdp.map(Bytes::copy_from_slice), leg.carried.take()));
+            let (sdp, carried) = (sdp.map(Bytes::copy_from_slice), leg.carried.take());
+            reliable.queue.push_back(Waiting { code, sdp, carried, fork: leg.fork });
         }
         true
     }
@@ -94,9 +99,11 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (Some(server), Some(reliable)) = (leg.server, &mut leg.reliable) else { return };
         reliable.rseq += 1;
-        let rseq = u64::from(reliable.rseq);
+        let rseq = reliable.rseq;
         let more = |_: Option<&Leg>, writer: &mut Writer<'_>| {
-            writer.header(HeaderName::Require, RELIABLE.as_bytes()).header_number(HeaderName::RSeq, rseq);
+            writer
+                .header(HeaderName::Require, RELIABLE.as_bytes())
+                .header_number(HeaderName::RSeq, rseq.into());
         };
         let Some((response, to)) = self.respond_invite_with(now, server, code, sdp, &[], more, out) else {
             return;
@@ -108,6 +115,7 @@ impl UserAgent {
             self.layer.deadlines.arm(now + self.layer.timers.transaction(), Why::ReliableTimeout(key));
         if let Some(reliable) = self.legs.get_mut(key).and_then(|leg| leg.reliable.as_mut()) {
             reliable.unacknowledged = Some(Unacknowledged {
+                rseq,
                 response,
                 to,
                 described: sdp.is_some(),
@@ -174,8 +182,8 @@ impl UserAgent {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (owner, random) = (leg.owner, leg.random);
         let matching = leg.reliable.as_mut().filter(|reliable| {
-            let named = (rseq, cseq) == (reliable.rseq, reliable.cseq) && method == b"INVITE";
-            reliable.unacknowledged.is_some() && named
+            let sent = reliable.unacknowledged.as_ref().is_some_and(|sent| sent.rseq == rseq);
+            sent && cseq == reliable.cseq && method == b"INVITE"
         });
         let Some(sent) = matching.and_then(|reliable| reliable.unacknowledged.take()) else {
             // RFC 3262 §3: a PRACK that acknowledges nothing.
@@ -196,10 +204,10 @@ impl UserAgent {
         if sdp.is_some() && incoming && offers && leg.update.is_none() {
             let tag = self.tag(key, random);
             if let Some(server) = self.begin_later(arrival, key, request, &tag) {
-                if let Some(leg) = self.legs.get_mut(key) {
-                    leg.update = Some(server);
-                }
-                out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp, by_update: true }));
+                let Some(leg) = self.legs.get_mut(key) else { return };
+                leg.update = Some(server);
+                let fork = leg.fork;
+                out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp, by_update: true, fork }));
             } else {
                 self.refuse_busy(arrival, request, out);
             }
@@ -218,12 +226,15 @@ impl UserAgent {
     fn after_prack(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) {
         let Some(leg) = self.legs.get_mut(key) else { return };
         let Some(reliable) = &mut leg.reliable else { return };
-        if let Some((sdp, carried)) = reliable.answer.take() {
-            leg.carried = carried;
-            let _ = self.answer(now, key, &sdp, out);
-        } else if let Some((code, sdp, carried)) = reliable.queue.pop_front() {
-            leg.carried = carried;
+        let answer = reliable.answer.take();
+        let Some(waiting) = answer.or_else(|| reliable.queue.pop_front()) else { return };
+        let Waiting { code, sdp, carried, fork } = waiting;
+        leg.carried = carried;
+        self.turn_to_fork(key, fork);
+        if code < 200 {
             self.send_reliable(now, key, code, sdp.as_deref(), out);
+        } else {
+            let _ = self.answer(now, key, sdp.as_deref().unwrap_or_default(), out);
         }
     }
 

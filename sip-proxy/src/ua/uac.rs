@@ -10,6 +10,7 @@ use sansio::{Instant, Outbox};
 use super::aim::{Path, Way};
 use super::config::Reliability;
 use super::digest::Answerer;
+use super::fork::name_of;
 use super::leg::{Calling, Leg, State};
 use super::offer::media_lines;
 use super::overload::announces;
@@ -219,7 +220,8 @@ impl UserAgent {
         {
             early.sdp = Some(sdp.clone());
         }
-        out.push(Output::Event(Event::Progress { leg: key, owner: leg.owner, code, sdp }));
+        let fork = response.to_tag().map_or(0, |_| name_of(tag));
+        out.push(Output::Event(Event::Progress { leg: key, owner: leg.owner, code, sdp, fork }));
     }
 
     /// The first final response to the INVITE of a leg.
@@ -319,7 +321,8 @@ impl UserAgent {
         let owner = leg.owner;
         let sdp = response.session_description().or(early.and_then(|early| early.sdp));
         self.session_agreed(now, key, request.as_ref(), response);
-        out.push(Output::Event(Event::Answered { leg: key, owner, sdp }));
+        let fork = response.to_tag().map_or(0, |_| name_of(tag));
+        out.push(Output::Event(Event::Answered { leg: key, owner, sdp, fork }));
     }
 
     /// The ACK to a 2xx. Credentials are those of the INVITE (RFC 3261 §13.2.2.4).
@@ -388,7 +391,7 @@ impl UserAgent {
 
     /// The leg whose tag this is.
     pub(super) fn leg_of_mark(&self, mark: &Mark) -> Option<&Leg> {
-        self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.random == mark.random)
+        self.legs.get(LegKey::from_bits(mark.key)).filter(|leg| leg.has_tag(mark.random))
     }
 
     /// A peer that repeats its 2xx beside our BYE may do so for longer than the INVITE is remembered: it has had its
@@ -633,6 +636,8 @@ impl Leg {
             secure: is_sips(invite.request_uri.as_bytes()),
             answered: false,
             random,
+            fork: 0,
+            forks: Vec::new(),
             trunk: invite.trunk,
             source: None,
             peer: invite.destination,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sansio::{Duration, Instant, Outbox};
 
 use super::digest::{Challenger, Verdict};
-use super::leg::{Leg, State, Success};
+use super::leg::{Leg, State, Success, Waiting};
 use super::overload::announces;
 use super::session_timer::Sender;
 use super::update::allows_update;
@@ -285,14 +285,18 @@ impl UserAgent {
         if unacknowledged.is_some_and(|sent| sent.described) {
             // RFC 3262 §3: not before the PRACK to the description.
             let carried = self.take_carried(leg);
+            let fork = self.legs.get(leg).map_or(0, |leg| leg.fork);
             if let Some(reliable) = self.legs.get_mut(leg).and_then(|leg| leg.reliable.as_mut()) {
-                reliable.answer = Some((Bytes::copy_from_slice(sdp), carried));
+                let sdp = Some(Bytes::copy_from_slice(sdp));
+                reliable.answer = Some(Waiting { code: 200, sdp, carried, fork });
             }
             return Ok(());
         }
         self.stop_reliable(leg);
         self.succeed(now, leg, server, sdp, false, out);
         if let Some(leg) = self.legs.get_mut(leg) {
+            // RFC 3261 §13.2.2.4: the early dialogs of the other forks are over.
+            leg.forks = Vec::new();
             leg.state = State::Answered;
             leg.answered = true;
             self.layer.disarm(&mut leg.ringing);
@@ -764,6 +768,8 @@ impl Leg {
             secure: false,
             answered: false,
             random,
+            fork: 0,
+            forks: Vec::new(),
             trunk: match from {
                 Caller::Trunk(trunk) => Some(trunk),
                 Caller::Account(_) | Caller::Sibling => None,

@@ -2,6 +2,7 @@
 
 use sansio::{Instant, Outbox};
 
+use super::fork::name_of;
 use super::leg::{Leg, State};
 use super::session_timer::Sender;
 use super::uas::RETRY_AFTER_PENDING;
@@ -71,12 +72,13 @@ impl UserAgent {
             return self.refuse_busy(arrival, request, out);
         };
         let Some(leg) = self.legs.get_mut(key) else { return };
-        let owner = leg.owner;
+        let (owner, calls) = (leg.owner, leg.calling.is_some());
         if sdp.is_none() {
             return self.accept_update(now, key, server, &[], out);
         }
         leg.update = Some(server);
-        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp, by_update: true }));
+        let fork = if calls { name_of(self.tag_hash(request.from_tag())) } else { leg.fork };
+        out.push(Output::Event(Event::Reoffer { leg: key, owner, sdp, by_update: true, fork }));
     }
 
     /// The transaction of a request in the dialog that is answered later, and is not INVITE.

@@ -14,14 +14,34 @@ use sansio::{Instant, Key, Outbox};
 use sip_proxy::ua::{LegError, LegKey};
 
 impl CallShard {
+    /// What the caller is told next is said in the early dialog that goes with this one of the called side.
+    pub(in crate::call) fn turn_caller_to_fork(&mut self, caller: LegKey, fork: u64) {
+        let before = self.ua.tag_of(caller);
+        if self.ua.turn_to_fork(caller, fork) {
+            self.trace.note_successor(before, self.ua.tag_of(caller));
+        }
+    }
+
+    /// The same where the caller gets the description of who is called, which is another one from each fork. What goes
+    /// through us has one description.
+    fn turn_to_described_fork(&mut self, key: Key<Transit>, fork: u64) {
+        let past_us = self.transits.get(key).filter(|transit| !transit.sound.is_relayed());
+        if let Some(caller) = past_us.map(|transit| transit.caller) {
+            self.turn_caller_to_fork(caller, fork);
+        }
+    }
+
     /// The called side made progress.
+    ///
+    /// * `fork` in this early dialog
     pub(crate) fn transit_progress(
         &mut self,
         now: Instant,
         key: Key<Transit>,
-        code: u16,
+        (code, fork): (u16, u64),
         body: Option<Bytes>,
     ) {
+        self.turn_to_described_fork(key, fork);
         self.pass_along(key, false, body.as_deref());
         let body = match body {
             Some(body) => self.describe_for_caller(now, key, body).ok(),
@@ -40,13 +60,17 @@ impl CallShard {
     }
 
     /// The called side answered.
+    ///
+    /// * `fork` the early dialog of who did
     pub(crate) fn transit_answered(
         &mut self,
         now: Instant,
         key: Key<Transit>,
+        fork: u64,
         body: Option<Bytes>,
         out: &mut Outbox<ShardEffect>,
     ) {
+        self.turn_to_described_fork(key, fork);
         self.pass_along(key, false, body.as_deref());
         let Some(body) = body.and_then(|body| self.describe_for_caller(now, key, body).ok()) else {
             self.end_transit(now, key, Party::System, EndCause::Incompatible, Some(488), Said::default());
@@ -133,13 +157,15 @@ impl CallShard {
     }
 
     /// One side wants to change the session.
+    ///
+    /// * `by_update` by UPDATE, in this early dialog where the call is not answered
     pub(crate) fn transit_reoffer(
         &mut self,
         now: Instant,
         leg: LegKey,
         owner: Owner,
         body: Option<Bytes>,
-        by_update: bool,
+        by_update: Option<u64>,
     ) {
         let (key, from_caller) = match owner {
             Owner::TransitIn(key) => (key, true),
@@ -173,7 +199,9 @@ impl CallShard {
                 // Without an offer the other side is asked for one; its answer comes with this side's ACK.
                 let body = body.unwrap_or_default();
                 // An UPDATE stays one where the other side takes it, and has to where the call is not answered yet.
-                let passed = if by_update && !body.is_empty() && self.ua.can_update(other) {
+                let fork = by_update.filter(|_| !body.is_empty() && self.ua.can_update(other));
+                let passed = if let Some(fork) = fork {
+                    self.ua.turn_to_fork(other, fork);
                     self.ua.update(now, other, &body, &mut self.sip_out)
                 } else {
                     self.ua.reinvite(now, other, &body, &mut self.sip_out)

@@ -21,6 +21,8 @@ pub(crate) struct CarrierPlan {
     pub(crate) cps_max: Option<u32>,
     /// Says nothing to anybody in these times.
     pub(crate) silent: Vec<(Instant, Instant)>,
+    /// Nobody is at its port in these times: who sends a datagram there is told so (ICMP, RFC 792).
+    pub(crate) closed: Vec<(Instant, Instant)>,
     pub(crate) answered: f64,
     pub(crate) busy: f64,
     pub(crate) refused: f64,
@@ -72,9 +74,14 @@ impl Carrier {
         }
     }
 
-    /// Whether it was silent at any time since then.
+    /// Whether it was silent, or not there, at any time since then.
     pub(crate) fn was_silent(&self, since: Instant) -> bool {
-        self.plan.silent.iter().any(|(_, to)| *to >= since)
+        self.plan.silent.iter().chain(&self.plan.closed).any(|(_, to)| *to >= since)
+    }
+
+    /// Whether nobody is at its port now.
+    pub(crate) fn is_closed(&self, now: Instant) -> bool {
+        !self.healed && self.plan.closed.iter().any(|(from, to)| *from <= now && now < *to)
     }
 
     /// From now on nothing is out of order.

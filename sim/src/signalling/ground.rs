@@ -3,9 +3,9 @@
 use super::Sabotage;
 use super::happening::Happening;
 use super::world::World;
-use dialer_core::Event;
 use dialer_core::record::Record;
 use dialer_core::view::ViewChange;
+use dialer_core::{CallFact, Event};
 use engine::{ControlEffect, PacketKind, RecordOp, ShardEffect, ShardEvent, WrittenFile};
 use sansio::Duration;
 
@@ -152,6 +152,9 @@ impl World {
             ShardEffect::Record(op) => self.record(op),
             ShardEffect::Event(event) => {
                 self.trace.thing(&event);
+                if let ShardEvent::Call(CallFact::Moved { call, .. }) = &event {
+                    self.wire.moves(now, *call, &mut self.found);
+                }
                 if let ShardEvent::Call(fact) = &event {
                     self.trace.note(now, format_args!("fact {}", fact_in_short(&format!("{fact:?}"))));
                 }

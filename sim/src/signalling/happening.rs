@@ -21,6 +21,12 @@ pub(super) enum Happening {
         peer: usize,
         bytes: Bytes,
     },
+    /// The network says that a datagram found nobody at a peer's port.
+    Undelivered {
+        shard_life: u32,
+        peer: usize,
+        bytes: Bytes,
+    },
     /// A connection stands, or does not, as the side that asked for it is told.
     PipeMade {
         key: PipeKey,

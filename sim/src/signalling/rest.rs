@@ -110,7 +110,8 @@ impl World {
         let panics = scene.panics.iter().map(|at| span(*at, *at, AGENTS_BACK_S));
         let cuts = self.net.cuts().map(|(from, to)| span(from, to, GIVE_UP_S));
         let stalls = self.disk.stalls().iter().map(|(from, to)| span(*from, *to, 10));
-        let silent = scene.trunks.iter().flat_map(|trunk| &trunk.carrier.silent);
+        let silent =
+            scene.trunks.iter().flat_map(|trunk| trunk.carrier.silent.iter().chain(&trunk.carrier.closed));
         let silent = silent.map(|(from, to)| span(*from, *to, GIVE_UP_S));
         let resets = self.pipes.resets().iter().map(|(_, _, at)| span(*at, *at, GIVE_UP_S));
         let lost = self.agents_lost.iter().map(|at| span(*at, *at, 0));

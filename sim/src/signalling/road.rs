@@ -12,6 +12,9 @@ use engine::ShardInput;
 use sip_proxy::wire::Method;
 use std::net::SocketAddr;
 
+/// What a network quotes of a datagram that it could not deliver, at most (RFC 1812 §4.3.2.3).
+const QUOTED_BYTES_MAX: usize = 548;
+
 impl World {
     pub(super) fn deliver(&mut self, listener: u8, source: SocketAddr, bytes: Bytes) {
         if self.node.is_none() {
@@ -91,6 +94,31 @@ impl World {
         for at in ways.into_iter().flatten() {
             self.at(at, Happening::ToPeer { peer, bytes: bytes.clone() });
         }
+    }
+
+    /// A datagram has come to a port at which nobody is: the network tells its sender, if that is not lost itself.
+    pub(super) fn refuse(&mut self, peer: usize, bytes: Bytes) {
+        let (now, shard_life) = (self.now, self.shard_life);
+        if let Some(at) = self.net.carry(now, peer)[0] {
+            self.at(at, Happening::Undelivered { shard_life, peer, bytes });
+        }
+    }
+
+    /// The daemon is told that a datagram found nobody.
+    pub(super) fn undelivered(&mut self, peer: usize, bytes: &Bytes) {
+        if self.node.is_none() {
+            return;
+        }
+        let now = self.now;
+        if let Some(message) = sip::parse(bytes) {
+            let what = sip::short(&message);
+            self.trace
+                .note(now, format_args!("{} is closed: {what} {}", self.name(peer), ladder_id(&message)));
+            self.wire.refused(now, &message);
+        }
+        let address = self.peers[peer].endpoint().address;
+        let quoted = bytes.slice(..bytes.len().min(QUOTED_BYTES_MAX));
+        self.feed_shard(ShardInput::Undelivered { listener: 0, peer: address, quoted });
     }
 
     /// Someone who has no business here.

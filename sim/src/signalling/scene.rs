@@ -172,6 +172,7 @@ impl Scene {
         if seed >= ROADS_FROM {
             draw.roads(&mut scene, &root);
             draw.glare(&mut scene, &root);
+            draw.closed(&mut scene, &root);
         }
         scene.faults = draw.names;
         scene
@@ -407,6 +408,27 @@ impl Draw {
             _ => {}
         }
         member
+    }
+
+    /// In some worlds nobody is at the port of a trunk for a while, or never at that of a host before it. Only of datagrams
+    /// the sender is told.
+    fn closed(&mut self, scene: &mut Scene, root: &Rng) {
+        let mut rng = root.child("closed");
+        if self.calm || !rng.chance(0.35) {
+            return;
+        }
+        self.names.push("closed ports");
+        self.rng = rng.child("times");
+        let transit = scene.transit.as_mut().map(|transit| &mut transit.callees);
+        let trunks = scene.trunks.iter_mut().chain(transit);
+        for trunk in trunks.filter(|trunk| trunk.reached.by == By::Udp) {
+            if rng.chance(0.6) {
+                trunk.carrier.closed = self.spans(3, 60_000);
+            }
+            for member in trunk.reached.named.iter_mut().flatten().filter(|_| rng.chance(0.4)) {
+                member.closed = vec![(Instant::ZERO, Instant::from_millis(self.minutes * 60_000))];
+            }
+        }
     }
 
     /// In some worlds both sides of a passing call, and callees and phones, change their sessions, at times at once.

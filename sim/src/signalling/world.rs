@@ -330,6 +330,7 @@ impl World {
             self.found.add(self.now, "the dialer's audit is clean", format!("{finding:?}"));
         }
         self.book.check_limits(self.now, &mut self.found);
+        self.wire.check_refused(self.now, &mut self.found);
     }
 
     fn happen(&mut self, what: Happening) {
@@ -337,6 +338,9 @@ impl World {
         match what {
             Happening::ToDaemon { source, bytes } => self.deliver(0, source, bytes),
             Happening::ToPeer { peer, bytes } => self.hand_to_peer(peer, &bytes),
+            Happening::Undelivered { shard_life, peer, bytes } if shard_life == self.shard_life => {
+                self.undelivered(peer, &bytes);
+            }
             Happening::PipeMade { key, number, made } => self.pipe_made(key, number, made),
             Happening::Piece { key, number, to_daemon, bytes } => self.piece(key, number, to_daemon, &bytes),
             Happening::Reset { everybody, whose } if !self.closing => self.reset(everybody, whose),
@@ -419,6 +423,7 @@ impl World {
     pub(super) fn hand_to_peer(&mut self, peer: usize, bytes: &Bytes) {
         let now = self.now;
         match &mut self.peers[peer] {
+            Peer::Carrier(carrier) if carrier.is_closed(now) => return self.refuse(peer, bytes.clone()),
             Peer::Carrier(carrier) => carrier.datagram(now, bytes, &mut self.acts),
             Peer::Phone(phone) => phone.datagram(now, bytes, &mut self.acts),
             Peer::Caller(caller) => caller.datagram(now, bytes, &mut self.acts),

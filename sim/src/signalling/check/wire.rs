@@ -40,18 +40,30 @@ struct Transaction {
     heard_late: bool,
     /// More than 100 came.
     rings: bool,
+    /// The network has said that nobody is there.
+    refused_at: Option<Instant>,
     final_at: Option<(Instant, u16)>,
 }
 
 /// A host that has said nothing for so long may be given up for the next one (`target_time_max` of the worlds' user agents).
 const SILENT_MIN: sansio::Duration = sansio::Duration::from_secs(4);
 
+/// A call whose INVITE found nobody has gone elsewhere, or is over, after so long: the next host of a name waits for its turn in
+/// the trunk's calls per second, and the end of a call for the disk.
+const GONE_MAX: sansio::Duration = sansio::Duration::from_secs(20);
+
 /// A leg that the daemon began.
 #[derive(Debug)]
 struct Outgoing {
     life: u32,
     peer: usize,
+    by_stream: bool,
+    number: String,
     call: Option<CallId>,
+    /// The core holds its call to be over.
+    over: bool,
+    /// Its call goes on over another trunk.
+    moved: bool,
     /// Takes a channel of its trunk.
     open: bool,
     branch: String,
@@ -71,6 +83,17 @@ impl Outgoing {
         let sent_at = self.transactions.get(&self.branch).map(|transaction| transaction.sent_at);
         let unheard = !self.is_heard() && sent_at.is_some_and(long_ago);
         self.call.is_none() && (unheard || self.cancelled_at.is_some_and(long_ago))
+    }
+
+    /// The trunk has said that it has no room, could not be reached, or was silent for long: another one may get the call.
+    fn was_not_taken(&self, now: Instant) -> bool {
+        self.transactions.get(&self.branch).is_some_and(|last| match last.final_at {
+            Some((_, status)) => status == 503 && !last.rings,
+            None => {
+                let gone = last.refused_at.is_some() || self.by_stream;
+                !last.rings && (gone || now.since(last.sent_at) >= SILENT_MIN)
+            }
+        })
     }
 
     fn is_heard(&self) -> bool {
@@ -125,6 +148,8 @@ pub(crate) struct Wire {
     trunks: BTreeMap<usize, (TrunkLimits, VecDeque<Instant>)>,
     /// Which trunk a host that stands under its name belongs to.
     hosts: BTreeMap<usize, usize>,
+    /// Calls that go on over another trunk, by the number that is called there.
+    moving: BTreeMap<String, CallId>,
     /// Re-INVITEs by branch.
     changes: BTreeMap<String, Change>,
     /// Call-IDs of dialogs in which a BYE was seen.
@@ -151,6 +176,7 @@ impl Wire {
         self.life += 1;
         self.owed.clear();
         self.changes.clear();
+        self.moving.clear();
         for leg in self.legs.values_mut() {
             leg.open = false;
         }
@@ -200,7 +226,9 @@ impl Wire {
         let life = self.life;
         if let Some(leg) = self.legs.get_mut(&call_id) {
             if let Some(transaction) = leg.transactions.get(branch) {
-                if transaction.provisional_at.is_some() || transaction.final_at.is_some() {
+                if transaction.refused_at.is_some() {
+                    found.add(now, "an INVITE that found nobody is not repeated", call_id);
+                } else if transaction.provisional_at.is_some() || transaction.final_at.is_some() {
                     found.add(now, "an INVITE is not repeated once it was responded to", call_id);
                 } else if road.once_since.is_some_and(|broken| broken < transaction.sent_at) {
                     found.add(now, "nothing is repeated over a connection", call_id);
@@ -240,10 +268,11 @@ impl Wire {
         let uri = sip::text(message.request_uri());
         let number = sip::user_of(&uri).to_owned();
         let mut call = None;
+        let moved = self.moving.remove(&number).filter(|_| self.trunks.contains_key(&peer));
         if let Some((limits, recent)) = self.trunks.get_mut(&peer) {
             // A call that passes through is nobody's attempt.
             if ![BYPASS, RELAY].iter().any(|prefix| number.starts_with(prefix)) {
-                call = book.dialled(now, &number, found);
+                call = moved.or_else(|| book.dialled(now, &number, found));
             }
             while recent.front().is_some_and(|at| now.millis_since(*at) + RING_MS >= 1000) {
                 recent.pop_front();
@@ -269,7 +298,11 @@ impl Wire {
         let leg = Outgoing {
             life,
             peer,
+            by_stream: road.once_since.is_some(),
+            number,
             call,
+            over: false,
+            moved: false,
             open: true,
             branch: branch.to_owned(),
             cseq: message.cseq().0,
@@ -279,6 +312,46 @@ impl Wire {
             dialogs: BTreeMap::new(),
         };
         self.legs.insert(call_id, leg);
+    }
+
+    /// The daemon says that a call goes on over another trunk: the one before must not have taken it. (Of one that it could
+    /// not be sent to nothing was seen.)
+    pub(crate) fn moves(&mut self, now: Instant, call: CallId, found: &mut Findings) {
+        let life = self.life;
+        let is_it = |leg: &&mut Outgoing| leg.call == Some(call) && leg.life == life && !leg.moved;
+        let Some(leg) = self.legs.values_mut().find(is_it) else { return };
+        if !leg.was_not_taken(now) {
+            found.add(now, "a trunk keeps the call that it has taken", format!("{call}"));
+        }
+        (leg.moved, leg.open) = (true, false);
+        self.moving.insert(leg.number.clone(), call);
+    }
+
+    /// The network has told the daemon that a message found nobody.
+    pub(crate) fn refused(&mut self, now: Instant, message: &Message) {
+        if !message.is_request() || message.method() != Method::Invite {
+            return;
+        }
+        let leg = self.legs.get_mut(&sip::header(message, HeaderName::CallId));
+        let life = self.life;
+        let leg = leg.filter(|leg| leg.life == life);
+        if let Some(transaction) = leg.and_then(|leg| leg.transactions.get_mut(&sip::branch(message)))
+            && transaction.provisional_at.is_none()
+            && transaction.final_at.is_none()
+        {
+            transaction.refused_at.get_or_insert(now);
+        }
+    }
+
+    /// Who is called where nobody is gets the next host or trunk, or is not called at all: nobody waits for it.
+    pub(crate) fn check_refused(&self, now: Instant, found: &mut Findings) {
+        for (call_id, leg) in self.legs.iter().filter(|(_, leg)| leg.life == self.life) {
+            let last = leg.transactions.get(&leg.branch).and_then(|last| last.refused_at);
+            let waits = last.is_some_and(|at| now.since(at) >= GONE_MAX);
+            if waits && leg.call.is_some() && leg.open && !leg.over && !leg.moved {
+                found.add(now, "nobody waits for a place that is closed", call_id.clone());
+            }
+        }
     }
 
     fn ack(&mut self, now: Instant, branch: &str, message: &Message, found: &mut Findings) {
@@ -502,7 +575,7 @@ impl Wire {
     /// The core counts the call as over.
     pub(crate) fn call_over(&mut self, call: CallId) {
         for leg in self.legs.values_mut().filter(|leg| leg.call == Some(call)) {
-            leg.open = false;
+            (leg.open, leg.over) = (false, true);
         }
     }
 

@@ -123,6 +123,10 @@ impl UserAgent {
         if leg.symmetric {
             (leg.listener, leg.peer) = (arrival.listener, arrival.source);
         }
+        // RFC 3261 §8.2.2.3. A re-INVITE may have to wait for its turn first.
+        if method != Method::Invite && !self.has_known_extensions(arrival, request, out) {
+            return;
+        }
         match method {
             Method::Bye => self.bye(now, arrival, key, request, out),
             Method::Invite => self.reinvited(now, arrival, key, request, out),
@@ -184,9 +188,6 @@ impl UserAgent {
         request: &Message,
         out: &mut Outbox<Output>,
     ) {
-        if !self.has_known_extensions(arrival, request, out) {
-            return;
-        }
         let content_type = request.header(HeaderName::ContentType).unwrap_or_default();
         let Some(leg) = self.legs.get(key) else { return };
         if !DIGITS.iter().any(|kind| is_kind(content_type, kind)) {

@@ -201,9 +201,6 @@ impl UserAgent {
         if let Some(status) = status {
             return self.answer_request(now, arrival, request, status, |_| {}, out);
         }
-        if !self.has_known_extensions(arrival, request, out) {
-            return;
-        }
         let (target, replaces) = match refer_to(request) {
             Ok(found) => found,
             Err(status) => return self.answer_request(now, arrival, request, status, |_| {}, out),

@@ -122,9 +122,6 @@ impl UserAgent {
         if !matches!(leg.state, State::Confirmed | State::Answered) {
             return self.not_allowed(arrival, request, out);
         }
-        if !self.has_known_extensions(arrival, request, out) {
-            return;
-        }
         self.ask_above(now, arrival, Some((key, owner)), None, &tag, request.clone(), out);
     }
 

@@ -42,6 +42,28 @@ fn one_contact() {
     bench.is_clean();
 }
 
+/// What a request in a dialog requires and we do not know is refused, whatever its method, and changes nothing
+/// (RFC 3261 §8.2.2.3).
+#[test]
+fn extensions_are_known_in_dialogs_too() {
+    let mut bench = Bench::new();
+    let leg = bench.standing();
+    let more = "Require: frob, replaces\r\nContact: <sip:b@192.0.2.9:5060>\r\nRefer-To: <sip:1@h>\r\n\
+        Event: refer\r\nRAck: 1 1 INVITE\r\n";
+    let methods = ["BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY", "MESSAGE", "INVITE"];
+    for (method, cseq) in methods.into_iter().zip(1..) {
+        bench.request_back(method, "them", cseq, more, "");
+        let answer = bench.last_response();
+        assert_eq!((answer.status(), text(answer.header(HeaderName::Unsupported))), (420, "frob".into()));
+        if method == "INVITE" {
+            bench.request_back("ACK", "them", cseq, "", "");
+        }
+    }
+    assert!(bench.ended.is_empty() && !bench.ladder.contains("refer"), "{}", bench.ladder);
+    bench.hangup(leg).respond(Method::Bye, 200, "", "", "");
+    bench.is_clean();
+}
+
 /// RFC 4028 §4, §5.
 #[test]
 fn intervals_are_numbers() {

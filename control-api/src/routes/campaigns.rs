@@ -10,7 +10,7 @@ use crate::prompts::of_campaign;
 use crate::wire::campaign::{Campaign, CampaignRequest};
 use crate::wire::pacing::CampaignPacing;
 use crate::wire::recycle::CopyRequest;
-use crate::wire::report::{CampaignDiagnostics, CampaignProgress, CampaignStats, Evidence};
+use crate::wire::report::{CampaignDiagnostics, CampaignProgress, CampaignStats, Evidence, owners_at_work};
 use crate::wire::screened::{LOOKED_AT_MAX, ScreenedLeads};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
@@ -312,7 +312,10 @@ pub(crate) async fn diagnostics(State(api): Api, caller: Caller, Path(id): Path<
     let view = look(&api, &caller, &id)?;
     let now = api.now();
     let (lists, attempts_max) = (view.row.config.lists.clone(), view.row.config.attempts_max);
-    let screen = screen_of(&view.row.config);
+    let mut screen = screen_of(&view.row.config);
+    if view.row.config.serving.owner_only {
+        screen.owners = Some(owners_at_work(&api.read_model.agents(), &view.row.config));
+    }
     let (funnel, screened) = api
         .store(move |store| {
             let funnel = store.funnel(&lists, now, attempts_max)?;

@@ -8,7 +8,7 @@ use dialer_core::config::{CallingHours, CampaignConfig, DialMode};
 use dialer_core::view::{AgentState, AgentView, CampaignView, LimitedBy, NodeView, TrunkView};
 use sansio::WallTime;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{AttemptTotals, FunnelCounts, LeadCounts};
 use utoipa::ToSchema;
@@ -77,6 +77,18 @@ fn serving<'a>(
     campaign: &'a CampaignConfig,
 ) -> impl Iterator<Item = &'a Arc<AgentView>> {
     agents.iter().filter(|agent| campaign.is_served_by(&agent.row.config))
+}
+
+/// What leads of those may be owned by who are at work for a campaign: their ids, user names and names.
+pub(crate) fn owners_at_work(agents: &[Arc<AgentView>], campaign: &CampaignConfig) -> BTreeSet<String> {
+    let away = [AgentState::LoggedOut, AgentState::Paused, AgentState::Unreachable];
+    let there = serving(agents, campaign).filter(|agent| !away.contains(&agent.state));
+    there
+        .flat_map(|agent| {
+            let config = &agent.row.config;
+            [agent.row.id.to_string(), config.username.clone(), config.name.clone()]
+        })
+        .collect()
 }
 
 /// Share of logged-in time in talk, hold and after-call work (breaks and unreachable time left out).

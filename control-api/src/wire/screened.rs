@@ -25,6 +25,8 @@ pub struct ScreenedLeads {
     pub time_zone_unknown: u64,
     /// They were dialled as often as `caps` and the rule book allow.
     pub too_often: u64,
+    /// The agent who owns them is not at work here (`owner_only`).
+    pub owner_away: u64,
     /// When the first of those that wait for their windows or limits may be dialled.
     pub next_at: Option<Time>,
 }
@@ -41,6 +43,7 @@ impl ScreenedLeads {
                 Look::Take => counts.pass += 1,
                 Look::Filtered => counts.filtered += 1,
                 Look::ZoneUnknown => counts.time_zone_unknown += 1,
+                Look::Owner(_) => counts.owner_away += 1,
                 Look::Window(at) => {
                     counts.outside_windows += 1;
                     next = Some(next.map_or(at, |old| old.min(at)));
@@ -74,6 +77,7 @@ impl ScreenedLeads {
                 "of unknown time zone, so that their windows count as closed",
             ),
             (self.filtered, "filter", "not matched by the campaign's filter"),
+            (self.owner_away, "owner", "their owners' alone, and these are not at work"),
         ];
         let told: Vec<String> = reasons
             .iter()

@@ -284,6 +284,22 @@ async fn by_the_store() {
     Idle::check(&idle.told().await, "agents", "There is no agent.");
 }
 
+/// Whose lead it is is away: nothing is being loaded, and nobody else has it.
+#[tokio::test]
+async fn by_owners_who_are_away() {
+    let idle = Idle::started(0, json!({"owner_only": true})).await;
+    let lead = json!({"phone": "+8613800138000", "fields": {"owner": "1002"}});
+    idle.house.post(&format!("/v1/lists/{}/leads", idle.list), lead).await.is(201);
+    idle.agent("1001").await;
+    idle.pass(3_000);
+    let told = idle.told().await;
+    Idle::check(&told, "owner", "1 are their owners' alone, and these are not at work");
+    assert_eq!(told["leads"]["screened"]["owner_away"], 1);
+    idle.agent("1002").await;
+    idle.pass(3_000);
+    assert_ne!(idle.told().await["limited_by"], "owner");
+}
+
 /// Two people answered and one of them met nobody: more than the cap.
 #[tokio::test]
 async fn by_the_abandonment_cap() {

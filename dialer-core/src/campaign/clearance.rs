@@ -60,7 +60,7 @@ impl Dialer {
         }
         match screener.look(lead) {
             Look::Take => Clearance::Dial,
-            Look::Window(at) | Look::Frequency(at) => Clearance::NotBefore(Some(at)),
+            Look::Window(at) | Look::Frequency(at) | Look::Owner(at) => Clearance::NotBefore(Some(at)),
             Look::ZoneUnknown | Look::Filtered => Clearance::Passed,
         }
     }

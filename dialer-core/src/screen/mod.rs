@@ -70,6 +70,8 @@ pub enum Look {
     Window(WallTime),
     /// It was dialled often enough until then.
     Frequency(WallTime),
+    /// Whose it is is not there, or has enough of them; looked at again then.
+    Owner(WallTime),
     /// Nobody knows its time zone, so its windows are closed.
     ZoneUnknown,
     /// The filter does not match.
@@ -93,7 +95,10 @@ impl Screen {
     /// Everything passes.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.windows.is_empty() && self.filter.is_none() && self.frequency == Frequency::default()
+        self.windows.is_empty()
+            && self.filter.is_none()
+            && self.owners.is_none()
+            && self.frequency == Frequency::default()
     }
 
     /// The screen at `now`.
@@ -115,7 +120,7 @@ impl Screener<'_> {
             && !owners.contains(owner)
             && lead.progress.callback.as_ref().is_none_or(|promise| promise.agent.is_none())
         {
-            return Look::Window(self.now.plus_millis(OWNER_MS));
+            return Look::Owner(self.now.plus_millis(OWNER_MS));
         }
         if let (Some(promises), Some(promise)) = (&self.screen.promises, &lead.progress.callback) {
             let look = promises.look(promise, self.now);

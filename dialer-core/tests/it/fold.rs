@@ -264,7 +264,7 @@ impl Store {
                 Some(at) if at > due_at => next_due = Some(next_due.map_or(at, |old| old.min(at))),
                 _ => match screener.look(lead) {
                     Look::Take => dialable.push(lead),
-                    Look::Window(at) | Look::Frequency(at) => {
+                    Look::Window(at) | Look::Frequency(at) | Look::Owner(at) => {
                         next_due = Some(next_due.map_or(at, |old| old.min(at)));
                     }
                     Look::ZoneUnknown | Look::Filtered => {}

@@ -115,7 +115,9 @@ fn screened(
         let lead = lead(row)?;
         match screener.look(&lead) {
             Look::Take => leads.push(lead),
-            Look::Window(at) | Look::Frequency(at) => opens = Some(opens.map_or(at, |old| old.min(at))),
+            Look::Window(at) | Look::Frequency(at) | Look::Owner(at) => {
+                opens = Some(opens.map_or(at, |old| old.min(at)))
+            }
             Look::ZoneUnknown | Look::Filtered => {}
         }
     }

@@ -326,6 +326,9 @@ pub struct OriginateRequest {
     pub agent: AgentId,
     /// The lead that is called by hand, as stored; the call counts as an attempt of it.
     pub lead: Option<Box<Lead>>,
+    /// Where no lead is named: the one that has the number, as stored. What forbids a call to it forbids this call, which
+    /// counts in its limits per time and is no attempt of it otherwise.
+    pub known: Option<Box<Lead>>,
     /// Number to dial, E.164; with a lead one of its numbers.
     pub to: String,
     /// Caller ID shown.
@@ -427,7 +430,7 @@ pub enum CommandError {
     },
     /// A rule of compliance forbids it.
     Compliance {
-        /// Which: `dnc`, `calling_window`, `time_zone_unknown`.
+        /// Which: `dnc`, `calling_window`, `time_zone_unknown`, `frequency`.
         rule: &'static str,
         /// What is in the way.
         detail: String,

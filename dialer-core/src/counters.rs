@@ -238,7 +238,7 @@ pub struct Counters {
     /// Pacing decisions made.
     pub decisions: u64,
     /// Leads and calls that a rule kept from being dialled, in the order of [`RULES`].
-    pub rule_hits: [u64; 3],
+    pub rule_hits: [u64; 4],
     /// Calls made although a rule forbids them.
     pub overrides: u64,
     /// Callbacks that fell due.
@@ -283,7 +283,7 @@ impl Default for Counters {
             reservations_expired: 0,
             calls_forced_over: 0,
             decisions: 0,
-            rule_hits: [0; 3],
+            rule_hits: [0; 4],
             overrides: 0,
             callbacks_due: 0,
             best_time_explored: 0,
@@ -295,7 +295,7 @@ impl Default for Counters {
 }
 
 /// The rules in the order of [`Counters::rule_hits`], by name.
-pub const RULES: [&str; 3] = ["dnc", "calling_window", "time_zone_unknown"];
+pub const RULES: [&str; 4] = ["dnc", "calling_window", "time_zone_unknown", "frequency"];
 
 /// The parties in the order of [`Counters::ended_by`].
 pub const PARTIES: [Party; 5] = [Party::Customer, Party::Agent, Party::System, Party::Api, Party::Caller];

@@ -50,15 +50,21 @@ impl Lead {
 
     /// It is being dialled, once more.
     pub(crate) fn begin_attempt(&mut self, at: WallTime) {
+        self.note_attempt(at);
         let progress = &mut self.progress;
         progress.attempts += 1;
         progress.state = LeadState::Dialing;
+        progress.next_at = None;
+    }
+
+    /// Its number is called now: counts in the limits per time.
+    pub(crate) fn note_attempt(&mut self, at: WallTime) {
+        let progress = &mut self.progress;
         progress.last_attempt_at = Some(at);
         if progress.recent.len() >= RECENT_ATTEMPTS_MAX {
             progress.recent.remove(0);
         }
         progress.recent.push(at);
-        progress.next_at = None;
     }
 
     /// It is done with, and so is what was promised.

@@ -145,7 +145,7 @@ async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -
             Some(found.ok_or_else(|| Problem::field("/lead_id", "there is no such lead"))?)
         }
     };
-    let (command, variables) = request.into_command(api.config.default_region.as_deref(), lead)?;
+    let (mut command, variables) = request.into_command(api.config.default_region.as_deref(), lead)?;
     let mut checks = Checks::default();
     checks.that(api.read_model.agent(command.agent).is_some(), "/agent_id", "there is no such agent");
     let trunk_known = command.trunk.is_none_or(|id| api.read_model.trunk(id).is_some());
@@ -153,6 +153,12 @@ async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -
     let campaign_known = command.campaign.is_none_or(|id| api.read_model.campaign(id).is_some());
     checks.that(campaign_known, "/campaign_id", "there is no such campaign");
     checks.finish()?;
+    if command.lead.is_none() {
+        // What forbids a call to a lead forbids one to its number, whoever does not say whose it is.
+        let number = command.to.clone();
+        let memory = api.store(move |store| store.recall_caller(&[number], "")).await?;
+        command.known = memory.lead.map(Box::new);
+    }
     let (agent, client_state) = (command.agent, command.client_state.clone());
     let Reply::Call(id) = api.command(Command::Originate(command)).await? else {
         return Err(odd_reply());

@@ -355,6 +355,7 @@ impl OriginateRequest {
         let command = CoreOriginate {
             agent: self.agent_id,
             lead: lead.map(Box::new),
+            known: None,
             to: to.unwrap_or_default(),
             caller_id: self.caller_id,
             trunk: self.trunk_id,

@@ -8,7 +8,7 @@ use crate::check::{caller_id, e164, invalid, range, text};
 use crate::command::{CommandError, OriginateRequest, Reply};
 use crate::dialer::{Cx, Dialer};
 use crate::event::Event;
-use crate::id::{CallId, CampaignId, TrunkId};
+use crate::id::{CallId, CampaignId, LeadId, TrunkId};
 use crate::outcome::{EndCause, Party};
 use crate::record::{CallKindTag, Lead, Record};
 use crate::trunk::NoTrunk;
@@ -28,7 +28,9 @@ impl Dialer {
         let may_override = request.override_reason.is_some();
         let tenant = self.tenant_of(request.campaign, Some(request.agent));
         let whose = (request.campaign, tenant.as_ref());
-        let breach = self.refuse_breach(whose, &request.to, may_override, cx.wall)?;
+        let of_whom = request.lead.as_deref().or(request.known.as_deref());
+        let breach = self.breach_by_hand(whose, of_whom, &request.to, cx.wall);
+        let breach = self.refuse(breach, may_override)?;
         let trunk = self.originate_trunk(cx, &request)?;
         // A number that was asked for is shown as it is; else the pool of the agent, of the lead's list, of the
         // group or of the campaign gives one.
@@ -53,6 +55,7 @@ impl Dialer {
         let caller_id = caller_id.or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let agent = request.agent;
         let lead = self.take_lead_by_hand(cx, &request);
+        let noted = self.note_call_of_known(cx, &request);
         let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
         call.campaign = request.campaign;
         call.caller_id = caller_id;
@@ -68,6 +71,7 @@ impl Dialer {
         call.lead = lead;
         let mut records = vec![Record::AttemptStarted(attempt_row(&call))];
         records.extend(call.lead.as_ref().map(|lead| Record::LeadChanged(lead.progress.clone())));
+        records.extend(noted);
         records.extend(call.shown_record());
         let id = self.add_call(call);
         self.agents.get_mut(&agent).expect("checked above").call = Some(id);
@@ -106,18 +110,14 @@ impl Dialer {
         }
     }
 
-    /// Takes the lead that an agent calls by hand, from a hopper if it waits there. The caps of campaigns do not bind a
-    /// person who dials, and a lead that is done with stays so, whatever comes of it.
+    /// Takes the lead that an agent calls by hand, from a hopper if it waits there. How often it is tried in all does not bind
+    /// a person who dials, and a lead that is done with stays so, whatever comes of it.
     fn take_lead_by_hand(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Option<Lead> {
         let mut lead = (**request.lead.as_ref()?).clone();
         if let Some(newest) = self.leads.newest(lead.id) {
             lead.progress = newest.clone();
         }
-        if let Some(holder) = self.leads.holder(lead.id) {
-            self.campaigns.get_mut(&holder).and_then(|campaign| campaign.hopper.take(lead.id));
-            self.dirty.campaigns.insert(holder);
-            self.leads.release(lead.id);
-        }
+        self.take_from_hopper(lead.id);
         self.leads.hold(lead.id, request.campaign.unwrap_or(CampaignId::from_bits(0)));
         let over = lead.progress.is_over().then_some(lead.progress.state);
         lead.begin_attempt(cx.wall);
@@ -128,6 +128,34 @@ impl Dialer {
         lead.progress.next_phone = u32::try_from(place).unwrap_or(0);
         self.leads.moved(&lead.progress);
         Some(lead)
+    }
+
+    fn take_from_hopper(&mut self, lead: LeadId) {
+        if let Some(holder) = self.leads.holder(lead) {
+            if let Some(campaign) = self.campaigns.get_mut(&holder) {
+                campaign.hopper.take(lead);
+            }
+            self.dirty.campaigns.insert(holder);
+            self.leads.release(lead);
+        }
+    }
+
+    /// Counts a call to a lead's number in the lead's limits per time, although nobody named the lead. One that waits in a
+    /// hopper is read again, with what it says now; one that is in a call or with an agent is left alone.
+    fn note_call_of_known(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Option<Record> {
+        let known = request.known.as_ref().filter(|_| request.lead.is_none())?;
+        if let Some(holder) = self.leads.holder(known.id) {
+            let campaign = self.campaigns.get_mut(&holder).filter(|holder| holder.hopper.holds(known.id))?;
+            campaign.hopper.more = true;
+            self.take_from_hopper(known.id);
+        }
+        let mut lead = (**known).clone();
+        if let Some(newest) = self.leads.newest(lead.id) {
+            lead.progress = newest.clone();
+        }
+        lead.note_attempt(cx.wall);
+        self.leads.moved(&lead.progress);
+        Some(Record::LeadChanged(lead.progress))
     }
 
     fn check_originate(&self, request: &OriginateRequest) -> Result<(), CommandError> {

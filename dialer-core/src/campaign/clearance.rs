@@ -103,6 +103,17 @@ impl Dialer {
         number: &str,
         now: WallTime,
     ) -> Option<Breach> {
+        self.breach_in_zone((id, tenant), None, number, now)
+    }
+
+    /// The same of a number whose owner is in this time zone, where that is known.
+    fn breach_in_zone(
+        &self,
+        (id, tenant): (Option<CampaignId>, Option<&Tenant>),
+        zone: Option<&str>,
+        number: &str,
+        now: WallTime,
+    ) -> Option<Breach> {
         let campaign = id.and_then(|id| self.campaigns.get(&id));
         let named = campaign.map_or(&[][..], |campaign| campaign.row.config.dnc_lists.as_slice());
         let tenant = campaign.map(|campaign| &campaign.row.config.tenant).or(tenant);
@@ -121,7 +132,7 @@ impl Dialer {
         if campaign.screen.windows.is_empty() {
             return None;
         }
-        match opening_of_all(&campaign.screen.windows, &zones_of(None, number), now) {
+        match opening_of_all(&campaign.screen.windows, &zones_of(zone, number), now) {
             Opening::Open => None,
             Opening::ZoneUnknown => Some(Breach {
                 rule: "time_zone_unknown",
@@ -134,6 +145,56 @@ impl Dialer {
         }
     }
 
+    /// The rule that a call to a lead by hand would break now: one of the campaign that it is made for, and where that one does
+    /// not dial the lead, one of those that do. So nobody escapes a rule by naming no campaign, or another.
+    pub(crate) fn breach_by_hand(
+        &self,
+        (campaign, tenant): (Option<CampaignId>, Option<&Tenant>),
+        lead: Option<&Lead>,
+        number: &str,
+        now: WallTime,
+    ) -> Option<Breach> {
+        let zone = lead.and_then(|lead| lead.time_zone.as_deref());
+        let bound = self.bound_by(campaign, tenant, lead);
+        if bound.is_empty() {
+            return self.breach_in_zone((None, tenant), zone, number, now);
+        }
+        bound.into_iter().find_map(|id| {
+            let breach = self.breach_in_zone((Some(id), tenant), zone, number, now);
+            breach.or_else(|| self.too_often(id, lead?, now))
+        })
+    }
+
+    /// Whose rules hold for a call to a lead by hand.
+    fn bound_by(
+        &self,
+        campaign: Option<CampaignId>,
+        tenant: Option<&Tenant>,
+        lead: Option<&Lead>,
+    ) -> Vec<CampaignId> {
+        let mut bound: Vec<CampaignId> = campaign.into_iter().collect();
+        let Some(lead) = lead else { return bound };
+        let dials = |config: &CampaignConfig| config.lists.contains(&lead.list);
+        if campaign.and_then(|id| self.campaigns.get(&id)).is_some_and(|named| dials(&named.row.config)) {
+            return bound;
+        }
+        let theirs = self.campaigns.iter().filter(|(_, other)| {
+            dials(&other.row.config) && tenant.is_none_or(|tenant| *tenant == other.row.config.tenant)
+        });
+        bound.extend(theirs.map(|(id, _)| *id));
+        bound
+    }
+
+    fn too_often(&self, id: CampaignId, lead: &Lead, now: WallTime) -> Option<Breach> {
+        let mut lead = lead.clone();
+        if let Some(newest) = self.leads.newest(lead.id) {
+            lead.progress = newest.clone();
+        }
+        self.campaigns.get(&id)?.screen.frequency.not_before(&lead, now)?;
+        let detail = "the lead has been called as often as the campaign allows by now".to_owned();
+        Some(Breach { rule: "frequency", detail })
+    }
+
     /// Refuses a call that would break a rule; one that may break it is told to have done so.
     pub(crate) fn refuse_breach(
         &mut self,
@@ -142,7 +203,17 @@ impl Dialer {
         may_override: bool,
         now: WallTime,
     ) -> Result<Option<Breach>, CommandError> {
-        let Some(breach) = self.breach(whose, number, now) else { return Ok(None) };
+        let breach = self.breach(whose, number, now);
+        self.refuse(breach, may_override)
+    }
+
+    /// Refuses what would break this rule, unless it may be broken.
+    pub(crate) fn refuse(
+        &mut self,
+        breach: Option<Breach>,
+        may_override: bool,
+    ) -> Result<Option<Breach>, CommandError> {
+        let Some(breach) = breach else { return Ok(None) };
         self.counters.rule_hit(breach.rule);
         if may_override {
             return Ok(Some(breach));

@@ -207,7 +207,7 @@ fn a_call_from_the_api_is_checked_as_a_dial_is() {
     assert_eq!(rule(house.command(click(anna, 999_123_456_789, Some(campaign), None))), "time_zone_unknown");
     block(&mut house, dnc, vec![number]);
     assert_eq!(rule(house.command(click(anna, number, None, None))), "dnc");
-    assert_eq!(house.dialer.counters().rule_hits, [1, 1, 1]);
+    assert_eq!(house.dialer.counters().rule_hits, [1, 1, 1, 0]);
     let Ok(Reply::Call(call)) = house.command(click(anna, number, None, Some("asked to be called"))) else {
         panic!()
     };
@@ -216,4 +216,72 @@ fn a_call_from_the_api_is_checked_as_a_dial_is() {
         event.event == Event::ComplianceOverridden { rule: "dnc".into(), reason: "asked to be called".into() }
     }));
     assert_eq!(house.dialer.counters().overrides, 1);
+}
+
+/// A call to the first lead, named or known by its number alone.
+fn by_hand(house: &House, agent: AgentId, campaign: Option<CampaignId>, named: bool) -> Command {
+    let lead = Some(Box::new(house.store.leads[&LeadId::from_bits(1)].clone()));
+    let to = lead.as_ref().map(|lead| lead.phones[0].number.clone()).unwrap_or_default();
+    let (lead, known) = if named { (lead, None) } else { (None, lead) };
+    Command::Originate(OriginateRequest { campaign, lead, known, ..request(agent, to) })
+}
+
+fn refused(house: &mut House, command: Command) -> &'static str {
+    match house.command(command) {
+        Err(CommandError::Compliance { rule, .. }) => rule,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nobody_escapes_a_campaigns_rules_by_naming_none_or_another() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let (list, other_list) = (house.list(1), house.list(1));
+    let anna = house.ready_agent("anna");
+    let hours = vec![DayHours { days: EVERY_DAY, from_minute: 10 * 60, to_minute: 20 * 60 }];
+    let windows = Some(Box::new(CallingWindows { hours, ..CallingWindows::default() }));
+    let strict = house.campaign(CampaignConfig { calling_windows: windows, ..progressive(list) });
+    let lax = house.campaign(progressive(other_list));
+    // 2:00 at night in Berlin, where the lead's campaign may not call.
+    for campaign in [None, Some(strict), Some(lax)] {
+        for named in [true, false] {
+            let command = by_hand(&house, anna, campaign, named);
+            assert_eq!(refused(&mut house, command), "calling_window", "{campaign:?} {named}");
+        }
+    }
+    // It is ten in the morning where the lead says it is.
+    let lead = house.store.leads.get_mut(&LeadId::from_bits(1)).expect("it was made");
+    lead.time_zone = Some("Asia/Tokyo".into());
+    let command = by_hand(&house, anna, None, false);
+    assert!(matches!(house.command(command), Ok(Reply::Call(_))));
+}
+
+#[test]
+fn calls_by_hand_keep_to_limits_per_time_and_count_in_them() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let list = house.list(1);
+    let anna = house.ready_agent("anna");
+    let frequency = Box::new(Frequency { per_24h: Some(2), ..Frequency::default() });
+    let campaign = house.campaign(CampaignConfig { frequency, ..progressive(list) });
+    for named in [false, true] {
+        let command = by_hand(&house, anna, None, named);
+        let Ok(Reply::Call(call)) = house.command(command) else { panic!("{named}") };
+        house.pass(1_000);
+        house.end(call, Party::Customer, EndCause::Busy);
+        house.pass(1_000);
+        house.command(Command::AgentReady(anna)).ok();
+    }
+    for named in [false, true] {
+        for campaign in [None, Some(campaign)] {
+            let command = by_hand(&house, anna, campaign, named);
+            assert_eq!(refused(&mut house, command), "frequency", "{campaign:?} {named}");
+        }
+    }
+    let lead = &house.store.leads[&LeadId::from_bits(1)];
+    assert_eq!((lead.progress.attempts, lead.progress.recent.len()), (1, 2), "one named the lead");
+    house.pass(24 * 3_600_000);
+    let command = by_hand(&house, anna, None, false);
+    assert!(matches!(house.command(command), Ok(Reply::Call(_))), "a day later there is room again");
 }

@@ -23,6 +23,7 @@ pub(crate) fn request(agent: AgentId, to: impl Into<String>) -> OriginateRequest
     OriginateRequest {
         agent,
         lead: None,
+        known: None,
         to: to.into(),
         caller_id: None,
         trunk: None,

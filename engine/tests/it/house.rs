@@ -344,6 +344,7 @@ fn nothing_is_dialled_while_the_disk_hangs_and_a_call_hung_up_meanwhile_is_never
     h.write_ms = None;
     let tag = h.command(Command::Originate(dialer_core::OriginateRequest {
         lead: None,
+        known: None,
         agent,
         to: "+8613800000001".into(),
         caller_id: None,
@@ -381,6 +382,7 @@ fn click_to_call() {
         let (agent, _) = h.agent("alice", session);
         let reply = h.ask(Command::Originate(dialer_core::OriginateRequest {
             lead: None,
+            known: None,
             agent,
             to: "+8613800000001".into(),
             caller_id: Some("+862155550000".into()),
@@ -451,6 +453,7 @@ fn live(seed: u64) {
                 let to = format!("+8613800{:06}", 100 + rng.below(200));
                 h.command(Command::Originate(dialer_core::OriginateRequest {
                     lead: None,
+                    known: None,
                     agent,
                     to,
                     caller_id: None,

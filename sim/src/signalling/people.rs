@@ -137,6 +137,7 @@ impl Operator {
                 self.numbers += 1;
                 vec![Command::Originate(OriginateRequest {
                     lead: None,
+                    known: None,
                     agent,
                     to: format!("+44207{:07}", self.numbers),
                     caller_id: None,

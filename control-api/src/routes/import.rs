@@ -150,6 +150,9 @@ pub(crate) async fn import(
     };
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if !api.read_model.node().store_healthy {
+        return Err(Problem::new(Code::StoreUnavailable, "records cannot be written now").retry_after("5"));
+    }
     let (parts, body) = request.into_parts();
     let permit = Arc::clone(&api.imports)
         .try_acquire_owned()

@@ -1,6 +1,6 @@
 //! Why a campaign does not dial, for each reason in turn, in plain words.
 
-use crate::house::{House, NOW};
+use crate::house::{House, NOW, ROOT};
 use dialer_core::record::{LeadProgress, LeadState};
 use dialer_core::{AgentFact, CallFact, CallId, CallOrder, Effect, Input, LeadId, Record};
 use serde_json::{Value, json};
@@ -298,6 +298,17 @@ async fn by_owners_who_are_away() {
     idle.agent("1002").await;
     idle.pass(3_000);
     assert_ne!(idle.told().await["limited_by"], "owner");
+}
+
+#[tokio::test]
+async fn an_import_is_refused_while_nothing_can_be_written() {
+    let idle = Idle::with(0, json!({})).await;
+    let path = format!("/v1/lists/{}/leads:import", idle.list);
+    let import = || idle.house.import_as(ROOT, &path, "text/csv", "phone\n+8613800138000\n");
+    idle.fact(Input::StoreHealth { healthy: false });
+    import().await.problem(503, "store_unavailable");
+    idle.fact(Input::StoreHealth { healthy: true });
+    import().await.is(200);
 }
 
 /// Two people answered and one of them met nobody: more than the cap.

@@ -105,7 +105,7 @@ impl ScreenPop {
             phones: lead.phones.iter().map(|phone| Phone::new(phone, mask)).collect(),
             priority: lead.priority,
             time_zone: lead.time_zone.clone(),
-            fields: lead.fields.iter().map(|(name, text)| (name.clone(), mask.text(text))).collect(),
+            fields: super::call::masked_fields(&lead.fields, mask),
             history: lead.history.iter().map(|past| PastAttempt::new(past, mask)).collect(),
         });
         let to = mask.number(&pop.to);

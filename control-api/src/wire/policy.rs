@@ -22,6 +22,10 @@ pub struct PolicyPack {
     pub ring_min_ms: Option<u32>,
     /// Estimated share of people taken for machines, where nobody has measured it.
     pub false_machine_rate: Option<f64>,
+    /// Who meets no agent must hear a message (`on_no_agent.play`).
+    pub message_needed: bool,
+    /// … and be able to press a key against further calls (`on_no_agent.collect_opt_out`).
+    pub opt_out_needed: bool,
     /// When callees may be called, by their clocks.
     pub calling_windows: Option<CallingWindows>,
     /// The campaign must name its callees' public holidays.
@@ -50,6 +54,8 @@ impl From<core::Policy> for PolicyPack {
             bridge_deadline_ms: profile.map(|profile| profile.bridge_deadline_ms),
             ring_min_ms: profile.map(|profile| profile.ring_min_ms),
             false_machine_rate: profile.map(|profile| profile.false_machine),
+            message_needed: profile.is_some_and(|profile| profile.message_needed),
+            opt_out_needed: profile.is_some_and(|profile| profile.opt_out_needed),
             calling_windows: pack.windows.as_ref().map(CallingWindows::from),
             holidays_needed: pack.holidays_needed,
             per_30d: pack.frequency.per_30d,

@@ -10,7 +10,7 @@
 //! The operator is responsible for obeying the law; these are the numbers of common rules, not legal advice.
 
 use crate::check::{Checked, invalid};
-use crate::config::{AbandonWindow, CampaignConfig, Policy};
+use crate::config::{AbandonWindow, CampaignConfig, DialMode, Policy};
 
 /// What a rule book demands.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -26,6 +26,11 @@ pub struct Profile {
     /// Share of people that machine detection is taken to mistake for machines where the campaign has not
     /// measured it. (Ofcom asks for a reasoned estimate; the others count what happened, whoever saw it.)
     pub false_machine: f64,
+    /// Who meets no agent hears a message that says who called (16 CFR 310.4(b)(4)(iii), 47 CFR 64.1200(a)(7)(i), Ofcom's
+    /// information message).
+    pub message_needed: bool,
+    /// … and can press a key not to be called again (47 CFR 64.1200(a)(7)(i)(B)).
+    pub opt_out_needed: bool,
 }
 
 /// Estimated false positives of machine detection, where a rule book counts them and nobody has measured.
@@ -40,13 +45,22 @@ pub const fn profile(policy: Policy) -> Option<Profile> {
         bridge_deadline_ms: 2_000,
         ring_min_ms: 15_000,
         false_machine: FALSE_MACHINE,
+        message_needed: true,
+        opt_out_needed: false,
     };
     match policy {
         // These say nothing of abandoned calls.
         Policy::Custom | Policy::AuAcma | Policy::Fr2022 | Policy::CnMiit => None,
-        Policy::UsTsr | Policy::UsFcc => Some(us),
+        Policy::UsTsr => Some(us),
+        Policy::UsFcc => Some(Profile { opt_out_needed: true, ..us }),
         Policy::GbOfcom => Some(Profile { window: AbandonWindow::Hours24, ..us }),
-        Policy::CaCrtc => Some(Profile { cap: 0.05, window: AbandonWindow::Month, ring_min_ms: 0, ..us }),
+        Policy::CaCrtc => Some(Profile {
+            cap: 0.05,
+            window: AbandonWindow::Month,
+            ring_min_ms: 0,
+            message_needed: false,
+            ..us
+        }),
     }
 }
 
@@ -69,6 +83,17 @@ pub(crate) fn check_policy(config: &CampaignConfig) -> Checked {
         let least = profile.ring_min_ms;
         return invalid("/timers/ring_min_ms", format_args!("at least {least} under {name}"));
     }
+    // Where an agent asks for each call nobody waits for one.
+    if config.mode == DialMode::Preview {
+        return Ok(());
+    }
+    if profile.message_needed && config.mode != DialMode::Agentless && config.safe_harbour_prompt.is_none() {
+        return invalid("/on_no_agent/play", format_args!("a message under {name}"));
+    }
+    if profile.opt_out_needed && config.opt_out.is_none() {
+        let key = "a key, and opt_out_list_id, by which who hears the message is not called again";
+        return invalid("/on_no_agent/collect_opt_out", format_args!("{key}, under {name}"));
+    }
     Ok(())
 }
 
@@ -84,8 +109,10 @@ pub(crate) fn false_machine(config: &CampaignConfig) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::OptOut;
     use crate::command::CommandError;
     use crate::config::AmdMode;
+    use crate::id::DncListId;
 
     fn refused(change: impl FnOnce(&mut CampaignConfig)) -> Option<String> {
         let mut config = CampaignConfig::default();
@@ -120,6 +147,21 @@ mod tests {
             }),
             None
         );
+        let silence = |mode| {
+            refused(|config| {
+                config.mode = mode;
+                config.safe_harbour_prompt = None;
+            })
+        };
+        assert_eq!(silence(DialMode::Predictive), Some("/on_no_agent/play".into()));
+        assert_eq!((silence(DialMode::Preview), silence(DialMode::Agentless)), (None, None));
+        let key = Some("/on_no_agent/collect_opt_out".to_owned());
+        assert_eq!(refused(|config| config.pacing.policy = Policy::UsFcc), key);
+        let with_key = refused(|config| {
+            config.pacing.policy = Policy::UsFcc;
+            config.opt_out = Some(OptOut { digit: '9', list: DncListId::from_bits(1) });
+        });
+        assert_eq!(with_key, None);
         let custom = refused(|config| {
             config.pacing.policy = Policy::Custom;
             config.pacing.abandon_cap = 1.0;

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::id::{CallId, CampaignId, LeadId, TrunkId};
 use crate::outcome::{EndCause, Party};
 use crate::record::{CallKindTag, Lead, Record};
+use crate::tenant::Tenant;
 use crate::trunk::NoTrunk;
 use crate::view::{AgentState, CallState};
 use sansio::Instant;
@@ -55,7 +56,7 @@ impl Dialer {
         let caller_id = caller_id.or_else(|| self.trunks[&trunk].config().caller_id.clone());
         let agent = request.agent;
         let lead = self.take_lead_by_hand(cx, &request);
-        let noted = self.note_call_of_known(cx, &request);
+        let noted = self.note_call_of_known(cx, &request, tenant.as_ref());
         let mut call = self.new_call(cx, CallKindTag::ClickToCall, trunk, request.to.clone());
         call.campaign = request.campaign;
         call.caller_id = caller_id;
@@ -141,15 +142,24 @@ impl Dialer {
     }
 
     /// Counts a call to a lead's number in the lead's limits per time, although nobody named the lead. One that waits in a
-    /// hopper is read again, with what it says now; one that is in a call or with an agent is left alone.
-    fn note_call_of_known(&mut self, cx: &Cx<'_>, request: &OriginateRequest) -> Option<Record> {
-        let known = request.known.as_ref().filter(|_| request.lead.is_none())?;
+    /// hopper is read again, with what it says now; one that is in a call or with an agent is left alone, and so is a lead that
+    /// no campaign of this tenant dials.
+    fn note_call_of_known(
+        &mut self,
+        cx: &Cx<'_>,
+        request: &OriginateRequest,
+        tenant: Option<&Tenant>,
+    ) -> Option<Record> {
+        let known = request.known.as_deref().filter(|_| request.lead.is_none())?;
+        if self.bound_by(None, tenant, Some(known)).is_empty() {
+            return None;
+        }
         if let Some(holder) = self.leads.holder(known.id) {
             let campaign = self.campaigns.get_mut(&holder).filter(|holder| holder.hopper.holds(known.id))?;
             campaign.hopper.more = true;
             self.take_from_hopper(known.id);
         }
-        let mut lead = (**known).clone();
+        let mut lead = known.clone();
         if let Some(newest) = self.leads.newest(lead.id) {
             lead.progress = newest.clone();
         }

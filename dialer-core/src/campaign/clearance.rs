@@ -166,7 +166,7 @@ impl Dialer {
     }
 
     /// Whose rules hold for a call to a lead by hand.
-    fn bound_by(
+    pub(crate) fn bound_by(
         &self,
         campaign: Option<CampaignId>,
         tenant: Option<&Tenant>,

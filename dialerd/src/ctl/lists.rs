@@ -228,7 +228,15 @@ pub async fn tokens(client: &Client, act: Option<&TokenAct>, as_json: bool) -> R
             }))
         }
         Some(TokenAct::Delete { which }) => {
-            client.delete(&format!("/v1/tokens/{}", escape(which))).await?;
+            let id = match which.starts_with("tok_") {
+                true => which.clone(),
+                // A token is shown in the list alone.
+                false => {
+                    let found = client.named("/v1/tokens", "tok_", "token", which).await?;
+                    found["id"].as_str().unwrap_or(which).to_owned()
+                }
+            };
+            client.delete(&format!("/v1/tokens/{}", escape(&id))).await?;
             Ok(format!("{which}: deleted"))
         }
     }

@@ -296,7 +296,7 @@ pub enum TokenAct {
     },
     /// Delete one.
     Delete {
-        /// Its id (`tok_…`).
+        /// Its id (`tok_…`) or name.
         // Not `token`: that is the global option, whose place it would take.
         #[arg(value_name = "TOKEN")]
         which: String,

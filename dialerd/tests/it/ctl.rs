@@ -171,6 +171,9 @@ fn an_operator_works_on_a_terminal() {
         let id = crm["id"].as_str().unwrap().to_owned();
         good(&["tokens", "delete", &id]).await;
         assert!(!good(&["tokens"]).await.contains(&id));
+        good(&["tokens", "create", "erp", "calls:read"]).await;
+        good(&["tokens", "delete", "erp"]).await;
+        assert!(!good(&["tokens"]).await.contains("erp"));
 
         let leads = api.get(&format!("/v1/lists/{list}/leads")).await;
         let lead = leads["data"][0]["id"].as_str().unwrap().to_owned();

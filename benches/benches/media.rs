@@ -95,7 +95,7 @@ fn relay(c: &mut Criterion) {
     let never = Duration::from_secs(1_000_000);
     let config = AmdConfig { initial_silence_max: never, listen_max: never, ..AmdConfig::default() };
     for end in &load.ends {
-        let ears = Ears { dtmf: true, amd: Some(config), early_media: false };
+        let ears = Ears { dtmf: true, amd: Some(config), ..Ears::default() };
         load.plane.listen(load.now, end.stream, ears);
         load.plane.amd_start(load.now, end.stream);
     }

@@ -8,8 +8,8 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Response};
 
 const SCHEMAS: &str = "#/components/schemas/";
 /// What can be patched.
-const PATCHED: [&str; 8] =
-    ["Agent", "CallerIdPool", "Campaign", "DncList", "InboundRoute", "List", "Trunk", "Webhook"];
+const PATCHED: [&str; 9] =
+    ["Agent", "Calendar", "CallerIdPool", "Campaign", "DncList", "InboundRoute", "List", "Trunk", "Webhook"];
 
 /// Names operations, describes responses, and tells apart what is sent whole, sent in part, and shown.
 pub(crate) fn mend(document: &mut OpenApi) {
@@ -40,7 +40,7 @@ pub(crate) fn mend(document: &mut OpenApi) {
         }
     }
     // These show their settings beside other fields, so those must not be forbidden there.
-    for kind in ["Campaign", "CallerIdPool", "InboundRoute"] {
+    for kind in ["Calendar", "Campaign", "CallerIdPool", "InboundRoute"] {
         let (request, shown) = (format!("{kind}Request"), format!("{kind}Settings"));
         if let Some(RefOr::T(Schema::Object(request))) = components.schemas.get(&request) {
             let mut settings = request.clone();

@@ -3,15 +3,16 @@
 use crate::gateway::Gateway;
 use crate::mend::mend;
 use crate::routes::{
-    agent_groups, agents, audit, best_time, call_recording, callbacks, caller_ids, calls, campaign_leads,
-    campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound, inbound_routes, leads,
-    ledger, lists, node, persons, policies, prompts, recordings, reports, spec, tokens, trunks, webhooks, ws,
+    agent_groups, agents, audit, best_time, calendars, call_recording, callbacks, caller_ids, calls,
+    campaign_leads, campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound,
+    inbound_routes, leads, ledger, lists, node, persons, policies, prompts, recordings, reports, spec,
+    tokens, trunks, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use utoipa::openapi::path::Paths;
+use utoipa::openapi::path::{PathItem, Paths};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder, RefOr};
@@ -35,6 +36,8 @@ fn all() -> Vec<Route> {
         routes!(agents::task_skip),
         routes!(agent_groups::groups),
         routes!(inbound::waiting),
+        routes!(calendars::list, calendars::create),
+        routes!(calendars::show, calendars::change, calendars::delete),
         routes!(inbound_routes::list, inbound_routes::create),
         routes!(inbound_routes::show, inbound_routes::change, inbound_routes::delete),
         routes!(lists::list, lists::create),
@@ -137,12 +140,20 @@ fn routed(path: &str) -> String {
     path.replace(':', "/")
 }
 
+/// Pools of caller IDs go by two names.
+fn other_spelling(path: &str) -> Option<String> {
+    path.strip_prefix("/v1/caller-id-pools").map(|rest| format!("/v1/caller-ids{rest}"))
+}
+
 /// The router without its outer layers.
 pub(crate) fn bare_router() -> Router<Arc<Gateway>> {
     let mut router = Router::new();
     for (_, paths, methods) in all() {
         let documented: BTreeSet<&String> = paths.paths.keys().collect();
         let path = documented.first().expect("each entry of the list has one path");
+        if let Some(other) = other_spelling(path) {
+            router = router.route(&routed(&other), methods.clone());
+        }
         router = router.route(&routed(path), methods);
     }
     router
@@ -160,6 +171,10 @@ pub fn openapi() -> OpenApi {
         components = components.schemas_from_iter(schemas);
         paths.merge(described);
     }
+    let twins: Vec<_> =
+        paths.paths.iter().filter_map(|(path, item)| Some((other_spelling(path)?, item))).collect();
+    let twins: Vec<_> = twins.into_iter().map(|(path, item)| (path, twin(item.clone()))).collect();
+    paths.paths.extend(twins);
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".into());
     let info = InfoBuilder::new()
@@ -172,6 +187,15 @@ pub fn openapi() -> OpenApi {
         OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build();
     mend(&mut document);
     document
+}
+
+/// The same under another path: operations have names of their own.
+fn twin(mut item: PathItem) -> PathItem {
+    let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+    for operation in all.into_iter().flatten() {
+        operation.tags = Some(vec!["caller_id_pools".into()]);
+    }
+    item
 }
 
 const DESCRIPTION: &str = "\

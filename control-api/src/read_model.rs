@@ -3,13 +3,16 @@
 use crate::prompts::{of_campaign, of_route};
 use crate::tenancy::{sees, tenant};
 use dashmap::DashMap;
+use dialer_core::calendar::CalendarRow;
+use dialer_core::compliance::CallingWindows;
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{CallKindTag, ListRow};
 use dialer_core::view::{
     AgentView, CallView, CallerIdPoolView, CampaignView, DncListView, NodeView, PacingReport, TrunkView,
 };
 use dialer_core::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, ListId, TrunkId, ViewChange,
+    AgentId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, ListId, TrunkId,
+    ViewChange,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
@@ -29,6 +32,7 @@ pub struct ReadModel {
     dnc_lists: DashMap<DncListId, Arc<DncListView>>,
     caller_id_pools: DashMap<CallerIdPoolId, Arc<CallerIdPoolView>>,
     inbound_routes: DashMap<InboundRouteId, Arc<InboundRouteRow>>,
+    calendars: DashMap<CalendarId, Arc<CalendarRow>>,
     campaigns: DashMap<CampaignId, Arc<CampaignView>>,
     /// The last decisions of each campaign, newest last.
     decisions: DashMap<CampaignId, VecDeque<PacingReport>>,
@@ -64,6 +68,8 @@ impl ReadModel {
             ViewChange::CallerIdPoolGone(id) => drop(self.caller_id_pools.remove(&id)),
             ViewChange::InboundRoute(row) => drop(self.inbound_routes.insert(row.id, Arc::new(*row))),
             ViewChange::InboundRouteGone(id) => drop(self.inbound_routes.remove(&id)),
+            ViewChange::Calendar(row) => drop(self.calendars.insert(row.id, Arc::new(*row))),
+            ViewChange::CalendarGone(id) => drop(self.calendars.remove(&id)),
             ViewChange::Campaign(view) => {
                 self.remember_decision(&view);
                 self.campaigns.insert(view.row.id, Arc::new(*view));
@@ -146,6 +152,25 @@ impl ReadModel {
     #[must_use]
     pub fn inbound_routes(&self) -> Vec<Arc<InboundRouteRow>> {
         own(sorted(&self.inbound_routes), |row| self.sees_route(row))
+    }
+
+    /// A calendar.
+    #[must_use]
+    pub fn calendar(&self, id: CalendarId) -> Option<Arc<CalendarRow>> {
+        let found = self.calendars.get(&id).map(|row| Arc::clone(&row));
+        found.filter(|row| sees(row.config.tenant.as_ref()))
+    }
+
+    /// All calendars, oldest first.
+    #[must_use]
+    pub fn calendars(&self) -> Vec<Arc<CalendarRow>> {
+        own(sorted(&self.calendars), |row| sees(row.config.tenant.as_ref()))
+    }
+
+    /// The windows of the calendar that a campaign keeps, whoever's it is.
+    pub(crate) fn windows_of(&self, campaign: &CampaignView) -> Option<CallingWindows> {
+        let id = campaign.row.config.calendar?;
+        self.calendars.get(&id).map(|row| row.config.windows.clone())
     }
 
     /// A pool of caller IDs.

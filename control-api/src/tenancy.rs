@@ -35,6 +35,7 @@ enum Named {
     Trunk,
     Pool,
     InboundRoute,
+    Calendar,
     Import,
 }
 
@@ -62,7 +63,9 @@ const OPEN: &[(&str, Named)] = &[
     ("/v1/policies", Named::Nothing),
     ("/v1/trunks", Named::Trunk),
     ("/v1/caller-id-pools", Named::Pool),
+    ("/v1/caller-ids", Named::Pool),
     ("/v1/inbound-routes", Named::InboundRoute),
+    ("/v1/calendars", Named::Calendar),
     ("/v1/prompts", Named::Nothing),
     ("/v1/imports", Named::Import),
     ("/v1/openapi.json", Named::Nothing),
@@ -75,13 +78,14 @@ const CLOSED: &[&str] = &["/v1/calls/{id}/trace", "/v1/calls/{id}/fork_start", "
 const READ_ONLY: &[&str] = &["/v1/trunks", "/v1/inbound-routes", "/v1/prompts"];
 
 /// Pools are the operator's to make and to take away.
-const POOLS: &str = "/v1/caller-id-pools";
+const POOLS: [&str; 2] = ["/v1/caller-id-pools", "/v1/caller-ids"];
 
 /// What a route is for tenants; `None`: closed.
 fn open(method: &Method, route: &str) -> Option<Named> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let only_read = READ_ONLY.iter().any(|beginning| route.starts_with(beginning));
-    let of_pools = route == POOLS || *method == Method::DELETE && route.starts_with(POOLS);
+    let of_pools =
+        POOLS.iter().any(|pools| route == *pools || *method == Method::DELETE && route.starts_with(pools));
     if CLOSED.contains(&route) || !reads && (only_read || of_pools) {
         return None;
     }
@@ -140,6 +144,7 @@ async fn found(gateway: &Gateway, named: Named, name: &str, owner: &Tenant) -> R
         Named::InboundRoute => {
             (name.parse().is_ok_and(|id| views.inbound_route(id).is_some()), "inbound route")
         }
+        Named::Calendar => (name.parse().is_ok_and(|id| views.calendar(id).is_some()), "calendar"),
         Named::Import => return gateway.import_kept(name).await.map(|_| ()),
         Named::DncList => (name.parse().is_ok_and(|id| views.dnc_list(id).is_some()), "do-not-call list"),
         Named::Callback => (callback_of(gateway, name).await?, "callback"),

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::campaign;
 use crate::command::CommandError;
-use crate::config::{AmdMode, CampaignState, DialMode};
+use crate::config::{AmdMode, CampaignState, DialMode, TonePlan};
 use crate::dialer::{Cx, Dialer};
 use crate::effect::{CallOrder, Effect, OtherTrunk};
 use crate::event::Event;
@@ -187,6 +187,7 @@ impl Dialer {
             caller_id: call.caller_id.clone(),
             ring_timeout_ms: call.ring_timeout_ms.unwrap_or(timers.ring_max_ms),
             early_media: campaign.is_some_and(|campaign| campaign.row.config.early_media),
+            tone_plan: campaign.map_or(TonePlan::Any, |campaign| campaign.row.config.tone_plan),
             amd: call.amd_mode != AmdMode::Off,
             await_turn: campaign.is_some_and(|campaign| campaign.row.config.machine_policy.awaits_turn()),
             call_max_ms: timers.call_max_ms,

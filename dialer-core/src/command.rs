@@ -1,11 +1,12 @@
 //! Wishes from above.
 
-use crate::caller_id::CallerIdPoolConfig;
+use crate::calendar::CalendarConfig;
+use crate::caller_id::{CallerIdPoolConfig, OwnUse};
 use crate::config::{AgentConfig, CampaignConfig, DncListConfig, ListConfig, SessionKind, TrunkConfig};
 use crate::disposition::Said;
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, InboundRouteId, LeadId, LegId, ListId,
-    RecordingId, TaskId, TrunkId, WebhookId,
+    AgentId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, ForkId, InboundRouteId, LeadId,
+    LegId, ListId, RecordingId, TaskId, TrunkId, WebhookId,
 };
 use crate::inbound::InboundRouteConfig;
 use crate::record::{Actor, Callback, DncNumbers, Lead};
@@ -171,6 +172,19 @@ pub enum Command {
     },
     /// Deletes a route of inbound calls.
     DeleteInboundRoute(InboundRouteId),
+    /// Makes a calendar.
+    CreateCalendar(CalendarConfig),
+    /// Replaces a calendar's settings; campaigns that keep it follow.
+    UpdateCalendar {
+        /// Which.
+        calendar: CalendarId,
+        /// New settings.
+        config: CalendarConfig,
+        /// Refuse unless this is the current version.
+        if_version: Option<u32>,
+    },
+    /// Deletes a calendar that no campaign keeps.
+    DeleteCalendar(CalendarId),
     /// Makes a campaign (stopped).
     CreateCampaign(Box<CampaignConfig>),
     /// Replaces a campaign's settings, running or not.
@@ -333,6 +347,8 @@ pub struct OriginateRequest {
     pub to: String,
     /// Caller ID shown.
     pub caller_id: Option<String>,
+    /// … or a number of this pool, chosen so.
+    pub caller_id_pool: Option<(CallerIdPoolId, OwnUse)>,
     /// Over this trunk; `None`: any that can.
     pub trunk: Option<TrunkId>,
     /// Counted for this campaign (records, caller ID, timers).
@@ -364,6 +380,8 @@ pub enum Reply {
     CallerIdPool(CallerIdPoolId, u32),
     /// A route of inbound calls was made or changed; its version.
     InboundRoute(InboundRouteId, u32),
+    /// The calendar and its version.
+    Calendar(CalendarId, u32),
     /// So many.
     Count(u64),
     /// These leads.

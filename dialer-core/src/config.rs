@@ -4,10 +4,11 @@
 
 use crate::agent::device::AgentDevice;
 use crate::best_time::BestTimeConfig;
+use crate::caller_id::OwnUse;
 use crate::campaign::{OptOut, Schedule};
 use crate::compliance::CallingWindows;
 use crate::disposition::DispositionRule;
-use crate::id::{CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
+use crate::id::{CalendarId, CallerIdPoolId, CampaignId, DncListId, ListId, TrunkId};
 use crate::outcome::Outcome;
 use crate::screen::{Filter, Frequency, Sequence};
 use crate::serving::{AfterPause, Membership, Serving};
@@ -590,6 +591,10 @@ pub struct PacingConfig {
     pub amd_false_machine: Option<f64>,
     /// Share of the calls passed on as a person's that are machines detection missed, 0..=0.5.
     pub amd_missed_machine: Option<f64>,
+    /// Agents may wait so long between two calls on average, milliseconds: while they wait less, the risk of abandoned
+    /// calls is lowered until they do. `None`: they wait as little as the budget allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_target_ms: Option<u32>,
 }
 
 impl Default for PacingConfig {
@@ -606,6 +611,7 @@ impl Default for PacingConfig {
             hold_back: HoldBack::NoOverdial,
             amd_false_machine: None,
             amd_missed_machine: None,
+            wait_target_ms: None,
         }
     }
 }
@@ -655,6 +661,30 @@ pub enum AmdMode {
     Async,
     /// Listen first; connect when it is not a machine.
     BeforeBridge,
+}
+
+/// Whose tones are listened for before the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TonePlan {
+    /// All that are known.
+    #[default]
+    Any,
+    /// China's.
+    Cn,
+    /// Those of most of Europe.
+    Eu,
+    /// North America's.
+    Us,
+    /// The United Kingdom's.
+    Gb,
+}
+
+impl TonePlan {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+    const fn is_any(&self) -> bool {
+        matches!(self, TonePlan::Any)
+    }
 }
 
 /// When and how often an outcome is tried again.
@@ -750,6 +780,9 @@ pub struct CampaignConfig {
     pub caller_id: Option<String>,
     /// Calls show numbers of this pool, and none is dialled while it has none to show.
     pub caller_id_pool: Option<CallerIdPoolId>,
+    /// How it shows them, where that is not the pool's own way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_id_use: Option<Box<OwnUse>>,
     /// Limits on lines.
     pub concurrency: Concurrency,
     /// Abandonment budget.
@@ -758,6 +791,8 @@ pub struct CampaignConfig {
     pub timers: CampaignTimers,
     /// Name of the prompt played when no agent is free in time (safe-harbour message).
     pub safe_harbour_prompt: Option<String>,
+    /// After an abandoned call a lead is dialled only with an agent guaranteed, for so many hours; 0: at once.
+    pub lock_hours: u32,
     /// The key that takes who hears a message off the list; `None`: none does.
     pub opt_out: Option<OptOut>,
     /// Answering-machine detection.
@@ -766,6 +801,9 @@ pub struct CampaignConfig {
     pub machine_policy: Box<crate::machine::MachinePolicy>,
     /// Listen to early media and give up on busy, congestion and SIT tones at once.
     pub early_media: bool,
+    /// Whose tones are listened for.
+    #[serde(skip_serializing_if = "TonePlan::is_any")]
+    pub tone_plan: TonePlan,
     /// Retry rules; an outcome without one uses the built-in table.
     pub retry: Vec<RetryRule>,
     /// Most attempts per lead in all.
@@ -776,6 +814,9 @@ pub struct CampaignConfig {
     pub calling_hours: Option<CallingHours>,
     /// When its callees may be called, by the clock where each of them is; `None`: as the rule book says.
     pub calling_windows: Option<Box<CallingWindows>>,
+    /// … and as this calendar says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarId>,
     /// How often a lead may be dialled.
     pub frequency: Box<Frequency>,
     /// Only leads that match.
@@ -811,19 +852,23 @@ impl Default for CampaignConfig {
             trunks: Vec::new(),
             caller_id: None,
             caller_id_pool: None,
+            caller_id_use: None,
             concurrency: Concurrency::default(),
             pacing: Box::default(),
             timers: CampaignTimers::default(),
             safe_harbour_prompt: Some("safe_harbour".into()),
+            lock_hours: 72,
             opt_out: None,
             amd: AmdMode::Off,
             machine_policy: Box::default(),
             early_media: true,
+            tone_plan: TonePlan::Any,
             retry: Vec::new(),
             attempts_max: 6,
             schedule: Schedule::default(),
             calling_hours: None,
             calling_windows: None,
+            calendar: None,
             frequency: Box::default(),
             filter: None,
             sequence: Box::default(),

@@ -7,6 +7,7 @@
 
 use crate::agent::{Agent, BY_TIMER};
 use crate::audit::{self, Finding};
+use crate::calendar::CalendarRow;
 use crate::call::{Call, EndedCalls, TrackedCommand, TransitCall, TransitViews};
 use crate::caller_id::Pool;
 use crate::campaign::{Campaign, Task};
@@ -16,8 +17,8 @@ use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::event::{Event, EventEnvelope};
 use crate::id::{
-    AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, InboundRouteId, LeadId, ListId, TaskId,
-    TrunkId,
+    AgentId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, InboundRouteId, LeadId,
+    ListId, TaskId, TrunkId,
 };
 use crate::input::Input;
 use crate::lead::LeadBook;
@@ -56,6 +57,7 @@ pub struct Dialer {
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: DncBook,
     pub(crate) pools: BTreeMap<CallerIdPoolId, Pool>,
+    pub(crate) calendars: BTreeMap<CalendarId, CalendarRow>,
     pub(crate) pools_timer: Option<(Instant, TimerKey)>,
     pub(crate) routes: crate::inbound::Routes,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
@@ -171,6 +173,7 @@ pub(crate) struct Dirty {
     pub(crate) dnc_lists: BTreeSet<DncListId>,
     pub(crate) pools: BTreeSet<CallerIdPoolId>,
     pub(crate) routes: BTreeSet<InboundRouteId>,
+    pub(crate) calendars: BTreeSet<CalendarId>,
     pub(crate) campaigns: BTreeSet<CampaignId>,
     pub(crate) calls: BTreeSet<CallId>,
     pub(crate) node: bool,
@@ -196,6 +199,7 @@ impl Dialer {
             lists: BTreeMap::new(),
             dnc: DncBook::default(),
             pools: BTreeMap::new(),
+            calendars: BTreeMap::new(),
             pools_timer: None,
             routes: crate::inbound::Routes::default(),
             campaigns: BTreeMap::new(),
@@ -392,6 +396,11 @@ impl Dialer {
                 self.update_route(cx, route, config, if_version)
             }
             Command::DeleteInboundRoute(route) => self.delete_route(cx, route),
+            Command::CreateCalendar(config) => self.create_calendar(cx, config),
+            Command::UpdateCalendar { calendar, config, if_version } => {
+                self.update_calendar(cx, calendar, config, if_version)
+            }
+            Command::DeleteCalendar(calendar) => self.delete_calendar(cx, calendar),
             Command::CreateCampaign(config) => self.create_campaign(cx, *config),
             Command::UpdateCampaign { campaign, config, if_version } => {
                 self.update_campaign(cx, campaign, *config, if_version)
@@ -591,6 +600,9 @@ fn changes_settings(command: &Command) -> bool {
         | Command::CreateInboundRoute(_)
         | Command::UpdateInboundRoute { .. }
         | Command::DeleteInboundRoute(_)
+        | Command::CreateCalendar(_)
+        | Command::UpdateCalendar { .. }
+        | Command::DeleteCalendar(_)
         | Command::CreateCampaign(_)
         | Command::CopyCampaign { .. }
         | Command::UpdateCampaign { .. }

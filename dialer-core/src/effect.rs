@@ -1,6 +1,7 @@
 //! Orders to below.
 
 use crate::command::{CommandError, Reply};
+use crate::config::TonePlan;
 use crate::event::EventEnvelope;
 use crate::id::{AgentId, CallId, CampaignId, ListId, RecordingId, TrunkId};
 use crate::outcome::EndCause;
@@ -128,6 +129,8 @@ pub enum CallOrder {
         ring_timeout_ms: u32,
         /// Listen to early media.
         early_media: bool,
+        /// … for these tones.
+        tone_plan: TonePlan,
         /// Listen for machines after the answer.
         amd: bool,
         /// … and for when they have finished (`CallFact::Turn`).

@@ -1,6 +1,6 @@
 //! Facts told to those above: the event stream.
 
-use crate::config::{CampaignState, DialMode};
+use crate::config::{AmdMode, CampaignState, DialMode};
 use crate::fork::{ForkEnd, ForkFormat, ForkTracks};
 use crate::id::{
     AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId, LeadId, LegId,
@@ -79,13 +79,25 @@ pub enum Event {
         announcement: Option<String>,
     },
     /// The customer answered.
-    CallAnswered { pdd_ms: Option<u64>, ring_ms: u64, attempt: u32 },
+    CallAnswered {
+        pdd_ms: Option<u64>,
+        ring_ms: u64,
+        attempt: u32,
+        /// What was heard before, and how sure that is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        early_media: Option<(EarlyMediaClass, f32)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caller_id: Option<String>,
+    },
     /// Human or machine.
     CallClassified {
         result: AmdVerdict,
         decided_after_answer_ms: u64,
         confidence: f32,
         evidence: AmdEvidence,
+        /// What detection was asked to do.
+        #[serde(default)]
+        mode: AmdMode,
     },
     /// No agent is free; the customer waits.
     CallQueued,
@@ -101,7 +113,13 @@ pub enum Event {
     /// An agent who listened to this call's ringing goes to another call that was answered.
     CallAgentHopped { agent: AgentId, to: CallId },
     /// Customer and agent hear each other.
-    CallBridged { agent: AgentId, answer_to_bridge_ms: Option<u64> },
+    CallBridged {
+        agent: AgentId,
+        answer_to_bridge_ms: Option<u64>,
+        /// Since the verdict of detection; `None`: joined without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        greeting_end_to_bridge_ms: Option<u64>,
+    },
     /// The safe-harbour message is being played.
     CallSafeHarbour { prompt: String },
     /// The message of an agentless campaign, or what is left on a machine or said to an assistant, is being played.

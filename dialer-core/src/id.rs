@@ -159,6 +159,8 @@ kinds! {
     CallerIdPoolKind CallerIdPoolId "cip";
     /// A route of inbound calls.
     InboundRouteKind InboundRouteId "inr";
+    /// A calendar.
+    CalendarKind CalendarId "cal";
     /// A lead.
     LeadKind LeadId "lead";
     /// A campaign.

@@ -7,6 +7,7 @@
 mod agent;
 mod attempt;
 pub mod best_time;
+pub mod calendar;
 mod call;
 pub mod caller_id;
 mod campaign;
@@ -51,8 +52,8 @@ pub use dialer::Dialer;
 pub use effect::{CallOrder, Effect, OtherTrunk};
 pub use event::{Event, EventEnvelope};
 pub use id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId, InboundRouteId,
-    LeadId, LegId, ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
+    AgentId, AttemptId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, EventId, ForkId,
+    InboundRouteId, LeadId, LegId, ListId, RecordingId, TaskId, TokenId, TrunkId, WebhookId,
 };
 pub use input::{AgentFact, CallFact, Input, TransitStart, TrunkFact};
 pub use limits::DialerConfig;

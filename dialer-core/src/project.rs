@@ -49,6 +49,12 @@ impl Dialer {
                 None => ViewChange::InboundRouteGone(id),
             });
         }
+        for id in dirty.calendars {
+            send(match self.calendars.get(&id) {
+                Some(row) => ViewChange::Calendar(Box::new(row.clone())),
+                None => ViewChange::CalendarGone(id),
+            });
+        }
         for id in dirty.agents {
             send(match self.agents.get(&id) {
                 Some(agent) => ViewChange::Agent(Box::new(self.agent_view(agent))),

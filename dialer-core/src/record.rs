@@ -1,14 +1,15 @@
 //! What is written down: the journal's records, call records, and the state after a restart.
 
 use crate::best_time::{BestTimeRow, ExperimentArm};
+use crate::calendar::CalendarRow;
 use crate::caller_id::{CallerIdPoolRow, CallerIdPoolSnapshot, PoolState};
 use crate::config::{
     AgentConfig, CampaignConfig, CampaignState, DialMode, DncListConfig, ListConfig, SessionKind, TrunkConfig,
 };
 use crate::event::EventEnvelope;
 use crate::id::{
-    AgentId, AttemptId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
-    RecordingId, TokenId, TrunkId,
+    AgentId, AttemptId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId,
+    ListId, RecordingId, TokenId, TrunkId,
 };
 use crate::inbound::InboundRouteRow;
 use crate::outcome::{
@@ -114,6 +115,13 @@ pub enum Record {
     InboundRouteDeleted {
         /// Which.
         route: InboundRouteId,
+    },
+    /// A calendar was made or changed.
+    CalendarPut(CalendarRow),
+    /// A calendar was deleted.
+    CalendarDeleted {
+        /// Which.
+        calendar: CalendarId,
     },
     /// A try that says something of when a lead answers.
     BestTimeSeen {
@@ -907,6 +915,8 @@ pub struct Snapshot {
     pub caller_id_pools: Vec<CallerIdPoolSnapshot>,
     /// Routes of inbound calls.
     pub inbound_routes: Vec<InboundRouteRow>,
+    /// Calendars.
+    pub calendars: Vec<CalendarRow>,
     /// Campaigns.
     pub campaigns: Vec<CampaignRow>,
     /// Attempts without an end: the node went down while they were under way. With the lead's progress as stored.

@@ -35,6 +35,7 @@ impl Dialer {
         self.restore_dnc(snapshot.dnc);
         self.restore_pools(cx, snapshot.caller_id_pools);
         self.restore_routes(cx, snapshot.inbound_routes);
+        self.restore_calendars(snapshot.calendars);
         for row in snapshot.agents {
             self.add_agent(cx, row.clone());
             cx.out.push(Effect::ApplyAgent(Box::new(row)));

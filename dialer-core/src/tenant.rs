@@ -11,7 +11,7 @@ use crate::caller_id::CallerIdPoolConfig;
 use crate::command::{CallbackRequest, Command, CommandError, OriginateRequest};
 use crate::config::{AgentConfig, CampaignConfig};
 use crate::dialer::{About, Dialer};
-use crate::id::{AgentId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId};
+use crate::id::{AgentId, CalendarId, CallId, CallerIdPoolId, CampaignId, DncListId, ListId};
 use crate::participant::{CallWish, Joining, Target};
 use crate::{AgentDevice, check::invalid};
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,11 @@ impl Dialer {
         config.filter(|config| config.tenant.as_ref() == Some(tenant)).ok_or(missing("caller-ID pool"))
     }
 
+    fn has_calendar(&self, tenant: &Tenant, id: CalendarId) -> Result<(), CommandError> {
+        let found = self.calendars.get(&id).filter(|row| row.config.tenant.as_ref() == Some(tenant));
+        found.map(|_| ()).ok_or(missing("calendar"))
+    }
+
     /// A caller ID that a tenant names has been given to it: it is in one of its pools.
     fn may_show(
         &self,
@@ -158,6 +163,10 @@ impl Dialer {
             return invalid("/caller_id_pool", "the id of an existing caller-ID pool");
         }
         self.may_show(tenant, config.caller_id.as_ref(), present.caller_id.as_ref(), "/caller_id")?;
+        let calendar = config.calendar.filter(|_| config.calendar != present.calendar);
+        if calendar.is_some_and(|calendar| self.has_calendar(tenant, calendar).is_err()) {
+            return invalid("/calendar", "the id of an existing calendar");
+        }
         let given = |config: &CampaignConfig| -> BTreeSet<DncListId> {
             let lists = config.dnc_lists.iter().copied();
             lists.filter(|list| self.has_dnc_list(tenant, *list).is_err()).collect()
@@ -230,6 +239,13 @@ impl Dialer {
             Command::QuarantineCallerId { pool, .. }
             | Command::ReportCallerIds { pool, .. }
             | Command::ReleaseCallerId { pool, .. } => self.has_pool(tenant, *pool).map(|_| ()),
+            Command::CreateCalendar(config) => {
+                config.tenant = Some(tenant.clone());
+                Ok(())
+            }
+            Command::UpdateCalendar { calendar, .. } | Command::DeleteCalendar(calendar) => {
+                self.has_calendar(tenant, *calendar)
+            }
             Command::CreateCampaign(config) => {
                 config.tenant = tenant.clone();
                 self.keeps_what_is_given(tenant, config, &CampaignConfig::default())
@@ -319,6 +335,9 @@ impl Dialer {
         }
         if request.trunk.is_some() {
             return invalid("/trunk_id", "the id of an existing trunk");
+        }
+        if request.caller_id_pool.is_some_and(|(pool, _)| self.has_pool(tenant, pool).is_err()) {
+            return invalid("/caller_id/pool", "the id of an existing caller-ID pool");
         }
         self.may_show(tenant, request.caller_id.as_ref(), None, "/caller_id")
     }

@@ -42,6 +42,10 @@ pub enum ViewChange {
     InboundRoute(Box<crate::inbound::InboundRouteRow>),
     /// A route of inbound calls was deleted.
     InboundRouteGone(crate::id::InboundRouteId),
+    /// A calendar.
+    Calendar(Box<crate::calendar::CalendarRow>),
+    /// A calendar was deleted.
+    CalendarGone(crate::id::CalendarId),
     /// A campaign.
     Campaign(Box<CampaignView>),
     /// A campaign was deleted.

@@ -305,6 +305,7 @@ mod tests {
             caller_id: None,
             ring_timeout_ms: 1,
             early_media: false,
+            tone_plan: Default::default(),
             amd: false,
             await_turn: false,
             call_max_ms: 1,

@@ -58,7 +58,7 @@ impl House {
                 ..Remote::new(self.far[side as usize], codec).with_dtmf(101)
             };
             self.plane.set_remote(self.now, stream, remote, &mut self.out);
-            let ears = Ears { dtmf: true, amd: Some(AmdConfig::default()), early_media: settings & 8 != 0 };
+            let ears = Ears { dtmf: true, amd: Some(AmdConfig::default()), early_media: settings & 8 != 0, ..Ears::default() };
             self.plane.listen(self.now, stream, ears);
             self.plane.amd_start(self.now, stream);
             stream

@@ -282,4 +282,6 @@ pub struct Ears {
     pub amd: Option<AmdConfig>,
     /// Classify what is heard before the answer (ends at [`crate::Plane::amd_start`] or with other ears).
     pub early_media: bool,
+    /// … by the tones of this plan.
+    pub tones: crate::early_media::TonePlan,
 }

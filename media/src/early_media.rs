@@ -75,6 +75,40 @@ enum Sound {
     Other,
 }
 
+/// Whose tones mean something; those of other networks are heard, and say nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TonePlan {
+    /// Any of the table above.
+    #[default]
+    Any,
+    /// China's.
+    Cn,
+    /// Those of most of Europe.
+    Eu,
+    /// North America's.
+    Us,
+    /// The United Kingdom's.
+    Gb,
+}
+
+impl TonePlan {
+    /// Whether a class that bursts of so many frames would mean is meant in this plan.
+    fn means(self, sound: Sound, class: EarlyMediaClass, burst: u32) -> bool {
+        let congested = class == EarlyMediaClass::Congestion;
+        match self {
+            TonePlan::Any => true,
+            TonePlan::Cn => sound == Sound::Single && (!congested || burst >= LONG_CONGESTION),
+            TonePlan::Eu => sound == Sound::Single && (!congested || burst < LONG_CONGESTION),
+            TonePlan::Us => matches!(sound, Sound::RingPair | Sound::BusyPair),
+            TonePlan::Gb => match sound {
+                Sound::BritishRingPair => true,
+                Sound::Single => class == EarlyMediaClass::Busy,
+                _ => false,
+            },
+        }
+    }
+}
+
 /// A class heard, and how sure.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Heard {
@@ -115,6 +149,7 @@ pub struct EarlyMedia {
     reported: Option<EarlyMediaClass>,
     /// What was reported is a known announcement.
     known: bool,
+    plan: TonePlan,
     /// Knows announcements, if any were taught.
     matcher: Option<Matcher>,
     /// Catches voices that are not known, for who understands words.
@@ -151,6 +186,7 @@ impl Default for EarlyMedia {
             voice: (0, 0),
             reported: None,
             known: false,
+            plan: TonePlan::Any,
             matcher: None,
             catcher: None,
             lost: 0,
@@ -165,6 +201,12 @@ impl EarlyMedia {
     pub fn new(book: &Arc<Book>) -> Self {
         let matcher = (!book.is_empty()).then(|| Matcher::new(Arc::clone(book)));
         EarlyMedia { matcher, ..EarlyMedia::default() }
+    }
+
+    /// … and takes tones as this plan has them.
+    #[must_use]
+    pub fn by(self, plan: TonePlan) -> Self {
+        EarlyMedia { plan, ..self }
     }
 
     /// … and catches what is said.
@@ -342,7 +384,7 @@ impl EarlyMedia {
                 let pause = std::mem::take(&mut self.pause);
                 match before {
                     Some((sound, burst)) if sound == ended && pause > 0 => {
-                        classify(sound, burst, pause, frames)
+                        classify(self.plan, sound, burst, pause, frames)
                     }
                     _ => None,
                 }
@@ -359,21 +401,26 @@ impl EarlyMedia {
     fn second_ring(&self) -> Option<Heard> {
         let (sound, frames) = self.current;
         let (before, burst) = self.burst?;
-        let rings = matches!(sound, Sound::Single | Sound::RingPair) && sound == before;
+        let rings = matches!(sound, Sound::Single | Sound::RingPair)
+            && sound == before
+            && self.plan.means(sound, EarlyMediaClass::Ringback, burst);
         let cadence = RING_BURST.contains(&burst) && RING_PAUSE.contains(&self.pause);
         (rings && cadence && frames == *RING_BURST.start())
             .then_some(Heard::tone(EarlyMediaClass::Ringback, 0.9))
     }
 }
 
+/// Frames from which a burst is China's congestion tone, not Europe's busy or congestion tone.
+const LONG_CONGESTION: u32 = 31;
 /// Frames of a ring, 0.7–2.6 s.
 const RING_BURST: RangeInclusive<u32> = 35..=130;
 /// Frames of the pause between rings, 1.5–6 s.
 const RING_PAUSE: RangeInclusive<u32> = 75..=300;
 
 /// The class of two bursts of a tone and the pause between them, all in frames.
-fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> {
-    if sound == Sound::Single && is_british_congestion(first, pause, second) {
+fn classify(plan: TonePlan, sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> {
+    let british = matches!(plan, TonePlan::Any | TonePlan::Gb);
+    if british && sound == Sound::Single && is_british_congestion(first, pause, second) {
         return Some(Heard::tone(EarlyMediaClass::Congestion, 0.9));
     }
     if first.abs_diff(second) > 3 + first / 5 {
@@ -388,11 +435,14 @@ fn classify(sound: Sound, first: u32, pause: u32, second: u32) -> Option<Heard> 
             EarlyMediaClass::Ringback
         }
         Sound::Single if both(14..=30) => EarlyMediaClass::Busy,
-        Sound::Single if both(31..=45) || both(7..=15) => EarlyMediaClass::Congestion,
+        Sound::Single if both(LONG_CONGESTION..=45) || both(7..=15) => EarlyMediaClass::Congestion,
         Sound::BusyPair if both(18..=35) => EarlyMediaClass::Busy,
         Sound::BusyPair if both(7..=17) => EarlyMediaClass::Congestion,
         _ => return None,
     };
+    if !plan.means(sound, class, second) {
+        return None;
+    }
     let alike = first.abs_diff(second) <= 1 + first / 10;
     Some(Heard::tone(class, if alike { 0.9 } else { 0.75 }))
 }

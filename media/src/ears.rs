@@ -5,7 +5,7 @@ use crate::amd::{AmdConfig, AmdHeard, Detector, FRAME};
 use crate::announcement::Book;
 use crate::dsp::dtmf::{HeardDigit, InBand};
 use crate::dsp::level::level_dbm0;
-use crate::early_media::{EarlyMedia, Heard};
+use crate::early_media::{EarlyMedia, Heard, TonePlan};
 use crate::rtp::Header;
 use crate::rtp::stats::Step;
 use crate::utterance::Catcher;
@@ -76,8 +76,8 @@ impl Listening {
         self.caught.take()
     }
 
-    pub(crate) fn early_media(now: Instant, announcements: &Arc<Book>) -> Self {
-        Self::new(now, Task::EarlyMedia(Box::new(EarlyMedia::new(announcements))))
+    pub(crate) fn early_media(now: Instant, announcements: &Arc<Book>, tones: TonePlan) -> Self {
+        Self::new(now, Task::EarlyMedia(Box::new(EarlyMedia::new(announcements).by(tones))))
     }
 
     fn new(started_at: Instant, task: Task) -> Self {

@@ -231,33 +231,67 @@ mod tests {
     use crate::EarlyMediaClass;
     use crate::amd::FRAME;
     use crate::dsp::level::level_dbm0;
-    use crate::early_media::EarlyMedia;
+    use crate::early_media::{EarlyMedia, TonePlan};
 
     /// What we say is what our own ears know.
     #[test]
     fn every_tone_is_heard_as_what_it_is() {
         for country in Country::ALL {
             for tone in NetworkTone::ALL {
-                let period = network_tone(country, tone);
                 let wanted = match tone {
                     NetworkTone::Ringback => EarlyMediaClass::Ringback,
                     NetworkTone::Busy => EarlyMediaClass::Busy,
                     NetworkTone::Congestion => EarlyMediaClass::Congestion,
                     NetworkTone::Sit => EarlyMediaClass::Sit,
                 };
-                let repeated: Vec<i16> = period.iter().copied().cycle().take(16 * 8_000).collect();
-                let mut ears = EarlyMedia::default();
-                let heard: Vec<_> = repeated
-                    .chunks_exact(FRAME)
-                    .filter_map(|frame| ears.frame(frame.first_chunk().expect("whole")))
-                    .map(|heard| heard.class)
-                    .collect();
+                let heard = heard(TonePlan::Any, country, tone);
                 assert!(
                     !heard.is_empty() && heard.iter().all(|class| *class == wanted),
                     "{country:?} {tone:?}: {heard:?}"
                 );
             }
         }
+    }
+
+    fn heard(plan: TonePlan, country: Country, tone: NetworkTone) -> Vec<EarlyMediaClass> {
+        let period = network_tone(country, tone);
+        let repeated: Vec<i16> = period.iter().copied().cycle().take(16 * 8_000).collect();
+        let mut ears = EarlyMedia::default().by(plan);
+        let frames = repeated.chunks_exact(FRAME);
+        frames
+            .filter_map(|frame| ears.frame(frame.first_chunk().expect("whole")))
+            .map(|heard| heard.class)
+            .collect()
+    }
+
+    #[test]
+    fn a_plan_hears_its_own_tones_and_no_others() {
+        let plans = [
+            (TonePlan::Cn, Country::Cn),
+            (TonePlan::Eu, Country::De),
+            (TonePlan::Us, Country::Us),
+            (TonePlan::Gb, Country::Gb),
+        ];
+        for (plan, own) in plans {
+            for tone in NetworkTone::ALL {
+                assert_eq!(heard(plan, own, tone), heard(TonePlan::Any, own, tone), "{plan:?} {tone:?}");
+            }
+        }
+        for (plan, other, tone) in [
+            (TonePlan::Cn, Country::Us, NetworkTone::Busy),
+            (TonePlan::Cn, Country::De, NetworkTone::Congestion),
+            (TonePlan::Cn, Country::Gb, NetworkTone::Ringback),
+            (TonePlan::Eu, Country::Cn, NetworkTone::Congestion),
+            (TonePlan::Us, Country::Cn, NetworkTone::Busy),
+            (TonePlan::Us, Country::De, NetworkTone::Ringback),
+            (TonePlan::Gb, Country::Us, NetworkTone::Ringback),
+            (TonePlan::Gb, Country::De, NetworkTone::Congestion),
+        ] {
+            assert_eq!(heard(plan, other, tone), [], "{plan:?} {other:?} {tone:?}");
+            assert_ne!(heard(TonePlan::Any, other, tone), []);
+        }
+        // Special information tones are the same everywhere.
+        assert_eq!(heard(TonePlan::Cn, Country::Us, NetworkTone::Sit).first(), Some(&EarlyMediaClass::Sit));
     }
 
     #[test]

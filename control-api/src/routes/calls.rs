@@ -12,6 +12,7 @@ use crate::wire::call::{
     Call, CallAccepted, CallCommandAccepted, CallCommandRequest, CallState, DispositionRequest,
     OriginateRequest, RedialRequest,
 };
+use crate::wire::leg::legs;
 use crate::wire::trace::CallTrace;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -168,6 +169,7 @@ async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -
     let accepted = CallAccepted {
         id: id.to_string(),
         state: view.as_ref().map_or(CallState::Queued, |view| view.state.into()),
+        legs: view.as_ref().map(|view| legs(view)).unwrap_or_default(),
         agent_id: agent.to_string(),
         client_state: caller.mask().text_option(client_state.as_deref()),
         created_at: Time(view.map_or_else(|| api.now(), |view| view.started_at)),

@@ -312,7 +312,7 @@ pub(crate) async fn diagnostics(State(api): Api, caller: Caller, Path(id): Path<
     let view = look(&api, &caller, &id)?;
     let now = api.now();
     let (lists, attempts_max) = (view.row.config.lists.clone(), view.row.config.attempts_max);
-    let mut screen = screen_of(&view.row.config);
+    let mut screen = screen_of(&view.row.config, api.read_model.windows_of(&view).as_ref());
     if view.row.config.serving.owner_only {
         screen.owners = Some(owners_at_work(&api.read_model.agents(), &view.row.config));
     }

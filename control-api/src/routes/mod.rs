@@ -4,6 +4,7 @@ pub(crate) mod agent_groups;
 pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod best_time;
+pub(crate) mod calendars;
 pub(crate) mod call_recording;
 pub(crate) mod callbacks;
 pub(crate) mod caller_ids;

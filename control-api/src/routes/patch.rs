@@ -25,6 +25,12 @@ macro_rules! versioned {
 
 versioned!(AgentView, CallerIdPoolView, CampaignView, DncListView, TrunkView);
 
+impl Versioned for dialer_core::calendar::CalendarRow {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 impl Versioned for dialer_core::inbound::InboundRouteRow {
     fn version(&self) -> u32 {
         self.version
@@ -72,6 +78,7 @@ fn version_of(reply: &Reply) -> Option<u32> {
         | Reply::DncList(_, version)
         | Reply::CallerIdPool(_, version)
         | Reply::InboundRoute(_, version)
+        | Reply::Calendar(_, version)
         | Reply::Callback(_, version)
         | Reply::Campaign(_, version) => Some(*version),
         Reply::Done

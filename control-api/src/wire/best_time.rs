@@ -36,6 +36,15 @@ pub struct BestTimeExperiment {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BestTime {
+    /// False: it does not, as if `best_time` were null.
+    #[serde(default = "enabled")]
+    #[schema(default = true)]
+    pub enabled: bool,
+    /// Share of leads that go as they come, whatever is expected of this hour: none waits for ever for a better one, and of
+    /// every hour something is learned.
+    #[serde(default = "explore")]
+    #[schema(default = 0.1, minimum = 0, maximum = 1)]
+    pub explore: f64,
     /// Leads that are equal in these learn from each other: `list`, `phone_type`, `area` (first digits of the number), or
     /// `field:NAME`. At most 3; empty: all leads are alike.
     #[serde(default = "segment_by")]
@@ -50,6 +59,12 @@ pub struct BestTime {
     pub experiment: Option<BestTimeExperiment>,
 }
 
+fn enabled() -> bool {
+    true
+}
+fn explore() -> f64 {
+    core::BestTimeConfig::default().explore
+}
 fn segment_by() -> Vec<String> {
     core::BestTimeConfig::default().segment_by.iter().map(segment_text).collect()
 }
@@ -93,6 +108,7 @@ impl BestTime {
             );
         }
         checks.range(self.window, 100, 50_000, "/best_time/window");
+        checks.range(self.explore, 0.0, 1.0, "/best_time/explore");
         if let Some(experiment) = &self.experiment {
             let path = "/best_time/experiment";
             checks.range(experiment.hold_out_share, 0.01, 0.99, &format!("{path}/hold_out_share"));
@@ -106,6 +122,7 @@ impl BestTime {
         core::BestTimeConfig {
             segment_by: self.segment_by.iter().filter_map(|by| segment_of(by)).collect(),
             window: self.window,
+            explore: self.explore,
             experiment: self.experiment.map(|experiment| core::ExperimentConfig {
                 hold_out_share: experiment.hold_out_share,
                 seed: experiment.seed,
@@ -117,6 +134,8 @@ impl BestTime {
 impl From<&core::BestTimeConfig> for BestTime {
     fn from(config: &core::BestTimeConfig) -> Self {
         BestTime {
+            enabled: true,
+            explore: config.explore,
             segment_by: config.segment_by.iter().map(segment_text).collect(),
             window: config.window,
             experiment: config.experiment.map(|experiment| BestTimeExperiment {

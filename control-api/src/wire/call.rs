@@ -1,9 +1,10 @@
 //! Calls and their records on the wire.
 
 use super::call_media::{Detection, EarlyMediaDetail, LegMedia};
-use super::campaign::DialMode;
+use super::campaign::{CallerIdChoice, DialMode, core_caller_id};
 use super::conduct::{Participant, PastParticipant};
 use super::fork::CallFork;
+use super::leg::{Leg, legs};
 use super::recording::CallRecording;
 use super::{Classification, Evidence, Outcome, Party, wire_enum};
 use crate::extract::Checks;
@@ -253,9 +254,9 @@ pub struct OriginateRequest {
     #[serde(default)]
     #[schema(maximum = 9)]
     pub phone: Option<u32>,
-    /// Caller ID shown; null: the campaign's or trunk's.
+    /// Caller ID shown: a number, or a pool whose numbers are shown; null: the campaign's or trunk's.
     #[serde(default)]
-    pub caller_id: Option<String>,
+    pub caller_id: Option<CallerIdChoice>,
     /// Over this trunk; null: any that can.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -330,8 +331,7 @@ impl OriginateRequest {
     ) -> Result<(CoreOriginate, BTreeMap<String, String>), Problem> {
         let mut checks = Checks::default();
         let to = self.number(region, lead.as_ref(), &mut checks);
-        let caller_id_fits = self.caller_id.as_deref().is_none_or(super::trunk::is_caller_id);
-        checks.that(caller_id_fits, "/caller_id", super::trunk::CALLER_ID);
+        let shown = core_caller_id(self.caller_id, None, &mut checks);
         if let Some(ring) = self.ring_timeout_ms {
             checks.range(ring, 1_000, 180_000, "/ring_timeout_ms");
         }
@@ -357,7 +357,8 @@ impl OriginateRequest {
             lead: lead.map(Box::new),
             known: None,
             to: to.unwrap_or_default(),
-            caller_id: self.caller_id,
+            caller_id: shown.number,
+            caller_id_pool: shown.pool.map(|pool| (pool, shown.own.unwrap_or_default())),
             trunk: self.trunk_id,
             campaign: self.campaign_id,
             ring_timeout_ms: self.ring_timeout_ms,
@@ -447,6 +448,8 @@ pub struct Call {
     pub held_by: Option<Party>,
     /// Whom nobody hears.
     pub muted: Vec<Party>,
+    /// Its legs.
+    pub legs: Vec<Leg>,
     /// Who takes part besides customer and agent, while it lives.
     pub participants: Vec<Participant>,
     /// Its recording, while it runs.
@@ -483,6 +486,7 @@ impl Call {
             bridged_at: view.bridged_at.map(Time),
             held_by: view.held_by.map(Party::from),
             muted: view.muted.iter().copied().map(Party::from).collect(),
+            legs: legs(view),
             participants: view.participants.iter().map(|one| Participant::new(one, mask)).collect(),
             recording: view.recording.map(CallRecording::from),
             fork: view.fork.as_ref().map(CallFork::new),
@@ -514,6 +518,7 @@ impl Call {
             bridged_at: record.bridged_at,
             held_by: None,
             muted: Vec::new(),
+            legs: Vec::new(),
             participants: Vec::new(),
             recording: None,
             fork: None,
@@ -531,6 +536,8 @@ pub struct CallAccepted {
     pub id: String,
     /// Where it is.
     pub state: CallState,
+    /// Its legs so far: the agent's, and the customer's where the agent is on the line already.
+    pub legs: Vec<Leg>,
     /// The agent.
     pub agent_id: String,
     /// The client's own mark.

@@ -48,6 +48,16 @@ pub struct PerNumber {
     #[serde(default)]
     #[schema(maximum = 604_800_000)]
     pub cooldown_ms: u64,
+    /// The same in minutes; goes before it.
+    #[serde(default, skip_serializing)]
+    #[schema(maximum = 10_080, write_only)]
+    pub cooldown_min: Option<u32>,
+}
+
+impl PerNumber {
+    fn cooldown_ms(&self) -> u64 {
+        self.cooldown_min.map_or(self.cooldown_ms, |minutes| u64::from(minutes) * 60_000)
+    }
 }
 
 /// When a number is left alone.
@@ -193,7 +203,8 @@ impl CallerIdPoolRequest {
         }
         checks.range(self.per_number.per_hour.unwrap_or(1), 1, 10_000, "/per_number/per_hour");
         checks.range(self.per_number.per_day.unwrap_or(1), 1, 10_000, "/per_number/per_day");
-        checks.range(self.per_number.cooldown_ms, 0, 604_800_000, "/per_number/cooldown_ms");
+        let named = if self.per_number.cooldown_min.is_some() { "cooldown_min" } else { "cooldown_ms" };
+        checks.range(self.per_number.cooldown_ms(), 0, 604_800_000, &format!("/per_number/{named}"));
         if let Some(rules) = &self.quarantine {
             checks.range(rules.answer_drop, 0.1, 0.9, "/quarantine/answer_drop");
             checks.range(rules.evidence, 1.0, 50.0, "/quarantine/evidence");
@@ -232,7 +243,7 @@ impl TryFrom<CallerIdPoolRequest> for core::CallerIdPoolConfig {
             caps: core::NumberCaps {
                 per_hour: wire.per_number.per_hour,
                 per_day: wire.per_number.per_day,
-                cooldown_ms: wire.per_number.cooldown_ms,
+                cooldown_ms: wire.per_number.cooldown_ms(),
             },
             quarantine: wire.quarantine.map(|rules| core::Quarantine {
                 answer_drop: rules.answer_drop,
@@ -265,6 +276,7 @@ impl From<&core::CallerIdPoolConfig> for CallerIdPoolRequest {
                 per_hour: config.caps.per_hour,
                 per_day: config.caps.per_day,
                 cooldown_ms: config.caps.cooldown_ms,
+                cooldown_min: None,
             },
             quarantine: config.quarantine.as_ref().map(CallerIdQuarantine::from),
             experiment: config.experiment.map(|experiment| CallerIdExperiment {

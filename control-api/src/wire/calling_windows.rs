@@ -1,6 +1,7 @@
 //! Calling windows on the wire.
 
 use super::calling_hours::{Day, clock_text, minute_of_day};
+use super::lead::is_time_zone;
 use crate::extract::Checks;
 use dialer_core::compliance as core;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub struct CallingWindows {
     #[serde(default)]
     #[schema(example = json!(["2026-12-25"]))]
     pub holidays: BTreeSet<String>,
+    /// The hours and days are those of this zone's clock, wherever the lead is; null: of the clock where the lead is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Asia/Shanghai")]
+    pub time_zone: Option<String>,
 }
 
 /// Some hours of some days.
@@ -40,9 +45,10 @@ fn every_day() -> Vec<Day> {
 }
 
 impl CallingWindows {
-    /// Notes what is wrong.
-    pub(crate) fn checked(&self, checks: &mut Checks) -> core::CallingWindows {
-        let at = "/calling_windows";
+    /// Notes what is wrong; `at` is the pointer to them.
+    pub(crate) fn checked(&self, at: &str, checks: &mut Checks) -> core::CallingWindows {
+        let zone_fits = self.time_zone.as_deref().is_none_or(is_time_zone);
+        checks.that(zone_fits, &format!("{at}/time_zone"), "expected an IANA zone like Asia/Shanghai");
         let count_fits = (1..=32).contains(&self.hours.len());
         checks.that(count_fits, &format!("{at}/hours"), "expected 1 to 32 ranges of hours");
         let hours = self.hours.iter().enumerate().map(|(place, hours)| {
@@ -64,7 +70,7 @@ impl CallingWindows {
             checks.that(date.is_some(), &format!("{at}/holidays/{place}"), "expected a date like 2026-12-25");
             date
         });
-        core::CallingWindows { holidays: holidays.collect(), hours }
+        core::CallingWindows { holidays: holidays.collect(), hours, zone: self.time_zone.clone() }
     }
 }
 
@@ -78,6 +84,7 @@ impl From<&core::CallingWindows> for CallingWindows {
         CallingWindows {
             hours: hours.collect(),
             holidays: windows.holidays.iter().map(|date| core::date_text(*date)).collect(),
+            time_zone: windows.zone.clone(),
         }
     }
 }

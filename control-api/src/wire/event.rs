@@ -1,11 +1,13 @@
 //! Events on the wire: one envelope for all streams.
 
 use super::call::{Cdr, EarlyMedia, masked_fields};
+use super::leg::leg_of;
 use super::pacing::PacingDecision;
 use super::pop::{PopNames, ScreenPop};
 use super::{Classification, Party};
 use crate::mask::Masker;
 use crate::time::Time;
+use dialer_core::config::AmdMode;
 use dialer_core::{Event as CoreEvent, EventEnvelope};
 use sansio::WallTime;
 use serde::Serialize;
@@ -36,6 +38,8 @@ pub struct Event {
     pub node: String,
     /// About this call …
     pub call_id: Option<String>,
+    /// … this leg of it …
+    pub leg_id: Option<String>,
     /// … of this campaign …
     pub campaign_id: Option<String>,
     /// … to this lead …
@@ -85,13 +89,16 @@ impl Event {
             occurred_at: envelope.occurred_at.into(),
             node: node.to_owned(),
             call_id: envelope.call.map(|id| id.to_string()),
+            leg_id: leg_of(envelope).map(|id| id.to_string()),
             campaign_id: envelope.campaign.map(|id| id.to_string()),
             lead_id: envelope.lead.map(|id| id.to_string()),
             agent_id: envelope.agent.map(|id| id.to_string()),
             tenant: envelope.tenant.as_ref().map(ToString::to_string),
             client_state: mask.text_option(envelope.client_state.as_deref()),
             post_call: envelope.post_call,
-            data: pop_data(envelope, mask).unwrap_or_else(|| data(&envelope.event, mask)),
+            data: pop_data(envelope, mask)
+                .or_else(|| agent_data(envelope, mask))
+                .unwrap_or_else(|| data(&envelope.event, mask)),
         }
     }
 }
@@ -118,6 +125,15 @@ fn pop_data(envelope: &EventEnvelope, mask: Masker) -> Option<Value> {
     if let (Value::Object(told), Value::Object(shown)) = (&mut told, shown) {
         told.extend(shown);
     }
+    Some(told)
+}
+
+/// An agent's new state, with whose it is and since when.
+fn agent_data(envelope: &EventEnvelope, mask: Masker) -> Option<Value> {
+    let CoreEvent::AgentState { .. } = &envelope.event else { return None };
+    let mut told = data(&envelope.event, mask);
+    told["agent_id"] = json!(envelope.agent);
+    told["since"] = json!(Time(envelope.occurred_at));
     Some(told)
 }
 
@@ -212,12 +228,19 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallEarlyMedia { class, confidence, announcement } => {
             json!({"class": EarlyMedia::from(*class), "confidence": confidence, "announcement": announcement})
         }
-        CoreEvent::CallAnswered { pdd_ms, ring_ms, attempt } => {
-            json!({"sip": {"code": 200, "pdd_ms": pdd_ms, "ring_ms": ring_ms}, "attempt": attempt})
+        CoreEvent::CallAnswered { pdd_ms, ring_ms, attempt, early_media, caller_id } => {
+            let heard = early_media.map(
+                |(class, confidence)| json!({"class": EarlyMedia::from(class), "confidence": confidence}),
+            );
+            json!({
+                "sip": {"code": 200, "pdd_ms": pdd_ms, "ring_ms": ring_ms}, "attempt": attempt,
+                "early_media": heard, "caller_id": mask.number_option(caller_id.as_deref())
+            })
         }
-        CoreEvent::CallClassified { result, decided_after_answer_ms, confidence, evidence } => json!({
-            "result": Classification::from(*result), "decided_after_answer_ms": decided_after_answer_ms,
-            "confidence": confidence, "evidence": evidence.as_str()
+        CoreEvent::CallClassified { result, decided_after_answer_ms, confidence, evidence, mode } => json!({
+            "result": Classification::from(*result), "engine": engine(*mode),
+            "decided_after_answer_ms": decided_after_answer_ms, "confidence": confidence,
+            "evidence": evidence.as_str()
         }),
         CoreEvent::CallAudio { party, state, one_way } => json!({
             "party": Party::from(*party), "state": state.as_str(), "one_way": one_way
@@ -226,9 +249,10 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             json!({"agent_id": agent, "agent_name": agent_name})
         }
         CoreEvent::CallAgentMissed { agent, cause } => json!({"agent_id": agent, "cause": cause.as_str()}),
-        CoreEvent::CallBridged { agent, answer_to_bridge_ms } => {
-            json!({"agent_id": agent, "answer_to_bridge_ms": answer_to_bridge_ms})
-        }
+        CoreEvent::CallBridged { agent, answer_to_bridge_ms, greeting_end_to_bridge_ms } => json!({
+            "agent_id": agent, "answer_to_bridge_ms": answer_to_bridge_ms,
+            "greeting_end_to_bridge_ms": greeting_end_to_bridge_ms
+        }),
         CoreEvent::CallAgentHopped { agent, to } => json!({"agent_id": agent, "to_call_id": to}),
         CoreEvent::CallSafeHarbour { prompt } | CoreEvent::CallMessage { prompt } => {
             json!({"prompt": prompt})
@@ -312,6 +336,15 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         }),
         // The arms of `data`; listed there, so that a new event cannot be forgotten in both.
         _ => json!({}),
+    }
+}
+
+/// Which detection gave a verdict: the one before agents are joined, the one beside them, or somebody's word.
+const fn engine(mode: AmdMode) -> &'static str {
+    match mode {
+        AmdMode::BeforeBridge => "amd_fast",
+        AmdMode::Async => "amd_async",
+        AmdMode::Off => "manual",
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod audit;
 pub mod best_time;
+pub mod calendar;
 pub mod call;
 pub mod call_media;
 pub mod callback;
@@ -19,6 +20,7 @@ pub mod event;
 pub mod fork;
 pub mod inbound;
 pub mod lead;
+pub mod leg;
 pub mod list;
 pub mod node;
 pub mod pacing;

@@ -9,6 +9,7 @@ mod caller_ids;
 mod campaign_leads;
 mod compliance;
 mod conduct;
+mod contract;
 mod diagnostics;
 mod dial_requests;
 mod errors;

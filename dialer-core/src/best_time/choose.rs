@@ -202,14 +202,12 @@ fn choose(
         chosen.push((Reverse(lead.priority), advantage, place, lead));
     }
     chosen.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
-    mix(patiently(chosen).into_iter(), held_out.into_iter(), hold_out)
+    mix(patiently(chosen, best_time.explore).into_iter(), held_out.into_iter(), hold_out)
 }
 
-/// One in so many is the lead that waits longest, whatever its hour: none waits for ever for a better one.
-const PATIENCE: usize = 10;
-
-/// The leads in their order, with those that wait longest in between, within their priority.
-fn patiently(sorted: Vec<(Reverse<i32>, f64, usize, Lead)>) -> Vec<Lead> {
+/// The leads in their order, with those that wait longest in between, whatever their hour, as often as the share says,
+/// within their priority.
+fn patiently(sorted: Vec<(Reverse<i32>, f64, usize, Lead)>, share: f64) -> Vec<Lead> {
     let mut waiting: Vec<(Reverse<i32>, usize)> =
         sorted.iter().map(|(priority, _, place, _)| (*priority, *place)).collect();
     waiting.sort_unstable();
@@ -221,16 +219,21 @@ fn patiently(sorted: Vec<(Reverse<i32>, f64, usize, Lead)>) -> Vec<Lead> {
         by_place.insert(place, lead);
     }
     let mut mixed = Vec::with_capacity(order.len());
+    let mut owed = share;
     for (priority, place) in order {
-        let Some(lead) = by_place.remove(&place) else { continue };
-        mixed.push(lead);
-        if mixed.len() % PATIENCE == PATIENCE - 1 {
+        // Ten tenths are a little less than one.
+        while owed > 1.0 - 1e-9 && by_place.contains_key(&place) {
+            owed -= 1.0;
             let longest = waiting.by_ref().find(|(_, place)| by_place.contains_key(place));
             // A lower priority is not let before.
             if let Some((_, place)) = longest.filter(|(of, _)| *of <= priority) {
                 mixed.extend(by_place.remove(&place));
+                owed += share;
             }
         }
+        let Some(lead) = by_place.remove(&place) else { continue };
+        mixed.push(lead);
+        owed += share;
     }
     mixed
 }

@@ -50,6 +50,9 @@ pub struct BestTimeConfig {
     pub segment_by: Vec<SegmentBy>,
     /// Due leads among which those for this hour are chosen.
     pub window: u32,
+    /// Share of leads that go as they come, whatever is expected of this hour, 0..=1: none waits for ever for a better
+    /// one, and of every hour something is learned.
+    pub explore: f64,
     /// A part of the leads is held against the others; `None`: no experiment.
     pub experiment: Option<ExperimentConfig>,
 }
@@ -68,6 +71,7 @@ impl Default for BestTimeConfig {
         BestTimeConfig {
             segment_by: vec![SegmentBy::PhoneKind, SegmentBy::Area],
             window: 5_000,
+            explore: 0.1,
             experiment: None,
         }
     }
@@ -86,6 +90,7 @@ impl BestTimeConfig {
         if let Some(experiment) = &self.experiment {
             range_f64("/best_time/experiment/hold_out_share", experiment.hold_out_share, 0.01, 0.99)?;
         }
+        range_f64("/best_time/explore", self.explore, 0.0, 1.0)?;
         range("/best_time/window", self.window, 100, 50_000)
     }
 }

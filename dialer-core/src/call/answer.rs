@@ -32,6 +32,10 @@ impl Dialer {
             pdd_ms: call.pdd_ms(),
             ring_ms: call.ringing.map_or(0, |moment| cx.now.millis_since(moment.at)),
             attempt: call.number_of_attempt,
+            early_media: call
+                .early_media
+                .zip(call.early_media_detail.as_ref().map(|detail| detail.confidence)),
+            caller_id: call.caller_id.clone(),
         };
         let (campaign, trunk, kind, amd_mode) = (call.campaign, call.trunk, call.kind, call.amd_mode);
         self.counters.answer(campaign, trunk, setup_ms);
@@ -187,6 +191,7 @@ impl Dialer {
             decided_after_answer_ms: after_answer_ms,
             confidence,
             evidence,
+            mode: call.amd_mode,
         };
         self.tell_call(cx, id, event);
     }

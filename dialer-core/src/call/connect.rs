@@ -290,7 +290,13 @@ impl Dialer {
             self.journal(cx, vec![crate::Record::AgentStatusChanged(status)]);
         }
         self.enter_live(cx, id);
-        self.tell_call(cx, id, Event::CallBridged { agent, answer_to_bridge_ms: Some(waited_ms) });
+        let verdict = self.calls.get(&id).and_then(|call| call.amd_detail.as_ref());
+        let event = Event::CallBridged {
+            agent,
+            answer_to_bridge_ms: Some(waited_ms),
+            greeting_end_to_bridge_ms: verdict.map(|detail| waited_ms.saturating_sub(detail.after_answer_ms)),
+        };
+        self.tell_call(cx, id, event);
     }
 
     pub(super) fn on_dtmf(

@@ -35,9 +35,13 @@ impl Dialer {
         let trunk = self.originate_trunk(cx, &request)?;
         // A number that was asked for is shown as it is; else the pool of the agent, of the lead's list, of the
         // group or of the campaign gives one.
-        let shown = match request.caller_id {
-            Some(_) => None,
-            None => {
+        let shown = match (&request.caller_id, request.caller_id_pool) {
+            (Some(_), _) => None,
+            (None, Some((pool, own))) => {
+                let shown = self.take_from_pool(cx, pool, own, &request.to);
+                Some(shown.ok_or(CommandError::Limit { what: "caller IDs of the pool" })?)
+            }
+            (None, None) => {
                 let list = request.lead.as_ref().map(|lead| lead.list);
                 self.take_caller_id(cx, request.campaign, Some(request.agent), list, &request.to)
             }
@@ -175,6 +179,12 @@ impl Dialer {
         e164("/to", &request.to)?;
         if let Some(number) = &request.caller_id {
             caller_id("/caller_id", number)?;
+        }
+        if let Some((pool, own)) = &request.caller_id_pool {
+            own.check()?;
+            if request.caller_id.is_some() || !self.pools.contains_key(pool) {
+                return invalid("/caller_id/pool", "the id of an existing caller-ID pool");
+            }
         }
         if let Some(ms) = request.ring_timeout_ms {
             range("/ring_timeout_ms", ms, 1_000, 180_000)?;

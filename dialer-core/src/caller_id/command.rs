@@ -1,7 +1,9 @@
 //! Pools made, changed and used.
 
 use super::number::{Judged, QuarantineReason, Reputation};
-use super::{CallerIdPoolConfig, CallerIdPoolRow, CallerIdPoolSnapshot, Pool, PoolState, Quarantine, Shown};
+use super::{
+    CallerIdPoolConfig, CallerIdPoolRow, CallerIdPoolSnapshot, OwnUse, Pool, PoolState, Quarantine, Shown,
+};
 use crate::campaign::Campaign;
 use crate::check::{Checked, invalid, range_f64, text};
 use crate::command::{CommandError, Reply};
@@ -276,8 +278,9 @@ impl Dialer {
 
     /// Whether a campaign has a number to show now. One without a pool shows its own or the trunk's.
     pub(crate) fn has_caller_id(&self, campaign: CampaignId, now: WallTime) -> bool {
-        let pool = self.pool_of_campaign(&self.campaigns[&campaign]);
-        pool.is_none_or(|id| self.pools[&id].has_some(now))
+        let campaign = &self.campaigns[&campaign];
+        let pool = self.pool_of_campaign(campaign);
+        pool.is_none_or(|id| self.pools[&id].has_some(own_use(campaign), now))
     }
 
     /// Takes a number for a call that begins now. The pools of the agent come first, then those of the lead's list, then
@@ -300,21 +303,28 @@ impl Dialer {
         let of_list = |config: &CallerIdPoolConfig| list.is_some_and(|list| config.lists.contains(&list));
         let of_group = |config: &CallerIdPoolConfig| config.groups.iter().any(|group| groups.contains(group));
         let tenant = self.tenant_of(campaign, agent.map(|agent| agent.row.id));
-        let those = |of: &dyn Fn(&CallerIdPoolConfig) -> bool| -> Vec<CallerIdPoolId> {
+        let those = |of: &dyn Fn(&CallerIdPoolConfig) -> bool| -> Vec<(CallerIdPoolId, OwnUse)> {
             let fits = |pool: &&Pool| of(&pool.row.config) && pool.row.config.serves(tenant.as_ref());
-            self.pools.values().filter(fits).map(|pool| pool.row.id).collect()
+            self.pools.values().filter(fits).map(|pool| (pool.row.id, OwnUse::default())).collect()
         };
         let mut ids = [those(&of_agent), those(&of_list), those(&of_group)].concat();
-        ids.extend(campaign.and_then(|id| self.pool_of_campaign(self.campaigns.get(&id)?)));
-        for id in ids {
-            let pool = self.pools.get_mut(&id).expect("its name was just read");
-            if let Some(shown) = pool.take(to, cx.wall, &mut self.caller_id_choice) {
-                self.counters.caller_id(id).calls += 1;
-                self.tend_pools_soon(cx);
-                return Some(shown);
-            }
-        }
-        None
+        let campaign = campaign.and_then(|id| self.campaigns.get(&id));
+        ids.extend(campaign.and_then(|of| Some((self.pool_of_campaign(of)?, own_use(of)))));
+        ids.into_iter().find_map(|(id, own)| self.take_from_pool(cx, id, own, to))
+    }
+
+    /// Takes a number of this pool, if it has one to show now.
+    pub(crate) fn take_from_pool(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: CallerIdPoolId,
+        own: OwnUse,
+        to: &str,
+    ) -> Option<Shown> {
+        let shown = self.pools.get_mut(&id)?.take(to, own, cx.wall, &mut self.caller_id_choice)?;
+        self.counters.caller_id(id).calls += 1;
+        self.tend_pools_soon(cx);
+        Some(shown)
     }
 
     /// A call that showed a number of a pool ended.
@@ -398,4 +408,9 @@ impl Dialer {
             self.journal(cx, records);
         }
     }
+}
+
+/// How a campaign shows the numbers of its pool.
+fn own_use(campaign: &Campaign) -> OwnUse {
+    campaign.row.config.caller_id_use.as_deref().copied().unwrap_or_default()
 }

@@ -41,6 +41,43 @@ pub struct NumberCaps {
     pub cooldown_ms: u64,
 }
 
+/// How somebody shows a pool's numbers where that is not the pool's own way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OwnUse {
+    /// Which number; `None`: as the pool says.
+    pub strategy: Option<Strategy>,
+    /// Numbers that were used so much, by whomever, are passed over, besides those that the pool passes over.
+    pub caps: NumberCaps,
+}
+
+impl OwnUse {
+    pub(crate) fn check(&self) -> Checked {
+        self.caps.check("/caller_id/per_number")
+    }
+}
+
+impl NumberCaps {
+    fn check(&self, pointer: &str) -> Checked {
+        range(&format!("{pointer}/per_hour"), self.per_hour.unwrap_or(1), 1, 10_000)?;
+        range(&format!("{pointer}/per_day"), self.per_day.unwrap_or(1), 1, 10_000)?;
+        range(&format!("{pointer}/cooldown_ms"), self.cooldown_ms, 0, 7 * 24 * 3_600_000)
+    }
+
+    /// The stricter of each limit.
+    pub(super) fn and(self, other: NumberCaps) -> NumberCaps {
+        let least = |a: Option<u32>, b: Option<u32>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        NumberCaps {
+            per_hour: least(self.per_hour, other.per_hour),
+            per_day: least(self.per_day, other.per_day),
+            cooldown_ms: self.cooldown_ms.max(other.cooldown_ms),
+        }
+    }
+}
+
 /// When a number is left alone.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -176,9 +213,7 @@ impl CallerIdPoolConfig {
         for (place, group) in self.groups.iter().enumerate() {
             text(&format!("/groups/{place}"), group, 1, 128)?;
         }
-        range("/caps/per_hour", self.caps.per_hour.unwrap_or(1), 1, 10_000)?;
-        range("/caps/per_day", self.caps.per_day.unwrap_or(1), 1, 10_000)?;
-        range("/caps/cooldown_ms", self.caps.cooldown_ms, 0, 7 * 24 * 3_600_000)?;
+        self.caps.check("/caps")?;
         if let Some(quarantine) = &self.quarantine {
             range_f64("/quarantine/answer_drop", quarantine.answer_drop, 0.1, 0.9)?;
             range_f64("/quarantine/evidence", quarantine.evidence, 1.0, 50.0)?;

@@ -6,7 +6,7 @@ mod number;
 
 pub use command::CallerIdReport;
 pub use config::{
-    CallerIdPoolConfig, LABELS_MAX, NUMBERS_MAX, NumberCaps, Quarantine, Strategy, StrategyExperiment,
+    CallerIdPoolConfig, LABELS_MAX, NUMBERS_MAX, NumberCaps, OwnUse, Quarantine, Strategy, StrategyExperiment,
 };
 pub use number::{NumberState, NumberUse, NumberView, QuarantineReason, Reputation, SOURCES_MAX};
 
@@ -68,8 +68,8 @@ pub(crate) struct Shown {
     pub(crate) pool: CallerIdPoolId,
     pub(crate) number: String,
     pub(crate) on_trial: bool,
-    /// [`Pool::experiments`] at that time.
-    experiment: u32,
+    /// [`Pool::experiments`] at that time; `None`: no part of one, its strategy was asked for.
+    experiment: Option<u32>,
 }
 
 /// A pool at work.
@@ -100,17 +100,19 @@ impl Pool {
         self.state.numbers = self.row.config.numbers.iter().map(state_of).collect();
     }
 
-    /// Whether any number may be used.
-    pub(crate) fn has_some(&self, now: WallTime) -> bool {
-        self.state.numbers.iter().any(|number| number.may_be_used(&self.row.config.caps, now))
+    /// Whether any number may be used so.
+    pub(crate) fn has_some(&self, own: OwnUse, now: WallTime) -> bool {
+        let caps = self.row.config.caps.and(own.caps);
+        self.state.numbers.iter().any(|number| number.may_be_used(&caps, now))
     }
 
     /// Takes a number for a call to `to`; `None` if none may be used now.
-    pub(crate) fn take(&mut self, to: &str, now: WallTime, rng: &mut Rng) -> Option<Shown> {
+    pub(crate) fn take(&mut self, to: &str, own: OwnUse, now: WallTime, rng: &mut Rng) -> Option<Shown> {
         let config = &self.row.config;
-        let trial = config.experiment.filter(|experiment| rng.chance(experiment.share));
-        let strategy = trial.map_or(config.strategy, |trial| trial.strategy);
-        let caps = config.caps;
+        let in_experiment = own.strategy.is_none();
+        let trial = config.experiment.filter(|experiment| in_experiment && rng.chance(experiment.share));
+        let strategy = own.strategy.unwrap_or_else(|| trial.map_or(config.strategy, |trial| trial.strategy));
+        let caps = config.caps.and(own.caps);
         let usable: Vec<usize> = (0..self.state.numbers.len())
             .filter(|place| self.state.numbers[*place].may_be_used(&caps, now))
             .collect();
@@ -146,7 +148,7 @@ impl Pool {
             pool: self.row.id,
             number: number.number.clone(),
             on_trial: trial.is_some(),
-            experiment: self.experiments,
+            experiment: in_experiment.then_some(self.experiments),
         })
     }
 
@@ -164,7 +166,7 @@ impl Pool {
         blocked: bool,
         now: WallTime,
     ) -> Option<QuarantineReason> {
-        if shown.experiment == self.experiments {
+        if shown.experiment == Some(self.experiments) {
             let arm = &mut self.state.arms[usize::from(shown.on_trial)];
             arm.calls += 1;
             arm.answers += u64::from(answered);
@@ -251,8 +253,9 @@ mod tests {
 
     fn shown(pool: &mut Pool, to: &str, minutes: &[i64]) -> Vec<String> {
         let mut rng = Rng::from_seed(5);
-        let take =
-            |minute: &i64| pool.take(to, at(*minute), &mut rng).map_or("-".into(), |shown| shown.number);
+        let take = |minute: &i64| {
+            pool.take(to, OwnUse::default(), at(*minute), &mut rng).map_or("-".into(), |shown| shown.number)
+        };
         minutes.iter().map(take).collect()
     }
 
@@ -287,7 +290,31 @@ mod tests {
     fn when_all_have_had_their_share_none_is_shown() {
         let mut pool = pool(|config| config.caps.per_hour = Some(1));
         assert_eq!(shown(&mut pool, "+1", &[0, 0, 0, 0]).last().unwrap(), "-");
-        assert!(!pool.has_some(at(59)) && pool.has_some(at(60)));
+        let own = OwnUse::default();
+        assert!(!pool.has_some(own, at(59)) && pool.has_some(own, at(60)));
+    }
+
+    #[test]
+    fn who_shows_them_in_another_way_takes_no_part_in_the_experiment() {
+        let trial = StrategyExperiment { strategy: Strategy::Random, share: 0.5 };
+        let mut pool = pool(|config| {
+            (config.experiment, config.caps.per_day) = (Some(trial), Some(3));
+        });
+        let mut rng = Rng::from_seed(7);
+        let caps = NumberCaps { per_hour: Some(1), per_day: Some(9), cooldown_ms: 0 };
+        let own = OwnUse { strategy: Some(Strategy::LocalPresence), caps };
+        let mut take = |own, minute| pool.take("+12125559999", own, at(minute), &mut rng);
+        let first = take(own, 0).unwrap();
+        assert_eq!(first.number, "+12125550100", "the likest");
+        assert_eq!(take(own, 0).unwrap().number, "+12125550101", "the other has had its share of the hour");
+        assert_eq!(take(own, 60).unwrap().number, "+12125550100");
+        assert_eq!(take(own, 120).unwrap().number, "+12125550101");
+        assert_eq!(take(own, 180).unwrap().number, "+12125550100");
+        take(own, 240);
+        assert_eq!(take(own, 300).unwrap().number, "+14155550100", "the pool's own cap holds too");
+        assert!(!pool.has_some(own, at(301)) && pool.has_some(OwnUse::default(), at(301)));
+        pool.ended(&first, true, false, at(302));
+        assert_eq!(pool.state.arms, [Arm::default(); 2]);
     }
 
     #[test]
@@ -304,7 +331,8 @@ mod tests {
         let trial = StrategyExperiment { strategy: Strategy::Random, share: 0.5 };
         let mut pool = pool(|config| config.experiment = Some(trial));
         let mut rng = Rng::from_seed(7);
-        let mut calls: Vec<Shown> = (0..400).filter_map(|_| pool.take("+1", at(0), &mut rng)).collect();
+        let mut calls: Vec<Shown> =
+            (0..400).filter_map(|_| pool.take("+1", OwnUse::default(), at(0), &mut rng)).collect();
         let under_way = calls.split_off(200);
         for (place, shown) in calls.iter().enumerate() {
             pool.ended(shown, place % 4 == 0, false, at(1));
@@ -318,7 +346,7 @@ mod tests {
             pool.ended(shown, true, false, at(2));
         }
         assert_eq!(pool.state.arms, [Arm::default(); 2], "those under way were chosen by the one before");
-        let shown = pool.take("+1", at(3), &mut rng).unwrap();
+        let shown = pool.take("+1", OwnUse::default(), at(3), &mut rng).unwrap();
         pool.ended(&shown, true, false, at(4));
         assert_eq!(pool.state.arms.iter().map(|arm| arm.calls).sum::<u64>(), 1);
     }

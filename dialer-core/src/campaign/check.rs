@@ -49,10 +49,17 @@ impl Dialer {
         check_timers(&config.timers)?;
         check_connection(config)?;
         check_policy(config)?;
-        check_pack(config)?;
+        check_pack(config, self.calendar_of(config)?)?;
+        range("/on_no_agent/lock_hours", config.lock_hours, 0, 8_760)?;
         check_frequency(&config.frequency)?;
         if let Some(windows) = &config.calling_windows {
             windows.check("/calling_windows")?;
+        }
+        if let Some(own) = &config.caller_id_use {
+            own.check()?;
+            if config.caller_id_pool.is_none() {
+                return invalid("/caller_id/pool", "the pool whose numbers are shown so");
+            }
         }
         let mut seen = BTreeSet::new();
         if config.caller_id_pool.is_some_and(|pool| !self.pools.contains_key(&pool)) {
@@ -134,6 +141,7 @@ fn check_pacing(pacing: &PacingConfig) -> Checked {
             return invalid("/pacing/small_team/mode", "\"progressive\" or \"ratio\"");
         }
     }
+    range("/pacing/wait_target_ms", pacing.wait_target_ms.unwrap_or(1_000), 1_000, 3_600_000)?;
     for (pointer, share) in [
         ("/classify/amd/false_machine_rate", pacing.amd_false_machine),
         ("/classify/amd/missed_machine_rate", pacing.amd_missed_machine),

@@ -90,9 +90,10 @@ impl Dialer {
     }
 
     /// Takes what is left of a campaign's leads as looked at by its present settings.
-    pub(super) fn renew_screen(&mut self, id: CampaignId) {
+    pub(crate) fn renew_screen(&mut self, id: CampaignId) {
         if let Some(campaign) = self.campaigns.get_mut(&id) {
-            campaign.screen = screen_of(&campaign.row.config);
+            let calendar = campaign.row.config.calendar.and_then(|id| self.calendars.get(&id));
+            campaign.screen = screen_of(&campaign.row.config, calendar.map(|row| &row.config.windows));
         }
     }
 

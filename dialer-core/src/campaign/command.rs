@@ -45,6 +45,7 @@ impl Dialer {
         let taken = |number| self.campaigns.values().any(|campaign| campaign.number.0 == number);
         let number = CampaignRef(Dialer::stable_number(id.to_bits(), taken));
         self.campaigns.insert(id, Campaign::new(row, number, cx.now, cx.wall));
+        self.renew_screen(id);
         self.set_campaign_pacing(id);
         self.dirty.campaigns.insert(id);
         self.roster.stale = true;
@@ -88,7 +89,8 @@ impl Dialer {
         self.find_expired(cx, id);
         let screened = |config: &CampaignConfig| {
             let order = (config.lists.clone(), config.sequence.clone());
-            (order, config.filter.clone(), config.calling_windows.clone(), *config.frequency)
+            let windows = (config.calling_windows.clone(), config.calendar);
+            (order, config.filter.clone(), windows, *config.frequency)
         };
         if screened(&old) != screened(&row.config) || old.pacing.policy != row.config.pacing.policy {
             self.empty_hopper(cx, id);

@@ -108,7 +108,7 @@ impl Campaign {
         let cps = CpsBucket::new(row.config.concurrency.cps_max, now);
         let mode_now = row.config.mode;
         let made = row.created_at;
-        let screen = crate::compliance::screen_of(&row.config);
+        let screen = crate::compliance::screen_of(&row.config, None);
         Campaign {
             row,
             number,

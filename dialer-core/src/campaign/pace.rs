@@ -60,6 +60,7 @@ impl Dialer {
             },
             false_machine: false_machine(config),
             missed_machine: config.pacing.amd_missed_machine.unwrap_or(0.0),
+            wait_target: config.pacing.wait_target_ms.map(|ms| Duration::from_millis(u64::from(ms))),
             ..CampaignPacing::default()
         };
         self.pacer.set_campaign(campaign.number, pacing);
@@ -155,7 +156,7 @@ impl Dialer {
                 shown.limited_by = if aside.is_empty() { LimitedBy::Hopper } else { LimitedBy::Agents };
                 break;
             };
-            // 72 hours after an abandoned call a lead may be dialled only with an agent that is surely there.
+            // For `lock_hours` after an abandoned call a lead may be dialled only with an agent that is surely there.
             let locked = lead.progress.agent_guaranteed_until.is_some_and(|until| until > cx.wall);
             // … and one that an agent promised to call, by that agent.
             let agent = match self.called_by(id, &lead, cx.wall) {

@@ -1,6 +1,5 @@
 //! What becomes of a lead after an attempt.
 
-use crate::compliance::AGENT_GUARANTEED_MS;
 use crate::config::{CampaignConfig, RetryRule};
 use crate::outcome::Outcome;
 use crate::record::{Callback, Lead, LeadProgress, LeadState};
@@ -70,7 +69,8 @@ pub(crate) fn next_step(config: &CampaignConfig, lead: &Lead, step: Step) -> Lea
     progress.last_outcome = Some(outcome);
     progress.next_at = None;
     if outcome == Outcome::Abandoned {
-        progress.agent_guaranteed_until = Some(step.at.plus_millis(AGENT_GUARANTEED_MS));
+        let lock_ms = i64::from(config.lock_hours) * HOUR as i64;
+        progress.agent_guaranteed_until = (lock_ms > 0).then(|| step.at.plus_millis(lock_ms));
     }
     if let Some(promise) = step.callback {
         progress.state = LeadState::RetryWait;
@@ -260,6 +260,11 @@ mod tests {
         let config = CampaignConfig::default();
         let next = after(&config, &lead(1, 1), Outcome::Abandoned);
         assert_eq!(next.agent_guaranteed_until, Some(WallTime::from_unix_millis(1_000 + 72 * 3_600_000)));
+        let longer = CampaignConfig { lock_hours: 100, ..CampaignConfig::default() };
+        let next = after(&longer, &lead(1, 1), Outcome::Abandoned);
+        assert_eq!(next.agent_guaranteed_until, Some(WallTime::from_unix_millis(1_000 + 100 * 3_600_000)));
+        let none = CampaignConfig { lock_hours: 0, ..CampaignConfig::default() };
+        assert_eq!(after(&none, &lead(1, 1), Outcome::Abandoned).agent_guaranteed_until, None);
         assert_eq!(after(&config, &lead(1, 1), Outcome::Connected).state, LeadState::Done);
         let step = Step {
             outcome: Outcome::Connected,

@@ -2,7 +2,7 @@
 //!
 //! * A live answer that is not joined to an agent within the campaign's `bridge_deadline_ms` (2 s by 16 CFR
 //!   310.4(b)(4)(iii) and Ofcom's statement) is **abandoned**: it is entered in the ledger, hears the
-//!   safe-harbour message, and its lead is dialled again only with an agent guaranteed for 72 hours.
+//!   safe-harbour message, and its lead is dialled again only with an agent guaranteed for `lock_hours` (72 by Ofcom).
 //! * A live answer that is joined in time is entered as live.
 //! * A callee who hangs up before the deadline without having been joined was not abandoned by us; nor was an
 //!   agent there. Such a call is entered neither way, so that it cannot make the rate look better.
@@ -57,6 +57,3 @@ pub(crate) fn local_clock(
     let local = known.unwrap_or_else(|| clock::at_offset(now, i32::from(utc_offset_minutes) * 60));
     (local.weekday, local.minute)
 }
-
-/// After an abandoned call the lead is dialled only with an agent guaranteed, for this long (Ofcom: 72 hours).
-pub(crate) const AGENT_GUARANTEED_MS: i64 = 72 * 3_600_000;

@@ -101,19 +101,17 @@ pub fn pack(policy: Policy) -> Pack {
     }
 }
 
-/// Everything a campaign's leads have to pass: its own settings and its rule book's.
+/// Everything a campaign's leads have to pass: its own settings, its calendar's, and its rule book's.
 #[must_use]
-pub fn screen_of(config: &CampaignConfig) -> Screen {
+pub fn screen_of(config: &CampaignConfig, calendar: Option<&CallingWindows>) -> Screen {
     let pack = pack(config.pacing.policy);
     let own = config.calling_windows.as_deref();
     let book = pack.windows.map(|mut windows| {
-        if let Some(own) = own {
-            windows.holidays.clone_from(&own.holidays);
-        }
+        windows.holidays.extend(own.into_iter().chain(calendar).flat_map(|named| &named.holidays));
         windows
     });
     Screen {
-        windows: own.cloned().into_iter().chain(book).collect(),
+        windows: own.into_iter().chain(calendar).cloned().chain(book).collect(),
         frequency: pack.frequency.and(*config.frequency),
         filter: config.filter.clone(),
         promises: None,
@@ -123,11 +121,11 @@ pub fn screen_of(config: &CampaignConfig) -> Screen {
 }
 
 /// Refuses settings without which the rule book cannot be kept.
-pub(crate) fn check_pack(config: &CampaignConfig) -> Checked {
+pub(crate) fn check_pack(config: &CampaignConfig, calendar: Option<&CallingWindows>) -> Checked {
     let pack = pack(config.pacing.policy);
     let name = config.pacing.policy.as_str();
-    let holidays = config.calling_windows.as_ref().map_or(0, |windows| windows.holidays.len());
-    if pack.holidays_needed && holidays == 0 {
+    let mut named = config.calling_windows.as_deref().into_iter().chain(calendar);
+    if pack.holidays_needed && named.all(|windows| windows.holidays.is_empty()) {
         return invalid(
             "/calling_windows/holidays",
             format_args!("the callees' public holidays, on which {name} forbids calls"),
@@ -135,6 +133,10 @@ pub(crate) fn check_pack(config: &CampaignConfig) -> Checked {
     }
     if pack.recording_needed && !config.record {
         return invalid("/record", format_args!("true under {name}"));
+    }
+    if config.pacing.policy != Policy::Custom && config.lock_hours < pack.lock_hours {
+        let least = pack.lock_hours;
+        return invalid("/on_no_agent/lock_hours", format_args!("at least {least} under {name}"));
     }
     Ok(())
 }
@@ -173,26 +175,27 @@ mod tests {
     fn a_book_that_closes_on_holidays_wants_to_know_them() {
         let mut config = CampaignConfig::default();
         config.pacing.policy = Policy::Fr2022;
-        assert!(check_pack(&config).is_err());
+        assert!(check_pack(&config, None).is_err());
         let holidays: BTreeSet<i32> = parse_date("2026-12-25").into_iter().collect();
         let hours = vec![DayHours { days: EVERY_DAY, from_minute: 0, to_minute: 1440 }];
-        config.calling_windows = Some(Box::new(CallingWindows { hours, holidays: holidays.clone() }));
-        assert!(check_pack(&config).is_ok());
-        let screen = screen_of(&config);
+        config.calling_windows =
+            Some(Box::new(CallingWindows { hours, holidays: holidays.clone(), zone: None }));
+        assert!(check_pack(&config, None).is_ok());
+        let screen = screen_of(&config, None);
         assert!(
             screen.windows.len() == 2 && screen.windows.iter().all(|windows| windows.holidays == holidays)
         );
         assert_eq!(screen.frequency.per_30d, Some(4));
         config.frequency.per_30d = Some(9);
-        assert_eq!(screen_of(&config).frequency.per_30d, Some(4), "the book's limit stays");
+        assert_eq!(screen_of(&config, None).frequency.per_30d, Some(4), "the book's limit stays");
     }
 
     #[test]
     fn recording_is_not_to_be_left_off_where_it_is_asked_for() {
         let mut config = CampaignConfig::default();
         config.pacing.policy = Policy::CnMiit;
-        assert!(check_pack(&config).is_ok());
+        assert!(check_pack(&config, None).is_ok());
         config.record = false;
-        assert!(check_pack(&config).is_err());
+        assert!(check_pack(&config, None).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Calling windows on the callee's own clock.
 
-use super::clock::{Local, local};
+use super::clock::{Local, is_zone, local};
 use super::zones::zones_of_number;
 use crate::check::{Checked, invalid, range};
 use sansio::WallTime;
@@ -30,13 +30,16 @@ pub struct DayHours {
     pub to_minute: u16,
 }
 
-/// When a callee may be called, by the callee's clock. Nothing is allowed that is not listed.
+/// When a callee may be called. Nothing is allowed that is not listed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CallingWindows {
     /// The hours; any of them.
     pub hours: Vec<DayHours>,
     /// Days on which nobody is called: days since 1970-01-01.
     pub holidays: BTreeSet<i32>,
+    /// By the clock of this zone (IANA), wherever the callee is; `None`: by the callee's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 /// What a window says of one callee now.
@@ -70,9 +73,11 @@ impl CallingWindows {
     }
 
     /// Whether a callee who may be in any of these zones may be called: only if the windows are open in all of
-    /// them. Unknown zones are closed.
+    /// them. Unknown zones are closed. Windows with a clock of their own do not ask where the callee is.
     #[must_use]
     pub fn opening(&self, zones: &[&str], now: WallTime) -> Opening {
+        let own = [self.zone.as_deref().unwrap_or_default()];
+        let zones = if self.zone.is_some() { &own[..] } else { zones };
         match self.is_open_in(zones, now) {
             None => Opening::ZoneUnknown,
             Some(true) => Opening::Open,
@@ -111,6 +116,9 @@ impl CallingWindows {
         if self.holidays.len() > 1_000 {
             return invalid(&format!("{pointer}/holidays"), "at most 1,000 days");
         }
+        if self.zone.as_deref().is_some_and(|zone| !is_zone(zone)) {
+            return invalid(&format!("{pointer}/time_zone"), "a time zone like Asia/Shanghai");
+        }
         Ok(())
     }
 }
@@ -136,8 +144,19 @@ mod tests {
     fn nine_to_five() -> CallingWindows {
         CallingWindows {
             hours: vec![DayHours { days: WEEKDAYS, from_minute: 540, to_minute: 1020 }],
-            holidays: BTreeSet::new(),
+            ..CallingWindows::default()
         }
+    }
+
+    #[test]
+    fn a_clock_of_their_own_goes_before_the_callees() {
+        let windows = CallingWindows { zone: Some("Asia/Shanghai".into()), ..nine_to_five() };
+        for zones in [&["America/New_York"][..], &[]] {
+            assert_eq!(windows.opening(zones, at(NINE - 1)), Opening::Opens(at(NINE)));
+            assert_eq!(windows.opening(zones, at(NINE)), Opening::Open);
+        }
+        assert!(windows.check("").is_ok());
+        assert!(CallingWindows { zone: Some("Mars/Olympus".into()), ..nine_to_five() }.check("").is_err());
     }
 
     #[test]
@@ -176,7 +195,7 @@ mod tests {
     fn odd_minutes_and_zones_of_half_hours() {
         let windows = CallingWindows {
             hours: vec![DayHours { days: EVERY_DAY, from_minute: 10 * 60 + 7, to_minute: 600 + 20 }],
-            holidays: BTreeSet::new(),
+            ..CallingWindows::default()
         };
         // 10:07 in Kathmandu (UTC+5:45) is 4:22 UTC.
         let opens = NINE + (3 * 60 + 22) * 60_000;

@@ -169,7 +169,9 @@ impl Dialer {
         }
         call.answered = Some(Moment { at: cx.now, wall: cx.wall });
         let ring_ms = cx.now.millis_since(call.started.at);
-        self.tell_call(cx, id, Event::CallAnswered { pdd_ms: None, ring_ms, attempt: 0 });
+        let answered =
+            Event::CallAnswered { pdd_ms: None, ring_ms, attempt: 0, early_media: None, caller_id: None };
+        self.tell_call(cx, id, answered);
         self.next_step(cx, id);
     }
 

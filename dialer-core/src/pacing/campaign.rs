@@ -90,6 +90,10 @@ pub struct CampaignPacing {
     /// Share of the calls passed on as answered by a person that are machines detection missed, 0..=0.5. They are no
     /// live answers in the eyes of the law.
     pub missed_machine: f64,
+    /// Agents may wait so long between two calls on average; while they wait less, less risk is run. `None`: they wait as
+    /// little as the budget bears.
+    #[serde(default)]
+    pub wait_target: Option<Duration>,
     /// What is believed before the first call.
     pub expected: Option<Expected>,
     /// A risk limit that never moves, 0..=1, instead of the one the budget steers: to measure against. It keeps no cap.
@@ -109,6 +113,7 @@ impl Default for CampaignPacing {
             inbound: InboundHoldBack::default(),
             false_machine: 0.0,
             missed_machine: 0.0,
+            wait_target: None,
             expected: None,
             fixed_risk: None,
         }

@@ -349,9 +349,9 @@ impl Pacer for Floor {
         };
         let mut pacing = CampaignPacing::default();
         if let Some(entry) = self.entry(view.campaign) {
-            entry.learned.elapse(now_s, counted.working);
-            entry.working = counted.working;
             pacing = entry.pacing;
+            entry.learned.elapse(now_s, counted.working, counted.idle, pacing.wait_target);
+            entry.working = counted.working;
         }
         let held = held(view).or_else(|| {
             let inbound = pacing.inbound == InboundHoldBack::NoDial && view.inbound_waiting > 0;
@@ -408,6 +408,29 @@ impl Floor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_risk_follows_how_long_agents_may_wait() {
+        let wait = Some(Duration::from_secs(20));
+        let eager = |idle: u32, wait_target| {
+            let mut learned = Learned::default();
+            (0..2_000).for_each(|second| learned.elapse(f64::from(second), 10, idle, wait_target));
+            (learned.mean_wait_s(), learned.eagerness)
+        };
+        // Calls take 115 s: one of ten idle is a wait of 13 s, four of ten one of 77 s.
+        let (short, lowered) = eager(1, wait);
+        assert!((short - 115.0 / 9.0).abs() < 0.5, "{short}");
+        assert!(lowered < 0.3, "they may wait longer: {lowered}");
+        let (long, whole) = eager(4, wait);
+        assert!(long > 70.0 && whole == 1.0, "{long} {whole}");
+        assert_eq!(eager(1, None).1, 1.0);
+        // And back again, when they wait too long.
+        let mut learned = Learned::default();
+        (0..2_000).for_each(|second| learned.elapse(f64::from(second), 10, 0, wait));
+        assert!(learned.eagerness <= 0.011, "{}", learned.eagerness);
+        (2_000..4_000).for_each(|second| learned.elapse(f64::from(second), 10, 5, wait));
+        assert_eq!(learned.eagerness, 1.0);
+    }
 
     #[test]
     fn machines_found_out_late_are_no_live_answers_to_come() {

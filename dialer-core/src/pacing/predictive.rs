@@ -7,6 +7,7 @@ use super::estimate::{AnswerRate, Detection, LifeTable, Residual, RingTimes, Tra
 use super::forecast::{BELIEFS, ByMoment, MOMENTS, Meeting};
 use super::simple::Counted;
 use super::{CampaignPacing, DialTraits, Expected, Explain, LimitedBy, PacingView};
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Live answers seen before any risk is run.
@@ -36,6 +37,11 @@ const SLOW_SHARE: f64 = 0.7;
 const ZERO_RISK: f64 = 1e-9;
 /// Memory of the rate of live answers per agent, seconds.
 const RATE_MEMORY_S: f64 = 3_600.0;
+/// Memory of how long agents wait, and how fast the risk follows it, seconds.
+const WAIT_MEMORY_S: f64 = 180.0;
+const WAIT_STEERED_S: f64 = 600.0;
+/// Share of the risk that is run at least.
+const EAGERNESS_MIN: f64 = 0.01;
 /// Near the shift's end no call is risked that would be answered after it.
 const SHIFT_END_S: f64 = 20.0;
 
@@ -60,6 +66,15 @@ pub(super) struct Learned {
     /// Live answers and agent-seconds lately.
     live: f64,
     agent_seconds: f64,
+    /// Agent-seconds idle, and all, of the last minutes.
+    #[serde(skip)]
+    idle: (f64, f64),
+    /// Agents idle when time was last elapsed.
+    #[serde(skip)]
+    idle_before: u32,
+    /// Share of the risk that is run, where agents may wait: 0..=1.
+    #[serde(skip, default = "whole")]
+    pub eagerness: f64,
     #[serde(skip)]
     pub talking: Residual,
     #[serde(skip)]
@@ -89,6 +104,9 @@ impl Default for Learned {
             late: (0.0, 0.0),
             live: 0.0,
             agent_seconds: 0.0,
+            idle: (0.0, 0.0),
+            idle_before: 0,
+            eagerness: 1.0,
             talking: Residual::default(),
             wrapping: Residual::default(),
             stale: 0,
@@ -155,14 +173,37 @@ impl Learned {
         self.last_s = None;
     }
 
-    /// Time has come to `now_s` with so many agents working.
-    pub(super) fn elapse(&mut self, now_s: f64, working: u32) {
+    /// Time has come to `now_s` with so many agents working, and of these idle.
+    pub(super) fn elapse(&mut self, now_s: f64, working: u32, idle: u32, wait_target: Option<Duration>) {
         let seconds = self.last_s.map_or(0.0, |last| (now_s - last).max(0.0));
+        self.follow_wait(seconds.min(60.0), working, idle, wait_target);
         self.last_s = Some(self.last_s.map_or(now_s, |last| last.max(now_s)));
         self.answer.elapse(seconds);
         let keep = (-seconds / RATE_MEMORY_S).exp();
         self.live *= keep;
         self.agent_seconds = self.agent_seconds * keep + seconds.min(60.0) * f64::from(working);
+    }
+
+    /// Mean wait of an agent between two calls over the last minutes, seconds: of the share of time that is waited and
+    /// the time that calls take.
+    pub(super) fn mean_wait_s(&self) -> f64 {
+        let share = (self.idle.0 / self.idle.1.max(1.0)).clamp(0.0, 0.99);
+        (self.talk.mean() + self.wrap_up.mean()).max(1.0) * share / (1.0 - share)
+    }
+
+    /// Runs less of the risk while agents wait less than they may, and more again while they wait longer.
+    fn follow_wait(&mut self, seconds: f64, working: u32, idle: u32, wait_target: Option<Duration>) {
+        let keep = (-seconds / WAIT_MEMORY_S).exp();
+        let (waited, all) = (f64::from(self.idle_before.min(working)), f64::from(working));
+        self.idle = (self.idle.0 * keep + seconds * waited, self.idle.1 * keep + seconds * all);
+        self.idle_before = idle;
+        let Some(target_s) = wait_target.map(|target| target.as_secs_f64()).filter(|target| *target > 0.0)
+        else {
+            self.eagerness = 1.0;
+            return;
+        };
+        let off = (self.mean_wait_s() / target_s - 1.0).clamp(-1.0, 1.0);
+        self.eagerness = (self.eagerness + off * seconds / WAIT_STEERED_S).clamp(EAGERNESS_MIN, 1.0);
     }
 
     /// Begins from what is believed, if nothing was seen yet.
@@ -465,7 +506,12 @@ pub(super) fn allowance(
     // What was learned from few answers is trusted less; what is not spent now is spent later.
     let learned_share = (learned.answer.live_seen() as f64 / TRUSTED_ANSWERS).min(1.0);
     allowance.target *= TRUST_AT_FIRST + (1.0 - TRUST_AT_FIRST) * learned_share;
+    allowance.target *= learned.eagerness;
     allowance
+}
+
+const fn whole() -> f64 {
+    1.0
 }
 
 /// A share as it was set, nonsense as none.

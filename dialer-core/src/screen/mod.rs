@@ -201,7 +201,7 @@ mod tests {
         let now = WallTime::from_unix_millis(1_795_136_400_000); // 9:00 in Shanghai
         let windows = CallingWindows {
             hours: vec![DayHours { days: EVERY_DAY, from_minute: 600, to_minute: 1200 }],
-            holidays: BTreeSet::new(),
+            ..CallingWindows::default()
         };
         let mut screen = Screen { windows: vec![windows], ..Screen::default() };
         let mut lead = lead();

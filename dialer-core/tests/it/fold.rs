@@ -1,6 +1,7 @@
 //! A plain model of the store: the state after a crash is the fold of the records that were durable.
 
 use dialer_core::best_time::{BestTimeRow, ExperimentArm};
+use dialer_core::calendar::CalendarRow;
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{AgentRow, Lead, LeadState};
@@ -11,7 +12,7 @@ use dialer_core::record::{
 use dialer_core::recording::RecordedFile;
 use dialer_core::screen::{Look, Screen};
 use dialer_core::{
-    AgentId, AttemptId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope,
+    AgentId, AttemptId, CalendarId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, EventEnvelope,
     InboundRouteId, LeadId, ListId, Record, RecordingId, Snapshot, TrunkId,
 };
 use sansio::WallTime;
@@ -43,6 +44,7 @@ pub(crate) struct Store {
     pub(crate) dnc: BTreeMap<DncListId, DncModel>,
     pub(crate) pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     pub(crate) routes: BTreeMap<InboundRouteId, InboundRouteRow>,
+    pub(crate) calendars: BTreeMap<CalendarId, CalendarRow>,
     pub(crate) hours: BTreeMap<(CampaignId, String, u8, ExperimentArm), (u64, u64)>,
     pub(crate) campaigns: BTreeMap<CampaignId, CampaignRow>,
     pub(crate) leads: BTreeMap<LeadId, Lead>,
@@ -108,6 +110,8 @@ impl Store {
             }
             Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
             Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
+            Record::CalendarPut(row) => drop(self.calendars.insert(row.id, row.clone())),
+            Record::CalendarDeleted { calendar } => drop(self.calendars.remove(&calendar)),
             Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
             Record::CallerIdUsed { pool, number, at } => {
                 if let Some(pool) = self.pools.get_mut(&pool) {
@@ -223,6 +227,7 @@ impl Store {
                 })
                 .collect(),
             inbound_routes: self.routes.values().cloned().collect(),
+            calendars: self.calendars.values().cloned().collect(),
             caller_id_pools: self.pools.values().cloned().collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row.lead))).collect(),

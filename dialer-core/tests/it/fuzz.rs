@@ -980,6 +980,7 @@ impl World {
                 record: true,
                 client_state: None,
                 override_reason: None,
+                caller_id_pool: None,
             }),
             19 => match self.tasks.pop() {
                 Some(task) if self.rng.chance(0.6) => Command::TaskDial { task, phone: None },

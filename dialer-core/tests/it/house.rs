@@ -32,6 +32,7 @@ pub(crate) fn request(agent: AgentId, to: impl Into<String>) -> OriginateRequest
         record: false,
         client_state: None,
         override_reason: None,
+        caller_id_pool: None,
     }
 }
 

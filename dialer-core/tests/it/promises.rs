@@ -102,7 +102,7 @@ fn a_callback_waits_for_its_window_and_is_made_when_it_opens() {
     let minute = (START.unix_millis() / 60_000).rem_euclid(1_440) as u16 + 60;
     let from = (minute + 60) % 1_440;
     let hours = vec![DayHours { days: EVERY_DAY, from_minute: from, to_minute: from + 120 }];
-    let windows = CallingWindows { hours, holidays: Default::default() };
+    let windows = CallingWindows { hours, ..CallingWindows::default() };
     running(&mut house, |config| config.calling_windows = Some(Box::new(windows)), 1);
     promise(&mut house, lead(1), 60_000, None);
     house.pass(59 * 60_000);

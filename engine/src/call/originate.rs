@@ -24,6 +24,7 @@ pub(crate) struct Dial {
     pub(crate) caller_id: Option<String>,
     pub(crate) ring_timeout_ms: u32,
     pub(crate) early_media: bool,
+    pub(crate) tones: media::early_media::TonePlan,
     pub(crate) amd: Option<AmdConfig>,
     pub(crate) call_max_ms: u32,
 }
@@ -166,7 +167,7 @@ impl CallShard {
         self.plane.listen(
             now,
             sound.stream,
-            Ears { dtmf: true, amd: dial.amd, early_media: dial.early_media },
+            Ears { dtmf: true, amd: dial.amd, early_media: dial.early_media, tones: dial.tones },
         );
         let now_s = self.wall_s(now);
         let signed = self.stir.sign(dial.trunk, caller.as_deref(), &dial.to, now_s, &mut self.rng);

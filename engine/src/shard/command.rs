@@ -5,7 +5,7 @@ use crate::call::originate::Dial;
 use crate::call::{Call, Transit};
 use crate::doors::{ShardCommand, ShardEffect, ShardEvent, call_of_order};
 use crate::translate::address;
-use crate::translate::cause::{Said, early_media_class};
+use crate::translate::cause::{Said, early_media_class, tone_plan_of};
 use dialer_core::config::host_and_port;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::record::{AgentRow, ContactRow, TrunkRow};
@@ -99,6 +99,7 @@ impl CallShard {
                 caller_id,
                 ring_timeout_ms,
                 early_media,
+                tone_plan,
                 amd,
                 await_turn,
                 call_max_ms,
@@ -114,9 +115,19 @@ impl CallShard {
                     return self.end_call(now, key, Party::System, EndCause::Cancelled, out);
                 }
                 let amd = amd.then(|| media::AmdConfig { await_turn, ..media::AmdConfig::default() });
+                let tones = tone_plan_of(tone_plan);
                 let others = others.into();
-                let dial =
-                    Dial { trunk, others, to, caller_id, ring_timeout_ms, early_media, amd, call_max_ms };
+                let dial = Dial {
+                    trunk,
+                    others,
+                    to,
+                    caller_id,
+                    ring_timeout_ms,
+                    early_media,
+                    tones,
+                    amd,
+                    call_max_ms,
+                };
                 self.dial_customer(now, key, dial, out);
             }
             CallOrder::RingAgent { agent, way, ring_timeout_ms, .. } => {

@@ -177,6 +177,19 @@ pub(crate) fn audio_state(state: media::AudioState) -> AudioState {
     }
 }
 
+/// Whose tones the ears expect.
+pub(crate) fn tone_plan_of(plan: dialer_core::config::TonePlan) -> media::early_media::TonePlan {
+    use dialer_core::config::TonePlan as Core;
+    use media::early_media::TonePlan;
+    match plan {
+        Core::Any => TonePlan::Any,
+        Core::Cn => TonePlan::Cn,
+        Core::Eu => TonePlan::Eu,
+        Core::Us => TonePlan::Us,
+        Core::Gb => TonePlan::Gb,
+    }
+}
+
 pub(crate) fn early_media_class(class: media::EarlyMediaClass) -> EarlyMediaClass {
     match class {
         media::EarlyMediaClass::Ringback => EarlyMediaClass::Ringback,

@@ -26,6 +26,7 @@ pub(crate) fn dial() -> CallOrder {
         caller_id: Some("+862155550000".into()),
         ring_timeout_ms: 20_000,
         early_media: true,
+        tone_plan: Default::default(),
         amd: false,
         await_turn: false,
         call_max_ms: 600_000,

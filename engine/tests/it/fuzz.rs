@@ -109,6 +109,7 @@ fn run(seed: u64) -> u64 {
                     caller_id: None,
                     ring_timeout_ms: rng.below(10_000) as u32,
                     early_media: rng.chance(0.5),
+                    tone_plan: Default::default(),
                     amd: rng.chance(0.5),
                     await_turn: rng.chance(0.5),
                     call_max_ms: 1 + rng.below(30_000) as u32,

@@ -354,6 +354,7 @@ fn nothing_is_dialled_while_the_disk_hangs_and_a_call_hung_up_meanwhile_is_never
         record: false,
         client_state: None,
         override_reason: None,
+        caller_id_pool: None,
     }));
     h.run_for(2_000);
     assert!(!h.replies.contains_key(&tag) && h.w.peers[carrier].invites.is_empty());
@@ -392,6 +393,7 @@ fn click_to_call() {
             record: true,
             client_state: Some("ticket".into()),
             override_reason: None,
+        caller_id_pool: None,
         }));
         assert!(matches!(reply, Ok(Reply::Call(_))), "{reply:?}");
         h.run_for(6_000);
@@ -463,6 +465,7 @@ fn live(seed: u64) {
                     record: true,
                     client_state: None,
                     override_reason: None,
+        caller_id_pool: None,
                 }));
             }
             _ => {

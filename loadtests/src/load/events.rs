@@ -185,7 +185,13 @@ pub(super) fn answered(cursor: u64, call: u64) -> EventEnvelope {
         tenant: None,
         client_state: None,
         post_call: false,
-        event: Event::CallAnswered { pdd_ms: Some(900), ring_ms: 7_000, attempt: 1 },
+        event: Event::CallAnswered {
+            pdd_ms: Some(900),
+            ring_ms: 7_000,
+            attempt: 1,
+            early_media: None,
+            caller_id: None,
+        },
     }
 }
 

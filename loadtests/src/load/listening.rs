@@ -80,7 +80,7 @@ fn play(sound: &[u8], listened: bool) -> anyhow::Result<Played> {
         plane.connect(now, pair[0].stream, pair[1].stream, &mut out);
         if listened {
             let amd = Some(AmdConfig::default());
-            plane.listen(now, pair[0].stream, Ears { dtmf: true, amd, early_media: false });
+            plane.listen(now, pair[0].stream, Ears { dtmf: true, amd, ..Ears::default() });
             plane.listen(now, pair[1].stream, Ears { dtmf: true, ..Ears::default() });
             plane.amd_start(now, pair[0].stream);
         }

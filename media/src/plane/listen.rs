@@ -26,7 +26,7 @@ impl Plane {
             state.listening = None;
         }
         if state.listening.is_none() && ears.early_media {
-            let listening = Listening::early_media(now, &self.announcements);
+            let listening = Listening::early_media(now, &self.announcements, ears.tones);
             state.listening =
                 Some(Box::new(if self.config.utterances { listening.catching() } else { listening }));
         }

@@ -203,6 +203,7 @@ impl World {
             best_time: Some(Box::new(BestTimeConfig {
                 segment_by: vec![SegmentBy::PhoneKind],
                 window: 4_000,
+                explore: BestTimeConfig::default().explore,
                 experiment: Some(ExperimentConfig {
                     hold_out_share: self.scene.hold_out_share,
                     seed: self.scene.seed,

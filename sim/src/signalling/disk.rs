@@ -79,6 +79,8 @@ impl Store {
             | Record::BestTimeSeen { .. }
             | Record::ExperimentReset { .. }
             | Record::InboundRouteDeleted { .. }
+            | Record::CalendarPut(_)
+            | Record::CalendarDeleted { .. }
             | Record::CallerIdPoolPut(_)
             | Record::CallerIdPoolDeleted { .. }
             | Record::CallerIdUsed { .. }
@@ -131,6 +133,7 @@ impl Store {
             dnc: Vec::new(),
             caller_id_pools: Vec::new(),
             inbound_routes: Vec::new(),
+            calendars: Vec::new(),
             best_time: Vec::new(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),

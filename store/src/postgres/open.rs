@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002-tenants.sql"),
     include_str!("../../migrations/postgres/0003-direction.sql"),
     include_str!("../../migrations/postgres/0004-agent-time.sql"),
+    include_str!("../../migrations/postgres/0005-calendars.sql"),
 ];
 
 /// The oldest server, as it tells its version.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0013-tenants.sql"),
     include_str!("../../migrations/0014-direction.sql"),
     include_str!("../../migrations/0015-agent-time.sql"),
+    include_str!("../../migrations/0016-calendars.sql"),
 ];
 
 /// `DIAL` in ASCII: tells our files from those of other programs.

@@ -87,6 +87,14 @@ pub(super) fn apply(txn: &mut Txn<'_>, record: &Record) -> Result<(), StoreError
             audit::delete(txn, "inbound_route", *route)?;
             delete(txn, "DELETE FROM inbound_route WHERE id = ?1", blob(*route))
         }
+        Record::CalendarPut(row) => {
+            audit::put(txn, "calendar", row.id, row)?;
+            put(txn, "calendar", PUT_CALENDAR, blob(row.id), row)
+        }
+        Record::CalendarDeleted { calendar } => {
+            audit::delete(txn, "calendar", *calendar)?;
+            delete(txn, "DELETE FROM calendar WHERE id = ?1", blob(*calendar))
+        }
         Record::CampaignPut(row) => {
             audit::put(txn, "campaign", row.id, &**row)?;
             put(txn, "campaign", PUT_CAMPAIGN, blob(row.id), &**row)
@@ -167,6 +175,8 @@ const PUT_LIST: &str =
 const PUT_DNC_LIST: &str =
     "INSERT INTO dnc_list (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_INBOUND_ROUTE: &str = "INSERT INTO inbound_route (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
+const PUT_CALENDAR: &str =
+    "INSERT INTO calendar (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_RECORDING_OPEN: &str = "INSERT INTO recording_open (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";
 const PUT_CAMPAIGN: &str =
     "INSERT INTO campaign (id, data) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET data = excluded.data";

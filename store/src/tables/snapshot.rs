@@ -25,6 +25,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         dnc: super::dnc::load(&txn)?,
         caller_id_pools: super::caller_ids::load(&txn, now)?,
         inbound_routes: all(&txn, "inbound_route", "SELECT data FROM inbound_route ORDER BY id")?,
+        calendars: all(&txn, "calendar", "SELECT data FROM calendar ORDER BY id")?,
         campaigns: all(&txn, "campaign", "SELECT data FROM campaign ORDER BY id")?,
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,

@@ -2,6 +2,7 @@
 
 use super::support::{Draw, Ground, House, NOW, PATIENCE, attempt, ended, event, id, new_lead};
 use dialer_core::best_time::{BestTimeRow, ExperimentArm};
+use dialer_core::calendar::CalendarRow;
 use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::inbound::InboundRouteRow;
@@ -10,7 +11,7 @@ use dialer_core::record::{
     DncNumbers, DncSnapshot, LeadProgress, LedgerEntry, ListRow, RecordingRow, RecordingStartRow, TrunkRow,
 };
 use dialer_core::{
-    AgentId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
+    AgentId, CalendarId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
     Record, RecordingId, Snapshot, TrunkId,
 };
 use proptest::prelude::*;
@@ -54,6 +55,7 @@ struct Fold {
     dnc: BTreeMap<DncListId, DncModel>,
     pools: BTreeMap<CallerIdPoolId, CallerIdPoolSnapshot>,
     routes: BTreeMap<InboundRouteId, InboundRouteRow>,
+    calendars: BTreeMap<CalendarId, CalendarRow>,
     hours: BTreeMap<(CampaignId, String, u8, ExperimentArm), (u64, u64)>,
     campaigns: BTreeMap<CampaignId, CampaignRow>,
     leads: BTreeMap<LeadId, (ListId, LeadProgress)>,
@@ -114,6 +116,8 @@ impl Fold {
             }
             Record::InboundRoutePut(row) => drop(self.routes.insert(row.id, row.clone())),
             Record::InboundRouteDeleted { route } => drop(self.routes.remove(&route)),
+            Record::CalendarPut(row) => drop(self.calendars.insert(row.id, row.clone())),
+            Record::CalendarDeleted { calendar } => drop(self.calendars.remove(&calendar)),
             Record::CallerIdPoolDeleted { pool } => drop(self.pools.remove(&pool)),
             Record::CallerIdUsed { pool, number, at } => {
                 if let Some(pool) = self.pools.get_mut(&pool) {
@@ -216,6 +220,7 @@ impl Fold {
                 })
                 .collect(),
             inbound_routes: self.routes.values().cloned().collect(),
+            calendars: self.calendars.values().cloned().collect(),
             caller_id_pools: self.pools.values().map(|pool| since_yesterday(pool.clone())).collect(),
             campaigns: self.campaigns.values().cloned().collect(),
             open_attempts: self

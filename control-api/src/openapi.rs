@@ -6,7 +6,7 @@ use crate::routes::{
     agent_groups, agents, audit, best_time, calendars, call_recording, callbacks, caller_ids, calls,
     campaign_leads, campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound,
     inbound_routes, leads, ledger, lists, node, persons, policies, prompts, recordings, reports, spec,
-    tokens, trunks, webhooks, ws,
+    tokens, trunks, verbs, webhooks, ws,
 };
 use axum::Router;
 use axum::routing::MethodRouter;
@@ -108,6 +108,12 @@ fn all() -> Vec<Route> {
         routes!(conduct::stop_play),
         routes!(conduct::send_dtmf),
         routes!(conduct::transfer),
+        routes!(verbs::answer),
+        routes!(verbs::bridge),
+        routes!(verbs::consult),
+        routes!(verbs::merge),
+        routes!(verbs::say),
+        routes!(verbs::collect),
         routes!(cdrs::list),
         routes!(reports::export),
         routes!(cdrs::show),

@@ -137,6 +137,8 @@ pub(crate) enum Why {
     TransitViews,
     /// A break has lasted as long as it may.
     PauseMax(AgentId),
+    /// No further digit came in time.
+    Collect(CallId),
     /// Agents' sessions have had their time.
     SessionsClosed,
     /// What is known of caller IDs is written down, or one comes out of quarantine.
@@ -307,6 +309,7 @@ impl Dialer {
                 Why::TransitViews => self.on_transit_views_timer(),
                 Why::DrainDeadline => self.on_drain_deadline(&mut cx),
                 Why::CallerIds => self.on_pools_timer(&mut cx),
+                Why::Collect(call) => self.end_collecting(&mut cx, call, "timeout"),
                 Why::SessionsClosed => self.on_sessions_closed(&mut cx),
             }
         }

@@ -128,6 +128,8 @@ pub enum Event {
     CallDtmf { party: Party, digit: char, duration_ms: u32 },
     /// A joined side's sound stopped, or came back.
     CallAudio { party: Party, state: AudioState, one_way: bool },
+    /// Digits that were asked for are taken in: all (`digits_max`), ended by a key (`finish_on`), or by silence (`timeout`).
+    CallCollected { digits: String, ended_by: String },
     /// A side put the call on hold.
     CallHeld { party: Party },
     /// … and came back.
@@ -313,7 +315,7 @@ pub enum Change {
 }
 
 /// All that [`Event::type_name`] can give.
-pub const TYPE_NAMES: [&str; 86] = [
+pub const TYPE_NAMES: [&str; 87] = [
     "call.created",
     "call.inbound",
     "call.routed",
@@ -331,6 +333,7 @@ pub const TYPE_NAMES: [&str; 86] = [
     "call.message",
     "call.dtmf",
     "call.audio",
+    "call.collected",
     "call.held",
     "call.resumed",
     "call.transferred",
@@ -424,6 +427,7 @@ impl Event {
             Event::CallMessage { .. } => "call.message",
             Event::CallDtmf { .. } => "call.dtmf",
             Event::CallAudio { .. } => "call.audio",
+            Event::CallCollected { .. } => "call.collected",
             Event::CallHeld { .. } => "call.held",
             Event::CallResumed { .. } => "call.resumed",
             Event::CallTransferred { .. } => "call.transferred",

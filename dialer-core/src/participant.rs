@@ -120,6 +120,19 @@ pub enum Sides {
     Both,
 }
 
+/// Which digits of the customer are taken in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Collect {
+    /// A prompt that asks for them, played first.
+    pub prompt: Option<String>,
+    /// So many at most, 1..=32.
+    pub digits_max: u32,
+    /// This key ends them, and is not taken in.
+    pub finish_on: Option<char>,
+    /// Without a further digit for so long, milliseconds, they are over.
+    pub timeout_ms: u32,
+}
+
 /// A wish about a live call.
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallWish {
@@ -161,6 +174,16 @@ pub enum CallWish {
     },
     /// Ends a prompt that is played, for these.
     StopPlay(Sides),
+    /// Answers a call that came in and rings.
+    Answer,
+    /// Gives a customer who waits to this agent, or to the next one who is ready.
+    Bridge(Option<AgentId>),
+    /// Holds the customer and brings someone in, with whom the agent talks alone.
+    Consult(Joining),
+    /// … and takes the customer back: all talk.
+    Merge,
+    /// Takes in digits that the customer presses.
+    Collect(Collect),
     /// Gives the customer to someone else; the agent is free as soon as that one answers.
     Transfer(Joining),
     /// Starts, pauses, resumes or stops its recording.

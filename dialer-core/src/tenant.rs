@@ -267,7 +267,8 @@ impl Dialer {
             Command::Call { call, wish } => {
                 self.has_call(tenant, *call)?;
                 match wish {
-                    CallWish::Join(joining) | CallWish::Transfer(joining) => {
+                    CallWish::Bridge(Some(agent)) => self.has_agent(tenant, *agent).map(|_| ()),
+                    CallWish::Join(joining) | CallWish::Transfer(joining) | CallWish::Consult(joining) => {
                         self.admit_joining(tenant, joining)
                     }
                     // They send sound to places outside.
@@ -279,6 +280,10 @@ impl Dialer {
                     | CallWish::Press { .. }
                     | CallWish::Play { .. }
                     | CallWish::StopPlay(_)
+                    | CallWish::Answer
+                    | CallWish::Bridge(None)
+                    | CallWish::Merge
+                    | CallWish::Collect(_)
                     | CallWish::Record(_) => Ok(()),
                 }
             }

@@ -48,7 +48,7 @@ pub(super) async fn done(api: &Gateway, id: &str, act: CallWish, command_id: Opt
 }
 
 /// Checks what the views can tell before the dialer is asked.
-fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Problem> {
+pub(super) fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Problem> {
     if joining.override_reason.is_some() {
         caller.needs(&[Scope::ComplianceOverride])?;
     }
@@ -62,9 +62,19 @@ fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Proble
 }
 
 async fn join(api: &Gateway, id: &str, joining: Joining, command_id: Option<String>) -> Answer {
+    join_as(api, id, joining.mode, CallWish::Join(joining), command_id).await
+}
+
+/// Calls someone in by a wish that is answered with their leg.
+pub(super) async fn join_as(
+    api: &Gateway,
+    id: &str,
+    mode: Option<CoreMode>,
+    wish: CallWish,
+    command_id: Option<String>,
+) -> Answer {
     let call: CallId = path_id(id, "call")?;
-    let mode = joining.mode;
-    let (reply, command_id) = wish_named(api, call, CallWish::Join(joining), command_id).await?;
+    let (reply, command_id) = wish_named(api, call, wish, command_id).await?;
     let Reply::Leg(leg) = reply else { return Err(odd_reply()) };
     let body = ParticipantAccepted {
         leg_id: leg.to_string(),

@@ -33,6 +33,7 @@ pub(crate) mod reports;
 pub(crate) mod spec;
 pub(crate) mod tokens;
 pub(crate) mod trunks;
+pub(crate) mod verbs;
 pub(crate) mod webhooks;
 pub(crate) mod ws;
 

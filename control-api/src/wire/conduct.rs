@@ -6,7 +6,7 @@ use crate::mask::Masker;
 use crate::numbers::normalise;
 use crate::problem::Problem;
 use crate::time::Time;
-use dialer_core::participant::{Joining, ParticipantRecord, SupervisionMode as CoreMode, Target};
+use dialer_core::participant::{Collect, Joining, ParticipantRecord, SupervisionMode as CoreMode, Target};
 use dialer_core::view::ParticipantView;
 use dialer_core::{AgentId, TrunkId};
 use serde::{Deserialize, Serialize};
@@ -253,6 +253,92 @@ pub struct PlayRequest {
     #[schema(min_length = 1, max_length = 128)]
     pub command_id: Option<String>,
 }
+
+/// An agent for a customer who waits.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeRequest {
+    /// This agent, who is ready; null: the next one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D")]
+    pub agent_id: Option<AgentId>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
+}
+
+/// Something to say.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SayRequest {
+    /// What is said, 1 to 4,000 characters; by the engine of the configuration, once for each text.
+    #[schema(example = "Please hold the line.", min_length = 1, max_length = 4_000)]
+    pub text: String,
+    /// By this voice of the engine; null: the configured one.
+    #[serde(default)]
+    pub voice: Option<String>,
+    /// Who is to hear it, instead of the others; the customer if absent.
+    #[serde(default)]
+    pub to: Option<Sides>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
+}
+
+/// Digits of the customer to be taken in.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectRequest {
+    /// A prompt that asks for them, played first; null: none.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// So many at most; 1 if absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 32)]
+    pub digits_max: Option<u32>,
+    /// This key (0–9, `*`, `#`) ends them, and is not taken in.
+    #[serde(default)]
+    #[schema(example = "#")]
+    pub finish_on: Option<String>,
+    /// Without a further digit for so long they are over; 10 s if absent.
+    #[serde(default)]
+    #[schema(minimum = 100, maximum = 600_000)]
+    pub timeout_ms: Option<u32>,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
+}
+
+impl CollectRequest {
+    /// The wish.
+    ///
+    /// # Errors
+    /// Which fields do not fit.
+    pub fn into_collect(self) -> Result<Collect, Problem> {
+        let mut checks = Checks::default();
+        let digits_max = self.digits_max.unwrap_or(1);
+        checks.range(digits_max, 1, 32, "/digits_max");
+        let timeout_ms = self.timeout_ms.unwrap_or(COLLECT_TIMEOUT_MS);
+        checks.range(timeout_ms, 100, 600_000, "/timeout_ms");
+        let key = self.finish_on.as_deref().map(|text| {
+            let mut characters = text.chars();
+            let key = characters.next().filter(|key| key.is_ascii_digit() || matches!(key, '*' | '#'));
+            key.filter(|_| characters.next().is_none())
+        });
+        checks.that(key != Some(None), "/finish_on", "expected one of 0 to 9, * and #");
+        checks.finish()?;
+        Ok(Collect { prompt: self.prompt, digits_max, finish_on: key.flatten(), timeout_ms })
+    }
+}
+
+/// Digits that are asked for are over without a further one for so long, milliseconds.
+const COLLECT_TIMEOUT_MS: u32 = 10_000;
 
 /// Whose prompt is to end.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]

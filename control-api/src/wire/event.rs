@@ -262,6 +262,9 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             let digit = if mask == Masker::MASKED { '*' } else { *digit };
             json!({"party": Party::from(*party), "digit": digit, "duration_ms": duration_ms})
         }
+        CoreEvent::CallCollected { digits, ended_by } => {
+            json!({"digits": hidden_digits(digits, mask), "ended_by": ended_by})
+        }
         CoreEvent::CallHeld { party } | CoreEvent::CallResumed { party } => {
             json!({"party": Party::from(*party)})
         }
@@ -291,9 +294,7 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             json!({"party": Party::from(*party)})
         }
         CoreEvent::CallDtmfSent { to, digits } => {
-            let hidden = mask == Masker::MASKED;
-            let digits = if hidden { "*".repeat(digits.chars().count()) } else { digits.clone() };
-            json!({"to": Party::from(*to), "digits": digits})
+            json!({"to": Party::from(*to), "digits": hidden_digits(digits, mask)})
         }
         CoreEvent::CallForkStarted { fork, url, format, tracks } => json!({
             "fork_id": fork, "url": url, "format": format, "tracks": tracks
@@ -337,6 +338,11 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         // The arms of `data`; listed there, so that a new event cannot be forgotten in both.
         _ => json!({}),
     }
+}
+
+/// Digits may spell a card or account number.
+fn hidden_digits(digits: &str, mask: Masker) -> String {
+    if mask == Masker::MASKED { "*".repeat(digits.chars().count()) } else { digits.to_owned() }
 }
 
 /// Which detection gave a verdict: the one before agents are joined, the one beside them, or somebody's word.

@@ -109,6 +109,11 @@ impl Dialer {
                 self.act(cx, id, CallAct::StopPlay(to));
                 Ok(Reply::Done)
             }
+            CallWish::Answer => self.answer_now(cx, id, state),
+            CallWish::Bridge(agent) => self.bridge_now(cx, id, state, agent),
+            CallWish::Consult(joining) => self.consult(cx, id, state, joining),
+            CallWish::Merge => self.merge(cx, id, state),
+            CallWish::Collect(collect) => self.collect(cx, id, state, collect),
             CallWish::Transfer(joining) => self.transfer(cx, id, state, joining),
             CallWish::Record(wish) => self.record_wish(cx, id, state, wish),
             CallWish::StartFork(config) => self.start_fork(cx, id, state, *config),
@@ -130,7 +135,7 @@ impl Dialer {
         cx.out.push(Effect::Call(CallOrder::Act { call: id, act }));
     }
 
-    fn join(
+    pub(super) fn join(
         &mut self,
         cx: &mut Cx<'_>,
         id: CallId,
@@ -303,7 +308,7 @@ impl Dialer {
         Ok(Reply::Leg(leg))
     }
 
-    fn hold(
+    pub(super) fn hold(
         &mut self,
         cx: &mut Cx<'_>,
         id: CallId,
@@ -427,6 +432,7 @@ impl Dialer {
         }
         self.tell_left(cx, id, &participant, cause, took_over);
         self.note_participants(cx, id);
+        self.end_consulting(cx, id, leg);
     }
 
     /// Those whose end was not told by the engine end with the call.
@@ -486,7 +492,7 @@ impl Call {
     }
 }
 
-fn must_be_bridged(state: CallState, detail: &str) -> Result<(), CommandError> {
+pub(super) fn must_be_bridged(state: CallState, detail: &str) -> Result<(), CommandError> {
     match state {
         CallState::Bridged => Ok(()),
         state => Err(CommandError::InvalidCallState { state, detail: detail.into() }),

@@ -314,6 +314,7 @@ impl Dialer {
         }
         self.tell_call(cx, id, Event::CallDtmf { party, digit, duration_ms });
         if party == Party::Customer {
+            self.on_collected_digit(cx, id, digit);
             self.on_caller_digit(cx, id, digit);
             self.on_message_digit(cx, id, digit);
         }

@@ -66,6 +66,7 @@ impl Dialer {
         self.drop_participants(cx, id, cause);
         self.end_fork(cx, id, crate::fork::ForkEnd::CallEnded, None);
         self.tell_missing_legs(cx, id, end);
+        self.end_collecting(cx, id, "call_ended");
         self.end_tracked(cx, id);
         let entry = self.take_awaited_entry(cx, id);
         let ended = Moment { at: cx.now, wall: cx.wall };

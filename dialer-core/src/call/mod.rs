@@ -50,6 +50,7 @@ mod tracked;
 mod transfer;
 mod transit;
 mod turn;
+mod verbs;
 
 pub(crate) use conduct::Participant;
 pub(crate) use late::{EndedCall, EndedCalls, Noted};
@@ -175,6 +176,10 @@ pub(crate) struct Call {
     /// Nobody hears the customer; nobody hears the agent.
     pub(crate) muted: (bool, bool),
     pub(crate) digits: String,
+    /// Digits of the customer are being taken in.
+    pub(crate) collecting: Option<Box<verbs::Collecting>>,
+    /// The leg of who is asked while the customer is held.
+    pub(crate) consulting: Option<crate::id::LegId>,
     pub(crate) taps: Taps,
     /// The customer leg exists.
     pub(crate) customer_leg: bool,
@@ -374,6 +379,8 @@ impl Dialer {
             held: false,
             muted: (false, false),
             digits: String::new(),
+            collecting: None,
+            consulting: None,
             taps: Taps::default(),
             customer_leg: false,
             agent_legs: 0,

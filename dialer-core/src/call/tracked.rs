@@ -40,6 +40,12 @@ enum Awaits {
     Left(LegId),
     /// Someone took the agent's place.
     Transferred,
+    /// The caller is answered.
+    Answered,
+    /// Customer and agent are joined.
+    Bridged,
+    /// The digits are taken in.
+    Collected,
     /// The sound is kept.
     Recorded(RecordingId),
     /// The sound goes out.
@@ -68,6 +74,11 @@ const fn verb(command: &Command) -> Option<&'static str> {
             CallWish::Press { .. } => "dtmf",
             CallWish::Play { .. } => "play",
             CallWish::StopPlay(_) => "stop_play",
+            CallWish::Answer => "answer",
+            CallWish::Bridge(_) => "bridge",
+            CallWish::Consult(_) => "consult",
+            CallWish::Merge => "merge",
+            CallWish::Collect(_) => "collect",
             CallWish::Transfer(_) => "transfer",
             CallWish::Record(RecordWish::Start) => "record",
             CallWish::Record(RecordWish::Pause(_)) => "record_pause",
@@ -88,6 +99,13 @@ impl Awaits {
             | (Awaits::Hold(false), Event::CallResumed { .. })
             | (Awaits::Transferred, Event::CallTransferred { .. })
             | (Awaits::ForkOver, Event::CallForkEnded { .. }) => Some(Ok(())),
+            (Awaits::Answered, Event::CallAnswered { .. }) | (Awaits::Bridged, Event::CallBridged { .. }) => {
+                Some(Ok(()))
+            }
+            (Awaits::Bridged, Event::CallAgentMissed { cause, .. }) => Some(Err(cause.as_str().into())),
+            (Awaits::Collected, Event::CallCollected { digits, ended_by }) => {
+                Some(if digits.is_empty() { Err(ended_by.clone()) } else { Ok(()) })
+            }
             (Awaits::Transferred, Event::CallTransferFailed { sip_code, .. }) => {
                 Some(Err(format!("refused with {sip_code}")))
             }
@@ -167,7 +185,17 @@ impl Dialer {
                 let follows = call.held != *on && (*on || call.held_by.is_some());
                 follows.then_some(Awaits::Hold(*on))
             }
-            CallWish::Join(_) => Some(Awaits::Joined(LegId::from_bits(0))),
+            CallWish::Join(_) | CallWish::Consult(_) => Some(Awaits::Joined(LegId::from_bits(0))),
+            CallWish::Merge => {
+                let held = self.calls.get(&id).is_some_and(|call| call.held);
+                held.then_some(Awaits::Hold(false))
+            }
+            CallWish::Answer => {
+                let answered = self.calls.get(&id).is_some_and(|call| call.answered.is_some());
+                (!answered).then_some(Awaits::Answered)
+            }
+            CallWish::Bridge(_) => Some(Awaits::Bridged),
+            CallWish::Collect(_) => Some(Awaits::Collected),
             CallWish::Drop(leg) => Some(Awaits::Left(*leg)),
             CallWish::Transfer(_) => Some(Awaits::Transferred),
             CallWish::Record(RecordWish::Start) => Some(Awaits::Recorded(RecordingId::from_bits(0))),

@@ -13,6 +13,7 @@
 //! The daemon makes a [`Gateway`], feeds its [`ReadModel`] and [`EventHub`], answers its [`CommandRequest`]s, and
 //! serves [`router`] on the API port.
 
+mod asyncapi;
 mod auth;
 mod export;
 mod extract;
@@ -51,6 +52,7 @@ pub use hub::{EventHub, LIVE_EVENTS_BUFFERED, LiveEvent};
 pub use mask::Masker;
 pub use metrics::HttpMetrics;
 pub use numbers::{NumberFault, normalise};
+pub use asyncapi::asyncapi;
 pub use openapi::openapi;
 pub use page::PageBody;
 pub use problem::{Code, FieldError, Problem, ProblemBody};

@@ -2,6 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::mend::mend;
+use crate::wire::event_samples::data_schemas;
 use crate::routes::{
     agent_groups, agents, audit, best_time, calendars, call_recording, callbacks, caller_ids, calls,
     campaign_leads, campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound,
@@ -10,6 +11,7 @@ use crate::routes::{
 };
 use axum::Router;
 use axum::routing::MethodRouter;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::openapi::path::{PathItem, Paths};
@@ -138,6 +140,7 @@ fn all() -> Vec<Route> {
         routes!(webhooks::rotate_secret),
         routes!(webhooks::deliveries),
         routes!(spec::show),
+        routes!(spec::show_asyncapi),
     ]
 }
 
@@ -166,8 +169,62 @@ pub(crate) fn bare_router() -> Router<Arc<Gateway>> {
 }
 
 /// The OpenAPI 3.1 document.
+///
+/// # Panics
+/// Never: its keys are strings.
 #[must_use]
-pub fn openapi() -> OpenApi {
+pub fn openapi() -> Value {
+    let mut document = serde_json::to_value(described()).expect("the document has string keys");
+    tell_events(&mut document);
+    document
+}
+
+/// The name of an event's schema: `call.agent_offered` is `CallAgentOfferedEvent`.
+pub(crate) fn message_name(kind: &str) -> String {
+    let words = kind.split(['.', '_']).filter(|word| !word.is_empty());
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    words.map(capital).chain(["Event".to_owned()]).collect()
+}
+
+/// Every type of event with its data, and as a webhook gets it.
+fn tell_events(document: &mut Value) {
+    let mut webhooks = serde_json::Map::new();
+    for (kind, data) in data_schemas() {
+        let name = message_name(kind);
+        document["components"]["schemas"][name.as_str()] = json!({
+            "description": format!("An event `{kind}`."),
+            "allOf": [
+                {"$ref": "#/components/schemas/Event"},
+                {"type": "object", "properties": {"type": {"type": "string", "enum": [kind]}, "data": data}}
+            ]
+        });
+        let header = |name: &str, description: &str| {
+            json!({"name": name, "in": "header", "required": true, "description": description, "schema": {"type": "string"}})
+        };
+        let post = json!({
+            "operationId": format!("webhook_{}", kind.replace('.', "_")),
+            "summary": format!("Tells `{kind}`."),
+            "tags": ["webhooks"],
+            "parameters": [
+                header("webhook-id", "the event's id; the same for each try"),
+                header("webhook-timestamp", "when this try was made, seconds since 1970"),
+                header("webhook-signature", "`v1,` and base64 of HMAC-SHA256 over id, timestamp and body; several while the secret is changed"),
+            ],
+            "requestBody": {"required": true, "content": {"application/json": {
+                "schema": {"$ref": format!("#/components/schemas/{name}")}
+            }}},
+            "responses": {
+                "2XX": {"description": "taken"},
+                "410": {"description": "the endpoint wants no more: it is disabled"},
+                "default": {"description": "tried again later"}
+            }
+        });
+        webhooks.insert(kind.into(), json!({"post": post}));
+    }
+    document["webhooks"] = Value::Object(webhooks);
+}
+
+fn described() -> OpenApi {
     let mut components = ComponentsBuilder::new().security_scheme(
         "bearer",
         SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("dlr_…").build()),

@@ -69,6 +69,7 @@ const OPEN: &[(&str, Named)] = &[
     ("/v1/prompts", Named::Nothing),
     ("/v1/imports", Named::Import),
     ("/v1/openapi.json", Named::Nothing),
+    ("/v1/asyncapi.json", Named::Nothing),
 ];
 
 /// Parts of these that are the operator's all the same: what was said with carriers, and sound that goes elsewhere.

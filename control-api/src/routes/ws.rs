@@ -26,11 +26,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::stream::SplitSink;
 use prometheus::IntGauge;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
+use utoipa::ToSchema;
 
 /// Longest message from a client, bytes.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -40,17 +41,46 @@ const RESPONSE_BYTES_MAX: usize = 8 << 20;
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A request over the connection.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(crate) struct Asked {
     /// Comes back with the response.
     request_id: String,
+    /// `GET`, `POST`, …
+    #[schema(example = "POST")]
     method: String,
+    /// A path of the API that is no stream.
+    #[schema(example = "/v1/calls/call_01JC8Z3V5N8W6Q2R4T7Y9X1B3D/hangup")]
     path: String,
+    /// Its body.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     body: Option<Value>,
+    /// As the header of this name.
     #[serde(default)]
     idempotency_key: Option<String>,
+}
+
+/// What became of a request over the connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Answered {
+    /// `response`; of events, their type.
+    #[serde(rename = "type")]
+    #[schema(example = "response")]
+    kind: &'static str,
+    /// The request's; null for one that could not be read.
+    #[schema(value_type = Option<String>)]
+    request_id: Value,
+    /// As over HTTP.
+    status: u16,
+    /// As over HTTP; null for none.
+    body: Value,
+}
+
+impl Answered {
+    fn new(request_id: Value, status: u16, body: Value) -> Value {
+        json!(Answered { kind: "response", request_id, status, body })
+    }
 }
 
 /// Opens a WebSocket with events (as `/v1/events`, one JSON text frame each) on which requests can be made:
@@ -207,12 +237,12 @@ async fn answer(router: &Router, authorization: Option<&HeaderValue>, text: &[u8
                 true => Value::Null,
                 false => json!(String::from_utf8_lossy(&bytes)),
             });
-            json!({"type": "response", "request_id": id, "status": status, "body": body})
+            Answered::new(id, status, body)
         }
         Err(_) => refused(id, "the response is too long for this connection"),
     }
 }
 
 fn refused(request_id: Value, detail: &str) -> Value {
-    json!({"type": "response", "request_id": request_id, "status": 400, "body": {"code": "invalid_body", "detail": detail}})
+    Answered::new(request_id, 400, json!({"code": "invalid_body", "detail": detail}))
 }

@@ -17,6 +17,7 @@ pub mod dial_request;
 pub mod disposition;
 pub mod dnc;
 pub mod event;
+pub(crate) mod event_samples;
 pub mod fork;
 pub mod inbound;
 pub mod lead;

@@ -41,6 +41,8 @@ impl Loop {
     }
 
     pub(crate) fn publish(&mut self, event: EventEnvelope) {
+        let shown = control_api::wire::event::Event::new(&event, "n1", control_api::Masker::new(true));
+        crate::schema::check_event(&serde_json::to_value(shown).unwrap());
         self.append(vec![Record::Event(Box::new(event.clone()))]);
         self.hub.publish(Arc::new(event));
     }

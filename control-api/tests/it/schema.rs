@@ -53,6 +53,15 @@ pub(crate) fn check(method: &str, path: &str, status: u16, kind: &str, text: &st
     }
 }
 
+/// Panics when an event is not as the document says.
+pub(crate) fn check_event(event: &Value) {
+    let kind = event["type"].as_str().unwrap();
+    let schema = &document()["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    if let Err(fault) = fits(schema, event) {
+        panic!("{kind}: {fault} in {event}");
+    }
+}
+
 fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
         let name = target.rsplit('/').next().unwrap();

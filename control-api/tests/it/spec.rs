@@ -19,6 +19,48 @@ fn the_committed_document_is_the_present_one() {
 }
 
 #[test]
+fn the_committed_document_of_events_is_the_present_one() {
+    let mut text = serde_json::to_string_pretty(&control_api::asyncapi()).unwrap();
+    text.push('\n');
+    expect_file!["../../../docs/asyncapi.json"].assert_eq(&text);
+}
+
+/// Every type of event is told on every stream, by a message whose schema is there.
+#[test]
+fn all_events_have_their_messages() {
+    let (asyncapi, openapi) = (control_api::asyncapi(), document());
+    let pointer = |target: &str| asyncapi.pointer(target.strip_prefix('#').unwrap()).cloned();
+    let types: BTreeSet<&str> = dialer_core::event::TYPE_NAMES.into_iter().collect();
+    let hooks: BTreeSet<&str> = openapi["webhooks"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(hooks, types);
+    for channel in ["events", "socket", "webhooks"] {
+        let messages = asyncapi["channels"][channel]["messages"].as_object().unwrap();
+        let told: BTreeSet<String> = messages
+            .values()
+            .map(|message| pointer(message["$ref"].as_str().unwrap()).unwrap())
+            .filter(|message| !message["name"].as_str().unwrap().starts_with("Socket"))
+            .map(|message| message["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), types, "{channel}");
+    }
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(key, inner)| match inner {
+                Value::String(target) if key == "$ref" => drop(found.insert(target.clone())),
+                inner => references(inner, found),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    references(&asyncapi, &mut found);
+    for target in found {
+        assert!(pointer(&target).is_some(), "{target} leads nowhere");
+    }
+}
+
+#[test]
 fn every_reference_leads_somewhere_and_names_are_unique() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
@@ -59,6 +101,8 @@ fn every_reference_leads_somewhere_and_names_are_unique() {
 #[tokio::test]
 async fn every_documented_operation_is_there() {
     let house = House::new();
+    let events = house.ask("", Method::GET, "/v1/asyncapi.json", None).await.is(200).json();
+    assert_eq!(events, control_api::asyncapi());
     let served = house.ask("", Method::GET, "/v1/openapi.json", None).await.is(200).json();
     assert_eq!(served, document());
     for (path, methods) in served["paths"].as_object().unwrap() {
@@ -75,7 +119,7 @@ async fn every_documented_operation_is_there() {
             assert!(!path.contains('{'), "{path}");
             let with_verb = house.ask("", method.clone(), &path, None).await;
             let status = with_verb.status.as_u16();
-            assert!(status == 401 || path == "/v1/openapi.json", "{method} {path}: {status}");
+            assert!(status == 401 || path.ends_with("api.json"), "{method} {path}: {status}");
             if path == "/v1/events" {
                 continue;
             }

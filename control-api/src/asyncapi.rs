@@ -2,7 +2,7 @@
 //! document.
 
 use crate::openapi::{message_name, openapi};
-use crate::routes::ws::{Asked, Answered};
+use crate::routes::ws::{Answered, Asked};
 use crate::wire::event_samples::data_schemas;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -44,7 +44,9 @@ pub fn asyncapi() -> Value {
     }
     let told = |more: &[&str]| -> Map<String, Value> {
         let names = events.iter().map(String::as_str).chain(more.iter().copied());
-        names.map(|name| (name.to_owned(), json!({"$ref": format!("#/components/messages/{name}")}))).collect()
+        names
+            .map(|name| (name.to_owned(), json!({"$ref": format!("#/components/messages/{name}")})))
+            .collect()
     };
     let of = |channel: &str, names: &mut dyn Iterator<Item = &str>| -> Vec<Value> {
         names.map(|name| json!({"$ref": format!("#/channels/{channel}/messages/{name}")})).collect()

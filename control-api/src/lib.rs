@@ -46,13 +46,13 @@ mod time;
 mod webhook;
 pub mod wire;
 
+pub use asyncapi::asyncapi;
 pub use auth::{Scope, ScopeSet, hash_token};
 pub use gateway::{ApiConfig, CommandRequest, Gateway, GatewayParts, NodeInfo, WallClock, system_clock};
 pub use hub::{EventHub, LIVE_EVENTS_BUFFERED, LiveEvent};
 pub use mask::Masker;
 pub use metrics::HttpMetrics;
 pub use numbers::{NumberFault, normalise};
-pub use asyncapi::asyncapi;
 pub use openapi::openapi;
 pub use page::PageBody;
 pub use problem::{Code, FieldError, Problem, ProblemBody};

@@ -2,13 +2,13 @@
 
 use crate::gateway::Gateway;
 use crate::mend::mend;
-use crate::wire::event_samples::data_schemas;
 use crate::routes::{
     agent_groups, agents, audit, best_time, calendars, call_recording, callbacks, caller_ids, calls,
     campaign_leads, campaigns, cdrs, conduct, dial_requests, dnc, events, forks, import, inbound,
     inbound_routes, leads, ledger, lists, node, persons, policies, prompts, recordings, reports, spec,
     tokens, trunks, verbs, webhooks, ws,
 };
+use crate::wire::event_samples::data_schemas;
 use axum::Router;
 use axum::routing::MethodRouter;
 use serde_json::{Value, json};
@@ -198,9 +198,7 @@ fn tell_events(document: &mut Value) {
                 {"type": "object", "properties": {"type": {"type": "string", "enum": [kind]}, "data": data}}
             ]
         });
-        let header = |name: &str, description: &str| {
-            json!({"name": name, "in": "header", "required": true, "description": description, "schema": {"type": "string"}})
-        };
+        let header = |name: &str, description: &str| json!({"name": name, "in": "header", "required": true, "description": description, "schema": {"type": "string"}});
         let post = json!({
             "operationId": format!("webhook_{}", kind.replace('.', "_")),
             "summary": format!("Tells `{kind}`."),

@@ -1,6 +1,5 @@
 //! What else is done with a live call: `/v1/calls/{id}/answer`, `bridge`, `consult`, `merge`, `say`, `collect`.
 
-use super::calls::tracked;
 use super::conduct::{done, join_as, known};
 use super::{Answer, Api};
 use crate::auth::{Caller, Scope};
@@ -96,12 +95,7 @@ pub(crate) async fn consult(
     responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
     security(("bearer" = ["calls:write"]))
 )]
-pub(crate) async fn merge(
-    State(api): Api,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: JsonBody,
-) -> Answer {
+pub(crate) async fn merge(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
     caller.needs(WRITE)?;
     let command_id = body.parse_or_default::<CallCommandRequest>()?.command_id;
     done(&api, &id, CallWish::Merge, command_id).await

@@ -5,8 +5,8 @@
 
 use crate::mask::Masker;
 use crate::wire::event::Event;
+use dialer_core::EventEnvelope;
 use dialer_core::id::Kind;
-use dialer_core::{EventEnvelope, id::Id};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ fn stored() -> Vec<Value> {
         json!({"type": "trunk_down", "trunk": trunk, "reason": "no answer"}),
         json!({"type": "list_imported", "list": list, "accepted": 1_000}),
         json!({"type": "list_recycled", "list": list, "count": 12}),
-        json!({"type": "webhook_disabled", "webhook": id("whk"), "reason": "410"}),
+        json!({"type": "webhook_disabled", "webhook": id("wh"), "reason": "410"}),
         json!({"type": "recording_deleted", "recording": recording, "call": call, "reason": "retention"}),
         json!({"type": "retention_applied", "kind": "recordings", "count": 12, "before": at}),
         json!({"type": "node_draining"}),
@@ -151,15 +151,32 @@ fn read(stored: &Value) -> Option<Event> {
     Some(Event::new(&envelope, "n1", Masker::new(true)))
 }
 
+/// Pointers to all members of an object, and of the objects in it.
+fn members(value: &Value, at: &str) -> Vec<String> {
+    let named: Vec<(String, &Value)> = match value {
+        Value::Object(of) => of.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(of) => of.iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    let all = named.into_iter().flat_map(|(name, value)| {
+        let at = format!("{at}/{name}");
+        let inner = members(value, &at);
+        std::iter::once(at).chain(inner)
+    });
+    all.collect()
+}
+
 /// The schema of each type's `data`.
 pub(crate) fn data_schemas() -> BTreeMap<&'static str, Value> {
     let mut schemas: BTreeMap<&'static str, Value> = BTreeMap::new();
     for stored in stored() {
         let event = read(&stored).unwrap_or_else(|| panic!("an event is read as it is kept: {stored}"));
         let mut schema = schema_of(&event.data);
-        for name in stored["event"].as_object().into_iter().flat_map(Map::keys) {
+        for pointer in members(&stored["event"], "/event") {
             let mut without = stored.clone();
-            without["event"][name] = Value::Null;
+            if let Some(member) = without.pointer_mut(&pointer) {
+                *member = Value::Null;
+            }
             if let Some(bare) = read(&without).filter(|bare| bare.kind == event.kind) {
                 may_be(&mut schema, &bare.data);
             }
@@ -233,6 +250,9 @@ fn may_be(schema: &mut Value, value: &Value) {
     if !known.iter().any(|known| known == kind) {
         schema["type"] = known.into_iter().chain([json!(kind)]).collect();
     }
+    if let (Value::Array(items), Some(of)) = (value, schema.get_mut("items")) {
+        items.iter().for_each(|item| may_be(of, item));
+    }
     let Value::Object(members) = value else { return };
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|name| name.as_str().is_some_and(|name| members.contains_key(name)));
@@ -261,6 +281,9 @@ mod tests {
         assert_eq!(answered["sip"]["properties"]["pdd_ms"]["type"], json!(["integer", "null"]));
         assert_eq!(answered["attempt"]["type"], "integer");
         assert_eq!(schemas["agent.state"]["properties"]["since"]["format"], "date-time");
-        assert_eq!(schemas["disposition.set"]["properties"]["fields"]["additionalProperties"]["type"], "string");
+        assert_eq!(
+            schemas["disposition.set"]["properties"]["fields"]["additionalProperties"]["type"],
+            "string"
+        );
     }
 }

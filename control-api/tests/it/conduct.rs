@@ -334,3 +334,173 @@ async fn commands_tell_how_they_came_out() {
     let end = all.iter().position(|kind| kind == "call.ended").unwrap();
     assert!(all.iter().rposition(|kind| kind.starts_with("command.")).unwrap() < end, "{all:?}");
 }
+
+#[tokio::test]
+async fn a_consultation_holds_the_customer_until_all_talk_or_it_comes_to_nothing() {
+    let house = House::new();
+    let (id, _, boss) = joined(&house).await;
+    let call: CallId = id.parse().unwrap();
+    let path = format!("/v1/calls/{id}");
+    let state = house.act(&format!("{path}/merge")).await;
+    state.problem(409, "invalid_call_state");
+    assert_eq!(state.json()["state"], "bridged");
+    acts(&house);
+    let ask = async |command: &str| {
+        let body = json!({"agent_id": boss, "command_id": command});
+        house.post(&format!("{path}/consult"), body).await.is(202).json()["leg_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let leg = ask("first").await;
+    assert!(matches!(acts(&house)[..], [CallAct::Join { mode: None, .. }, CallAct::Hold(true)]));
+    let again = json!({"agent_id": boss});
+    house.post(&format!("{path}/consult"), again).await.problem(409, "invalid_call_state");
+    let fact = |fact| house.core.lock().unwrap().fact(fact);
+    fact(CallFact::Held { call, party: Party::Api });
+    // The one who is asked does not answer: the customer is back.
+    let gone = |leg: &str| CallFact::ParticipantLeft {
+        call,
+        leg: leg.parse().unwrap(),
+        cause: EndCause::NoAnswer,
+        took_over: false,
+    };
+    fact(gone(&leg));
+    assert!(matches!(acts(&house)[..], [CallAct::Hold(false)]));
+    fact(CallFact::Resumed { call, party: Party::Api });
+    // The next one answers, and joins all.
+    let leg = ask("second").await;
+    fact(CallFact::Held { call, party: Party::Api });
+    house.act(&format!("{path}/merge")).await.problem(409, "invalid_call_state");
+    fact(CallFact::ParticipantJoined { call, leg: leg.parse().unwrap() });
+    acts(&house);
+    house.post(&format!("{path}/merge"), json!({"command_id": "all"})).await.is(202);
+    assert!(matches!(acts(&house)[..], [CallAct::Hold(false)]));
+    fact(CallFact::Resumed { call, party: Party::Api });
+    fact(gone(&leg));
+    assert!(acts(&house).is_empty(), "nobody waits any longer");
+    let told = types(&house, &id);
+    let commands: Vec<_> = told.iter().filter(|(kind, _)| kind.starts_with("command.")).collect();
+    let came_out =
+        |(kind, data): &(String, Value)| (kind.clone(), data["command_id"].clone(), data["command"].clone());
+    let all: Vec<_> = commands.into_iter().map(came_out).collect();
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!(all[0], ("command.failed".into(), json!("first"), json!("consult")));
+    assert_eq!(all[1], ("command.completed".into(), json!("second"), json!("consult")));
+    assert_eq!(all[2], ("command.completed".into(), json!("all"), json!("merge")));
+}
+
+#[tokio::test]
+async fn digits_are_collected_up_to_a_number_a_key_or_a_silence() {
+    let house = House::new();
+    let (id, _, _) = joined(&house).await;
+    let call: CallId = id.parse().unwrap();
+    let path = format!("/v1/calls/{id}/collect");
+    let collect = async |name: &str, more: Value| {
+        let mut body = json!({"command_id": name});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        house.post(&path, body).await
+    };
+    let press = |digits: &str| {
+        for digit in digits.chars() {
+            let fact = CallFact::Dtmf { call, party: Party::Customer, digit, duration_ms: 100 };
+            house.core.lock().unwrap().fact(fact);
+        }
+    };
+    collect("four", json!({"digits_max": 4})).await.is(202);
+    collect("meanwhile", json!({})).await.problem(409, "invalid_call_state");
+    press("12345");
+    collect("key", json!({"digits_max": 9, "finish_on": "#"})).await.is(202);
+    press("77#");
+    collect("late", json!({"digits_max": 9, "timeout_ms": 3_000})).await.is(202);
+    press("5");
+    house.core.lock().unwrap().pass(2_999);
+    press("6");
+    house.core.lock().unwrap().pass(2_999);
+    let collected = || -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let told = types(&house, &id).into_iter().filter(|(kind, _)| kind == "call.collected");
+        told.map(|(_, data)| (text(&data["digits"]), text(&data["ended_by"]))).collect()
+    };
+    assert_eq!(collected().len(), 2, "each digit gives time for another");
+    house.core.lock().unwrap().pass(1);
+    collect("nothing", json!({"timeout_ms": 100})).await.is(202);
+    house.core.lock().unwrap().pass(100);
+    collect("cut", json!({"digits_max": 9})).await.is(202);
+    press("8");
+    let end = CallFact::Ended {
+        call,
+        by: Party::Customer,
+        cause: EndCause::Normal,
+        sip_code: None,
+        q850: Some(16),
+    };
+    house.core.lock().unwrap().fact(end);
+    let pair = |digits: &str, by: &str| (digits.to_owned(), by.to_owned());
+    let all = [
+        pair("1234", "digits_max"),
+        pair("77", "finish_on"),
+        pair("56", "timeout"),
+        pair("", "timeout"),
+        pair("8", "call_ended"),
+    ];
+    assert_eq!(collected(), all);
+    let failed: Vec<Value> = types(&house, &id)
+        .into_iter()
+        .filter(|(kind, _)| kind == "command.failed")
+        .map(|(_, data)| data["command_id"].clone())
+        .collect();
+    assert_eq!(failed, [json!("nothing")]);
+    collect("over", json!({})).await.problem(409, "invalid_call_state");
+    for (body, pointer) in [
+        (json!({"digits_max": 33}), "/digits_max"),
+        (json!({"finish_on": "##"}), "/finish_on"),
+        (json!({"timeout_ms": 1}), "/timeout_ms"),
+    ] {
+        assert_eq!(house.post(&path, body).await.problem(400, "invalid_body"), [pointer]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_is_not_ready_for_is_refused_with_its_state() {
+    let house = House::new();
+    let (id, agent, _) = joined(&house).await;
+    let path = format!("/v1/calls/{id}");
+    for (verb, body) in [("bridge", json!({"agent_id": agent})), ("bridge", json!({})), ("answer", json!({}))]
+    {
+        let refused = house.post(&format!("{path}/{verb}"), body).await;
+        refused.problem(409, "invalid_call_state");
+        assert_eq!(refused.json()["state"], "bridged", "{verb}");
+    }
+    let nobody = json!({"agent_id": "agt_00000000000000000000000000"});
+    assert_eq!(
+        house.post(&format!("{path}/bridge"), nobody).await.problem(400, "invalid_body"),
+        ["/agent_id"]
+    );
+}
+
+#[tokio::test]
+async fn a_text_is_said_once_made() {
+    let house = House::new();
+    let (id, _, _) = joined(&house).await;
+    let path = format!("/v1/calls/{id}/say");
+    let body = json!({"text": "Please hold the line."});
+    house.post(&path, body.clone()).await.problem(409, "conflict");
+    house.gateway.set_prompts(crate::prompts::Shelf::with(&[]));
+    acts(&house);
+    for _ in 0..2 {
+        house.post(&path, body.clone()).await.is(202);
+    }
+    let played: Vec<String> = acts(&house)
+        .into_iter()
+        .filter_map(|act| match act {
+            CallAct::Play { prompt, .. } => Some(prompt),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((played.len(), &played[0]), (2, &played[1]));
+    let shown = house.get(&format!("/v1/prompts/{}", played[0])).await.is(200).json();
+    assert_eq!((&shown["source"], &shown["text"]), (&json!("text"), &json!("Please hold the line.")));
+    house.post(&path, json!({"text": "mute"})).await.problem(409, "conflict");
+    assert_eq!(house.post(&path, json!({"text": " "})).await.problem(400, "invalid_body"), ["/text"]);
+}

@@ -56,7 +56,8 @@ pub(crate) fn check(method: &str, path: &str, status: u16, kind: &str, text: &st
 /// Panics when an event is not as the document says.
 pub(crate) fn check_event(event: &Value) {
     let kind = event["type"].as_str().unwrap();
-    let schema = &document()["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    let schema =
+        &document()["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"];
     if let Err(fault) = fits(schema, event) {
         panic!("{kind}: {fault} in {event}");
     }

@@ -39,13 +39,11 @@ impl Dialer {
         id: CallId,
         state: CallState,
     ) -> Result<Reply, CommandError> {
-        let asked = match self.calls[&id].inbound.as_ref() {
-            Some(inbound) if state == CallState::Ringing => inbound.memory.is_none(),
-            _ => return Err(wrong_state(state, "only a call that came in and rings can be answered")),
-        };
-        if asked {
-            self.on_caller_recalled(cx, id, CallerMemory::default());
+        if self.calls[&id].inbound.is_none() || state != CallState::Ringing {
+            return Err(wrong_state(state, "only a call that came in and rings can be answered"));
         }
+        // If what the records know is there already, the answer has been ordered.
+        self.on_caller_recalled(cx, id, CallerMemory::default());
         Ok(Reply::Done)
     }
 

@@ -78,7 +78,7 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    fn new(request_id: Value, status: u16, body: Value) -> Value {
+    fn frame(request_id: Value, status: u16, body: Value) -> Value {
         json!(Answered { kind: "response", request_id, status, body })
     }
 }
@@ -237,12 +237,12 @@ async fn answer(router: &Router, authorization: Option<&HeaderValue>, text: &[u8
                 true => Value::Null,
                 false => json!(String::from_utf8_lossy(&bytes)),
             });
-            Answered::new(id, status, body)
+            Answered::frame(id, status, body)
         }
         Err(_) => refused(id, "the response is too long for this connection"),
     }
 }
 
 fn refused(request_id: Value, detail: &str) -> Value {
-    Answered::new(request_id, 400, json!({"code": "invalid_body", "detail": detail}))
+    Answered::frame(request_id, 400, json!({"code": "invalid_body", "detail": detail}))
 }

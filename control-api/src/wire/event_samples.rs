@@ -172,7 +172,8 @@ pub(crate) fn data_schemas() -> BTreeMap<&'static str, Value> {
     for stored in stored() {
         let event = read(&stored).unwrap_or_else(|| panic!("an event is read as it is kept: {stored}"));
         let mut schema = schema_of(&event.data);
-        for pointer in members(&stored["event"], "/event") {
+        let around = ["/lead", "/agent", "/campaign"].map(str::to_owned);
+        for pointer in members(&stored["event"], "/event").into_iter().chain(around) {
             let mut without = stored.clone();
             if let Some(member) = without.pointer_mut(&pointer) {
                 *member = Value::Null;

@@ -154,12 +154,12 @@ async fn a_calendar_is_kept_by_campaigns_followed_at_once_and_not_lost_from_unde
     let path = format!("/v1/calendars/{calendar}");
     let lead = json!({"phone": "+8613800138000"});
     house.post(&format!("/v1/lists/{list}/leads"), lead).await.is(201);
-    let body = json!({"name": "c", "lists": [list], "calendar": calendar});
+    let body = json!({"name": "c", "lists": [list], "calendar": calendar, "on_no_agent": {"play": null}});
     let campaign = house.made(&house.post("/v1/campaigns", body).await);
     house.act(&format!("/v1/campaigns/{campaign}:start")).await.is(200);
     let screened = async || {
         let why = house.get(&format!("/v1/campaigns/{campaign}/diagnostics")).await.is(200).json();
-        why["funnel"]["screened"]["outside_windows"].as_u64().unwrap()
+        why["leads"]["screened"]["outside_windows"].as_u64().unwrap()
     };
     // It is 10:03 on Thursday, 1 October, in Shanghai.
     assert_eq!(screened().await, 0);

@@ -137,10 +137,10 @@ async fn paths_methods_and_bodies_that_do_not_fit() {
     );
     let array = json!({"name": "x", "timers": []});
     assert_eq!(house.post("/v1/campaigns", array).await.problem(400, "invalid_body"), ["/timers"]);
-    let planned = json!({"name": "x", "pacing": {"wait_target_ms": 8000}});
+    let planned = json!({"name": "x", "pacing": {"wait_target": 8000}});
     assert_eq!(
         house.post("/v1/campaigns", planned).await.problem(400, "invalid_body"),
-        ["/pacing/wait_target_ms"]
+        ["/pacing/wait_target"]
     );
     let pool = json!({"name": "x", "caller_id": {"pool": "cid"}});
     assert_eq!(house.post("/v1/campaigns", pool).await.problem(400, "invalid_body"), ["/caller_id"]);

@@ -15,7 +15,7 @@ async fn every_setting_is_taken_shown_and_changed_while_it_runs() {
         "max_lines_per_agent": 2.5, "weight": 300.0, "priority": 80});
     let pacing = json!({"abandon_target": 0.02, "abandon_cap": 0.03, "window": "24h", "cap_style": "tapered",
         "policy": "gb_ofcom", "budget_group": "shop", "small_team": {"below_agents": 6, "mode": "progressive"},
-        "cancel_ringing": true, "hold_back": "no_dial"});
+        "cancel_ringing": true, "hold_back": "no_dial", "wait_target_ms": 9000});
     let amd = json!({"mode": "async", "human_on_timeout": true, "false_machine_rate": 0.004,
         "missed_machine_rate": 0.02});
     let campaign = json!({"name": "c", "mode": "ratio", "ratio": 2.25, "lists": [list], "connect_at": "ringing",

@@ -94,7 +94,11 @@ impl Dialer {
         must_be_bridged(state, "consult needs a call in which customer and agent are joined")?;
         let call = &self.calls[&id];
         if call.agent.is_none() || call.consulting.is_some() {
-            let detail = if call.agent.is_none() { "the agent has left the call" } else { "a consultation is under way" };
+            let detail = if call.agent.is_none() {
+                "the agent has left the call"
+            } else {
+                "a consultation is under way"
+            };
             return Err(wrong_state(state, detail));
         }
         let reply = self.join(cx, id, state, Joining { mode: None, ..joining })?;
@@ -183,7 +187,9 @@ impl Dialer {
 
     /// The digits are over: told once.
     pub(crate) fn end_collecting(&mut self, cx: &mut Cx<'_>, id: CallId, ended_by: &str) {
-        let Some(collecting) = self.calls.get_mut(&id).and_then(|call| call.collecting.take()) else { return };
+        let Some(collecting) = self.calls.get_mut(&id).and_then(|call| call.collecting.take()) else {
+            return;
+        };
         self.disarm(Some(collecting.timer));
         let event = Event::CallCollected { digits: collecting.digits, ended_by: ended_by.into() };
         self.tell_call(cx, id, event);

@@ -928,7 +928,7 @@ impl World {
             .then(|| self.seen_calls[self.rng.below(self.seen_calls.len() as u64) as usize]);
         let leads = self.store.leads.len() as u64;
         let by_hand = leads > 0 && self.rng.chance(0.5);
-        let unnamed = self.seen_calls.len() % 3 == 0;
+        let unnamed = self.seen_calls.len().is_multiple_of(3);
         let lead = by_hand.then(|| self.rng.below(leads) as usize);
         let lead = lead.and_then(|place| self.store.leads.values().nth(place).cloned());
         let command = match self.rng.below(26) {

@@ -393,7 +393,7 @@ fn click_to_call() {
             record: true,
             client_state: Some("ticket".into()),
             override_reason: None,
-        caller_id_pool: None,
+            caller_id_pool: None,
         }));
         assert!(matches!(reply, Ok(Reply::Call(_))), "{reply:?}");
         h.run_for(6_000);
@@ -465,7 +465,7 @@ fn live(seed: u64) {
                     record: true,
                     client_state: None,
                     override_reason: None,
-        caller_id_pool: None,
+                    caller_id_pool: None,
                 }));
             }
             _ => {

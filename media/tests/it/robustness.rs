@@ -136,7 +136,8 @@ fn run(seed: u64) -> String {
             }
             10 => {
                 let amd = rng.chance(0.7).then(AmdConfig::default);
-                let ears = Ears { dtmf: rng.chance(0.5), amd, early_media: rng.chance(0.5), ..Ears::default() };
+                let ears =
+                    Ears { dtmf: rng.chance(0.5), amd, early_media: rng.chance(0.5), ..Ears::default() };
                 world.with_plane(|plane, now, _| {
                     plane.listen(now, one, ears);
                     plane.amd_start(now, other);

@@ -147,7 +147,7 @@ impl Operator {
                     record: rng.chance(0.5),
                     client_state: Some(format!("click {}", self.numbers)),
                     override_reason: None,
-        caller_id_pool: None,
+                    caller_id_pool: None,
                 })]
             }
         }

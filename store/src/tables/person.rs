@@ -302,8 +302,17 @@ const PLACES: [Place; 7] = [
 ];
 
 /// What settings are called and say is their owner's business; that they name the number is told.
-const SETTINGS: [&str; 9] =
-    ["agent", "calendar", "caller_id_pool", "campaign", "dnc_list", "inbound_route", "list", "trunk", "webhook"];
+const SETTINGS: [&str; 9] = [
+    "agent",
+    "calendar",
+    "caller_id_pool",
+    "campaign",
+    "dnc_list",
+    "inbound_route",
+    "list",
+    "trunk",
+    "webhook",
+];
 
 impl super::Core {
     /// Forgets a person. Interrupted, it is done again from the start.

@@ -11,8 +11,8 @@ use dialer_core::record::{
     DncNumbers, DncSnapshot, LeadProgress, LedgerEntry, ListRow, RecordingRow, RecordingStartRow, TrunkRow,
 };
 use dialer_core::{
-    AgentId, CalendarId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId, ListId,
-    Record, RecordingId, Snapshot, TrunkId,
+    AgentId, CalendarId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId,
+    ListId, Record, RecordingId, Snapshot, TrunkId,
 };
 use proptest::prelude::*;
 use sansio::{Rng, WallTime};

@@ -66,7 +66,7 @@ fn a_progressive_call_from_start_to_wrap_up() {
         &mut house,
         &expect![[r#"
             0.050  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.050  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000001", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.050  event   call.created #1
             0.350  event   call.dialing #2
             1.000  event   campaign.pacing dialing 1 target 1 limited by agents
@@ -112,7 +112,7 @@ fn a_progressive_call_from_start_to_wrap_up() {
             87.354  journal WrapUpEnded(20000)
             87.354  event   agent.state wrap_up -> ready (wrap_up_over)
             87.354  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            87.354  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            87.354  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             87.354  event   call.created #1
             87.354  event   campaign.pacing dialing 1 target 1 limited by agents
         "#]],
@@ -169,7 +169,7 @@ fn a_busy_number_is_tried_again_by_the_rule() {
             0.560  event   call.ended #4 busy
             0.560  event   lead.updated #5 (late) retry_wait
             0.560  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.560  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.560  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.560  event   call.created #1
         "#]],
     );
@@ -315,7 +315,7 @@ fn a_phone_that_is_not_picked_up_gives_way_to_the_next_agent() {
             0.070  order   RingAgent { call: call1, agent: anna, way: Phone { agent: anna, auto_answer: Default, display: "+493****0001" }, ring_timeout_ms: 8000 }
             0.070  event   agent.state ready -> ringing (offered)
             0.160  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.160  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.160  event   call.created #1
             0.770  event   agent.missed_offer #6 rejected
             0.770  event   agent.state ringing -> unreachable (missed_offer)
@@ -387,7 +387,7 @@ fn a_machine_heard_first_costs_no_agent() {
             1.860  event   call.classified #5
             1.860  order   Hangup { call: call1, cause: Normal, by: System }
             1.860  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            1.860  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
+            1.860  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
             1.860  event   call.created #1
             1.860  event   leg.ended #6 customer normal
             1.860  journal CallEnded(machine) LeadChanged(retry_wait, 1 attempts, in 14401 s)
@@ -451,7 +451,7 @@ fn a_machine_heard_beside_frees_the_agent_at_once() {
             0.960  event   agent.state talking -> ready (machine)
             0.960  order   Hangup { call: call1, cause: Normal, by: System }
             0.960  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.960  event   call.created #1
             1.010  event   campaign.pacing dialing 1 target 1 limited by agents
             1.020  event   leg.ended #8 customer normal
@@ -597,7 +597,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
             0.000  journal AttemptStarted(0)
             0.000  event   call.created #1
             0.000  event   agent.state ready -> reserved (click_to_call)
-            0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, others: [], to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.000  order   DialCustomer { call: call1, campaign: None, trunk: trk1, others: [], to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.000  reply   Call(call1)
             0.000  event   call.dialing #2
             0.000  event   call.ringing #3
@@ -631,7 +631,7 @@ fn click_to_call_with_a_session_and_with_a_phone() {
             1.000  event   agent.state ready -> ringing (click_to_call)
             1.000  reply   Call(call2)
             1.010  event   agent.state ringing -> reserved (answered)
-            1.010  order   DialCustomer { call: call2, campaign: None, trunk: trk1, others: [], to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            1.010  order   DialCustomer { call: call2, campaign: None, trunk: trk1, others: [], to: "+4930123456", caller_id: None, ring_timeout_ms: 20000, early_media: false, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             1.010  event   call.dialing #2
             1.010  event   call.ringing #3
             1.010  event   call.answered #4
@@ -708,7 +708,7 @@ fn preview_shows_first_and_dials_on_the_agents_word() {
             0.060  event   task.ended
             0.060  event   agent.state preview -> reserved (dialling)
             0.060  journal AttemptStarted(1) LeadChanged(dialing, 1 attempts)
-            0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
+            0.060  order   DialCustomer { call: call1, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: false, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.060  event   call.created #1
             0.060  reply   Call(call1)
             0.060  event   call.dialing #2

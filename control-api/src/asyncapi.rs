@@ -3,7 +3,6 @@
 
 use crate::openapi::{message_name, openapi};
 use crate::routes::ws::{Answered, Asked};
-use crate::wire::event_samples::data_schemas;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use utoipa::PartialSchema;
@@ -19,7 +18,9 @@ pub fn asyncapi() -> Value {
     let openapi = openapi();
     let known = &openapi["components"]["schemas"];
     let mut schemas = Map::new();
-    let mut wanted: Vec<String> = data_schemas().keys().map(|kind| message_name(kind)).collect();
+    let kinds: Vec<&String> =
+        openapi["webhooks"].as_object().map(|of| of.keys().collect()).unwrap_or_default();
+    let mut wanted: Vec<String> = kinds.iter().map(|kind| message_name(kind)).collect();
     for (name, schema) in [("SocketRequest", Asked::schema()), ("SocketResponse", Answered::schema())] {
         let schema = serde_json::to_value(schema).expect("a schema is JSON");
         references(&schema, &mut wanted);
@@ -32,7 +33,7 @@ pub fn asyncapi() -> Value {
         }
     }
     let mut messages = Map::new();
-    for kind in data_schemas().keys() {
+    for kind in kinds {
         let name = message_name(kind);
         let payload = json!({"$ref": format!("{SCHEMAS}{name}")});
         messages.insert(name, json!({"name": kind, "title": kind, "payload": payload}));

@@ -232,9 +232,9 @@ fn described() -> OpenApi {
         components = components.schemas_from_iter(schemas);
         paths.merge(described);
     }
-    let twins: Vec<_> =
-        paths.paths.iter().filter_map(|(path, item)| Some((other_spelling(path)?, item))).collect();
-    let twins: Vec<_> = twins.into_iter().map(|(path, item)| (path, twin(item.clone()))).collect();
+    let twins =
+        paths.paths.iter().filter_map(|(path, item)| Some((other_spelling(path)?, twin(item.clone()))));
+    let twins: Vec<_> = twins.collect();
     paths.paths.extend(twins);
     let mut license = License::new("Apache-2.0");
     license.identifier = Some("Apache-2.0".into());
@@ -250,7 +250,7 @@ fn described() -> OpenApi {
     document
 }
 
-/// The same under another path: operations have names of their own.
+/// The same under another path: by its own tag its operations get names of their own.
 fn twin(mut item: PathItem) -> PathItem {
     let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
     for operation in all.into_iter().flatten() {

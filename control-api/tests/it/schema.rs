@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    DOCUMENT.get_or_init(|| serde_json::to_value(control_api::openapi()).unwrap())
+    DOCUMENT.get_or_init(control_api::openapi)
 }
 
 /// Whether `path` is one of the paths of `template`.

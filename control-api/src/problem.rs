@@ -81,6 +81,7 @@ pub enum Code {
     IdempotencyKeyReused,
     LimitReached,
     Internal,
+    SpeechFailed,
     Draining,
     StoreUnavailable,
     Overloaded,
@@ -140,6 +141,7 @@ impl Code {
             }
             Code::LimitReached => (S::TOO_MANY_REQUESTS, "limit_reached", "A limit is reached"),
             Code::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something broke on our side"),
+            Code::SpeechFailed => (S::BAD_GATEWAY, "speech_failed", "The engine that speaks has failed"),
             Code::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The node is draining"),
             Code::StoreUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "store_unavailable", "Records cannot be written now")
@@ -443,6 +445,7 @@ mod tests {
             Code::IdempotencyKeyReused,
             Code::LimitReached,
             Code::Internal,
+            Code::SpeechFailed,
             Code::Draining,
             Code::StoreUnavailable,
             Code::Overloaded,

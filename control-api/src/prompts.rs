@@ -136,6 +136,8 @@ pub enum PromptFault {
     Limit(String),
     /// The engine that speaks is not there: why.
     Silent(String),
+    /// The engine that speaks failed: why.
+    Engine(String),
     /// It cannot be kept: why.
     Disk(String),
 }
@@ -150,6 +152,7 @@ impl PromptFault {
             PromptFault::Unusable(why) => Problem::field(pointer, why),
             PromptFault::Limit(what) => Problem::new(Code::LimitReached, what),
             PromptFault::Silent(why) => Problem::new(Code::Conflict, why),
+            PromptFault::Engine(why) => Problem::new(Code::SpeechFailed, why),
             PromptFault::Disk(why) => {
                 tracing::error!(why, "a prompt cannot be kept");
                 Problem::new(Code::StoreUnavailable, "the prompt cannot be kept now; see the log")

@@ -90,7 +90,8 @@ impl Shelf {
                 let samples =
                     voice::speak_one(config, cache, &text, &voice).map_err(|error| match error {
                         SpeechError::Refused(why) => PromptFault::Unusable(why),
-                        SpeechError::Unavailable(why) => PromptFault::Silent(why),
+                        SpeechError::Absent(why) => PromptFault::Silent(why),
+                        SpeechError::Unavailable(why) => PromptFault::Engine(why),
                     })?;
                 keep(folder, name, "txt", format!("voice: {voice}\n{text}\n").as_bytes()).map_err(disk)?;
                 let source = Source::Text { text, voice };

@@ -52,6 +52,9 @@ impl PromptShelf for Shelf {
             PromptContent::Text { text, .. } if text == "mute" => {
                 Err(PromptFault::Silent("no engine".into()))
             }
+            PromptContent::Text { text, .. } if text == "broken" => {
+                Err(PromptFault::Engine("503 Service Unavailable".into()))
+            }
             PromptContent::Text { text, .. } => Ok(info(&name, PromptSource::Text, Some(text))),
         };
         if let Ok(made) = &made {
@@ -102,6 +105,10 @@ async fn prompts_are_put_listed_played_and_deleted() {
     assert_eq!(bad.problem(400, "invalid_body"), ["/vice"]);
     house.post("/v1/prompts", json!({"name": "said", "text": "Hello"})).await.problem(409, "conflict");
     house.post("/v1/prompts", json!({"name": "mute", "text": "mute"})).await.problem(409, "conflict");
+    house
+        .post("/v1/prompts", json!({"name": "broken", "text": "broken"}))
+        .await
+        .problem(502, "speech_failed");
     let beep = house.post("/v1/prompts", json!({"name": "beep", "text": "Beep"})).await.is(200).json();
     assert_eq!((&beep["text"], &beep["voice"]), (&json!("Beep"), &json!("en")));
     let page = house.get("/v1/prompts?limit=2").await.is(200).json();

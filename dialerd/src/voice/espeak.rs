@@ -19,7 +19,7 @@ impl Espeak {
 
     async fn run(&self, text: &str, voice: &str) -> Result<Vec<u8>, SpeechError> {
         let unavailable = |error: std::io::Error| {
-            SpeechError::Unavailable(format!(
+            SpeechError::Absent(format!(
                 "{}: {error}; install espeak-ng, or set voice.command or voice.engine",
                 self.command
             ))

@@ -36,7 +36,9 @@ pub trait SpeechEngine: Send {
 /// Why a text was not spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpeechError {
-    /// The engine is not there, cannot be reached or does not end: other texts will fare no better.
+    /// There is no engine: other texts will fare no better.
+    Absent(String),
+    /// The engine cannot be reached, fails, does not end or makes no sound: other texts will fare no better.
     Unavailable(String),
     /// The engine does not take this text or voice.
     Refused(String),
@@ -45,7 +47,9 @@ pub enum SpeechError {
 impl fmt::Display for SpeechError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SpeechError::Unavailable(why) | SpeechError::Refused(why) => f.write_str(why),
+            SpeechError::Absent(why) | SpeechError::Unavailable(why) | SpeechError::Refused(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
@@ -98,9 +102,8 @@ pub fn speak_one(
             "{voice:?} is not the name of a voice (letters, digits, - _ + .)"
         )));
     }
-    let engine = engine_of(config).ok_or_else(|| {
-        SpeechError::Unavailable("no engine speaks texts here: voice.engine is \"none\"".into())
-    })?;
+    let engine = engine_of(config)
+        .ok_or_else(|| SpeechError::Absent("no engine speaks texts here: voice.engine is \"none\"".into()))?;
     kept_or_rendered(engine.as_ref(), voice, text, cache, &mut None)
 }
 
@@ -252,12 +255,12 @@ fn kept_or_rendered(
         return Err(error.clone());
     }
     let file = engine.render(text, voice).inspect_err(|error| {
-        if matches!(error, SpeechError::Unavailable(_)) {
+        if matches!(error, SpeechError::Absent(_) | SpeechError::Unavailable(_)) {
             *missing = Some(error.clone());
         }
     })?;
     let samples = media::wav::read_prompt(&file)
-        .map_err(|error| SpeechError::Refused(format!("what the engine made cannot be used: {error}")))?;
+        .map_err(|error| SpeechError::Unavailable(format!("what the engine made cannot be used: {error}")))?;
     // Renamed when whole: a crash leaves no half a prompt behind.
     let half = kept.with_extension("part");
     let written = std::fs::create_dir_all(cache)

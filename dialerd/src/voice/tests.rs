@@ -127,7 +127,7 @@ async fn a_program_gets_the_text_by_pipe_and_the_voice_by_argument() {
 async fn a_program_that_is_missing_refuses_or_never_ends_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let error = render(Espeak::new("/nowhere/espeak-ng", PATIENCE), "hello").await.unwrap_err();
-    assert!(matches!(&error, SpeechError::Unavailable(why) if why.contains("install espeak-ng")), "{error}");
+    assert!(matches!(&error, SpeechError::Absent(why) if why.contains("install espeak-ng")), "{error}");
     let command = program(folder.path(), "echo 'no such voice' >&2; exit 1");
     let error = render(Espeak::new(&command, PATIENCE), "hello").await.unwrap_err();
     assert!(matches!(&error, SpeechError::Refused(why) if why.contains("no such voice")), "{error}");

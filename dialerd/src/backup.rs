@@ -33,7 +33,7 @@ pub struct RestoreArguments {
 /// Copies the store.
 pub fn backup(arguments: &BackupArguments) -> ExitCode {
     told(&arguments.config, |store| {
-        let pages = store::backup(store, &arguments.copy)?;
+        let pages = store::backup(store, &arguments.copy).map_err(|error| error.to_string())?;
         Ok(format!("{}: {} bytes, checked", arguments.copy.display(), pages))
     })
 }
@@ -41,12 +41,17 @@ pub fn backup(arguments: &BackupArguments) -> ExitCode {
 /// Puts a copy in the place of the store.
 pub fn restore(arguments: &RestoreArguments) -> ExitCode {
     told(&arguments.config, |store| {
-        let schema = store::restore(&arguments.copy, store, arguments.force)?;
+        if store.exists() && !arguments.force {
+            let place = store.display();
+            return Err(format!("there is a store at {place} already: --force puts the copy in its place"));
+        }
+        let schema =
+            store::restore(&arguments.copy, store, arguments.force).map_err(|error| error.to_string())?;
         Ok(format!("{}: restored (schema {schema})", store.display()))
     })
 }
 
-fn told(config: &Path, act: impl FnOnce(&Path) -> Result<String, store::StoreError>) -> ExitCode {
+fn told(config: &Path, act: impl FnOnce(&Path) -> Result<String, String>) -> ExitCode {
     let config = match crate::config::load(config) {
         Ok(config) => config,
         Err(errors) => {

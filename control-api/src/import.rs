@@ -15,7 +15,7 @@ use crate::rows::{RawRow, Splitter, csv_fields};
 use crate::spool::SpoolWriter;
 use crate::wire::lead::{
     FieldValue, ImportSummary, ImportSummaryLine, LeadFault, LeadRequest, PhoneRequest, RowResult,
-    RowVerdict, shown_external_id,
+    RowVerdict, check_countries, shown_external_id,
 };
 use dialer_core::{Command, ListId};
 use sansio::Duration;
@@ -46,6 +46,10 @@ pub(crate) struct ImportPlan {
     pub(crate) time_zone: Option<String>,
     pub(crate) on_duplicate: OnDuplicate,
     pub(crate) dedupe_scope: DedupeScope,
+    /// Leads that have been tried so often are not taken again.
+    pub(crate) attempts_max: Option<u32>,
+    /// Countries that the list takes; none: all.
+    pub(crate) countries: Vec<String>,
     pub(crate) dry_run: bool,
     pub(crate) mask: Masker,
     /// Where its figures are shown while it runs.
@@ -53,13 +57,23 @@ pub(crate) struct ImportPlan {
 }
 
 impl ImportPlan {
-    fn options(&self, api: &Gateway) -> ImportOptions {
+    pub(crate) fn options(&self, api: &Gateway) -> ImportOptions {
         ImportOptions {
             on_duplicate: self.on_duplicate,
             dedupe_scope: self.dedupe_scope.clone(),
+            attempts_max: self.attempts_max,
             dry_run: self.dry_run,
             now: api.now(),
         }
+    }
+
+    /// A lead as the list takes it.
+    pub(crate) fn settled(&self, mut lead: NewLead) -> Result<NewLead, LeadFault> {
+        check_countries(&lead, &self.countries)?;
+        if lead.time_zone.is_none() {
+            lead.time_zone.clone_from(&self.time_zone);
+        }
+        Ok(lead)
     }
 }
 
@@ -251,17 +265,12 @@ pub(crate) struct Read {
 impl Format {
     fn read(&self, row: RawRow, plan: &ImportPlan) -> Read {
         let region = plan.region.as_deref();
-        let (external_id, mut lead) = match (&row.text, self) {
+        let (external_id, lead) = match (&row.text, self) {
             (Err(fault), _) => (None, Err(row_fault(fault.code(), "", fault.detail().into()))),
             (Ok(text), Format::Ndjson) => json_lead(text, region),
             (Ok(text), Format::Csv(header)) => header.lead(text, region),
         };
-        if let Ok(lead) = &mut lead
-            && lead.time_zone.is_none()
-        {
-            lead.time_zone.clone_from(&plan.time_zone);
-        }
-        Read { line: row.line, external_id, lead }
+        Read { line: row.line, external_id, lead: lead.and_then(|lead| plan.settled(lead)) }
     }
 }
 
@@ -339,6 +348,7 @@ fn stored_verdict(row: Told, fate: ImportVerdict) -> RowVerdict {
             (RowResult::Duplicate, Some(lead), Some(by))
         }
         ImportVerdict::Dnc => (RowResult::Dnc, None, None),
+        ImportVerdict::TooManyAttempts { lead } => (RowResult::TooManyAttempts, Some(lead), None),
         ImportVerdict::NoPhone => (RowResult::InvalidNumber, None, Some("empty")),
     };
     RowVerdict {
@@ -381,7 +391,10 @@ pub(crate) fn count(summary: &mut ImportSummary, verdicts: &[RowVerdict], on_dup
                 summary.dnc += 1;
                 summary.rejected += 1;
             }
-            RowResult::InvalidNumber | RowResult::InvalidRow => summary.rejected += 1,
+            RowResult::InvalidNumber
+            | RowResult::BlockedCountry
+            | RowResult::TooManyAttempts
+            | RowResult::InvalidRow => summary.rejected += 1,
         }
     }
 }
@@ -787,7 +800,7 @@ mod tests {
         for (row, code, pointer) in [
             ("{", "invalid_json", ""),
             ("[]", "invalid_field", ""),
-            (r#"{"phone":"x"}"#, "not_a_number", "/phone"),
+            (r#"{"phone":"x"}"#, "not_e164", "/phone"),
             (r#"{"phones":[{"number":"13800138000"},{"number":"12"}]}"#, "wrong_length", "/phones/1/number"),
             (r#"{"phone":"13800138000","colour":"red"}"#, "invalid_field", "/colour"),
             (r#"{"phone":13800138000}"#, "invalid_field", "/phone"),

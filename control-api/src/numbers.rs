@@ -30,7 +30,7 @@ impl NumberFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             NumberFault::Empty => "empty",
-            NumberFault::NotANumber => "not_a_number",
+            NumberFault::NotANumber => "not_e164",
             NumberFault::RegionMissing => "region_missing",
             NumberFault::UnknownCountry => "unknown_country",
             NumberFault::WrongLength => "wrong_length",
@@ -125,6 +125,13 @@ fn normalise_by_parser(text: &str, region: Option<&str>) -> Result<String, Numbe
         return Err(NumberFault::NotInPlan);
     }
     Ok(e164)
+}
+
+/// The region (ISO 3166-1 alpha-2) of an E.164 number, where its plan tells it.
+#[must_use]
+pub(crate) fn region_of(e164: &str) -> Option<String> {
+    let number = phonenumber::parse(None, e164).ok()?;
+    number.country().id().map(|id| id.as_ref().to_owned())
 }
 
 /// All ways in which this number (E.164) is written: also as people of its country do, with and without the prefix of

@@ -339,6 +339,9 @@ pub struct ListConfig {
     pub tenant: Tenant,
     /// Region (ISO 3166-1 alpha-2) for numbers without a country code.
     pub default_region: Option<String>,
+    /// Countries (ISO 3166-1 alpha-2) whose numbers are taken in; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub countries: Vec<String>,
 }
 
 /// A do-not-call list.

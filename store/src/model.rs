@@ -174,6 +174,8 @@ pub struct ImportOptions {
     pub on_duplicate: OnDuplicate,
     /// What makes a duplicate.
     pub dedupe_scope: DedupeScope,
+    /// A row whose lead has been tried so often is not taken.
+    pub attempts_max: Option<u32>,
     /// Tell the verdicts, write nothing. Duplicates within one call are seen, those between calls are not; the names of
     /// new leads are not kept.
     pub dry_run: bool,
@@ -213,6 +215,11 @@ pub enum ImportVerdict {
     },
     /// Each of its numbers is on a do-not-call list that holds everywhere; nothing was written.
     Dnc,
+    /// Its lead has been tried as often as [`ImportOptions::attempts_max`] says; nothing was written.
+    TooManyAttempts {
+        /// The stored lead.
+        lead: LeadId,
+    },
     /// It has no number.
     NoPhone,
 }

@@ -9,6 +9,7 @@ use crate::problem::{Code, FieldError, Problem, ProblemBody};
 use crate::wire::dial_request::{
     DialRequest, DialRequestBatch, DialRequestNew, DialRequestRefused, DialRequestsAnswer, DialRequestsTaken,
 };
+use crate::wire::lead::check_countries;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderValue, LOCATION};
@@ -40,6 +41,7 @@ struct Pushed {
     push: PushConfig,
     list: ListId,
     region: Option<String>,
+    countries: Vec<String>,
 }
 
 impl Pushed {
@@ -54,7 +56,8 @@ impl Pushed {
         let list = push.list.or_else(|| config.lists.first().copied()).ok_or_else(off)?;
         let row = api.read_model.list(list).ok_or_else(off)?;
         let region = row.config.default_region.clone().or_else(|| api.config.default_region.clone());
-        Ok(Pushed { campaign, push, list, region })
+        let countries = row.config.countries.clone();
+        Ok(Pushed { campaign, push, list, region, countries })
     }
 }
 
@@ -121,7 +124,9 @@ fn read(
     let mut rows = Vec::with_capacity(wanted.len());
     for (place, request) in wanted.into_iter().enumerate() {
         let before = if many { format!("/requests/{place}") } else { String::new() };
-        match request.into_lead(&pushed.push, pushed.region.as_deref(), now) {
+        let lead = request.into_lead(&pushed.push, pushed.region.as_deref(), now);
+        let taken = |lead: NewLead| check_countries(&lead, &pushed.countries).map(|()| lead);
+        match lead.and_then(taken) {
             Ok(lead) => rows.push(lead),
             Err(fault) => faults.push(fault.field_error(&before)),
         }
@@ -139,8 +144,8 @@ async fn take(
     let options = ImportOptions {
         on_duplicate: OnDuplicate::Skip,
         dedupe_scope: DedupeScope::None,
-        dry_run: false,
         now: api.now(),
+        ..ImportOptions::default()
     };
     let stored = api
         .store(move |store| {
@@ -159,7 +164,7 @@ async fn take(
                         refused.push(DialRequestRefused { place: place as u64, code: "dnc" });
                         continue;
                     }
-                    ImportVerdict::NoPhone => continue,
+                    ImportVerdict::NoPhone | ImportVerdict::TooManyAttempts { .. } => continue,
                 };
                 if let Some(lead) = store.lead(id)? {
                     found.push((lead, new));

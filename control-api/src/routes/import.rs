@@ -25,8 +25,8 @@ use std::sync::Arc;
 use store::{DedupeScope, OnDuplicate};
 
 /// Parameters of an import, also taken when leads are added one by one.
-pub(crate) const IMPORT_PARAMETERS: [&str; 6] =
-    ["on_duplicate", "dedupe_scope", "campaign", "dry_run", "region", "time_zone"];
+pub(crate) const IMPORT_PARAMETERS: [&str; 7] =
+    ["on_duplicate", "dedupe_scope", "campaign", "attempts_max", "dry_run", "region", "time_zone"];
 
 /// Reads how to import.
 pub(crate) fn plan(api: &Gateway, caller: &Caller, id: &str, params: &Params) -> Result<ImportPlan, Problem> {
@@ -54,6 +54,10 @@ pub(crate) fn plan(api: &Gateway, caller: &Caller, id: &str, params: &Params) ->
         time_zone: time_zone.flatten(),
         on_duplicate: on_duplicate.unwrap_or_default(),
         dedupe_scope: dedupe_scope(api, list, params)?,
+        attempts_max: params.read("attempts_max", "a whole number from 1 to 1000", |text| {
+            text.parse().ok().filter(|most| (1..=1_000).contains(most))
+        })?,
+        countries: row.config.countries.clone(),
         dry_run: params.flag("dry_run")?,
         mask: caller.mask(),
         progress: None,
@@ -122,6 +126,7 @@ impl Kind for SpoolKind {
         ("on_duplicate" = Option<String>, Query, description = "`skip` (the default), `update` or `error`"),
         ("dedupe_scope" = Option<String>, Query, description = "where an equal number makes a duplicate: `list` (the default), `campaign` (lists of the campaigns that use this list, or of `campaign`), `tenant`, `none`; an equal external_id in the list always does"),
         ("campaign" = Option<String>, Query, description = "for `dedupe_scope=campaign`"),
+        ("attempts_max" = Option<u32>, Query, description = "rows whose lead (by `dedupe_scope` or external_id) has been tried so often are not taken: `too_many_attempts`"),
         ("dry_run" = Option<bool>, Query, description = "tell the verdicts, write nothing"),
         ("region" = Option<String>, Query, description = "for numbers without a country code; the list's if absent"),
         ("time_zone" = Option<String>, Query, description = "for rows that name none: an IANA zone, or `from_number` (the default): the zones that the number may be in"),

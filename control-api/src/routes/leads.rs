@@ -20,7 +20,7 @@ use axum::response::IntoResponse;
 use dialer_core::{LeadId, ListId};
 use serde::Deserialize;
 use serde_json::Value;
-use store::{ImportOptions, LeadPageQuery, NewLead};
+use store::LeadPageQuery;
 use utoipa::ToSchema;
 
 /// Most leads in a batch.
@@ -144,12 +144,7 @@ pub(crate) async fn add(
 }
 
 async fn import(api: &Gateway, plan: &ImportPlan, rows: Vec<Read>) -> Result<Vec<RowVerdict>, Problem> {
-    let options = ImportOptions {
-        on_duplicate: plan.on_duplicate,
-        dedupe_scope: plan.dedupe_scope.clone(),
-        dry_run: plan.dry_run,
-        now: api.now(),
-    };
+    let options = plan.options(api);
     let task_plan = plan.clone();
     let verdicts = api.store(move |store| judge(store, rows, &task_plan, &options)).await?;
     let changed = |verdict: &&RowVerdict| matches!(verdict.result, RowResult::Accepted | RowResult::Updated);
@@ -160,27 +155,25 @@ async fn import(api: &Gateway, plan: &ImportPlan, rows: Vec<Read>) -> Result<Vec
     Ok(verdicts)
 }
 
-fn with_zone(mut lead: NewLead, plan: &ImportPlan) -> NewLead {
-    if lead.time_zone.is_none() {
-        lead.time_zone.clone_from(&plan.time_zone);
-    }
-    lead
-}
-
 async fn add_one(api: &Gateway, plan: &ImportPlan, request: LeadRequest) -> Answer {
-    let lead = request.into_lead(plan.region.as_deref()).map_err(|fault| {
+    let lead = request.into_lead(plan.region.as_deref()).and_then(|lead| plan.settled(lead));
+    let lead = lead.map_err(|fault| {
         Problem::fields(vec![fault.field_error("")]).with("result", fault.result.as_str())
     })?;
-    let row = Read { line: 1, external_id: lead.external_id.clone(), lead: Ok(with_zone(lead, plan)) };
+    let row = Read { line: 1, external_id: lead.external_id.clone(), lead: Ok(lead) };
     let verdict = import(api, plan, vec![row]).await?.pop().ok_or_else(super::odd_reply)?;
     if verdict.result == RowResult::Duplicate {
         let by = verdict.code.unwrap_or_default();
         let problem = Problem::new(Code::Conflict, format!("there is a lead with this {by} already"));
         return Err(problem.with("lead_id", verdict.lead_id));
     }
-    if verdict.result == RowResult::Dnc {
-        let problem = Problem::new(Code::Conflict, "each of its numbers is on a do-not-call list");
-        return Err(problem.with("result", verdict.result.as_str()));
+    let refused = match verdict.result {
+        RowResult::Dnc => Some("each of its numbers is on a do-not-call list"),
+        RowResult::TooManyAttempts => Some("the lead has been tried as often as attempts_max says"),
+        _ => None,
+    };
+    if let Some(refused) = refused {
+        return Err(Problem::new(Code::Conflict, refused).with("result", verdict.result.as_str()));
     }
     let id: Option<LeadId> = verdict.lead_id.as_deref().and_then(|id| id.parse().ok());
     let stored = match id {
@@ -206,7 +199,7 @@ async fn add_batch(api: &Gateway, plan: &ImportPlan, batch: LeadBatch) -> Answer
         .zip(1..)
         .map(|(request, line)| {
             let external_id = request.external_id.clone();
-            let lead = request.into_lead(plan.region.as_deref()).map(|lead| with_zone(lead, plan));
+            let lead = request.into_lead(plan.region.as_deref()).and_then(|lead| plan.settled(lead));
             Read { line, external_id, lead }
         })
         .collect();

@@ -3,7 +3,7 @@
 use super::pop::PastAttempt;
 use super::{Outcome, wire_enum};
 use crate::mask::Masker;
-use crate::numbers::normalise;
+use crate::numbers::{normalise, region_of};
 use crate::problem::FieldError;
 use crate::time::Time;
 use dialer_core::record::{Lead as CoreLead, Phone as CorePhone};
@@ -158,7 +158,7 @@ impl serde::de::Visitor<'_> for FieldValueVisitor {
 /// Why a lead is refused: the verdict's words, a finer code, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeadFault {
-    /// `invalid_number` or `invalid_row`.
+    /// `invalid_number`, `blocked_country` or `invalid_row`.
     pub result: RowResult,
     /// Finer: `not_in_plan`, `unknown_time_zone`, …
     pub code: &'static str,
@@ -182,6 +182,28 @@ impl LeadFault {
             detail: self.detail.clone(),
         }
     }
+}
+
+/// Refuses a lead with a number of another country than these (ISO 3166-1 alpha-2); no countries: all.
+///
+/// # Errors
+/// Which number is of another country, or of none that is known.
+pub fn check_countries(lead: &NewLead, countries: &[String]) -> Result<(), LeadFault> {
+    if countries.is_empty() {
+        return Ok(());
+    }
+    let blocked = lead
+        .phones
+        .iter()
+        .position(|phone| region_of(&phone.number).is_none_or(|region| !countries.contains(&region)));
+    blocked.map_or(Ok(()), |at| {
+        Err(LeadFault {
+            result: RowResult::BlockedCountry,
+            code: "country",
+            pointer: format!("/phones/{at}/number"),
+            detail: format!("this list takes numbers of {}", countries.join(", ")),
+        })
+    })
 }
 
 /// A time zone of this name exists.
@@ -325,6 +347,10 @@ pub enum RowResult {
     Dnc,
     /// A number cannot be dialled.
     InvalidNumber,
+    /// A number is of a country that the list does not take (`countries`).
+    BlockedCountry,
+    /// A lead with its number or external id has been tried `attempts_max` times or more; it was not taken.
+    TooManyAttempts,
     /// The row cannot be read.
     InvalidRow,
 }
@@ -339,6 +365,8 @@ impl RowResult {
             RowResult::Duplicate => "duplicate",
             RowResult::Dnc => "dnc",
             RowResult::InvalidNumber => "invalid_number",
+            RowResult::BlockedCountry => "blocked_country",
+            RowResult::TooManyAttempts => "too_many_attempts",
             RowResult::InvalidRow => "invalid_row",
         }
     }

@@ -21,6 +21,10 @@ pub struct ListRequest {
     #[serde(default)]
     #[schema(example = "CN")]
     pub default_region: Option<String>,
+    /// Countries (ISO 3166-1 alpha-2) whose numbers the list takes; none: all. Rows with others get `blocked_country`.
+    #[serde(default)]
+    #[schema(example = json!(["CN", "HK"]), max_items = 250)]
+    pub countries: Vec<String>,
 }
 
 impl TryFrom<ListRequest> for ListConfig {
@@ -35,14 +39,28 @@ impl TryFrom<ListRequest> for ListConfig {
             "/default_region",
             "expected a region like CN, US or GB (ISO 3166-1 alpha-2)",
         );
+        checks.that(wire.countries.len() <= 250, "/countries", "expected at most 250 countries");
+        for (at, country) in wire.countries.iter().enumerate() {
+            let pointer = format!("/countries/{at}");
+            checks.that(
+                is_region(country),
+                &pointer,
+                "expected a country like CN, US or GB (ISO 3166-1 alpha-2)",
+            );
+        }
         checks.finish()?;
-        Ok(ListConfig { name: wire.name, default_region: wire.default_region, ..ListConfig::default() })
+        let ListRequest { name, default_region, countries } = wire;
+        Ok(ListConfig { name, default_region, countries, ..ListConfig::default() })
     }
 }
 
 impl From<&ListConfig> for ListRequest {
     fn from(config: &ListConfig) -> Self {
-        ListRequest { name: config.name.clone(), default_region: config.default_region.clone() }
+        ListRequest {
+            name: config.name.clone(),
+            default_region: config.default_region.clone(),
+            countries: config.countries.clone(),
+        }
     }
 }
 
@@ -56,6 +74,8 @@ pub struct List {
     pub name: String,
     /// Region for numbers without a country code.
     pub default_region: Option<String>,
+    /// Countries whose numbers it takes; none: all.
+    pub countries: Vec<String>,
     /// How many leads it has by state; only when one list is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leads: Option<LeadTotals>,
@@ -109,6 +129,7 @@ impl List {
             id: row.id.to_string(),
             name: mask.text(&row.config.name),
             default_region: row.config.default_region.clone(),
+            countries: row.config.countries.clone(),
             leads: counts.map(LeadTotals::from),
             version: row.version,
             created_at: row.created_at.into(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::future::IntoFuture;
+use store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
@@ -45,7 +46,7 @@ async fn a_csv_is_imported_row_by_row() {
         results(&lines),
         [
             row(2, "accepted", ""),
-            row(3, "invalid_number", "not_a_number"),
+            row(3, "invalid_number", "not_e164"),
             row(4, "duplicate", "number"),
             row(5, "duplicate", "external_id"),
             row(6, "invalid_row", "bad_quotes"),
@@ -455,7 +456,7 @@ async fn an_import_goes_on_by_itself() {
     let result = house.get(&format!("{path}/result")).await.is(200);
     let lines: Vec<Value> = result.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expected =
-        [row(2, "accepted", ""), row(3, "invalid_number", "not_a_number"), row(4, "duplicate", "number")];
+        [row(2, "accepted", ""), row(3, "invalid_number", "not_e164"), row(4, "duplicate", "number")];
     assert_eq!(results(&lines), expected);
     assert_eq!(house.get("/v1/imports").await.is(200).json()["data"][0]["id"], id);
     let page = house.get(&format!("/v1/lists/{list}/leads?include=total")).await.is(200).json();
@@ -473,4 +474,41 @@ async fn an_import_goes_on_by_itself() {
     house.ask(other, Method::GET, &path, None).await.problem(404, "not_found");
     assert_eq!(house.ask(other, Method::GET, "/v1/imports", None).await.is(200).json()["data"], json!([]));
     house.get("/v1/imports/imp_01JC8Z3V5N8W6Q2R4T7Y9X1B3D").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn numbers_of_other_countries_and_leads_tried_often_are_not_taken() {
+    let house = House::new();
+    let body = json!({"name": "home", "default_region": "CN", "countries": ["CN", "US"]});
+    let made = house.post("/v1/lists", body).await.is(201).json();
+    let list = made["id"].as_str().unwrap();
+    assert_eq!(made["countries"], json!(["CN", "US"]));
+    let wrong = json!({"name": "home", "countries": ["Mars"]});
+    assert_eq!(house.post("/v1/lists", wrong).await.problem(400, "invalid_body"), ["/countries/0"]);
+    let rows = "phone,external_id\n13800138000,a\n+12025550123,b\n+442079460123,c\n+14165550123,d\n";
+    let path = format!("/v1/lists/{list}/leads:import");
+    let lines = house.import(&path, CSV, rows).await;
+    let country = |line| row(line, "blocked_country", "country");
+    assert_eq!(results(&lines), [row(2, "accepted", ""), row(3, "accepted", ""), country(4), country(5)]);
+    assert_eq!(lines[2]["pointer"], "/phones/0/number");
+    assert_eq!(lines.last().unwrap()["summary"]["rejected"], 2);
+    let one = house.post(&format!("/v1/lists/{list}/leads"), json!({"phone": "+442079460123"})).await;
+    assert_eq!(one.problem(400, "invalid_body"), ["/phones/0/number"]);
+    assert_eq!(one.json()["result"], "blocked_country");
+
+    let lead = lines[0]["lead_id"].as_str().unwrap().parse().unwrap();
+    let mut progress = house.store.lead(lead).unwrap().unwrap().progress;
+    progress.attempts = 3;
+    house.core.lock().unwrap().append(vec![dialer_core::Record::LeadChanged(progress)]);
+    let rows = "phone,external_id\n13800138000,a\n+12025550123,b\n";
+    let again =
+        |most: u32, dry: bool| format!("{path}?on_duplicate=update&attempts_max={most}&dry_run={dry}");
+    for dry in [true, false] {
+        let lines = house.import(&again(3, dry), CSV, rows).await;
+        assert_eq!(results(&lines), [row(2, "too_many_attempts", ""), row(3, "updated", "")], "{dry}");
+        assert_eq!(lines[0]["lead_id"], json!(lead.to_string()));
+    }
+    let lines = house.import(&again(4, false), CSV, rows).await;
+    assert_eq!(results(&lines), [row(2, "updated", ""), row(3, "updated", "")]);
+    house.post(&format!("{path}?attempts_max=0"), json!({})).await.problem(400, "invalid_parameter");
 }

@@ -46,6 +46,7 @@ fn pop() -> ScreenPop {
                 talk_ms: 1,
                 disposition: Some("sale".into()),
                 notes: Some("call 13900139000".into()),
+                refused: false,
             }],
         }),
         url: Some("https://crm.example/?p={phone}&x={external_id}&f={fields.also}".into()),

@@ -158,7 +158,7 @@ fn an_operator_works_on_a_terminal() {
         let file = place.folder.path().join("leads.csv");
         std::fs::write(&file, "phone,name\n+12025550101,Grace\nnonsense,Nobody\n").unwrap();
         let told = good(&["import", "leads", file.to_str().unwrap()]).await;
-        let refused = "line 3: invalid_number not_a_number: /phone: expected digits, perhaps with a plus";
+        let refused = "line 3: invalid_number not_e164: /phone: expected digits, perhaps with a plus";
         assert!(told.contains(refused) && told.contains("accepted 1"), "{told}");
         let (code, _, error) = ask(&base, &["import", "leads", "leads.xlsx"]).await;
         assert_eq!(code, 2, "{error}");

@@ -106,7 +106,9 @@ pub(super) fn dry_run(
             ImportVerdict::Dnc
         } else if let Some(found) = pretended.find(&txn, list_no, row, &scope, &mut holders)? {
             let (lead, by) = (found.id, found.by);
-            if found.is_updated(list_no, row, options) {
+            if found.is_tried_out(&txn, options)? {
+                ImportVerdict::TooManyAttempts { lead }
+            } else if found.is_updated(list_no, row, options) {
                 pretended.write(found, row);
                 ImportVerdict::Updated { lead }
             } else {

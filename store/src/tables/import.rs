@@ -164,6 +164,20 @@ impl Match {
         let other_name = matches!((&self.external_id, &row.external_id), (Some(a), Some(b)) if a != b);
         options.on_duplicate == OnDuplicate::Update && self.list_no == list_no && !other_name
     }
+
+    /// It has been tried as often as the import allows; one that is not stored yet never was.
+    pub(super) fn is_tried_out(
+        &self,
+        conn: &Connection,
+        options: &ImportOptions,
+    ) -> Result<bool, StoreError> {
+        let Some(most) = options.attempts_max else { return Ok(false) };
+        let attempts: Option<i64> = conn
+            .prepare_cached("SELECT attempts FROM lead WHERE no = ?1")?
+            .query_row((self.no,), |row| row.get(0))
+            .optional()?;
+        Ok(attempts.is_some_and(|attempts| attempts >= i64::from(most)))
+    }
 }
 
 /// Judges and writes the next rows that are new leads, or none of them at all; tells how many of those that follow are to be
@@ -246,7 +260,9 @@ fn write_row<'r>(
         let detail = "a lead cannot be written, and none stands in its way".into();
         return Err(StoreError::Undecodable { table: "lead", detail });
     };
-    if found.is_updated(list_no, lead, options) {
+    if found.is_tried_out(txn.conn(), options)? {
+        Ok(ImportVerdict::TooManyAttempts { lead: found.id })
+    } else if found.is_updated(list_no, lead, options) {
         update(txn, &found, row, holders)?;
         Ok(ImportVerdict::Updated { lead: found.id })
     } else {

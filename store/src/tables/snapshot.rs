@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::model::LEDGER_WINDOW_MS;
 use crate::sql::Connection;
 use dialer_core::record::{AttemptRow, CutFile, CutRecording, LedgerEntry};
-use dialer_core::{CallId, Snapshot};
+use dialer_core::{CallId, Snapshot, Tenant};
 use sansio::WallTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,7 @@ pub(super) fn load(conn: &Connection, now: WallTime) -> Result<Snapshot, StoreEr
         open_call_seqs: open_call_seqs(&txn, &open_attempts)?,
         open_attempts,
         cut_recordings: cut_recordings(&txn)?,
+        dialled_numbers: dialled_numbers(&txn, now)?,
         ledger: ledger(&txn, now)?,
         best_time: super::best_time::load(&txn)?,
         pacer_sketches: sketches(&txn)?,
@@ -105,6 +106,29 @@ fn open_call_seqs(conn: &Connection, open: &OpenAttempts) -> Result<Vec<(CallId,
     found.sort_unstable();
     Ok(found)
 }
+
+/// What was dialled within 24 hours, for limits per number. Calls that came in or passed through were not dialled.
+fn dialled_numbers(
+    conn: &Connection,
+    now: WallTime,
+) -> Result<Vec<(Option<Tenant>, String, WallTime)>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT tenant, number, started_at FROM call_record WHERE started_at >= ?1 AND \
+         CASE json_extract(data, '$.kind') WHEN 'inbound' THEN 1 WHEN 'transit' THEN 2 ELSE 0 END = 0 \
+         ORDER BY started_at, number",
+    )?;
+    let mut rows = statement.query_all((now.plus_millis(-DAY_MS).unix_millis(),))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let tenant: Option<String> = row.get("tenant")?;
+        let at = WallTime::from_unix_millis(row.get("started_at")?);
+        found.push((tenant.as_deref().and_then(Tenant::new), row.get("number")?, at));
+    }
+    Ok(found)
+}
+
+/// 24 hours.
+const DAY_MS: i64 = 86_400_000;
 
 fn ledger(conn: &Connection, now: WallTime) -> Result<Vec<LedgerEntry>, StoreError> {
     let mut statement =

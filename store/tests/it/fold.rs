@@ -7,8 +7,9 @@ use dialer_core::caller_id::{CallerIdPoolSnapshot, PoolState};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::inbound::InboundRouteRow;
 use dialer_core::record::{
-    AgentRow, AgentStatusRow, AttemptRow, CampaignRow, ContactRow, CutFile, CutRecording, DncListRow,
-    DncNumbers, DncSnapshot, LeadProgress, LedgerEntry, ListRow, RecordingRow, RecordingStartRow, TrunkRow,
+    AgentRow, AgentStatusRow, AttemptRow, CallKindTag, CampaignRow, ContactRow, CutFile, CutRecording,
+    DncListRow, DncNumbers, DncSnapshot, LeadProgress, LedgerEntry, ListRow, RecordingRow, RecordingStartRow,
+    TrunkRow,
 };
 use dialer_core::{
     AgentId, CalendarId, CallId, CallRecord, CallerIdPoolId, CampaignId, DncListId, InboundRouteId, LeadId,
@@ -200,7 +201,15 @@ impl Fold {
     fn snapshot(&self) -> Snapshot {
         let since = NOW.plus_millis(-LEDGER_WINDOW_MS);
         let progress = |lead: LeadId| self.leads.get(&lead).map(|(_, progress)| progress.clone());
+        let yesterday = NOW.plus_millis(-24 * 3_600_000);
+        let dialled =
+            |record: &&CallRecord| !matches!(record.kind, CallKindTag::Inbound | CallKindTag::Transit);
+        let of_late = self.ended.values().filter(dialled).filter(|record| record.started_at >= yesterday);
+        let mut dialled_numbers: Vec<_> =
+            of_late.map(|record| (record.tenant.clone(), record.to.clone(), record.started_at)).collect();
+        dialled_numbers.sort_by(|a, b| (a.2, &a.1).cmp(&(b.2, &b.1)));
         Snapshot {
+            dialled_numbers,
             trunks: self.trunks.values().cloned().collect(),
             agents: self.agents.values().cloned().collect(),
             agent_status: self.agent_status.values().cloned().collect(),

@@ -12,7 +12,7 @@ use store::{
 };
 
 fn options(on_duplicate: OnDuplicate, dedupe_scope: DedupeScope) -> ImportOptions {
-    ImportOptions { on_duplicate, dedupe_scope, dry_run: false, now: NOW }
+    ImportOptions { on_duplicate, dedupe_scope, now: NOW, ..ImportOptions::default() }
 }
 
 fn query(list: ListId, limit: u32) -> LeadQuery {

@@ -455,6 +455,7 @@ impl Draw {
             talk_ms: self.rng.below(2) * 1_000,
             disposition: self.maybe(|_| "sale".into()),
             notes: self.maybe(|_| "王: wants \"blue\"".into()),
+            refused: self.rng.below(2) == 0,
         }
     }
 

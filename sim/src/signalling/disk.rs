@@ -139,6 +139,7 @@ impl Store {
             open_attempts: self.open.values().map(|row| (row.clone(), progress(row))).collect(),
             open_call_seqs: self.open.keys().filter_map(seq).collect(),
             cut_recordings: self.recordings.values().map(mended).collect(),
+            dialled_numbers: Vec::new(),
             ledger: self.ledger.clone(),
             pacer_sketches: self.sketches.iter().map(|(id, sketch)| (*id, sketch.clone())).collect(),
             last_cursor: self.last_cursor,

@@ -1,6 +1,7 @@
 //! Agents at their desks and the operator in the office: they see views and give commands.
 
 use super::scene::AgentScene;
+use dialer_core::participant::CallWish;
 use dialer_core::record::CallKindTag;
 use dialer_core::view::{AgentState, AgentView};
 use dialer_core::{AgentId, CallId, CampaignId, Command, OriginateRequest, TaskId};
@@ -67,6 +68,10 @@ impl Person {
             AgentState::Paused => Some(Command::AgentReady(agent)),
             AgentState::Talking if odd < 0.05 => Some(Command::AgentLogout(agent)),
             AgentState::Talking if odd < 0.10 => Some(Command::AgentPause { agent, code: "tired".into() }),
+            AgentState::Talking if odd < 0.16 => self.call.map(|call| {
+                let wish = CallWish::Park { timeout_ms: 5_000 };
+                Command::Call { call, wish }
+            }),
             AgentState::Talking => self.call.map(Command::Hangup),
             AgentState::WrapUp if odd < 0.3 => Some(Command::AgentReady(agent)),
             AgentState::WrapUp => self.call.map(|call| Command::SetDisposition {
@@ -130,6 +135,11 @@ impl Operator {
                 calls.get(pick(rng, calls.len())).map(|call| Command::Hangup(*call)).into_iter().collect()
             }
             6 => vec![Command::DeleteCampaign(campaign), Command::Hangup(CallId::from_bits(1))],
+            7 => {
+                let calls: Vec<CallId> = self.calls.keys().copied().collect();
+                let bridge = |call: &CallId| Command::Call { call: *call, wish: CallWish::Bridge(None) };
+                calls.get(pick(rng, calls.len())).map(bridge).into_iter().collect()
+            }
             _ => {
                 let Some(agent) = self.agents.get(pick(rng, self.agents.len())).copied() else {
                     return Vec::new();
@@ -145,6 +155,7 @@ impl Operator {
                     campaign: rng.chance(0.3).then_some(campaign),
                     ring_timeout_ms: Some(20_000),
                     record: rng.chance(0.5),
+                    notice: None,
                     client_state: Some(format!("click {}", self.numbers)),
                     override_reason: None,
                     caller_id_pool: None,

@@ -5,7 +5,8 @@ use dialer_core::config::{CampaignState, DialMode};
 use dialer_core::event::{Event, EventEnvelope};
 use dialer_core::record::{AttemptRow, CallKindTag, CampaignRow, LeadProgress, LedgerEntry, Record};
 use dialer_core::{
-    AgentId, AttemptId, CallId, CallRecord, CampaignId, Command, CommandError, LeadId, Outcome, Reply,
+    AgentId, AttemptId, CallId, CallRecord, CampaignId, Command, CommandError, EndCause, LeadId, Outcome,
+    Reply,
 };
 use sansio::{Instant, WallTime};
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,7 +217,11 @@ impl Book {
             found.add(now, "what is told after the end is marked so", detail);
         }
         match &envelope.event {
-            Event::CallEnded { .. } => {
+            Event::CallEnded { record } => {
+                let joined = self.talking.values().any(|other| *other == call);
+                if joined && record.cause != EndCause::NodeRestart {
+                    found.add(now, "who was joined is told to be so no longer", format!("{call}"));
+                }
                 if story.ended {
                     found.add(now, "call.ended is told once", format!("{call}"));
                 }
@@ -232,6 +237,9 @@ impl Book {
                 {
                     found.add(now, "an agent is in one call", format!("{agent}: {call} and {other}"));
                 }
+            }
+            Event::CallUnbridged { agent, .. } if self.talking.remove(agent) != Some(call) => {
+                found.add(now, "who was joined is told to be so no longer, once", format!("{call}"));
             }
             _ => {}
         }

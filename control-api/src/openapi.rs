@@ -112,6 +112,7 @@ fn all() -> Vec<Route> {
         routes!(conduct::transfer),
         routes!(verbs::answer),
         routes!(verbs::bridge),
+        routes!(verbs::park),
         routes!(verbs::consult),
         routes!(verbs::merge),
         routes!(verbs::say),

@@ -193,6 +193,8 @@ impl Dialer {
             call_max_ms: timers.call_max_ms,
             not_after: self.expiry_of(cx, id),
         };
+        let tenant = self.tenant_of(call.campaign, call.agent).unwrap_or_default();
+        self.dialled_numbers.note(tenant, &call.to, cx.wall);
         let (campaign, trunk, number) = (call.campaign, call.trunk, call.number);
         let (paced, traits) = (call.is_paced(), call.traits);
         cx.out.push(Effect::Call(order));

@@ -125,7 +125,7 @@ fn trunks(dialer: &Dialer, found: &mut Vec<Finding>) {
 
 fn campaigns(dialer: &Dialer, found: &mut Vec<Finding>) {
     for (id, campaign) in &dialer.campaigns {
-        let mut by_state = [0_u32; 9];
+        let mut by_state = [0_u32; 10];
         for call in dialer.calls.values().filter(|call| call.line_of() == Some(*id)) {
             by_state[call.state as usize] += 1;
             if !campaign.calls.contains(&call.id) {
@@ -213,7 +213,7 @@ fn calls(dialer: &Dialer, found: &mut Vec<Finding>) {
         }
         let needs_deadline = match call.state {
             CallState::Waiting | CallState::Offering => call.line_of().is_some(),
-            CallState::Message | CallState::Ending | CallState::CallingAgent => true,
+            CallState::Message | CallState::Ending | CallState::CallingAgent | CallState::Parked => true,
             _ => false,
         };
         if needs_deadline && call.timer.is_none() {

@@ -357,6 +357,8 @@ pub struct OriginateRequest {
     pub ring_timeout_ms: Option<u32>,
     /// Record it.
     pub record: bool,
+    /// Both hear this prompt, which says that the call is recorded, as soon as they are joined.
+    pub notice: Option<String>,
     /// The client's own mark, told in every event.
     pub client_state: Option<String>,
     /// Dial although a rule of compliance forbids it, for this reason; who asks may do so.

@@ -12,7 +12,7 @@ use crate::call::{Call, EndedCalls, TrackedCommand, TransitCall, TransitViews};
 use crate::caller_id::Pool;
 use crate::campaign::{Campaign, Task};
 use crate::command::{Command, CommandError, Reply};
-use crate::compliance::DncBook;
+use crate::compliance::{DialledNumbers, DncBook};
 use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::event::{Event, EventEnvelope};
@@ -56,6 +56,8 @@ pub struct Dialer {
     pub(crate) rung_early: BTreeSet<AgentId>,
     pub(crate) lists: BTreeMap<ListId, ListRow>,
     pub(crate) dnc: DncBook,
+    /// How often each number was dialled of late.
+    pub(crate) dialled_numbers: DialledNumbers,
     pub(crate) pools: BTreeMap<CallerIdPoolId, Pool>,
     pub(crate) calendars: BTreeMap<CalendarId, CalendarRow>,
     pub(crate) pools_timer: Option<(Instant, TimerKey)>,
@@ -200,6 +202,7 @@ impl Dialer {
             rung_early: BTreeSet::new(),
             lists: BTreeMap::new(),
             dnc: DncBook::default(),
+            dialled_numbers: DialledNumbers::default(),
             pools: BTreeMap::new(),
             calendars: BTreeMap::new(),
             pools_timer: None,

@@ -41,6 +41,8 @@ pub struct DispositionRule {
     pub callback: Demand,
     /// The lead goes to this state: `done`, `exhausted` or `dnc`; `None`: where the call's outcome has taken it.
     pub lead: Option<LeadState>,
+    /// Who was called has said not to be called: not dialled for as long as the campaign's rule book asks for.
+    pub refusal: bool,
 }
 
 /// As stored: in older versions the code alone.
@@ -60,6 +62,8 @@ enum Form {
         callback: Demand,
         #[serde(default)]
         lead: Option<LeadState>,
+        #[serde(default)]
+        refusal: bool,
     },
 }
 
@@ -67,8 +71,8 @@ impl From<Form> for DispositionRule {
     fn from(form: Form) -> Self {
         match form {
             Form::Code(code) => DispositionRule::from(code.as_str()),
-            Form::Rule { code, label, required_fields, notes, callback, lead } => {
-                DispositionRule { code, label, required_fields, notes, callback, lead }
+            Form::Rule { code, label, required_fields, notes, callback, lead, refusal } => {
+                DispositionRule { code, label, required_fields, notes, callback, lead, refusal }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::pop::ScreenPop;
 use crate::record::{CallRecord, LeadState};
 use crate::recording::PauseBehavior;
 use crate::tenant::Tenant;
-use crate::view::{AgentState, PacingReport};
+use crate::view::{AgentState, LimitedBy, PacingReport};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +68,8 @@ pub enum Event {
     CallRouted { step: String, agent: Option<AgentId>, group: Option<String> },
     /// Its customer leg is being dialled.
     CallDialing { to: String, caller_id: Option<String>, trunk: TrunkId, attempt: u32 },
+    /// A provisional answer came that is not "ringing" (RFC 3261 §13.2.2.1): 181 forwarded, 182 queued, 183 progress.
+    CallProgress { sip_code: u16, after_dial_ms: u64, early_media: bool },
     /// The customer's phone rings.
     CallRinging { pdd_ms: u64, early_media: bool },
     /// Early media was recognised.
@@ -120,6 +122,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         greeting_end_to_bridge_ms: Option<u64>,
     },
+    /// Customer and agent are joined no longer: `parked`, `transferred`, or a leg or the call has ended. Told once for each
+    /// time that they were joined.
+    CallUnbridged { agent: AgentId, reason: String, duration_ms: u64 },
     /// The safe-harbour message is being played.
     CallSafeHarbour { prompt: String },
     /// The message of an agentless campaign, or what is left on a machine or said to an assistant, is being played.
@@ -250,6 +255,8 @@ pub enum Event {
     CampaignCompleted,
     /// A sampled pacing decision.
     CampaignPacing { report: Box<PacingReport> },
+    /// Dialling stands at a limit for a while: `lines`, `cps`, `trunk`, `caller_ids`, … as `limited_by` of `campaign.pacing`.
+    CampaignLimitReached { limit: LimitedBy, dialing: u32 },
     /// The abandonment rate reached its cap.
     CampaignAbandonCapReached { live: u64, abandoned: u64 },
     /// An agent logged in.
@@ -315,11 +322,12 @@ pub enum Change {
 }
 
 /// All that [`Event::type_name`] can give.
-pub const TYPE_NAMES: [&str; 87] = [
+pub const TYPE_NAMES: [&str; 90] = [
     "call.created",
     "call.inbound",
     "call.routed",
     "call.dialing",
+    "call.progress",
     "call.ringing",
     "call.early_media",
     "call.answered",
@@ -329,6 +337,7 @@ pub const TYPE_NAMES: [&str; 87] = [
     "agent.missed_offer",
     "call.agent_hopped",
     "call.bridged",
+    "call.unbridged",
     "call.safe_harbour",
     "call.message",
     "call.dtmf",
@@ -338,7 +347,7 @@ pub const TYPE_NAMES: [&str; 87] = [
     "call.resumed",
     "call.transferred",
     "call.transfer_failed",
-    "call.supervision_started",
+    "call.supervised",
     "call.supervision_changed",
     "call.supervision_ended",
     "call.participant_added",
@@ -370,7 +379,7 @@ pub const TYPE_NAMES: [&str; 87] = [
     "lead.dnc_added",
     "dnc.changed",
     "caller_id.quarantined",
-    "caller_id.released",
+    "caller_id.restored",
     "compliance.overridden",
     "call.opted_out",
     "campaign.started",
@@ -381,6 +390,7 @@ pub const TYPE_NAMES: [&str; 87] = [
     "campaign.deleted",
     "campaign.completed",
     "campaign.pacing",
+    "campaign.limit_reached",
     "campaign.abandon_cap_reached",
     "agent.logged_in",
     "agent.logged_out",
@@ -414,6 +424,7 @@ impl Event {
             Event::CallInbound { .. } => "call.inbound",
             Event::CallRouted { .. } => "call.routed",
             Event::CallDialing { .. } => "call.dialing",
+            Event::CallProgress { .. } => "call.progress",
             Event::CallRinging { .. } => "call.ringing",
             Event::CallEarlyMedia { .. } => "call.early_media",
             Event::CallAnswered { .. } => "call.answered",
@@ -423,6 +434,7 @@ impl Event {
             Event::CallAgentMissed { .. } => "agent.missed_offer",
             Event::CallAgentHopped { .. } => "call.agent_hopped",
             Event::CallBridged { .. } => "call.bridged",
+            Event::CallUnbridged { .. } => "call.unbridged",
             Event::CallSafeHarbour { .. } => "call.safe_harbour",
             Event::CallMessage { .. } => "call.message",
             Event::CallDtmf { .. } => "call.dtmf",
@@ -432,7 +444,7 @@ impl Event {
             Event::CallResumed { .. } => "call.resumed",
             Event::CallTransferred { .. } => "call.transferred",
             Event::CallTransferFailed { .. } => "call.transfer_failed",
-            Event::CallSupervisionStarted { .. } => "call.supervision_started",
+            Event::CallSupervisionStarted { .. } => "call.supervised",
             Event::CallSupervisionChanged { .. } => "call.supervision_changed",
             Event::CallSupervisionEnded { .. } => "call.supervision_ended",
             Event::CallParticipantAdded { .. } => "call.participant_added",
@@ -464,7 +476,7 @@ impl Event {
             Event::LeadDnc { .. } => "lead.dnc_added",
             Event::DncChanged { .. } => "dnc.changed",
             Event::CallerIdQuarantined { .. } => "caller_id.quarantined",
-            Event::CallerIdReleased { .. } => "caller_id.released",
+            Event::CallerIdReleased { .. } => "caller_id.restored",
             Event::ComplianceOverridden { .. } => "compliance.overridden",
             Event::CallOptedOut { .. } => "call.opted_out",
             Event::CampaignState { to, .. } => match to {
@@ -479,6 +491,7 @@ impl Event {
             },
             Event::CampaignCompleted => "campaign.completed",
             Event::CampaignPacing { .. } => "campaign.pacing",
+            Event::CampaignLimitReached { .. } => "campaign.limit_reached",
             Event::CampaignAbandonCapReached { .. } => "campaign.abandon_cap_reached",
             Event::AgentLoggedIn => "agent.logged_in",
             Event::AgentLoggedOut { .. } => "agent.logged_out",

@@ -103,6 +103,15 @@ pub enum CallFact {
         /// With sound before the answer.
         early_media: bool,
     },
+    /// A provisional answer that does not say that it rings: told for each code once.
+    Progress {
+        /// Which call.
+        call: CallId,
+        /// 181 to 199.
+        sip_code: u16,
+        /// With sound before the answer.
+        early_media: bool,
+    },
     /// Early media was recognised.
     EarlyMedia {
         /// Which call.

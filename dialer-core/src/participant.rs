@@ -13,6 +13,7 @@ use crate::config::AutoAnswer;
 use crate::fork::{ForkConfig, ForkOrder};
 use crate::id::{AgentId, ForkId, LegId, TrunkId};
 use crate::outcome::{EndCause, Party};
+use crate::record::Lead;
 use crate::recording::{RecordAct, RecordWish};
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -93,10 +94,12 @@ impl Way {
 }
 
 /// Who is to be brought into a call, and how.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Joining {
     /// Who.
     pub target: Target,
+    /// The lead that has the number, as stored: what forbids a call to it forbids this one.
+    pub known: Option<Box<Lead>>,
     /// A supervisor in this mode; `None`: a third party.
     pub mode: Option<SupervisionMode>,
     /// Rings at most so long, milliseconds; `None`: 30 s.
@@ -178,6 +181,11 @@ pub enum CallWish {
     Answer,
     /// Gives a customer who waits to this agent, or to the next one who is ready.
     Bridge(Option<AgentId>),
+    /// Takes the agent out of the call: the customer is set aside, with the tune of hold.
+    Park {
+        /// After so long who parked it gets the customer back, else whoever is ready, milliseconds.
+        timeout_ms: u32,
+    },
     /// Holds the customer and brings someone in, with whom the agent talks alone.
     Consult(Joining),
     /// … and takes the customer back: all talk.
@@ -238,6 +246,8 @@ pub enum CallAct {
         /// Each so long, milliseconds.
         duration_ms: u32,
     },
+    /// Take whoever is in the agent's seat out of it, and let the customer hear the tune of hold.
+    Park,
     /// Play a prompt.
     Play {
         /// To whom.

@@ -487,6 +487,14 @@ pub struct PastAttempt {
     /// What the agent noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// Who was called has said not to be called again, by the disposition.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refused: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -505,6 +513,7 @@ impl PastAttempt {
             talk_ms: record.talk_ms,
             disposition: None,
             notes: None,
+            refused: false,
         }
     }
 
@@ -925,6 +934,8 @@ pub struct Snapshot {
     pub open_call_seqs: Vec<(CallId, u32)>,
     /// Recordings that were not complete.
     pub cut_recordings: Vec<CutRecording>,
+    /// Numbers that were dialled within the last 24 hours, whose calls they were, and when, oldest first.
+    pub dialled_numbers: Vec<(Option<Tenant>, String, WallTime)>,
     /// Ledger entries of the last 30 days.
     pub ledger: Vec<LedgerEntry>,
     /// What campaigns have learned of hours.

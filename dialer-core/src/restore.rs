@@ -48,6 +48,13 @@ impl Dialer {
                 campaign.ledger.enter(entry.at, entry.abandoned);
             }
         }
+        for (tenant, number, at) in &snapshot.dialled_numbers {
+            self.dialled_numbers.note(tenant.clone().unwrap_or_default(), number, *at);
+        }
+        for (attempt, _) in snapshot.open_attempts.iter().filter(|(attempt, _)| !attempt.inbound) {
+            let tenant = self.tenant_of(attempt.campaign, attempt.agent).unwrap_or_default();
+            self.dialled_numbers.note(tenant, &attempt.to, attempt.at);
+        }
         self.restore_hours(&snapshot.best_time);
         self.restore_sketches(snapshot.pacer_sketches);
         let calls_cut_off = snapshot.open_attempts.len() as u64;

@@ -281,6 +281,7 @@ impl Dialer {
                     | CallWish::Play { .. }
                     | CallWish::StopPlay(_)
                     | CallWish::Answer
+                    | CallWish::Park { .. }
                     | CallWish::Bridge(None)
                     | CallWish::Merge
                     | CallWish::Collect(_)

@@ -494,6 +494,8 @@ pub enum CallState {
     Message,
     /// Ending.
     Ending,
+    /// The customer is set aside, without an agent.
+    Parked,
 }
 
 impl CallState {
@@ -510,6 +512,7 @@ impl CallState {
             CallState::Bridged => "bridged",
             CallState::Message => "message",
             CallState::Ending => "ending",
+            CallState::Parked => "parked",
         }
     }
 }

@@ -1013,6 +1013,7 @@ pub fn call_of(fact: &CallFact) -> CallId {
         | CallFact::Dialled { call }
         | CallFact::Moved { call, .. }
         | CallFact::Ringing { call, .. }
+        | CallFact::Progress { call, .. }
         | CallFact::EarlyMedia { call, .. }
         | CallFact::Answered { call }
         | CallFact::Amd { call, .. }

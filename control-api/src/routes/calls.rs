@@ -154,6 +154,9 @@ async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -
     let campaign_known = command.campaign.is_none_or(|id| api.read_model.campaign(id).is_some());
     checks.that(campaign_known, "/campaign_id", "there is no such campaign");
     checks.finish()?;
+    if let Some(prompt) = command.notice.as_deref() {
+        api.needs_prompts(&[("/record/announce".to_owned(), prompt)], &[])?;
+    }
     if command.lead.is_none() {
         // What forbids a call to a lead forbids one to its number, whoever does not say whose it is.
         let number = command.to.clone();

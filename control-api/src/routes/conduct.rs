@@ -47,8 +47,9 @@ pub(super) async fn done(api: &Gateway, id: &str, act: CallWish, command_id: Opt
     Ok(accepted(call, command_id))
 }
 
-/// Checks what the views can tell before the dialer is asked.
-pub(super) fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result<(), Problem> {
+/// Checks what the views can tell before the dialer is asked, and adds whose the number is: what forbids a call to a lead
+/// forbids one to its number, whoever does not say whose it is.
+pub(super) async fn known(api: &Gateway, caller: &Caller, joining: Joining) -> Result<Joining, Problem> {
     if joining.override_reason.is_some() {
         caller.needs(&[Scope::ComplianceOverride])?;
     }
@@ -58,7 +59,11 @@ pub(super) fn known(api: &Gateway, caller: &Caller, joining: &Joining) -> Result
     }
     let trunk_known = joining.trunk.is_none_or(|id| api.read_model.trunk(id).is_some());
     checks.that(trunk_known, "/trunk_id", "there is no such trunk");
-    checks.finish()
+    checks.finish()?;
+    let Target::Number(number) = &joining.target else { return Ok(joining) };
+    let number = number.clone();
+    let memory = api.store(move |store| store.recall_caller(&[number], "")).await?;
+    Ok(Joining { known: memory.lead.map(Box::new), ..joining })
 }
 
 async fn join(api: &Gateway, id: &str, joining: Joining, command_id: Option<String>) -> Answer {
@@ -92,7 +97,7 @@ fn mode_of(api: &Gateway, call: CallId, leg: LegId) -> Result<Option<CoreMode>, 
     found.map(|participant| participant.mode).ok_or_else(|| Problem::not_found("participant"))
 }
 
-/// Lets a supervisor hear a call, talk to its agent or to all, or take it over. Told by `call.supervision_started`,
+/// Lets a supervisor hear a call, talk to its agent or to all, or take it over. Told by `call.supervised`,
 /// `call.supervision_changed` and, once, `call.supervision_ended`. The same agent once more changes the mode.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/supervise", tag = "calls",
@@ -112,7 +117,7 @@ pub(crate) async fn supervise(
     let (mode, command_id) = (request.mode.into(), request.command_id.clone());
     let joining =
         JoinRequest::from(request).into_joining(Some(mode), api.config.default_region.as_deref())?;
-    known(&api, &caller, &joining)?;
+    let joining = known(&api, &caller, joining).await?;
     join(&api, &id, joining, command_id).await
 }
 
@@ -221,7 +226,7 @@ pub(crate) async fn add_participant(
     let request: JoinRequest = body.parse()?;
     let command_id = request.command_id.clone();
     let joining = request.into_joining(None, api.config.default_region.as_deref())?;
-    known(&api, &caller, &joining)?;
+    let joining = known(&api, &caller, joining).await?;
     join(&api, &id, joining, command_id).await
 }
 
@@ -399,6 +404,6 @@ pub(crate) async fn transfer(
     let request: JoinRequest = body.parse()?;
     let command_id = request.command_id.clone();
     let joining = request.into_joining(None, api.config.default_region.as_deref())?;
-    known(&api, &caller, &joining)?;
+    let joining = known(&api, &caller, joining).await?;
     done(&api, &id, CallWish::Transfer(joining), command_id).await
 }

@@ -1,4 +1,4 @@
-//! What else is done with a live call: `/v1/calls/{id}/answer`, `bridge`, `consult`, `merge`, `say`, `collect`.
+//! What else is done with a live call: `/v1/calls/{id}/answer`, `bridge`, `park`, `consult`, `merge`, `say`, `collect`.
 
 use super::conduct::{done, join_as, known};
 use super::{Answer, Api};
@@ -9,7 +9,7 @@ use crate::problem::{Code, Problem, ProblemBody};
 use crate::prompts::PromptContent;
 use crate::wire::call::{CallCommandAccepted, CallCommandRequest};
 use crate::wire::conduct::{
-    BridgeRequest, CollectRequest, JoinRequest, ParticipantAccepted, SayRequest, Sides,
+    BridgeRequest, CollectRequest, JoinRequest, ParkRequest, ParticipantAccepted, SayRequest, Sides,
 };
 use axum::extract::{Path, State};
 use dialer_core::participant::CallWish;
@@ -39,7 +39,25 @@ pub(crate) async fn answer(
     done(&api, &id, CallWish::Answer, command_id).await
 }
 
-/// Gives a customer who has answered and waits to an agent who is ready. Told by `call.agent_offered`, then `call.bridged`
+/// Sets the customer aside: the agent is free, the customer hears the tune of hold until `bridge` gives them to an agent. Told
+/// by `call.unbridged`. 409 `invalid_call_state` unless customer and agent are joined, or while others take part.
+#[utoipa::path(
+    post, path = "/v1/calls/{id}/park", tag = "calls",
+    params(("id" = String, Path, description = "`call_…`"), ("Idempotency-Key" = Option<String>, Header, description = "makes repeating the request safe for 24 h")),
+    request_body = Option<ParkRequest>,
+    responses((status = 202, body = CallCommandAccepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")),
+    security(("bearer" = ["calls:write"]))
+)]
+pub(crate) async fn park(State(api): Api, caller: Caller, Path(id): Path<String>, body: JsonBody) -> Answer {
+    caller.needs(WRITE)?;
+    let ParkRequest { timeout_ms, command_id } = body.parse_or_default()?;
+    let mut checks = Checks::default();
+    checks.range(timeout_ms, 1_000, 3_600_000, "/timeout_ms");
+    checks.finish()?;
+    done(&api, &id, CallWish::Park { timeout_ms }, command_id).await
+}
+
+/// Gives a customer who has answered and waits, or who is parked, to an agent who is ready. Told by `call.agent_offered`, then `call.bridged`
 /// or `agent.missed_offer`. 409 `invalid_call_state` while the customer rings, or talks already.
 #[utoipa::path(
     post, path = "/v1/calls/{id}/bridge", tag = "calls",
@@ -82,7 +100,7 @@ pub(crate) async fn consult(
     let request: JoinRequest = body.parse()?;
     let command_id = request.command_id.clone();
     let joining = request.into_joining(None, api.config.default_region.as_deref())?;
-    known(&api, &caller, &joining)?;
+    let joining = known(&api, &caller, joining).await?;
     join_as(&api, &id, None, CallWish::Consult(joining), command_id).await
 }
 

@@ -147,6 +147,8 @@ pub enum CallState {
     Message,
     /// Ending.
     Ending,
+    /// Joined before, and set aside without an agent.
+    Parked,
     /// Over; see `record`.
     Ended,
 }
@@ -164,6 +166,7 @@ impl From<dialer_core::view::CallState> for CallState {
             Core::Bridged => CallState::Bridged,
             Core::Message => CallState::Message,
             Core::Ending => CallState::Ending,
+            Core::Parked => CallState::Parked,
         }
     }
 }
@@ -186,6 +189,9 @@ pub enum Channels {
     Stereo,
 }
 
+/// The prompt that says that a call is recorded.
+const RECORDING_NOTICE: &str = "recording_notice";
+
 /// How a call is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -193,7 +199,7 @@ pub struct RecordSettings {
     /// Which channels.
     #[serde(default)]
     pub channels: Channels,
-    /// Announce the recording. Only false is supported.
+    /// Both hear the prompt `recording_notice` as soon as they are joined. There must be one of that name.
     #[serde(default)]
     pub announce: bool,
 }
@@ -320,6 +326,13 @@ impl OriginateRequest {
         }
     }
 
+    /// The prompt that says that the call is recorded, where it is to be said.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        matches!(self.record, RecordChoice::Settings(RecordSettings { announce: true, .. }))
+            .then(|| RECORDING_NOTICE.to_owned())
+    }
+
     /// The command and the variables.
     ///
     /// # Errors
@@ -331,17 +344,12 @@ impl OriginateRequest {
     ) -> Result<(CoreOriginate, BTreeMap<String, String>), Problem> {
         let mut checks = Checks::default();
         let to = self.number(region, lead.as_ref(), &mut checks);
+        let notice = self.notice();
         let shown = core_caller_id(self.caller_id, None, &mut checks);
         if let Some(ring) = self.ring_timeout_ms {
             checks.range(ring, 1_000, 180_000, "/ring_timeout_ms");
         }
-        let record = match self.record {
-            RecordChoice::Flag(record) => record,
-            RecordChoice::Settings(settings) => {
-                checks.that(!settings.announce, "/record/announce", "announcing is not supported");
-                true
-            }
-        };
+        let record = !matches!(self.record, RecordChoice::Flag(false));
         if let Some(mark) = &self.client_state {
             checks.that(mark.chars().count() <= 1_024, "/client_state", "expected at most 1024 characters");
         }
@@ -363,6 +371,7 @@ impl OriginateRequest {
             campaign: self.campaign_id,
             ring_timeout_ms: self.ring_timeout_ms,
             record,
+            notice,
             client_state: self.client_state,
             override_reason: self.compliance_override,
         };

@@ -193,6 +193,7 @@ impl JoinRequest {
         checks.finish()?;
         Ok(Joining {
             target: target.unwrap_or(Target::Number(String::new())),
+            known: None,
             mode,
             ring_timeout_ms: self.ring_timeout_ms,
             trunk: self.trunk_id,
@@ -267,6 +268,26 @@ pub struct BridgeRequest {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 128)]
     pub command_id: Option<String>,
+}
+
+/// How long a customer is set aside.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParkRequest {
+    /// After so long who parked the call gets it back, else whoever is ready; nobody to be had for as long again ends it.
+    #[schema(minimum = 1_000, maximum = 3_600_000)]
+    pub timeout_ms: u32,
+    /// The client's own name of the command, 1 to 128 characters; made up if absent. How it came out is told by
+    /// `command.completed` or `command.failed`.
+    #[schema(min_length = 1, max_length = 128)]
+    pub command_id: Option<String>,
+}
+
+impl Default for ParkRequest {
+    /// Five minutes.
+    fn default() -> Self {
+        ParkRequest { timeout_ms: 300_000, command_id: None }
+    }
 }
 
 /// Something to say.

@@ -41,6 +41,10 @@ pub struct DispositionRule {
     /// The lead goes to this state (`done`, `exhausted`, `dnc`) whatever the call's outcome was; null: as the retry rules say.
     #[serde(default)]
     pub lead_state: Option<LeadState>,
+    /// Who was called has said not to be called: the lead is left alone for `caps.refusal_days`, or as long as the rule book
+    /// asks for, by every campaign with such a limit.
+    #[serde(default)]
+    pub refusal: bool,
 }
 
 fn optional() -> Demand {
@@ -51,7 +55,7 @@ fn optional() -> Demand {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(
     untagged,
-    expecting = "a word, or an object with code, label, required_fields, notes, callback, lead_state"
+    expecting = "a word, or an object with code, label, required_fields, notes, callback, lead_state, refusal"
 )]
 pub enum DispositionEntry {
     /// A word.
@@ -71,6 +75,7 @@ impl From<DispositionEntry> for core::DispositionRule {
                 notes: rule.notes.into(),
                 callback: rule.callback.into(),
                 lead: rule.lead_state.map(Into::into),
+                refusal: rule.refusal,
             },
         }
     }
@@ -88,6 +93,7 @@ impl From<&core::DispositionRule> for DispositionEntry {
             notes: rule.notes.into(),
             callback: rule.callback.into(),
             lead_state: rule.lead.map(Into::into),
+            refusal: rule.refusal,
         })
     }
 }

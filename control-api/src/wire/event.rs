@@ -143,6 +143,9 @@ fn data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CampaignState { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
         CoreEvent::CampaignChanged { change } => json!({"change": change}),
         CoreEvent::CampaignPacing { report } => json!(PacingDecision::from(report.as_ref())),
+        CoreEvent::CampaignLimitReached { limit, dialing } => {
+            json!({"limit": limit.as_str(), "dialing": dialing})
+        }
         CoreEvent::CampaignAbandonCapReached { live, abandoned } => {
             json!({"live": live, "abandoned": abandoned})
         }
@@ -222,6 +225,9 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             "to": mask.number(to), "caller_id": mask.number_option(caller_id.as_deref()),
             "trunk_id": trunk, "attempt": attempt
         }),
+        CoreEvent::CallProgress { sip_code, after_dial_ms, early_media } => {
+            json!({"sip_code": sip_code, "after_dial_ms": after_dial_ms, "early_media": early_media})
+        }
         CoreEvent::CallRinging { pdd_ms, early_media } => {
             json!({"pdd_ms": pdd_ms, "early_media": early_media})
         }
@@ -253,6 +259,9 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
             "agent_id": agent, "answer_to_bridge_ms": answer_to_bridge_ms,
             "greeting_end_to_bridge_ms": greeting_end_to_bridge_ms
         }),
+        CoreEvent::CallUnbridged { agent, reason, duration_ms } => {
+            json!({"agent_id": agent, "reason": reason, "duration_ms": duration_ms})
+        }
         CoreEvent::CallAgentHopped { agent, to } => json!({"agent_id": agent, "to_call_id": to}),
         CoreEvent::CallSafeHarbour { prompt } | CoreEvent::CallMessage { prompt } => {
             json!({"prompt": prompt})

@@ -63,6 +63,7 @@ pub(crate) fn legs(view: &CallView) -> Vec<Leg> {
     let leg = |id: LegId, role, state| Leg { id: id.to_string(), role, state };
     let (of_customers, of_agents) = match CallState::from(view.state) {
         CallState::Queued | CallState::Ended => (None, None),
+        CallState::Parked => (Some(LegState::Answered), None),
         CallState::CallingAgent => (None, Some(LegState::Inviting)),
         CallState::Dialing => (Some(LegState::Inviting), Some(LegState::Answered)),
         CallState::Ringing => (Some(LegState::Ringing), Some(LegState::Answered)),
@@ -87,13 +88,15 @@ pub(crate) fn leg_of(envelope: &EventEnvelope) -> Option<LegId> {
     let call = envelope.call?;
     match &envelope.event {
         Event::CallDialing { .. }
+        | Event::CallProgress { .. }
         | Event::CallRinging { .. }
         | Event::CallEarlyMedia { .. }
         | Event::CallAnswered { .. }
         | Event::CallClassified { .. } => Some(of_customer(call)),
         Event::CallAgentOffered { agent, .. }
         | Event::CallAgentMissed { agent, .. }
-        | Event::CallBridged { agent, .. } => Some(of_agent(call, *agent)),
+        | Event::CallBridged { agent, .. }
+        | Event::CallUnbridged { agent, .. } => Some(of_agent(call, *agent)),
         Event::CallSupervisionStarted { leg, .. }
         | Event::CallSupervisionChanged { leg, .. }
         | Event::CallSupervisionEnded { leg, .. }

@@ -60,7 +60,7 @@ impl From<core::Policy> for PolicyPack {
             holidays_needed: pack.holidays_needed,
             per_30d: pack.frequency.per_30d,
             recording_needed: pack.recording_needed,
-            refusal_days: pack.refusal_days,
+            refusal_days: pack.frequency.refusal_days,
             lock_hours: pack.lock_hours,
             records_keep_days: pack.records_keep_days,
             dnc_age_days_max: pack.dnc_age_days_max,

@@ -146,7 +146,7 @@ async fn dispositions_breaks_and_callbacks_are_set_as_they_are_shown() {
     let path = format!("/v1/campaigns/{campaign}");
     let body = json!({
         "dispositions": ["sale", {"code": "later", "label": "Call again", "required_fields": ["why"],
-            "notes": "required", "callback": "required", "lead_state": null}],
+            "notes": "required", "callback": "required", "lead_state": null, "refusal": true}],
         "pause_codes": ["lunch"], "wrap_up_then": "pause",
         "callbacks": {"late_after_ms": 60_000, "late": "wait"}
     });

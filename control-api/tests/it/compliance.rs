@@ -74,6 +74,7 @@ async fn windows_limits_and_filters_are_taken_and_shown() {
     let windows = json!({"hours": [{"days": ["mon", "sat"], "from": "09:30", "to": "20:00"}],
         "holidays": ["2026-12-25", "2027-01-01"]});
     let caps = json!({"per_lead": 7, "per_day": 1, "per_24h": 2, "per_7d": 3, "per_30d": 4, "gap_ms": 60_000,
+            "per_number_24h": 2, "refusal_days": 90,
             "day_parts": [{"from": "09:00", "to": "12:00", "max": 1}]});
     let filter = r#"fields.segment = "gold" and attempts < 3"#;
     let body = json!({"name": "c", "lists": [list], "calling_windows": windows, "caps": caps, "filter": filter,

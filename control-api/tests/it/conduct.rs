@@ -116,9 +116,10 @@ async fn supervision_goes_its_way() {
         house.core.lock().unwrap().fact(CallFact::ParticipantLeft { call, leg, cause, took_over });
     }
     let told: Vec<(String, Value)> =
-        types(&house, &id).into_iter().filter(|(kind, _)| kind.contains("supervision")).collect();
+        types(&house, &id).into_iter().filter(|(kind, _)| kind.contains("supervis")).collect();
     let names: Vec<&str> = told.iter().map(|(kind, _)| kind.as_str()).collect();
-    let expected = ["started", "changed", "changed", "ended"].map(|what| format!("call.supervision_{what}"));
+    let expected = ["supervised", "supervision_changed", "supervision_changed", "supervision_ended"]
+        .map(|what| format!("call.{what}"));
     assert_eq!(names, expected);
     assert_eq!((&told[1].1["from"], &told[1].1["to"]), (&json!("listen"), &json!("whisper")));
     assert_eq!((&told[3].1["mode"], &told[3].1["cause"]), (&json!("barge"), &json!("normal")));
@@ -503,4 +504,43 @@ async fn a_text_is_said_once_made() {
     assert_eq!((&shown["source"], &shown["text"]), (&json!("text"), &json!("Please hold the line.")));
     house.post(&path, json!({"text": "mute"})).await.problem(409, "conflict");
     assert_eq!(house.post(&path, json!({"text": " "})).await.problem(400, "invalid_body"), ["/text"]);
+}
+
+#[tokio::test]
+async fn a_parked_customer_is_given_to_another_agent() {
+    let house = House::new();
+    let (id, agent, boss) = joined(&house).await;
+    let path = format!("/v1/calls/{id}");
+    let wrong = json!({"timeout_ms": 5});
+    assert_eq!(
+        house.post(&format!("{path}/park"), wrong).await.problem(400, "invalid_body"),
+        ["/timeout_ms"]
+    );
+    acts(&house);
+    let body = json!({"timeout_ms": 60_000, "command_id": "aside"});
+    house.post(&format!("{path}/park"), body).await.is(202);
+    assert_eq!(acts(&house), [CallAct::Park]);
+    let shown = house.get(&path).await.is(200).json();
+    assert_eq!((&shown["state"], &shown["agent_id"]), (&json!("parked"), &Value::Null));
+    house.act(&format!("{path}/park")).await.problem(409, "invalid_call_state");
+    assert_eq!(house.get("/v1/calls?state=parked").await.is(200).json()["data"].as_array().unwrap().len(), 1);
+    house.post(&format!("/v1/agents/{boss}:login"), json!({"session": "on_demand"})).await.is(200);
+    house.post(&format!("{path}/bridge"), json!({"agent_id": boss, "command_id": "back"})).await.is(202);
+    let call: CallId = id.parse().unwrap();
+    let boss = boss.parse().unwrap();
+    for fact in [CallFact::AgentAnswered { call, agent: boss }, CallFact::Bridged { call }] {
+        house.core.lock().unwrap().fact(fact);
+    }
+    let told = types(&house, &id);
+    let at = |kind: &str| told.iter().position(|(there, _)| there == kind).unwrap();
+    let unbridged = &told[at("call.unbridged")].1;
+    assert_eq!((&unbridged["reason"], &unbridged["agent_id"]), (&json!("parked"), &json!(agent)));
+    let outcomes: Vec<_> = told
+        .iter()
+        .filter(|(kind, _)| kind == "command.completed")
+        .map(|(_, data)| &data["command"])
+        .collect();
+    assert_eq!(outcomes, [&json!("park"), &json!("bridge")]);
+    let shown = house.get(&path).await.is(200).json();
+    assert_eq!((&shown["state"], &shown["agent_id"]), (&json!("bridged"), &json!(boss)));
 }

@@ -34,7 +34,7 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
-    fn append(&mut self, records: Vec<Record>) {
+    pub(crate) fn append(&mut self, records: Vec<Record>) {
         self.appended += 1;
         self.store.append(self.appended, records);
         assert!(self.store.flush(Duration::from_secs(30)));

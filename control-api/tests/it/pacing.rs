@@ -44,6 +44,17 @@ async fn every_setting_is_taken_shown_and_changed_while_it_runs() {
 }
 
 #[tokio::test]
+async fn a_rule_book_brings_its_own_window() {
+    let house = House::new();
+    for (policy, window) in [("us_tsr", "30d"), ("gb_ofcom", "24h"), ("ca_crtc", "month"), ("custom", "24h")]
+    {
+        let body = json!({"name": policy, "pacing": {"policy": policy}});
+        let made = house.post("/v1/campaigns", body).await.is(201).json();
+        assert_eq!(made["pacing"]["window"], window, "{policy}");
+    }
+}
+
+#[tokio::test]
 async fn bad_settings_name_their_place() {
     let house = House::new();
     let refused = async |settings: Value| {
@@ -71,7 +82,7 @@ async fn bad_settings_name_their_place() {
         (json!({"concurrency": {"max_lines_per_agent": 0.5}}), "/concurrency/max_lines_per_agent"),
         (json!({"pacing": {"cap_style": "soft"}}), "/pacing/cap_style"),
         (json!({"pacing": {"policy": "de_uwg"}}), "/pacing/policy"),
-        (json!({"pacing": {"policy": "us_tsr"}}), "/pacing/window"),
+        (json!({"pacing": {"policy": "us_tsr", "window": "24h"}}), "/pacing/window"),
         (json!({"pacing": {"policy": "gb_ofcom", "abandon_cap": 0.05}}), "/pacing/abandon_cap"),
         (json!({"pacing": {"policy": "gb_ofcom"}, "timers": {"ring_min_ms": 14_999}}), "/timers/ring_min_ms"),
         (

@@ -1,6 +1,7 @@
 //! Trunks, agents, lists, campaigns, calls, records, recordings, the node: as they are used.
 
 use crate::house::{House, NOW, ROOT};
+use crate::prompts::Shelf;
 use axum::http::Method;
 use dialer_core::outcome::{EndCause, Evidence, Party};
 use dialer_core::record::{CallKindTag, RecordingRow};
@@ -234,8 +235,15 @@ async fn a_click_to_call_goes_its_way() {
     let wrong = json!({"agent_id": agent, "to": "12", "record": {"announce": true}, "ring_timeout_ms": 5});
     assert_eq!(
         house.post("/v1/calls", wrong).await.problem(400, "invalid_body"),
-        ["/to", "/ring_timeout_ms", "/record/announce"]
+        ["/to", "/ring_timeout_ms"]
     );
+    house.gateway.set_prompts(Shelf::with(&[]));
+    let announced = json!({"agent_id": agent, "to": "13800138000", "record": {"announce": true}});
+    let missing = house.post("/v1/calls", announced.clone()).await;
+    assert_eq!(missing.problem(422, "unprocessable"), ["/record/announce"], "there is no such prompt");
+    let notice = json!({"name": "recording_notice", "text": "This call is recorded."});
+    house.post("/v1/prompts", notice).await.is(201);
+    house.post("/v1/calls", announced).await.problem(409, "invalid_agent_state");
     let unknown = json!({"agent_id": "agt_01JC8Z3V5N8W6Q2R4T7Y9X1B3D", "to": "13800138000"});
     assert_eq!(house.post("/v1/calls", unknown).await.problem(400, "invalid_body"), ["/agent_id"]);
     let pool = json!({"agent_id": agent, "to": "13800138000", "caller_id": {"pool": "x"}});

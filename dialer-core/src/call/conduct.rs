@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::id::{AgentId, CallId, LegId, TrunkId};
 use crate::outcome::{EndCause, Party};
 use crate::participant::{
-    CallAct, CallWish, Joining, PARTICIPANTS_MAX, ParticipantRecord, SupervisionMode, Target, Way,
+    CallAct, CallWish, Joining, PARTICIPANTS_MAX, ParticipantRecord, Sides, SupervisionMode, Target, Way,
 };
 use crate::record::Record;
 use crate::view::{AgentState, CallState, ParticipantView};
@@ -96,21 +96,20 @@ impl Dialer {
             CallWish::Play { to, prompt } => {
                 text("/prompt", &prompt, 1, 128)?;
                 must_be_bridged(state, "playing needs a call in which customer and agent are joined")?;
-                self.tell_call(cx, id, Event::CallPlaying { prompt: prompt.clone() });
-                self.act(cx, id, CallAct::Play { to, prompt });
+                self.play_into(cx, id, to, prompt);
                 Ok(Reply::Done)
             }
             CallWish::StopPlay(to) => {
                 must_be_bridged(state, "nothing is played but where customer and agent are joined")?;
                 if self.calls[&id].held_by.is_some() {
-                    let detail = "one side hears the tune of hold".into();
-                    return Err(CommandError::InvalidCallState { state, detail });
+                    return Err(wrong_state(state, "one side hears the tune of hold"));
                 }
                 self.act(cx, id, CallAct::StopPlay(to));
                 Ok(Reply::Done)
             }
             CallWish::Answer => self.answer_now(cx, id, state),
             CallWish::Bridge(agent) => self.bridge_now(cx, id, state, agent),
+            CallWish::Park { timeout_ms } => self.park(cx, id, state, timeout_ms),
             CallWish::Consult(joining) => self.consult(cx, id, state, joining),
             CallWish::Merge => self.merge(cx, id, state),
             CallWish::Collect(collect) => self.collect(cx, id, state, collect),
@@ -119,6 +118,12 @@ impl Dialer {
             CallWish::StartFork(config) => self.start_fork(cx, id, state, *config),
             CallWish::StopFork(fork) => self.stop_fork(cx, id, fork),
         }
+    }
+
+    /// Plays a prompt into a joined call.
+    pub(super) fn play_into(&mut self, cx: &mut Cx<'_>, id: CallId, to: Sides, prompt: String) {
+        self.tell_call(cx, id, Event::CallPlaying { prompt: prompt.clone() });
+        self.act(cx, id, CallAct::Play { to, prompt });
     }
 
     fn live_state(&self, id: CallId) -> Result<CallState, CommandError> {
@@ -155,10 +160,7 @@ impl Dialer {
             return Err(CommandError::Limit { what: "participants of a call" });
         }
         if mode.is_some() && self.calls[&id].agent.is_none() {
-            return Err(CommandError::InvalidCallState {
-                state,
-                detail: "there is no agent in the call to be supervised".into(),
-            });
+            return Err(wrong_state(state, "there is no agent in the call to be supervised"));
         }
         let (way, to) = self.way_to(cx, id, &joining)?;
         let leg = LegId::generate(cx.wall, &mut self.ids);
@@ -254,7 +256,9 @@ impl Dialer {
         let campaign = call.campaign;
         let tenant = self.tenant_of(campaign, call.agent.or(call.last_agent));
         let may_override = joining.override_reason.is_some();
-        let breach = self.refuse_breach((campaign, tenant.as_ref()), to, may_override, cx.wall)?;
+        let whose = (campaign, tenant.as_ref());
+        let breach = self.breach_by_hand(whose, joining.known.as_deref(), to, cx.wall);
+        let breach = self.refuse(breach, may_override)?;
         if let Some(trunk) = joining.trunk
             && !self.trunks.contains_key(&trunk)
         {
@@ -268,6 +272,7 @@ impl Dialer {
         let trunk = self.trunk_among(cx.now, &wanted)?;
         self.take_cps(cx, None, trunk);
         self.take_channel(trunk);
+        self.dialled_numbers.note(tenant.unwrap_or_default(), to, cx.wall);
         if let Some(breach) = breach {
             let reason = joining.override_reason.clone().unwrap_or_default();
             self.tell_override(cx, id, &breach, reason);
@@ -290,8 +295,7 @@ impl Dialer {
         };
         must_be_bridged(state, "the call is ending")?;
         if mode == SupervisionMode::TakeOver && self.calls[&id].agent.is_none() {
-            let detail = "the agent has left the call".into();
-            return Err(CommandError::InvalidCallState { state, detail });
+            return Err(wrong_state(state, "the agent has left the call"));
         }
         if before != mode {
             let call = self.calls.get_mut(&id).expect("it is live");
@@ -350,15 +354,8 @@ impl Dialer {
         joining: Joining,
     ) -> Result<Reply, CommandError> {
         must_be_bridged(state, "a transfer needs a call in which customer and agent are joined")?;
-        let call = &self.calls[&id];
-        if call.agent.is_none() || call.transferring.is_some() {
-            let detail = if call.agent.is_none() {
-                "the agent has given the customer away already"
-            } else {
-                "a transfer is under way"
-            };
-            return Err(CommandError::InvalidCallState { state, detail: detail.into() });
-        }
+        let under_way = self.calls[&id].transferring.is_some();
+        self.must_have_agent(id, state, under_way.then_some("a transfer is under way"))?;
         let (way, number) = self.way_to(cx, id, &joining)?;
         let trunk = way.trunk();
         let to = match (&joining.target, number) {
@@ -369,6 +366,20 @@ impl Dialer {
         let ring_timeout_ms = joining.ring_timeout_ms.unwrap_or(RING_TIMEOUT_MS);
         self.act(cx, id, CallAct::Transfer { to, way, ring_timeout_ms });
         Ok(Reply::Done)
+    }
+
+    /// Its agent must be there, and nothing of that sort be under way.
+    pub(super) fn must_have_agent(
+        &self,
+        id: CallId,
+        state: CallState,
+        under_way: Option<&str>,
+    ) -> Result<AgentId, CommandError> {
+        match (self.calls[&id].agent, under_way) {
+            (None, _) => Err(wrong_state(state, "the agent has left the call")),
+            (Some(_), Some(under_way)) => Err(wrong_state(state, under_way)),
+            (Some(agent), None) => Ok(agent),
+        }
     }
 
     /// Writes down who takes part, so that the record tells it whatever becomes of this node.
@@ -492,9 +503,14 @@ impl Call {
     }
 }
 
+/// What is wished does not go with where the call stands.
+pub(super) fn wrong_state(state: CallState, detail: &str) -> CommandError {
+    CommandError::InvalidCallState { state, detail: detail.into() }
+}
+
 pub(super) fn must_be_bridged(state: CallState, detail: &str) -> Result<(), CommandError> {
     match state {
         CallState::Bridged => Ok(()),
-        state => Err(CommandError::InvalidCallState { state, detail: detail.into() }),
+        state => Err(wrong_state(state, detail)),
     }
 }

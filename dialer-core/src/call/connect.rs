@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::id::{AgentId, CallId, RecordingId};
 use crate::outcome::{EndCause, Party};
 use crate::pacing::{AgentRef, CallRef, PacingEvent};
+use crate::participant::Sides;
 use crate::pop::{PopLead, ScreenPop};
 use crate::record::CallKindTag;
 use crate::view::{AgentState, CallState};
@@ -67,7 +68,8 @@ impl Dialer {
             self.order_ring(cx, id, agent_id);
             self.set_agent_state(cx, agent_id, AgentState::Ringing, "offered", None);
         }
-        if self.calls[&id].inbound.is_some() {
+        let call = &self.calls[&id];
+        if call.inbound.is_some() && call.parked.is_none() {
             self.inbound_offered(cx, id);
         }
     }
@@ -128,7 +130,7 @@ impl Dialer {
         let Some(call) = self.calls.get(&id).filter(|call| call.is_offered_to(agent)) else { return };
         let was_rung = !self.agents[&agent].is_on_line();
         let state = call.state;
-        let seeks_agents = call.seeks_agents();
+        let seeks_agents = call.seeks_agents() || call.parked.is_some();
         self.phone_answers(agent);
         match state {
             CallState::Offering if was_rung && seeks_agents => {
@@ -150,6 +152,10 @@ impl Dialer {
         let Some(call) = self.calls.get(&id).filter(|call| call.is_offered_to(agent)) else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
+            (_, CallState::Offering) if call.parked.is_some() => {
+                self.miss_offer(cx, id, cause, false);
+                self.park_again(cx, id);
+            }
             (CallKindTag::Inbound | CallKindTag::Campaign, CallState::Offering)
                 if call.rings_others(agent) =>
             {
@@ -228,6 +234,10 @@ impl Dialer {
         let Some(agent) = call.agent else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
+            (_, CallState::Offering) if call.parked.is_some() => {
+                self.miss_offer(cx, id, cause, false);
+                self.park_again(cx, id);
+            }
             (CallKindTag::Inbound, CallState::Offering) => {
                 self.miss_offer(cx, id, cause, false);
                 self.inbound_missed(cx, id);
@@ -250,7 +260,11 @@ impl Dialer {
         let offered = self.calls.get_mut(&id).filter(|call| call.state == CallState::Offering);
         let Some(call) = offered else { return };
         let Some(agent) = call.agent else { return };
+        if call.parked.is_some() {
+            return self.rejoin(cx, id, agent);
+        }
         call.bridged = Some(Moment { at: cx.now, wall: cx.wall });
+        call.joined = Some(cx.now);
         let waited = cx.now.since(call.answered.map_or(cx.now, |moment| moment.at));
         let waited_ms = waited.as_millis() as u64;
         let (campaign, number, paced) = (call.campaign, call.number, call.is_paced());
@@ -297,6 +311,9 @@ impl Dialer {
             greeting_end_to_bridge_ms: verdict.map(|detail| waited_ms.saturating_sub(detail.after_answer_ms)),
         };
         self.tell_call(cx, id, event);
+        if let Some(prompt) = self.calls.get_mut(&id).and_then(|call| call.notice.take()) {
+            self.play_into(cx, id, Sides::Both, prompt);
+        }
     }
 
     pub(super) fn on_dtmf(
@@ -359,10 +376,14 @@ impl Dialer {
             _ => return,
         }
         let (state, last) = (call.state, call.agent_legs == 0);
-        let agent_first = call.kind == CallKindTag::ClickToCall;
+        let agent_first = call.kind == CallKindTag::ClickToCall && call.parked.is_none();
+        let parts = party == Party::Customer || last;
         // When the customer's leg ended first, the end of the call is on its way with its true cause.
         let had_customer = call.dialled.is_some() || call.inbound.is_some();
         let customer_gone = had_customer && !call.customer_leg;
+        if parts {
+            self.tell_unbridged(cx, id, "leg_ended");
+        }
         self.tell_call(cx, id, Event::LegEnded { party, cause, sip_code, q850 });
         // In a campaign's call an older offer may end late, while the next agent is being rung.
         let joined = state == CallState::Bridged && last;

@@ -65,6 +65,7 @@ impl Dialer {
         self.resolve(cx, id, for_pacer(outcome));
         self.drop_participants(cx, id, cause);
         self.end_fork(cx, id, crate::fork::ForkEnd::CallEnded, None);
+        self.tell_unbridged(cx, id, "call_ended");
         self.tell_missing_legs(cx, id, end);
         self.end_collecting(cx, id, "call_ended");
         self.end_tracked(cx, id);
@@ -164,9 +165,9 @@ impl Dialer {
         }
         if let Some(agent) = call.agent {
             self.leave_call(agent);
-            if call.bridged.is_some() {
+            if let Some(talked_ms) = call.talked_ms {
                 let of_call = (call.id, call.campaign, call.inbound.is_some());
-                self.begin_wrap_up(cx, agent, of_call, record.talk_ms);
+                self.begin_wrap_up(cx, agent, of_call, talked_ms);
             } else {
                 self.rest_agent(cx, agent, "call_ended");
             }
@@ -196,7 +197,8 @@ impl Dialer {
         }
         let disposition = said.map(|said| said.code.clone());
         let notes = said.and_then(|said| said.notes.clone());
-        progress.remember(PastAttempt { disposition, notes, ..PastAttempt::of(record) });
+        let refused = said.is_some_and(|said| said.refused);
+        progress.remember(PastAttempt { disposition, notes, refused, ..PastAttempt::of(record) });
         self.leads.moved(&progress);
         if let Some(at) = progress.next_at {
             self.lead_due(lead.list, at);

@@ -22,6 +22,8 @@ pub(crate) struct Noted {
     pub(crate) notes: Option<String>,
     /// The lead goes to this state.
     pub(crate) lead: Option<LeadState>,
+    /// The customer said not to be called.
+    pub(crate) refused: bool,
 }
 
 /// The callback that was promised, if it can be kept.
@@ -172,12 +174,13 @@ impl Dialer {
                 detail: "a disposition needs a call that was joined to an agent, or is over".into(),
             });
         }
-        let lead = self.check_said(campaign, &said)?;
+        let (lead, refused) = self.check_said(campaign, &said)?;
         let promise = check_callback(&said, has_lead, agent, campaign, cx.wall)?;
         let noted = Noted {
             code: said.code.clone(),
             notes: said.notes.as_deref().map(PastAttempt::kept_notes),
             lead: lead.filter(|_| promise.is_none()),
+            refused,
         };
         let Said { code, notes, fields, callback_at, callback_by_agent, answered_by } = said;
         self.counters.heard_by_agent(amd, answered_by);
@@ -213,19 +216,19 @@ impl Dialer {
         Ok(Reply::Done)
     }
 
-    /// The state that the disposition takes the lead to, if it is a good one.
+    /// The state that the disposition takes the lead to, and whether it is a refusal, if it is a good one.
     fn check_said(
         &self,
         campaign: Option<CampaignId>,
         said: &Said,
-    ) -> Result<Option<LeadState>, CommandError> {
+    ) -> Result<(Option<LeadState>, bool), CommandError> {
         text("/code", &said.code, 1, 64)?;
         if said.notes.as_ref().is_some_and(|notes| notes.chars().count() > NOTES_MAX) {
             return invalid("/notes", format_args!("text of at most {NOTES_MAX} characters"));
         }
         let campaign = campaign.and_then(|id| self.campaigns.get(&id));
         let rules = campaign.map_or(&[][..], |campaign| &campaign.row.config.dispositions);
-        Ok(said.check(rules)?.and_then(|rule| rule.lead))
+        Ok(said.check(rules)?.map_or((None, false), |rule| (rule.lead, rule.refusal)))
     }
 
     /// Keeps with the lead of an ended call what the agent said of it, wherever the lead is now.
@@ -237,6 +240,7 @@ impl Dialer {
             let past = progress.history.iter_mut().rev().find(|past| past.call == id)?;
             past.disposition = Some(said.code.clone());
             past.notes.clone_from(&said.notes);
+            past.refused = said.refused;
             Some(progress.clone())
         };
         // What is being dialled again already is not taken back.

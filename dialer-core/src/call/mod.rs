@@ -8,7 +8,8 @@
 //! | `Ringing` | the answer (an agent may listen already) | `Waiting`, `Offering`, `Ending` |
 //! | `Waiting` | the machine verdict, then an agent | `Offering`, `Message`, `Ending` |
 //! | `Offering` | the agent's leg and the bridge | `Bridged`, `Waiting`, `Message`, `Ending` |
-//! | `Bridged` | someone to hang up | `Ending` |
+//! | `Bridged` | someone to hang up | `Parked`, `Ending` |
+//! | `Parked` | somebody to take the customer back | `Offering`, `Ending` |
 //! | `Message` | the end of the safe-harbour or agentless message | `Ending` |
 //! | `Ending` | the engine's word that all is gone | (record) |
 //!
@@ -24,6 +25,7 @@
 //!                         connect.rs   session or ringing phone, missed offers, bridge, hold, digits
 //!                         ring_all.rs  many phones at once, and the first to answer
 //!                         tracked.rs   how commands with a name came out
+//!                         park.rs      the customer is set aside
 //!                         conduct.rs   supervisors, third parties, and what is done with a joined call from above
 //!                               │ someone hangs up
 //!                         end.rs       release all, record, retry ──▶ late.rs  recording, disposition
@@ -42,6 +44,7 @@ mod media;
 mod message;
 mod originate;
 mod outcome;
+mod park;
 mod progress;
 mod recording;
 mod ring_all;
@@ -129,6 +132,8 @@ pub(crate) struct Call {
     pub(crate) client_state: Option<String>,
     pub(crate) amd_mode: AmdMode,
     pub(crate) record_it: bool,
+    /// A prompt that says so.
+    pub(crate) notice: Option<String>,
     pub(crate) state: CallState,
     pub(crate) started: Moment,
     /// When the customer leg was ordered.
@@ -136,7 +141,14 @@ pub(crate) struct Call {
     pub(crate) dialled: Option<Moment>,
     pub(crate) ringing: Option<Moment>,
     pub(crate) answered: Option<Moment>,
+    /// Joined to an agent for the first time.
     pub(crate) bridged: Option<Moment>,
+    /// Joined to its agent now, since then.
+    pub(crate) joined: Option<Instant>,
+    /// The talk with its agent is over, and lasted so long, milliseconds.
+    pub(crate) talked_ms: Option<u64>,
+    /// Its customer is set aside.
+    pub(crate) parked: Option<park::Parked>,
     /// Its agent was joined while it rings.
     pub(crate) joined_early: bool,
     /// Its place in the queue for agents.
@@ -249,6 +261,9 @@ impl Dialer {
             CallFact::Dialled { call } => self.on_dialled(cx, call),
             CallFact::Moved { call, trunk, caller_id } => self.on_moved(call, trunk, caller_id),
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
+            CallFact::Progress { call, sip_code, early_media } => {
+                self.on_progress(cx, call, sip_code, early_media);
+            }
             CallFact::EarlyMedia { call, class, confidence, announcement } => {
                 self.on_early_media(cx, call, class, confidence, announcement.as_deref());
             }
@@ -348,6 +363,7 @@ impl Dialer {
             client_state: None,
             amd_mode: AmdMode::Off,
             record_it: false,
+            notice: None,
             state: CallState::Queued,
             started: Moment { at: cx.now, wall: cx.wall },
             dial_ordered: None,
@@ -355,6 +371,9 @@ impl Dialer {
             ringing: None,
             answered: None,
             bridged: None,
+            joined: None,
+            talked_ms: None,
+            parked: None,
             joined_early: false,
             waits_since: None,
             queued_told: false,
@@ -441,6 +460,9 @@ impl Dialer {
     pub(crate) fn on_call_timer(&mut self, cx: &mut Cx<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.timer = None;
+        if call.parked.is_some() && call.state != CallState::Ending {
+            return self.on_park_timer(cx, id);
+        }
         if call.inbound.is_some() && call.state != CallState::Ending {
             return self.on_inbound_timer(cx, id);
         }
@@ -453,7 +475,7 @@ impl Dialer {
             CallState::Queued => self.dial_customer_now(cx, id),
             CallState::CallingAgent => self.on_agent_overdue(cx, id),
             CallState::Ending => self.force_over(cx, id),
-            CallState::Dialing | CallState::Ringing | CallState::Bridged => {}
+            CallState::Dialing | CallState::Ringing | CallState::Bridged | CallState::Parked => {}
         }
     }
 }

@@ -70,6 +70,7 @@ impl Dialer {
         call.ring_timeout_ms = request.ring_timeout_ms;
         call.client_state = request.client_state;
         call.record_it = request.record;
+        call.notice = request.notice;
         call.agent = Some(agent);
         call.last_agent = Some(agent);
         call.number_of_attempt = lead.as_ref().map_or(0, |lead| lead.progress.attempts);

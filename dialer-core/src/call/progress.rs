@@ -48,6 +48,13 @@ impl Dialer {
         self.dirty.calls.insert(id);
     }
 
+    pub(super) fn on_progress(&mut self, cx: &mut Cx<'_>, id: CallId, sip_code: u16, early_media: bool) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.answered.is_none()) else { return };
+        let dialled = call.dialled.map(|moment| moment.at).or(call.dial_ordered);
+        let after_dial_ms = dialled.map_or(0, |at| cx.now.millis_since(at));
+        self.tell_call(cx, id, Event::CallProgress { sip_code, after_dial_ms, early_media });
+    }
+
     pub(super) fn on_ringing(&mut self, cx: &mut Cx<'_>, id: CallId, early_media: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let before_ringing = matches!(call.state, CallState::Queued | CallState::Dialing);

@@ -76,6 +76,7 @@ const fn verb(command: &Command) -> Option<&'static str> {
             CallWish::StopPlay(_) => "stop_play",
             CallWish::Answer => "answer",
             CallWish::Bridge(_) => "bridge",
+            CallWish::Park { .. } => "park",
             CallWish::Consult(_) => "consult",
             CallWish::Merge => "merge",
             CallWish::Collect(_) => "collect",
@@ -202,6 +203,7 @@ impl Dialer {
             CallWish::StartFork(_) => Some(Awaits::Forked(ForkId::from_bits(0))),
             CallWish::StopFork(_) => Some(Awaits::ForkOver),
             CallWish::SetMode { .. }
+            | CallWish::Park { .. }
             | CallWish::Mute { .. }
             | CallWish::Press { .. }
             | CallWish::Play { .. }

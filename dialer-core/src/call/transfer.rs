@@ -17,10 +17,10 @@ impl Dialer {
         if let Some(trunk) = call.transferring.take().flatten() {
             call.guest_trunk = Some(trunk);
         }
-        let talk_ms = call.bridged.map_or(0, |moment| cx.now.millis_since(moment.at));
         self.tell_call(cx, id, Event::CallTransferred { agent, to });
+        let talk_ms = self.tell_unbridged(cx, id, "transferred");
         let call = self.calls.get_mut(&id).expect("found above");
-        call.agent = None;
+        (call.agent, call.talked_ms) = (None, None);
         call.held_by = None;
         let campaign = call.campaign;
         self.leave_call(agent);

@@ -5,14 +5,14 @@
 //!                        └──► the third party leaves ──► the customer is back
 //! ```
 
-use super::conduct::must_be_bridged;
+use super::conduct::{must_be_bridged, wrong_state};
 use crate::check::{invalid, range, text};
 use crate::command::{CommandError, Reply};
 use crate::dialer::{Cx, Dialer, Why};
 use crate::event::Event;
 use crate::id::{AgentId, CallId, LegId};
 use crate::inbound::CallerMemory;
-use crate::participant::{CallAct, Collect, Joining, Sides};
+use crate::participant::{Collect, Joining, Sides};
 use crate::view::{AgentState, CallState};
 use sansio::TimerKey;
 
@@ -25,10 +25,6 @@ pub(crate) struct Collecting {
     wish: Collect,
     digits: String,
     timer: TimerKey,
-}
-
-fn wrong_state(state: CallState, detail: &str) -> CommandError {
-    CommandError::InvalidCallState { state, detail: detail.into() }
 }
 
 impl Dialer {
@@ -47,7 +43,7 @@ impl Dialer {
         Ok(Reply::Done)
     }
 
-    /// Gives a customer who waits to an agent who is ready.
+    /// Gives a customer who waits, or is set aside, to an agent who is ready.
     pub(super) fn bridge_now(
         &mut self,
         cx: &mut Cx<'_>,
@@ -55,7 +51,8 @@ impl Dialer {
         state: CallState,
         agent: Option<AgentId>,
     ) -> Result<Reply, CommandError> {
-        let waits = state == CallState::Waiting && self.calls[&id].waits_since.is_some();
+        let queued = state == CallState::Waiting && self.calls[&id].waits_since.is_some();
+        let waits = queued || state == CallState::Parked;
         if !waits {
             return Err(wrong_state(state, "bridge needs an answered call that waits for an agent"));
         }
@@ -69,12 +66,7 @@ impl Dialer {
                 agent
             }
             None => {
-                let campaign = self.calls[&id].campaign.filter(|_| self.calls[&id].inbound.is_none());
-                let picked = match campaign {
-                    Some(campaign) => self.pick_agent(campaign),
-                    None => self.pick_for_caller(id),
-                };
-                picked.ok_or_else(|| wrong_state(state, "no agent is ready for this call"))?
+                self.ready_for(id).ok_or_else(|| wrong_state(state, "no agent is ready for this call"))?
             }
         };
         self.dequeue(id);
@@ -92,15 +84,8 @@ impl Dialer {
         joining: Joining,
     ) -> Result<Reply, CommandError> {
         must_be_bridged(state, "consult needs a call in which customer and agent are joined")?;
-        let call = &self.calls[&id];
-        if call.agent.is_none() || call.consulting.is_some() {
-            let detail = if call.agent.is_none() {
-                "the agent has left the call"
-            } else {
-                "a consultation is under way"
-            };
-            return Err(wrong_state(state, detail));
-        }
+        let under_way = self.calls[&id].consulting.is_some();
+        self.must_have_agent(id, state, under_way.then_some("a consultation is under way"))?;
         let reply = self.join(cx, id, state, Joining { mode: None, ..joining })?;
         if let Reply::Leg(leg) = reply {
             self.calls.get_mut(&id).expect("it is live").consulting = Some(leg);
@@ -158,8 +143,7 @@ impl Dialer {
         }
         let timer = self.arm(cx.now, u64::from(wish.timeout_ms), Why::Collect(id));
         if let Some(prompt) = wish.prompt.clone() {
-            self.tell_call(cx, id, Event::CallPlaying { prompt: prompt.clone() });
-            self.act(cx, id, CallAct::Play { to: Sides::Customer, prompt });
+            self.play_into(cx, id, Sides::Customer, prompt);
         }
         let collecting = Collecting { wish, digits: String::new(), timer };
         self.calls.get_mut(&id).expect("it is live").collecting = Some(Box::new(collecting));

@@ -121,11 +121,15 @@ impl Dialer {
 
     /// A campaign's screen for a load of leads, which passes over callbacks that nobody here may make now, and leads of owners
     /// who are not there or have enough of them.
-    pub(super) fn screen_for_load(&self, id: CampaignId) -> Screen {
+    pub(super) fn screen_for_load(&self, id: CampaignId, now: WallTime) -> Screen {
         let campaign = &self.campaigns[&id];
         let mut screen = campaign.screen.clone();
         if campaign.row.config.serving.owner_only {
             screen.owners = Some(self.owners_with_room(id));
+        }
+        let config = &campaign.row.config;
+        if let Some(most) = config.frequency.per_number_24h {
+            screen.full_numbers = self.dialled_numbers.full(&config.tenant, most, now);
         }
         if !self.callbacks.any() {
             return screen;

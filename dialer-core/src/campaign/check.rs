@@ -204,6 +204,8 @@ fn check_frequency(frequency: &Frequency) -> Checked {
     ] {
         range(pointer, limit.unwrap_or(1), 1, most)?;
     }
+    range("/caps/per_number_24h", frequency.per_number_24h.unwrap_or(1), 1, 1_000)?;
+    range("/caps/refusal_days", frequency.refusal_days.unwrap_or(1), 1, 3_660)?;
     range("/caps/gap_ms", frequency.gap_ms, 0, RETRY_MAX_MS)
 }
 

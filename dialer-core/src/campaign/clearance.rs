@@ -58,6 +58,12 @@ impl Dialer {
         if let Some(list) = self.skip_dnc(config, lead, now) {
             return Clearance::Dnc(list);
         }
+        let most = screener.frequency().per_number_24h;
+        if let (Some(most), Some(phone)) = (most, lead.phones.get(next_phone(lead)))
+            && let Some(at) = self.dialled_numbers.not_before(&config.tenant, &phone.number, most, now)
+        {
+            return Clearance::NotBefore(Some(at));
+        }
         match screener.look(lead) {
             Look::Take => Clearance::Dial,
             Look::Window(at) | Look::Frequency(at) | Look::Owner(at) => Clearance::NotBefore(Some(at)),
@@ -162,7 +168,8 @@ impl Dialer {
         }
         bound.into_iter().find_map(|id| {
             let breach = self.breach_in_zone((Some(id), tenant), zone, number, now);
-            breach.or_else(|| self.too_often(id, lead?, now))
+            let breach = breach.or_else(|| self.too_often(id, lead?, now));
+            breach.or_else(|| self.number_too_often(id, number, now))
         })
     }
 
@@ -193,6 +200,14 @@ impl Dialer {
         }
         self.campaigns.get(&id)?.screen.frequency.not_before(&lead, now)?;
         let detail = "the lead has been called as often as the campaign allows by now".to_owned();
+        Some(Breach { rule: "frequency", detail })
+    }
+
+    fn number_too_often(&self, id: CampaignId, number: &str, now: WallTime) -> Option<Breach> {
+        let campaign = self.campaigns.get(&id)?;
+        let most = campaign.screen.frequency.per_number_24h?;
+        self.dialled_numbers.not_before(&campaign.row.config.tenant, number, most, now)?;
+        let detail = "the number has been called as often in 24 hours as the campaign allows".to_owned();
         Some(Breach { rule: "frequency", detail })
     }
 

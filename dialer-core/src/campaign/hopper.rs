@@ -154,7 +154,7 @@ impl Dialer {
         let room = self.config.hopper_max - hopper.leads.len() + held;
         let lists = campaign.row.config.lists.clone();
         let wanted = self.leads_to_read(id, room);
-        let screen = self.screen_for_load(id);
+        let screen = self.screen_for_load(id, cx.wall);
         cx.out.push(Effect::LoadLeads {
             campaign: id,
             lists,

@@ -51,9 +51,9 @@ use crate::pacing::CampaignRef;
 use crate::pacing::ledger::Count;
 use crate::record::CampaignRow;
 use crate::screen::Screen;
-use crate::view::{CallState, CampaignCounts, PacingReport};
+use crate::view::{CallState, CampaignCounts, LimitedBy, PacingReport};
 use sansio::{CpsBucket, Instant, TimerKey, WallTime};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A campaign at work.
 #[derive(Debug)]
@@ -97,11 +97,13 @@ pub(crate) struct Campaign {
     pub(crate) sketched: Option<(Instant, u64)>,
     /// It was told that nothing is left to dial.
     pub(crate) completed: bool,
+    /// When it was told that a limit was reached.
+    pub(crate) limits_told: BTreeMap<LimitedBy, Instant>,
     /// The abandonment rate is at its cap, and that was told.
     pub(crate) cap_reached: bool,
 }
 
-const STATES: usize = 9;
+const STATES: usize = 10;
 
 impl Campaign {
     pub(crate) fn new(row: CampaignRow, number: CampaignRef, now: Instant, wall: WallTime) -> Self {
@@ -134,6 +136,7 @@ impl Campaign {
             reported: None,
             sketched: None,
             completed: false,
+            limits_told: BTreeMap::new(),
             cap_reached: false,
         }
     }

@@ -496,8 +496,10 @@ fn pacing_call(call: &Call, campaign: pacing::CampaignRef) -> Option<pacing::Cal
         CallState::Queued | CallState::Dialing | CallState::Ringing | CallState::CallingAgent => None,
         // Listening for a machine: not yet an answer that wants an agent, but one that may become one.
         CallState::Waiting if call.amd_mode == AmdMode::BeforeBridge && call.amd.is_none() => None,
+        // Whoever is to take back a parked call is none of the pacer's.
+        CallState::Offering if call.parked.is_some() => return None,
         CallState::Waiting | CallState::Offering => Some(call.answered.map(|moment| moment.at)?),
-        CallState::Bridged | CallState::Message | CallState::Ending => return None,
+        CallState::Bridged | CallState::Parked | CallState::Message | CallState::Ending => return None,
     };
     Some(pacing::CallView {
         call: CallRef(call.number),

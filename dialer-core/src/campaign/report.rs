@@ -9,6 +9,8 @@ use crate::pacing::ledger::Count;
 use crate::pacing::{self, Decision, Explain};
 use crate::view::{AgentState, LimitedBy, PacingDetail, PacingReport};
 
+/// That the same limit was reached is told once in this time, milliseconds.
+const LIMIT_GAP_MS: u64 = 60_000;
 /// A decision that says nothing new but in its forecasts is told as an event so often, milliseconds.
 const SAMPLE_MS: u64 = 10_000;
 
@@ -52,8 +54,12 @@ impl Dialer {
         if campaign.report.as_ref().is_none_or(|old| !same_report(old, &report)) {
             self.dirty.campaigns.insert(id);
         }
-        campaign.report = Some(report.clone());
+        let before = campaign.report.replace(report.clone()).map(|old| old.limited_by);
         let running = campaign.is_running();
+        if running && before != Some(report.limited_by) {
+            self.tell_limit(cx, id, report.limited_by, report.dialing);
+        }
+        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
         let due = match &campaign.reported {
             None => running,
             Some((at, told)) => {
@@ -65,6 +71,24 @@ impl Dialer {
         if due {
             campaign.reported = Some((cx.now, report.clone()));
             self.tell_campaign(cx, id, Event::CampaignPacing { report: Box::new(report) });
+        }
+    }
+
+    /// Tells that a campaign has come to a limit that somebody has set; of the same one once in a while.
+    fn tell_limit(&mut self, cx: &mut Cx<'_>, id: CampaignId, limit: LimitedBy, dialing: u32) {
+        let is_set = matches!(
+            limit,
+            LimitedBy::Lines
+                | LimitedBy::Cps
+                | LimitedBy::MaxLinesPerAgent
+                | LimitedBy::Trunk
+                | LimitedBy::CallerIds
+        );
+        let campaign = self.campaigns.get_mut(&id).expect("the caller has it");
+        let told = campaign.limits_told.get(&limit);
+        if is_set && told.is_none_or(|at| cx.now.millis_since(*at) >= LIMIT_GAP_MS) {
+            campaign.limits_told.insert(limit, cx.now);
+            self.tell_campaign(cx, id, Event::CampaignLimitReached { limit, dialing });
         }
     }
 

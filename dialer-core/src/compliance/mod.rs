@@ -13,6 +13,7 @@
 //!   shown beside the counted one.
 
 mod clock;
+mod dialled;
 mod dnc;
 mod ledger;
 mod packs;
@@ -29,6 +30,7 @@ pub use rates::{Answers, abandoned_share, ofcom_rate};
 pub use windows::{CallingWindows, DayHours, EVERY_DAY, Opening, SATURDAY, SUNDAY, WEEKDAYS};
 pub use zones::zones_of_number;
 
+pub(crate) use dialled::DialledNumbers;
 pub(crate) use dnc::DncBook;
 pub(crate) use ledger::{Ledger, window_of};
 pub(crate) use packs::check_pack;

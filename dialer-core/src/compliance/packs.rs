@@ -17,6 +17,7 @@ use super::windows::{CallingWindows, DayHours, EVERY_DAY, SATURDAY, SUNDAY, WEEK
 use crate::check::{Checked, invalid};
 use crate::config::{CampaignConfig, Policy};
 use crate::screen::{Frequency, Screen};
+use std::collections::BTreeMap;
 
 /// What a rule book demands beside abandonment.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,8 +30,6 @@ pub struct Pack {
     pub frequency: Frequency,
     /// Every conversation must be recorded.
     pub recording_needed: bool,
-    /// Not called for so long after a refusal, days.
-    pub refusal_days: Option<u32>,
     /// Only with an agent guaranteed for so long after an abandoned call, hours.
     pub lock_hours: u32,
     /// Records are to be kept so long, days.
@@ -61,7 +60,6 @@ pub fn pack(policy: Policy) -> Pack {
         holidays_needed: false,
         frequency: Frequency::default(),
         recording_needed: false,
-        refusal_days: None,
         lock_hours: 72,
         records_keep_days: None,
         dnc_age_days_max: None,
@@ -93,8 +91,7 @@ pub fn pack(policy: Policy) -> Pack {
         Policy::Fr2022 => Pack {
             windows: hours(&[(WEEKDAYS, clock(10, 0), clock(13, 0)), (WEEKDAYS, clock(14, 0), clock(20, 0))]),
             holidays_needed: true,
-            frequency: Frequency { per_30d: Some(4), ..Frequency::default() },
-            refusal_days: Some(60),
+            frequency: Frequency { per_30d: Some(4), refusal_days: Some(60), ..Frequency::default() },
             ..none
         },
         Policy::CnMiit => Pack { recording_needed: true, records_keep_days: Some(30), ..none },
@@ -116,6 +113,7 @@ pub fn screen_of(config: &CampaignConfig, calendar: Option<&CallingWindows>) -> 
         filter: config.filter.clone(),
         promises: None,
         owners: None,
+        full_numbers: BTreeMap::new(),
         sequence: (*config.sequence).clone(),
     }
 }

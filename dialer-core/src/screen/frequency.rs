@@ -22,6 +22,11 @@ pub struct Frequency {
     pub per_30d: Option<u32>,
     /// Least time between two attempts, milliseconds.
     pub gap_ms: u64,
+    /// Of one number within 24 hours, whichever leads, lists and campaigns have it. (Who reads leads does not know of other
+    /// leads' calls: [`super::Screen::full_numbers`].)
+    pub per_number_24h: Option<u32>,
+    /// Not dialled for so long after who answered has said not to be called, days.
+    pub refusal_days: Option<u32>,
     /// Within a part of the day by the callee's clock.
     pub day_parts: [Option<DayPart>; DAY_PARTS_MAX],
 }
@@ -60,6 +65,8 @@ impl Frequency {
             per_7d: least(self.per_7d, other.per_7d),
             per_30d: least(self.per_30d, other.per_30d),
             gap_ms: self.gap_ms.max(other.gap_ms),
+            per_number_24h: least(self.per_number_24h, other.per_number_24h),
+            refusal_days: self.refusal_days.max(other.refusal_days),
             day_parts: if self.has_day_parts() { self.day_parts } else { other.day_parts },
         }
     }
@@ -85,6 +92,10 @@ impl Frequency {
         }
         if let Some(last) = recent.last().filter(|_| self.gap_ms > 0) {
             wait(last.plus_millis(i64::try_from(self.gap_ms).unwrap_or(i64::MAX)));
+        }
+        let refused = lead.progress.history.iter().filter(|past| past.refused).map(|past| past.at).max();
+        if let (Some(days), Some(at)) = (self.refusal_days, refused) {
+            wait(at.plus_millis(i64::from(days) * DAY_MS));
         }
         if let Some(at) = self.per_day.and_then(|most| day_is_over(lead, most, now)) {
             wait(at);
@@ -147,7 +158,10 @@ fn part_is_over(lead: &Lead, part: &DayPart, now: WallTime) -> Option<WallTime> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::CallId;
     use crate::lead::tests::lead;
+    use crate::outcome::Outcome;
+    use crate::record::PastAttempt;
 
     const NINE: i64 = 1_795_136_400_000; // 9:00 in Shanghai
 
@@ -205,14 +219,44 @@ mod tests {
     }
 
     #[test]
+    fn who_has_refused_is_left_alone() {
+        let mut lead = lead();
+        let past = |at, refused| PastAttempt {
+            call: CallId::from_bits(1),
+            at,
+            outcome: Outcome::Connected,
+            agent: None,
+            talk_ms: 1,
+            disposition: None,
+            notes: None,
+            refused,
+        };
+        let limit = Frequency { refusal_days: Some(60), ..Frequency::default() };
+        lead.progress.history = vec![past(at(0), false)];
+        assert_eq!(limit.not_before(&lead, at(1)), None);
+        lead.progress.history.push(past(at(5), true));
+        lead.progress.history.push(past(at(9), false));
+        assert_eq!(limit.not_before(&lead, at(10)), Some(at(5 + 60 * DAY_MS)));
+        assert_eq!(limit.not_before(&lead, at(5 + 60 * DAY_MS)), None);
+        assert_eq!(Frequency::default().not_before(&lead, at(10)), None);
+    }
+
+    #[test]
     fn the_stricter_limit_counts() {
         let a = Frequency { per_24h: Some(3), per_30d: Some(9), ..Frequency::default() };
-        let b = Frequency { per_24h: Some(5), per_7d: Some(2), gap_ms: 7, ..Frequency::default() };
+        let b = Frequency {
+            per_24h: Some(5),
+            per_7d: Some(2),
+            gap_ms: 7,
+            refusal_days: Some(60),
+            ..Frequency::default()
+        };
         let both = Frequency {
             per_24h: Some(3),
             per_7d: Some(2),
             per_30d: Some(9),
             gap_ms: 7,
+            refusal_days: Some(60),
             ..Frequency::default()
         };
         assert_eq!((a.and(b), b.and(a)), (both, both));

@@ -11,7 +11,7 @@ pub use filter::{Filter, FilterFault};
 pub use frequency::{DAY_PARTS_MAX, DayPart, Frequency};
 pub use order::{LeadOrder, RANDOM_AMONG, Sequence};
 
-use crate::compliance::{CallingWindows, Opening, zones_of};
+use crate::compliance::{CallingWindows, Opening, number_key, zones_of};
 use crate::id::{AgentId, CampaignId};
 use crate::record::{Callback, Lead};
 use sansio::WallTime;
@@ -30,6 +30,8 @@ pub struct Screen {
     pub promises: Option<Promises>,
     /// Leads that name an owner are for these alone, by id, user name or name; `None`: that is not looked at.
     pub owners: Option<BTreeSet<String>>,
+    /// Numbers, by [`crate::compliance::number_key`], that have been dialled as often as one number may be, and until when.
+    pub full_numbers: BTreeMap<u64, WallTime>,
     /// How those that pass follow each other.
     pub sequence: Sequence,
 }
@@ -98,6 +100,7 @@ impl Screen {
         self.windows.is_empty()
             && self.filter.is_none()
             && self.owners.is_none()
+            && self.full_numbers.is_empty()
             && self.frequency == Frequency::default()
     }
 
@@ -109,6 +112,11 @@ impl Screen {
 }
 
 impl Screener<'_> {
+    /// Most attempts per time.
+    pub(crate) fn frequency(&self) -> &Frequency {
+        &self.screen.frequency
+    }
+
     /// What is said of this lead.
     pub fn look(&mut self, lead: &Lead) -> Look {
         if let Some(filter) = &self.screen.filter
@@ -134,10 +142,17 @@ impl Screener<'_> {
             Opening::Closed => return Look::Window(self.now.plus_millis(CLOSED_MS)),
             Opening::ZoneUnknown => return Look::ZoneUnknown,
         }
-        match self.screen.frequency.not_before(lead, self.now) {
+        match self.screen.frequency.not_before(lead, self.now).max(self.number_is_full(lead)) {
             Some(at) => Look::Frequency(at),
             None => Look::Take,
         }
+    }
+
+    /// Until when its number may not be dialled, whoever's leads it was dialled for.
+    fn number_is_full(&self, lead: &Lead) -> Option<WallTime> {
+        let phone = lead.phones.get(crate::lead::next_phone(lead))?;
+        let until = *self.screen.full_numbers.get(&number_key(&phone.number)?)?;
+        Some(until).filter(|until| *until > self.now)
     }
 
     fn opening(&mut self, lead: &Lead) -> Opening {

@@ -102,7 +102,9 @@ fn called_before(house: &mut House) -> (TrunkId, AgentId) {
 fn the_last_agent_then_the_owner_then_the_group_then_a_message() {
     let mut house = House::new();
     let (trunk, anna) = called_before(&mut house);
-    let (bert, carl) = (house.ready_agent("bert"), house.ready_agent("carl"));
+    let carl = house.ready_agent("carl");
+    house.pass(1);
+    let bert = house.ready_agent("bert");
     route(&mut house, vec![last(), owner(), group(10, 5_000), message()]);
 
     let call = rings(&mut house, trunk, 1, CUSTOMER);

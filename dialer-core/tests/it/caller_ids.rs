@@ -187,14 +187,14 @@ fn blocked_numbers_are_left_alone_over_a_crash_and_come_back_after_their_time_or
     let free = release(&mut house, "+49302");
     assert!(matches!(free, Err(CommandError::InvalidState { .. })), "{free:?}");
     assert_eq!(release(&mut house, "+49301"), Ok(Reply::Done));
-    assert_eq!(events(&house, "caller_id.released"), 1);
+    assert_eq!(events(&house, "caller_id.restored"), 1);
     let by_hand = Command::QuarantineCallerId { pool: north, number: "+49301".into() };
     assert_eq!(house.command(by_hand.clone()), Ok(Reply::Done));
     assert!(matches!(house.command(by_hand), Err(CommandError::InvalidState { .. })));
     house.pass(599_000);
-    assert_eq!(events(&house, "caller_id.released"), 1);
+    assert_eq!(events(&house, "caller_id.restored"), 1);
     house.pass(2_000);
-    assert_eq!(events(&house, "caller_id.released"), 2);
+    assert_eq!(events(&house, "caller_id.restored"), 2);
     let told =
         |event: &Event| matches!(event, Event::CallerIdQuarantined { reason, .. } if reason == "by_hand");
     assert!(house.store.events.iter().any(|event| told(&event.event)));
@@ -221,7 +221,7 @@ fn a_bad_reputation_leaves_a_number_alone_until_it_is_taken_back() {
     let mut house = House::restarted(house.store.clone(), 1_000);
     assert_eq!(report(&mut house, "a", Some(0.8), None), Ok(Reply::Count(0)), "b says so still");
     assert_eq!(report(&mut house, "b", None, None), Ok(Reply::Count(1)), "nobody does");
-    assert_eq!(events(&house, "caller_id.released"), 1);
+    assert_eq!(events(&house, "caller_id.restored"), 1);
     let told =
         |event: &Event| matches!(event, Event::CallerIdQuarantined { reason, .. } if reason == "reputation");
     assert_eq!(house.store.events.iter().filter(|event| told(&event.event)).count(), 1);

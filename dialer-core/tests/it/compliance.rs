@@ -3,11 +3,12 @@
 use crate::house::{House, request};
 use dialer_core::compliance::{CallingWindows, DayHours, EVERY_DAY};
 use dialer_core::config::{CampaignConfig, DialMode, DncListConfig, Policy};
+use dialer_core::disposition::{DispositionRule, Said};
 use dialer_core::record::{DncNumbers, LeadState};
 use dialer_core::screen::{Filter, Frequency};
 use dialer_core::{
     AgentId, CampaignId, Command, CommandError, DncListId, EndCause, Event, LeadId, ListId, OriginateRequest,
-    Party, Reply,
+    Party, Recycle, Reply,
 };
 
 fn progressive(list: ListId) -> CampaignConfig {
@@ -284,4 +285,75 @@ fn calls_by_hand_keep_to_limits_per_time_and_count_in_them() {
     house.pass(24 * 3_600_000);
     let command = by_hand(&house, anna, None, false);
     assert!(matches!(house.command(command), Ok(Reply::Call(_))), "a day later there is room again");
+}
+
+#[test]
+fn a_number_is_not_dialled_more_often_than_allowed_whoever_has_it() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let (first, second) = (house.list(1), house.list(1));
+    let number = house.store.leads[&LeadId::from_bits(1)].phones[0].clone();
+    house.store.leads.get_mut(&LeadId::from_bits(2)).expect("it was made").phones = vec![number];
+    let frequency = Box::new(Frequency { per_number_24h: Some(1), ..Frequency::default() });
+    let config = |list| CampaignConfig { frequency: frequency.clone(), ..progressive(list) };
+    let campaign = house.running(config(first));
+    let anna = house.ready_agent("anna");
+    house.pass(1_000);
+    assert_eq!(house.dialled().len(), 1);
+    for call in house.open() {
+        house.end(call, Party::Customer, EndCause::Rejected);
+    }
+    let other = house.running(config(second));
+    house.pass(60_000);
+    assert_eq!(house.dialled().len(), 1, "the same number, of another lead in another campaign");
+    let to = house.store.leads[&LeadId::from_bits(2)].phones[0].number.clone();
+    let by_hand = request(anna, to.clone());
+    let command = Command::Originate(OriginateRequest { campaign: Some(campaign), ..by_hand });
+    assert_eq!(refused(&mut house, command), "frequency", "nor by hand");
+    // A new start does not forget it.
+    let after_ms = house.now.as_millis() + 1_000;
+    let mut house = House::restarted(house.store.clone(), after_ms);
+    let bert = house.ready_agent("bert");
+    let command = Command::Originate(OriginateRequest { campaign: Some(campaign), ..request(bert, to) });
+    assert_eq!(refused(&mut house, command.clone()), "frequency");
+    for campaign in [campaign, other] {
+        house.command(Command::StopCampaign(campaign)).unwrap();
+    }
+    house.pass(24 * 3_600_000);
+    let reply = house.command(command);
+    assert!(!matches!(reply, Err(CommandError::Compliance { .. })), "a day later there is room: {reply:?}");
+}
+
+#[test]
+fn who_has_refused_is_not_called_for_as_long_as_the_rule_book_asks_for() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let list = house.list(1);
+    let refusal = DispositionRule { refusal: true, ..DispositionRule::from("not interested") };
+    let mut config = progressive(list);
+    config.frequency = Box::new(Frequency { refusal_days: Some(60), ..Frequency::default() });
+    config.dispositions = vec![refusal];
+    config.record = false;
+    house.running(config);
+    let anna = house.ready_agent("anna");
+    house.pass(1_000);
+    let call = house.last_dialled();
+    house.join(call);
+    house.pass(10_000);
+    house.end(call, Party::Customer, EndCause::Normal);
+    let said = Said { code: "not interested".into(), ..Said::default() };
+    house.command(Command::SetDisposition { call, said }).unwrap();
+    let wish = Recycle {
+        list,
+        leads: vec![house.store.leads[&LeadId::from_bits(1)].clone()],
+        states: vec![LeadState::Done],
+        outcomes: Vec::new(),
+    };
+    house.command(Command::RecycleLeads(Box::new(wish))).unwrap();
+    house.pass(3_600_000);
+    assert_eq!(house.dialled().len(), 1, "not even when the list is dialled anew");
+    let command = by_hand(&house, anna, None, false);
+    assert_eq!(refused(&mut house, command), "frequency", "nor by hand");
+    house.pass(60 * 24 * 3_600_000);
+    assert_eq!(house.dialled().len(), 2, "60 days later it is");
 }

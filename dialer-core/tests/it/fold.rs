@@ -207,7 +207,14 @@ impl Store {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let progress = |lead: Option<LeadId>| Some(self.leads.get(&lead?)?.progress.clone());
+        let dialled =
+            |record: &&CallRecord| !matches!(record.kind, CallKindTag::Inbound | CallKindTag::Transit);
+        let mut dialled_numbers: Vec<_> = (self.ended.values().filter(dialled))
+            .map(|record| (record.tenant.clone(), record.to.clone(), record.started_at))
+            .collect();
+        dialled_numbers.sort_by_key(|(_, _, at)| *at);
         Snapshot {
+            dialled_numbers,
             trunks: self.trunks.values().cloned().collect(),
             agents: self.agents.values().cloned().collect(),
             agent_status: self.status.values().cloned().collect(),

@@ -579,6 +579,12 @@ impl World {
                 self.facts.push_back(Input::Call(fact));
             }
             CallAct::Transfer { to, .. } => leg.transfer = Some(to),
+            CallAct::Park if leg.bridged => {
+                (leg.bridged, leg.bridge_ordered, leg.transfer) = (false, false, None);
+                if leg.agent.take().is_some() {
+                    self.facts.push_back(leg_ended(id, Party::Agent, EndCause::Normal));
+                }
+            }
             CallAct::Hold(on) => {
                 let party = Party::Api;
                 let fact = if on {
@@ -900,6 +906,7 @@ impl World {
             if self.rng.chance(0.5) { Target::Agent(agent) } else { Target::Number("+4930556".into()) };
         let joining = |mode| Joining {
             target: target.clone(),
+            known: None,
             mode,
             ring_timeout_ms: None,
             trunk: None,
@@ -909,7 +916,7 @@ impl World {
         let somebody = self.calls.values().find_map(|leg| leg.others.first().copied());
         let leg = somebody.unwrap_or(LegId::from_bits(1));
         let party = [Party::Customer, Party::Agent][self.rng.below(2) as usize];
-        match self.rng.below(10) {
+        match self.rng.below(13) {
             0 | 1 => CallWish::Join(joining(Some(mode))),
             2 | 3 => CallWish::Join(joining(None)),
             4 => CallWish::SetMode { leg, mode },
@@ -917,6 +924,8 @@ impl World {
             6 => CallWish::Hold(self.rng.chance(0.5)),
             7 => CallWish::Mute { party, muted: self.rng.chance(0.5) },
             8 => CallWish::Press { to: party, digits: "12#".into(), duration_ms: 100 },
+            9 | 10 => CallWish::Park { timeout_ms: 1_000 + self.rng.below(60_000) as u32 },
+            11 => CallWish::Bridge(self.rng.chance(0.5).then_some(agent)),
             _ => CallWish::Transfer(joining(None)),
         }
     }
@@ -978,6 +987,7 @@ impl World {
                 campaign: self.rng.chance(0.5).then_some(campaign),
                 ring_timeout_ms: None,
                 record: true,
+                notice: None,
                 client_state: None,
                 override_reason: None,
                 caller_id_pool: None,

@@ -30,6 +30,7 @@ pub(crate) fn request(agent: AgentId, to: impl Into<String>) -> OriginateRequest
         campaign: None,
         ring_timeout_ms: None,
         record: false,
+        notice: None,
         client_state: None,
         override_reason: None,
         caller_id_pool: None,

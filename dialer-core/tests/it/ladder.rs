@@ -96,12 +96,13 @@ fn a_progressive_call_from_start_to_wrap_up() {
         &expect![[r#"
             9.000  event   campaign.pacing dialing 0 target 0 limited by agents
             60.000  journal PacerSketch
-            67.354  event   leg.ended #7 customer normal
-            67.354  event   leg.ended #8 agent normal
+            67.354  event   call.unbridged #7
+            67.354  event   leg.ended #8 customer normal
+            67.354  event   leg.ended #9 agent normal
             67.354  event   agent.state talking -> wrap_up (call_ended)
             67.354  journal CallEnded(connected) LeadChanged(done, 1 attempts)
-            67.354  event   call.ended #9 connected
-            67.354  event   lead.updated #10 (late) done
+            67.354  event   call.ended #10 connected
+            67.354  event   lead.updated #11 (late) done
             67.354  event   campaign.pacing dialing 0 target 0 limited by agents
         "#]],
     );
@@ -454,11 +455,12 @@ fn a_machine_heard_beside_frees_the_agent_at_once() {
             0.960  order   DialCustomer { call: call2, campaign: Some(camp1), trunk: trk1, others: [], to: "+49301000002", caller_id: None, ring_timeout_ms: 28000, early_media: true, tone_plan: Any, amd: true, await_turn: false, call_max_ms: 14400000, not_after: None }
             0.960  event   call.created #1
             1.010  event   campaign.pacing dialing 1 target 1 limited by agents
-            1.020  event   leg.ended #8 customer normal
-            1.020  event   leg.ended #9 agent normal
+            1.020  event   call.unbridged #8
+            1.020  event   leg.ended #9 customer normal
+            1.020  event   leg.ended #10 agent normal
             1.020  journal CallEnded(machine) LeadChanged(retry_wait, 1 attempts, in 14401 s)
-            1.020  event   call.ended #10 machine
-            1.020  event   lead.updated #11 (late) retry_wait
+            1.020  event   call.ended #11 machine
+            1.020  event   lead.updated #12 (late) retry_wait
         "#]],
     );
     assert!(house.store.ledger.is_empty());
@@ -607,13 +609,14 @@ fn click_to_call_with_a_session_and_with_a_phone() {
             0.000  order   Bridge { call: call1, tone: true, record: Some(rec1) }
             0.000  event   agent.state reserved -> talking (bridged)
             0.000  event   call.bridged #6 after Some(0) ms
-            0.000  event   leg.ended #7 agent normal
+            0.000  event   call.unbridged #7
+            0.000  event   leg.ended #8 agent normal
             0.000  order   Hangup { call: call1, cause: Normal, by: Agent }
-            0.000  event   leg.ended #8 customer normal
+            0.000  event   leg.ended #9 customer normal
             0.000  journal WrapUpEnded(0)
             0.000  event   agent.state talking -> ready (call_ended)
             0.000  journal CallEnded(connected)
-            0.000  event   call.ended #9 connected
+            0.000  event   call.ended #10 connected
         "#]],
     );
     house.pass(1_000);
@@ -786,14 +789,15 @@ fn an_agent_in_a_call_leaves_after_it() {
         &expect![[r#"
             0.060  journal AgentStatusChanged
             0.060  reply   Done
-            0.060  event   leg.ended #7 customer normal
-            0.060  event   leg.ended #8 agent normal
+            0.060  event   call.unbridged #7
+            0.060  event   leg.ended #8 customer normal
+            0.060  event   leg.ended #9 agent normal
             0.060  event   agent.state talking -> wrap_up (call_ended)
             0.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
-            0.060  event   call.ended #9 connected
-            0.060  event   lead.updated #10 (late) done
+            0.060  event   call.ended #10 connected
+            0.060  event   lead.updated #11 (late) done
             0.060  journal DispositionSet LeadChanged(done, 1 attempts)
-            0.060  event   disposition.set #11 (late)
+            0.060  event   disposition.set #12 (late)
             0.060  journal WrapUpEnded(0)
             0.060  event   agent.state wrap_up -> logged_out (logout)
             0.060  effect  CloseSession { agent: anna }
@@ -957,12 +961,13 @@ fn drain_waits_for_calls_then_hangs_up() {
             0.060  reply   Done
             1.000  event   campaign.pacing dialing 0 target 0 limited by draining
             30.060  order   Hangup { call: call1, cause: Normal, by: System }
-            30.060  event   leg.ended #7 customer normal
-            30.060  event   leg.ended #8 agent normal
+            30.060  event   call.unbridged #7
+            30.060  event   leg.ended #8 customer normal
+            30.060  event   leg.ended #9 agent normal
             30.060  event   agent.state talking -> wrap_up (call_ended)
             30.060  journal CallEnded(connected) LeadChanged(done, 1 attempts)
-            30.060  event   call.ended #9 connected
-            30.060  event   lead.updated #10 (late) done
+            30.060  event   call.ended #10 connected
+            30.060  event   lead.updated #11 (late) done
             30.060  event   campaign.pacing dialing 0 target 0 limited by draining
             30.060  effect  CloseSession { agent: anna }
             32.060  event   node.drained
@@ -1338,6 +1343,7 @@ fn participants_of_a_call_are_kept_over_a_crash() {
     house.join(call);
     let third = |number: &str| Joining {
         target: Target::Number(number.into()),
+        known: None,
         mode: None,
         trunk: None,
         caller_id: None,

@@ -13,6 +13,7 @@ mod ladder;
 mod machines;
 mod modes;
 mod moved;
+mod parked;
 mod promises;
 mod push;
 mod recordings;

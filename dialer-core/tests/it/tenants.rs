@@ -117,6 +117,7 @@ fn commands_reach_the_tenants_own_and_nothing_else() {
     }
     let joining = Joining {
         target: Target::Agent(acme.agent),
+        known: None,
         mode: None,
         ring_timeout_ms: None,
         trunk: None,

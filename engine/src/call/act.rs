@@ -9,6 +9,7 @@ use dialer_core::outcome::{EndCause, Party};
 use dialer_core::participant::{CallAct, Sides, Way};
 use media::{PlayRequest, StreamKey};
 use sansio::{Duration, Instant, Key, Outbox};
+use sip_proxy::ua::Reason;
 
 /// Whom nobody hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,6 +59,7 @@ impl CallShard {
                     self.plane.stop_playing(now, stream, &mut self.media_out);
                 }
             }
+            CallAct::Park => self.park(now, key, out),
             CallAct::Record(act) => self.record(now, key, act, out),
             CallAct::StartFork(order) => {
                 let Some(call) = self.calls.get(key) else { return };
@@ -94,6 +96,22 @@ impl CallShard {
         let fact =
             if on { CallFact::Held { call: id, party } } else { CallFact::Resumed { call: id, party } };
         self.tell(fact, out);
+    }
+
+    /// The customer is set aside: nobody has the agent's seat, and the tune is heard until somebody has.
+    fn park(&mut self, now: Instant, key: Key<Call>, out: &mut Outbox<ShardEffect>) {
+        let Some(call) = self.calls.get_mut(key).filter(|call| call.bridged) else {
+            self.counters.orders_late += 1;
+            return;
+        };
+        (call.held, call.muted) = (false, Muted::default());
+        call.hears_music = true;
+        self.drop_guest(now, key, Reason::default());
+        self.drop_agent_side(now, key, EndCause::Normal, None, out);
+        let customer = self.calls.get(key).and_then(Call::answered_customer).map(|side| side.sound.stream);
+        if let (Some(stream), Some(prompt)) = (customer, self.config.hold_prompt.clone()) {
+            self.play_over_and_over(now, stream, &prompt);
+        }
     }
 
     /// Calls someone who is to take the agent's place.

@@ -127,6 +127,7 @@ impl CallShard {
             call_max_ms: 0,
             amd: false,
             held: false,
+            progress_told: 0,
             again: None,
             caller_id: Some(number.clone()),
             offer: Some(offer),

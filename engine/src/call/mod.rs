@@ -85,6 +85,8 @@ pub(crate) struct CustomerSide {
     pub(crate) call_max_ms: u32,
     pub(crate) amd: bool,
     pub(crate) held: bool,
+    /// Which of 181 to 199 it has said, bit 1 for 181.
+    pub(crate) progress_told: u32,
     /// What it was dialled with, as long as there are trunks that it was not dialled over.
     pub(crate) again: Option<Box<Dial>>,
     /// From which number it was called; if it called itself: which number of ours.

@@ -225,6 +225,7 @@ impl CallShard {
             call_max_ms: dial.call_max_ms,
             amd: dial.amd.is_some(),
             held: false,
+            progress_told: 0,
             again: None,
             caller_id: caller,
             offer: None,

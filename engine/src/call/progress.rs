@@ -13,6 +13,7 @@ impl CallShard {
         &mut self,
         now: Instant,
         key: Key<Call>,
+        code: u16,
         body: Option<&[u8]>,
         out: &mut Outbox<ShardEffect>,
     ) {
@@ -25,6 +26,9 @@ impl CallShard {
         if let Some(plan) = plan {
             self.plane.set_remote(now, customer.sound.stream, plan.remote, &mut self.media_out);
         }
+        let bit = 1_u32.checked_shl(u32::from(code).wrapping_sub(180)).filter(|_| code > 180);
+        let is_news = bit.is_some_and(|bit| customer.progress_told & bit == 0);
+        customer.progress_told |= bit.unwrap_or(0);
         // Told once: a second 180, or a 183 behind it, is no news to the dialer.
         if customer.state == CustomerState::Dialled {
             customer.state = CustomerState::Ringing;
@@ -33,6 +37,10 @@ impl CallShard {
             self.deadlines.cancel(customer.deadline);
             customer.deadline = self.deadlines.arm(now + customer.ring_max, Why::CustomerRingsTooLong(key));
             let fact = CallFact::Ringing { call: call.id, early_media: plan.is_some() };
+            self.tell(fact, out);
+        }
+        if is_news && let Some(call) = self.calls.get(key).map(|call| call.id) {
+            let fact = CallFact::Progress { call, sip_code: code, early_media: plan.is_some() };
             self.tell(fact, out);
         }
     }

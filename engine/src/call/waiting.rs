@@ -48,7 +48,7 @@ impl CallShard {
         matches!(side.link, AgentLink::Session(session) if session == key).then_some(call)
     }
 
-    fn play_over_and_over(&mut self, now: Instant, stream: StreamKey, prompt: &str) {
+    pub(crate) fn play_over_and_over(&mut self, now: Instant, stream: StreamKey, prompt: &str) {
         if let Some(samples) = self.prompts.get(prompt) {
             let request = PlayRequest { tag: 0, samples: samples.clone(), repeat: true };
             self.plane.play(now, stream, request, &mut self.media_out);

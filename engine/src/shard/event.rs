@@ -216,7 +216,9 @@ impl CallShard {
                 self.agent_calls(now, leg, Key::from_bits(account), &request, out);
             }
             Event::Progress { leg, owner, code, sdp, fork } => match self.current_owner(owner, leg) {
-                Some(Owner::Customer(key)) => self.customer_progress(now, key, sdp.as_deref(), out),
+                Some(Owner::Customer(key)) => {
+                    self.customer_progress(now, key, code, sdp.as_deref(), out);
+                }
                 Some(Owner::Agent(key)) => self.agent_progress(key, out),
                 Some(Owner::TransitOut(key)) => self.transit_progress(now, key, (code, fork), sdp),
                 Some(Owner::TransitThird(key)) => self.third_progress(now, key, code),

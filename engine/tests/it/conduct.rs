@@ -278,10 +278,9 @@ fn a_customer_on_hold_hears_and_is_heard_by_nobody() {
     over(&mut w);
 }
 
-#[test]
-fn held_with_music_and_muted_and_back() {
-    let mut w = world();
-    drop(std::mem::replace(&mut w, World::with(32, |config| config.hold_prompt = Some("tune".into()))));
+/// The same with a tune of hold as loud as the other carrier.
+fn with_tune() -> World {
+    let mut w = World::with(32, |config| config.hold_prompt = Some("tune".into()));
     w.carrier("carrier", TRUNK, |_| {});
     w.phone("alice", AGENT);
     w.phone("boss", BOSS);
@@ -292,6 +291,66 @@ fn held_with_music_and_muted_and_back() {
     }
     let tune: Arc<[i16]> = vec![(LEVEL << 3) as i16; 8_000].into();
     w.command(ShardCommand::LoadPrompt { name: "tune".into(), samples: tune });
+    w
+}
+
+#[test]
+fn a_parked_customer_hears_the_tune_until_somebody_else_takes_over() {
+    for nailed_up in [false, true] {
+        let mut w = with_tune();
+        if nailed_up {
+            w.command(open_session());
+            w.run_for(500);
+        }
+        w.order(dial(), true);
+        w.run_for(400);
+        w.order(if nailed_up { use_session() } else { ring_agent() }, false);
+        w.run_for(400);
+        w.order(bridge(), false);
+        w.run_for(600);
+        act(&mut w, CallAct::Hold(true));
+        act(&mut w, CallAct::Mute { party: Party::Agent, muted: true });
+        act(&mut w, CallAct::Park);
+        assert_eq!(hears(&mut w), [vec![3], vec![], vec![], vec![]], "{}", w.ladder);
+        assert_eq!(w.peers[A].legs.is_empty(), !nailed_up, "a session stays");
+        let gone = |fact: &CallFact| matches!(fact, CallFact::LegEnded { party: Party::Agent, .. });
+        assert_eq!(count(&w, gone), 1);
+        act(&mut w, CallAct::Park);
+        assert_eq!(w.shard.counters().orders_late, 1, "once is enough");
+        let ring = CallOrder::RingAgent { call: CALL, agent: BOSS, way: phone(BOSS), ring_timeout_ms: 5_000 };
+        w.order(ring, false);
+        w.run_for(800);
+        w.order(CallOrder::Bridge { call: CALL, tone: false, record: None }, false);
+        w.run_for(600);
+        assert_eq!(hears(&mut w), [vec![S], vec![], vec![C], vec![]], "neither held nor muted");
+        w.peer_hangup(C);
+        over(&mut w);
+    }
+}
+
+/// A phone asks for a transfer while its call is parked: the transfer comes to nothing, the customer stays.
+#[test]
+fn a_park_ends_a_transfer_under_way() {
+    let mut w = with_tune();
+    w.order(dial(), true);
+    w.run_for(400);
+    w.order(ring_agent(), false);
+    w.run_for(400);
+    w.order(bridge(), false);
+    w.run_for(600);
+    w.peers[T].default = Callee::rings();
+    act(&mut w, CallAct::Transfer { to: "+861055550000".into(), way: number(), ring_timeout_ms: 5_000 });
+    w.run_for(300);
+    act(&mut w, CallAct::Park);
+    assert_eq!(hears(&mut w), [vec![3], vec![], vec![], vec![]], "{}", w.ladder);
+    assert!(w.peers[T].legs.is_empty(), "{}", w.ladder);
+    w.order(hangup(), false);
+    over(&mut w);
+}
+
+#[test]
+fn held_with_music_and_muted_and_back() {
+    let mut w = with_tune();
     w.order(dial(), true);
     w.run_for(400);
     w.order(ring_agent(), false);

@@ -486,6 +486,8 @@ fn early_media_is_listened_to() {
     w.run_for(300);
     let ringing = CallFact::Ringing { call: CALL, early_media: true };
     assert!(w.facts_of(CALL).contains(&&ringing), "{}", w.ladder);
+    let progress = CallFact::Progress { call: CALL, sip_code: 183, early_media: true };
+    assert_eq!(w.facts_of(CALL).into_iter().filter(|fact| **fact == progress).count(), 1, "{}", w.ladder);
     w.order(hangup(), false);
     w.assert_at_rest();
 }

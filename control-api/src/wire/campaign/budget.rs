@@ -4,6 +4,7 @@ use super::DialMode;
 use super::classify::Amd;
 use crate::extract::Checks;
 use crate::wire::wire_enum;
+use dialer_core::compliance::profile;
 use dialer_core::config as core;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -209,8 +210,8 @@ pub struct Pacing {
     /// The rate never to be passed.
     #[schema(minimum = 0, maximum = 1)]
     pub abandon_cap: f64,
-    /// Window of both.
-    pub window: Window,
+    /// Window of both; null: the rule book's, else 24 hours.
+    pub window: Option<Window>,
     /// How the cap binds.
     pub cap_style: CapStyle,
     /// The rule book.
@@ -235,7 +236,7 @@ impl From<&core::PacingConfig> for Pacing {
         Pacing {
             abandon_target: config.abandon_target,
             abandon_cap: config.abandon_cap,
-            window: config.window.into(),
+            window: Some(config.window.into()),
             cap_style: config.style.into(),
             policy: config.policy.into(),
             budget_group: config.budget_group.clone(),
@@ -277,7 +278,7 @@ impl Pacing {
         core::PacingConfig {
             abandon_target: self.abandon_target,
             abandon_cap: self.abandon_cap,
-            window: self.window.into(),
+            window: self.window.map_or_else(|| window_of(self.policy.into()), Into::into),
             style: self.cap_style.into(),
             policy: self.policy.into(),
             budget_group: self.budget_group,
@@ -296,6 +297,12 @@ impl Pacing {
 
 impl Default for Pacing {
     fn default() -> Self {
-        (&core::PacingConfig::default()).into()
+        let own: Pacing = (&core::PacingConfig::default()).into();
+        Pacing { window: None, ..own }
     }
+}
+
+/// The window that a rule book counts abandoned calls in.
+fn window_of(policy: core::Policy) -> core::AbandonWindow {
+    profile(policy).map_or(core::PacingConfig::default().window, |profile| profile.window)
 }

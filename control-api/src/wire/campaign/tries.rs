@@ -167,6 +167,12 @@ pub struct Caps {
     /// Per lead within 30 days.
     #[schema(minimum = 1, maximum = 32)]
     pub per_30d: Option<u32>,
+    /// Of one number within 24 hours, whichever leads, lists and campaigns have it.
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub per_number_24h: Option<u32>,
+    /// Not dialled for so long after a disposition with `refusal`, days; null: as the rule book (`pacing.policy`) says.
+    #[schema(minimum = 1, maximum = 3_660)]
+    pub refusal_days: Option<u32>,
     /// Least time between two attempts of a lead.
     #[schema(maximum = 31_622_400_000_i64)]
     pub gap_ms: u64,
@@ -199,23 +205,34 @@ impl DayPart {
 
 impl Caps {
     pub(super) fn new(config: &core::CampaignConfig) -> Self {
-        let Frequency { per_day, per_24h, per_7d, per_30d, gap_ms, day_parts } = *config.frequency;
+        let Frequency { per_day, per_24h, per_7d, per_30d, per_number_24h, refusal_days, gap_ms, day_parts } =
+            *config.frequency;
         let part = |part: &screen::DayPart| DayPart {
             from: clock_text(part.from_minute),
             to: clock_text(part.to_minute),
             max: part.max,
         };
         let day_parts = day_parts.iter().flatten().map(part).collect();
-        Caps { per_lead: config.attempts_max, per_day, per_24h, per_7d, per_30d, gap_ms, day_parts }
+        Caps {
+            per_lead: config.attempts_max,
+            per_day,
+            per_24h,
+            per_7d,
+            per_30d,
+            per_number_24h,
+            refusal_days,
+            gap_ms,
+            day_parts,
+        }
     }
 
     pub(super) fn frequency(&self) -> Frequency {
-        let Caps { per_day, per_24h, per_7d, per_30d, gap_ms, .. } = *self;
+        let Caps { per_day, per_24h, per_7d, per_30d, per_number_24h, refusal_days, gap_ms, .. } = *self;
         let mut day_parts = [None; screen::DAY_PARTS_MAX];
         for (place, part) in day_parts.iter_mut().zip(&self.day_parts) {
             *place = part.core();
         }
-        Frequency { per_day, per_24h, per_7d, per_30d, gap_ms, day_parts }
+        Frequency { per_day, per_24h, per_7d, per_30d, per_number_24h, refusal_days, gap_ms, day_parts }
     }
 
     pub(super) fn check(&self, checks: &mut Checks) {
@@ -235,6 +252,8 @@ impl Caps {
         ] {
             checks.range(limit.unwrap_or(1), 1, 32, pointer);
         }
+        checks.range(self.per_number_24h.unwrap_or(1), 1, 1_000, "/caps/per_number_24h");
+        checks.range(self.refusal_days.unwrap_or(1), 1, 3_660, "/caps/refusal_days");
     }
 }
 

@@ -335,8 +335,10 @@ pub struct TrunkTotals {
     pub up: u32,
     /// Calls on these.
     pub calls_active: u32,
-    /// Calls these bear.
+    /// Calls these bear, those from elsewhere left out.
     pub channels_max: u32,
+    /// New calls per second that these bear.
+    pub cps_max: f64,
 }
 
 /// Why a campaign dials, or does not.
@@ -420,7 +422,8 @@ impl CampaignDiagnostics {
 
 fn trunk_totals(evidence: &Evidence<'_>) -> TrunkTotals {
     let wanted = &evidence.campaign.row.config.trunks;
-    let mut totals = TrunkTotals { total: 0, enabled: 0, up: 0, calls_active: 0, channels_max: 0 };
+    let mut totals =
+        TrunkTotals { total: 0, enabled: 0, up: 0, calls_active: 0, channels_max: 0, cps_max: 0.0 };
     for trunk in evidence.trunks.iter().filter(|trunk| wanted.is_empty() || wanted.contains(&trunk.row.id)) {
         totals.total += 1;
         if trunk.row.config.enabled {
@@ -428,7 +431,8 @@ fn trunk_totals(evidence: &Evidence<'_>) -> TrunkTotals {
             if trunk.up {
                 totals.up += 1;
                 totals.calls_active += trunk.calls_active;
-                totals.channels_max = totals.channels_max.saturating_add(trunk.row.config.channels_max);
+                totals.channels_max = totals.channels_max.saturating_add(trunk.row.config.channels());
+                totals.cps_max += trunk.row.config.cps_max;
             }
         }
     }
@@ -635,15 +639,15 @@ fn paced_sentence(
             agents.talking, agents.wrap_up, agents.ringing
         ),
         LimitedBy::Lines => format!(
-            "All lines are in use: {} of {} of the campaign, {} of {} of its trunks.",
+            "All lines are in use: {} of {} of the campaign, {} of the {} that its trunks have for us.",
             lines_in_use(view),
             lines_most(view),
             trunks.calls_active,
             trunks.channels_max
         ),
         LimitedBy::Cps => format!(
-            "New calls per second are at their limit ({} of the campaign, or that of a trunk).",
-            config.concurrency.cps_max
+            "New calls per second are at their limit: {} of the campaign, {} of its trunks together.",
+            config.concurrency.cps_max, trunks.cps_max
         ),
         LimitedBy::Risk => format!(
             "{flight} calls are in flight; one more would be too likely to be abandoned under the target of {:.1} %.",

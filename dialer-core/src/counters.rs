@@ -455,14 +455,28 @@ impl Counters {
         if let Some(trunk) = record.trunk {
             let answered_ms = record.answered_at.map(|at| record.ended_at.millis_since(at).max(0) as u64);
             let trunk = self.trunk(trunk);
-            if let Some(code) = record.sip_code {
-                *trunk.final_codes.entry(code).or_default() += 1;
-            }
+            trunk.said(record.sip_code);
             if let Some(cause) = record.q850 {
                 *trunk.q850.entry(cause).or_default() += 1;
             }
             trunk.short_calls += u64::from(answered_ms.is_some_and(|ms| ms < SHORT_CALL_MS));
         }
+    }
+}
+
+impl TrunkCounters {
+    /// A final code, if it said one.
+    fn said(&mut self, sip_code: Option<u16>) {
+        if let Some(code) = sip_code {
+            *self.final_codes.entry(code).or_default() += 1;
+        }
+    }
+}
+
+impl Counters {
+    /// A call goes to another trunk than this one, which said so.
+    pub(crate) fn left_trunk(&mut self, trunk: TrunkId, sip_code: Option<u16>) {
+        self.trunk(trunk).said(sip_code);
     }
 }
 

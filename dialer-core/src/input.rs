@@ -369,6 +369,8 @@ pub enum CallFact {
         trunk: TrunkId,
         /// Caller ID that is shown now.
         caller_id: Option<String>,
+        /// What the trunk that is left said, if it said anything.
+        sip_code: Option<u16>,
     },
     /// A transit call began on these trunks (capacity is counted).
     TransitStarted {
@@ -383,6 +385,8 @@ pub enum CallFact {
         call: CallId,
         /// To.
         to: TrunkId,
+        /// What the trunk that is left said, if it said anything.
+        sip_code: Option<u16>,
     },
     /// Its callee's phone rings.
     TransitRinging {

@@ -73,6 +73,7 @@ impl CallShard {
             ("calls", self.calls.len() as u64),
             ("sessions", self.sessions.len() as u64),
             ("participants", self.participants.len() as u64),
+            ("asks", self.asks.len() as u64),
             ("transit calls", self.transits.len() as u64),
             ("trunk channels", self.trunks.channels_used()),
             ("recordings", self.recordings.len() as u64),

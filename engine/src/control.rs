@@ -169,6 +169,14 @@ impl ControlCore {
                 self.feed(now, Input::Agent(fact), out);
             }
             ShardEvent::Trunk(fact) => self.feed(now, Input::Trunk(fact), out),
+            ShardEvent::Asks { ask, agent, to } => {
+                let forbidden = self.dialer.forbids(agent, &to, self.clock.wall_at(now));
+                let command = ShardCommand::AnswerAsk { ask, allowed: forbidden.is_none() };
+                out.push(ControlEffect::ToShard { shard, command });
+                if let Some(reason) = forbidden {
+                    self.feed(now, Input::Agent(AgentFact::CallRefused { agent, to, reason }), out);
+                }
+            }
         }
     }
 

@@ -758,6 +758,13 @@ pub enum ShardCommand {
     RemoveAgent(AgentId),
     /// A phone known from elsewhere (the last run, another shard).
     RestoreContact(ContactRow),
+    /// The answer to [`ShardEvent::Asks`].
+    AnswerAsk {
+        /// To which.
+        ask: u64,
+        /// The number may be called.
+        allowed: bool,
+    },
     /// A prompt, ready to be played.
     LoadPrompt {
         /// Its name.
@@ -848,6 +855,15 @@ pub enum ShardEvent {
     Agent(AgentFact),
     /// About a trunk.
     Trunk(TrunkFact),
+    /// An agent's phone wants this number to be called: [`ShardCommand::AnswerAsk`] says whether it may be.
+    Asks {
+        /// Names the question, on this shard.
+        ask: u64,
+        /// Whose phone.
+        agent: AgentId,
+        /// The number, as it was dialled.
+        to: String,
+    },
 }
 
 /// One input of the [`crate::ControlCore`].
@@ -1000,7 +1016,10 @@ impl ShardEvent {
     pub fn call(&self) -> Option<CallId> {
         match self {
             ShardEvent::Call(fact) => Some(call_of(fact)),
-            ShardEvent::Transit(_) | ShardEvent::Agent(_) | ShardEvent::Trunk(_) => None,
+            ShardEvent::Transit(_)
+            | ShardEvent::Agent(_)
+            | ShardEvent::Trunk(_)
+            | ShardEvent::Asks { .. } => None,
         }
     }
 }

@@ -259,7 +259,9 @@ impl Dialer {
                 self.on_inbound_arrived(cx, call, trunk, (from.as_deref(), &to), verstat);
             }
             CallFact::Dialled { call } => self.on_dialled(cx, call),
-            CallFact::Moved { call, trunk, caller_id } => self.on_moved(call, trunk, caller_id),
+            CallFact::Moved { call, trunk, caller_id, sip_code } => {
+                self.on_moved(call, trunk, caller_id, sip_code);
+            }
             CallFact::Ringing { call, early_media } => self.on_ringing(cx, call, early_media),
             CallFact::Progress { call, sip_code, early_media } => {
                 self.on_progress(cx, call, sip_code, early_media);
@@ -326,7 +328,7 @@ impl Dialer {
                 self.finish(cx, call, End { by, cause, sip_code, q850 });
             }
             CallFact::TransitStarted { call, start } => self.on_transit_started(cx, call, start),
-            CallFact::TransitMoved { call, to } => self.on_transit_moved(cx, call, to),
+            CallFact::TransitMoved { call, to, sip_code } => self.on_transit_moved(cx, call, to, sip_code),
             CallFact::TransitRinging { call } => self.on_transit_ringing(cx, call),
             CallFact::TransitAnswered { call, at } => self.on_transit_answered(cx, call, at),
             CallFact::TransitEnded { from, record } => self.on_transit_ended(cx, from, *record),

@@ -35,7 +35,13 @@ impl Dialer {
     }
 
     /// Its channel is one of another trunk; nothing else of it has changed.
-    pub(super) fn on_moved(&mut self, id: CallId, trunk: TrunkId, caller_id: Option<String>) {
+    pub(super) fn on_moved(
+        &mut self,
+        id: CallId,
+        trunk: TrunkId,
+        caller_id: Option<String>,
+        sip_code: Option<u16>,
+    ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let before = std::mem::replace(&mut call.trunk, trunk);
         call.caller_id = caller_id;
@@ -44,6 +50,7 @@ impl Dialer {
         self.free_channel(before);
         self.take_channel(trunk);
         self.lines_were_freed();
+        self.counters.left_trunk(before, sip_code);
         self.counters.attempt(campaign, trunk);
         self.dirty.calls.insert(id);
     }

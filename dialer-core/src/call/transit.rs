@@ -132,9 +132,10 @@ impl Dialer {
     }
 
     /// Its channel is one of another trunk.
-    pub(super) fn on_transit_moved(&mut self, cx: &Cx<'_>, id: CallId, to: TrunkId) {
+    pub(super) fn on_transit_moved(&mut self, cx: &Cx<'_>, id: CallId, to: TrunkId, sip_code: Option<u16>) {
         let Some(call) = self.transit.get_mut(&id) else { return };
         let before = call.trunks();
+        self.counters.left_trunk(call.start.to, sip_code);
         call.start.to = to;
         let after = call.trunks();
         self.count_transit(before, |active| active.saturating_sub(1));

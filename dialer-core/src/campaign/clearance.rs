@@ -5,7 +5,7 @@ use crate::compliance::{Opening, screen_of, zones_of};
 use crate::config::CampaignConfig;
 use crate::dialer::{About, Cx, Dialer};
 use crate::event::Event;
-use crate::id::{CallId, CampaignId, DncListId};
+use crate::id::{AgentId, CallId, CampaignId, DncListId};
 use crate::lead::{Verdict, next_phone, verdict};
 use crate::record::{Lead, LeadState, Record};
 use crate::screen::{Look, Screener, opening_of_all};
@@ -150,6 +150,19 @@ impl Dialer {
                 detail: "outside the calling windows where the number is".into(),
             }),
         }
+    }
+
+    /// The rule that forbids what an agent's phone has dialled: it may be written with or without the plus, or with what
+    /// international calls begin with.
+    #[must_use]
+    pub fn forbids(&self, agent: AgentId, dialled: &str, now: WallTime) -> Option<&'static str> {
+        let tenant = self.tenant_of(None, Some(agent));
+        let bare = dialled.strip_prefix('+');
+        let bare = bare.or_else(|| dialled.strip_prefix("00")).or_else(|| dialled.strip_prefix("011"));
+        let numbers =
+            [format!("+{}", bare.unwrap_or(dialled)), format!("+{}", dialled.trim_start_matches('+'))];
+        let breach = numbers.iter().find_map(|number| self.breach((None, tenant.as_ref()), number, now));
+        breach.map(|breach| breach.rule)
     }
 
     /// The rule that a call to a lead by hand would break now: one of the campaign that it is made for, and where that one does

@@ -1,6 +1,6 @@
 //! Who may be dialled: do-not-call lists, windows on the callee's clock, limits, filters, and who may break them.
 
-use crate::house::{House, request};
+use crate::house::{House, START, request};
 use dialer_core::compliance::{CallingWindows, DayHours, EVERY_DAY};
 use dialer_core::config::{CampaignConfig, DialMode, DncListConfig, Policy};
 use dialer_core::disposition::{DispositionRule, Said};
@@ -356,4 +356,21 @@ fn who_has_refused_is_not_called_for_as_long_as_the_rule_book_asks_for() {
     assert_eq!(refused(&mut house, command), "frequency", "nor by hand");
     house.pass(60 * 24 * 3_600_000);
     assert_eq!(house.dialled().len(), 2, "60 days later it is");
+}
+
+#[test]
+fn a_phone_is_told_what_nobody_may_call_however_it_is_dialled() {
+    let mut house = House::new();
+    house.plain_trunk();
+    let (ours, own) = (dnc_list(&mut house, true), dnc_list(&mut house, false));
+    let anna = house.ready_agent("anna");
+    block(&mut house, ours, vec![4_930_123_456]);
+    block(&mut house, own, vec![4_930_123_457]);
+    let wall = START.plus_millis(house.now.as_millis() as i64);
+    for dialled in ["+4930123456", "4930123456", "004930123456", "0114930123456"] {
+        assert_eq!(house.dialer.forbids(anna, dialled, wall), Some("dnc"), "{dialled}");
+    }
+    for dialled in ["+4930123457", "+4930123458", "7300", "alice", ""] {
+        assert_eq!(house.dialer.forbids(anna, dialled, wall), None, "{dialled}");
+    }
 }

@@ -1130,7 +1130,7 @@ fn a_transit_call_is_seen_and_hung_up() {
     assert_eq!((view.to.as_str(), view.caller_id.as_deref()), ("+4930123", Some("+4940456")));
     // To the next trunk of its route, and that was the last one.
     for to in [TrunkId::from_bits(77), trunk] {
-        house.call_fact(CallFact::TransitMoved { call, to });
+        house.call_fact(CallFact::TransitMoved { call, to, sip_code: Some(503) });
         house.pass(100);
         assert_eq!(house.views[&call].trunk, Some(to));
     }

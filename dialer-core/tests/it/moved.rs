@@ -4,6 +4,7 @@ use crate::house::{House, request};
 use dialer_core::config::TrunkConfig;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::{CallFact, CallOrder, Command, OriginateRequest, OtherTrunk, Reply, TrunkId};
+use std::collections::BTreeMap;
 
 fn trunk(house: &mut House, name: &str, priority: u16) -> TrunkId {
     house.trunk(TrunkConfig {
@@ -48,7 +49,7 @@ fn a_call_goes_on_over_another_trunk() {
     assert_eq!(last_dial(&house), (first, others, shown("+491")));
     house.call_fact(CallFact::Dialled { call });
     for (trunk, number) in [(second, "+492"), (third, "+493")] {
-        house.call_fact(CallFact::Moved { call, trunk, caller_id: shown(number) });
+        house.call_fact(CallFact::Moved { call, trunk, caller_id: shown(number), sip_code: Some(503) });
         let view = &house.views[&call];
         assert_eq!((view.trunk, view.caller_id.clone()), (Some(trunk), shown(number)));
     }
@@ -56,6 +57,8 @@ fn a_call_goes_on_over_another_trunk() {
     house.end(call, Party::Customer, EndCause::Normal);
     let record = house.record(call);
     assert_eq!((record.trunk, record.caller_id.clone()), (Some(third), shown("+493")));
+    let said = |trunk| house.dialer.counters().trunks[&trunk].final_codes.clone();
+    assert_eq!([first, second].map(said), [BTreeMap::from([(503, 1)]), BTreeMap::from([(503, 1)])]);
 }
 
 /// A number that was asked for is shown over every trunk, a trunk that was asked for is the only one, and one without a

@@ -81,7 +81,7 @@ type Counter<'a> = (&'static str, &'static str, Labels<'a>, u64);
 type Sum<'a> = dyn Fn(&dyn Fn(&engine::ShardCounters, &runtime::GroundCounters) -> u64) -> u64 + 'a;
 
 fn signalling(families: &mut Families, sum: &Sum<'_>) {
-    let counters: [Counter<'_>; 29] = [
+    let counters: [Counter<'_>; 30] = [
         (
             "sip_datagrams_total",
             "Datagrams.",
@@ -229,6 +229,12 @@ fn signalling(families: &mut Families, sum: &Sum<'_>) {
             "Calls and transfers of agents' phones refused.",
             &[("reason", "limit")],
             sum(&|shard, _| shard.agent_calls_refused_limit),
+        ),
+        (
+            "agent_calls_refused_total",
+            "Calls and transfers of agents' phones refused.",
+            &[("reason", "dnc")],
+            sum(&|shard, _| shard.agent_calls_refused_dnc),
         ),
         (
             "calls_transferred_total",

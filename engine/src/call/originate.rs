@@ -75,7 +75,7 @@ impl CallShard {
         dial: Dial,
         out: &mut Outbox<ShardEffect>,
     ) {
-        match self.dial_over_first(now, key, dial, Turn::Ordered, out) {
+        match self.dial_over_first(now, key, dial, (Turn::Ordered, None), out) {
             Ok(()) => {
                 let Some(call) = self.calls.get(key).map(|call| call.id) else { return };
                 self.counters.calls_dialled += 1;
@@ -104,7 +104,7 @@ impl CallShard {
         let before = (side.trunk, side.deadline);
         let sound = std::mem::replace(&mut side.sound, Sound::none());
         self.plane.close(now, sound.stream, &mut self.media_out);
-        if self.dial_over_first(now, key, *dial, Turn::Moved, out).is_err() {
+        if self.dial_over_first(now, key, *dial, (Turn::Moved, ended.code), out).is_err() {
             return false;
         }
         self.trunks.release(before.0);
@@ -112,13 +112,13 @@ impl CallShard {
         true
     }
 
-    /// Dials over the trunk of an order, and where that cannot be over the next one.
+    /// Dials over the trunk of an order, and where that cannot be over the next one; with what the trunk before said.
     fn dial_over_first(
         &mut self,
         now: Instant,
         key: Key<Call>,
         mut dial: Dial,
-        mut turn: Turn,
+        (mut turn, sip_code): (Turn, Option<u16>),
         out: &mut Outbox<ShardEffect>,
     ) -> Result<(), Undialled> {
         let mut side = loop {
@@ -135,7 +135,7 @@ impl CallShard {
         let call = call.id;
         if turn == Turn::Moved {
             self.counters.dials_rerouted += 1;
-            self.tell(CallFact::Moved { call, trunk, caller_id }, out);
+            self.tell(CallFact::Moved { call, trunk, caller_id, sip_code }, out);
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ impl CallShard {
             ShardCommand::SetStir(rules) => self.stir.set(rules.0),
             ShardCommand::SetRoutes(routes) => self.routes = routes,
             ShardCommand::ServeNumbers(numbers) => self.numbers = numbers,
+            ShardCommand::AnswerAsk { ask, allowed } => self.answered_ask(now, ask, allowed, out),
             ShardCommand::AdmitTransit(admit) => {
                 self.admit_transit = admit;
                 self.ua.set_draining(!admit);

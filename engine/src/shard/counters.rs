@@ -43,6 +43,8 @@ pub struct ShardCounters {
     pub agent_calls_refused_destination: u64,
     /// … and because the agent has as many as allowed.
     pub agent_calls_refused_limit: u64,
+    /// … and because the number is on a do-not-call list.
+    pub agent_calls_refused_dnc: u64,
     /// Customers that agents have given to someone else.
     pub calls_transferred: u64,
     /// Orders that came too late for their call.

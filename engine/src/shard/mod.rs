@@ -1,6 +1,7 @@
 //! One shard: a SIP user agent, a media plane, and the table that says which legs and streams are one call.
 
 pub(crate) mod agents;
+pub(crate) mod asks;
 mod command;
 pub(crate) mod counters;
 pub(crate) mod counts;
@@ -68,6 +69,7 @@ pub struct CallShard {
     pub(crate) transits: Slab<Transit>,
     pub(crate) trunks: Trunks,
     pub(crate) agents: Agents,
+    pub(crate) asks: asks::Asks,
     pub(crate) prompts: BTreeMap<String, Arc<[i16]>>,
     pub(crate) routes: Vec<Route>,
     /// Numbers of ours: calls to them are the dialer's.
@@ -118,6 +120,7 @@ impl CallShard {
             transits: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             trunks: Trunks::new(config.reborn),
             agents: Agents::new(),
+            asks: asks::Asks::default(),
             prompts: BTreeMap::new(),
             routes: Vec::new(),
             numbers: Arc::default(),

@@ -205,6 +205,35 @@ fn numbers_that_an_agent_may_not_have_called() {
     ends(&mut w, 0);
 }
 
+/// What is on a do-not-call list is neither called nor transferred to, whoever dials it.
+#[test]
+fn numbers_that_nobody_may_call() {
+    let mut w = joined(false);
+    w.forbidden = vec!["7300".into()];
+    w.peer_refers(1, 0, "7300", None);
+    w.run_for(500);
+    assert_eq!(w.peers[1].transfers, ["403"], "{}", w.ladder);
+    assert!(w.peers[2].legs.is_empty() && w.peers[2].ended.is_empty(), "{}", w.ladder);
+    assert_eq!(w.shard.counters().agent_calls_refused_dnc, 1);
+    talk(&mut w, 0, 1);
+    w.forbidden.clear();
+    w.peer_refers(1, 0, "7300", None);
+    w.run_for(500);
+    assert_eq!(w.peers[2].legs.len(), 1, "{}", w.ladder);
+    w.order(hangup(), false);
+    w.run_for(60_000);
+    w.assert_at_rest();
+
+    let mut w = world();
+    w.forbidden = vec!["7300".into()];
+    w.call_in(1, "alice", "7300");
+    w.run_for(300);
+    assert_eq!(w.peers[1].ended.last().and_then(|ended| ended.code), Some(403), "{}", w.ladder);
+    assert!(w.peers.iter().all(|peer| peer.legs.is_empty()), "{}", w.ladder);
+    w.run_for(60_000);
+    w.assert_at_rest();
+}
+
 /// The phone calls out: allowed numbers, one call at once, by the trunk's caller ID.
 #[test]
 fn an_agent_calls_out() {

@@ -160,6 +160,8 @@ pub(crate) struct World {
     pub(crate) identity: Option<String>,
     /// Further headers of the calls that come in.
     pub(crate) extra: Vec<(&'static str, String)>,
+    /// Numbers on a do-not-call list.
+    pub(crate) forbidden: Vec<String>,
     out: Outbox<ShardEffect>,
     queue: BTreeMap<(Instant, u64), Happening>,
     sequence: u64,
@@ -208,6 +210,7 @@ impl World {
             fetches: Vec::new(),
             identity: None,
             extra: Vec::new(),
+            forbidden: Vec::new(),
             out: Outbox::default(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -795,7 +798,15 @@ impl World {
                 for line in describe(&event) {
                     self.note(&line);
                 }
+                let asked = match &event {
+                    ShardEvent::Asks { ask, to, .. } => Some((*ask, !self.forbidden.contains(to))),
+                    _ => None,
+                };
                 self.facts.push(event);
+                // As the one above would.
+                if let Some((ask, allowed)) = asked {
+                    self.command(ShardCommand::AnswerAsk { ask, allowed });
+                }
             }
         }
     }
@@ -1103,6 +1114,7 @@ fn describe(event: &ShardEvent) -> Vec<String> {
         ShardEvent::Call(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],
         ShardEvent::Agent(AgentFact::Registered(_)) => Vec::new(),
         ShardEvent::Agent(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],
+        ShardEvent::Asks { .. } => Vec::new(),
         ShardEvent::Trunk(fact) => vec![format!("fact: {}", short(format!("{fact:?}")))],
         ShardEvent::Transit(facts) => facts
             .iter()

@@ -29,7 +29,7 @@ pub(super) const PART_BYTES_MAX: usize = 16_384;
 
 /// Why an INVITE is not carried on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The agent may not call there; counted where that is decided.
     Forbidden,
     NoRoute,
@@ -113,7 +113,7 @@ impl CallShard {
         }
     }
 
-    pub(super) fn refuse_transit(&mut self, now: Instant, leg: LegKey, refusal: Refusal) {
+    pub(crate) fn refuse_transit(&mut self, now: Instant, leg: LegKey, refusal: Refusal) {
         match refusal {
             Refusal::Forbidden => {}
             Refusal::NoRoute => self.counters.transits_refused_route += 1,
@@ -301,7 +301,7 @@ impl CallShard {
         let to = transit.to_id;
         transit.again = Some(again).filter(|again| !again.others.is_empty());
         self.counters.transits_rerouted += 1;
-        self.tell_transit(now, CallFact::TransitMoved { call, to });
+        self.tell_transit(now, CallFact::TransitMoved { call, to, sip_code: ended.code });
         true
     }
 

@@ -4,6 +4,7 @@ use super::admit::{Front, MAX_FORWARDS, Path, Refusal};
 use crate::doors::{ShardEffect, TransitMedia};
 use crate::shard::CallShard;
 use crate::shard::agents::AgentKey;
+use crate::shard::asks::Ask;
 use crate::shard::trunks::TrunkKey;
 use crate::translate::address::user_of;
 use dialer_core::{AgentFact, AgentId};
@@ -25,6 +26,29 @@ impl CallShard {
             return self.refuse_transit(now, leg, Refusal::Forbidden);
         };
         let number = user_of(request.request_uri());
+        let asked = self.may_call_out(agent, &number, out).and_then(|()| {
+            let ask = Ask::Calls { leg, account, request: Box::new(request.clone()) };
+            self.ask(agent, &number, ask, out).then_some(()).ok_or(Refusal::Busy)
+        });
+        if let Err(refusal) = asked {
+            self.refuse_transit(now, leg, refusal);
+        }
+    }
+
+    /// No list forbids the number: the phone's call goes on.
+    pub(crate) fn agent_may_call(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        account: AgentKey,
+        request: &Message,
+        out: &mut Outbox<ShardEffect>,
+    ) {
+        let Some(agent) = self.agents.get(account).map(|agent| agent.id) else {
+            return self.refuse_transit(now, leg, Refusal::Forbidden);
+        };
+        let number = user_of(request.request_uri());
+        // Another call of the same phone may have begun meanwhile.
         let made = self.may_call_out(agent, &number, out).and_then(|()| {
             let path = self.path_of_agent(now, number, request)?;
             self.carry_on(now, leg, Front::Agent(agent), path, request, None)

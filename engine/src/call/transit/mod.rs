@@ -19,6 +19,7 @@ mod pass;
 mod rejoin;
 mod transfer;
 
+pub(crate) use admit::Refusal;
 pub(crate) use transfer::Transfer;
 
 use super::Sound;

@@ -21,6 +21,7 @@
 use super::{Sound, TransitSound};
 use crate::call::{AgentLink, Transit};
 use crate::doors::ShardEffect;
+use crate::shard::asks::Ask;
 use crate::shard::trunks::TrunkKey;
 use crate::shard::{CallShard, Owner};
 use crate::translate::address::{uri_of, user_of};
@@ -122,12 +123,35 @@ impl CallShard {
         referred_by: Option<&[u8]>,
         out: &mut Outbox<ShardEffect>,
     ) {
-        let result = match side_of(owner) {
-            None => self.agent_refers(now, leg, owner, target, replaces, referred_by, out),
-            Some((key, caller)) => self.transfer(now, leg, key, caller, target, replaces, referred_by, out),
+        let number = user_of(target);
+        let result = match self.transfers_to_number(owner, &number, replaces.as_ref()) {
+            None => self.refer_now(now, leg, owner, target, replaces, referred_by, out),
+            Some(agent) => {
+                let (target, referred_by) = (target.to_vec(), referred_by.map(<[u8]>::to_vec));
+                let ask = Ask::Refers { leg, owner, target, referred_by };
+                self.ask(agent, &number, ask, out).then_some(()).ok_or(503)
+            }
         };
         if let Err(code) = result {
             let _ = self.ua.reject_refer(now, leg, code, &mut self.sip_out);
+        }
+    }
+
+    /// What a REFER asks for; else the code that refuses it.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one REFER")]
+    pub(crate) fn refer_now(
+        &mut self,
+        now: Instant,
+        leg: LegKey,
+        owner: u64,
+        target: &[u8],
+        replaces: Option<Replaced>,
+        referred_by: Option<&[u8]>,
+        out: &mut Outbox<ShardEffect>,
+    ) -> Result<(), u16> {
+        match side_of(owner) {
+            None => self.agent_refers(now, leg, owner, target, replaces, referred_by, out),
+            Some((key, caller)) => self.transfer(now, leg, key, caller, target, replaces, referred_by, out),
         }
     }
 

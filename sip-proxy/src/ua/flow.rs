@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use sansio::{Instant, Outbox};
 
-use super::{Arrival, Event, Output, UserAgent};
+use super::{Arrival, Event, LegKey, Output, UserAgent};
 use crate::steer::sent_branch;
 use crate::transaction::Unanswered;
 use crate::transport::{Flow, FrameFault, Standing, answer_stun};
@@ -41,6 +41,18 @@ impl UserAgent {
         }
         let failed = self.layer.flow_lost(now, listener, peer, false, out);
         self.undeliverable(now, failed, out);
+    }
+
+    /// A connection that a dialog was spoken over may be no more: its requests go to where its remote target, or its first
+    /// route, says (RFC 3261 §12.2.1.1), over a new one. Who can be reached in no other way stays where it is.
+    pub(super) fn renew_hop(&mut self, key: LegKey) {
+        let Some(leg) = self.legs.get_mut(key).filter(|leg| !leg.symmetric) else { return };
+        let outlets = &self.layer.outlets;
+        let is_gone =
+            outlets.transport(leg.listener).is_reliable() && outlets.flow(leg.listener, leg.peer).is_none();
+        if let Some(dialog) = leg.dialog.as_ref().filter(|_| is_gone) {
+            (leg.listener, leg.peer) = outlets.hop(dialog.next_hop(), leg.listener, leg.peer);
+        }
     }
 
     /// A connection that was to carry something to `peer` cannot be made.

@@ -160,6 +160,7 @@ impl UserAgent {
 
     /// BYE in the leg's dialog; when its answer has come, the leg is gone.
     pub(super) fn send_bye(&mut self, now: Instant, key: LegKey, reason: &[u8], out: &mut Outbox<Output>) {
+        self.renew_hop(key);
         let Some(leg) = self.legs.get_mut(key) else { return };
         let (listener, peer) = (leg.listener, leg.peer);
         let Some(mut dialog) = leg.dialog.take() else { return self.forget(now, key) };

@@ -214,6 +214,7 @@ impl UserAgent {
     /// Sends (or sends again, with the next CSeq) the re-INVITE or UPDATE a leg has in mind. False when there is no
     /// room, or no dialog to send it in.
     pub(super) fn send_offer(&mut self, now: Instant, key: LegKey, out: &mut Outbox<Output>) -> bool {
+        self.renew_hop(key);
         let Some(leg) = self.legs.get_mut(key) else { return false };
         let Some(offer) = &mut leg.offer else { return false };
         let (method, sdp) = (offer.method, offer.sdp.clone());

@@ -462,6 +462,7 @@ impl UserAgent {
         body: Option<(&[u8], &[u8])>,
         out: &mut Outbox<Output>,
     ) -> bool {
+        self.renew_hop(key);
         let Some(leg) = self.legs.get(key) else { return false };
         let (listener, peer, random) = (leg.listener, leg.peer, leg.random);
         if leg.dialog.is_none() {

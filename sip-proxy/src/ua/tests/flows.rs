@@ -195,6 +195,33 @@ fn a_caller_over_tcp_is_answered_along_its_connection() {
     );
 }
 
+/// RFC 3261 §12.2.1.1: where the connection that a call came over is no more, its requests go to its remote target.
+#[test]
+fn a_caller_whose_connection_is_gone_is_told_the_end_over_a_new_one() {
+    let mut bench = Bench::with(streams);
+    bench.listener = 1;
+    let source = address("192.0.2.9:41234");
+    bench.ua.flow_opened(1, source, Vec::new());
+    bench.receive_from(source, &invite_text("us", "in1", "", OFFER).replace("/UDP", "/TCP"));
+    let leg = *bench.incoming.last().expect("a trunk calls from any port over TCP");
+    bench.ua.answer(bench.now, leg, ANSWER.as_bytes(), &mut bench.out).expect("it rings");
+    bench.note();
+    let answered = bench.last_response();
+    let ack = format!(
+        "ACK sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.9:5060;branch=z9hG4bKack\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
+        text(answered.header(HeaderName::From)),
+        text(answered.header(HeaderName::To)),
+        text(Some(answered.call_id())),
+    );
+    bench.receive_from(source, &ack);
+    bench.ua.flow_closed(bench.now, 1, source, &mut bench.out);
+    bench.hangup(leg);
+    let to = bench.sent.last().expect("BYE").0;
+    assert_eq!((to.ip(), to.port()), (source.ip(), 5060), "where its Contact says");
+    bench.respond(Method::Bye, 200, "", "", "");
+}
+
 /// RFC 5923: a trunk that speaks from a port of its own lets us use that connection; when it is gone, ours is made.
 #[test]
 fn a_trunk_lends_us_its_connection() {

@@ -1,7 +1,7 @@
 //! Calls per second.
 
 use crate::Instant;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -101,7 +101,12 @@ struct Pace {
     burst_ns: AtomicU64,
     /// No call is wanted until then, nanoseconds.
     rests_until_ns: AtomicU64,
+    /// Calls under way, of each who shares it.
+    under_way: [AtomicU32; SHARERS_MAX],
 }
+
+/// So many may share a [`SharedPace`].
+pub const SHARERS_MAX: usize = 64;
 
 impl PartialEq for SharedPace {
     /// Two are equal when they are the same bucket.
@@ -119,6 +124,7 @@ impl SharedPace {
             per_call_ns: AtomicU64::new(0),
             burst_ns: AtomicU64::new(0),
             rests_until_ns: AtomicU64::new(0),
+            under_way: [const { AtomicU32::new(0) }; SHARERS_MAX],
         };
         let pace = SharedPace(Arc::new(pace));
         pace.set(cps);
@@ -169,6 +175,20 @@ impl SharedPace {
         let at = now.as_nanos();
         let spend = |full_at: u64| Some(full_at.max(at).saturating_add(per_call_ns));
         let _ = self.0.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+    }
+
+    /// So many calls of this sharer (0 to [`SHARERS_MAX`] − 1) are under way. Each tells of its own alone: one that begins anew
+    /// takes nothing of the others'.
+    pub fn set_under_way(&self, sharer: usize, calls: u32) {
+        if let Some(own) = self.0.under_way.get(sharer) {
+            own.store(calls, Ordering::Relaxed);
+        }
+    }
+
+    /// Calls under way of all who share it.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.0.under_way.iter().map(|calls| calls.load(Ordering::Relaxed)).fold(0, u32::saturating_add)
     }
 
     /// Until when no call is wanted; whoever takes one is to look. In the past when there is no rest.

@@ -154,7 +154,7 @@ impl CallShard {
         }
         let (listener, destination) = trunk.address.ok_or(EndCause::NoTrunk)?;
         // The dialer keeps the limit of what it dials, but hears of calls that pass through a little later.
-        if trunk.channels_used >= trunk.row.config.channels() {
+        if trunk.channels_of_all() >= trunk.row.config.channels() {
             return Err(EndCause::LocalLimit.into());
         }
         let (policy, srtp) = (Arc::clone(&trunk.policy), trunk.row.config.srtp);

@@ -118,7 +118,7 @@ impl CallShard {
             sessions: Slab::with_limit(config.sessions_max.min(OWNERS_MAX)),
             participants: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
             transits: Slab::with_limit(config.calls_max.min(OWNERS_MAX)),
-            trunks: Trunks::new(config.reborn),
+            trunks: Trunks::new(config.reborn, config.shard),
             agents: Agents::new(),
             asks: asks::Asks::default(),
             prompts: BTreeMap::new(),

@@ -36,6 +36,8 @@ pub(crate) struct Trunk {
     pub(crate) pace: SharedPace,
     /// The rest has begun with this shard, which tells of its end.
     rest: Option<TimerKey>,
+    /// Whose calls these are, among those who share the pace.
+    shard: usize,
 }
 
 /// What a trunk carries.
@@ -60,6 +62,7 @@ pub(crate) struct Trunks {
     paces: BTreeMap<TrunkId, SharedPace>,
     /// The shard takes the place of one that panicked.
     reborn: bool,
+    shard: usize,
 }
 
 impl Trunk {
@@ -70,7 +73,17 @@ impl Trunk {
 
     /// The same for a call whose turn it is already.
     pub(crate) fn has_channel(&self, now: Instant) -> bool {
-        !self.is_closed(now) && self.row.config.enabled && self.channels_used < self.row.config.channels()
+        !self.is_closed(now) && self.row.config.enabled && self.channels_of_all() < self.row.config.channels()
+    }
+
+    /// Legs on it now, of all shards. Two that look at the same moment may both find the last one free.
+    pub(crate) fn channels_of_all(&self) -> u32 {
+        self.pace.under_way()
+    }
+
+    fn set_channels(&mut self, used: u32) {
+        self.channels_used = used;
+        self.pace.set_under_way(self.shard, used);
     }
 
     /// It wants no new calls for a while.
@@ -86,7 +99,7 @@ impl Trunk {
 
     /// Counts a call that was ordered from above, where it was taken from the trunk's bucket.
     pub(crate) fn take_ordered(&mut self) {
-        self.channels_used += 1;
+        self.set_channels(self.channels_used + 1);
         self.begun += 1;
     }
 
@@ -122,14 +135,22 @@ impl Trunks {
         self.slab.iter().map(|(_, trunk)| trunk.row.config.country_code.as_str()).collect()
     }
 
-    pub(crate) fn new(reborn: bool) -> Self {
-        Trunks { slab: Slab::with_limit(TRUNKS_MAX), by_id: BTreeMap::new(), paces: BTreeMap::new(), reborn }
+    pub(crate) fn new(reborn: bool, shard: u16) -> Self {
+        let shard = usize::from(shard);
+        Trunks {
+            slab: Slab::with_limit(TRUNKS_MAX),
+            by_id: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            reborn,
+            shard,
+        }
     }
 
     /// Calls of a trunk are taken from this bucket from now on.
     pub(crate) fn share(&mut self, trunk: TrunkId, pace: SharedPace) {
         if let Some(known) = self.by_id.get(&trunk).and_then(|key| self.slab.get_mut(*key)) {
             known.pace = pace.clone();
+            known.set_channels(known.channels_used);
         }
         self.paces.insert(trunk, pace);
     }
@@ -159,7 +180,10 @@ impl Trunks {
             None if self.reborn => SharedPace::spent(cps_max, now),
             None => SharedPace::new(cps_max),
         };
-        let trunk = Trunk { id, row, policy, address, channels_used: 0, begun: 0, pace, rest: None };
+        let shard = self.shard;
+        let mut trunk =
+            Trunk { id, row, policy, address, channels_used: 0, begun: 0, pace, rest: None, shard };
+        trunk.set_channels(0);
         let key = self.slab.insert(trunk).ok()?;
         self.by_id.insert(id, key);
         Some(key)
@@ -234,7 +258,7 @@ impl Trunks {
     /// A leg on the trunk is over.
     pub(crate) fn release(&mut self, key: TrunkKey) {
         if let Some(trunk) = self.slab.get_mut(key) {
-            trunk.channels_used = trunk.channels_used.saturating_sub(1);
+            trunk.set_channels(trunk.channels_used.saturating_sub(1));
         }
     }
 
@@ -349,20 +373,44 @@ mod tests {
 
     #[test]
     fn no_second_sees_more_calls_than_are_allowed() {
-        let mut trunks = Trunks::new(false);
+        let mut trunks = Trunks::new(false, 0);
         let key = trunks.apply(Instant::ZERO, row(1_000_000, 100.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 1), 5);
         assert!((90..=95).contains(&calls_begun(&mut trunks, key, 1, 1000)));
         // Of what the shard that it replaces has sent nothing is known.
-        let mut trunks = Trunks::new(true);
+        let mut trunks = Trunks::new(true, 0);
         let key = trunks.apply(Instant::ZERO, row(1_000_000, 1.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 1000), 0);
         assert_eq!(calls_begun(&mut trunks, key, 1000, 2000), 1);
     }
 
     #[test]
+    fn channels_are_those_of_all_shards_together() {
+        let pace = SharedPace::new(1000.0);
+        let [mut one, mut two] = [0, 1].map(|shard| Trunks::new(false, shard));
+        let [first, second] = [&mut one, &mut two].map(|trunks| {
+            trunks.share(TrunkId::from_bits(1), pace.clone());
+            trunks.apply(Instant::ZERO, row(3, 1000.0), None).unwrap()
+        });
+        one.get_mut(first).unwrap().take_ordered();
+        assert_eq!(calls_begun(&mut two, second, 0, 50), 2);
+        assert!(!one.get(first).unwrap().has_room(Instant::from_millis(50)));
+        two.release(second);
+        assert_eq!(calls_begun(&mut one, first, 50, 100), 1);
+        // One that takes the place of another has no calls, and takes nothing of the others'.
+        let mut again = Trunks::new(true, 0);
+        again.share(TrunkId::from_bits(1), pace.clone());
+        let key = again.apply(Instant::ZERO, row(3, 1000.0), None).unwrap();
+        assert_eq!((pace.under_way(), calls_begun(&mut again, key, 100, 200)), (1, 2));
+        // A pace that is shared later knows what is under way.
+        let later = SharedPace::new(1000.0);
+        again.share(TrunkId::from_bits(1), later.clone());
+        assert_eq!(later.under_way(), 2);
+    }
+
+    #[test]
     fn channels_are_kept_and_given_back() {
-        let mut trunks = Trunks::new(false);
+        let mut trunks = Trunks::new(false, 0);
         let key = trunks.apply(Instant::ZERO, row(2, 1000.0), None).unwrap();
         assert_eq!(calls_begun(&mut trunks, key, 0, 50), 2);
         trunks.release(key);
@@ -372,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_group_is_tried_by_priority_and_weight() {
-        let mut trunks = Trunks::new(false);
+        let mut trunks = Trunks::new(false, 0);
         let keys: Vec<TrunkKey> = [(2, 50), (1, 30), (1, 10), (1, 0)]
             .into_iter()
             .zip(1..)

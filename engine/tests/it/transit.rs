@@ -187,6 +187,18 @@ fn a_callee_that_says_nothing() {
     w.assert_at_rest();
 }
 
+/// A call in which nobody ever speaks ends, too.
+#[test]
+fn a_call_without_any_sound_ends_after_the_media_timeout() {
+    let mut w = world(TransitMedia::Relay, Callee::answers(100));
+    w.call_in(0, "100", "0200");
+    w.run_for(15_000);
+    assert!(w.peers[0].ended.is_empty(), "{}", w.ladder);
+    w.run_for(10_000);
+    assert_eq!(w.peers[0].ended.len(), 1, "{}", w.ladder);
+    w.assert_at_rest();
+}
+
 #[test]
 fn who_is_not_carried_on() {
     let refused = |w: &mut World, to: &str| {

@@ -112,15 +112,13 @@ impl CallShard {
         self.tell_transit(now, CallFact::TransitEnded { from, record });
     }
 
-    /// One of the streams has been silent for too long. The call ends when the other is silent too and something was
-    /// ever heard: one-way announcements are calls, and so are those that carry no sound at all.
+    /// One of the streams has been silent for too long. The call ends when the other is silent too, since its last sound or,
+    /// where none ever came, since its answer: one-way announcements are calls.
     pub(crate) fn transit_silent(&mut self, now: Instant, key: Key<Transit>) {
-        let Some(TransitSound::Relay { caller, callee, .. }) = self.transits.get(key).map(|t| &t.sound)
-        else {
-            return;
-        };
+        let Some(transit) = self.transits.get(key) else { return };
+        let TransitSound::Relay { caller, callee, .. } = &transit.sound else { return };
         let heard = |sound: &Sound| self.plane.stats(sound.stream).and_then(|stats| stats.last_packet_at);
-        let Some(last) = heard(caller).max(heard(callee)) else { return };
+        let Some(last) = heard(caller).max(heard(callee)).or(transit.answered) else { return };
         if now.since(last) >= self.config.media_timeout {
             self.end_transit(now, key, Party::System, EndCause::MediaTimeout, Some(408), Said::default());
         }

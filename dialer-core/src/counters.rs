@@ -1,8 +1,8 @@
 //! Plain counts for the metrics; the edge turns them into Prometheus.
 
 use crate::id::{CallerIdPoolId, CampaignId, InboundRouteId, TrunkId};
-use crate::outcome::{AmdVerdict, AudioState, EarlyMediaClass, Outcome, Party};
-use crate::record::{CallRecord, LegMedia};
+use crate::outcome::{AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, Outcome, Party};
+use crate::record::{CallKindTag, CallRecord, LegMedia};
 use crate::view::AgentState;
 use std::collections::BTreeMap;
 
@@ -44,13 +44,18 @@ const SETUP_BOUNDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 2
 const TALK_BOUNDS: &[f64] = &[1.0, 3.0, 6.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 const WAIT_BOUNDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
 
-const MOS_BOUNDS: &[f64] = &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4];
+const MOS_BOUNDS: &[f64] = &[1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4, 4.5, 5.0];
 const LOSS_BOUNDS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const JITTER_BOUNDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
 const RTT_BOUNDS: &[f64] = &[0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0];
 
 /// Calls shorter than this (after the answer) count as short, milliseconds.
 const SHORT_CALL_MS: u64 = 6_000;
+
+/// An answer that comes sooner than this without ringing is suspicious: a phone has to be found and rung. Milliseconds.
+const FALSE_ANSWER_WITHIN_MS: i64 = 3_000;
+/// Someone who really answered is heard within so long, milliseconds.
+const FALSE_ANSWER_SILENT_MS: i64 = 1_000;
 
 /// Counts of one campaign over one trunk. `None` stands for calls without one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -93,6 +98,8 @@ pub struct TrunkCounters {
     pub q850: BTreeMap<u16, u64>,
     /// Answered calls shorter than six seconds.
     pub short_calls: u64,
+    /// Answers that look false (see [`is_false_answer`]).
+    pub false_answers: u64,
     /// Dials that found no free channel.
     pub rejects_capacity: u64,
     /// Dials put off because no further call could start this moment.
@@ -152,9 +159,9 @@ pub struct GroupCounters {
     pub state_ms: [u64; 10],
 }
 
-/// How legs of one party sounded.
+/// How legs of one party over one trunk sounded.
 #[derive(Clone, PartialEq, Debug)]
-pub struct LegCounters {
+pub struct SoundCounters {
     /// Mean opinion scores of what came from it.
     pub mos: Histogram,
     /// Shares of packets lost on the way from it.
@@ -163,23 +170,32 @@ pub struct LegCounters {
     pub jitter: Histogram,
     /// Round trips to it, of legs that reported.
     pub rtt: Histogram,
-    /// Times it sent no packets while joined.
-    pub no_packets: u64,
-    /// Times it sent only silence while joined.
-    pub no_sound: u64,
+    /// Packets lost on the way from it.
+    pub lost_in: u64,
+    /// Packets lost on the way to it, as it reported.
+    pub lost_out: u64,
 }
 
-impl Default for LegCounters {
+impl Default for SoundCounters {
     fn default() -> Self {
-        LegCounters {
+        SoundCounters {
             mos: Histogram::new(MOS_BOUNDS),
             loss: Histogram::new(LOSS_BOUNDS),
             jitter: Histogram::new(JITTER_BOUNDS),
             rtt: Histogram::new(RTT_BOUNDS),
-            no_packets: 0,
-            no_sound: 0,
+            lost_in: 0,
+            lost_out: 0,
         }
     }
+}
+
+/// Times the sound of one party was missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LegCounters {
+    /// It sent no packets while joined.
+    pub no_packets: u64,
+    /// It sent only silence while joined.
+    pub no_sound: u64,
 }
 
 /// All counts since the node started. Only ever grow.
@@ -201,7 +217,9 @@ pub struct Counters {
     pub trunks: BTreeMap<TrunkId, TrunkCounters>,
     /// By the agent's first group (empty: none).
     pub groups: BTreeMap<String, GroupCounters>,
-    /// How legs sounded, in the order of [`PARTIES`].
+    /// How legs sounded, by trunk (`None`: they are on none) and place in [`PARTIES`].
+    pub sound: BTreeMap<(Option<TrunkId>, usize), SoundCounters>,
+    /// Where sound was missing, in the order of [`PARTIES`].
     pub legs: [LegCounters; 5],
     /// Who ended calls: customer, agent, system, api, caller.
     pub ended_by: [u64; 5],
@@ -231,7 +249,8 @@ pub struct Counters {
     pub amd: [u64; 5],
     /// Time from answer to verdict.
     pub amd_decision: Histogram,
-    /// Reservations ended because the bridge deadline passed while the agent was rung.
+    /// Reservations ended because their time was over while the agent was rung: the bridge deadline of a dialled call, the
+    /// ringing time of a caller's.
     pub reservations_expired: u64,
     /// Calls taken as over because the end that was ordered was never told.
     pub calls_forced_over: u64,
@@ -265,6 +284,7 @@ impl Default for Counters {
             inbound_wait: Histogram::new(WAIT_BOUNDS),
             trunks: BTreeMap::new(),
             groups: BTreeMap::new(),
+            sound: BTreeMap::new(),
             legs: Default::default(),
             ended_by: [0; 5],
             setup: Histogram::new(SETUP_BOUNDS),
@@ -360,10 +380,6 @@ impl Counters {
         self.caller_ids.entry(pool).or_default()
     }
 
-    pub(crate) fn transit_from(&mut self, trunk: TrunkId) {
-        self.trunk(trunk).transit += 1;
-    }
-
     pub(crate) fn heard(&mut self, class: EarlyMediaClass) {
         self.early_media[match class {
             EarlyMediaClass::Ringback => 0,
@@ -423,25 +439,44 @@ impl Counters {
         }
     }
 
-    fn leg_ended(&mut self, media: &LegMedia) {
-        let leg = &mut self.legs[party_index(media.party)];
+    fn leg_ended(&mut self, trunk: Option<TrunkId>, media: &LegMedia) {
+        let sound = self.sound.entry((trunk, party_index(media.party))).or_default();
+        sound.lost_in += u64::try_from(media.packets_lost).unwrap_or(0);
+        let lost_out = f64::from(media.remote_loss.unwrap_or(0.0)) * media.packets_sent as f64;
+        sound.lost_out += lost_out.round() as u64;
+        if let Some(rtt_ms) = media.rtt_ms {
+            sound.rtt.observe(f64::from(rtt_ms) / 1000.0);
+        }
         // A leg that never sent anything has no sound to be judged.
         let Some(mos) = media.mos else { return };
-        leg.mos.observe(f64::from(mos));
-        leg.loss.observe(f64::from(media.loss));
-        leg.jitter.observe(f64::from(media.jitter_ms) / 1000.0);
-        if let Some(rtt_ms) = media.rtt_ms {
-            leg.rtt.observe(f64::from(rtt_ms) / 1000.0);
-        }
+        sound.mos.observe(f64::from(mos));
+        sound.loss.observe(f64::from(media.loss));
+        sound.jitter.observe(f64::from(media.jitter_ms) / 1000.0);
+    }
+
+    /// Counts all that the record of a call tells that has come in over a trunk and gone out over another.
+    pub(crate) fn transit_ended(&mut self, record: &CallRecord, from: TrunkId) {
+        self.ended(record, Some(from));
+        self.trunk(from).transit += 1;
     }
 
     /// Counts all that a finished call's record tells.
     pub(crate) fn record_ended(&mut self, record: &CallRecord) {
+        self.ended(record, None);
+    }
+
+    /// * `from` the trunk of the caller's leg, if any
+    fn ended(&mut self, record: &CallRecord, from: Option<TrunkId>) {
         let path = self.paths.entry((record.campaign, record.trunk)).or_default();
         path.outcomes[outcome_index(record.outcome)] += 1;
         self.ended_by[party_index(record.ended_by)] += 1;
         for media in &record.media {
-            self.leg_ended(media);
+            let trunk = match media.party {
+                Party::Customer => record.trunk,
+                Party::Caller => from,
+                Party::Agent | Party::System | Party::Api => None,
+            };
+            self.leg_ended(trunk, media);
         }
         if let Some(ms) = record.pdd_ms {
             self.pdd.observe_ms(ms);
@@ -459,6 +494,7 @@ impl Counters {
             if let Some(cause) = record.q850 {
                 *trunk.q850.entry(cause).or_default() += 1;
             }
+            trunk.false_answers += u64::from(is_false_answer(record));
             trunk.short_calls += u64::from(answered_ms.is_some_and(|ms| ms < SHORT_CALL_MS));
         }
     }
@@ -478,6 +514,25 @@ impl Counters {
     pub(crate) fn left_trunk(&mut self, trunk: TrunkId, sip_code: Option<u16>) {
         self.trunk(trunk).said(sip_code);
     }
+}
+
+/// Whether a carrier may have answered in the callee's place, to be paid for a call that nobody took: the answer came
+/// within three seconds of the dialling, without a word of ringing or any sound before it, and then nothing was heard
+/// for as long as the call lasted, a second at least: no packet, or nothing but silence. Calls that came in or passed
+/// through are never suspected, nor is one whose sound did not go through us.
+#[must_use]
+pub fn is_false_answer(record: &CallRecord) -> bool {
+    let dialled = matches!(record.kind, CallKindTag::Campaign | CallKindTag::ClickToCall);
+    let unannounced = record.ringing_at.is_none() && record.early_media.is_none();
+    let (Some(answered_at), true, true) = (record.answered_at, dialled, unannounced) else { return false };
+    let soon = answered_at.millis_since(record.started_at) < FALSE_ANSWER_WITHIN_MS;
+    let lasted = record.ended_at.millis_since(answered_at) >= FALSE_ANSWER_SILENT_MS;
+    let silent = |leg: &LegMedia| {
+        let waits = record.amd_detail.is_some_and(|detail| detail.evidence == AmdEvidence::InitialSilence);
+        leg.packets_received == 0 || leg.audio == AudioState::NoSound || waits
+    };
+    let mut customer = record.media.iter().filter(|leg| leg.party == Party::Customer).peekable();
+    soon && lasted && customer.peek().is_some() && customer.all(silent)
 }
 
 const fn verdict_index(verdict: AmdVerdict) -> usize {

@@ -38,6 +38,10 @@ use tokio::sync::oneshot;
 
 /// Copies that wait for connections; of further ones there are none.
 const WAITING_COPIES_MAX: usize = 1024;
+/// Of so many packets that are sent on one is timed.
+const FORWARDS_PER_LOOK: u32 = 16;
+/// Bounds of how long packets take on their way through, microseconds.
+pub const FORWARD_BOUNDS_US: [u64; 10] = [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 /// Shorter turns are no lag.
 const LAG_TOLD_MIN: Duration = Duration::from_millis(5);
 
@@ -80,7 +84,6 @@ pub enum ShardOrder {
 }
 
 /// What a shard shows to those who look from outside, as of the last second.
-#[derive(Default)]
 pub struct ShardGauges {
     /// The machine's counters.
     pub counters: Mutex<(ShardCounters, GroundCounters)>,
@@ -96,8 +99,12 @@ pub struct ShardGauges {
     pub relay_kernel: AtomicBool,
     /// Directions of sound that are.
     pub relay_streams: AtomicU64,
+    /// Directions of sound that are translated, by codecs: from, to.
+    pub translated: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// How long turns take.
     pub turns: Arc<runtime::TurnTimes>,
+    /// How long packets take on their way through, by [`FORWARD_BOUNDS_US`].
+    pub forwarded: runtime::TurnTimes,
     /// Times the shard panicked.
     pub panics: AtomicU64,
     /// Facts to the control thread that were lost; must stay 0.
@@ -106,6 +113,27 @@ pub struct ShardGauges {
     pub handed_over: AtomicU64,
     /// … and that were lost because that one was behind.
     pub hand_over_losses: AtomicU64,
+}
+
+impl Default for ShardGauges {
+    fn default() -> Self {
+        ShardGauges {
+            counters: Mutex::default(),
+            traffic: Mutex::default(),
+            audit: Mutex::default(),
+            trunks: Mutex::default(),
+            media_sockets: AtomicU64::default(),
+            relay_kernel: AtomicBool::default(),
+            relay_streams: AtomicU64::default(),
+            translated: Mutex::default(),
+            turns: Arc::default(),
+            forwarded: runtime::TurnTimes::by(FORWARD_BOUNDS_US),
+            panics: AtomicU64::default(),
+            events_refused: AtomicU64::default(),
+            handed_over: AtomicU64::default(),
+            hand_over_losses: AtomicU64::default(),
+        }
+    }
 }
 
 /// The adapter between the machine and the ground.
@@ -134,6 +162,8 @@ pub struct Shard {
     hand_over_losses: u64,
     /// Streams that the ground relays by itself, when last asked.
     armed: Vec<u64>,
+    /// Packets sent on, for choosing those that are timed.
+    forwards: u32,
     /// With browsers.
     pub(crate) handshakes: Option<Handshakes>,
 }
@@ -192,6 +222,7 @@ impl Shard {
             handed_over: 0,
             hand_over_losses: 0,
             armed: Vec::new(),
+            forwards: 0,
             handshakes: identity.map(Handshakes::new),
         }
     }
@@ -346,6 +377,10 @@ impl Shard {
                 ShardEffect::FetchCertificate { url } => fetch_certificate(&self.ways, self.number, url),
                 ShardEffect::Forward { to, kind, destination } => {
                     ground.send_packet(to.0, socket_kind(kind), destination, packet);
+                    self.forwards = self.forwards.wrapping_add(1);
+                    if self.forwards.is_multiple_of(FORWARDS_PER_LOOK) {
+                        self.gauges.forwarded.note(self.clock.now().since(now).as_nanos() as u64);
+                    }
                 }
                 ShardEffect::SendPacket { from, kind, destination, packet } => {
                     ground.send_packet(from.0, socket_kind(kind), destination, &packet);
@@ -686,6 +721,11 @@ impl ShardMachine for Shard {
         }
         if let Ok(mut audit) = self.gauges.audit.lock() {
             *audit = self.machine.sip_audit();
+        }
+        if let Ok(mut translated) = self.gauges.translated.lock() {
+            // A pair of codecs that is not translated any more is told as 0, not forgotten.
+            translated.values_mut().for_each(|count| *count = 0);
+            translated.extend(self.machine.translated());
         }
         let looked =
             self.looked.replace(now).map_or(1.0, |before| now.since(before).as_secs_f64().max(0.001));

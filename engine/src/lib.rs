@@ -19,7 +19,7 @@ pub use control::{ControlConfig, ControlCore};
 pub use doors::*;
 pub use gate::GateCounters;
 pub use shard::CallShard;
-pub use shard::counters::ShardCounters;
+pub use shard::counters::{RECORDING_FAILURES, ShardCounters};
 pub use shard::counts::CountsWanted;
 pub use shard::trunks::TrunkLoad;
 pub use stir::{AttestRule, StirRules, StirSettings, VerifyRule};

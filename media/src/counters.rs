@@ -75,8 +75,16 @@ pub struct Counters {
     pub dropped_srtp_repeated: u64,
     /// First latchings.
     pub latched: u64,
-    /// Latchings that replaced an earlier address.
+    /// Latchings that replaced an earlier one, …
     pub relatched: u64,
+    /// … and of these those to another address.
+    pub address_changes: u64,
+    /// RTP packets that came behind one with a higher number.
+    pub reordered: u64,
+    /// RTP packets whose number had come before.
+    pub duplicates: u64,
+    /// Streams closed that should have heard something for 3 s or more while joined, and never did.
+    pub no_media: u64,
     /// Times a stream's outgoing source changed (peer, player, new SSRC) and continuity was kept by rewriting.
     pub source_changes: u64,
     /// Digits reported.

@@ -56,7 +56,7 @@ pub use output::{
     AmdCause, AmdVerdict, AudioState, DigitSource, EarlyMediaClass, Event, FailedReason, ForkOp, Output,
     RecordOp, TurnCue,
 };
-pub use plane::{MIX_SOURCES_MAX, MediaError, Plane};
+pub use plane::{Coding, MIX_SOURCES_MAX, MediaError, Plane};
 pub use stream::Stream;
 pub use webrtc::{Dtls, DtlsOrder, IceCredentials};
 

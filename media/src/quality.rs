@@ -152,6 +152,11 @@ impl Quality {
         self.absent += self.absent_since(now, last_packet_at);
     }
 
+    /// Nothing came for [`ABSENT_AFTER`] or more while it should have.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.absent > 0
+    }
+
     /// Packets that should have come since the last one.
     fn absent_since(&self, now: Instant, last_packet_at: Option<Instant>) -> u64 {
         let Some(since) = self.watched_since.filter(|_| !self.pauses) else { return 0 };

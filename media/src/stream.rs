@@ -184,6 +184,11 @@ impl Stream {
         before
     }
 
+    /// It was joined and should have sent something for so long that this is no chance, and no packet ever came.
+    pub(crate) fn never_heard(&self) -> bool {
+        self.last_packet_at.is_none() && self.quality.has_missed()
+    }
+
     /// Sound that should come is watched for while someone is there to hear it. Called when that may have changed.
     pub(crate) fn rewatch(&mut self, now: Instant) {
         let watched = self.peer.is_some() && self.remote.is_some_and(|remote| remote.sends);

@@ -1,23 +1,41 @@
-//! How long the turns of a loop take.
+//! How long the turns of a loop take, and other things that one thread does often.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds, microseconds; beyond the last is one place more.
 pub const TURN_BOUNDS_US: [u64; 10] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000];
 
-/// Turns of one loop, counted by their length. One thread writes, any may look.
-#[derive(Debug, Default)]
+/// Turns of one loop, or other things that take time, counted by their length. One thread writes, any may look.
+#[derive(Debug)]
 pub struct TurnTimes {
+    bounds_us: [u64; TURN_BOUNDS_US.len()],
     longest_ns: AtomicU64,
     sum_ns: AtomicU64,
     counts: [AtomicU64; TURN_BOUNDS_US.len() + 1],
 }
 
+impl Default for TurnTimes {
+    fn default() -> Self {
+        TurnTimes::by(TURN_BOUNDS_US)
+    }
+}
+
 impl TurnTimes {
+    /// Nothing yet, counted by these upper bounds, microseconds, ascending.
+    #[must_use]
+    pub fn by(bounds_us: [u64; TURN_BOUNDS_US.len()]) -> Self {
+        TurnTimes {
+            bounds_us,
+            longest_ns: AtomicU64::default(),
+            sum_ns: AtomicU64::default(),
+            counts: Default::default(),
+        }
+    }
+
     /// A turn has taken this long.
     pub fn note(&self, ns: u64) {
         let place =
-            TURN_BOUNDS_US.iter().position(|bound| ns <= bound * 1_000).unwrap_or(TURN_BOUNDS_US.len());
+            self.bounds_us.iter().position(|bound| ns <= bound * 1_000).unwrap_or(self.bounds_us.len());
         // There is one writer: nothing is lost between load and store, and no lock is taken.
         let add = |counter: &AtomicU64, more| {
             counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
@@ -34,7 +52,7 @@ impl TurnTimes {
         self.longest_ns.swap(0, Ordering::Relaxed)
     }
 
-    /// Turns by [`TURN_BOUNDS_US`], not cumulated, and the nanoseconds of all together.
+    /// Turns by their bounds ([`TURN_BOUNDS_US`] by default), not cumulated, and the nanoseconds of all together.
     #[must_use]
     pub fn counts(&self) -> ([u64; TURN_BOUNDS_US.len() + 1], u64) {
         (

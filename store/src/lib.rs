@@ -98,6 +98,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many leads of a list are in each state.
     fn lead_counts(&self, list: ListId) -> Result<LeadCounts, StoreError>;
 
+    /// How many of those that wait for their next try were promised a callback.
+    fn callback_count(&self, list: ListId) -> Result<u64, StoreError>;
+
     /// Where the leads of these lists stand, each counted once at the first stage that keeps it from being dialled.
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError>;
 

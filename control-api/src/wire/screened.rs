@@ -1,10 +1,15 @@
 //! What keeps due leads of a campaign from being dialled now.
 
+use crate::read_model::ReadModel;
 use crate::time::{Time, rfc3339};
-use dialer_core::record::Lead;
+use dialer_core::compliance::screen_of;
+use dialer_core::config::CampaignState;
+use dialer_core::record::{Lead, LeadState};
 use dialer_core::screen::{Look, Screen};
+use dialer_core::view::{CampaignView, LimitedBy};
 use sansio::WallTime;
 use serde::Serialize;
+use store::{LeadQuery, Store, StoreError};
 use utoipa::ToSchema;
 
 /// Due leads that are looked at, best first.
@@ -29,6 +34,41 @@ pub struct ScreenedLeads {
     pub owner_away: u64,
     /// When the first of those that wait for their windows or limits may be dialled.
     pub next_at: Option<Time>,
+}
+
+/// Due leads of a campaign that runs whose calling windows, or the campaign's own hours, are closed now: new ones, and
+/// those that wait for another try. Of the best 20,000 that are due.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub fn leads_out_of_window(
+    read_model: &ReadModel,
+    store: &dyn Store,
+    view: &CampaignView,
+    now: WallTime,
+) -> Result<[u64; 2], StoreError> {
+    let config = &view.row.config;
+    let hours_closed = view.pacing.as_ref().is_some_and(|report| report.limited_by == LimitedBy::Window);
+    let screen = Screen {
+        windows: screen_of(config, read_model.windows_of(view).as_ref()).windows,
+        ..Screen::default()
+    };
+    if view.state() != CampaignState::Running || !hours_closed && screen.windows.is_empty() {
+        return Ok([0, 0]);
+    }
+    let query =
+        LeadQuery { lists: config.lists.clone(), limit: LOOKED_AT_MAX, due_at: now, ..LeadQuery::default() };
+    let mut screener = screen.at(now);
+    let mut counts = [0, 0];
+    for lead in store.load_leads(&query)?.leads {
+        let closed = hours_closed || matches!(screener.look(&lead), Look::Window(_) | Look::ZoneUnknown);
+        match lead.progress.state {
+            LeadState::New => counts[0] += u64::from(closed),
+            LeadState::RetryWait => counts[1] += u64::from(closed && lead.progress.callback.is_none()),
+            _ => {}
+        }
+    }
+    Ok(counts)
 }
 
 impl ScreenedLeads {

@@ -180,8 +180,7 @@ impl Dialer {
             self.transit_views.calls.remove(&record.call);
             self.dirty.calls.insert(record.call);
         }
-        self.counters.record_ended(&record);
-        self.counters.transit_from(from);
+        self.counters.transit_ended(&record, from);
         self.journal(cx, vec![Record::CallEnded(Box::new(record.clone()))]);
         // Only a recording can be told of later; its event goes on counting.
         if record.recording.is_some() {

@@ -348,6 +348,7 @@ impl Dialer {
                 }
             }
             CallState::Offering => {
+                self.counters.reservations_expired += 1;
                 self.miss_offer(cx, id, EndCause::NoAnswer, true);
                 self.inbound_missed(cx, id);
             }

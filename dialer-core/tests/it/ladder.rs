@@ -1308,7 +1308,7 @@ fn how_a_call_sounded_is_in_its_record_and_silence_is_told_while_joined() {
         jitter_ms: 3.0,
         jitter_ms_max: 8.0,
         rtt_ms: Some(40.0),
-        remote_loss: None,
+        remote_loss: Some(0.02),
         remote_jitter_ms: None,
         mos: Some(4.2),
         remote_mos: None,
@@ -1331,8 +1331,12 @@ fn how_a_call_sounded_is_in_its_record_and_silence_is_told_while_joined() {
         _ => None,
     });
     assert_eq!(record.expect("it ended").media, [leg]);
-    let counted = &house.dialer.counters().legs[0];
-    assert_eq!((counted.mos.count, counted.rtt.count, counted.no_sound, counted.no_packets), (1, 1, 1, 0));
+    let trunk = record.expect("it ended").trunk;
+    let counters = house.dialer.counters();
+    let (sound, missing) = (&counters.sound[&(trunk, 0)], counters.legs[0]);
+    assert_eq!((sound.mos.count, sound.rtt.count, sound.jitter.count, sound.loss.count), (1, 1, 1, 1));
+    assert_eq!((sound.lost_in, sound.lost_out), (10, 20));
+    assert_eq!((missing.no_sound, missing.no_packets), (1, 0));
 }
 
 /// Who took part in a call that a crash cut off stands in its record: who had left, and who was there to the end.

@@ -4,7 +4,10 @@ use crate::house::House;
 use crate::ladder::one_call;
 use dialer_core::config::{AmdMode, CampaignConfig};
 use dialer_core::machine::{AssistantThen, MachinePolicy};
-use dialer_core::outcome::{AmdEvidence, AmdVerdict, EndCause, Outcome, Party, TurnCue};
+use dialer_core::outcome::{
+    AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Outcome, Party, TurnCue,
+};
+use dialer_core::record::LegMedia;
 use dialer_core::{CallFact, CallId, CallOrder};
 
 fn verdict(house: &mut House, call: CallId, verdict: AmdVerdict, evidence: AmdEvidence) {
@@ -143,4 +146,67 @@ fn a_turn_that_never_comes_ends_the_call() {
     verdict(&mut house, call, AmdVerdict::Machine, AmdEvidence::LongGreeting);
     house.pass(60_000);
     assert!(house.hung_up(call));
+}
+
+/// An answer that came so and so long after the dialling, and what was then heard until the end.
+struct Answered {
+    rings: bool,
+    early: bool,
+    setup_ms: u64,
+    lasts_ms: u64,
+    packets: u64,
+    waits: bool,
+}
+
+fn suspected(what: &Answered) -> u64 {
+    let (mut house, call) = with(AmdMode::Async, MachinePolicy::default());
+    house.call_fact(CallFact::Dialled { call });
+    if what.rings {
+        house.call_fact(CallFact::Ringing { call, early_media: false });
+    }
+    if what.early {
+        let (class, confidence) = (EarlyMediaClass::Ringback, 0.9);
+        house.call_fact(CallFact::EarlyMedia { call, class, confidence, announcement: None });
+    }
+    house.pass(what.setup_ms);
+    house.call_fact(CallFact::Answered { call });
+    house.call_fact(CallFact::Bridged { call });
+    if what.waits {
+        verdict(&mut house, call, AmdVerdict::Unsure, AmdEvidence::InitialSilence);
+    }
+    house.pass(what.lasts_ms);
+    let leg = LegMedia {
+        party: Party::Customer,
+        codec: "PCMA".into(),
+        packets_received: what.packets,
+        packets_lost: 0,
+        packets_sent: 50,
+        loss: 0.0,
+        jitter_ms: 0.0,
+        jitter_ms_max: 0.0,
+        rtt_ms: None,
+        remote_loss: None,
+        remote_jitter_ms: None,
+        mos: None,
+        remote_mos: None,
+        audio: AudioState::Flowing,
+    };
+    house.call_fact(CallFact::Media { call, media: Box::new(leg) });
+    house.end(call, Party::Customer, EndCause::Normal);
+    let trunk = house.record(call).trunk.expect("it was dialled");
+    house.dialer.counters().trunks[&trunk].false_answers
+}
+
+#[test]
+fn an_answer_at_once_unannounced_and_then_silent_is_suspected_to_be_nobodys() {
+    let false_answer =
+        || Answered { rings: false, early: false, setup_ms: 400, lasts_ms: 4_000, packets: 0, waits: false };
+    assert_eq!(suspected(&false_answer()), 1);
+    assert_eq!(suspected(&Answered { packets: 200, waits: true, ..false_answer() }), 1, "silence is sent");
+    // Each sign alone makes it an answer like others.
+    assert_eq!(suspected(&Answered { rings: true, ..false_answer() }), 0);
+    assert_eq!(suspected(&Answered { early: true, ..false_answer() }), 0);
+    assert_eq!(suspected(&Answered { setup_ms: 3_100, ..false_answer() }), 0);
+    assert_eq!(suspected(&Answered { lasts_ms: 500, ..false_answer() }), 0);
+    assert_eq!(suspected(&Answered { packets: 200, ..false_answer() }), 0);
 }

@@ -7,11 +7,15 @@ use dialer_core::counters::{
     AMD_VERDICTS, Counters, EARLY_MEDIA_CLASSES, Histogram, INBOUND_STEPS, PARTIES, QUARANTINE_REASONS, RULES,
 };
 use dialer_core::outcome::{Outcome, Party};
-use dialer_core::record::LeadState;
 use dialer_core::view::{AgentState, CampaignView, LimitedBy, PacingReport};
-use dialer_core::{CampaignId, ListId, TrunkId};
+use dialer_core::{CampaignId, TrunkId};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{LeadCounts, Store};
+
+/// What is told in two places under one name.
+pub const ABANDON_RATIO_HELP: &str = "Abandoned among live answers in the window.";
+
+/// The label that all other campaigns share: numbers of theirs are added up.
+const OTHER: &str = "__other__";
 
 /// Labels of campaigns; few, whatever is configured.
 pub struct CampaignNames {
@@ -24,10 +28,15 @@ impl CampaignNames {
         CampaignNames { own: ids.into_iter().collect() }
     }
 
-    fn name(&self, campaign: Option<CampaignId>) -> String {
+    /// It does not share its label.
+    pub fn has_own(&self, campaign: CampaignId) -> bool {
+        self.own.contains(&campaign)
+    }
+
+    pub fn name(&self, campaign: Option<CampaignId>) -> String {
         match campaign {
             Some(id) if self.own.contains(&id) => id.to_string(),
-            Some(_) => "__other__".into(),
+            Some(_) => OTHER.into(),
             None => "none".into(),
         }
     }
@@ -135,7 +144,7 @@ pub fn export_counters(
             count,
         );
     }
-    export_sound(counters, families);
+    export_sound(counters, read_model, families);
     export_caller_ids(counters, read_model, families);
     for (rule, count) in RULES.iter().zip(counters.rule_hits) {
         let help = "Leads and calls that a rule of compliance kept from being dialled at the last moment.";
@@ -203,22 +212,32 @@ fn export_caller_ids(counters: &Counters, read_model: &ReadModel, families: &mut
 }
 
 /// How legs sounded.
-fn export_sound(counters: &Counters, families: &mut Families) {
+fn export_sound(counters: &Counters, read_model: &ReadModel, families: &mut Families) {
+    for ((trunk, party), sound) in &counters.sound {
+        let (trunk, party) = (trunk_name(read_model, *trunk), PARTIES[*party].as_str());
+        let labels = [("trunk", trunk.as_str()), ("party", party)];
+        for (name, help, values) in [
+            ("rtp_mos", "Mean opinion score of what came from a leg (E-model).", &sound.mos),
+            ("rtp_packet_loss_ratio", "Share of a leg's packets that did not come.", &sound.loss),
+            ("rtp_jitter_seconds", "Interarrival jitter of a leg.", &sound.jitter),
+            ("rtp_round_trip_seconds", "Round trip to a leg, where it reports by RTCP.", &sound.rtt),
+        ] {
+            let bounds = values.bounds.iter().copied();
+            families.histogram(name, help, &labels, bounds, &values.buckets, values.sum);
+        }
+        for (direction, count) in [("in", sound.lost_in), ("out", sound.lost_out)] {
+            let labels = [("direction", direction), labels[0], labels[1]];
+            let help =
+                "Packets of legs that have ended that did not come; out: as their far ends reported (RTCP).";
+            families.counter("rtp_packets_lost_total", help, &labels, count);
+        }
+    }
     for (party, leg) in PARTIES.iter().zip(&counters.legs) {
         // The others have no legs.
         if !matches!(party, Party::Customer | Party::Agent | Party::Caller) {
             continue;
         }
         let party = party.as_str();
-        for (name, help, values) in [
-            ("call_mos", "Mean opinion score of what came from a leg (E-model).", &leg.mos),
-            ("call_packet_loss_ratio", "Share of a leg's packets that did not come.", &leg.loss),
-            ("call_jitter_seconds", "Interarrival jitter of a leg.", &leg.jitter),
-            ("call_rtt_seconds", "Round trip to a leg, where it reports by RTCP.", &leg.rtt),
-        ] {
-            let bounds = values.bounds.iter().copied();
-            families.histogram(name, help, &[("party", party)], bounds, &values.buckets, values.sum);
-        }
         for (kind, count) in [("no_packets", leg.no_packets), ("no_sound", leg.no_sound)] {
             let help = "Times a joined side sent nothing, or nothing but silence.";
             families.counter("call_audio_lost_total", help, &[("party", party), ("kind", kind)], count);
@@ -232,35 +251,16 @@ fn export_paths(
     read_model: &ReadModel,
     families: &mut Families,
 ) {
-    // Several deleted trunks or small campaigns may share a label: their counts are added up.
-    let mut paths: BTreeMap<(String, String), (u64, u64, [u64; 21])> = BTreeMap::new();
     for ((campaign, trunk), path) in &counters.paths {
-        let key = (campaigns.name(*campaign), trunk_name(read_model, *trunk));
-        let sum = paths.entry(key).or_default();
-        sum.0 += path.attempts;
-        sum.1 += path.answers;
-        for (total, count) in sum.2.iter_mut().zip(path.outcomes) {
-            *total += count;
-        }
-    }
-    for ((campaign, trunk), (attempts, answers, outcomes)) in &paths {
+        let (campaign, trunk) = (campaigns.name(*campaign), trunk_name(read_model, *trunk));
         let labels = [("campaign", campaign.as_str()), ("trunk", trunk.as_str())];
-        families.counter(
-            "call_attempts_total",
-            "Calls dialled, counted for each trunk that they were dialled over.",
-            &labels,
-            *attempts,
-        );
-        families.counter("call_answers_total", "Calls answered by anyone or anything.", &labels, *answers);
-        for (outcome, count) in Outcome::ALL.iter().zip(outcomes) {
-            if *count > 0 {
-                let labels = [
-                    ("campaign", campaign.as_str()),
-                    ("trunk", trunk.as_str()),
-                    ("outcome", outcome.as_str()),
-                ];
-                families.counter("call_outcomes_total", "Calls ended, by outcome.", &labels, *count);
-            }
+        let help = "Calls dialled, counted for each trunk that they were dialled over.";
+        families.counter("call_attempts_total", help, &labels, path.attempts);
+        let help = "Calls answered by anyone or anything.";
+        families.counter("call_answers_total", help, &labels, path.answers);
+        for (outcome, count) in Outcome::ALL.iter().zip(path.outcomes).filter(|(_, count)| *count > 0) {
+            let labels = [labels[0], labels[1], ("outcome", outcome.as_str())];
+            families.counter("call_outcomes_total", "Calls ended, by outcome.", &labels, count);
         }
     }
 }
@@ -289,12 +289,8 @@ fn export_inbound(counters: &Counters, read_model: &ReadModel, families: &mut Fa
 }
 
 fn export_trunk_counters(counters: &Counters, read_model: &ReadModel, families: &mut Families) {
-    let mut seen = BTreeSet::new();
     for (trunk, counts) in &counters.trunks {
         let name = trunk_name(read_model, Some(*trunk));
-        if !seen.insert(name.clone()) {
-            continue;
-        }
         for (code, count) in &counts.final_codes {
             let labels = [("trunk", name.as_str()), ("code", &code.to_string())];
             families.counter("sip_final_codes_total", "Final codes of customer legs.", &labels, *count);
@@ -311,6 +307,10 @@ fn export_trunk_counters(counters: &Counters, read_model: &ReadModel, families: 
             let labels = [("trunk", name.as_str()), ("reason", reason)];
             families.counter("trunk_rejects_total", "Dials a trunk could not take.", &labels, count);
         }
+        let help =
+            "Answers that may be the carrier's own and nobody's: at once, unannounced, and then silent.";
+        let labels = [("trunk", name.as_str())];
+        families.counter("false_answer_suspected_total", help, &labels, counts.false_answers);
         let labels = [("trunk", name.as_str()), ("lt", "6s")];
         families.counter(
             "short_calls_total",
@@ -372,9 +372,6 @@ pub fn export_views(read_model: &ReadModel, campaigns: &CampaignNames, families:
 fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families: &mut Families) {
     for view in read_model.campaigns() {
         let name = campaigns.name(Some(view.row.id));
-        if name == "__other__" {
-            continue;
-        }
         let labels = [("campaign", name.as_str())];
         for state in ["stopped", "running", "paused"] {
             let labels = [("campaign", name.as_str()), ("state", state)];
@@ -390,39 +387,16 @@ fn export_campaigns(read_model: &ReadModel, campaigns: &CampaignNames, families:
             f64::from(view.waiting),
         );
         let Some(report) = &view.pacing else { continue };
-        export_pacing(&view, report, &name, families);
+        let help = "Dials in flight the last decision wanted.";
+        families.gauge("dialer_target_dialing", help, &labels, f64::from(report.target));
         for reason in LimitedBy::ALL {
             let labels = [("campaign", name.as_str()), ("reason", reason.as_str())];
             let on = f64::from(report.limited_by == reason);
             families.gauge("dialer_limited_by", "What limited the last decision (1 the one).", &labels, on);
         }
-    }
-}
-
-/// Where the leads of each campaign stand: those of all its lists.
-pub fn export_leads(
-    read_model: &ReadModel,
-    store: &dyn Store,
-    campaigns: &CampaignNames,
-    families: &mut Families,
-) {
-    // What cannot be asked now is not told.
-    let mut of_list: BTreeMap<ListId, Option<LeadCounts>> = BTreeMap::new();
-    for view in read_model.campaigns() {
-        if !campaigns.own.contains(&view.row.id) {
-            continue;
-        }
-        let mut sum = LeadCounts::default();
-        for list in &view.row.config.lists {
-            let counts = of_list.entry(*list).or_insert_with(|| store.lead_counts(*list).ok());
-            for state in LeadState::ALL {
-                sum.add(state, counts.as_ref().map_or(0, |counts| counts.of(state)));
-            }
-        }
-        let name = view.row.id.to_string();
-        for state in LeadState::ALL {
-            let labels = [("campaign", name.as_str()), ("state", state.as_str())];
-            families.gauge("dialer_leads", "Leads of its lists, by state.", &labels, sum.of(state) as f64);
+        // Sums of these would say nothing.
+        if name != OTHER {
+            export_pacing(&view, report, &name, families);
         }
     }
 }
@@ -431,8 +405,6 @@ pub fn export_leads(
 fn export_pacing(view: &CampaignView, report: &PacingReport, name: &str, families: &mut Families) {
     let labels = [("campaign", name)];
     let detail = &report.detail;
-    let help = "Dials in flight the last decision wanted.";
-    families.gauge("dialer_target_dialing", help, &labels, f64::from(report.target));
     let help = "In flight per agent who is ready or about to be.";
     families.gauge("dialer_pacing_lines_per_agent", help, &labels, report.lines_per_agent);
     let help = "Believed probability that a dial is answered.";
@@ -442,7 +414,7 @@ fn export_pacing(view: &CampaignView, report: &PacingReport, name: &str, familie
     for (window, (live, abandoned)) in counts {
         let labels = [("campaign", name), ("window", window), ("policy", policy)];
         let rate = if live == 0 { 0.0 } else { abandoned as f64 / live as f64 };
-        families.gauge("dialer_abandon_ratio", "Abandoned among live answers in the window.", &labels, rate);
+        families.gauge("dialer_abandon_ratio", ABANDON_RATIO_HELP, &labels, rate);
     }
     let help = "The greatest allowed abandoned ÷ live in the campaign's window.";
     families.gauge("dialer_abandon_cap", help, &labels, view.row.config.pacing.abandon_cap);

@@ -2,6 +2,7 @@
 //!
 //! Names are those of `docs/OPERATING.md`. No call, lead or number is ever a label.
 
+mod asked;
 mod dialer;
 mod family;
 mod shard;
@@ -45,6 +46,7 @@ pub struct Metrics {
     media_ports: (u16, u16),
     started: Instant,
     token: Option<String>,
+    asked: asked::Asked,
 }
 
 /// What those who reach outside count.
@@ -88,6 +90,7 @@ impl Metrics {
             media_ports: config.media_ports,
             started: Instant::now(),
             token: config.admin_token.clone(),
+            asked: asked::Asked::new(control_api::system_clock()),
         })
     }
 
@@ -131,7 +134,7 @@ impl Metrics {
             dialer::export_decisions(&times.0, &mut families);
         }
         dialer::export_views(&self.read_model, &campaigns, &mut families);
-        dialer::export_leads(&self.read_model, self.store.as_ref(), &campaigns, &mut families);
+        self.asked.export(&self.read_model, self.store.as_ref(), &campaigns, &mut families);
         let mut all = self.registry.gather();
         all.extend(families.into_vec());
         let mut text = Vec::new();
@@ -174,7 +177,12 @@ impl Metrics {
         families.gauge(
             "build_info",
             "What runs; always 1.",
-            &[("version", env!("CARGO_PKG_VERSION")), ("node", &self.node)],
+            &[
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("commit", env!("DIALERD_COMMIT")),
+                ("rustc", env!("DIALERD_RUSTC")),
+                ("node", &self.node),
+            ],
             1.0,
         );
         families.gauge("uptime_seconds", "Time since the start.", &[], self.started.elapsed().as_secs_f64());

@@ -1,7 +1,7 @@
 //! Numbers of signalling and media, summed over the shards.
 
 use super::family::{Families, Labels};
-use crate::shard_thread::ShardGauges;
+use crate::shard_thread::{FORWARD_BOUNDS_US, ShardGauges};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -73,6 +73,28 @@ pub fn export(shards: &[Arc<ShardGauges>], media_ports: (u16, u16), families: &m
     };
     signalling(families, &sum);
     media(families, &sum, media_ports);
+    translated(shards, families);
+    let mut forwarded = ([0; FORWARD_BOUNDS_US.len() + 1], 0);
+    for gauges in shards {
+        let (counts, sum_ns) = gauges.forwarded.counts();
+        forwarded.0.iter_mut().zip(counts).for_each(|(all, one)| *all += one);
+        forwarded.1 += sum_ns;
+    }
+    let bounds = FORWARD_BOUNDS_US.iter().map(|us| *us as f64 / 1e6);
+    let help = "One in 16 packets that went through the sockets: from the look at the clock after which it was read \
+                until the kernel had it.";
+    let (counts, sum_ns) = forwarded;
+    families.histogram("rtp_forward_latency_seconds", help, &[], bounds, &counts, sum_ns as f64 / 1e9);
+}
+
+/// Directions of calls whose sides speak different codecs.
+fn translated(shards: &[Arc<ShardGauges>], families: &mut Families) {
+    let taken: Vec<_> = shards.iter().filter_map(|gauges| gauges.translated.lock().ok()).collect();
+    for ((from, to), count) in taken.iter().flat_map(|translated| translated.iter()) {
+        let help = "Directions of calls whose sound is turned from one codec into another now.";
+        let labels = [("from", *from), ("to", *to)];
+        families.gauge("transcoding_sessions_active", help, &labels, *count as f64);
+    }
 }
 
 /// Name, help, labels, value.
@@ -270,10 +292,10 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
     let in_use = 2 * sum(&|shard, _| shard.media.port_pairs_in_use);
     families.gauge("rtp_ports_in_use", "Media ports in use.", &[], in_use as f64);
     let total = u32::from(media_ports.1 - media_ports.0) + 1;
-    families.gauge("rtp_ports_limit", "Media ports in all.", &[], f64::from(total));
+    families.gauge("rtp_ports_total", "Media ports in all.", &[], f64::from(total));
     let open = sum(&|shard, _| shard.recordings_open);
     families.gauge("recording_active", "Recordings not complete yet.", &[], open as f64);
-    let counters: [Counter<'_>; 28] = [
+    let counters: [Counter<'_>; 31] = [
         (
             "media_relay_kernel_packets_total",
             "RTP packets relayed in the kernel; they are counted in rtp_packets_total too.",
@@ -391,13 +413,37 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
         ),
         (
             "rtp_source_changes_total",
-            "Changes of a stream's source that were smoothed over.",
+            "Times a far end's sound began to come from another address than before.",
+            &[],
+            sum(&|shard, _| shard.media.address_changes),
+        ),
+        (
+            "rtp_speaker_changes_total",
+            "Times someone else began to speak into a stream (peer, prompt, new SSRC); numbers and times go on.",
             &[],
             sum(&|shard, _| shard.media.source_changes),
         ),
         (
+            "rtp_reordered_total",
+            "RTP packets that came behind one with a higher number.",
+            &[],
+            sum(&|shard, _| shard.media.reordered),
+        ),
+        (
+            "rtp_duplicates_total",
+            "RTP packets that had come before.",
+            &[],
+            sum(&|shard, _| shard.media.duplicates),
+        ),
+        (
             "rtp_no_media_sessions_total",
-            "Streams ended because nothing was heard.",
+            "Streams closed that were joined for 3 s or more, should have heard something, and never did.",
+            &[],
+            sum(&|shard, _| shard.media.no_media),
+        ),
+        (
+            "rtp_media_timeouts_total",
+            "Times a far end that should send was not heard for `media.timeout_s`.",
             &[],
             sum(&|shard, _| shard.media.media_timeouts),
         ),
@@ -416,8 +462,12 @@ fn media(families: &mut Families, sum: &Sum<'_>, media_ports: (u16, u16)) {
             sum(&|shard, _| shard.media.fork_samples_refused),
         ),
         ("recordings_total", "Recordings begun.", &[], sum(&|shard, _| shard.recordings_started)),
-        ("recording_failures_total", "Recordings lost.", &[], sum(&|shard, _| shard.recordings_failed)),
     ];
+    for (at, reason) in engine::RECORDING_FAILURES.iter().enumerate() {
+        let count = sum(&|shard, _| shard.recordings_failed[at]);
+        let help = "Recordings lost, or cut off by the disk.";
+        families.counter("recording_failures_total", help, &[("reason", reason)], count);
+    }
     for (name, help, labels, value) in counters {
         families.counter(name, help, labels, value);
     }

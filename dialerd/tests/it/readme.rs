@@ -150,6 +150,13 @@ fn the_metrics_of_the_documents_are_told() {
             "sip_final_codes_total",
             "q850_causes_total",
             "short_calls_total",
+            "false_answer_suspected_total",
+            "rtp_mos",
+            "rtp_packet_loss_ratio",
+            "rtp_jitter_seconds",
+            "rtp_round_trip_seconds",
+            "rtp_packets_lost_total",
+            "transcoding_sessions_active",
             "dialer_target_dialing",
             "dialer_pacing_lines_per_agent",
             "dialer_predicted_answer_probability",
@@ -174,7 +181,7 @@ fn the_metrics_of_the_documents_are_told() {
             "webhook_delivery_seconds",
             "webhook_backlog",
         ];
-        let source: String = ["mod.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]
+        let source: String = ["mod.rs", "asked.rs", "dialer.rs", "shard.rs", "stream.rs", "traffic.rs"]
             .iter()
             .map(|file| std::fs::read_to_string(root().join("dialerd/src/metrics").join(file)).unwrap())
             .chain(

@@ -47,7 +47,7 @@ async fn talk(place: &Place, prefix: &str) -> Figures {
     tokio::task::spawn_blocking(move || run(plan)).await.unwrap().unwrap()
 }
 
-async fn metric(api: &Api, name: &str) -> f64 {
+pub async fn metric(api: &Api, name: &str) -> f64 {
     let (_, text) = api.admin("/metrics").await.unwrap();
     let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
@@ -115,7 +115,7 @@ fn sound_goes_through_the_kernel() {
 }
 
 /// Asks a daemon that may choose.
-async fn can_relay_in_the_kernel() -> bool {
+pub async fn can_relay_in_the_kernel() -> bool {
     let place = Place::new();
     configure(&place, "auto");
     let daemon = place.start().await;

@@ -1,5 +1,25 @@
 //! Plain numbers of a shard, for metrics.
 
+/// Why recordings fail, by name: too many at once, the call is recorded already, its codec cannot be decoded, a leg was
+/// gone, its file could not be written (to its end).
+pub const RECORDING_FAILURES: [&str; 5] = ["limit", "recorded_already", "codec", "leg_gone", "disk"];
+
+/// A place in [`RECORDING_FAILURES`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RecordingFailure {
+    Limit,
+    RecordedAlready,
+    Codec,
+    LegGone,
+    Disk,
+}
+
+impl ShardCounters {
+    pub(crate) fn recording_failed(&mut self, why: RecordingFailure) {
+        self.recordings_failed[why as usize] += 1;
+    }
+}
+
 /// Counts since the shard was made, and gauges.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ShardCounters {
@@ -51,8 +71,8 @@ pub struct ShardCounters {
     pub orders_late: u64,
     /// Recordings begun.
     pub recordings_started: u64,
-    /// Recordings lost.
-    pub recordings_failed: u64,
+    /// Recordings lost or cut off, in the order of [`RECORDING_FAILURES`].
+    pub recordings_failed: [u64; RECORDING_FAILURES.len()],
     /// Signalling.
     pub sip: sip_proxy::ua::Counters,
     /// Sound.

@@ -19,6 +19,7 @@ use crate::stir::Stir;
 use crate::trace::{Trace, TracedMessage};
 use crate::translate::browser::{self, LocalDtls};
 use crate::translate::crypto::OurKeys;
+use crate::translate::format::Format;
 use crate::translate::sdp::{LocalSecurity, LocalSide};
 use agents::Agents;
 use bytes::Bytes;
@@ -163,6 +164,17 @@ impl CallShard {
     /// Tells how long messages waited before they were read.
     pub fn note_lag(&mut self, now: Instant, lag: sansio::Duration) {
         self.ua.note_lag(now, lag);
+    }
+
+    /// Directions of sound that are translated at this moment, by the codecs' names: from, to.
+    #[must_use]
+    pub fn translated(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        let name = |(codec, coded)| Format::of(codec, coded).encoding();
+        let mut counts = BTreeMap::new();
+        for (from, to) in self.plane.translated() {
+            *counts.entry((name(from), name(to))).or_default() += 1;
+        }
+        counts
     }
 
     /// SIP messages by method, status, transport and size.

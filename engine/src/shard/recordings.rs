@@ -1,12 +1,13 @@
 //! Recordings, from their start to the word that their file is complete.
 
 use super::CallShard;
+use super::counters::RecordingFailure;
 use crate::call::Call;
 use crate::doors::{RecordOp, ShardEffect, WrittenFile};
 use crate::translate::address::day;
 use dialer_core::recording::{PauseBehavior, RecordAct, RecordedFile};
 use dialer_core::{CallFact, CallId, RecordingId};
-use media::{Recording, StreamKey};
+use media::{MediaError, Recording, StreamKey};
 use sansio::{Instant, Key, Outbox};
 use std::collections::BTreeMap;
 
@@ -19,6 +20,17 @@ pub(crate) struct OpenRecording {
     frames: u64,
     paused_frames: u64,
     undecodable: bool,
+}
+
+const fn failure_of(error: MediaError) -> RecordingFailure {
+    match error {
+        MediaError::NoPorts | MediaError::StreamsExhausted | MediaError::RecordingsExhausted => {
+            RecordingFailure::Limit
+        }
+        MediaError::AlreadyRecording | MediaError::AlreadyForked => RecordingFailure::RecordedAlready,
+        MediaError::CannotDecode => RecordingFailure::Codec,
+        MediaError::UnknownStream | MediaError::UnknownRecording => RecordingFailure::LegGone,
+    }
 }
 
 /// Open recordings by their number in the media plane: the low half of the recording's name, which is random.
@@ -45,6 +57,7 @@ impl CallShard {
         let known = self.recordings.contains_key(&id);
         // Files that are being finished count too: a slow disk must not let them pile up.
         let full = self.recordings.len() >= self.config.recordings_max;
+        let mut failure = if full { RecordingFailure::Limit } else { RecordingFailure::RecordedAlready };
         let mut reason = String::from(if full { "too many recordings" } else { "recorded already" });
         if !known && !full {
             let (frames, paused_frames, undecodable) = (0, 0, false);
@@ -58,11 +71,11 @@ impl CallShard {
                     self.tell(CallFact::RecordingStarted { call, recording, file }, out);
                     return;
                 }
-                Err(error) => reason = error.to_string(),
+                Err(error) => (failure, reason) = (failure_of(error), error.to_string()),
             }
             self.recordings.remove(&id);
         }
-        self.counters.recordings_failed += 1;
+        self.counters.recording_failed(failure);
         self.tell(CallFact::RecordingFailed { call, recording, reason }, out);
     }
 
@@ -80,6 +93,7 @@ impl CallShard {
                 let Some(call) = self.calls.get_mut(key) else { return };
                 let id = call.id;
                 let Some(customer) = call.answered_customer().map(|side| side.sound.stream) else {
+                    self.counters.recording_failed(RecordingFailure::LegGone);
                     let reason = "the customer is not there any more".into();
                     return self.tell(CallFact::RecordingFailed { call: id, recording, reason }, out);
                 };
@@ -161,7 +175,7 @@ impl CallShard {
             Ok(WrittenFile { file, bytes, cut_off_after_ms }) => {
                 let cut_off = cut_off_after_ms.is_some();
                 if cut_off {
-                    self.counters.recordings_failed += 1;
+                    self.counters.recording_failed(RecordingFailure::Disk);
                     self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
                 }
                 // 8,000 frames a second.
@@ -171,7 +185,7 @@ impl CallShard {
                 CallFact::RecordingReady { call, recording, sound }
             }
             Err(reason) => {
-                self.counters.recordings_failed += 1;
+                self.counters.recording_failed(RecordingFailure::Disk);
                 self.plane.stop_recording(now, number_of(recording), &mut self.media_out);
                 CallFact::RecordingFailed { call, recording, reason }
             }

@@ -50,6 +50,16 @@ fn each_side_hears_the_other_in_its_own_codec_and_only_foreign_ones_are_translat
             assert_eq!(media.frames_mixed > 0, mixed, "{from} {to}");
             assert_eq!(media.transcoded > 0, from != to);
             assert_eq!(media.undecodable + media.dropped_payload_type, 0);
+            let name = |codec| match codec {
+                PCMU => "PCMU",
+                PCMA => "PCMA",
+                G722 => "G722",
+                _ => "G729",
+            };
+            let translated: Vec<_> = w.shard.translated().into_iter().collect();
+            let mut both = vec![((name(from), name(to)), 1), ((name(to), name(from)), 1)];
+            both.sort_unstable();
+            assert_eq!(translated, if from == to { vec![] } else { both });
             if from == to {
                 assert_eq!(w.peers[0].legs[0].last_payload, [w.peers[1].voice; 160], "untouched");
             }

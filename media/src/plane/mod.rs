@@ -68,6 +68,9 @@ impl fmt::Display for MediaError {
 
 impl std::error::Error for MediaError {}
 
+/// How sound is coded: what stands for it inside, and what was agreed on where that is not G.711.
+pub type Coding = (Codec, Option<Coded>);
+
 /// All streams of one shard, and what they say, hear and record. See the crate's documentation.
 #[derive(Debug)]
 pub struct Plane {
@@ -307,6 +310,7 @@ impl Plane {
         self.leave_offload(stream, out);
         self.say_bye(now, stream, out);
         let Some(state) = self.streams.remove(stream) else { return };
+        self.counters.no_media += u64::from(state.never_heard());
         webrtc::leave(stream, state.webrtc, out);
         if state.ports_failed {
             self.ports.keep_out(now, state.rtp_port);
@@ -379,9 +383,22 @@ impl Plane {
 
     /// How the far end's sound is coded; `None` before its description came.
     #[must_use]
-    pub fn coding(&self, stream: StreamKey) -> Option<(Codec, Option<Coded>)> {
+    pub fn coding(&self, stream: StreamKey) -> Option<Coding> {
         let remote = self.streams.get(stream)?.remote?;
         Some((remote.codec, remote.coded))
+    }
+
+    /// How sound is coded that is translated for someone else at this moment: from what into what, once for each
+    /// direction of a bridge whose sides speak differently.
+    pub fn translated(&self) -> impl Iterator<Item = (Coding, Coding)> + '_ {
+        self.streams.iter().filter_map(|(key, stream)| {
+            let (from, to) = (self.coding(key)?, self.coding(stream.peer?)?);
+            let differs = match (from.1, to.1) {
+                (None, None) => from.0 != to.0,
+                (from, to) => from != to,
+            };
+            differs.then_some((from, to))
+        })
     }
 
     /// Begins a stream's [`Plane::quality`] anew: a stream that stays up begins another call.

@@ -118,6 +118,7 @@ impl Plane {
             self.counters.dropped_payload_type += 1;
             return;
         };
+        let place = stream.rtp.address;
         let admission = match &stream.webrtc {
             Some(webrtc) if webrtc.is_valid(source) => Admission::Known,
             Some(_) => Admission::Refused,
@@ -139,6 +140,7 @@ impl Plane {
                     self.counters.latched += 1;
                 } else {
                     self.counters.relatched += 1;
+                    self.counters.address_changes += u64::from(place != Some(source));
                 }
                 out.push(Output::Latched { stream: key, kind: PacketKind::Rtp, destination: source });
             }
@@ -153,6 +155,10 @@ impl Plane {
         let sampled = content != Content::TelephoneEvent;
         let step = stream.reception.count_by(now, &header, stream.sender.ticks, sampled);
         stream.quality.goes_on(now, before, step, header.marker);
+        if step == Step::Late {
+            self.counters.duplicates += u64::from(stream.reception.was_repeated());
+            self.counters.reordered += u64::from(!stream.reception.was_repeated());
+        }
         if !sends {
             self.counters.dropped_on_hold += 1;
             return;

@@ -37,7 +37,15 @@ pub(crate) struct Reception {
     jitter_q4: u32,
     /// The clock's rate by 8,000 Hz; 0 before the first packet.
     ticks: u32,
+    /// Which of the last numbers have come: the lowest bit is the highest number's, the next the one's before it, …
+    seen: u128,
+    /// The last packet had a number that had come before.
+    repeated: bool,
 }
+
+/// Numbers that [`Reception`] remembers: more than any that is late and no restart.
+const SEEN: u32 = u128::BITS;
+const _: () = assert!(SEEN > MISORDER_MAX as u32);
 
 impl Reception {
     /// Counts a packet and says what kind of step it was.
@@ -66,6 +74,7 @@ impl Reception {
         } else {
             Step::Restart
         };
+        self.see(step, header.sequence);
         match step {
             Step::Restart => {
                 self.started = true;
@@ -86,6 +95,32 @@ impl Reception {
         }
         self.transit = transit;
         step
+    }
+
+    /// Remembers a number. Called while `sequence_max` is still that of the packet before.
+    #[inline]
+    fn see(&mut self, step: Step, sequence: u16) {
+        self.repeated = false;
+        match step {
+            Step::Restart => self.seen = 1,
+            Step::Forward => self.advance_seen(u32::from(sequence.wrapping_sub(self.sequence_max)), 1),
+            Step::Late => {
+                let bit =
+                    1_u128.checked_shl(u32::from(self.sequence_max.wrapping_sub(sequence))).unwrap_or(0);
+                self.repeated = self.seen & bit != 0;
+                self.seen |= bit;
+            }
+        }
+    }
+
+    /// So many numbers further; of these the ones in `new` have come.
+    fn advance_seen(&mut self, ahead: u32, new: u128) {
+        self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | new;
+    }
+
+    /// Whether the last packet, a late one, had come before; if not, it was overtaken by others.
+    pub(crate) fn was_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// Highest sequence number, transit and jitter as the ground goes on counting from.
@@ -111,6 +146,10 @@ impl Reception {
         let ahead = highest.wrapping_sub(self.highest());
         if (ahead as i32) > 0 {
             self.expected += u64::from(ahead);
+            // Which of them are missing is not told: where any is, one that comes late is taken for that.
+            let whole = packets >= u64::from(ahead);
+            let new = if whole { 1_u128.checked_shl(ahead).map_or(u128::MAX, |bit| bit - 1) } else { 1 };
+            self.advance_seen(ahead, new);
             (self.cycles, self.sequence_max) = ((highest >> 16) as u16, highest as u16);
         }
         (self.transit, self.jitter_q4) = (transit, jitter_q4);
@@ -170,6 +209,35 @@ mod tests {
         assert_eq!(reception.lost(), 1); // 65535
         assert_eq!(reception.count(at, &header(2, 0, 7)), Step::Late);
         assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn what_was_overtaken_is_told_from_what_came_twice() {
+        let mut reception = Reception::default();
+        let mut late = |sequence| {
+            (reception.count(Instant::ZERO, &header(sequence, 0, 7)) == Step::Late)
+                .then(|| reception.was_repeated())
+        };
+        assert_eq!([65_534, 1, 0, 65_535].map(&mut late), [None, None, Some(false), Some(false)]);
+        assert_eq!([1, 0, 65_534, 2].map(&mut late), [Some(true), Some(true), Some(true), None]);
+        // As far back as anything is late.
+        assert_eq!([101, 2, 3].map(&mut late), [None, Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn numbers_that_were_counted_elsewhere_are_known_where_none_is_missing() {
+        let at = Instant::ZERO;
+        let mut reception = Reception::default();
+        reception.count(at, &header(10, 0, 7));
+        reception.counted_elsewhere(7, 3, 13, 0, 0);
+        assert_eq!(reception.count(at, &header(12, 0, 7)), Step::Late);
+        assert!(reception.was_repeated());
+        reception.counted_elsewhere(7, 2, 16, 0, 0);
+        assert_eq!(reception.count(at, &header(15, 0, 7)), Step::Late);
+        assert!(!reception.was_repeated());
+        reception.counted_elsewhere(7, 200, 216, 0, 0);
+        assert_eq!(reception.count(at, &header(120, 0, 7)), Step::Late);
+        assert!(reception.was_repeated());
     }
 
     #[test]

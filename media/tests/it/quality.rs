@@ -358,3 +358,54 @@ fn packets_without_sound_are_silence_and_a_held_or_unbridged_side_is_neither() {
     world.advance_ms(30_000);
     assert_eq!(audio_events(&mut world), [], "nobody hears either");
 }
+
+#[test]
+fn a_joined_far_end_that_never_speaks_is_counted_once_when_its_stream_closes() {
+    for (seconds, silent) in [(2, 0), (4, 1)] {
+        let (mut world, streams, mut phones) = bridged(config());
+        talk(&mut world, streams, &mut phones, seconds, |_| true);
+        assert_eq!(world.plane.counters().no_media, 0);
+        world.close(streams[0]);
+        world.close(streams[1]);
+        assert_eq!(world.plane.counters().no_media, silent, "{seconds} s");
+    }
+    // One that has spoken once is none, however long it is silent then; nor is one that nobody waits for.
+    let (mut world, streams, mut phones) = bridged(config());
+    talk(&mut world, streams, &mut phones, 10, |i| i > 0);
+    let alone = world.open_to(3, &Phone::new("192.0.2.3:30000", Codec::Pcma));
+    world.advance_ms(10_000);
+    for stream in [streams[0], streams[1], alone] {
+        world.close(stream);
+    }
+    assert_eq!(world.plane.counters().no_media, 0);
+}
+
+#[test]
+fn packets_that_were_overtaken_or_came_twice_are_counted() {
+    let (mut world, streams, mut phones) = bridged(config());
+    let packets: Vec<Bytes> = (0..20).map(|_| phones[0].say_level(1000)).collect();
+    // The numbers go round at 65,535, the sixth of them.
+    for i in [0, 1, 2, 4, 3, 5, 7, 8, 6, 6, 9, 9, 10, 2, 12] {
+        world.packet(streams[0], phones[0].address, &packets[i]);
+    }
+    let counters = world.plane.counters();
+    assert_eq!((counters.reordered, counters.duplicates), (2, 3));
+    assert_eq!(world.plane.stats(streams[0]).unwrap().lost, 1 - 3, "11 is missing, three came twice");
+}
+
+#[test]
+fn sides_that_speak_differently_are_told_for_both_directions_while_they_are_joined() {
+    let mut world = World::new();
+    let phones = [Phone::new("192.0.2.1:30000", Codec::Pcma), Phone::new("192.0.2.2:40000", Codec::Pcmu)];
+    let streams = [world.open_to(1, &phones[0]), world.open_to(2, &phones[1])];
+    let told = |world: &World| {
+        let mut told: Vec<_> = world.plane.translated().map(|((from, _), (to, _))| (from, to)).collect();
+        told.sort_by_key(|(from, _)| from.payload_type());
+        told
+    };
+    assert_eq!(told(&world), []);
+    world.connect(streams[0], streams[1]);
+    assert_eq!(told(&world), [(Codec::Pcmu, Codec::Pcma), (Codec::Pcma, Codec::Pcmu)]);
+    world.set_remote(streams[1], Phone::new("192.0.2.2:40000", Codec::Pcma).remote());
+    assert_eq!(told(&world), []);
+}

@@ -465,6 +465,14 @@ pub(super) fn page(conn: &Connection, query: &LeadPageQuery) -> Result<Page<Lead
     Ok(Page { items: found.into_iter().map(|(_, lead)| lead).collect(), next_cursor })
 }
 
+/// How many leads of a list wait for a callback: few of all leads have one, and an index holds these alone.
+pub(super) fn callback_count(conn: &Connection, list: ListId) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM lead INDEXED BY lead_callback_at JOIN list ON list.no = lead.list_no \
+               WHERE callback_at IS NOT NULL AND list.id = ?1 AND state = ?2 AND queue = 2";
+    let waiting = state_code(LeadState::RetryWait);
+    Ok(count(conn.prepare_cached(sql)?.query_row((blob(list), waiting), |row| row.get(0))?))
+}
+
 /// How many leads of a list are in each state.
 pub(super) fn counts(conn: &Connection, list: ListId) -> Result<LeadCounts, StoreError> {
     let txn = conn.unchecked_transaction()?;

@@ -253,6 +253,10 @@ impl<S: Kept> Store for S {
         leads::counts(&self.core().readers.get(), list)
     }
 
+    fn callback_count(&self, list: ListId) -> Result<u64, StoreError> {
+        leads::callback_count(&self.core().readers.get(), list)
+    }
+
     fn funnel(&self, lists: &[ListId], now: WallTime, attempts_max: u32) -> Result<FunnelCounts, StoreError> {
         leads::funnel(&self.core().readers.get(), lists, now, attempts_max)
     }

@@ -681,6 +681,16 @@ pub enum TonePlan {
     Us,
     /// The United Kingdom's.
     Gb,
+    /// Japan's.
+    Jp,
+    /// Australia's.
+    Au,
+    /// India's.
+    In,
+    /// Spain's.
+    Es,
+    /// Brazil's.
+    Br,
 }
 
 impl TonePlan {

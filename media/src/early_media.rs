@@ -7,12 +7,19 @@
 //! | EU | 425 Hz, 1 s on 3–5 s off | 425 Hz, 0.5/0.5 | 425 Hz, 0.25/0.25 |
 //! | US | 440+480 Hz, 2 s on 4 s off | 480+620 Hz, 0.5/0.5 | 480+620 Hz, 0.25/0.25 |
 //! | UK | 400+450 Hz, 0.4 on 0.2 off 0.4 on 2 off | 400 Hz, 0.375/0.375 | 400 Hz, 0.4 on 0.35 off 0.225 on 0.525 off |
+//! | JP | 400 Hz modulated by 16 Hz, 1 s on 2 s off | 400 Hz, 0.5/0.5 | as busy |
+//! | AU | 413+438 Hz, 400+450 Hz or 400 Hz modulated, 0.4 on 0.2 off 0.4 on 2 off | 425 Hz, 0.375/0.375 | the same, every other burst 10 dB softer |
+//! | IN | 400 Hz modulated by 25 Hz, 0.4 on 0.2 off 0.4 on 2 off | 400 Hz, 0.75/0.75 | 400 Hz, 0.25/0.25 |
+//! | ES | 425 Hz, 1.5 s on 3 s off | 425 Hz, 0.2/0.2 | 425 Hz, 0.2/0.2 twice, 0.2/0.6 |
+//! | BR | 425 Hz, 1 s on 4 s off | 425 Hz, 0.25/0.25 | 425 Hz, 0.25/0.25 0.75/0.25 |
+//!
+//! The tones of the last five are heard by their own plans alone: the same cadence means something else elsewhere.
 //!
 //! Special information tones are 950, 1,400, 1,800 Hz one after the other, 330 ms each (ITU-T E.180, Q.35).
 //!
 //! A cadence needs two bursts alike, since single bursts of speech look like tones now and then; ringback is
-//! therefore known only after a ring and its pause, 5–7 s. Limits: 425 and 450 Hz are one class; other plans
-//! (Japan's 400 Hz modulated by 16 Hz, for one) come out as voice or as nothing; a coloured ringback (music)
+//! therefore known only after a ring and its pause, 5–7 s. Limits: 425 and 450 Hz are one class; tones
+//! of other plans come out as voice or as nothing; a coloured ringback (music)
 //! and an announcement are both voice, unless they were taught ([`crate::announcement`]).
 
 use crate::EarlyMediaClass;
@@ -31,6 +38,10 @@ const WINDOW: usize = 2 * FRAME;
 const SOUND_MIN_DBM0: f32 = -45.0;
 /// Share of the energy a tone (or both of a pair) must hold.
 const TONE_SHARE_MIN: f32 = 0.65;
+/// Share that 362 to 462 Hz must hold to be one tone.
+const BAND_SHARE_MIN: f32 = 0.75;
+/// Bursts that differ by so much are loud and soft ones, decibels (they are 10 dB apart).
+const SOFTER_MIN_DB: f32 = 6.0;
 /// Share that each of a pair must hold.
 const PAIR_SHARE_MIN: f32 = 0.2;
 /// A run shorter than this many frames (60 ms) does not end the run before it.
@@ -89,9 +100,38 @@ pub enum TonePlan {
     Us,
     /// The United Kingdom's.
     Gb,
+    /// Japan's.
+    Jp,
+    /// Australia's.
+    Au,
+    /// India's.
+    In,
+    /// Spain's.
+    Es,
+    /// Brazil's.
+    Br,
+}
+
+/// One burst of a tone.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    sound: Sound,
+    frames: u32,
+    /// Level of its loudest frame, dBm0.
+    peak_dbm0: f32,
 }
 
 impl TonePlan {
+    /// Its ringing tone grows and fades, or is two tones close by each other: what lies around 400 Hz is one tone.
+    const fn warbles(self) -> bool {
+        matches!(self, TonePlan::Jp | TonePlan::Au | TonePlan::In)
+    }
+
+    /// Its cadences have a table of their own.
+    const fn is_national(self) -> bool {
+        matches!(self, TonePlan::Jp | TonePlan::Au | TonePlan::In | TonePlan::Es | TonePlan::Br)
+    }
+
     /// Whether a class that bursts of so many frames would mean is meant in this plan.
     fn means(self, sound: Sound, class: EarlyMediaClass, burst: u32) -> bool {
         let congested = class == EarlyMediaClass::Congestion;
@@ -105,6 +145,9 @@ impl TonePlan {
                 Sound::Single => class == EarlyMediaClass::Busy,
                 _ => false,
             },
+            TonePlan::Jp | TonePlan::Au | TonePlan::In | TonePlan::Es | TonePlan::Br => {
+                sound == Sound::Single
+            }
         }
     }
 }
@@ -136,9 +179,13 @@ pub struct EarlyMedia {
     current: (Sound, u32),
     /// Another sound that has begun, not yet long enough to be believed.
     candidate: (Sound, u32),
-    /// The last finished runs: burst, pause (frames), of which tone.
-    burst: Option<(Sound, u32)>,
+    /// The last finished runs: burst, pause (frames).
+    burst: Option<Burst>,
     pause: u32,
+    /// The two pauses before that one, the older first; 0: there was none.
+    pauses: [u32; 2],
+    /// Level of the loudest frame of the tone now going on, dBm0.
+    peak_dbm0: f32,
     /// Special information tone heard last, its frames, and frames since it.
     sit: (u8, u32, u32),
     vad: Vad,
@@ -163,6 +210,8 @@ pub struct EarlyMedia {
 #[derive(Clone, Copy, Debug)]
 struct Bank {
     low: [Goertzel; 6],
+    /// Around 400 Hz, each as wide as the next is away.
+    band: [Goertzel; 4],
     sit: [[Goertzel; 4]; 3],
 }
 
@@ -171,6 +220,7 @@ impl Default for EarlyMedia {
         EarlyMedia {
             bank: Bank {
                 low: [400.0, 425.0, 440.0, 450.0, 480.0, 620.0].map(Goertzel::new),
+                band: [375.0, 400.0, 425.0, 450.0].map(Goertzel::new),
                 // The tones may be 50 Hz off (E.180); North America uses 913.8/985.2, 1370.6/1428.5, 1776.7.
                 sit: [950.0, 1400.0, 1800.0]
                     .map(|tone| [-45.0, -15.0, 15.0, 45.0].map(|off| Goertzel::new(tone + off))),
@@ -180,6 +230,8 @@ impl Default for EarlyMedia {
             candidate: (Sound::Silence, 0),
             burst: None,
             pause: 0,
+            pauses: [0; 2],
+            peak_dbm0: QUIETEST_DBM0,
             sit: (0, 0, 0),
             vad: Vad::new(VOICE_OVER_FLOOR_DB, SOUND_MIN_DBM0),
             last_tone: (0.0, u32::MAX),
@@ -290,6 +342,9 @@ impl EarlyMedia {
             Sound::Silence | Sound::Other => (self.last_tone.0, self.last_tone.1.saturating_add(1)),
             _ => (level, 0),
         };
+        if self.last_tone.1 == 0 {
+            self.peak_dbm0 = self.peak_dbm0.max(level);
+        }
         let special = self.special_information(sound);
         let voice = self.voice(active && sound == Sound::Other);
         let tone = self.cadence(sound);
@@ -306,6 +361,9 @@ impl EarlyMedia {
         let share = |filter: &Goertzel| filter.share(&self.window, energy);
         let [s400, s425, s440, s450, s480, s620] = [0, 1, 2, 3, 4, 5].map(|i| share(&self.bank.low[i]));
         let pair = |a: f32, b: f32| a.min(b) > PAIR_SHARE_MIN && a + b > TONE_SHARE_MIN;
+        if self.plan.warbles() && self.bank.band.iter().map(share).sum::<f32>() > BAND_SHARE_MIN {
+            return Sound::Single;
+        }
         if pair(s440, s480) {
             Sound::RingPair
         } else if pair(s480, s620) {
@@ -380,18 +438,24 @@ impl EarlyMedia {
                 None
             }
             Sound::Single | Sound::RingPair | Sound::BritishRingPair | Sound::BusyPair => {
-                let before = self.burst.replace((ended, frames));
+                let peak_dbm0 = std::mem::replace(&mut self.peak_dbm0, QUIETEST_DBM0);
+                let burst = Burst { sound: ended, frames, peak_dbm0 };
+                let before = self.burst.replace(burst);
                 let pause = std::mem::take(&mut self.pause);
+                let pauses = self.pauses;
+                self.pauses = [pauses[1], pause];
                 match before {
-                    Some((sound, burst)) if sound == ended && pause > 0 => {
-                        classify(self.plan, sound, burst, pause, frames)
-                    }
+                    Some(before) if before.sound == ended && pause > 0 => match self.plan.is_national() {
+                        true => national(self.plan, before, [pauses[0], pauses[1], pause], burst),
+                        false => classify(self.plan, ended, before.frames, pause, frames),
+                    },
                     _ => None,
                 }
             }
             Sound::Sit(_) | Sound::Other => {
                 self.burst = None;
                 self.pause = 0;
+                self.pauses = [0; 2];
                 None
             }
         }
@@ -400,9 +464,10 @@ impl EarlyMedia {
     /// Ringback need not wait for the end of its second burst.
     fn second_ring(&self) -> Option<Heard> {
         let (sound, frames) = self.current;
-        let (before, burst) = self.burst?;
+        let Burst { sound: before, frames: burst, .. } = self.burst?;
         let rings = matches!(sound, Sound::Single | Sound::RingPair)
             && sound == before
+            && !matches!(self.plan, TonePlan::Au | TonePlan::In)
             && self.plan.means(sound, EarlyMediaClass::Ringback, burst);
         let cadence = RING_BURST.contains(&burst) && RING_PAUSE.contains(&self.pause);
         (rings && cadence && frames == *RING_BURST.start())
@@ -445,6 +510,51 @@ fn classify(plan: TonePlan, sound: Sound, first: u32, pause: u32, second: u32) -
     }
     let alike = first.abs_diff(second) <= 1 + first / 10;
     Some(Heard::tone(class, if alike { 0.9 } else { 0.75 }))
+}
+
+/// The same for the plans that have a table of their own, whose tones are all of one kind.
+///
+/// * `pauses` the last three, the newest last, frames; 0: there were fewer
+fn national(plan: TonePlan, first: Burst, pauses: [u32; 3], second: Burst) -> Option<Heard> {
+    use EarlyMediaClass::{Busy, Congestion, Ringback};
+    if second.sound != Sound::Single {
+        return None;
+    }
+    let (short, long, pause) = (first.frames.min(second.frames), first.frames.max(second.frames), pauses[2]);
+    let alike = long - short <= 3 + first.frames / 5;
+    let rings = alike && RING_BURST.contains(&second.frames) && RING_PAUSE.contains(&pause);
+    let rings_twice = alike && (15..=27).contains(&second.frames) && (6..=15).contains(&pause);
+    let both = |range: RangeInclusive<u32>| alike && range.contains(&second.frames) && range.contains(&pause);
+    let class = match plan {
+        TonePlan::Jp if rings => Ringback,
+        TonePlan::Jp if both(18..=32) => Busy,
+        TonePlan::Au | TonePlan::In if rings_twice => Ringback,
+        TonePlan::Au if both(16..=23) => {
+            let softer = (first.peak_dbm0 - second.peak_dbm0).abs() >= SOFTER_MIN_DB;
+            if softer { Congestion } else { Busy }
+        }
+        TonePlan::In if both(31..=45) => Busy,
+        TonePlan::In if both(8..=16) => Congestion,
+        TonePlan::Es | TonePlan::Br if rings => Ringback,
+        // Only the longer pause behind every third burst tells one from the other.
+        TonePlan::Es if alike && (7..=14).contains(&second.frames) => {
+            let longer = pauses.iter().filter(|pause| (24..=36).contains(*pause)).count();
+            let usual = pauses.iter().filter(|pause| (6..=14).contains(*pause)).count();
+            match (usual, longer) {
+                (3, 0) => Busy,
+                (2, 1) => Congestion,
+                _ => return None,
+            }
+        }
+        TonePlan::Br if both(9..=16) => Busy,
+        TonePlan::Br
+            if (9..=16).contains(&short) && (33..=42).contains(&long) && (9..=16).contains(&pause) =>
+        {
+            Congestion
+        }
+        _ => return None,
+    };
+    Some(Heard::tone(class, 0.9))
 }
 
 /// The one cadence whose bursts are not alike.

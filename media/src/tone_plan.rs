@@ -1,6 +1,8 @@
 //! Tones of networks by country, made as prompts to be repeated.
 //!
-//! Frequencies and cadences of ITU-T E.180 supplement 2 (various tones used in national networks); China by GB/T 3380.
+//! Frequencies and cadences of ITU-T E.180 supplement 2 (various tones used in national networks); China by GB/T 3380;
+//! Australia by AS/CA S002 (413+438 Hz is one of the ringing tones it allows, and congestion is busy with every other burst
+//! 10 dB softer); India's and Japan's ringing tones are 400 Hz modulated by 25 and 16 Hz. Japan says busy for congestion, too.
 
 use crate::dsp::oscillator::{Oscillator, mix};
 
@@ -38,6 +40,16 @@ pub enum Country {
     Ru,
     /// Taiwan.
     Tw,
+    /// Japan.
+    Jp,
+    /// Australia.
+    Au,
+    /// India.
+    In,
+    /// Spain.
+    Es,
+    /// Brazil.
+    Br,
 }
 
 /// Which tone.
@@ -55,7 +67,7 @@ pub enum NetworkTone {
 
 impl Country {
     /// All of them.
-    pub const ALL: [Country; 11] = [
+    pub const ALL: [Country; 16] = [
         Country::Cn,
         Country::Us,
         Country::Gb,
@@ -67,6 +79,11 @@ impl Country {
         Country::Nl,
         Country::Ru,
         Country::Tw,
+        Country::Jp,
+        Country::Au,
+        Country::In,
+        Country::Es,
+        Country::Br,
     ];
 
     /// The name in prompts' names: ISO 3166, small.
@@ -84,6 +101,11 @@ impl Country {
             Country::Nl => "nl",
             Country::Ru => "ru",
             Country::Tw => "tw",
+            Country::Jp => "jp",
+            Country::Au => "au",
+            Country::In => "in",
+            Country::Es => "es",
+            Country::Br => "br",
         }
     }
 }
@@ -111,10 +133,37 @@ struct Burst {
     hz: &'static [f32],
     on_ms: usize,
     off_ms: usize,
+    /// They grow and fade so often a second, wholly; 0: they do not.
+    modulated_by_hz: f32,
+    /// So much softer than other bursts, decibels.
+    softer_db: f32,
 }
 
 const fn burst(hz: &'static [f32], on_ms: usize, off_ms: usize) -> Burst {
-    Burst { hz, on_ms, off_ms }
+    Burst { hz, on_ms, off_ms, modulated_by_hz: 0.0, softer_db: 0.0 }
+}
+
+impl Burst {
+    const fn modulated_by(self, hz: f32) -> Burst {
+        Burst { modulated_by_hz: hz, ..self }
+    }
+
+    const fn softer_by(self, db: f32) -> Burst {
+        Burst { softer_db: db, ..self }
+    }
+
+    /// Its sines: frequency and level, dBm0. All together they have the level of a tone.
+    fn sines(&self) -> Vec<(f32, f32)> {
+        // Tones sounded together share the level.
+        let level = LEVEL_DBM0 - self.softer_db - if self.hz.len() > 1 { 3.0 } else { 0.0 };
+        let by = self.modulated_by_hz;
+        let sines = |hz: &f32| match by > 0.0 {
+            // (1 + cos)·sine: half of the amplitude on either side, 1.5 times the power.
+            true => vec![(*hz, level - 1.8), (hz - by, level - 7.8), (hz + by, level - 7.8)],
+            false => vec![(*hz, level)],
+        };
+        self.hz.iter().flat_map(sines).collect()
+    }
 }
 
 const fn cadence(country: Country, tone: NetworkTone) -> &'static [Burst] {
@@ -157,6 +206,35 @@ const fn cadence(country: Country, tone: NetworkTone) -> &'static [Burst] {
         (Country::Tw, NetworkTone::Ringback) => const { &[burst(&[440.0, 480.0], 1_000, 2_000)] },
         (Country::Tw, NetworkTone::Busy) => const { &[burst(&[480.0, 620.0], 500, 500)] },
         (Country::Tw, NetworkTone::Congestion) => const { &[burst(&[480.0, 620.0], 250, 250)] },
+        (Country::Jp, NetworkTone::Ringback) => const { &[burst(&[400.0], 1_000, 2_000).modulated_by(16.0)] },
+        (Country::Jp, NetworkTone::Busy | NetworkTone::Congestion) => const { &[burst(&[400.0], 500, 500)] },
+        (Country::Au, NetworkTone::Ringback) => {
+            const { &[burst(&[413.0, 438.0], 400, 200), burst(&[413.0, 438.0], 400, 2_000)] }
+        }
+        (Country::Au, NetworkTone::Busy) => const { &[burst(&[425.0], 375, 375)] },
+        (Country::Au, NetworkTone::Congestion) => {
+            const { &[burst(&[425.0], 375, 375), burst(&[425.0], 375, 375).softer_by(10.0)] }
+        }
+        (Country::In, NetworkTone::Ringback) => {
+            const {
+                &[
+                    burst(&[400.0], 400, 200).modulated_by(25.0),
+                    burst(&[400.0], 400, 2_000).modulated_by(25.0),
+                ]
+            }
+        }
+        (Country::In, NetworkTone::Busy) => const { &[burst(&[400.0], 750, 750)] },
+        (Country::In, NetworkTone::Congestion) => const { &[burst(&[400.0], 250, 250)] },
+        (Country::Es, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_500, 3_000)] },
+        (Country::Es, NetworkTone::Busy) => const { &[burst(&[425.0], 200, 200)] },
+        (Country::Es, NetworkTone::Congestion) => {
+            const { &[burst(&[425.0], 200, 200), burst(&[425.0], 200, 200), burst(&[425.0], 200, 600)] }
+        }
+        (Country::Br, NetworkTone::Ringback) => const { &[burst(&[425.0], 1_000, 4_000)] },
+        (Country::Br, NetworkTone::Busy) => const { &[burst(&[425.0], 250, 250)] },
+        (Country::Br, NetworkTone::Congestion) => {
+            const { &[burst(&[425.0], 250, 250), burst(&[425.0], 750, 250)] }
+        }
     }
 }
 
@@ -165,9 +243,7 @@ const fn cadence(country: Country, tone: NetworkTone) -> &'static [Burst] {
 pub fn network_tone(country: Country, tone: NetworkTone) -> Vec<i16> {
     let mut samples = Vec::new();
     for part in cadence(country, tone) {
-        // Tones sounded together share the level.
-        let level = LEVEL_DBM0 - if part.hz.len() > 1 { 3.0 } else { 0.0 };
-        sound(&mut samples, part.hz, part.on_ms, level);
+        sound(&mut samples, &part.sines(), part.on_ms);
         samples.resize(samples.len() + part.off_ms * SAMPLES_PER_MS, 0);
     }
     samples
@@ -178,7 +254,7 @@ pub fn network_tone(country: Country, tone: NetworkTone) -> Vec<i16> {
 pub fn comfort_tone() -> Vec<i16> {
     let mut samples = Vec::new();
     for _ in 0..2 {
-        sound(&mut samples, &[660.0], 40, -32.0);
+        sound(&mut samples, &[(660.0, -32.0)], 40);
         samples.resize(samples.len() + 80 * SAMPLES_PER_MS, 0);
     }
     samples.resize(4_000 * SAMPLES_PER_MS, 0);
@@ -215,9 +291,10 @@ fn pluck(samples: &mut [i16], start: usize, hz: f32) {
     }
 }
 
-fn sound(samples: &mut Vec<i16>, hz: &[f32], ms: usize, level_dbm0: f32) {
+/// * `sines` frequency and level, dBm0
+fn sound(samples: &mut Vec<i16>, sines: &[(f32, f32)], ms: usize) {
     let count = ms * SAMPLES_PER_MS;
-    let mut tones: Vec<Oscillator> = hz.iter().map(|hz| Oscillator::new(*hz, level_dbm0)).collect();
+    let mut tones: Vec<Oscillator> = sines.iter().map(|(hz, dbm0)| Oscillator::new(*hz, *dbm0)).collect();
     samples.extend((0..count).map(|i| {
         let ramp = i.min(count - i).min(RAMP) as f32 / RAMP as f32;
         let sum: f32 = tones.iter_mut().map(Oscillator::next_sample).sum();
@@ -240,16 +317,28 @@ mod tests {
             for tone in NetworkTone::ALL {
                 let wanted = match tone {
                     NetworkTone::Ringback => EarlyMediaClass::Ringback,
-                    NetworkTone::Busy => EarlyMediaClass::Busy,
-                    NetworkTone::Congestion => EarlyMediaClass::Congestion,
+                    NetworkTone::Congestion if country != Country::Jp => EarlyMediaClass::Congestion,
+                    NetworkTone::Busy | NetworkTone::Congestion => EarlyMediaClass::Busy,
                     NetworkTone::Sit => EarlyMediaClass::Sit,
                 };
-                let heard = heard(TonePlan::Any, country, tone);
+                let heard = heard(plan_of(country), country, tone);
                 assert!(
                     !heard.is_empty() && heard.iter().all(|class| *class == wanted),
                     "{country:?} {tone:?}: {heard:?}"
                 );
             }
+        }
+    }
+
+    /// Those whose tones are other countries' with another meaning, or that warble, have plans of their own.
+    fn plan_of(country: Country) -> TonePlan {
+        match country {
+            Country::Jp => TonePlan::Jp,
+            Country::Au => TonePlan::Au,
+            Country::In => TonePlan::In,
+            Country::Es => TonePlan::Es,
+            Country::Br => TonePlan::Br,
+            _ => TonePlan::Any,
         }
     }
 
@@ -289,6 +378,19 @@ mod tests {
         ] {
             assert_eq!(heard(plan, other, tone), [], "{plan:?} {other:?} {tone:?}");
             assert_ne!(heard(TonePlan::Any, other, tone), []);
+        }
+        for (plan, other, tone) in [
+            (TonePlan::Jp, Country::Us, NetworkTone::Busy),
+            (TonePlan::Jp, Country::Br, NetworkTone::Busy),
+            (TonePlan::Au, Country::In, NetworkTone::Busy),
+            (TonePlan::Au, Country::Br, NetworkTone::Ringback),
+            (TonePlan::In, Country::De, NetworkTone::Busy),
+            (TonePlan::Es, Country::De, NetworkTone::Busy),
+            (TonePlan::Es, Country::Us, NetworkTone::Ringback),
+            (TonePlan::Br, Country::Gb, NetworkTone::Ringback),
+            (TonePlan::Br, Country::In, NetworkTone::Busy),
+        ] {
+            assert_eq!(heard(plan, other, tone), [], "{plan:?} {other:?} {tone:?}");
         }
         // Special information tones are the same everywhere.
         assert_eq!(heard(TonePlan::Cn, Country::Us, NetworkTone::Sit).first(), Some(&EarlyMediaClass::Sit));

@@ -187,6 +187,11 @@ pub(crate) fn tone_plan_of(plan: dialer_core::config::TonePlan) -> media::early_
         Core::Eu => TonePlan::Eu,
         Core::Us => TonePlan::Us,
         Core::Gb => TonePlan::Gb,
+        Core::Jp => TonePlan::Jp,
+        Core::Au => TonePlan::Au,
+        Core::In => TonePlan::In,
+        Core::Es => TonePlan::Es,
+        Core::Br => TonePlan::Br,
     }
 }
 

@@ -214,11 +214,29 @@ pub enum TonePlan {
     /// The United Kingdom's: 400+450 and 400 Hz.
     #[serde(rename = "gb_v1")]
     GbV1,
+    /// Japan's: 400 Hz, also modulated by 16 Hz.
+    #[serde(rename = "jp_v1")]
+    JpV1,
+    /// Australia's (AS/CA S002): 425 Hz and around.
+    #[serde(rename = "au_v1")]
+    AuV1,
+    /// India's: 400 Hz, also modulated by 25 Hz.
+    #[serde(rename = "in_v1")]
+    InV1,
+    /// Spain's: 425 Hz.
+    #[serde(rename = "es_v1")]
+    EsV1,
+    /// Brazil's: 425 Hz.
+    #[serde(rename = "br_v1")]
+    BrV1,
 }
 
 /// Whether early media is listened to: true (all tones that are known), false, or the name of a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "expected true, false, cn_v1, eu_v1, us_v1 or gb_v1")]
+#[serde(
+    untagged,
+    expecting = "expected true, false, cn_v1, eu_v1, us_v1, gb_v1, jp_v1, au_v1, in_v1, es_v1 or br_v1"
+)]
 pub enum EarlyMediaChoice {
     /// All tones, or nothing.
     Flag(bool),
@@ -235,6 +253,11 @@ impl EarlyMediaChoice {
             (true, core::TonePlan::Eu) => EarlyMediaChoice::Plan(TonePlan::EuV1),
             (true, core::TonePlan::Us) => EarlyMediaChoice::Plan(TonePlan::UsV1),
             (true, core::TonePlan::Gb) => EarlyMediaChoice::Plan(TonePlan::GbV1),
+            (true, core::TonePlan::Jp) => EarlyMediaChoice::Plan(TonePlan::JpV1),
+            (true, core::TonePlan::Au) => EarlyMediaChoice::Plan(TonePlan::AuV1),
+            (true, core::TonePlan::In) => EarlyMediaChoice::Plan(TonePlan::InV1),
+            (true, core::TonePlan::Es) => EarlyMediaChoice::Plan(TonePlan::EsV1),
+            (true, core::TonePlan::Br) => EarlyMediaChoice::Plan(TonePlan::BrV1),
         }
     }
 
@@ -246,6 +269,11 @@ impl EarlyMediaChoice {
             EarlyMediaChoice::Plan(TonePlan::EuV1) => (true, core::TonePlan::Eu),
             EarlyMediaChoice::Plan(TonePlan::UsV1) => (true, core::TonePlan::Us),
             EarlyMediaChoice::Plan(TonePlan::GbV1) => (true, core::TonePlan::Gb),
+            EarlyMediaChoice::Plan(TonePlan::JpV1) => (true, core::TonePlan::Jp),
+            EarlyMediaChoice::Plan(TonePlan::AuV1) => (true, core::TonePlan::Au),
+            EarlyMediaChoice::Plan(TonePlan::InV1) => (true, core::TonePlan::In),
+            EarlyMediaChoice::Plan(TonePlan::EsV1) => (true, core::TonePlan::Es),
+            EarlyMediaChoice::Plan(TonePlan::BrV1) => (true, core::TonePlan::Br),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::inbound::InboundRouteRow;
 use crate::outcome::{
     AmdEvidence, AmdVerdict, AudioState, EarlyMediaClass, EndCause, Evidence, Outcome, Party,
 };
-use crate::recording::RecordedFile;
+use crate::recording::{Pauses, RecordedFile};
 use crate::tenant::Tenant;
 use sansio::WallTime;
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ pub enum Record {
         /// How long it took.
         wrap_up_ms: u64,
     },
-    /// A recording's file is being written.
+    /// A recording's file is being written; again when it was paused or resumed.
     RecordingStarted(RecordingStartRow),
     /// A recording is complete.
     RecordingReady(RecordingRow),
@@ -852,6 +852,9 @@ pub struct RecordingStartRow {
     pub file: String,
     /// When it began.
     pub at: WallTime,
+    /// Pauses, as far as they are known.
+    #[serde(default, skip_serializing_if = "Pauses::are_none")]
+    pub pauses: Pauses,
 }
 
 /// A recording that was not complete when the node went down.

@@ -5,6 +5,7 @@
 //! ```
 
 use crate::id::RecordingId;
+use sansio::WallTime;
 use serde::{Deserialize, Serialize};
 
 /// What stands in a recording for the time in which it was paused.
@@ -70,4 +71,66 @@ pub struct RecordedFile {
     pub undecodable: bool,
     /// The node went down while it ran: what came after is not there.
     pub cut_off: bool,
+}
+
+/// How a recording that runs was paused: should the node go down, what is complete of it tells so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Pauses {
+    /// Pauses that are over, milliseconds …
+    pub over_ms: u64,
+    /// … of which so much was left out of the file.
+    pub left_out_ms: u64,
+    /// It is paused since then, in this way.
+    pub since: Option<(WallTime, PauseBehavior)>,
+}
+
+impl Pauses {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+    pub(crate) fn are_none(&self) -> bool {
+        *self == Pauses::default()
+    }
+
+    /// It is paused, or resumed, at this time.
+    pub(crate) fn change(&mut self, paused: Option<PauseBehavior>, now: WallTime) {
+        if let Some((since, behavior)) = self.since.take() {
+            let ms = u64::try_from(now.millis_since(since)).unwrap_or(0);
+            self.over_ms += ms;
+            self.left_out_ms += if behavior == PauseBehavior::Skip { ms } else { 0 };
+        }
+        self.since = paused.map(|behavior| (now, behavior));
+    }
+
+    /// For so long it was paused, milliseconds, when a file of so many is there of what began at `at`. Of a pause that
+    /// was under way and is left out of the file nobody knows how long it was: it counts as none.
+    pub(crate) fn in_file_ms(self, at: WallTime, duration_ms: u64) -> u64 {
+        let Some((since, PauseBehavior::Silence)) = self.since else { return self.over_ms };
+        let end = at.plus_millis(i64::try_from(duration_ms + self.left_out_ms).unwrap_or(i64::MAX));
+        self.over_ms + u64::try_from(end.millis_since(since)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_of_a_file_that_was_cut_off() {
+        let at = |ms: i64| WallTime::from_unix_millis(1_000_000 + ms);
+        let mut pauses = Pauses::default();
+        assert!(pauses.are_none());
+        assert_eq!(pauses.in_file_ms(at(0), 5_000), 0);
+        // Ten seconds of talk, of which two were left out and three are silence.
+        pauses.change(Some(PauseBehavior::Skip), at(1_000));
+        pauses.change(None, at(3_000));
+        pauses.change(Some(PauseBehavior::Silence), at(4_000));
+        pauses.change(None, at(7_000));
+        assert_eq!(pauses.in_file_ms(at(0), 8_000), 5_000);
+        // It was paused when the file ended, a second later; or what it holds ends before that pause began.
+        pauses.change(Some(PauseBehavior::Silence), at(10_000));
+        assert_eq!(pauses.in_file_ms(at(0), 9_000), 6_000);
+        assert_eq!(pauses.in_file_ms(at(0), 7_500), 5_000);
+        pauses.change(None, at(12_000));
+        pauses.change(Some(PauseBehavior::Skip), at(13_000));
+        assert_eq!(pauses.in_file_ms(at(0), 11_000), 7_000, "of the last nobody knows how long it was");
+    }
 }

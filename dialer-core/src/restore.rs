@@ -12,6 +12,7 @@ use crate::record::{
     AttemptRow, CallKindTag, CallRecord, CutFile, CutRecording, Lead, LeadProgress, PastAttempt, Phone,
     Record, RecordingStartRow, Snapshot,
 };
+use crate::recording::RecordedFile;
 use crate::trunk::Trunk;
 use sansio::WallTime;
 use std::collections::BTreeMap;
@@ -165,7 +166,10 @@ impl Dialer {
                 let reason = "the node went down before any of it was written".into();
                 self.tell_call_or_late(cx, call, Event::RecordingFailed { recording, reason });
             }
-            CutFile::Mended(sound) => self.list_recording(cx, start, sound),
+            CutFile::Mended(sound) => {
+                let paused_ms = start.pauses.in_file_ms(start.at, sound.duration_ms);
+                self.list_recording(cx, start, RecordedFile { paused_ms, ..sound });
+            }
         }
     }
 }

@@ -117,6 +117,7 @@ fn mend_ogg(file: &File, keys: &[SealKey]) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use dialer_core::record::RecordingStartRow;
+    use dialer_core::recording::Pauses;
     use dialer_core::{CallId, RecordingId};
     use sansio::WallTime;
     use std::os::unix::fs::FileExt;
@@ -130,6 +131,7 @@ mod tests {
             agent: None,
             file: name.into(),
             at: WallTime::from_unix_millis(0),
+            pauses: Pauses::default(),
         };
         CutRecording { start, found: CutFile::Unknown }
     }

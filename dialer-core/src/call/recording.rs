@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::id::{AgentId, CallId, CampaignId, RecordingId};
 use crate::participant::CallAct;
 use crate::record::{Record, RecordingRow, RecordingStartRow};
-use crate::recording::{PauseBehavior, RecordAct, RecordWish, RecordedFile};
+use crate::recording::{PauseBehavior, Pauses, RecordAct, RecordWish, RecordedFile};
 use crate::view::{CallState, RecordingView};
 
 /// Recordings of one call: its record names them all.
@@ -81,10 +81,23 @@ impl Dialer {
             }
         };
         if let Some(event) = event {
+            self.note_pause(cx, id);
             self.tell_call(cx, id, event);
         }
         self.act(cx, id, CallAct::Record(act));
         Ok(Reply::Recording(recording))
+    }
+
+    /// Writes down that the running recording is paused, or goes on.
+    fn note_pause(&mut self, cx: &mut Cx<'_>, id: CallId) {
+        let Some(taps) = self.taps(id) else { return };
+        if let (Some(running), Some(start)) = (taps.recording, &mut taps.start)
+            && start.id == running.id
+        {
+            start.pauses.change(running.paused, cx.wall);
+            let row = (**start).clone();
+            self.journal(cx, vec![Record::RecordingStarted(row)]);
+        }
     }
 
     /// Whose a recording is.
@@ -105,7 +118,14 @@ impl Dialer {
         file: String,
     ) {
         let ((campaign, agent), at) = (self.of_call(call), cx.wall);
-        let row = RecordingStartRow { id: recording, call, campaign, agent, file, at };
+        let mut row =
+            RecordingStartRow { id: recording, call, campaign, agent, file, at, pauses: Pauses::default() };
+        if let Some(taps) = self.taps(call) {
+            // It may have been paused already.
+            let running = taps.recording.filter(|running| running.id == recording);
+            row.pauses.change(running.and_then(|running| running.paused), at);
+            taps.start = Some(Box::new(row.clone()));
+        }
         self.journal(cx, vec![Record::RecordingStarted(row)]);
         // Of calls that pass through, the shard begins those that a route asks for.
         if let Some(transit) = self.transit.get_mut(&call)
@@ -126,8 +146,8 @@ impl Dialer {
     ) {
         self.recording_is_over(call, recording);
         let (campaign, agent) = self.of_call(call);
-        let start =
-            RecordingStartRow { id: recording, call, campaign, agent, file: String::new(), at: cx.wall };
+        let (file, at, pauses) = (String::new(), cx.wall, Pauses::default());
+        let start = RecordingStartRow { id: recording, call, campaign, agent, file, at, pauses };
         self.list_recording(cx, start, sound);
     }
 

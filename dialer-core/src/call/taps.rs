@@ -5,6 +5,7 @@ use super::fork::CallFork;
 use super::{Call, RunningRecording, TransitCall};
 use crate::dialer::Dialer;
 use crate::id::{CallId, RecordingId};
+use crate::record::RecordingStartRow;
 use std::collections::BTreeMap;
 
 /// Recording and fork of a live call.
@@ -14,6 +15,8 @@ pub(crate) struct Taps {
     pub(crate) recordings: Vec<RecordingId>,
     /// The one that runs.
     pub(crate) recording: Option<RunningRecording>,
+    /// What is written down of it, once its file is being written.
+    pub(crate) start: Option<Box<RecordingStartRow>>,
     /// Its sound goes to someone outside.
     pub(crate) fork: Option<Box<CallFork>>,
 }

@@ -194,7 +194,10 @@ impl Store {
             }
             Record::DispositionSet { .. } | Record::WrapUpEnded { .. } | Record::ChangedBy { .. } => {}
             Record::RecordingStarted(row) => {
-                assert!(self.recordings.insert(row.id, row).is_none(), "begun twice");
+                let (call, pauses) = (row.call, row.pauses);
+                if let Some(before) = self.recordings.insert(row.id, row) {
+                    assert!(before.call == call && before.pauses != pauses, "begun twice");
+                }
             }
             Record::RecordingReady(RecordingRow { id, .. }) | Record::RecordingLost { recording: id } => {
                 self.recordings.remove(&id);

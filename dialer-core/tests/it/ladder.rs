@@ -1231,9 +1231,11 @@ fn a_transit_call_is_recorded_and_forked() {
             0.060  journal RecordingStarted
             0.060  journal AttemptStarted(0)
             0.060  event   recording.started #1
+            0.060  journal RecordingStarted
             0.060  event   recording.paused #2
             0.060  order   Act { call: call2, act: Record(Pause(rec1, Skip)) }
             0.060  reply   Recording(rec1)
+            0.060  journal RecordingStarted
             0.060  event   recording.resumed #3
             0.060  order   Act { call: call2, act: Record(Resume(rec1)) }
             0.060  reply   Recording(rec1)

@@ -5,7 +5,7 @@ use crate::ladder::one_call;
 use dialer_core::outcome::{EndCause, Party};
 use dialer_core::participant::CallWish;
 use dialer_core::recording::{RecordWish, RecordedFile};
-use dialer_core::{CallFact, CallId, Command, CommandError, RecordingId, Reply};
+use dialer_core::{CallFact, CallId, Command, CommandError, Event, RecordingId, Reply};
 
 /// Recordings of one call at most.
 const MOST: usize = 100;
@@ -44,4 +44,28 @@ fn all_recordings_of_a_call_are_in_its_record_in_the_order_in_which_they_began()
     let record = house.record(call);
     let named: Vec<RecordingId> = record.recording.iter().chain(&record.more_recordings).copied().collect();
     assert_eq!(named, begun);
+}
+
+/// What was paused of a recording that a crash cut off stands in its row: here a pause that was over.
+#[test]
+fn a_pause_outlives_a_crash() {
+    let (mut house, _, call) = one_call(|_| {});
+    house.join(call);
+    let recording = match wish(&mut house, call, RecordWish::Start) {
+        Ok(recording) => recording,
+        Err(_) => panic!("it is not recorded yet"),
+    };
+    house.call_fact(CallFact::RecordingStarted { call, recording, file: "a.wav".into() });
+    wish(&mut house, call, RecordWish::Pause(Default::default())).unwrap();
+    house.pass(2_000);
+    wish(&mut house, call, RecordWish::Resume).unwrap();
+    let ms = house.now.as_millis() + 1_000;
+    let restarted = House::restarted(std::mem::take(&mut house.store), ms);
+    let row = restarted.store.events.iter().find_map(|envelope| match &envelope.event {
+        Event::RecordingReady { recording: of, paused_ms, cut_off, .. } if *of == recording => {
+            Some((*paused_ms, *cut_off))
+        }
+        _ => None,
+    });
+    assert_eq!(row, Some((2_000, true)));
 }

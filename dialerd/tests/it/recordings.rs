@@ -243,7 +243,12 @@ async fn paused(scene: &Scene, place: &Place) {
 async fn cut_off(scene: &Scene, place: &Place, daemon: Daemon) -> Daemon {
     let call = scene.call().await;
     let answered = std::time::Instant::now();
-    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let (status, accepted) =
+        scene.api.send("POST", &format!("/v1/calls/{call}/record_pause"), Some(json!({}))).await;
+    assert_eq!(status, 202, "{accepted}");
+    let talked = answered.elapsed().as_millis() as u64;
+    tokio::time::sleep(Duration::from_millis(3_000)).await;
     daemon.kill();
     let ran = answered.elapsed().as_millis() as u64;
     let daemon = place.start().await;
@@ -254,7 +259,11 @@ async fn cut_off(scene: &Scene, place: &Place, daemon: Daemon) -> Daemon {
     let sound = scene.sound(recording).await;
     assert_eq!(sound.len() as u64 / 8, duration);
     let heard = with(&sound, 0, CUSTOMER_HZ);
-    assert!(heard.iter().filter(|heard| **heard).count() * 20 + 500 > duration as usize, "{heard:?}");
+    // It was paused to the end of what there is.
+    let paused = recording["paused_ms"].as_u64().unwrap();
+    assert!(paused >= 500 && paused + talked + 500 >= duration && paused < duration, "{recording} {talked}");
+    let heard = heard.iter().filter(|heard| **heard).count() as u64 * 20;
+    assert!(heard + 500 + paused > duration, "{heard} of {duration}, {paused} paused");
     let record = scene.record(&call).await;
     assert_eq!(record["recording_id"], recording["id"]);
     daemon

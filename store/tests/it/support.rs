@@ -615,6 +615,7 @@ impl Draw {
                         return Record::RecordingLost { recording };
                     }
                     Record::RecordingStarted(RecordingStartRow {
+                        pauses: Default::default(),
                         id: recording,
                         call: self.id(),
                         campaign: self.maybe(Draw::id),

@@ -8,6 +8,7 @@ use super::{Classification, Party};
 use crate::mask::Masker;
 use crate::time::Time;
 use dialer_core::config::AmdMode;
+use dialer_core::record::CallRecord;
 use dialer_core::{Event as CoreEvent, EventEnvelope};
 use sansio::WallTime;
 use serde::Serialize;
@@ -321,7 +322,7 @@ fn call_data(event: &CoreEvent, mask: Masker) -> Value {
         CoreEvent::CallPlaying { prompt } => json!({"prompt": prompt}),
         CoreEvent::AgentCallRefused { to, reason } => json!({"to": mask.number(to), "reason": reason}),
         CoreEvent::AgentPhoneLost { reason } => json!({"reason": reason}),
-        CoreEvent::CallEnded { record } => ended_data(&Cdr::of_record(record, mask)),
+        CoreEvent::CallEnded { record } => ended_data(record, &Cdr::of_record(record, mask)),
         CoreEvent::LegEnded { party, cause, sip_code, q850 } => json!({
             "party": Party::from(*party), "cause": cause.as_str(), "sip_code": sip_code, "q850": q850
         }),
@@ -363,10 +364,14 @@ const fn engine(mode: AmdMode) -> &'static str {
     }
 }
 
-/// The record, and what was given back before this was told.
-fn ended_data(cdr: &Cdr) -> Value {
+/// The record, and what the call had held and given back before this was told.
+fn ended_data(record: &CallRecord, cdr: &Cdr) -> Value {
     let mut value = json!(cdr);
-    value["released"] = json!({"slot": true, "caller_id": true, "agent": true});
+    value["released"] = json!({
+        "slot": record.trunk.is_some(),
+        "caller_id": record.caller_id.is_some(),
+        "agent": record.agent.is_some(),
+    });
     value
 }
 

@@ -196,7 +196,7 @@ pub(crate) fn data_schemas() -> BTreeMap<&'static str, Value> {
         "type": "object", "required": ["released"],
         "properties": {"released": {
             "type": "object", "required": ["slot", "caller_id", "agent"],
-            "description": "What the call held is free: its line, its caller ID, its agent.",
+            "description": "What the call had held and has given back: a trunk's line, the caller ID it showed, an agent who was joined or reserved. False: it held none.",
             "properties": {"slot": {"type": "boolean"}, "caller_id": {"type": "boolean"}, "agent": {"type": "boolean"}}
         }}
     });

@@ -3,8 +3,9 @@
 use crate::house::{House, NOW, ROOT};
 use crate::resources::record;
 use axum::http::Method;
-use dialer_core::record::{CallKindTag, RecordingRow};
-use dialer_core::{CallId, Record, RecordingId};
+use control_api::{Masker, wire};
+use dialer_core::record::{CallKindTag, CallRecord, RecordingRow};
+use dialer_core::{CallId, Event, EventEnvelope, EventId, Record, RecordingId};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -156,4 +157,33 @@ async fn only_types_that_there_are_can_be_asked_for() {
     assert_eq!(reply.problem(422, "unprocessable"), ["types"]);
     let known = reply.json()["types"].as_array().unwrap().clone();
     assert!(known.contains(&json!("call.ended")) && known.contains(&json!("node.drained")));
+}
+
+/// What a call gave back when it ended is what it had held.
+#[test]
+fn the_end_of_a_call_tells_what_it_had_held() {
+    let released = |change: fn(&mut CallRecord)| {
+        let mut record = record(1, "+8613900139000", 0);
+        change(&mut record);
+        let envelope = EventEnvelope {
+            id: EventId::from_bits(1),
+            cursor: 1,
+            seq: Some(1),
+            occurred_at: NOW,
+            call: Some(record.call),
+            campaign: None,
+            lead: None,
+            agent: None,
+            tenant: None,
+            client_state: None,
+            post_call: false,
+            event: Event::CallEnded { record: Box::new(record) },
+        };
+        wire::event::Event::new(&envelope, "n1", Masker::MASKED).data["released"].clone()
+    };
+    assert_eq!(released(|_| {}), json!({"slot": true, "caller_id": true, "agent": true}));
+    let without_agent = released(|record| record.agent = None);
+    assert_eq!(without_agent, json!({"slot": true, "caller_id": true, "agent": false}));
+    let never_dialled = released(|record| (record.trunk, record.caller_id) = (None, None));
+    assert_eq!(never_dialled, json!({"slot": false, "caller_id": false, "agent": true}));
 }

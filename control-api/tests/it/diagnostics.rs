@@ -204,7 +204,7 @@ async fn by_lines_and_by_calls_per_second() {
     idle.agent("1002").await;
     idle.pass(2_000);
     assert_eq!(idle.dialled().len(), 1);
-    Idle::check(&idle.told().await, "cps", "New calls per second are at their limit (0.01 of the campaign");
+    Idle::check(&idle.told().await, "cps", "New calls per second are at their limit: 0.01 of the campaign, ");
 }
 
 #[tokio::test]

@@ -157,7 +157,9 @@ pub(crate) fn read_answer_to(
 /// Which codecs of ours an offer names, in its order, and whether comfort noise.
 pub(crate) fn read_offer(security: &LocalSecurity, body: &[u8]) -> Result<(Vec<Format>, bool), SdpFault> {
     let session = sdp::parse(body).map_err(|_| SdpFault::Malformed)?;
-    let (audio, _) = usable_audio(&session, security, OurKeys::choose)?;
+    let (audio, agreed) = usable_audio(&session, security, OurKeys::choose)?;
+    // Nobody is to be called for whom could not be answered.
+    address_of(audio, &agreed)?;
     let mut offered: Vec<Format> = Vec::with_capacity(format::ALL.len());
     for (_, codec) in format::named(audio) {
         if !offered.contains(&codec) {
@@ -243,18 +245,23 @@ fn usable_audio<'s, 'a>(
     Ok((plain, Agreed::Plain))
 }
 
+/// Where a section says that its side is; host names are not looked up.
+fn address_of(audio: &Media<'_>, agreed: &Agreed) -> Result<IpAddr, SdpFault> {
+    let named = audio.connection.and_then(|connection| connection.address);
+    match named {
+        // A browser's address comes out when it checks the way; what it writes down may be none.
+        None if matches!(agreed, Agreed::Dtls(_)) => Ok(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        named => named.ok_or(SdpFault::Incompatible),
+    }
+}
+
 fn plan(
     audio: &Media<'_>,
     agreed: &Agreed,
     (payload_type, codec): (u8, Format),
 ) -> Result<StreamPlan, SdpFault> {
     let is_browser = matches!(agreed, Agreed::Dtls(_));
-    let named = audio.connection.and_then(|connection| connection.address);
-    // A browser's address comes out when it checks the way; what it writes down may be none.
-    let address = match named {
-        None if is_browser => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        named => named.ok_or(SdpFault::Incompatible)?,
-    };
+    let address = address_of(audio, agreed)?;
     let direction = audio.direction;
     // RFC 3264 §8.4: 0.0.0.0 was the sign of hold before directions were; nothing can be sent there.
     let reachable = is_browser || !address.is_unspecified();

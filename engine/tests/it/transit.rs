@@ -221,6 +221,8 @@ fn who_is_not_carried_on() {
 fn an_offer_that_cannot_be_relayed_is_refused() {
     for (body, code) in [
         ("v=0\r\nm=audio 1 RTP/AVP 3\r\nc=IN IP4 192.0.2.9\r\n", 488),
+        ("v=0\r\nm=audio 5000 RTP/AVP 0\r\n", 488),
+        ("v=0\r\nm=audio 5000 RTP/AVP 0\r\nc=IN IP4 host.example.com\r\n", 488),
         ("v=0\r\nm=audio 99999 RTP/AVP 0\r\n", 400),
         ("hello", 400),
     ] {

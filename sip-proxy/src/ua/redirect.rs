@@ -99,17 +99,35 @@ impl UserAgent {
     }
 
     /// Whether an INVITE from outside is one of ours on its way back to us: the same call, for the same number, while
-    /// ours is still out. (One for another number is a spiral and may go on, RFC 3261 §16.3.)
+    /// ours is still out. (One for another number is a spiral and may go on, RFC 3261 §16.3.) Of one that another shard has
+    /// sent a Via of ours tells, and for which number, its To.
     pub(super) fn is_own_call(&self, request: &Message) -> bool {
         let Some(mark) = request.from_tag().and_then(crate::mark::Mark::parse) else { return false };
+        let user = |uri: &[u8]| Uri::parse(uri).ok().and_then(|uri| uri.user.map(<[u8]>::to_vec));
+        if mark.shard != self.layer.shard {
+            let number = request.to().ok().and_then(|to| user(to.uri_text));
+            return self.has_own_via(request) && number.is_some() && number == user(request.request_uri());
+        }
         let Some(leg) = self.legs.get(LegKey::from_bits(mark.key)) else { return false };
-        if leg.random != mark.random || mark.shard != self.layer.shard {
+        if leg.random != mark.random {
             return false;
         }
         let Some(sent) = leg.invite.and_then(|client| self.layer.client(client)) else { return false };
         let Ok(sent) = parse(sent.request.clone(), &Limits::default()) else { return false };
-        let user = |uri: &[u8]| Uri::parse(uri).ok().and_then(|uri| uri.user.map(<[u8]>::to_vec));
         user(sent.request_uri()) == user(request.request_uri())
+    }
+
+    /// It has passed through this node.
+    fn has_own_via(&self, request: &Message) -> bool {
+        let mut vias = request.vias().filter_map(Result::ok);
+        vias.any(|via| {
+            let port = via.port.unwrap_or(via.transport.default_port());
+            let address = host_ip(via.host).map(|ip| SocketAddr::new(ip, port));
+            self.config.listeners.iter().any(|own| {
+                let advertised: Option<SocketAddr> = own.advertised.parse().ok();
+                advertised.is_some() && advertised == address
+            })
+        })
     }
 
     /// The status for a request that is larger than we take.

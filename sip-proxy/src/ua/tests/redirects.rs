@@ -142,6 +142,34 @@ fn our_own_call_comes_back() {
     bench.is_clean();
 }
 
+/// A call that another shard of this node has sent: its Via and its tag are ours, and it is for the number it went out for.
+#[test]
+fn a_call_of_another_shard_comes_back() {
+    let mut bench = Bench::new();
+    bench.call();
+    let invite = bench.last(Method::Invite);
+    let from = text(invite.header(HeaderName::From));
+    let via = text(invite.header(HeaderName::Via));
+    let at = from.find(";tag=").expect("a tag") + 5;
+    // The first three digits of a tag name the shard.
+    let other = format!("{}01a{}", &from[..at], &from[at + 3..]);
+    let back = |bench: &mut Bench, number: &str, branch: &str, own: &str| {
+        let request = format!(
+            "INVITE sip:{number}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK{branch}\r\n{own}\
+             Max-Forwards: 60\r\nFrom: {other}\r\nTo: <sip:13800138000@192.0.2.9>\r\nCall-ID: {branch}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:x@192.0.2.9>\r\n{}",
+            body_text(OFFER),
+        );
+        bench.receive(&request);
+        bench.last_response().status()
+    };
+    let own = format!("Via: {via}\r\n");
+    assert_eq!(back(&mut bench, "13800138000", "a", &own), 482);
+    // A spiral, and one whose tag only looks like ours.
+    assert_eq!(back(&mut bench, "4000", "b", &own), 100);
+    assert_eq!(back(&mut bench, "13800138000", "c", ""), 100);
+}
+
 #[test]
 fn requests_that_are_too_large() {
     let mut bench = Bench::new();

@@ -1,8 +1,6 @@
 //! Symmetric RTP: finding out where the far end really is, and staying there.
 //!
-//! The first valid packet latches, unless signalling comes from the very host that the description names: nothing is between
-//! us that would write addresses anew, so another host has to have spoken alone for as long as one who has moved
-//! ([`MOVED_AFTER`]). From then on other addresses are refused, except that
+//! The first valid packet latches. From then on other addresses are refused, except that
 //! * a packet from the very address the SDP named, failing that from its host, failing that from the host its signalling
 //!   comes from (a phone behind a NAT names an address that nobody can reach), at once displaces one that agrees less, and
 //! * after [`Config::relatch_after`] of silence a newcomer may take over once it has sent a few packets in
@@ -184,12 +182,7 @@ impl Latch {
     ) -> Admission {
         let (signalled, reception, ssrc) = (known.signalled, known.reception, header.ssrc);
         let received = reception.received;
-        let Some(current) = self.address else {
-            return match signalled.is_direct() && signalled.rank(source) == 0 && !known.proven {
-                true => self.admit_unnamed(now, source, header, known),
-                false => self.take(now, source, received),
-            };
-        };
+        let Some(current) = self.address else { return self.take(now, source, received) };
         let agrees_better = signalled.rank(source) > signalled.rank(current);
         if let Some((former, former_ssrc)) = self.former
             && former == source
@@ -223,28 +216,6 @@ impl Latch {
             return self.take(now, source, received);
         }
         Admission::Refused
-    }
-
-    /// Judges someone on a host that nobody has named, before the far end has said anything.
-    fn admit_unnamed(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        header: &Header,
-        known: &Known<'_>,
-    ) -> Admission {
-        let Some(candidate) =
-            self.candidate.as_mut().filter(|one| one.goes_on(source, header, MOVED_LOSS_MAX))
-        else {
-            self.candidate = Some(Candidate::new(now, source, header));
-            return Admission::Refused;
-        };
-        candidate.count(header);
-        let long = candidate.packets >= MOVED_PACKETS && now.since(candidate.since) >= MOVED_AFTER;
-        match long && candidate.keeps_pace(now, known.ticks) {
-            true => self.take(now, source, known.reception.received),
-            false => Admission::Refused,
-        }
     }
 
     /// Judges someone on another host who begins anew.
@@ -342,11 +313,6 @@ pub(crate) struct Signalled {
 }
 
 impl Signalled {
-    /// Signalling comes from where sound is said to come from.
-    fn is_direct(self) -> bool {
-        self.signaller == Some(self.rtp.ip())
-    }
-
     /// How well an address agrees with it.
     fn rank(self, address: SocketAddr) -> u8 {
         if address == self.rtp {

@@ -130,35 +130,6 @@ fn a_phone_behind_a_nat_displaces_a_stranger_who_was_first() {
     assert_eq!(world.plane.stats(a).unwrap().latched, Some(customer.address));
 }
 
-/// Nothing between us writes addresses anew: who finds the port of a phone that has not spoken yet is neither heard nor told
-/// anything, and after ten seconds of speech has the place until the phone speaks.
-#[test]
-fn a_stranger_does_not_take_the_place_of_a_phone_that_is_silent_from_the_first() {
-    let mut world = World::new();
-    let mut customer = Phone::new("192.0.2.1:30000", Codec::Pcma);
-    let a = world.open_to(1, &customer);
-    world.with_plane(|plane, _, _| plane.signalled_from(a, customer.address.ip()));
-    let mut stranger = Phone::new("198.51.100.1:9", Codec::Pcma);
-    let mut speaks = |world: &mut World, packets: u32| {
-        for _ in 0..packets {
-            world.packet(a, stranger.address, &stranger.say_level(1));
-            world.advance_ms(20);
-        }
-        world.plane.stats(a).unwrap().latched
-    };
-    assert_eq!(speaks(&mut world, 490), None);
-    assert!(speaks(&mut world, 20).is_some(), "it may be a gateway with two hosts");
-    world.packet(a, customer.address, &customer.say_level(1));
-    assert_eq!(world.plane.stats(a).unwrap().latched, Some(customer.address));
-    // The phone's own host may speak from any port, at once.
-    let other_port = address("192.0.2.1:55555");
-    let mut world = World::new();
-    let a = world.open_to(1, &customer);
-    world.with_plane(|plane, _, _| plane.signalled_from(a, customer.address.ip()));
-    world.packet(a, other_port, &customer.say_level(1));
-    assert_eq!(world.plane.stats(a).unwrap().latched, Some(other_port));
-}
-
 /// A stream whose customer speaks for a second from an address, then falls silent; and where it is latched.
 fn spoken_then_silent(from: SocketAddr) -> (World, StreamKey, StreamKey, Phone, Phone) {
     let (mut world, a, b, mut customer, agent) = bridged();

@@ -20,6 +20,7 @@ use axum::http::header::{HeaderValue, LOCATION};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use dialer_core::id::Kind;
+use dialer_core::record::Lead;
 use dialer_core::{AgentId, CallId, CampaignId, Command, Reply};
 use serde::Deserialize;
 
@@ -138,6 +139,12 @@ pub(crate) async fn redial(
     place_call(&api, &caller, wanted).await
 }
 
+/// The lead that has a number: what forbids a call to a lead forbids one to its number, whoever does not say whose it is.
+pub(super) async fn lead_of_number(api: &Gateway, number: String) -> Result<Option<Box<Lead>>, Problem> {
+    let memory = api.store(move |store| store.recall_caller(&[number], "")).await?;
+    Ok(memory.lead.map(Box::new))
+}
+
 async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -> Answer {
     let lead = match request.lead_id {
         None => None,
@@ -158,10 +165,7 @@ async fn place_call(api: &Gateway, caller: &Caller, request: OriginateRequest) -
         api.needs_prompts(&[("/record/announce".to_owned(), prompt)], &[])?;
     }
     if command.lead.is_none() {
-        // What forbids a call to a lead forbids one to its number, whoever does not say whose it is.
-        let number = command.to.clone();
-        let memory = api.store(move |store| store.recall_caller(&[number], "")).await?;
-        command.known = memory.lead.map(Box::new);
+        command.known = lead_of_number(api, command.to.clone()).await?;
     }
     let (agent, client_state) = (command.agent, command.client_state.clone());
     let Reply::Call(id) = api.command(Command::Originate(command)).await? else {

@@ -47,8 +47,7 @@ pub(super) async fn done(api: &Gateway, id: &str, act: CallWish, command_id: Opt
     Ok(accepted(call, command_id))
 }
 
-/// Checks what the views can tell before the dialer is asked, and adds whose the number is: what forbids a call to a lead
-/// forbids one to its number, whoever does not say whose it is.
+/// Checks what the views can tell before the dialer is asked, and adds whose the number is.
 pub(super) async fn known(api: &Gateway, caller: &Caller, joining: Joining) -> Result<Joining, Problem> {
     if joining.override_reason.is_some() {
         caller.needs(&[Scope::ComplianceOverride])?;
@@ -61,9 +60,8 @@ pub(super) async fn known(api: &Gateway, caller: &Caller, joining: Joining) -> R
     checks.that(trunk_known, "/trunk_id", "there is no such trunk");
     checks.finish()?;
     let Target::Number(number) = &joining.target else { return Ok(joining) };
-    let number = number.clone();
-    let memory = api.store(move |store| store.recall_caller(&[number], "")).await?;
-    Ok(Joining { known: memory.lead.map(Box::new), ..joining })
+    let known = super::calls::lead_of_number(api, number.clone()).await?;
+    Ok(Joining { known, ..joining })
 }
 
 async fn join(api: &Gateway, id: &str, joining: Joining, command_id: Option<String>) -> Answer {

@@ -155,7 +155,7 @@ fn call_row(row: Row<'_>) -> Result<CallRow, StoreError> {
 }
 
 /// What the index of the directions is made of, word for word: anything else would be looked for in every row.
-const DIRECTION: &str =
+pub(super) const DIRECTION: &str =
     "(CASE json_extract(data, '$.kind') WHEN 'inbound' THEN 1 WHEN 'transit' THEN 2 ELSE 0 END)";
 
 const fn direction_code(direction: Direction) -> i64 {

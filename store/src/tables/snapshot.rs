@@ -1,5 +1,6 @@
 //! What a starting node is told of the last run.
 
+use super::calls::DIRECTION;
 use super::codec::{PROGRESS_COLUMNS, blob, count, data, id, progress};
 use crate::error::StoreError;
 use crate::model::LEDGER_WINDOW_MS;
@@ -112,11 +113,10 @@ fn dialled_numbers(
     conn: &Connection,
     now: WallTime,
 ) -> Result<Vec<(Option<Tenant>, String, WallTime)>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT tenant, number, started_at FROM call_record WHERE started_at >= ?1 AND \
-         CASE json_extract(data, '$.kind') WHEN 'inbound' THEN 1 WHEN 'transit' THEN 2 ELSE 0 END = 0 \
-         ORDER BY started_at, number",
-    )?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT tenant, number, started_at FROM call_record WHERE {DIRECTION} = 0 AND started_at >= ?1 \
+         ORDER BY started_at, number"
+    ))?;
     let mut rows = statement.query_all((now.plus_millis(-DAY_MS).unix_millis(),))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

@@ -152,22 +152,14 @@ impl Dialer {
         let Some(call) = self.calls.get(&id).filter(|call| call.is_offered_to(agent)) else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
-            (_, CallState::Offering) if call.parked.is_some() => {
-                self.miss_offer(cx, id, cause, false);
-                self.park_again(cx, id);
-            }
+            (_, CallState::Offering) if call.parked.is_some() => self.offer_elsewhere(cx, id, cause),
             (CallKindTag::Inbound | CallKindTag::Campaign, CallState::Offering)
                 if call.rings_others(agent) =>
             {
                 self.miss_offer_of(cx, id, agent, cause, false);
             }
-            (CallKindTag::Inbound, CallState::Offering) => {
-                self.miss_offer(cx, id, cause, false);
-                self.inbound_missed(cx, id);
-            }
-            (CallKindTag::Campaign, CallState::Offering) => {
-                self.miss_offer(cx, id, cause, false);
-                self.enqueue(cx, id);
+            (CallKindTag::Inbound | CallKindTag::Campaign, CallState::Offering) => {
+                self.offer_elsewhere(cx, id, cause);
             }
             (CallKindTag::Campaign | CallKindTag::Inbound, CallState::Bridged) => {
                 self.hang_up(cx, id, EndCause::Normal, Party::Agent, None);
@@ -177,6 +169,17 @@ impl Dialer {
                 self.count_offer(agent, cause);
                 self.hang_up(cx, id, cause, Party::Agent, None);
             }
+        }
+    }
+
+    /// Nobody took the offer: the call stays parked, goes on along its route, or waits for the next agent.
+    fn offer_elsewhere(&mut self, cx: &mut Cx<'_>, id: CallId, cause: EndCause) {
+        self.miss_offer(cx, id, cause, false);
+        let call = &self.calls[&id];
+        match (call.parked.is_some(), call.inbound.is_some()) {
+            (true, _) => self.park_again(cx, id),
+            (false, true) => self.inbound_missed(cx, id),
+            (false, false) => self.enqueue(cx, id),
         }
     }
 
@@ -234,17 +237,8 @@ impl Dialer {
         let Some(agent) = call.agent else { return };
         match (call.kind, call.state) {
             (_, CallState::Ending) => {}
-            (_, CallState::Offering) if call.parked.is_some() => {
-                self.miss_offer(cx, id, cause, false);
-                self.park_again(cx, id);
-            }
-            (CallKindTag::Inbound, CallState::Offering) => {
-                self.miss_offer(cx, id, cause, false);
-                self.inbound_missed(cx, id);
-            }
-            (CallKindTag::Campaign, CallState::Offering) => {
-                self.miss_offer(cx, id, cause, false);
-                self.enqueue(cx, id);
+            (_, CallState::Offering) if call.seeks_agents() || call.parked.is_some() => {
+                self.offer_elsewhere(cx, id, cause);
             }
             (CallKindTag::Campaign, state) if state != CallState::Bridged => {
                 call.agent = None;

@@ -8,6 +8,7 @@ use crate::outcome::{AmdEvidence, AmdVerdict, EarlyMediaClass, EndCause, Evidenc
 use crate::pacing::{CallRef, PacingEvent};
 use crate::record::{AmdDetail, EarlyMediaDetail};
 use crate::view::CallState;
+use sansio::Instant;
 
 /// How sure words are: a recogniser may mishear.
 const WORDS_CONFIDENCE: f32 = 0.7;
@@ -57,8 +58,7 @@ impl Dialer {
 
     pub(super) fn on_progress(&mut self, cx: &mut Cx<'_>, id: CallId, sip_code: u16, early_media: bool) {
         let Some(call) = self.calls.get(&id).filter(|call| call.answered.is_none()) else { return };
-        let dialled = call.dialled.map(|moment| moment.at).or(call.dial_ordered);
-        let after_dial_ms = dialled.map_or(0, |at| cx.now.millis_since(at));
+        let after_dial_ms = call.dialled_at().map_or(0, |at| cx.now.millis_since(at));
         self.tell_call(cx, id, Event::CallProgress { sip_code, after_dial_ms, early_media });
     }
 
@@ -109,8 +109,7 @@ impl Dialer {
             return;
         }
         call.early_media = Some(class);
-        let dialled = call.dialled.map(|moment| moment.at).or(call.dial_ordered);
-        let after_dial_ms = dialled.map_or(0, |at| cx.now.millis_since(at));
+        let after_dial_ms = call.dialled_at().map_or(0, |at| cx.now.millis_since(at));
         let announcement = announcement.map(str::to_owned);
         call.early_media_detail =
             Some(EarlyMediaDetail { confidence, announcement: announcement.clone(), after_dial_ms });
@@ -154,7 +153,11 @@ const fn meaning(class: EarlyMediaClass) -> Option<(Outcome, EndCause)> {
 impl Call {
     /// From the INVITE to the first ringing.
     pub(crate) fn pdd_ms(&self) -> Option<u64> {
-        let from = self.dialled.map(|moment| moment.at).or(self.dial_ordered)?;
-        Some(self.ringing?.at.millis_since(from))
+        Some(self.ringing?.at.millis_since(self.dialled_at()?))
+    }
+
+    /// When its INVITE left; until that is known, when it was ordered.
+    fn dialled_at(&self) -> Option<Instant> {
+        self.dialled.map(|moment| moment.at).or(self.dial_ordered)
     }
 }

@@ -1,6 +1,7 @@
 //! How often each number was dialled within 24 hours, whichever lead, list or campaign it was dialled for.
 
 use super::number_key;
+use crate::screen::nth_last;
 use crate::tenant::Tenant;
 use sansio::WallTime;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,8 +55,7 @@ impl DialledNumbers {
 
 /// When there is room for one more than the last `most` of them.
 fn free_at(times: &[WallTime], most: u32) -> Option<WallTime> {
-    let place = times.len().checked_sub(most.max(1) as usize)?;
-    Some(times.get(place)?.plus_millis(SPAN_MS))
+    Some(nth_last(times, most)?.plus_millis(SPAN_MS))
 }
 
 impl Dialled {

@@ -111,7 +111,7 @@ impl Frequency {
 
 /// The attempt that must have left the window before there is room for one more; nothing may ever be dialled under a
 /// limit of 0, which the checks refuse.
-fn nth_last(recent: &[WallTime], most: u32) -> Option<WallTime> {
+pub(crate) fn nth_last(recent: &[WallTime], most: u32) -> Option<WallTime> {
     let place = recent.len().checked_sub(most.max(1) as usize)?;
     recent.get(place).copied()
 }

@@ -8,6 +8,7 @@ mod order;
 mod parse;
 
 pub use filter::{Filter, FilterFault};
+pub(crate) use frequency::nth_last;
 pub use frequency::{DAY_PARTS_MAX, DayPart, Frequency};
 pub use order::{LeadOrder, RANDOM_AMONG, Sequence};
 

@@ -80,14 +80,8 @@ impl CallShard {
         referred_by: Option<&[u8]>,
         out: &mut Outbox<ShardEffect>,
     ) -> Result<(), u16> {
-        let key = match Owner::from_bits(owner) {
-            Some(Owner::Agent(key)) => key,
-            Some(Owner::Session(key)) => {
-                self.sessions.get(key).and_then(|session| session.call).ok_or(603_u16)?
-            }
-            // Whom a customer would like us to call is nobody's business.
-            _ => return Err(603),
-        };
+        // Whom a customer would like us to call is nobody's business.
+        let key = Owner::from_bits(owner).and_then(|owner| self.call_of_phone(owner)).ok_or(603_u16)?;
         let call = self.calls.get(key).ok_or(481_u16)?;
         let agent = call.own_agent().ok_or(603_u16)?.agent;
         if !call.bridged || call.transfer.is_some() {
@@ -108,6 +102,15 @@ impl CallShard {
                 let _ = self.ua.accept_refer(now, leg, &mut self.sip_out);
                 Ok(())
             }
+        }
+    }
+
+    /// The call that a leg to an agent's phone is in.
+    pub(crate) fn call_of_phone(&self, owner: Owner) -> Option<Key<Call>> {
+        match owner {
+            Owner::Agent(key) => Some(key),
+            Owner::Session(key) => self.sessions.get(key)?.call,
+            _ => None,
         }
     }
 

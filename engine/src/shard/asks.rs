@@ -6,7 +6,6 @@
 //! ```
 
 use super::CallShard;
-use super::agents::AgentKey;
 use crate::call::transit::Refusal;
 use crate::doors::{ShardEffect, ShardEvent};
 use crate::shard::Owner;
@@ -23,7 +22,7 @@ const ASKS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub(crate) enum Ask {
     /// An INVITE.
-    Calls { leg: LegKey, account: AgentKey, request: Box<Message> },
+    Calls { leg: LegKey, agent: AgentId, request: Box<Message> },
     /// A REFER.
     Refers { leg: LegKey, owner: u64, target: Vec<u8>, referred_by: Option<Vec<u8>> },
 }
@@ -71,9 +70,9 @@ impl CallShard {
         let ask = self.asks.waiting.remove(&id);
         self.counters.agent_calls_refused_dnc += u64::from(ask.is_some() && !allowed);
         match ask {
-            Some(Ask::Calls { leg, account, request }) if self.ua.owner(leg).is_some() => {
+            Some(Ask::Calls { leg, agent, request }) if self.ua.owner(leg).is_some() => {
                 if allowed {
-                    self.agent_may_call(now, leg, account, &request, out);
+                    self.agent_may_call(now, leg, agent, &request, out);
                 } else {
                     self.refuse_transit(now, leg, Refusal::Forbidden);
                 }
@@ -83,9 +82,7 @@ impl CallShard {
                     true => self.refer_now(now, leg, owner, &target, None, referred_by.as_deref(), out),
                     false => Err(403),
                 };
-                if let Err(code) = result {
-                    let _ = self.ua.reject_refer(now, leg, code, &mut self.sip_out);
-                }
+                self.refuse_refer(now, leg, result);
             }
             _ => {}
         }
@@ -101,12 +98,7 @@ impl CallShard {
     ) -> Option<AgentId> {
         let agent = match Owner::from_bits(owner).filter(|_| replaces.is_none())? {
             Owner::TransitIn(key) => self.transits.get(key)?.agent?,
-            Owner::Agent(key) => self.calls.get(key)?.own_agent()?.agent,
-            Owner::Session(key) => {
-                let call = self.sessions.get(key)?.call?;
-                self.calls.get(call)?.own_agent()?.agent
-            }
-            _ => return None,
+            owner => self.calls.get(self.call_of_phone(owner)?)?.own_agent()?.agent,
         };
         let is_colleague = self.agents.colleague_named(agent, number).is_some();
         (!is_colleague && self.agents.may_call(agent, number).is_ok()).then_some(agent)

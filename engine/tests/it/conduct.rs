@@ -42,6 +42,13 @@ fn world() -> World {
 
 fn joined(nailed_up: bool) -> World {
     let mut w = world();
+    join_sides(&mut w, nailed_up);
+    assert_eq!(hears(&mut w), [vec![A], vec![C], vec![], vec![]]);
+    w
+}
+
+/// Customer and agent are joined.
+fn join_sides(w: &mut World, nailed_up: bool) {
     if nailed_up {
         w.command(open_session());
         w.run_for(500);
@@ -52,8 +59,6 @@ fn joined(nailed_up: bool) -> World {
     w.run_for(400);
     w.order(bridge(), false);
     w.run_for(600);
-    assert_eq!(hears(&mut w), [vec![A], vec![C], vec![], vec![]]);
-    w
 }
 
 fn act(w: &mut World, act: CallAct) {
@@ -298,16 +303,7 @@ fn with_tune() -> World {
 fn a_parked_customer_hears_the_tune_until_somebody_else_takes_over() {
     for nailed_up in [false, true] {
         let mut w = with_tune();
-        if nailed_up {
-            w.command(open_session());
-            w.run_for(500);
-        }
-        w.order(dial(), true);
-        w.run_for(400);
-        w.order(if nailed_up { use_session() } else { ring_agent() }, false);
-        w.run_for(400);
-        w.order(bridge(), false);
-        w.run_for(600);
+        join_sides(&mut w, nailed_up);
         act(&mut w, CallAct::Hold(true));
         act(&mut w, CallAct::Mute { party: Party::Agent, muted: true });
         act(&mut w, CallAct::Park);
@@ -332,12 +328,7 @@ fn a_parked_customer_hears_the_tune_until_somebody_else_takes_over() {
 #[test]
 fn a_park_ends_a_transfer_under_way() {
     let mut w = with_tune();
-    w.order(dial(), true);
-    w.run_for(400);
-    w.order(ring_agent(), false);
-    w.run_for(400);
-    w.order(bridge(), false);
-    w.run_for(600);
+    join_sides(&mut w, false);
     w.peers[T].default = Callee::rings();
     act(&mut w, CallAct::Transfer { to: "+861055550000".into(), way: number(), ring_timeout_ms: 5_000 });
     w.run_for(300);
@@ -351,12 +342,7 @@ fn a_park_ends_a_transfer_under_way() {
 #[test]
 fn held_with_music_and_muted_and_back() {
     let mut w = with_tune();
-    w.order(dial(), true);
-    w.run_for(400);
-    w.order(ring_agent(), false);
-    w.run_for(400);
-    w.order(bridge(), false);
-    w.run_for(600);
+    join_sides(&mut w, false);
     act(&mut w, CallAct::Hold(true));
     assert_eq!(hears(&mut w)[C], [3], "the tune");
     act(&mut w, CallAct::Hold(false));

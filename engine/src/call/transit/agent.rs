@@ -27,7 +27,7 @@ impl CallShard {
         };
         let number = user_of(request.request_uri());
         let asked = self.may_call_out(agent, &number, out).and_then(|()| {
-            let ask = Ask::Calls { leg, account, request: Box::new(request.clone()) };
+            let ask = Ask::Calls { leg, agent, request: Box::new(request.clone()) };
             self.ask(agent, &number, ask, out).then_some(()).ok_or(Refusal::Busy)
         });
         if let Err(refusal) = asked {
@@ -40,13 +40,10 @@ impl CallShard {
         &mut self,
         now: Instant,
         leg: LegKey,
-        account: AgentKey,
+        agent: AgentId,
         request: &Message,
         out: &mut Outbox<ShardEffect>,
     ) {
-        let Some(agent) = self.agents.get(account).map(|agent| agent.id) else {
-            return self.refuse_transit(now, leg, Refusal::Forbidden);
-        };
         let number = user_of(request.request_uri());
         // Another call of the same phone may have begun meanwhile.
         let made = self.may_call_out(agent, &number, out).and_then(|()| {

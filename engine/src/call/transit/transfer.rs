@@ -132,6 +132,11 @@ impl CallShard {
                 self.ask(agent, &number, ask, out).then_some(()).ok_or(503)
             }
         };
+        self.refuse_refer(now, leg, result);
+    }
+
+    /// Answers a REFER whose wish came to nothing.
+    pub(crate) fn refuse_refer(&mut self, now: Instant, leg: LegKey, result: Result<(), u16>) {
         if let Err(code) = result {
             let _ = self.ua.reject_refer(now, leg, code, &mut self.sip_out);
         }
